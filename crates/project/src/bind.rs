@@ -9,25 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::report::{At, Report};
 use crate::sqltext::{self, Inside};
 
-/// What substitutions can draw from.
+/// The values for substitutions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bindings<'a> {
     pub(crate) variables: &'a BTreeMap<String, String>,
     pub(crate) set_variables: &'a BTreeSet<String>,
-    /// Params of the pipeline; None outside of one.
+    /// Params of the pipeline; `None` outside a pipeline.
     pub(crate) params: Option<&'a BTreeMap<String, String>>,
 }
 
-/// How a leaf is bound.
+/// How a string is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaf {
     /// To its text.
     Text,
     /// To SQL, values as literals.
     Sql,
-    /// To its text, with run-time substitutions kept.
+    /// To its text; run-time substitutions stay.
     AtRun,
-    /// Not at all; only looked at.
+    /// Not at all; it is only checked.
     Secret,
 }
 
@@ -44,12 +44,12 @@ struct Slot<'a> {
 const KINDS: &[&str] = &["env", "secret", "param", "run", "step", "item"];
 const RUN_NAMES: &[&str] = &["interval_start", "interval_end", "date", "id"];
 
-/// True when a text holds any substitution of ours.
+/// True if a text contains a substitution.
 pub(crate) fn has_slot(text: &str) -> bool {
     !slots(text).is_empty()
 }
 
-/// Binds one leaf. None when nothing changes.
+/// Binds one string. `None` if nothing changes.
 pub(crate) fn leaf(
     text: &str,
     at: At,
@@ -81,8 +81,8 @@ pub(crate) fn leaf(
     changed.then_some(out)
 }
 
-/// Inside quotes only quotes are doubled; outside, the value becomes a quoted literal, numbers stay.
-/// In a comment it cannot end the comment.
+/// Writes a value into SQL. Inside quotes, quotes in it are doubled; outside, it becomes a quoted literal,
+/// or stays a number. In a comment it cannot end the comment.
 fn push_literal(out: &mut String, value: &str) {
     match sqltext::inside(out) {
         Inside::Nothing if value.parse().is_ok_and(f64::is_finite) => {

@@ -35,7 +35,7 @@ pub(crate) struct Bound<'a> {
     pub(crate) schemas: Vec<(String, Node)>,
 }
 
-/// Merges, binds and checks the shape of all trees.
+/// Merges and binds all trees, and checks their keys and values.
 pub(crate) fn bind<'a>(
     parsed: &mut Parsed<'_>,
     inputs: &Inputs<'a>,
@@ -143,7 +143,7 @@ fn version(root: &Node, key: &str, report: &mut Report) {
     }
 }
 
-/// Connections of `connections/*.yml` join those of `towpath.yml`.
+/// Adds the connections of `connections/*.yml` to those of `towpath.yml`.
 fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut Report) {
     if files.is_empty() {
         return;
@@ -229,7 +229,7 @@ fn environment(root: &Node, inputs: &Inputs<'_>, report: &mut Report) -> String 
     name
 }
 
-/// Environments that are not in use still must have known keys.
+/// Checks the keys of environments that are not in use.
 fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report: &mut Report) {
     let Some(environments) = root.get("environments") else {
         return;

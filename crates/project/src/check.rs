@@ -22,10 +22,10 @@ use crate::step::{self, Node as Task};
 use crate::yaml::{Entry, Node};
 use crate::{command, connection, load, models, parsed, publish, schemas, value};
 
-/// Tasks at once, where nothing else is said.
+/// The default number of parallel tasks.
 const PARALLEL: usize = 4;
 
-/// How codes begin that say that environment, variables or params are wrong.
+/// The start of codes about environments, variables and params.
 const BINDING: &str = "P02";
 
 /// Checks a project.
@@ -122,14 +122,14 @@ fn discovered(
     all
 }
 
-/// A pipeline on its way through the check.
+/// A pipeline during the check.
 struct Open<'b> {
     pipeline: &'b BoundPipeline,
     steps: Vec<(&'b str, &'b Entry)>,
     tasks: Vec<Task>,
 }
 
-/// What all pipelines are planned from.
+/// What is needed to plan the pipelines.
 struct PlanningContext<'a> {
     parsed: &'a Parsed<'a>,
     bound: &'a Bound<'a>,
@@ -273,7 +273,7 @@ fn close(
     })
 }
 
-/// Refuses passwords where they would be shown or become the name of a file.
+/// Refuses passwords in places where they would be shown or become a file name.
 fn exposed(bound: &Bound<'_>, report: &mut Report) {
     for key in ["lakehouse", "state"] {
         let (Some(node), Some(text)) = (bound.root.get(key), bound.root.get_text(key)) else {
@@ -287,7 +287,7 @@ fn exposed(bound: &Bound<'_>, report: &mut Report) {
     }
 }
 
-/// Says of what is declared and cannot be honoured yet.
+/// Reports declarations that have no effect in this version.
 fn inactive(bound: &Bound<'_>, report: &mut Report) {
     let set = |key: &str| bound.root.get(key).map(|node| node.at);
     let text = |key: &str| bound.root.get_text(key);

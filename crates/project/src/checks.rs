@@ -12,7 +12,7 @@ use crate::sqltext;
 use crate::value;
 use crate::yaml::{Entry, Node};
 
-/// Another table's column that a check speaks of.
+/// A column of another table that a check refers to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reference {
     pub(crate) table: TableName,
@@ -27,16 +27,16 @@ pub(crate) struct Checks {
     pub(crate) references: Vec<Reference>,
 }
 
-/// What a check is about.
+/// The table of a check.
 pub(crate) struct Table<'a> {
     pub(crate) name: &'a TableName,
     pub(crate) subject: Subject<'a>,
-    /// Where the columns are known from, for messages.
+    /// The origin of the known columns, for messages.
     pub(crate) origin: &'a str,
 }
 
 impl Table<'_> {
-    /// Says that a column is not there.
+    /// Reports a column that does not exist.
     pub(crate) fn column(&self, column: &str, at: At, report: &mut Report) {
         let Some(schema) = self.subject.schema else {
             return;
@@ -65,7 +65,7 @@ impl Table<'_> {
     }
 }
 
-/// Reads `checks` and adds those that `key` implies.
+/// Reads `checks`, and adds those that follow from `key`.
 pub(crate) fn read(
     node: Option<&Node>,
     key: &[String],
@@ -87,7 +87,7 @@ pub(crate) fn read(
     checks
 }
 
-/// Adds the checks that a key implies: unique, and no part of it NULL.
+/// Adds the checks that follow from a key: it is unique, and no part of it is NULL.
 pub(crate) fn implied(
     key: &[String],
     at: Option<At>,
@@ -127,8 +127,8 @@ pub(crate) fn implied(
     }
 }
 
-/// True when a check says of every row, and as an error, what a key implies. One that is narrowed, only
-/// warns or tolerates some rows says less.
+/// True if a check requires of every row, as an error, what follows from a key. A check with a filter, with
+/// severity `warn` or with a tolerance requires less.
 fn stands_for(check: &Check, implied: &CheckKind) -> bool {
     let same = match (&check.kind, implied) {
         (CheckKind::Unique { columns: some }, CheckKind::Unique { columns: others }) => {
@@ -184,7 +184,8 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
     }
 }
 
-/// `where` narrows `{table}`: a query without it, or with it as the name before a column, cannot have one.
+/// Reports a `where` that cannot be applied: it filters `{table}`, so the query must contain `{table}`, and
+/// not as the name before a column.
 fn narrowed(query: &str, filter: &str, at: At, report: &mut Report) {
     if !query.contains("{table}") {
         report
@@ -366,7 +367,7 @@ fn field_place(node: &Node, field: &str) -> At {
         .inside(text, text.len().saturating_sub(field.len()), text.len())
 }
 
-/// A name in dbt's manner.
+/// A default name, in the style of dbt.
 pub(crate) fn name(kind: &CheckKind, table: &TableName) -> String {
     let columns = columns_of(kind);
     let mut parts = vec![kind.code().to_owned(), table.table().to_owned()];
@@ -389,7 +390,7 @@ fn columns_of(kind: &CheckKind) -> Vec<String> {
     }
 }
 
-/// Names are unique per table: the same check twice is a slip, different ones get a number.
+/// Makes names unique in a table: an equal check is reported as a duplicate, different ones get a number.
 pub(crate) fn name_apart(checks: &mut Vec<Check>, report: &mut Report) {
     let mut kept: Vec<Check> = Vec::with_capacity(checks.len());
     for mut check in std::mem::take(checks) {

@@ -16,18 +16,18 @@ use crate::report::{At, Report};
 use crate::sqltext;
 use crate::yaml::{Entry, Node};
 
-/// What is known about the source of a table.
+/// The known columns of a table's source.
 #[derive(Clone, Debug)]
 pub(crate) struct Known<'a> {
     pub(crate) fact: &'a TableFact,
     /// The object's name, for messages.
     pub(crate) object: String,
-    /// Where the fact comes from, for messages.
+    /// The origin of the fact, for messages.
     pub(crate) origin: String,
 }
 
 impl Known<'_> {
-    /// What was merely observed may have changed since: a mismatch is a warning then.
+    /// False if the columns were only observed in the last run; a mismatch is then a warning.
     pub(crate) fn is_firm(&self) -> bool {
         self.fact.source != FactSource::Observed
     }
@@ -51,17 +51,17 @@ impl Known<'_> {
     }
 }
 
-/// Columns of a table, worked out.
+/// The columns of a table.
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
     pub(crate) plans: Vec<ColumnPlan>,
-    /// The target's columns, if the source's are known. `Null` stands for a type not known.
+    /// The target's columns, if those of the source are known. `Null` means an unknown type.
     pub(crate) target: Option<SchemaRef>,
     pub(crate) lineage: TableLineage,
 }
 
 impl Columns {
-    /// The name in the target of a column that `key`, rules or checks name, in either spelling.
+    /// The name in the target of a column in `key`, rules or checks, which may use either name.
     pub(crate) fn own_name(&self, name: &str, naming: Naming) -> String {
         if self.plans.iter().any(|plan| plan.name == name) {
             return name.to_owned();
@@ -77,7 +77,7 @@ impl Columns {
     }
 }
 
-/// Says that a source column is not there. True when it is known to be missing.
+/// Reports a missing source column. True if it is known to be missing.
 pub(crate) fn missing(
     known: Option<&Known<'_>>,
     naming: Naming,
@@ -101,13 +101,13 @@ pub(crate) fn missing(
     true
 }
 
-/// A source's column in its own spelling or by the name it gets.
+/// A source column, by its name in the source or in the table.
 pub(crate) fn of_source<'s>(schema: &'s Schema, naming: Naming, name: &str) -> Option<&'s Field> {
     let names = schema.fields().iter().map(|field| field.name().as_str());
     naming.find(names, name).map(|at| schema.field(at))
 }
 
-/// A table's column by its name, or else by its source's in either spelling.
+/// A column of a table, by its name in the table, or otherwise by that of its source column.
 pub(crate) fn of_target<'s>(schema: &'s Schema, naming: Naming, name: &str) -> Option<&'s Field> {
     find(schema, name).or_else(|| {
         let own = schema.fields().iter().map(|field| {
@@ -118,7 +118,8 @@ pub(crate) fn of_target<'s>(schema: &'s Schema, naming: Naming, name: &str) -> O
     })
 }
 
-/// A table's column by its name or its source's, without regard to case when that is unambiguous.
+/// A column of a table, by its name in the table or in the source, without regard to case if that is
+/// unambiguous.
 pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     if let Ok(field) = schema.field_with_name(name) {
         return Some(field);
@@ -140,21 +141,21 @@ pub(crate) fn find<'s>(schema: &'s Schema, name: &str) -> Option<&'s Field> {
     }
 }
 
-/// What columns are worked out from.
+/// What is needed to find the columns.
 pub(crate) struct Source<'a> {
     pub(crate) known: Option<&'a Known<'a>>,
     pub(crate) naming: Naming,
     pub(crate) keep: &'a [String],
     pub(crate) drop: &'a [String],
     pub(crate) mask_key: Option<&'a SecretTemplate>,
-    /// Where the table was written.
+    /// The position of the table.
     pub(crate) at: At,
-    /// The target and the source as lineage names them.
+    /// The target, by its name in lineage.
     pub(crate) target: String,
     pub(crate) object: String,
 }
 
-/// Reads `columns` and works out the target's columns.
+/// Reads `columns`, and finds the target's columns.
 pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report) -> Columns {
     let mut columns = Columns::default();
     let mut by_source: HashMap<String, usize> = HashMap::new();
@@ -175,7 +176,7 @@ pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report
     columns
 }
 
-/// The source column that an entry is about, in the source's spelling where that is known.
+/// The source column of an entry, by its name in the source if that is known.
 fn origin(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> {
     let written = match (&plan.from, &plan.set) {
         (Some(from), _) => from.as_str(),
@@ -189,8 +190,7 @@ fn origin(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> 
         .or_else(|| plan.from.clone())
 }
 
-/// The name in the target that an entry of `columns` is about: a new one that it gives, or the one that
-/// a source column gets.
+/// The name in the target for an entry of `columns`: a new one, or that of a source column.
 fn own_name(name: &str, entry: &Entry, source: &Source<'_>) -> String {
     if entry.value.get("from").is_some() || entry.value.get("set").is_some() {
         return name.to_owned();

@@ -76,7 +76,7 @@ pub(crate) fn plan(
     Some(task)
 }
 
-/// Warns of passwords that stand in the file.
+/// Warns about passwords in the file.
 fn warn_of_passwords(frame: &StepFrame<'_>, report: &mut Report) {
     let argv = frame.node.get("command").map(|verb| verb.at);
     let has_one = |node: &Node| {

@@ -19,16 +19,16 @@ use crate::yaml::{Entry, Node};
 #[derive(Debug)]
 pub(crate) struct Connection<'a> {
     pub(crate) plan: ConnectionPlan,
-    /// None when its type is not known, which has been said.
+    /// `None` if its type is unknown, which has been reported.
     pub(crate) spec: Option<&'a ConnectorSpec>,
-    /// Where its name stands.
+    /// The position of its name.
     pub(crate) key_at: At,
-    /// Settings of single tables, by the name they have there.
+    /// Settings of single tables, by their names in the external system.
     pub(crate) tables: Option<Node>,
 }
 
 impl Connection<'_> {
-    /// True when its connector has this side, or is not known.
+    /// True if its connector has this capability, or is unknown.
     pub(crate) fn has(&self, face: Face) -> bool {
         self.spec.is_none_or(|spec| spec.faces.contains(&face))
     }
@@ -157,7 +157,7 @@ fn options(
     options
 }
 
-/// An option as its connector reads it.
+/// An option as JSON for its connector.
 pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
     match kind {
         OptionKind::Integer | OptionKind::Boolean => node.json(),
@@ -168,7 +168,7 @@ pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
     }
 }
 
-/// Warns of a password that stands in a file.
+/// Warns about a password in a file.
 fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &mut Report) {
     let whole = text.split_once("://").is_none() && !bind::has_slot(text);
     if whole || passwords::has_password(text) {
@@ -186,7 +186,7 @@ fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &m
     }
 }
 
-/// Says that a text that is shown and stored is an address with a password.
+/// Reports a URL with a password in a text that is shown and stored.
 pub(crate) fn secret_in_plain(what: &str, at: At, report: &mut Report) {
     report
         .error(
@@ -203,7 +203,7 @@ fn variable(connection: &str, option: &str) -> String {
         .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
-/// Finds a connection, or says that there is none.
+/// Finds a connection, or reports that there is none.
 pub(crate) fn find<'c, 'a>(
     connections: &'c IndexMap<String, Connection<'a>>,
     name: &str,

@@ -17,14 +17,14 @@ use crate::schemas::{self, ReadOptions};
 use crate::value;
 use crate::yaml::Node;
 
-/// Everything that is known when steps are checked.
+/// The context in which steps are checked.
 pub(crate) struct StepContext<'a> {
     pub(crate) root: &'a Node,
     pub(crate) connections: &'a IndexMap<String, Connection<'a>>,
     pub(crate) facts: &'a Facts,
     /// Tables of `schemas/*.yml`, by connection.
     pub(crate) discovered: BTreeMap<String, BTreeMap<String, TableFact>>,
-    /// Options with which those were seen.
+    /// The options with which those were discovered.
     seen_with: BTreeMap<String, BTreeMap<String, ReadOptions>>,
     pub(crate) names: Naming,
     pub(crate) mask_key: Option<SecretTemplate>,
@@ -60,7 +60,7 @@ impl<'a> StepContext<'a> {
         }
     }
 
-    /// Objects of a connection that are known, discovered ones first.
+    /// The known objects of a connection, discovered ones first.
     pub(crate) fn objects(&self, connection: &str) -> BTreeMap<&str, &TableFact> {
         let mut objects = BTreeMap::new();
         for (name, fact) in self.facts.outside.get(connection).into_iter().flatten() {
@@ -77,7 +77,7 @@ impl<'a> StepContext<'a> {
         objects
     }
 
-    /// What is known of an object: by its name, or by its name in the connection's schema.
+    /// The known columns of an object, by its name, or by its name in the connection's schema.
     pub(crate) fn known(&self, connection: &Connection<'_>, object: &str) -> Option<Known<'_>> {
         let name = &connection.plan.name;
         let schema = connection.plan.text("schema");
@@ -95,7 +95,7 @@ impl<'a> StepContext<'a> {
         })
     }
 
-    /// The options with which a discovered object was seen; `None` for one that was not discovered.
+    /// The options with which an object was discovered; `None` for one that was not discovered.
     pub(crate) fn seen_with(&self, connection: &str, object: &str) -> Option<&ReadOptions> {
         self.seen_with.get(connection)?.get(object)
     }
@@ -115,7 +115,7 @@ impl<'a> StepContext<'a> {
             .or(observed)
     }
 
-    /// The columns of a lakehouse table as last seen.
+    /// The last observed columns of a lakehouse table.
     pub(crate) fn lakehouse(&self, table: &TableName) -> Option<&TableFact> {
         self.facts.lakehouse.get(table)
     }
@@ -144,7 +144,7 @@ fn origin(connection: &str, fact: &TableFact) -> String {
     }
 }
 
-/// Retries and timeout of a step or of defaults, over those that held before.
+/// Retries and timeout of a step or of defaults; they win over the earlier ones.
 pub(crate) fn retry(node: Option<&Node>, before: RetryPlan) -> RetryPlan {
     let Some(node) = node else {
         return before;

@@ -16,24 +16,24 @@ use crate::report::{At, Report};
 use crate::step::Node as Task;
 use crate::yaml::{self, Node};
 
-/// What is known of a table.
+/// What is known about a table.
 #[derive(Debug, Default)]
 struct Entry {
     schema: Option<SchemaRef>,
-    /// False when the columns were merely observed in the last run.
+    /// False if the columns were only observed in the last run.
     firm: bool,
 }
 
-/// Tables of the lakehouse: what writes them, and their columns if known.
+/// The tables of the lakehouse: who writes them, and their columns if known.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     known: BTreeMap<TableName, Entry>,
-    /// By the name in lower case: looking up ignores case, and so do some disks.
+    /// By the name in lower case, because lookups and some file systems ignore case.
     written_at: BTreeMap<String, At>,
 }
 
 impl Tables {
-    /// A table that some task writes, or that was seen in the lakehouse.
+    /// Adds a table that a task writes, or that was observed in the lakehouse.
     pub(crate) fn add(&mut self, table: &TableName, schema: Option<SchemaRef>, firm: bool) {
         let entry = self.known.entry(table.clone()).or_default();
         if schema.is_some() {
@@ -41,7 +41,7 @@ impl Tables {
         }
     }
 
-    /// False when the table's columns may have changed since they were seen.
+    /// False if the table's columns may have changed since they were observed.
     pub(crate) fn is_firm(&self, table: &TableName) -> bool {
         self.known
             .get(table)
@@ -60,7 +60,7 @@ impl Tables {
         self.known.keys()
     }
 
-    /// Makes a task's tables known; a second writer of a table is an error.
+    /// Adds the tables of a task; a second writer of a table is an error.
     pub(crate) fn add_writer(&mut self, task: &Task, report: &mut Report) {
         for table in &task.writes {
             if let Some(first) = self.written_at.get(&table.to_string().to_lowercase()) {
@@ -80,7 +80,7 @@ impl Tables {
     }
 }
 
-/// Checks what tasks read and what their checks refer to.
+/// Checks the tables that tasks read and the columns to which their checks refer.
 pub(crate) fn check_reads(tasks: &[Task], tables: &Tables, report: &mut Report) {
     for task in tasks {
         let is_model = matches!(task.action, Some(Action::Model(_)));
@@ -100,7 +100,7 @@ pub(crate) fn check_reads(tasks: &[Task], tables: &Tables, report: &mut Report) 
     }
 }
 
-/// Gives the columns that checks refer to the names they have in their tables.
+/// Replaces the columns to which checks refer by their names in their tables.
 pub(crate) fn name_fields(tasks: &mut [Task], tables: &Tables) {
     let plans = tasks.iter_mut().filter_map(|task| match &mut task.action {
         Some(Action::Load(load)) => Some(&mut load.table),
@@ -175,7 +175,7 @@ pub(crate) fn after<'a>(
     all
 }
 
-/// Edges and order of one pipeline's tasks. None when they go round in a circle.
+/// The edges and the order of one pipeline's tasks. `None` if there is a cycle.
 pub(crate) fn order(
     tasks: Vec<Task>,
     after: &HashMap<&str, Vec<&str>>,
@@ -226,7 +226,7 @@ pub(crate) fn order(
     Some(planned)
 }
 
-/// A table that a relationship check looks into comes first, unless that makes a circle: then the
+/// Adds an edge from the table to which a relationship check refers, unless this makes a cycle; then the
 /// check reads the last committed version.
 fn with_references(
     tasks: &[Task],
@@ -271,7 +271,7 @@ fn with_references(
     sorted
 }
 
-/// Parents before children, otherwise in the given order. None when there is a circle.
+/// Sorts parents before children, and otherwise in the given order. `None` if there is a cycle.
 pub(crate) fn sort(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
     let mut waiting: Vec<usize> = parents.iter().map(BTreeSet::len).collect();
@@ -297,7 +297,7 @@ pub(crate) fn sort(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
     (sorted.len() == parents.len()).then_some(sorted)
 }
 
-/// One circle in a graph of parents, if there is one, in the order of flow.
+/// A cycle in a graph of parents, if there is one, in the order of execution.
 pub(crate) fn cycle(parents: &[BTreeSet<usize>]) -> Option<Vec<usize>> {
     let mut state = vec![0_u8; parents.len()];
     for start in 0..parents.len() {

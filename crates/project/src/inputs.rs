@@ -10,15 +10,15 @@ use towpath_vocab::{ConnectorSpec, Diagnostic, Facts, OptionValue, Plan};
 
 use crate::settings::Setting;
 
-/// What a project is checked against.
+/// The input of a check.
 pub struct Inputs<'a> {
     /// The project's text files: path with `/`, relative to the project folder.
     pub files: &'a BTreeMap<String, String>,
     /// What each connector can do.
     pub specs: &'a [ConnectorSpec],
-    /// What is known of the outside.
+    /// The known facts.
     pub facts: &'a Facts,
-    /// `--env`; None takes `default_environment`.
+    /// `--env`; `None` means `default_environment`.
     pub environment: Option<&'a str>,
     /// Environment variables for `${env:}`; only options that are not secret are bound.
     pub variables: &'a BTreeMap<String, String>,
@@ -26,13 +26,13 @@ pub struct Inputs<'a> {
     pub params: &'a BTreeMap<String, String>,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// None when there is an error.
+    /// `None` if there is an error.
     pub plan: Option<Plan>,
-    /// What could be planned although there are errors, as long as the environment and its lakehouse are
-    /// clear: for commands that only read.
+    /// The part that could be planned although there are errors, if the environment and its lakehouse are
+    /// known; for commands that only read.
     pub partial: Option<Plan>,
     /// All diagnostics, by file and place.
     pub diagnostics: Vec<Diagnostic>,
@@ -42,11 +42,11 @@ pub struct Checked {
     pub state: Option<OptionValue>,
     /// The memory budget, if the project names one.
     pub memory_bytes: Option<u64>,
-    /// What there is.
+    /// The summary.
     pub summary: Summary,
 }
 
-/// How much was checked and what came of it.
+/// The numbers of checked items and of diagnostics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Files of the project.

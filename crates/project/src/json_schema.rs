@@ -93,7 +93,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Shapes may hold themselves, so each stands once under `$defs`.
+    /// A reference to a shape in `$defs`, where each shape is once, because shapes can contain themselves.
     fn reference(&mut self, name: &str, body: impl FnOnce(&mut Self) -> Value) -> Value {
         let name = name.replace(' ', "_");
         if !self.definitions.contains_key(&name) {
@@ -134,8 +134,8 @@ impl Writer<'_> {
         body
     }
 
-    /// One alternative per connector; an environment may change single options, so nothing but
-    /// `type` decides.
+    /// One alternative per connector, chosen by `type` only, because an environment may change single
+    /// options.
     fn connection(&mut self) -> Value {
         let kinds: Vec<&str> = self.specs.iter().map(|spec| spec.kind.as_str()).collect();
         let mut all: Vec<&OptionSpec> = self.specs.iter().flat_map(|spec| &spec.options).collect();

@@ -13,15 +13,15 @@ pub(crate) enum Literal {
     Integer(i128),
     Number(f64),
     Text(String),
-    /// Not judged here.
+    /// A value that is not checked here.
     Opaque,
 }
 
-/// Text that does not read as a type.
+/// A text that does not parse as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable;
 
-/// Reads a text as a type.
+/// Parses a text as a type.
 pub(crate) fn read(text: &str, data_type: &DataType) -> Result<Literal, Unreadable> {
     let text = text.trim();
     match data_type {
@@ -49,7 +49,7 @@ pub(crate) fn read(text: &str, data_type: &DataType) -> Result<Literal, Unreadab
     }
 }
 
-/// Integers exactly; other numbers as far as `f64` carries.
+/// Parses integers exactly, and other numbers with the precision of `f64`.
 fn number(text: &str) -> Result<Literal, Unreadable> {
     if let Ok(integer) = text.parse::<i128>() {
         return Ok(Literal::Integer(integer));
@@ -72,7 +72,7 @@ fn moment(text: &str) -> Result<Literal, Unreadable> {
     Ok(Literal::Text(moment.to_string()))
 }
 
-/// The order of two values, when both can be judged.
+/// The order of two values, if both can be compared.
 pub(crate) fn compare(a: &Literal, b: &Literal) -> Option<Ordering> {
     match (a, b) {
         (Literal::Integer(a), Literal::Integer(b)) => Some(a.cmp(b)),
@@ -96,7 +96,7 @@ fn float(literal: &Literal) -> Option<f64> {
     }
 }
 
-/// The order of two texts whose type is not known: as numbers if both are, else not judged.
+/// The order of two texts of unknown type: as numbers if both are numbers, otherwise `None`.
 pub(crate) fn compare_untyped(a: &str, b: &str) -> Option<Ordering> {
     compare(&number(a.trim()).ok()?, &number(b.trim()).ok()?)
 }

@@ -12,7 +12,7 @@ use towpath_vocab::{Diagnostic, Failure, Level, Span, TableFact, types};
 use crate::outline::KnownTable;
 use crate::suggest;
 
-/// What `schemas/CONNECTION.yml` or the last run says of a table.
+/// The known columns of a table, from `schemas/CONNECTION.yml` or the last run.
 #[derive(Clone, Debug)]
 pub struct Expected<'a> {
     /// The connection.
@@ -21,11 +21,11 @@ pub struct Expected<'a> {
     pub object: &'a str,
     /// Columns and key.
     pub fact: &'a TableFact,
-    /// The place that says so.
+    /// The position of the table in the file.
     pub span: Option<Span>,
-    /// The places of columns, if they stand in a file.
+    /// The positions of the columns, if they are in a file.
     pub columns: BTreeMap<String, Span>,
-    /// True when a file of the project says so; what only the last run saw may change.
+    /// True if the columns are in a file of the project; columns that were only observed may change.
     pub written: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// Every difference between a table as it is known and as it is.
+/// All differences between the known and the present columns of a table.
 pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
     let table = format!("`{}` of `{}`", expected.object, expected.connection);
     let mut found = Vec::new();
@@ -120,7 +120,7 @@ pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
     found
 }
 
-/// A table that the outside system does not have, or that cannot be looked at.
+/// The diagnostic of a table that the external system does not have, or that cannot be read.
 pub fn gone(connection: &str, object: &str, span: Option<Span>, why: &Failure) -> Diagnostic {
     let message = format!(
         "`{object}` of `{connection}` cannot be read: {}",
@@ -131,7 +131,7 @@ pub fn gone(connection: &str, object: &str, span: Option<Span>, why: &Failure) -
     ))
 }
 
-/// A system that cannot be reached, or does not let us in.
+/// The diagnostic of a system that cannot be reached, or that refuses the login.
 pub fn unreachable(connection: &str, span: Option<Span>, why: &Failure) -> Diagnostic {
     let message = format!("`{connection}` cannot be contacted: {}", why.message);
     placed(Diagnostic::error("C0516", message), span, why)
@@ -142,7 +142,7 @@ fn placed(mut said: Diagnostic, span: Option<Span>, why: &Failure) -> Diagnostic
     why.help.iter().fold(said, |said, help| said.help(help))
 }
 
-/// A type without a word is compared with nothing.
+/// Whether two types differ; a type without a word in the config is not compared.
 fn differ(known: &Field, live: &Field) -> bool {
     *known.data_type() != DataType::Null && words(known) != words(live)
 }

@@ -22,7 +22,7 @@ use crate::yaml::{Entry, Map, Node};
 struct Wanted {
     name: String,
     at: At,
-    /// The object in the outside system, unless the settings say another.
+    /// The object in the external system, unless the settings name another.
     object: String,
     /// Settings of the pattern it came from, and its own.
     layers: Vec<Node>,
@@ -133,7 +133,7 @@ fn schema(frame: &StepFrame<'_>, context: &StepContext<'_>, report: &mut Report)
     Some(schema.to_owned())
 }
 
-/// The name a table gets from an object's: as `names` says, when that is a name.
+/// The name of a table for an object, by the rule of `names`, if the result is a valid name.
 fn table_word(short: &str, names: Naming) -> String {
     let name = names.apply(short);
     if is_name(&name) {
@@ -143,7 +143,7 @@ fn table_word(short: &str, names: Naming) -> String {
     }
 }
 
-/// Says that a name would not survive in a task's id or on the command line.
+/// Reports a name that is not allowed in a task's id or on the command line.
 pub(crate) fn check_word(noun: &str, name: &str, at: At, report: &mut Report) {
     let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || !name.chars().all(good) {
@@ -157,7 +157,7 @@ pub(crate) fn check_word(noun: &str, name: &str, at: At, report: &mut Report) {
     }
 }
 
-/// True for names of schemas; those with `_` in front are Towpath's own.
+/// True for names of schemas; those that begin with `_` belong to Towpath.
 pub(crate) fn is_schema(text: &str) -> bool {
     is_name(text) && !text.starts_with('_') && text != "information_schema"
 }
@@ -442,7 +442,7 @@ fn task(
     Some(task)
 }
 
-/// A schema that the source can be read as: discovered, and with a type for every column.
+/// The known schema with which the source is read: discovered, and with a type for every column.
 fn readable(known: &columns::Known<'_>) -> Option<TableFact> {
     let fields = known.fact.schema.fields();
     let typed = fields.iter().all(|field| !field.data_type().is_null());

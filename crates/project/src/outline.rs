@@ -14,7 +14,7 @@ use crate::report::{At, Report};
 use crate::schemas::{self, ReadOptions};
 use crate::yaml::{self, Dialect, Entry, Node};
 
-/// The environment a command works in: the one asked for, else `default_environment`, else `dev`.
+/// The environment of a command: the requested one, or `default_environment`, or `dev`.
 pub fn environment_of(files: &BTreeMap<String, String>, requested: Option<&str>) -> Environment {
     let said = || {
         let text = files.get("towpath.yml")?;
@@ -25,7 +25,7 @@ pub fn environment_of(files: &BTreeMap<String, String>, requested: Option<&str>)
     Environment::new(name.unwrap_or_else(|| "dev".to_owned()))
 }
 
-/// What `state:` says in an environment, before the rest of the project is looked at.
+/// The value of `state:` in an environment, before the rest of the project is checked.
 pub fn state_of(
     files: &BTreeMap<String, String>,
     environment: &Environment,
@@ -40,7 +40,7 @@ pub fn state_of(
         .map(SecretTemplate::new)
 }
 
-/// The id under which a project writes, before the rest of it is looked at.
+/// The id of a project, before the rest of it is checked.
 pub fn project_of(files: &BTreeMap<String, String>) -> Option<String> {
     let text = files.get("towpath.yml")?;
     let root = yaml::parse("towpath.yml", text, Dialect::Ours, &mut Report::default())?;
@@ -49,16 +49,16 @@ pub fn project_of(files: &BTreeMap<String, String>) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A connection and where it is declared.
+/// A connection, and where it is declared.
 #[derive(Clone, Debug)]
 pub struct OutlinedConnection {
     /// Its options.
     pub plan: ConnectionPlan,
-    /// The place of its name.
+    /// The position of its name.
     pub span: Span,
 }
 
-/// The project's connections, by name; `None` when towpath.yml cannot be read as a project.
+/// The project's connections, by name; `None` if `towpath.yml` cannot be read as a project.
 pub fn connections_of(inputs: &Inputs<'_>) -> Option<BTreeMap<String, OutlinedConnection>> {
     let mut report = Report::default();
     let mut parsed = parsed::parse(inputs.files, &mut report);
@@ -73,16 +73,16 @@ pub fn connections_of(inputs: &Inputs<'_>) -> Option<BTreeMap<String, OutlinedCo
     Some(connections.collect())
 }
 
-/// A table of `schemas/CONNECTION.yml`, with the places of what it says.
+/// A table of `schemas/CONNECTION.yml`, with the positions of its parts.
 #[derive(Clone, Debug)]
 pub struct KnownTable {
-    /// What it looks like.
+    /// Its columns and key.
     pub fact: TableFact,
-    /// Options of its load with which it was seen.
+    /// The options of its load with which it was discovered.
     pub options: ReadOptions,
-    /// The place of its name.
+    /// The position of its name.
     pub span: Span,
-    /// The place of each column's name.
+    /// The position of each column's name.
     pub columns: BTreeMap<String, Span>,
 }
 

@@ -14,7 +14,7 @@ use crate::load::{is_pattern, short_name};
 use crate::report::{At, Report};
 use crate::yaml::Node;
 
-/// Says of a way to read or write that its engine comes later.
+/// Reports a mode of reading or writing that this version does not support.
 pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
     let said = report.error(
         "P0115",
@@ -27,7 +27,7 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
     };
 }
 
-/// An object that is not among those discovered, when one of them is near in spelling.
+/// Reports an object that was not discovered, if a discovered one has a similar name.
 pub(crate) fn unknown_external_table(
     object: &str,
     at: At,
@@ -58,7 +58,7 @@ pub(crate) fn unknown_external_table(
     }
 }
 
-/// Says that the types of `schemas/` were seen with other options than the load has.
+/// Reports that the types in `schemas/` were discovered with other options than those of the load.
 pub(crate) fn seen_otherwise(
     object: &str,
     options: &BTreeMap<String, serde_json::Value>,
@@ -91,7 +91,7 @@ pub(crate) fn seen_otherwise(
         ));
 }
 
-/// Says that the connector cannot read in this way.
+/// Reports a read mode that the connector does not support.
 pub(crate) fn can_read(
     connection: &Connection<'_>,
     read: ReadMode,

@@ -94,7 +94,7 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
     }
 }
 
-/// Params that were given but that no pipeline declares.
+/// Reports params that were given but that no pipeline declares.
 pub(crate) fn check_given(inputs: &Inputs<'_>, declared: &[String], report: &mut Report) {
     for name in inputs.params.keys().filter(|name| !declared.contains(name)) {
         let file = report.file("towpath.yml");

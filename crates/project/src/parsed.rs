@@ -26,21 +26,21 @@ pub(crate) struct Parsed<'a> {
     pub(crate) connections: Vec<(String, Node)>,
     pub(crate) pipelines: Vec<(String, Node)>,
     pub(crate) schemas: Vec<(String, Node)>,
-    /// dbt's YAML beside models.
+    /// dbt's YAML files next to models.
     pub(crate) properties: Vec<Node>,
     pub(crate) models: Vec<TextFile<'a>>,
     pub(crate) macros: Vec<TextFile<'a>>,
-    /// CSV files under `seeds/`, of which the first line is known.
+    /// CSV files in `seeds/`, of which the first line is known.
     pub(crate) seeds: Vec<TextFile<'a>>,
     /// `dbt_project.yml`.
     pub(crate) dbt_project: Option<Node>,
     /// Paths of all files.
     pub(crate) paths: Vec<&'a str>,
-    /// How many files belong to the project.
+    /// The number of files of the project.
     pub(crate) files: usize,
 }
 
-/// What a path holds.
+/// The kind of a file, by its path.
 enum Part {
     Root,
     Connection(String),
@@ -51,11 +51,11 @@ enum Part {
     Macro,
     Seed,
     DbtProject,
-    /// A folder or a kind of file, and whether rows differ without it.
+    /// A folder or a kind of file that this version does not support, and whether rows differ without it.
     Later(&'static str, Level),
 }
 
-/// Reads all files.
+/// Parses all files.
 pub(crate) fn parse<'a>(files: &'a BTreeMap<String, String>, report: &mut Report) -> Parsed<'a> {
     let mut parsed = Parsed::default();
     let mut later: BTreeMap<&str, (usize, String, Level)> = BTreeMap::new();

@@ -198,7 +198,7 @@ fn task(
     task
 }
 
-/// Columns that the table to be sent must have.
+/// The columns that the published table must have.
 fn columns_said(node: &Node, from: &TableName) -> Vec<Reference> {
     let named = ["key", "keep", "drop"]
         .into_iter()

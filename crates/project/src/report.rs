@@ -18,7 +18,7 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// The first byte: a caret under a whole map says nothing.
+    /// The first byte only, because a caret under a whole map is not useful.
     pub(crate) fn head(self) -> At {
         At {
             end: (self.start + 1).min(self.end.max(self.start)),
@@ -26,8 +26,8 @@ impl At {
         }
     }
 
-    /// The place of a part of the scalar `text` that stands here; all of it when the scalar was
-    /// folded or escaped, so that its bytes are not those of the file.
+    /// The range of a part of the scalar `text` at this range; the whole range if the scalar was folded or
+    /// escaped, because then its bytes differ from those of the file.
     pub(crate) fn inside(self, text: &str, start: usize, end: usize) -> At {
         let quote = match (self.end - self.start).checked_sub(text.len()) {
             Some(0) => 0,
@@ -47,7 +47,7 @@ impl At {
     }
 }
 
-/// Gathers diagnostics about files.
+/// Collects diagnostics about files.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     files: Vec<String>,
@@ -55,7 +55,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Makes a file known and gives its number.
+    /// Adds a file and returns its number.
     pub(crate) fn file(&mut self, path: &str) -> u32 {
         if let Some(index) = self.files.iter().rposition(|known| known == path) {
             return u32::try_from(index).unwrap_or(u32::MAX);
@@ -69,7 +69,7 @@ impl Report {
         self.files.get(at.file as usize).map_or("", String::as_str)
     }
 
-    /// A place in the form that leaves this crate.
+    /// A range in the form that other crates use.
     pub(crate) fn span(&self, at: At) -> Span {
         Span {
             file: self.path(at).to_owned(),
@@ -85,17 +85,17 @@ impl Report {
         format!("{}:{}", self.path(at), at.line)
     }
 
-    /// Adds an error at a place.
+    /// Adds an error at a range.
     pub(crate) fn error(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
         self.say(Diagnostic::error(code, message).at(self.span(at)))
     }
 
-    /// Adds a warning at a place.
+    /// Adds a warning at a range.
     pub(crate) fn warning(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
         self.say(Diagnostic::warning(code, message).at(self.span(at)))
     }
 
-    /// Adds a note at a place.
+    /// Adds a note at a range.
     pub(crate) fn note(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
         self.say(Diagnostic::note(code, message).at(self.span(at)))
     }
@@ -107,12 +107,12 @@ impl Report {
         Said(&mut self.diagnostics[index])
     }
 
-    /// True when an error was said.
+    /// True if there is an error.
     pub(crate) fn failed(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// All diagnostics by file and place, each once.
+    /// All diagnostics, by file and position, each once.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut seen = HashSet::new();
         let all = self.diagnostics.into_iter();
@@ -140,7 +140,7 @@ impl Report {
     }
 }
 
-/// A diagnostic just added, for more to be said about it.
+/// A diagnostic that was just added, to which a label and help can be added.
 pub(crate) struct Said<'a>(&'a mut Diagnostic);
 
 impl Said<'_> {
@@ -156,7 +156,8 @@ impl Said<'_> {
         self
     }
 
-    /// Sets `did you mean` as label, if a known word is near; else names what there is as help.
+    /// Sets `did you mean` as the label if a known word is similar; otherwise lists the known words as
+    /// help.
     pub(crate) fn suggest<'b>(
         self,
         word: &str,

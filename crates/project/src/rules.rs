@@ -15,18 +15,18 @@ use crate::report::{At, Report};
 use crate::sqltext;
 use crate::yaml::{Entry, Node};
 
-/// What rules are held against.
+/// The table of the rules.
 pub(crate) struct Subject<'a> {
     /// The target's columns, if known.
     pub(crate) schema: Option<&'a SchemaRef>,
-    /// False when the columns may have changed since they were seen.
+    /// False if the columns may have changed since they were observed.
     pub(crate) firm: bool,
-    /// How a loaded table's columns get their names; `None` for a table whose names are its own.
+    /// How the columns of a loaded table get their names; `None` for a table with names of its own.
     pub(crate) loaded: Option<(&'a Columns, Naming)>,
 }
 
 impl Subject<'_> {
-    /// The table's name for a column that the project names, in either spelling.
+    /// The name in the table of a column that the project names in either spelling.
     pub(crate) fn own_name(&self, column: &str) -> String {
         if let Some((columns, naming)) = self.loaded {
             return columns.own_name(column, naming);
@@ -151,7 +151,7 @@ fn bounds(rules: &[Rule]) -> Option<(String, String)> {
     Some((min.clone(), max.clone()))
 }
 
-/// Says that nothing can lie between two bounds.
+/// Reports two limits between which there is no value.
 pub(crate) fn order(
     min: &str,
     max: &str,
@@ -186,7 +186,7 @@ fn bound(
     reads(column, text, entry.value.at, data_type, report).then(|| text.to_owned())
 }
 
-/// Says that a text does not read as a column's type.
+/// Reports a text that does not parse as a column's type.
 pub(crate) fn reads(
     column: &str,
     text: &str,
@@ -227,7 +227,7 @@ fn values(
     values
 }
 
-/// A pattern that compiles, on text.
+/// Checks that a pattern compiles and that its column is text.
 pub(crate) fn pattern(
     column: &str,
     node: &Node,

@@ -13,7 +13,7 @@ use towpath_vocab::{FactSource, TableFact, types};
 use crate::report::Report;
 use crate::yaml::{Entry, Node};
 
-/// The word for a type that has none.
+/// The word for a type without a word.
 const UNKNOWN: &str = "unknown";
 
 /// Reads one file's tables.
@@ -24,7 +24,7 @@ pub(crate) fn read(node: &Node, report: &mut Report) -> BTreeMap<String, TableFa
         .collect()
 }
 
-/// The options with which each table was seen.
+/// The options with which each table was discovered.
 pub(crate) fn options(node: &Node) -> BTreeMap<String, ReadOptions> {
     let tables = node.get("tables").into_iter().flat_map(Node::entries);
     tables
@@ -85,7 +85,7 @@ fn field(name: &str, entry: &Entry, report: &mut Report) -> Field {
 /// Options of a table's load, by name.
 pub type ReadOptions = BTreeMap<String, serde_json::Value>;
 
-/// The text of `schemas/CONNECTION.yml`: tables with the options that they were seen with.
+/// The text of `schemas/CONNECTION.yml`: tables, with the options with which they were discovered.
 pub fn write_schemas(connection: &str, tables: &[(String, TableFact, ReadOptions)]) -> String {
     let mut out =
         String::from("# yaml-language-server: $schema=../.towpath/schemas/schemas.json\n");
@@ -146,7 +146,7 @@ fn column(field: &Field) -> String {
     format!("{{ {} }}", parts.join(", "))
 }
 
-/// Text that YAML reads back as the same text, in braces too.
+/// A text as a YAML scalar that reads back unchanged, also inside braces.
 pub fn yaml_text(text: &str) -> String {
     let mut chars = text.chars();
     let starts_plain = chars

@@ -10,7 +10,7 @@ use crate::keys::{self, KeySchema};
 use crate::report::{At, Report};
 use crate::yaml::{Map, Node, Value};
 
-/// One setting of one table and where it was written.
+/// One setting of one table, with its position.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Setting {
     /// The table, as `schema.table`.
@@ -25,7 +25,7 @@ pub struct Setting {
     pub line: usize,
 }
 
-/// Lays layers over each other, the weakest first.
+/// Merges layers, the weakest first.
 pub(crate) fn merge(at: At, layers: &[Option<&Node>]) -> Node {
     let mut merged = Node::map(at, Map::new());
     for layer in layers.iter().flatten().filter(|layer| !layer.is_null()) {
@@ -34,7 +34,7 @@ pub(crate) fn merge(at: At, layers: &[Option<&Node>]) -> Node {
     Node { at, ..merged }
 }
 
-/// The table keys of a step, which hold for all its tables.
+/// The table keys of a step, which apply to all of its tables.
 pub(crate) fn of_step(step: &Node, shape: &KeySchema) -> Node {
     let mut map = Map::new();
     for (name, entry) in step.entries() {

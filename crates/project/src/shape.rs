@@ -14,10 +14,10 @@ use crate::report::{At, Report};
 use crate::value;
 use crate::yaml::{self, Node, Value};
 
-/// What a tree is checked against.
+/// The context in which a tree is checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    /// None: leaves are looked at, not bound (environments that are not in use).
+    /// `None` means that strings are checked but not bound, for environments that are not in use.
     pub(crate) bindings: Option<Bindings<'a>>,
     pub(crate) specs: &'a [ConnectorSpec],
     /// The connector of each connection.
@@ -100,7 +100,7 @@ fn map(
     }
 }
 
-/// Says that a key has no effect in this version.
+/// Reports a key without an effect in this version.
 fn say_inactive(key: &Key, at: At, report: &mut Report) {
     let Some(inactive) = key.inactive else { return };
     let message = format!("`{}` is not supported in this version", key.name);

@@ -10,20 +10,20 @@ use towpath_vocab::{Diagnostic, Level};
 
 use crate::report::{At, Report};
 
-/// Where in a statement a text ends that stands before something.
+/// The syntax in which a part of a SQL text ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inside {
-    /// Where words of SQL stand.
+    /// Plain SQL.
     Nothing,
-    /// A text or a name in these quotes, which are doubled in it.
+    /// A string or a name in these quotes, which are doubled inside it.
     Quotes(char),
-    /// A text in which a backslash escapes: `E'…'`.
+    /// A string with backslash escapes: `E'…'`.
     Escaped,
     /// A comment.
     Comment,
 }
 
-/// What is still open at the end of a text of SQL.
+/// Which quotes or comment are open at the end of a SQL text.
 pub(crate) fn inside(text: &str) -> Inside {
     let mut rest = text.chars().peekable();
     // The last character of a word that could be the `E` before a text, and the one before it.
@@ -58,7 +58,7 @@ pub(crate) fn inside(text: &str) -> Inside {
     Inside::Nothing
 }
 
-/// True when the quotes close. Doubled ones close and open again, which comes to the same.
+/// True if the quotes are closed. Doubled quotes close and open again, which has the same result.
 fn quotes_end(rest: &mut impl Iterator<Item = char>, quote: char, escapes: bool) -> bool {
     while let Some(next) = rest.next() {
         if escapes && next == '\\' {
@@ -70,7 +70,7 @@ fn quotes_end(rest: &mut impl Iterator<Item = char>, quote: char, escapes: bool)
     false
 }
 
-/// True when the comment closes; comments may hold others.
+/// True if the comment is closed; comments may be nested.
 fn comment_ends(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
     let mut open = 1;
     while let Some(next) = rest.next() {
@@ -87,14 +87,14 @@ fn comment_ends(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
     false
 }
 
-/// Judges an expression over columns. `firm` is false when the columns may have changed.
+/// Checks an expression over columns. `firm` is false if the columns may have changed.
 pub(crate) fn expression(text: &str, at: At, schema: &SchemaRef, firm: bool, report: &mut Report) {
     if let Err(problem) = judge(text, schema) {
         say(&problem, text, at, firm, report);
     }
 }
 
-/// Judges an expression that must be true or false.
+/// Checks an expression that must be boolean.
 pub(crate) fn condition(text: &str, at: At, schema: &SchemaRef, firm: bool, report: &mut Report) {
     match judge(text, schema) {
         Err(problem) => say(&problem, text, at, firm, report),
@@ -114,7 +114,7 @@ pub(crate) fn condition(text: &str, at: At, schema: &SchemaRef, firm: bool, repo
     }
 }
 
-/// Only the syntax, when no columns are known.
+/// Checks only the syntax, if no columns are known.
 pub(crate) fn syntax(text: &str, at: At, report: &mut Report) {
     let nothing = std::sync::Arc::new(arrow_schema::Schema::empty());
     if let Err(problem) = towpath_sql::expression(text, &nothing)
@@ -124,7 +124,7 @@ pub(crate) fn syntax(text: &str, at: At, report: &mut Report) {
     }
 }
 
-/// Only the syntax of a query that stands for a table as `{table}`.
+/// Checks only the syntax of a query in which `{table}` is a table.
 pub(crate) fn query(text: &str, at: At, table: &towpath_vocab::TableName, report: &mut Report) {
     let whole = text.replace("{table}", &towpath_sql::quote_table(table));
     if let Err(problem) = towpath_sql::inputs(&whole) {
@@ -151,7 +151,7 @@ fn judge(text: &str, schema: &SchemaRef) -> Result<DataType, SqlProblem> {
     }
 }
 
-/// Says what is wrong with SQL inside a value.
+/// Reports a mistake in the SQL of a value.
 pub(crate) fn say(problem: &SqlProblem, text: &str, at: At, firm: bool, report: &mut Report) {
     let place = problem
         .offset
@@ -169,7 +169,7 @@ pub(crate) fn say(problem: &SqlProblem, text: &str, at: At, firm: bool, report: 
     });
 }
 
-/// An expression has no query whose tables could be named.
+/// The message of a problem in an expression, which has no tables of its own.
 fn message(problem: &SqlProblem) -> String {
     match problem.message.rsplit('`').nth(1) {
         Some(column) if problem.code == "M0301" => format!("there is no column `{column}`"),

@@ -12,7 +12,7 @@ use crate::keys::{self, VERBS};
 use crate::report::{At, Report};
 use crate::yaml::{Entry, Node as Tree};
 
-/// What all tasks of a step share.
+/// The settings that all tasks of a step share.
 pub(crate) struct StepFrame<'a> {
     pub(crate) name: &'a str,
     pub(crate) node: &'a Tree,
@@ -33,18 +33,18 @@ pub(crate) struct Node {
     pub(crate) writes: Vec<TableName>,
     /// Tables of relationship checks.
     pub(crate) references: Vec<Reference>,
-    /// Columns of what it writes, if known and if it writes one table.
+    /// The columns of its table, if they are known and it writes one table.
     pub(crate) schema: Option<SchemaRef>,
-    /// False when those columns were merely observed in the last run.
+    /// False if these columns were only observed in the last run.
     pub(crate) firm: bool,
     pub(crate) when: TriggerRule,
     pub(crate) retry: RetryPlan,
-    /// None only until the verb's planner filled it.
+    /// The action; `None` until the planner of the step's kind has set it.
     pub(crate) action: Option<Action>,
 }
 
 impl StepFrame<'_> {
-    /// A task of this step; for a table, or for the step itself.
+    /// A task of this step, for a table or for the step itself.
     pub(crate) fn task(&self, table: Option<&TableName>, at: At) -> Node {
         let id = match table {
             Some(table) => format!("{}/{table}", self.name),
@@ -67,7 +67,7 @@ impl StepFrame<'_> {
 }
 
 impl Node {
-    /// The task as it stands in a plan.
+    /// The task of the plan.
     pub(crate) fn planned(self, after: Vec<TaskId>, report: &Report) -> Option<PlannedTask> {
         Some(PlannedTask {
             id: self.id,
@@ -109,7 +109,7 @@ pub(crate) fn frame<'a>(
     }
 }
 
-/// The verb of a step, or what is wrong with its verbs.
+/// The action of a step; reports a missing or a second one.
 pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'static str> {
     let found: Vec<&'static str> = VERBS
         .iter()
@@ -151,7 +151,7 @@ pub(crate) fn verb(frame: &StepFrame<'_>, report: &mut Report) -> Option<&'stati
     }
 }
 
-/// A key that means nothing for this verb would be ignored silently: it is an error instead.
+/// Reports keys that have no meaning for this action, so that no key is silently ignored.
 fn strange_keys(frame: &StepFrame<'_>, verb: &str, report: &mut Report) {
     for (key, entry) in frame.node.entries() {
         let verbs = keys::verbs_of(key);

@@ -2,7 +2,7 @@
 //!
 //! Promise: a suggestion has nearly the same spelling, or there is none. It does not know what words mean.
 
-/// The nearest known word, if it is near enough to be a slip.
+/// The nearest known word, if it is similar enough to be a typing mistake.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let limit = match word.chars().count() {
@@ -18,7 +18,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Words that start alike are nearer: `customer` means `customer_id` rather than nothing.
+/// The distance of two words; words with the same start are nearer, so `customer` finds `customer_id`.
 fn distance(word: &str, candidate: &str) -> usize {
     let edits = strsim::damerau_levenshtein(word, candidate);
     let starts = word.len() >= 4
@@ -26,7 +26,7 @@ fn distance(word: &str, candidate: &str) -> usize {
     if starts { edits.min(2) } else { edits }
 }
 
-/// Words as a list, cut after twelve.
+/// A list of words, cut after twelve.
 pub(crate) fn listing(known: &[&str]) -> String {
     let shown: Vec<&str> = known.iter().take(12).copied().collect();
     let rest = known.len().saturating_sub(shown.len());

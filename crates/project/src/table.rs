@@ -19,21 +19,21 @@ use crate::sqltext;
 use crate::value;
 use crate::yaml::Node;
 
-/// What a table's settings are read against.
+/// The context in which the settings of a table are read.
 pub(crate) struct Frame<'a> {
     pub(crate) target: &'a TableName,
-    /// The source as lineage names it: `connection:object`.
+    /// The name of the source in lineage: `connection:object`.
     pub(crate) object: String,
     pub(crate) known: Option<&'a Known<'a>>,
     pub(crate) names: Naming,
     pub(crate) mask_key: Option<&'a SecretTemplate>,
-    /// Whether only a `cursor` tells what is new in the source.
+    /// Whether only a `cursor` can find new rows of the source.
     pub(crate) needs_cursor: bool,
-    /// Where the table was written.
+    /// The position of the table.
     pub(crate) at: At,
 }
 
-/// A table, planned.
+/// The plan of a table.
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) plan: TablePlan,
@@ -42,7 +42,7 @@ pub(crate) struct Planned {
     /// Columns of the target, if known.
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) references: Vec<Reference>,
-    /// The word of a mode whose engine comes later.
+    /// The word of a mode that this version does not support.
     pub(crate) later: Option<(&'static str, At)>,
 }
 
@@ -222,7 +222,7 @@ fn write_mode(
     mode
 }
 
-/// The write mode a word of the config stands for.
+/// The write mode for a word of the config.
 pub(crate) fn write_word(word: &str) -> Option<WriteMode> {
     Some(match word {
         "replace" => WriteMode::Replace,

@@ -11,7 +11,7 @@ use crate::yaml::{Node, Value};
 /// The smallest memory budget a run can work with.
 const LEAST_BYTES: u64 = 16_000_000;
 
-/// Whether a text reads as `kind`; the error is a line of help.
+/// Checks that a text parses as `kind`; the error is a line of help.
 pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
     let fits = match kind {
         Kind::Integer => text.parse::<u64>().is_ok(),

@@ -125,8 +125,7 @@ impl Sum {
         data_type.is_decimal() || floats || (!divides && data_type.is_integer())
     }
 
-    /// True if a floating point result is infinite, or underflows to zero, although its operands are
-    /// neither.
+    /// An error if a floating point result is infinite or underflows to zero, although its operands are not.
     fn leaves_floats(self, a: f64, b: f64, result: f64) -> std::result::Result<(), &'static str> {
         if self == Self::Divide && b == 0.0 && !a.is_nan() {
             return Err("");

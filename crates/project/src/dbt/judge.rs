@@ -12,7 +12,7 @@ use crate::parsed::TextFile;
 use crate::report::{At, Report};
 use crate::yaml::Node;
 
-/// One key with its value and its place.
+/// A key with its value and its position.
 pub(crate) struct Setting<'a> {
     pub(crate) key: &'a str,
     pub(crate) at: At,
@@ -21,7 +21,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) is_yaml: bool,
 }
 
-/// Where a project's templates may ask for a config key of their own.
+/// The texts of a project's templates, in which config keys of their own are found.
 pub(crate) struct Asked<'a>(Vec<&'a str>);
 
 impl<'a> Asked<'a> {
@@ -31,7 +31,7 @@ impl<'a> Asked<'a> {
         Self(all.filter(|text| text.contains("config.")).collect())
     }
 
-    /// `config.get('key')` or `config.require('key')` is written somewhere.
+    /// True if a template contains `config.get('key')` or `config.require('key')`.
     fn names(&self, key: &str) -> bool {
         let calls = ["get('", "get(\"", "require('", "require(\""];
         let calls = calls.map(|call| format!("config.{call}{key}"));
@@ -41,7 +41,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Judges the keys of a `config`.
+/// Checks the keys of a `config`.
 pub(crate) fn config<'a>(
     settings: impl IntoIterator<Item = Setting<'a>>,
     keys: &DbtKeys,
@@ -55,7 +55,7 @@ pub(crate) fn config<'a>(
     }
 }
 
-/// Judges the keys of an entry in YAML.
+/// Checks the keys of an entry in YAML.
 pub(crate) fn entry(node: &Node, keys: &DbtKeys, report: &mut Report) {
     for (key, entry) in node.entries() {
         let setting = Setting {
@@ -100,8 +100,8 @@ fn one(setting: &Setting<'_>, keys: &DbtKeys, report: &mut Report) {
     }
 }
 
-/// True for a value that asks for nothing: null, false, an empty text, list or map; a contract that is
-/// not enforced.
+/// True for a value that sets nothing: null, false, an empty text, list or map; a contract that is not
+/// enforced.
 pub(crate) fn is_unset(key: &str, value: &Json) -> bool {
     match value {
         Json::Null | Json::Bool(false) => true,

@@ -4,16 +4,16 @@
 //! then the declaration says what that means. It does not know values. Read next: `judge.rs`, which uses
 //! it.
 
-/// What becomes of a key.
+/// What this version does with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// It does here what it does in dbt.
+    /// It has the same effect as in dbt.
     Obeyed,
-    /// It is text for people, or about dbt's own program: no table depends on it.
+    /// It is a description, or concerns dbt's own program; no table depends on it.
     Describes,
-    /// Not active, and rows or guarantees would differ: an error.
+    /// Not supported, and rows or guarantees would differ: an error.
     Refused(&'static str),
-    /// Not active, and rows are the same without it: a warning.
+    /// Not supported, and rows are the same without it: a warning.
     Warned(&'static str),
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct DbtKey {
 /// The keys of one place in dbt's files.
 #[derive(Debug)]
 pub(crate) struct DbtKeys {
-    /// What the place is, for messages: `config of a model`.
+    /// The name of the place in messages: `config of a model`.
     pub(crate) noun: &'static str,
     pub(crate) keys: &'static [DbtKey],
 }
@@ -159,7 +159,7 @@ pub(crate) static MODEL_CONFIG: DbtKeys = DbtKeys {
     ],
 };
 
-/// Keys of `config` that only matter to incremental models: for others dbt passes over them too.
+/// Keys of `config` that only concern incremental models; for other models dbt ignores them too.
 pub(crate) const INCREMENTAL_ONLY: &[&str] = &[
     "merge_update_columns",
     "merge_exclude_columns",
@@ -216,7 +216,7 @@ pub(crate) static SOURCE_CONFIG: DbtKeys = DbtKeys {
 const FRESHNESS: &str =
     "put a check at the table that a step loads: `- freshness: { updated_at: 24h }`";
 
-/// `config` of a test, and what may stand beside its arguments.
+/// `config` of a test, and the keys that are allowed next to its arguments.
 pub(crate) static TEST_CONFIG: DbtKeys = DbtKeys {
     noun: "config of a test",
     keys: &[

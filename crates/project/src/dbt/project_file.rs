@@ -12,7 +12,7 @@ use super::keys::{DbtKeys, MODEL_CONFIG, PROJECT, SEED_CONFIG};
 use crate::report::Report;
 use crate::yaml::{Entry, Node};
 
-/// What a `dbt_project.yml` says; empty without one.
+/// The contents of `dbt_project.yml`; empty without one.
 #[derive(Debug, Default)]
 pub(crate) struct DbtProject {
     name: String,
@@ -73,7 +73,7 @@ pub(crate) fn read(
     project
 }
 
-/// Variables, those under the project's name over the others.
+/// Variables; those under the project's name win over the others.
 fn vars(node: &Node) -> BTreeMap<String, Json> {
     let name = node.get_text("name").unwrap_or_default();
     let Some(Json::Object(said)) = node.get("vars").map(Node::json) else {
@@ -90,12 +90,12 @@ fn vars(node: &Node) -> BTreeMap<String, Json> {
 }
 
 impl DbtProject {
-    /// What holds for a model, from its path below `models/` without `.sql`.
+    /// The config of a model, by its path in `models/` without `.sql`.
     pub(crate) fn model(&self, path: &str) -> Map<String, Json> {
         self.config(self.models.as_ref(), path)
     }
 
-    /// What holds for a seed, from its path below `seeds/` without `.csv`.
+    /// The config of a seed, by its path in `seeds/` without `.csv`.
     pub(crate) fn seed(&self, path: &str) -> Map<String, Json> {
         self.config(self.seeds.as_ref(), path)
     }
@@ -115,7 +115,7 @@ impl DbtProject {
         config
     }
 
-    /// Judges what stands in a section; `folder` is the path so far, `None` above the project's name.
+    /// Checks the keys of a section; `folder` is the path so far, `None` above the project's name.
     fn judge(
         &self,
         node: &Node,
@@ -167,8 +167,8 @@ fn unused(key: &str, entry: &Entry, report: &mut Report) {
         .help("configs of models are under the project's name, then under their folders");
 }
 
-/// The config that a key of a section is; `None` for a folder. As in dbt, a map is a folder unless its
-/// key starts with `+`.
+/// The config key for a key of a section; `None` for a folder. As in dbt, a map is a folder unless its key
+/// starts with `+`.
 fn config_key<'k>(key: &'k str, entry: &Entry) -> Option<&'k str> {
     match key.strip_prefix('+') {
         Some(key) => Some(key),

@@ -26,7 +26,7 @@ use crate::rules::Subject;
 use crate::table::{self, Frame};
 use crate::yaml::{Entry, Map as Tree, Node, Value};
 
-/// The folder, the connection that reads it, and the schema of seeds that stand in no folder.
+/// The name of the folder, of the connection that reads it, and of the schema of seeds without a folder.
 const SEEDS: &str = "seeds";
 
 /// A seed before its tests are read.
@@ -41,7 +41,7 @@ pub(crate) struct Seed {
     at: At,
 }
 
-/// What seeds are read against.
+/// The context in which seeds are read.
 pub(crate) struct SeedContext<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) context: &'a StepContext<'a>,
@@ -164,7 +164,7 @@ fn seed(
     })
 }
 
-/// The names in the first line, when it can be told: no quote is left open in it.
+/// The names in the first line, if no quote is open at its end.
 fn header(text: &str, delimiter: &str) -> Option<Vec<String>> {
     let line = text.trim_start_matches('\u{feff}').lines().next()?;
     let mut names = vec![String::new()];
@@ -192,7 +192,7 @@ fn header(text: &str, delimiter: &str) -> Option<Vec<String>> {
 }
 
 impl Seed {
-    /// The load that a step gets for it.
+    /// The load task for a seed in a step.
     pub(crate) fn plan(
         &self,
         given: &SeedContext<'_>,
@@ -262,7 +262,7 @@ impl Seed {
         })
     }
 
-    /// Options of the reader.
+    /// The options with which it is read.
     fn options(&self) -> BTreeMap<String, Json> {
         let delimiter = self.config.get("delimiter").and_then(Json::as_str);
         let mut options = BTreeMap::from([
@@ -275,7 +275,7 @@ impl Seed {
         options
     }
 
-    /// Types and names of columns, as settings of a table.
+    /// The types and names of its columns, as settings of a table.
     fn settings(&self, report: &mut Report) -> Node {
         let exact = self.config.get("quote_columns") == Some(&Json::Bool(true));
         let mut columns = Tree::new();
@@ -365,7 +365,7 @@ impl Seed {
         }
     }
 
-    /// Where a key of its config is written in YAML, else the file's head.
+    /// The position of a key of its config in YAML, or otherwise the start of the file.
     fn at_of(&self, key: &str) -> At {
         let config = self.properties.as_ref().and_then(|node| node.get("config"));
         config

@@ -4,16 +4,16 @@
 
 use towpath_vocab::Level;
 
-/// What a key takes.
+/// The kind of value of a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// Any scalar.
     Text,
     /// An SQL expression or query; substitutions become literals.
     Sql,
-    /// Text that may hold run-time substitutions, which stay.
+    /// Text with run-time substitutions, which stay.
     AtRun,
-    /// Text that stays a template until connect.
+    /// Text that stays a template until the connector connects.
     Secret,
     /// A whole number, not negative.
     Integer,
@@ -33,17 +33,17 @@ pub(crate) enum Kind {
     Texts,
     /// A list of texts.
     TextList,
-    /// A list of texts that may hold run-time substitutions.
+    /// A list of texts with run-time substitutions.
     AtRunList,
     /// Anything.
     Value,
     /// A map with these keys.
     Map(&'static KeySchema),
-    /// A map from names to values of this kind; null stands for an empty value.
+    /// A map from names to values of this kind; null means an empty value.
     Named(&'static Kind),
     /// A list of values of this kind.
     List(&'static Kind),
-    /// The first of these that the value looks like.
+    /// The first of these kinds that fits the value.
     Either(&'static [Kind]),
     /// A connection: `CONNECTION` and the options of its connector.
     Connection,
@@ -55,10 +55,10 @@ pub(crate) enum Kind {
     Check,
 }
 
-/// A key that is parsed and checked, and whose engine comes in a later version.
+/// A key that is parsed and checked, but has no effect in this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inactive {
-    /// An error where rows would differ, a warning elsewhere.
+    /// An error if rows would differ, otherwise a warning.
     pub(crate) level: Level,
     /// What to do instead.
     pub(crate) way: &'static str,
@@ -70,20 +70,20 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) doc: &'static str,
-    /// `None` for a key that is obeyed.
+    /// `None` for a key that has an effect.
     pub(crate) inactive: Option<Inactive>,
     pub(crate) required: bool,
 }
 
 impl Key {
-    /// Not active; the rows are the same without it.
+    /// Marks a key as not supported; the rows are the same without it.
     pub(super) const fn later(mut self, way: &'static str) -> Self {
         let level = Level::Warning;
         self.inactive = Some(Inactive { level, way });
         self
     }
 
-    /// Not active; rows would differ without it.
+    /// Marks a key as not supported; rows would differ without it.
     pub(super) const fn refused(mut self, way: &'static str) -> Self {
         let level = Level::Error;
         self.inactive = Some(Inactive { level, way });
@@ -109,10 +109,10 @@ pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Ke
 /// The keys that a map may have.
 #[derive(Debug)]
 pub(crate) struct KeySchema {
-    /// What the map is, for messages: `step`.
+    /// The name of the map in messages: `step`.
     pub(crate) noun: &'static str,
     pub(crate) keys: &'static [Key],
-    /// Keys of these are allowed too.
+    /// The keys of these are allowed too.
     pub(crate) also: &'static [&'static KeySchema],
 }
 

@@ -16,7 +16,7 @@ use towpath_vocab::{
 use super::declare::{Key, KeySchema};
 use crate::{Checked, Inputs, check};
 
-/// Text for people, or shown beside facts.
+/// Keys without an effect on a run: text for people.
 const DESCRIBES: &[&str] = &["description", "seen"];
 
 fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> ConnectorSpec {
@@ -80,7 +80,7 @@ pub(crate) fn checked(files: &BTreeMap<String, String>) -> Checked {
     })
 }
 
-/// What came out, without places: they move with the text.
+/// The result without positions, which move with the text.
 pub(crate) fn outcome(checked: &Checked) -> String {
     fn bare(value: &mut Json) {
         match value {
@@ -326,7 +326,7 @@ fn nested(schema: &KeySchema, key: &str) -> &'static KeySchema {
     }
 }
 
-/// Two values of a key that must make a difference.
+/// Two values of a key that must give different plans.
 fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
     Some(match (noun, key) {
         ("project", "connections") => {

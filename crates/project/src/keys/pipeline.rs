@@ -5,7 +5,7 @@
 use super::declare::{Key, KeySchema, Kind, key};
 use super::table::TABLE_DEFAULTS;
 
-/// Verbs of a step: exactly one each.
+/// The actions of a step; each step has exactly one.
 pub(crate) const VERBS: &[&str] = &[
     "load", "copy", "models", "publish", "command", "sql", "http", "sensor", "pipeline",
 ];
@@ -211,14 +211,14 @@ const RUN_IF: &[&str] = &[
     "none_failed",
 ];
 
-/// A step, with the table keys that hold for all its tables.
+/// A step, with the table keys that apply to all of its tables.
 pub(crate) static STEP: KeySchema = KeySchema {
     noun: "step",
     keys: STEP_KEYS,
     also: &[&TABLE_DEFAULTS],
 };
 
-/// The verbs that a step's key belongs to; empty when it belongs to every step.
+/// The actions to which a step's key belongs; empty if it belongs to every step.
 pub(crate) fn verbs_of(key: &str) -> &'static [&'static str] {
     match key {
         "into" | "tables" => &["load", "publish", "copy"],

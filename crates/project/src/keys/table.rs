@@ -30,7 +30,7 @@ const COLUMNS: Key = key(
     "Settings of individual columns: types, transforms, rules.",
 );
 
-/// Table keys that may stand above a single table too: in defaults and steps.
+/// Table keys that are also allowed in defaults and steps.
 pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
     noun: "load defaults",
     keys: &[
@@ -171,7 +171,7 @@ static DEDUP: KeySchema = KeySchema {
     also: &[],
 };
 
-/// Rules of a column, which may also stand under `warn`.
+/// Rules of a column, which are also allowed under `warn`.
 pub(crate) static RULES: KeySchema = KeySchema {
     noun: "rules",
     keys: &[

@@ -17,22 +17,22 @@ use super::{place, resolve};
 use crate::graph::Tables;
 use crate::report::Report;
 
-/// What is known about a model after the check.
+/// The result of the check of a model.
 #[derive(Default)]
 pub(super) struct AnalyzedModel {
-    /// SQL that does not depend on what the warehouse holds.
+    /// The SQL, if it does not depend on the contents of the warehouse.
     pub(super) sql: Option<String>,
     pub(super) schema: Option<SchemaRef>,
-    /// False when its columns follow from columns that were merely observed.
+    /// False if its columns depend on columns that were only observed.
     pub(super) firm: bool,
     pub(super) lineage: TableLineage,
     pub(super) deferred: bool,
     pub(super) reads: Vec<TableName>,
-    /// True when its template asks the warehouse for rows, or for what is not known yet.
+    /// True if its template asks the warehouse for rows, or for something that is not known yet.
     pub(super) asks: bool,
 }
 
-/// Answers from facts; what only a live system knows is pending. What is asked about is read.
+/// Answers from facts; what only a live system knows is pending. Tables in questions count as read.
 struct FromFacts<'a> {
     tables: &'a Tables,
     asked: Vec<TableName>,
@@ -71,7 +71,7 @@ impl towpath_sql::Tables for Tables {
     }
 }
 
-/// Renders and judges one model.
+/// Renders and analyses one model.
 pub(super) fn analyze(
     draft: &Draft<'_>,
     drafts: &[Draft<'_>],
@@ -119,7 +119,7 @@ pub(super) fn analyze(
     found
 }
 
-/// The text as it is when the table exists already.
+/// Analyses the text for the case that the table exists already.
 fn judge_incremental(
     draft: &Draft<'_>,
     helpers: &[&Draft<'_>],
@@ -157,7 +157,7 @@ fn judge_incremental(
 }
 
 impl AnalyzedModel {
-    /// Adds tables that are read beside those of `ref` and `source`. Its own is none of them.
+    /// Adds tables that are read in addition to those of `ref` and `source`, except its own.
     fn read(&mut self, more: Vec<TableName>, draft: &Draft<'_>) {
         let others = more.into_iter().filter(|table| table != &draft.table);
         self.reads.extend(others);

@@ -21,7 +21,7 @@ use crate::report::Report;
 use crate::step::Node as Task;
 use crate::yaml::Node;
 
-/// What the check of models is given.
+/// The input of the check of models.
 pub(crate) struct Given<'a> {
     pub(crate) parsed: &'a Parsed<'a>,
     pub(crate) properties: &'a Properties,
@@ -30,7 +30,7 @@ pub(crate) struct Given<'a> {
     pub(crate) environment: &'a str,
 }
 
-/// Reads and checks all models. Their tables join `tables`.
+/// Reads and checks all models, and adds their tables to `tables`.
 pub(crate) fn check(
     given: &Given<'_>,
     loads: &[&Task],
@@ -123,7 +123,7 @@ pub(crate) fn check(
     models
 }
 
-/// Variables: those of `towpath.yml` over those of `dbt_project.yml`.
+/// Variables; those of `towpath.yml` win over those of `dbt_project.yml`.
 fn vars(context: &StepContext<'_>, project: &DbtProject) -> BTreeMap<String, serde_json::Value> {
     let node = context.root.get("vars");
     let own = node
@@ -133,7 +133,7 @@ fn vars(context: &StepContext<'_>, project: &DbtProject) -> BTreeMap<String, ser
     project.vars.clone().into_iter().chain(own).collect()
 }
 
-/// Says which descriptions lead nowhere.
+/// Reports descriptions of models and seeds that do not exist.
 fn check_names(
     properties: &Properties,
     drafts: &[Draft<'_>],

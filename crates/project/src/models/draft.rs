@@ -16,7 +16,7 @@ use crate::parsed::TextFile;
 use crate::report::At;
 use crate::yaml::Node;
 
-/// A model whose file has been read.
+/// A model whose file was read.
 pub(crate) struct Draft<'a> {
     pub(crate) name: String,
     pub(crate) table: TableName,
@@ -25,15 +25,15 @@ pub(crate) struct Draft<'a> {
     pub(crate) materialized: Materialized,
     /// Its entry in a YAML file.
     pub(crate) properties: Option<Node>,
-    /// `ref` and `source` keys to tables.
+    /// The tables of `ref` and `source`, by key.
     pub(crate) references: BTreeMap<String, TableName>,
     /// Models it refers to, by index.
     pub(crate) parents: Vec<usize>,
-    /// False when a mistake in it was said already.
+    /// False if a mistake in it was already reported.
     pub(crate) sound: bool,
 }
 
-/// A model or a seed, checked: what a `models` step can take.
+/// A checked model or seed, which a `models` step can select.
 pub(crate) struct Model {
     pub(crate) name: String,
     /// The file, relative to the project folder.
@@ -51,19 +51,19 @@ pub(crate) struct Model {
 #[derive(Default)]
 pub(crate) struct Models {
     pub(crate) list: Vec<Model>,
-    /// Tables by the name that `ref` says.
+    /// Tables by their name in `ref`.
     pub(crate) refs: HashMap<String, TableName>,
 }
 
 impl Models {
-    /// How many models there are, without seeds.
+    /// The number of models, without seeds.
     pub(crate) fn models(&self) -> usize {
         let is_model = |one: &&Model| matches!(one.action, Action::Model(_));
         self.list.iter().filter(is_model).count()
     }
 }
 
-/// What models are read against.
+/// The context in which models are read.
 pub(crate) struct ModelContext<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) context: &'a StepContext<'a>,
@@ -73,10 +73,10 @@ pub(crate) struct ModelContext<'a> {
     pub(crate) vars: BTreeMap<String, serde_json::Value>,
     pub(crate) properties: &'a Properties,
     pub(crate) project: &'a DbtProject,
-    /// Where config keys of the project's own may be asked for.
+    /// The templates in which the project's own config keys are found.
     pub(crate) asked: &'a Asked<'a>,
-    /// Tables of seeds by the name that `ref` says.
+    /// Tables of seeds by their name in `ref`.
     pub(crate) seeds: HashMap<String, TableName>,
-    /// Loaded tables by connection and object: sources without declaration.
+    /// Loaded tables by connection and object, which are sources without a declaration.
     pub(crate) loaded: HashMap<(String, String), TableName>,
 }

@@ -9,7 +9,7 @@ use super::draft::ModelContext;
 use crate::parsed::TextFile;
 use crate::report::{At, Report};
 
-/// The place of a range of bytes.
+/// The position of a byte range.
 pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> At {
     let start = range.0.min(file.text.len());
     let before = file.text.get(..start).unwrap_or_default();
@@ -37,7 +37,7 @@ pub(super) fn head(file: &TextFile<'_>) -> At {
     }
 }
 
-/// Where the value of a setting stands in a model's `config(…)`: `key='value'`, `'key': "value"`.
+/// The position of a setting's value in a model's `config(…)`: `key='value'`, `'key': "value"`.
 pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At> {
     let quoted = |c: char| c == '\'' || c == '"' || c == '[' || c.is_whitespace();
     file.text.match_indices(key).find_map(|(start, _)| {
@@ -52,7 +52,7 @@ pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At>
     })
 }
 
-/// Where a key stands in a model's `config(…)`.
+/// The position of a key in a model's `config(…)`.
 pub(super) fn key(file: &TextFile<'_>, key: &str) -> Option<At> {
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     file.text.match_indices(key).find_map(|(start, _)| {
@@ -64,7 +64,7 @@ pub(super) fn key(file: &TextFile<'_>, key: &str) -> Option<At> {
     })
 }
 
-/// Says what is wrong with a template. True when something was said.
+/// Reports a mistake in a template. True if something was reported.
 pub(super) fn say(
     problem: &TemplateProblem,
     file: &TextFile<'_>,

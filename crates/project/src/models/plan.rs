@@ -130,7 +130,7 @@ pub(super) fn plan(
     }
 }
 
-/// Where `unique_key` is written.
+/// The position of `unique_key`.
 fn key_place(draft: &Draft<'_>, first: &str) -> Option<At> {
     let config = draft
         .properties
@@ -226,7 +226,7 @@ fn write_mode(draft: &Draft<'_>, key: &[String], report: &mut Report) -> WriteMo
     mode
 }
 
-/// What new columns of an incremental model do; other models are made anew each time.
+/// What happens with new columns of an incremental model; other models are rebuilt each time.
 fn schema_change(draft: &Draft<'_>, report: &mut Report) -> SchemaChange {
     let said = draft.scan.config.get("on_schema_change");
     let Some(said) = said.filter(|_| draft.materialized == Materialized::Incremental) else {
@@ -265,7 +265,7 @@ fn schema_change(draft: &Draft<'_>, report: &mut Report) -> SchemaChange {
     SchemaChange::Evolve
 }
 
-/// Whether it is always, or never, built anew.
+/// Whether it is always rebuilt, or never.
 fn full_refresh(draft: &Draft<'_>, report: &mut Report) -> Option<bool> {
     match draft.scan.config.get("full_refresh")? {
         Json::Bool(said) => Some(*said),
@@ -283,7 +283,7 @@ fn full_refresh(draft: &Draft<'_>, report: &mut Report) -> Option<bool> {
     }
 }
 
-/// Where a key of a model's config is written: in its file, else in its YAML.
+/// The position of a key of a model's config: in its file, or otherwise in its YAML.
 fn config_place(draft: &Draft<'_>, key: &str) -> At {
     let config = draft
         .properties

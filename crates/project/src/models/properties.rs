@@ -19,7 +19,7 @@ pub(crate) struct Source {
     pub(crate) at: At,
 }
 
-/// Everything the property files say.
+/// The contents of all property files.
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     models: HashMap<String, Node>,
@@ -72,7 +72,7 @@ pub(crate) fn read(files: &[Node], report: &mut Report) -> Properties {
     properties
 }
 
-/// Takes the entry of a model or a seed.
+/// Adds the entry of a model or a seed.
 fn described(
     entry: &Node,
     kind: &str,
@@ -101,7 +101,7 @@ fn columns(entry: &Node, report: &mut Report) {
     }
 }
 
-/// Whether a source, or a table of one, is switched off.
+/// Whether a source, or a table of one, is disabled.
 fn is_disabled(node: &Node, report: &mut Report) -> bool {
     let Some(config) = node.get("config") else {
         return false;
@@ -150,12 +150,12 @@ fn name<'n>(node: &'n Node, report: &mut Report) -> Option<(&'n str, At)> {
 }
 
 impl Properties {
-    /// What is said about a model.
+    /// The properties of a model.
     pub(crate) fn model(&self, name: &str) -> Option<&Node> {
         self.models.get(name)
     }
 
-    /// What is said about a seed.
+    /// The properties of a seed.
     pub(crate) fn seed(&self, name: &str) -> Option<&Node> {
         self.seeds.get(name)
     }
@@ -165,7 +165,7 @@ impl Properties {
         self.seeds.iter().map(|(name, node)| (name.as_str(), node))
     }
 
-    /// The table that a declared source means.
+    /// The table of a declared source.
     pub(crate) fn source(&self, name: &str, table: &str) -> Option<TableName> {
         self.sources
             .get(&(name.to_owned(), table.to_owned()))

@@ -147,7 +147,7 @@ fn draft<'a>(
     })
 }
 
-/// The config of a model: its file's over its YAML's over that of `dbt_project.yml`.
+/// The config of a model: that of its file wins over that of its YAML, which wins over `dbt_project.yml`.
 fn config(
     file: &TextFile<'_>,
     scan: &Scan,
@@ -170,7 +170,7 @@ fn config(
     config
 }
 
-/// Says which keys of a model's config are not obeyed.
+/// Reports keys of a model's config that have no effect.
 fn judge_config(
     file: &TextFile<'_>,
     scan: &Scan,

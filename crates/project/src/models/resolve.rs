@@ -165,8 +165,7 @@ fn argument_place(reference: &Reference, draft: &Draft<'_>) -> At {
     }
 }
 
-/// Parents before children. Models that refer to each other in a circle are said and marked; the
-/// others are still checked.
+/// Orders parents before children. Models in a cycle are reported and marked; the others are still checked.
 pub(super) fn order(drafts: &mut [Draft<'_>], report: &mut Report) -> Vec<usize> {
     let mut parents: Vec<BTreeSet<usize>> = drafts
         .iter()
@@ -243,7 +242,7 @@ pub(super) fn reads(draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Vec<TableName> {
     tables.into_iter().collect()
 }
 
-/// Ephemeral models that a model uses, also through each other.
+/// Ephemeral models that a model uses, directly or through each other.
 pub(super) fn ephemerals<'d, 'a>(draft: &Draft<'a>, drafts: &'d [Draft<'a>]) -> Vec<&'d Draft<'a>> {
     let mut found: Vec<&Draft<'a>> = Vec::new();
     let mut open: Vec<usize> = draft.parents.clone();

@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::step::{Node as Task, StepFrame};
 use crate::yaml::Node;
 
-/// Tasks of a `models` step. What it builds, and what it leaves out on purpose, joins `named`.
+/// The tasks of a `models` step. Adds the models that it builds, and those that it excludes, to `named`.
 pub(crate) fn select(
     frame: &StepFrame<'_>,
     models: &Models,
@@ -46,7 +46,7 @@ pub(crate) fn select(
         .collect()
 }
 
-/// Says which models and seeds no step takes.
+/// Reports models and seeds that no step selects.
 pub(crate) fn unused(models: &Models, named: &BTreeSet<usize>, report: &mut Report) {
     let mut rest = models
         .list

@@ -14,7 +14,7 @@ use crate::rules::{self, Subject};
 use crate::step::Node as Task;
 use crate::yaml::{Map, Node, Value};
 
-/// What `to:` of a relationship test names.
+/// The target in `to:` of a relationship test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum To {
     Ref(String),
@@ -64,7 +64,7 @@ fn tests(node: &Node) -> impl Iterator<Item = &Node> {
     keys.flat_map(|key| node.get(key).map(Node::items).unwrap_or_default())
 }
 
-/// Says that an ephemeral model's tests have nothing to be asked of.
+/// Reports that the tests of an ephemeral model cannot run, because it has no table.
 pub(super) fn say_ephemeral(name: &str, node: Option<&Node>, report: &mut Report) {
     let Some(node) = node else { return };
     let columns = node.get("columns").map(Node::items).unwrap_or_default();
@@ -81,7 +81,7 @@ pub(super) fn say_ephemeral(name: &str, node: Option<&Node>, report: &mut Report
         .help("or put the tests on the models that read it");
 }
 
-/// Adds the tests of `sources:` to the loads of those tables.
+/// Adds the tests of `sources:` to the loads of these tables.
 pub(crate) fn source_tests(
     tasks: &mut [Task],
     models: &Models,
@@ -129,7 +129,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A column that is described but not there.
+    /// Reports a column that is described but does not exist.
     fn column(&mut self, column: &str, at: At) {
         let Some(schema) = self.table.subject.schema else {
             return;
@@ -207,7 +207,7 @@ impl Reader<'_> {
         self.push(base, error_if, warn_if);
     }
 
-    /// A test with both limits is two checks.
+    /// Adds a test as a check; a test with both limits becomes two checks.
     fn push(&mut self, base: Check, error_if: Option<Tolerance>, warn_if: Option<Tolerance>) {
         if base.severity == Severity::Error
             && let Some(tolerance) = error_if
@@ -232,7 +232,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Says which settings of a test are not obeyed.
+    /// Reports settings of a test that have no effect.
     fn judge_settings(&mut self, test: &Node, body: Option<&Node>) {
         let configs = [test.get("config"), body.and_then(|body| body.get("config"))];
         for config in configs.into_iter().flatten() {
@@ -254,7 +254,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Says which arguments a test does not take.
+    /// Reports arguments that a test does not have.
     fn judge_arguments(&mut self, test: &str, body: Option<&Node>) {
         let Some(body) = body else { return };
         let takes = arguments_of(test);
@@ -285,7 +285,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `> 10`, `>= 10` and `!= 0` as the rows that may still break.
+    /// `> 10`, `>= 10` and `!= 0` as the number of rows that may break the test.
     fn tolerance(&mut self, node: &Node) -> Option<Tolerance> {
         let text: String = node
             .text()?
@@ -429,14 +429,14 @@ impl Reader<'_> {
     }
 }
 
-/// A setting of a test: in its `config`, beside its arguments, or beside its name.
+/// A setting of a test: in its `config`, next to its arguments, or next to its name.
 fn setting_of<'n>(test: &'n Node, body: Option<&'n Node>, key: &str) -> Option<&'n Node> {
     let config = |node: &'n Node| node.get("config").and_then(|config| config.get(key));
     let inside = body.and_then(|body| config(body).or_else(|| body.get(key)));
     inside.or_else(|| config(test)).or_else(|| test.get(key))
 }
 
-/// True for what stands beside a test's name and is no test.
+/// True for a key next to a test's name that is not a test.
 fn is_setting(key: &str) -> bool {
     key == "config" || dbt::TEST_CONFIG.find(key).is_some()
 }

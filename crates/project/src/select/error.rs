@@ -3,10 +3,10 @@
 //! It has no code of its own: the caller gives it one, because `run`, `plan` and `rerun` differ. Read next:
 //! `grammar.rs`, `meaning.rs`.
 
-/// A selection that cannot be carried out.
+/// A selector that cannot be used.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectError {
-    /// The text is not of the grammar.
+    /// The text does not follow the grammar.
     #[error("`{word}` is not a valid selection: {why}")]
     Unreadable {
         /// The word.
@@ -14,29 +14,29 @@ pub enum SelectError {
         /// What is wrong with it.
         why: String,
     },
-    /// A method that there is not.
+    /// A method that does not exist.
     #[error("`{method}:` is not a known selection method")]
     Method {
         /// The method.
         method: String,
-        /// The way out.
+        /// What the user can do.
         help: String,
     },
-    /// A word that no task fits.
+    /// A word that matches no task.
     #[error("`{word}` selects nothing")]
     Nothing {
         /// The word.
         word: String,
-        /// The way out.
+        /// What the user can do.
         help: String,
     },
-    /// Every word means something, but nothing is left of them together.
+    /// Every word matches something, but together they select nothing.
     #[error("the selection is empty")]
     Empty,
 }
 
 impl SelectError {
-    /// The way out.
+    /// What the user can do.
     pub fn help(&self) -> String {
         match self {
             SelectError::Unreadable { .. } => {

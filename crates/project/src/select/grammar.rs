@@ -5,36 +5,36 @@
 
 use super::error::SelectError;
 
-/// Words that are added up, each a list of words that must all fit.
+/// A union of lists of words; all words of a list must match.
 pub(super) type Union = Vec<Vec<Word>>;
 
-/// One word of a selection.
+/// One word of a selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word {
-    /// As it was written.
+    /// The text of the word.
     pub(super) text: String,
     /// The part before the colon.
     pub(super) method: Option<String>,
-    /// What must fit.
+    /// The value that must match.
     pub(super) value: String,
-    /// `@`: what comes after it, and all that those need.
+    /// `@`: also all tasks after it, and everything that these need.
     pub(super) whole: bool,
-    /// How many generations of parents are meant too.
+    /// How many generations of parents are included.
     pub(super) parents: Depth,
-    /// How many generations of children are meant too.
+    /// How many generations of children are included.
     pub(super) children: Depth,
 }
 
 /// Generations of neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// So many; 0 is none.
+    /// This many; 0 means none.
     Generations(usize),
     /// All.
     All,
 }
 
-/// Reads arguments of `--select` or `--exclude`.
+/// Parses arguments of `--select` or `--exclude`.
 pub(super) fn read(arguments: &[String]) -> Result<Union, SelectError> {
     arguments
         .iter()

@@ -9,7 +9,7 @@ use towpath_vocab::{PlannedPipeline, TaskId};
 
 use super::grammar::Depth;
 
-/// Who waits for whom, by position.
+/// The edges between tasks, by position.
 pub(super) struct Edges {
     parents: Vec<Vec<usize>>,
     children: Vec<Vec<usize>>,
@@ -41,12 +41,12 @@ impl Edges {
         Self { parents, children }
     }
 
-    /// Those, and so many generations of what they need.
+    /// These tasks, and this many generations of their parents.
     pub(super) fn upwards(&self, from: &BTreeSet<usize>, depth: Depth) -> BTreeSet<usize> {
         reach(&self.parents, from, depth)
     }
 
-    /// Those, and so many generations of what waits for them.
+    /// These tasks, and this many generations of their children.
     pub(super) fn downwards(&self, from: &BTreeSet<usize>, depth: Depth) -> BTreeSet<usize> {
         reach(&self.children, from, depth)
     }
@@ -68,7 +68,7 @@ fn reach(edges: &[Vec<usize>], from: &BTreeSet<usize>, depth: Depth) -> BTreeSet
     found
 }
 
-/// Tasks, and everything that waits for them.
+/// These tasks, and everything that depends on them.
 pub fn after(pipeline: &PlannedPipeline, tasks: &BTreeSet<TaskId>) -> BTreeSet<TaskId> {
     let from = positions(pipeline, |id| tasks.contains(id));
     let found = Edges::of(pipeline).downwards(&from, Depth::All);
@@ -91,8 +91,8 @@ pub(super) fn ids(pipeline: &PlannedPipeline, found: &BTreeSet<usize>) -> BTreeS
     tasks.map(|task| task.id.clone()).collect()
 }
 
-/// The pipeline with these tasks only. Whoever waited for a task that is left out waits for what that
-/// one waited for.
+/// The pipeline with these tasks only. A task that waited for a removed one waits for the parents of that
+/// one.
 pub fn keep(pipeline: &PlannedPipeline, kept: &BTreeSet<TaskId>) -> PlannedPipeline {
     let mut stands_for: HashMap<&TaskId, BTreeSet<&TaskId>> = HashMap::new();
     let mut tasks = Vec::with_capacity(kept.len());

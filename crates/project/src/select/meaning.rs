@@ -16,23 +16,23 @@ use super::graph::{Edges, ids};
 use crate::load::matches;
 use crate::suggest::{listing, nearest};
 
-/// What `--select` and `--exclude` say.
+/// The arguments of `--select` and `--exclude`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskSelection {
-    /// Arguments of `--select`; none means everything.
+    /// Arguments of `--select`; an empty list means everything.
     pub select: Vec<String>,
     /// Arguments of `--exclude`.
     pub exclude: Vec<String>,
 }
 
 impl TaskSelection {
-    /// True when nothing was said.
+    /// True if there are no arguments.
     pub fn is_all(&self) -> bool {
         self.select.is_empty() && self.exclude.is_empty()
     }
 }
 
-/// The methods that are known.
+/// The known methods.
 const METHODS: &[&str] = &[
     "name",
     "fqn",
@@ -46,11 +46,11 @@ const METHODS: &[&str] = &[
     "config.materialized",
 ];
 
-/// The chosen tasks of each pipeline, in the order of the plan; pipelines without any have an empty set.
+/// The selected tasks of each pipeline, in the order of the plan; pipelines without any have an empty set.
 ///
 /// # Errors
-/// What in the selection cannot be read or means nothing. That nothing is left is no error here: a
-/// caller may intersect further, and says `SelectError::Empty` then.
+/// A word that cannot be parsed or matches nothing. An empty result is not an error here: a caller may
+/// intersect further, and then returns `SelectError::Empty`.
 pub fn choose(plan: &Plan, choice: &TaskSelection) -> Result<Vec<BTreeSet<TaskId>>, SelectError> {
     let (select, exclude) = (read(&choice.select)?, read(&choice.exclude)?);
     for word in select.iter().chain(&exclude).flatten() {
@@ -112,7 +112,7 @@ fn fits(pipeline: &PlannedPipeline, task: &PlannedTask, word: &Word) -> bool {
     }
 }
 
-/// Every name that means this task.
+/// All names of this task.
 fn names(task: &PlannedTask) -> Vec<String> {
     let mut names = vec![task.id.to_string()];
     if let Action::Model(model) = &task.action {
@@ -135,7 +135,8 @@ fn writes(action: &Action) -> Vec<&TableName> {
     }
 }
 
-/// What comes from outside, by the name `source()` has for it: the table it becomes, or the one it is.
+/// The sources of a task, by their names in `source()`: the table that a load writes, or the tables that a
+/// model reads.
 fn sources(task: &PlannedTask) -> Vec<String> {
     let Action::Load(load) = &task.action else {
         return Vec::new();
@@ -161,7 +162,7 @@ fn connection(task: &PlannedTask) -> Option<&str> {
     }
 }
 
-/// The own word first, then dbt's.
+/// The words for the kind of a task: Towpath's own first, then dbt's.
 fn kinds(task: &PlannedTask) -> &'static [&'static str] {
     match &task.action {
         Action::Load(_) => &["load", "source"],
@@ -183,7 +184,7 @@ fn materialized(task: &PlannedTask) -> Option<&'static str> {
     })
 }
 
-/// The file itself, a folder above it, or a pattern of either.
+/// True if a path is the file of the task, a folder above it, or a pattern for one of them.
 fn below(path: &str, task: &PlannedTask) -> bool {
     let path = path.trim_start_matches("./").trim_end_matches('/');
     let file = match (&task.action, &task.span) {
@@ -195,7 +196,7 @@ fn below(path: &str, task: &PlannedTask) -> bool {
     matches(path, &file) || inside.is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether a word means anything in the whole plan.
+/// Checks that a word matches something in the whole plan.
 fn known(plan: &Plan, word: &Word) -> Result<(), SelectError> {
     if let Some(method) = &word.method
         && !METHODS.contains(&method.as_str())
@@ -229,7 +230,8 @@ fn unknown_method(method: &str) -> SelectError {
     }
 }
 
-/// The nearest name, else what there is. A step, pipeline or connection named bare is told its method.
+/// A help line: the nearest name, or otherwise all names. For the name of a step, pipeline or connection
+/// without a method, it names the method.
 fn meant(plan: &Plan, word: &Word) -> String {
     let value = word.value.as_str();
     if word.method.is_none() {
@@ -260,7 +262,7 @@ fn meant(plan: &Plan, word: &Word) -> String {
     }
 }
 
-/// What a method can name.
+/// The names that a method can match.
 fn candidates(plan: &Plan, method: Option<&str>) -> BTreeSet<String> {
     let mut there = BTreeSet::new();
     for pipeline in &plan.pipelines {

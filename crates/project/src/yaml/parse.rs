@@ -13,10 +13,10 @@ use super::traps;
 use super::tree::{Entry, Map, Node, Value};
 use crate::report::{At, Report};
 
-/// Most nodes that one file may have once its aliases are copied.
+/// The most nodes of one file after its aliases were copied.
 const MAX_NODES: usize = 100_000;
 
-/// Which YAML is read.
+/// The dialect of YAML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// 1.2, strict.
@@ -25,7 +25,7 @@ pub(crate) enum Dialect {
     Dbt,
 }
 
-/// Reads one file. None when it has a syntax error or holds nothing.
+/// Parses one file. `None` if it has a syntax error or is empty.
 pub(crate) fn parse(path: &str, text: &str, dialect: Dialect, report: &mut Report) -> Option<Node> {
     let file = report.file(path);
     let mut builder = Builder {
@@ -41,7 +41,7 @@ pub(crate) fn parse(path: &str, text: &str, dialect: Dialect, report: &mut Repor
     builder.document()
 }
 
-/// Character offsets to byte offsets; free for ASCII text.
+/// Converts character offsets to byte offsets; costs nothing for ASCII text.
 struct ByteIndex(Option<Vec<usize>>);
 
 impl ByteIndex {
@@ -73,7 +73,7 @@ struct Builder<'a> {
     overflow: bool,
 }
 
-/// A collection that is still open.
+/// A list or map whose end was not read yet.
 struct Open {
     at: At,
     anchor: usize,

@@ -6,7 +6,7 @@
 use super::tree::{Map, Node, Value};
 use crate::report::{At, Report};
 
-/// Words a syntax error.
+/// Writes the message of a syntax error.
 pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) {
     let found = text.get(at.start..).and_then(|rest| rest.chars().next());
     let before = text
@@ -97,8 +97,8 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
     }
 }
 
-/// `{ type: decimal(18,2) }` is split at its comma: true when this entry is the second half. The
-/// type is joined again, so that nothing else is said about it.
+/// YAML splits `{ type: decimal(18,2) }` at its comma: true if this entry is the second half. The type is
+/// joined again, so that there is only one message about it.
 pub(super) fn split_type(
     map: &mut Map,
     name: &str,
@@ -142,7 +142,7 @@ pub(super) fn split_type(
     true
 }
 
-/// Says that a bare yes, no, on or off is text. True when it was one.
+/// Reports that an unquoted yes, no, on or off is text. True if it was one.
 pub(crate) fn bare_boolean(node: &Node, report: &mut Report) -> bool {
     let Value::Scalar { text, plain: true } = &node.value else {
         return false;

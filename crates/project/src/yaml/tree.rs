@@ -14,12 +14,12 @@ pub(crate) struct Node {
     pub(crate) at: At,
 }
 
-/// What a value can be.
+/// The kinds of values.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     /// Nothing, `~` or `null`.
     Null,
-    /// Text, number or boolean, undecided: `plain` when it was not quoted.
+    /// Text, number or boolean, not decided yet; `plain` if it was not quoted.
     Scalar { text: String, plain: bool },
     /// A list.
     List(Vec<Node>),
@@ -30,7 +30,7 @@ pub(crate) enum Value {
 /// A map in the order of the file.
 pub(crate) type Map = IndexMap<String, Entry>;
 
-/// A key's place and its value.
+/// The position of a key, and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) key_at: At,
@@ -94,7 +94,7 @@ impl Node {
         }
     }
 
-    /// Key and value pairs; none when it is no map.
+    /// The key and value pairs; none if it is not a map.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.as_map()
             .into_iter()
@@ -102,7 +102,7 @@ impl Node {
             .map(|(key, entry)| (key.as_str(), entry))
     }
 
-    /// The elements of a list, or the value itself: one text stands for a list of one.
+    /// The elements of a list, or the value itself: a single text is a list of one.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(list) => list,
@@ -119,7 +119,7 @@ impl Node {
             .collect()
     }
 
-    /// What it is, for a message.
+    /// The name of its kind, for a message.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing",
@@ -146,7 +146,7 @@ impl Node {
         }
     }
 
-    /// Lays `over` on top: maps merge key by key, all else replaces, null unsets.
+    /// Merges `over` into this value: maps are merged key by key, other values are replaced, null removes.
     pub(crate) fn merged(&self, over: &Node) -> Node {
         let (Value::Map(below), Value::Map(above)) = (&self.value, &over.value) else {
             return over.clone();
