@@ -27,23 +27,23 @@ use crate::problem::{Judged, SqlProblem, from_planner, listed};
 use crate::rounding::RoundedCasts;
 use crate::{functions, leftover, lineage, mend, place, statement, suggest};
 
-/// What is known about a statement that is right.
+/// The result for a correct statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysis {
-    /// Its columns, in order. Names may repeat; a table cannot hold such a result.
+    /// Its columns, in order. Names may repeat, but then the result cannot become a table.
     pub schema: SchemaRef,
-    /// Where its columns come from; `to.table` is empty, whoever names the result fills it.
+    /// Where its columns come from; `to.table` is empty until the caller sets it.
     pub lineage: TableLineage,
     /// The tables it reads, sorted.
     pub inputs: Vec<TableName>,
 }
 
-/// How a statement was judged.
+/// The result of an analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It will run, with these columns.
     Proven(Analysis),
-    /// It cannot be judged yet.
+    /// It is not known yet.
     Unknown {
         /// The tables it reads, sorted.
         inputs: Vec<TableName>,
@@ -54,7 +54,7 @@ pub enum Verdict {
     Wrong(Vec<SqlProblem>),
 }
 
-/// Judges one query.
+/// Analyses one query.
 pub fn analyze(sql: &str, tables: &dyn Tables) -> Verdict {
     match judge(sql, tables) {
         Ok(verdict) => verdict,
@@ -62,10 +62,10 @@ pub fn analyze(sql: &str, tables: &dyn Tables) -> Verdict {
     }
 }
 
-/// The tables a query names, sorted; CTEs are no tables.
+/// The tables that a query names, sorted, without CTEs.
 ///
 /// # Errors
-/// A statement that is no single query, or a table without its schema.
+/// A statement that is not a single query, or a table without its schema.
 pub fn inputs(sql: &str) -> std::result::Result<Vec<TableName>, SqlProblem> {
     Names::of(&statement::query(sql)?)?.inputs(sql)
 }
@@ -121,7 +121,7 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
     })
 }
 
-/// Plans a statement and brings its types into line, without optimising.
+/// Plans a statement with type coercion, without optimisation.
 pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan> {
     let planner = SqlToRel::new_with_options(catalog, statement::options());
     let plan = match parsed {
@@ -137,11 +137,11 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
 }
 
-/// A plan as it comes from the planner, before its types are brought into line: written fractions are
-/// what they stand beside, grouping sets hold columns only.
+/// Rewrites a plan of the planner before type coercion: literal fractions get the type of the values next
+/// to them, grouping sets contain only columns.
 ///
 /// # Errors
-/// Those of making a node anew.
+/// Those of rebuilding a node.
 pub fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
     one_kind_of_number(exact_fractions(sets_of_columns(plan)?)?)
 }
@@ -151,7 +151,7 @@ fn has_placeholder(plan: &LogicalPlan) -> bool {
         .is_ok_and(|names| !names.is_empty())
 }
 
-/// The tables of a statement, looked up.
+/// The tables of a statement, with their columns.
 struct ResolvedTables {
     inputs: Vec<TableName>,
     unknown: Vec<TableName>,
@@ -197,7 +197,7 @@ impl ResolvedTables {
     }
 }
 
-/// The table as it was declared: exactly, else the only one that differs in case.
+/// The declared table: with the same name, or otherwise the only one that differs in case.
 fn real_table(written: &TableName, known: &[TableName], tables: &dyn Tables) -> TableName {
     if tables.columns(written).is_some() || known.contains(written) {
         return written.clone();
@@ -257,7 +257,8 @@ fn with_schema_hint(problem: SqlProblem, table: &str, known: &[TableName]) -> Sq
     }
 }
 
-/// The result's columns. Views of text and bytes are how the engine holds them, not what they are.
+/// The columns of the result. View types of text and bytes become plain types, because they only concern
+/// the engine.
 fn schema(plan: &LogicalPlan) -> SchemaRef {
     let fields: Vec<FieldRef> = plan.schema().fields().iter().map(plain).collect();
     Arc::new(Schema::new(fields))

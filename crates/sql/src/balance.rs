@@ -14,13 +14,13 @@ use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Query, Value, VisitMu
 use crate::depth;
 use crate::problem::SqlProblem;
 
-/// Chains shorter than this stay as they are.
+/// Chains shorter than this are not changed.
 const SHORT: usize = 16;
 
-/// More operators in one chain are refused.
+/// The most operators in one chain.
 const LONGEST: usize = 128;
 
-/// Balances every chain in the tree.
+/// Balances all chains in the tree.
 pub(crate) fn balance<V: VisitMut>(tree: &mut V) -> Result<(), SqlProblem> {
     match tree.visit(&mut Balance { depth: 0 }) {
         ControlFlow::Break(problem) => Err(problem),
@@ -29,7 +29,7 @@ pub(crate) fn balance<V: VisitMut>(tree: &mut V) -> Result<(), SqlProblem> {
 }
 
 struct Balance {
-    /// How many expressions are around the one that is visited.
+    /// The number of expressions around the visited one.
     depth: usize,
 }
 
@@ -81,7 +81,7 @@ fn nothing() -> Expr {
     Expr::Value(Value::Null.with_empty_span())
 }
 
-/// How far the chain leans to the left.
+/// The length of a chain that leans to the left.
 fn length(expr: &Expr) -> usize {
     let mut links = 0;
     let mut rest = expr;
@@ -111,7 +111,7 @@ fn operands(expr: Expr, chain: &BinaryOperator) -> Vec<Expr> {
     }
 }
 
-/// Neighbours joined in pairs, until one expression is left.
+/// Joins adjacent operands in pairs, until one expression is left.
 fn joined(mut level: Vec<Expr>, op: &BinaryOperator) -> Expr {
     while level.len() > 1 {
         let mut above = Vec::with_capacity(level.len().div_ceil(2));

@@ -18,17 +18,17 @@ use towpath_vocab::TableName;
 use crate::functions::{Registry, registry};
 use crate::statement::TIME_ZONE;
 
-/// What the caller knows of tables.
+/// The tables that the caller knows.
 pub trait Tables {
-    /// The columns of a table; `None` when they are not known, which is no error by itself.
+    /// The columns of a table; `None` if they are not known, which is not an error.
     fn columns(&self, table: &TableName) -> Option<SchemaRef>;
 
-    /// Every table there is, whether or not its columns are known. A table that is missing here is a
-    /// mistake of the statement, unless the list is empty: then nothing is known about what exists.
+    /// All existing tables, whether or not their columns are known. A table that is not in this list is a
+    /// mistake of the statement, unless the list is empty: then it is not known which tables exist.
     fn known(&self) -> Vec<TableName>;
 }
 
-/// A table as the planner sees it.
+/// A table for the planner.
 #[derive(Debug)]
 pub(crate) struct KnownTable {
     pub(crate) name: TableName,
@@ -41,7 +41,7 @@ impl TableSource for KnownTable {
     }
 }
 
-/// The rows a recursive CTE has found so far, under the CTE's name.
+/// The rows that a recursive CTE has found so far, as a table with its name.
 #[derive(Debug)]
 pub(crate) struct WorkTable {
     pub(crate) name: String,
@@ -54,7 +54,7 @@ impl TableSource for WorkTable {
     }
 }
 
-/// The rows of a table function: they come from no table.
+/// The rows of a table function, which come from no table.
 #[derive(Debug)]
 pub(crate) struct GeneratedTable {
     schema: SchemaRef,

@@ -13,7 +13,7 @@ use crate::functions::functions;
 use crate::names::Names;
 use crate::statement;
 
-/// Functions of a query whose answer depends on more than its inputs, each once, by name.
+/// The functions of a query whose results depend on more than their inputs, each once, by name.
 pub fn changing_calls(sql: &str) -> BTreeSet<String> {
     let parsed = statement::query(sql).and_then(|parsed| Names::of(&parsed));
     match parsed {
@@ -29,7 +29,7 @@ pub fn changing_calls(sql: &str) -> BTreeSet<String> {
     }
 }
 
-/// The same of a template: names that stand before a parenthesis, and those that need none.
+/// The same for a template: names before a parenthesis, and functions without parentheses.
 pub fn changing_words(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut rest = text;

@@ -23,7 +23,7 @@ use crate::functions::{
 use crate::operators::{call, key};
 use crate::rounding::compares;
 
-/// Gives comparisons and casts the meaning they have in PostgreSQL.
+/// Gives comparisons and casts the meaning of PostgreSQL.
 #[derive(Debug)]
 pub struct PostgresSemantics;
 
@@ -52,7 +52,7 @@ impl AnalyzerRule for PostgresSemantics {
     }
 }
 
-/// An expression as it is meant; its type stays.
+/// Rewrites an expression; its type stays the same.
 pub(crate) fn meant(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|part| one(part, schema))
 }
@@ -62,7 +62,7 @@ fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
         .is_ok_and(|given| matches!(given, DataType::Interval(_)))
 }
 
-/// Replaces a value by what it is compared by, if it is an interval.
+/// Replaces an interval by the number by which it is compared.
 fn by_key(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if !is_interval(&expr, schema) {
         return Ok(Transformed::no(expr));
@@ -166,7 +166,7 @@ fn compared(mut test: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
     })
 }
 
-/// Functions that are wrapped, get another pattern, or compare.
+/// Rewrites a function that must be wrapped, needs another pattern, or compares.
 fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match (given.func.name(), given.args.as_slice()) {
         ("generate_series" | "range" | "array_repeat" | "array_resize", _) => {
@@ -196,7 +196,7 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
     }
 }
 
-/// Functions that make a list of as many items as they are given.
+/// Limits functions that make a list with a given number of items.
 fn bounded(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_whole = |arg: &Expr| arg.get_type(schema).is_ok_and(|given| given.is_integer());
     let bound = match (given.func.name(), given.args.as_slice()) {
@@ -215,7 +215,7 @@ fn bounded(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     Ok(Transformed::yes(Expr::ScalarFunction(given)))
 }
 
-/// Functions that give no number for a part of what they take.
+/// Guards functions that are not defined for all of their inputs.
 fn numeric(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_double = |arg: &Expr| arg.get_type(schema).is_ok_and(|given| given.is_floating());
     match (given.func.name(), given.args.as_slice()) {
@@ -242,7 +242,7 @@ fn numeric(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     }
 }
 
-/// Functions that take a regular expression.
+/// Rewrites functions with a regular expression.
 fn searched(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let literal = |arg: Option<&Expr>| match arg {
         Some(Expr::Literal(value, _)) => value.try_as_str().flatten().map(str::to_owned),
@@ -266,7 +266,7 @@ fn searched(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<
     })
 }
 
-/// The same call of another function.
+/// The same call with another function.
 fn renamed(name: &str, given: ScalarFunction) -> Result<Transformed<Expr>> {
     wrapped(name, given.args)
 }
@@ -278,14 +278,14 @@ fn wrapped(name: &str, args: Vec<Expr>) -> Result<Transformed<Expr>> {
     }
 }
 
-/// A call that fails where it gives no number although it was given some.
+/// A call that fails if its result is not a number although its inputs are.
 fn guarded(name: &str, given: ScalarFunction) -> Result<Transformed<Expr>> {
     let mut args = given.args.clone();
     args.insert(0, Expr::ScalarFunction(given));
     wrapped(name, args)
 }
 
-/// In PostgreSQL a `.` stands for a line break too. True when the pattern was changed.
+/// Makes `.` match a line break too, as in PostgreSQL. True if the pattern was changed.
 fn dots_take_all(pattern: &mut Expr, schema: &DFSchema) -> bool {
     const ALL: &str = "(?s)";
     match pattern {
@@ -338,7 +338,7 @@ fn truth_as_letter(arg: &mut Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// `greatest`, `least` and `nullif` compare too.
+/// Rewrites `greatest`, `least` and `nullif`, which compare too.
 fn chosen(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let name = given.func.name();
     let compares = matches!(name, "greatest" | "least" | "nullif");
@@ -458,7 +458,7 @@ fn try_casted(cast: TryCast, schema: &DFSchema) -> Result<Transformed<Expr>> {
     })
 }
 
-/// A cast that Arrow would do otherwise.
+/// Rewrites a cast that Arrow would do differently.
 fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Result<Option<Expr>> {
     if to.is_string() && is_written_otherwise(given) {
         let text = call(crate::functions::TEXT_OF, vec![expr.clone()]);
@@ -493,7 +493,8 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
     Ok(None)
 }
 
-/// Rows that are equal when their intervals are equally long are not found by the engine.
+/// Refuses plans that need equal intervals, because the engine does not treat intervals of equal length as
+/// equal.
 fn refuse_equal_intervals(plan: &LogicalPlan) -> Result<()> {
     let holds = |schema: &DFSchema| {
         schema

@@ -18,16 +18,16 @@ use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::problem::SqlProblem;
 
-/// The deepest statement that is planned, the views it reads included.
+/// The largest depth of a statement, with the views that it reads.
 pub const DEEPEST: usize = 5_000;
-/// The most set operations one after the other.
+/// The most set operations in one chain.
 pub(crate) const MOST_SETS: usize = 2_000;
-/// The deepest single expression.
+/// The largest depth of a single expression.
 pub(crate) const DEEPEST_EXPRESSION: usize = 500;
-/// The most words between two commas: even refusing a longer chain would go as deep as it is long.
+/// The most words between two commas. Even the check of a longer chain would recurse too deep.
 const LONGEST_RUN: usize = 100_000;
 
-/// The refusal of a statement that is too deep.
+/// The problem of a statement that is too deep.
 pub(crate) fn too_deep(what: &str, limit: usize) -> SqlProblem {
     let message = format!("{what}: at most {limit} are possible");
     SqlProblem::new("M0313", message).help(
@@ -35,7 +35,7 @@ pub(crate) fn too_deep(what: &str, limit: usize) -> SqlProblem {
     )
 }
 
-/// Refuses a text that would be too deep to be parsed.
+/// Refuses a text that is too deep to be parsed.
 ///
 /// # Errors
 /// M0313.
@@ -63,7 +63,7 @@ pub fn check_text(sql: &str) -> Result<(), SqlProblem> {
     Ok(())
 }
 
-/// How many expressions the planner makes of one: a path into lists and structs is one for each step.
+/// How many expressions the planner makes from one: a path into lists and structs is one for each step.
 pub(crate) fn weight(expr: &Expr) -> usize {
     match expr {
         Expr::CompoundFieldAccess { access_chain, .. } => 1 + access_chain.len(),
@@ -72,7 +72,7 @@ pub(crate) fn weight(expr: &Expr) -> usize {
     }
 }
 
-/// The longest series of set operations of a query's body.
+/// The longest chain of set operations in a query's body.
 pub(crate) fn set_operations(body: &SetExpr) -> usize {
     let (mut open, mut deepest) = (vec![(body, 0)], 0);
     while let Some((node, depth)) = open.pop() {
@@ -101,10 +101,10 @@ fn joins(body: &SetExpr) -> usize {
     most
 }
 
-/// How deep a statement is.
+/// The depth of a statement.
 ///
 /// # Errors
-/// M0313 when it is deeper than `DEEPEST`.
+/// M0313 if it is deeper than `DEEPEST`.
 pub fn depth(statement: &SqlStatement) -> Result<usize, SqlProblem> {
     let mut walk = Walk::default();
     let ended = statement.visit(&mut walk);
@@ -120,14 +120,14 @@ pub fn depth(statement: &SqlStatement) -> Result<usize, SqlProblem> {
     }
 }
 
-/// A query that is walked through.
+/// A query that is being visited.
 struct Open {
-    /// Expressions around it.
+    /// The number of expressions around it.
     outside: usize,
     deepest_expression: usize,
     /// The deepest query in it, or CTE that it reads.
     deepest_part: usize,
-    /// Its CTEs that were walked through, by name.
+    /// The depths of its visited CTEs, by name.
     ctes: HashMap<String, usize>,
 }
 
@@ -135,12 +135,12 @@ struct Open {
 struct Walk {
     open: Vec<Open>,
     expressions: usize,
-    /// CTEs to come, by the place of their query.
+    /// CTEs that are not visited yet, by the position of their query.
     names: HashMap<usize, String>,
     ended: usize,
 }
 
-/// A name as the planner compares it: what is quoted keeps its case, and the quotes are not part of it.
+/// A name as the planner compares it: a quoted name keeps its case, without the quotes.
 fn normalized(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
@@ -148,8 +148,8 @@ fn normalized(ident: &Ident) -> String {
     }
 }
 
-/// What the planner looks a CTE up by. A name with a schema keeps its dot: only a CTE with a dot in its name
-/// has the same one.
+/// The name by which the planner finds a CTE. A name with a schema keeps its dot, so it only matches a CTE
+/// with a dot in its name.
 fn relation_name(relation: &ObjectName) -> String {
     let part = |part: &ObjectNamePart| match part {
         ObjectNamePart::Identifier(ident) => normalized(ident),

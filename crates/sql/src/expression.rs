@@ -19,7 +19,7 @@ use crate::own_names::give_own_names;
 use crate::problem::{Judged, SqlProblem, from_planner};
 use crate::{analyze, comparison, fractions, functions, mixed, rounding, statement};
 
-/// What an expression is.
+/// The result for an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionInfo {
     /// Its type.
@@ -28,7 +28,7 @@ pub struct ExpressionInfo {
     pub columns: Vec<String>,
 }
 
-/// A resolved, type-coerced expression with the schema it is about.
+/// A resolved, type-coerced expression with its schema.
 #[derive(Clone, Debug)]
 pub struct PlannedExpression {
     /// The expression; its columns are unqualified.
@@ -37,10 +37,10 @@ pub struct PlannedExpression {
     pub schema: Arc<DFSchema>,
 }
 
-/// Type and columns of an expression over `schema`.
+/// The type and columns of an expression over `schema`.
 ///
 /// # Errors
-/// What is wrong with the text; places are bytes of `text`.
+/// The mistakes in the text; positions are bytes of `text`.
 pub fn expression(text: &str, schema: &SchemaRef) -> Result<ExpressionInfo, SqlProblem> {
     let planned = plan_expression(text, schema)?;
     let data_type = planned
@@ -61,10 +61,10 @@ pub fn expression(text: &str, schema: &SchemaRef) -> Result<ExpressionInfo, SqlP
     })
 }
 
-/// Resolves an expression over `schema` and brings its types into line.
+/// Resolves an expression over `schema`, with type coercion.
 ///
 /// # Errors
-/// What is wrong with the text; places are bytes of `text`.
+/// The mistakes in the text; positions are bytes of `text`.
 pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpression, SqlProblem> {
     let mut parsed = statement::expression(text)?;
     let names = Names::of_expression(&parsed);

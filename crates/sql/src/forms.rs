@@ -14,7 +14,7 @@ use crate::functions::{AT_TIME_ZONE, LIKE_ESCAPE, SIMILAR_TO, json};
 use crate::names::fold;
 use crate::spelling::{call, nothing};
 
-/// Rewrites one expression whose parts are rewritten already.
+/// Rewrites one expression whose parts are already rewritten.
 pub(crate) fn rewrite(expr: &mut Expr) {
     bind_arrows(expr);
     match expr {
@@ -92,7 +92,7 @@ fn compares(op: &BinaryOperator) -> bool {
     )
 }
 
-/// The first operand of a test that binds looser than an arrow.
+/// The first operand of an operator that binds less tightly than an arrow.
 fn first_operand(expr: &mut Expr) -> Option<&mut Expr> {
     let inner = match expr {
         Expr::BinaryOp { left, op, .. } if compares(op) => left,
@@ -119,7 +119,7 @@ fn first_operand(expr: &mut Expr) -> Option<&mut Expr> {
     }
 }
 
-/// The last operand of a test that binds looser than an arrow.
+/// The last operand of an operator that binds less tightly than an arrow.
 fn last_operand(expr: &mut Expr) -> Option<&mut Expr> {
     let inner = match expr {
         Expr::BinaryOp { right, op, .. } if compares(op) => right,
@@ -134,7 +134,7 @@ fn last_operand(expr: &mut Expr) -> Option<&mut Expr> {
     }
 }
 
-/// The parser binds `->` looser than `=`; PostgreSQL binds it tighter.
+/// Regroups `->`: the parser binds it less tightly than `=`, PostgreSQL more tightly.
 fn bind_arrows(expr: &mut Expr) {
     let Expr::BinaryOp { left, op, right } = expr else {
         return;
@@ -222,7 +222,7 @@ fn renamed(function: &Function) -> Option<Expr> {
     }
 }
 
-/// How many characters a type of text has at most, and whether blanks at the end count.
+/// The maximum length of a text type, and whether trailing blanks count.
 fn length(data_type: &DataType) -> Option<(u64, bool)> {
     let (length, fixed) = match data_type {
         DataType::Varchar(Some(length))
@@ -275,7 +275,7 @@ fn cast(whole: &mut Expr) {
     };
 }
 
-/// Columns that a cast would name keep their name.
+/// Keeps the names of columns that come from a cast.
 pub(crate) fn keep_names(items: &mut [SelectItem]) {
     for item in items {
         if let SelectItem::UnnamedExpr(expr) = item

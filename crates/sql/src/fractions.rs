@@ -21,18 +21,18 @@ use datafusion_sql::sqlparser::tokenizer::Span;
 
 use crate::rounding::compares;
 
-/// Digits that floating point holds whatever they are.
+/// The number of digits that floating point always represents exactly.
 const SURE_DIGITS: usize = 15;
-/// Digits a decimal has at most.
+/// The most digits of a decimal.
 const MOST_DIGITS: usize = 38;
 
-/// Functions that give one of their arguments back.
+/// Functions that return one of their arguments.
 const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
 
-/// A plan before its types are brought into line, with fractions beside decimals taken exactly.
+/// Rewrites a plan before type coercion: literal fractions next to decimals become exact decimals.
 ///
 /// # Errors
-/// Those of computing a node's columns anew.
+/// Those of rebuilding a node.
 pub(crate) fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
     if !has_fractions(&plan)? {
         return Ok(plan);
@@ -53,7 +53,8 @@ pub(crate) fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
     .data()
 }
 
-/// False also for recursive queries, whose columns are settled when they are planned.
+/// Whether a plan has fractions to rewrite. False for recursive queries, whose columns are fixed when they
+/// are planned.
 fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
     let (mut found, mut settled) = (false, false);
     plan.apply_with_subqueries(|node| {
@@ -72,7 +73,7 @@ fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
     Ok(found && !settled)
 }
 
-/// The same of one expression.
+/// The same for one expression.
 pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|part| {
         Ok(match part {
@@ -122,7 +123,8 @@ fn adds_up(operator: Operator) -> bool {
     )
 }
 
-/// Takes fractions among values exactly, if one of the others is a decimal and none floating point.
+/// Makes literal fractions among values exact, if one of the others is a decimal and none is floating
+/// point.
 fn beside<'e>(values: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
     let mut fractions = Vec::new();
     let mut decimal = false;
@@ -165,7 +167,7 @@ fn holds_fraction(value: &Expr) -> bool {
     }
 }
 
-/// A number that is written down, or a sum or product of such, without floating point.
+/// A literal number, or a sum or product of literals, as a decimal.
 fn as_decimal(value: &Expr) -> Option<Expr> {
     Some(match value {
         Expr::Literal(ScalarValue::Float64(Some(number)), metadata) => {
@@ -182,7 +184,7 @@ fn as_decimal(value: &Expr) -> Option<Expr> {
     })
 }
 
-/// The shortest decimal that reads as this number: what was written, up to fifteen digits.
+/// The shortest decimal that equals this number: the literal itself, up to fifteen digits.
 fn written(number: f64) -> Option<ScalarValue> {
     let text = number.to_string();
     let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
@@ -200,8 +202,8 @@ fn written(number: f64) -> Option<ScalarValue> {
     Some(ScalarValue::Decimal128(Some(value), precision, scale))
 }
 
-/// Takes numbers as floating point from which alone something is computed that no decimal can hold; as
-/// one decimal, where only a step on the way to it is more than a decimal holds.
+/// Makes literals floating point if an expression of literals has a result that no decimal can represent.
+/// If only an intermediate result is too large, the expression becomes one decimal.
 pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
     let is_computed = matches!(
         expr,
@@ -219,8 +221,8 @@ pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
     }
 }
 
-/// Digits before and after the point that hold whatever is computed of written numbers; `None` where
-/// anything else stands.
+/// The digits before and after the point that are sufficient for an expression of literals; `None` for any
+/// other expression.
 fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
     match expr {
         SqlExpr::Nested(inner)
@@ -244,7 +246,7 @@ fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
     }
 }
 
-/// True if one of the numbers is none that floating point or 64 bits hold.
+/// True if one of the numbers does not fit in floating point or 64 bits.
 fn has_long(expr: &SqlExpr) -> bool {
     match expr {
         SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => has_long(inner),
@@ -259,7 +261,7 @@ fn has_long(expr: &SqlExpr) -> bool {
     }
 }
 
-/// A number to its last digit: `value` with so many `places` after the point.
+/// An exact number: `value` with this many `places` after the point.
 #[derive(Clone, Copy)]
 struct Exact {
     value: i256,
@@ -286,7 +288,7 @@ impl Exact {
         text.trim_start_matches(['-', '0']).len().max(places)
     }
 
-    /// Without zeros at the end that are too many; `None` if it has more digits than a decimal.
+    /// Removes trailing zeros that are too many; `None` if the number has more digits than a decimal.
     fn within_decimals(mut self) -> Option<Self> {
         let ten = i256::from_i128(10);
         while self.count() > MOST_DIGITS {
@@ -312,7 +314,8 @@ impl Exact {
     }
 }
 
-/// What written numbers come to; `None` beyond 256 bits. `held` stays true if decimals hold each step.
+/// The value of an expression of literals; `None` beyond 256 bits. `held` stays true if decimals can
+/// represent each step.
 fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
     let result = match expr {
         SqlExpr::Nested(inner) => return computed(inner, held),
@@ -356,7 +359,7 @@ fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
     Some(result)
 }
 
-/// An exponent is what makes a number floating point.
+/// Makes literals floating point, by adding an exponent.
 fn as_doubles(expr: &mut SqlExpr) {
     match expr {
         SqlExpr::Nested(inner) | SqlExpr::UnaryOp { expr: inner, .. } => as_doubles(inner),
@@ -375,7 +378,7 @@ fn as_doubles(expr: &mut SqlExpr) {
     }
 }
 
-/// Digits before the point without zeros that say nothing, and how many stand after it; `None` for a
+/// The digits before the point without leading zeros, and the number of digits after it; `None` for a
 /// number with an exponent.
 fn digits(text: &str) -> Option<(&str, usize)> {
     let (whole, places) = text.split_once('.').unwrap_or((text, ""));
@@ -385,7 +388,7 @@ fn digits(text: &str) -> Option<(&str, usize)> {
     is_plain.then(|| (whole.trim_start_matches('0'), places.len()))
 }
 
-/// A written number that floating point cannot hold, as a decimal; `None` for any other.
+/// A literal that floating point cannot represent, as a decimal; `None` for any other.
 pub(crate) fn long_number(value: &ValueWithSpan) -> Option<SqlExpr> {
     let Value::Number(text, _) = &value.value else {
         return None;
@@ -405,7 +408,7 @@ fn is_long(whole: &str, places: usize) -> bool {
     }
 }
 
-/// A decimal of so many digits, of which so many stand after the point.
+/// A cast to a decimal with this many digits in total and after the point.
 fn as_cast(text: String, count: usize, places: usize, span: Span) -> SqlExpr {
     // Neither is more than 38.
     let precision = u64::try_from(count).unwrap_or_default();

@@ -11,10 +11,10 @@ use datafusion_common::{Column, Result};
 use datafusion_expr::logical_plan::{Aggregate, Projection};
 use datafusion_expr::{Expr, GroupingSet, LogicalPlan};
 
-/// A plan whose grouping sets hold columns only.
+/// Rewrites a plan so that its grouping sets contain only columns.
 ///
 /// # Errors
-/// Those of making a node anew.
+/// Those of rebuilding a node.
 pub(crate) fn sets_of_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(groups) if computes(&groups) => {
@@ -66,7 +66,7 @@ fn computed_below(groups: Aggregate) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(renamed, made)?))
 }
 
-/// What is computed below, each expression once, with its name there.
+/// The expressions that are computed below the aggregate, each once, with its name there.
 #[derive(Default)]
 struct Below {
     made: Vec<(Expr, String)>,
@@ -101,7 +101,7 @@ impl Below {
         Some(Expr::Column(Column::new_unqualified(name)))
     }
 
-    /// `grouping(x)` names what stands in the list, also when it is computed.
+    /// Rewrites `grouping(x)`, whose argument is an item of the list, even if it is computed.
     fn named_in(&self, sum: Expr) -> Result<Expr> {
         sum.transform_down(|part| match part {
             Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {

@@ -18,11 +18,11 @@ use crate::place;
 use crate::problem::SqlProblem;
 use crate::wording;
 
-/// A query inside that cannot be computed.
+/// A kind of subquery that cannot be computed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     In,
-    /// A condition of its own that reads columns around it.
+    /// `IN` as a condition of its own that reads outer columns.
     InAround,
     Exists,
     ExistsAround,
@@ -30,7 +30,7 @@ enum Left {
     Lateral,
 }
 
-/// What of the plan's queries inside expressions cannot be computed.
+/// The first subquery of a plan that cannot be computed, as a problem.
 pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Option<SqlProblem> {
     found(plan, |_| true)?;
     let optimized = Optimizer::new().optimize(plan.clone(), &OptimizerContext::new(), |_, _| {});
@@ -85,8 +85,8 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
     })
 }
 
-/// The first query inside that `wanted` takes, told whether it reads columns around it. Values that are
-/// computed once and conditions a filter could take are none.
+/// The first subquery for which `wanted` is true; its argument says whether the subquery reads outer
+/// columns. Values that are computed once, and conditions that a filter can use, do not count.
 fn found(plan: &LogicalPlan, wanted: impl Fn(bool) -> bool + Copy) -> Option<Left> {
     let mut left = None;
     let step = |left: &Option<Left>| match left {
@@ -122,7 +122,7 @@ fn found(plan: &LogicalPlan, wanted: impl Fn(bool) -> bool + Copy) -> Option<Lef
     left
 }
 
-/// The first query that is a condition of its own and reads columns around it.
+/// The first subquery that is a condition of its own and reads outer columns.
 fn around(condition: &Expr) -> Option<Left> {
     match condition {
         Expr::InSubquery(test) if !test.subquery.outer_ref_columns.is_empty() => {
@@ -139,13 +139,13 @@ fn around(condition: &Expr) -> Option<Left> {
     }
 }
 
-/// True for what a rule fails with that makes joins of queries inside: whatever it says, it is about
-/// names that nobody wrote.
+/// True for an error of a rule that turns subqueries into joins; its message has names that the user did
+/// not write.
 fn in_queries(error: &DataFusionError) -> bool {
     matches!(error, DataFusionError::Context(rule, _) if rule.contains("subquery"))
 }
 
-/// Where the first query of a kind is written.
+/// The position of the first subquery of a kind.
 fn written(parsed: &Statement, left: Left) -> Option<Span> {
     struct Find(Left);
     impl Visitor for Find {

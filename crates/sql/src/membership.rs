@@ -21,10 +21,10 @@ use crate::names::{Names, fold};
 use crate::place;
 use crate::problem::SqlProblem;
 
-/// How deep such conditions may nest: each level copies what stands inside.
+/// How deep such conditions may nest, because each level copies the ones inside.
 const DEEPEST: usize = 5;
 
-/// Mends every condition in the query. `sql` is the text its places are in.
+/// Rewrites every condition in the query. `sql` is the text of its positions.
 pub(crate) fn mend(sql: &str, query: &mut Query) -> Result<(), SqlProblem> {
     if let ControlFlow::Break(problem) = Visit::visit(
         query,
@@ -56,7 +56,7 @@ impl VisitorMut for Conditions<'_> {
         ControlFlow::Continue(())
     }
 
-    /// Queries inside are mended before those around them, so that what is copied is right.
+    /// Rewrites inner queries before outer ones, so that copies are already rewritten.
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlProblem> {
         let conditions = [&mut select.selection, &mut select.having];
         for condition in conditions.into_iter().flatten() {
@@ -165,7 +165,7 @@ fn named(query: &mut Query) -> Result<(), SqlProblem> {
     }
 }
 
-/// How many columns a query has, if that is written.
+/// The number of a query's columns, if it can be read from the syntax.
 fn columns(body: &SetExpr) -> Option<usize> {
     match body {
         SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
@@ -185,9 +185,9 @@ fn columns(body: &SetExpr) -> Option<usize> {
     }
 }
 
-/// What a column without a name is called.
+/// The name of a column without a name.
 const MEMBER: &str = "__member";
-/// The table that a query is put into.
+/// The name of the table for a query.
 const HIDDEN: &str = "__members";
 
 fn parsed(text: &str) -> Result<Query, SqlProblem> {
@@ -209,7 +209,7 @@ fn not_made() -> SqlProblem {
     SqlProblem::new("M0311", "not supported: this `NOT IN (SELECT …)`")
 }
 
-/// Mends a condition whose truth lets a row through when `wanted`, and whose falsehood does when not.
+/// Rewrites a condition. `wanted` says whether a row passes if the condition is true, or if it is false.
 fn condition_in(sql: &str, expr: &mut Expr, wanted: bool) -> Result<(), SqlProblem> {
     match expr {
         Expr::Nested(inner) => condition_in(sql, inner, wanted),
@@ -295,7 +295,7 @@ fn and(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// What is looked for around a row: any row, or one whose value is NULL.
+/// Which rows of the query are searched: any row, or one whose value is NULL.
 #[derive(Clone, Copy)]
 enum Counted {
     Rows,
@@ -342,8 +342,8 @@ fn held(
     }
 }
 
-/// The value and the select of a query whose rows are those of its FROM and WHERE. Only there may it
-/// look at the row around it.
+/// The value and the select of a query whose rows are those of its FROM and WHERE. Only such a query may
+/// read outer columns.
 fn of_rows(query: &Query) -> Option<(&Expr, &Select)> {
     let SetExpr::Select(select) = query.body.as_ref() else {
         return None;
@@ -366,8 +366,7 @@ fn of_rows(query: &Query) -> Option<(&Expr, &Select)> {
     (bare && one_row).then_some((value, select))
 }
 
-/// True when it names columns of tables that are none of its own: a count could then be made for
-/// equal keys only.
+/// True if it names columns of tables that are not its own; then it could only be counted for equal keys.
 fn looks_around(query: &Query) -> bool {
     #[derive(Default)]
     struct Named {
@@ -424,7 +423,7 @@ fn no_row(counted: Counted, query: &Query, value: &Expr, rows: &Select) -> Expr 
     }
 }
 
-/// Puts FROM and WHERE of a query behind what is counted of it.
+/// Appends FROM and WHERE of a query to its count.
 struct Rows<'a>(&'a Query, &'a Select);
 
 impl VisitorMut for Rows<'_> {
@@ -444,7 +443,7 @@ impl VisitorMut for Rows<'_> {
     }
 }
 
-/// Puts a whole query behind what is counted of it.
+/// Appends a whole query to its count.
 struct Fill<'a>(Option<&'a Query>);
 
 impl VisitorMut for Fill<'_> {
@@ -461,7 +460,7 @@ impl VisitorMut for Fill<'_> {
     }
 }
 
-/// Refuses a `NOT IN (SELECT …)` that is a part of something else than a condition.
+/// Refuses a `NOT IN (SELECT …)` that is not a part of a condition.
 fn refuse_inside(sql: &str, expr: &mut Expr) -> Result<(), SqlProblem> {
     struct Inside<'a> {
         sql: &'a str,

@@ -17,10 +17,10 @@ use crate::names::Names;
 use crate::place;
 use crate::problem::{Judged, SqlProblem, from_planner};
 
-/// More than this at once helps nobody.
+/// The most problems in one report.
 const MOST: usize = 20;
 
-/// The first problem and those that show once it is mended.
+/// The first problem, and those that appear after it is repaired.
 pub(crate) fn all_problems(
     sql: &str,
     parsed: &Statement,
@@ -63,7 +63,7 @@ fn is_column(problem: &SqlProblem) -> bool {
     matches!(problem.code, "M0301" | "M0307")
 }
 
-/// Replaces the column at `place`; false when there is none.
+/// Replaces the column at `place`; false if there is none.
 fn mend(sql: &str, statement: &mut SqlStatement, place: (usize, usize)) -> bool {
     let mut mender = StatementRewriter {
         sql,
@@ -82,7 +82,7 @@ struct StatementRewriter<'a> {
 }
 
 impl StatementRewriter<'_> {
-    /// The column's own name, when `expr` is the column at the place.
+    /// The name of the column, if `expr` is the column at the position.
     fn column(&self, expr: &Expr) -> Option<Ident> {
         let last = match expr {
             Expr::Identifier(ident) => ident,

@@ -24,7 +24,7 @@ use crate::names::fold;
 use crate::place;
 use crate::problem::SqlProblem;
 
-/// Makes merged columns what either side has.
+/// Computes merged columns from both sides.
 #[derive(Debug)]
 pub struct MergedKeys;
 
@@ -98,7 +98,7 @@ fn merged(join: Join) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, input)?))
 }
 
-/// The column of a key, also when its type was brought into line.
+/// The column of a key, also inside a cast of type coercion.
 fn column(expr: &Expr) -> Option<&Column> {
     match expr {
         Expr::Column(column) => Some(column),
@@ -107,7 +107,7 @@ fn column(expr: &Expr) -> Option<&Column> {
     }
 }
 
-/// Refuses queries that name one side's key of a join that merges keys.
+/// Refuses queries that name the key of one side of a join with merged keys.
 pub(crate) fn refuse_sides(sql: &str, query: &Query) -> std::result::Result<(), SqlProblem> {
     match query.visit(&mut Queries(sql)) {
         ControlFlow::Break(problem) => Err(problem),
@@ -153,7 +153,7 @@ impl Visitor for Queries<'_> {
         }
     }
 
-    /// The order of a select's rows stands outside of it, and names its tables.
+    /// Checks ORDER BY, which is outside the select but names its tables.
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlProblem> {
         let SetExpr::Select(select) = query.body.as_ref() else {
             return ControlFlow::Continue(());
@@ -169,7 +169,7 @@ impl Visitor for Queries<'_> {
     }
 }
 
-/// The selects of a body, those of set operations too.
+/// The selects of a body, including those of set operations.
 fn selects(body: &SetExpr) -> impl Iterator<Item = &Select> {
     let mut open = vec![body];
     std::iter::from_fn(move || {
@@ -185,11 +185,11 @@ fn selects(body: &SetExpr) -> impl Iterator<Item = &Select> {
     })
 }
 
-/// What must not be named: keys of tables that stand in a FROM with a join that merges them.
+/// The names that are not allowed: keys of tables in a FROM with a join that merges them.
 #[derive(Default)]
 struct Sides {
     merges: bool,
-    /// True when any column may be a key.
+    /// True if any column may be a key.
     natural: bool,
     keys: Vec<String>,
     tables: Vec<String>,
@@ -264,13 +264,13 @@ fn last(name: &ObjectName) -> Option<String> {
     name.0.last()?.as_ident().map(fold)
 }
 
-/// Looks for such keys where a select's own tables can be named: not in queries of its FROM, nor in
-/// queries inside that have a table of that name themselves.
+/// Finds such keys where the tables of a select can be named: not in queries of its FROM, and not in
+/// subqueries with a table of the same name.
 struct Named<'a> {
     sides: &'a Sides,
-    /// How many queries of a FROM are open.
+    /// The number of open queries in a FROM.
     apart: usize,
-    /// Tables of the queries inside that are open.
+    /// The tables of the open subqueries.
     nearer: Vec<Vec<String>>,
 }
 
@@ -284,7 +284,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// A query in a FROM that cannot see the tables beside it.
+/// True for a query in a FROM that cannot read the other tables there.
 fn stands_apart(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::Derived { lateral: false, .. })
 }

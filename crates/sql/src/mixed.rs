@@ -12,10 +12,10 @@ use datafusion_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 
 use crate::rounding::compares;
 
-/// Functions that give one of their arguments back.
+/// Functions that return one of their arguments.
 const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
 
-/// A plan in which decimals beside floating point are floating point.
+/// Rewrites a plan so that decimals next to floating point are floating point.
 pub(crate) fn one_kind_of_number(plan: LogicalPlan) -> Result<LogicalPlan> {
     if is_recursive(&plan)? {
         return Ok(plan);
@@ -43,7 +43,7 @@ pub(crate) fn one_kind_of_number(plan: LogicalPlan) -> Result<LogicalPlan> {
     .data()
 }
 
-/// The columns of recursive queries are settled when they are planned.
+/// True for a recursive query, whose columns are fixed when it is planned.
 fn is_recursive(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
@@ -56,7 +56,7 @@ fn is_recursive(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-/// The same of one expression.
+/// The same for one expression.
 pub(crate) fn one_kind(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|part| {
         Ok(match part {
@@ -91,7 +91,7 @@ pub(crate) fn one_kind(expression: Expr, schema: &DFSchema) -> Result<Transforme
     })
 }
 
-/// Makes decimals floating point, if one of the others is. True when it did.
+/// Makes decimals floating point if one of the other values is. True if something changed.
 fn together<'e>(values: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
     let mut decimals = Vec::new();
     let mut floats = false;

@@ -18,7 +18,7 @@ use towpath_vocab::TableName;
 use crate::place;
 use crate::problem::SqlProblem;
 
-/// A function as it is called.
+/// A call of a function.
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) span: Span,
@@ -34,14 +34,14 @@ pub(crate) struct Names {
     pub(crate) calls: Vec<Call>,
     /// Functions that are called without parentheses: `current_date`.
     pub(crate) bare_calls: Vec<String>,
-    /// Alias to table, `None` when an alias stands for two things.
+    /// The table of each alias; `None` if an alias means two things.
     aliases: BTreeMap<String, Option<String>>,
     columns: Vec<(Vec<String>, Span)>,
     seen: Vec<(String, Span)>,
     table_functions: BTreeSet<String>,
 }
 
-/// The name a bare or quoted identifier stands for.
+/// The name of an identifier: unquoted ones are folded to lower case.
 pub(crate) fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
@@ -109,7 +109,7 @@ impl Names {
         Ok(inputs)
     }
 
-    /// The table behind an alias, or the text itself.
+    /// The table of an alias, or the text itself.
     pub(crate) fn real_name<'a>(&'a self, alias: &'a str) -> &'a str {
         match self.aliases.get(alias) {
             Some(Some(table)) => table,
@@ -117,7 +117,7 @@ impl Names {
         }
     }
 
-    /// The first place where a column is written.
+    /// The first position of a column.
     pub(crate) fn column_place(&self, sql: &str, column: &Column) -> Option<(usize, usize)> {
         let (_, span) = self.columns.iter().find(|(parts, _)| {
             parts.last() == Some(&column.name)
@@ -132,7 +132,7 @@ impl Names {
         place::of_parse(sql, *span)
     }
 
-    /// The first place of a word: a function called so, a column, or the word as it stands in the text.
+    /// The first position of a word: a function with this name, a column, or the word in the text.
     pub(crate) fn place_of(&self, sql: &str, word: &str) -> Option<(usize, usize)> {
         let call = self
             .calls
@@ -162,7 +162,7 @@ fn parts(table: &TableReference) -> Vec<&str> {
     }
 }
 
-/// A reference as `schema.table`, or what is wrong with its form.
+/// A reference as `schema.table`, or the problem of its form.
 pub(crate) fn table_name(
     sql: &str,
     table: &TableReference,

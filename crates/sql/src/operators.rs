@@ -14,7 +14,7 @@ use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::functions::{json, nested, scalar, span};
 
-/// Plans operators as PostgreSQL means them.
+/// Plans operators with the meaning of PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct PostgresOperators;
 
@@ -68,7 +68,7 @@ fn is_interval(given: &DataType) -> bool {
     matches!(given, DataType::Interval(_) | DataType::Duration(_))
 }
 
-/// Text that is written down, which takes the type of the other side.
+/// True for a text literal, which gets the type of the other side.
 fn written(expr: &Expr) -> bool {
     matches!(
         expr,
@@ -152,7 +152,7 @@ fn spans(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr>
     }
 }
 
-/// A truth value compared with a text that is written down, and `^@`.
+/// Plans a boolean that is compared with a text literal, and `^@`.
 fn truths(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
     let (a, b) = (raw.left.clone(), raw.right.clone());
     if raw.op == BinaryOperator::PGStartsWith {
@@ -185,12 +185,12 @@ pub(crate) fn operator(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
-/// What an interval is compared by.
+/// The number by which an interval is compared.
 pub(crate) fn key(expr: Expr) -> Option<Expr> {
     call(span::INTERVAL_KEY, vec![expr])
 }
 
-/// `->`, `->>`, `#>`, `#>>`: into JSON text, structs and lists.
+/// Plans `->`, `->>`, `#>` and `#>>` on JSON text, structs and lists.
 fn json_step(raw: &RawBinaryExpr, schema: &DFSchema) -> Option<Expr> {
     let as_text = match raw.op {
         BinaryOperator::Arrow => false,

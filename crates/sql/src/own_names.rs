@@ -16,10 +16,10 @@ use crate::names::fold;
 use crate::problem::SqlProblem;
 use crate::{place, quote, statement};
 
-/// The text of an expression with the table's own names in it, for those who put it into a statement.
+/// The text of an expression with the column names of the table, for use in a statement.
 ///
 /// # Errors
-/// When the text is not an expression.
+/// If the text is not an expression.
 pub fn in_own_names(text: &str, schema: &Schema) -> Result<String, SqlProblem> {
     let mut parsed = statement::expression(text)?;
     let mut written = text.to_owned();
@@ -34,7 +34,7 @@ pub fn in_own_names(text: &str, schema: &Schema) -> Result<String, SqlProblem> {
     Ok(written)
 }
 
-/// Gives the columns of an expression the table's own names; where, and which.
+/// Replaces the columns of an expression by their names in the table; returns the positions and the names.
 pub(crate) fn give_own_names(expr: &mut Expr, schema: &Schema) -> Vec<(Span, String)> {
     let mut names = OwnNames {
         schema,
@@ -71,7 +71,7 @@ impl VisitorMut for OwnNames<'_> {
     }
 }
 
-/// The table's name for a column, if it is written otherwise.
+/// The name of a column in the table, if the expression has another one.
 fn own_name<'s>(schema: &'s Schema, ident: &Ident) -> Option<String> {
     let fields = schema.fields();
     let folded = fold(ident);

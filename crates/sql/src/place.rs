@@ -6,7 +6,7 @@
 use datafusion_common::Span;
 use datafusion_sql::sqlparser::tokenizer::{Location, Span as ParserSpan};
 
-/// Bytes of a place in the text; `None` when it lies outside.
+/// The byte offset of a position in the text; `None` if it is outside.
 pub(crate) fn offset(sql: &str, line: u64, column: u64) -> Option<usize> {
     let mut start = 0;
     for _ in 1..line {
@@ -43,7 +43,7 @@ pub(crate) fn of_parse(sql: &str, span: ParserSpan) -> Option<(usize, usize)> {
     between(sql, pair(span.start), pair(span.end))
 }
 
-/// Bytes of the last standing of a whole word in the text, whatever its case.
+/// Bytes of the last occurrence of a whole word in the text, in any case.
 pub(crate) fn of_word(sql: &str, word: &str) -> Option<(usize, usize)> {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let mut found = sql.char_indices().filter(|(at, _)| {

@@ -19,13 +19,13 @@ use crate::{place, suggest, wording};
 pub struct SqlProblem {
     /// Stable code, `M03xx`.
     pub code: &'static str,
-    /// One terse line; things are named in backticks.
+    /// One short line; names are in backticks.
     pub message: String,
-    /// Byte range in the given SQL, if it has a place.
+    /// Byte range in the given SQL, if it has a position.
     pub offset: Option<(usize, usize)>,
     /// Text under the caret.
     pub label: Option<String>,
-    /// What there is, the way out: one line each.
+    /// What was found, and what to do: one line each.
     pub help: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl SqlProblem {
         self
     }
 
-    /// The caret's text for a likely name.
+    /// Sets the text under the caret for a similar name.
     pub(crate) fn meant(self, name: Option<&str>) -> Self {
         match name {
             Some(name) => self.label(format!("did you mean `{name}`?")),
@@ -64,7 +64,7 @@ impl SqlProblem {
     }
 }
 
-/// What a planner's error is to the user: a mistake, or something that cannot be judged.
+/// A planner's error for the user: a mistake, or unknown.
 pub(crate) enum Judged {
     Mistake(SqlProblem),
     CannotTell(String),
@@ -126,7 +126,7 @@ fn split_place(text: &str) -> (&str, Option<(u64, u64)>) {
     (what, numbers)
 }
 
-/// Judges an error of the planner or the analyzer.
+/// Classifies an error of the planner or the analyzer.
 pub(crate) fn from_planner(sql: &str, names: &Names, error: &DataFusionError) -> Judged {
     let place = error
         .diagnostic()
@@ -300,7 +300,7 @@ fn unknown_column(
     problem
 }
 
-/// Columns by the table they are of, each once.
+/// Columns by their table, each once.
 fn by_table(columns: &[Column]) -> BTreeMap<String, Vec<&str>> {
     let mut tables: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for column in columns {
@@ -313,7 +313,7 @@ fn by_table(columns: &[Column]) -> BTreeMap<String, Vec<&str>> {
     tables
 }
 
-/// A name as it must stand in a statement: quoted if it would be folded or cut otherwise.
+/// A name as it must be written in a statement: quoted if it would otherwise be folded or split.
 fn as_written(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -346,7 +346,7 @@ fn unknown_alias(
     }
 }
 
-/// Names in a row, at most thirty.
+/// A list of names, at most thirty.
 pub(crate) fn listed(names: &[&str]) -> String {
     let shown: Vec<&str> = names.iter().take(30).copied().collect();
     match names.len().saturating_sub(shown.len()) {

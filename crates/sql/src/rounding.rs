@@ -22,7 +22,7 @@ use datafusion_expr::{
 };
 use datafusion_optimizer::AnalyzerRule;
 
-/// Makes casts to whole numbers round.
+/// Makes casts to integers round.
 #[derive(Debug)]
 pub struct RoundedCasts;
 
@@ -44,7 +44,7 @@ impl AnalyzerRule for RoundedCasts {
     }
 }
 
-/// An expression whose casts to whole numbers round.
+/// Rewrites an expression so that its casts to integers round.
 pub(crate) fn rounded(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|part| {
         Ok(match part {
@@ -92,7 +92,7 @@ pub(crate) fn compares(operator: Operator) -> bool {
     )
 }
 
-/// Brings moments that are compared into microseconds, if none of them has more. True when it did.
+/// Casts compared timestamps to microseconds, if none of them is more precise. True if something changed.
 fn in_microseconds<const N: usize>(sides: [&mut Box<Expr>; N], schema: &DFSchema) -> Result<bool> {
     for side in &sides {
         let Expr::Cast(cast) = side.as_ref() else {
@@ -139,7 +139,7 @@ fn whole(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 const NAME: &str = "nearest_whole";
 
-/// The nearest whole number of a floating point number, the even one of two.
+/// Rounds a floating point number to the nearest integer, and half to even.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct NearestWhole {
     signature: Signature,

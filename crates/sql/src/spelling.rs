@@ -23,7 +23,7 @@ use crate::names::fold;
 use crate::place;
 use crate::problem::SqlProblem;
 
-/// Functions that write or read text by a format.
+/// Functions with a format text.
 const BY_FORMAT: &[&str] = &[
     "date_format",
     "to_char",
@@ -56,7 +56,7 @@ const LETTERS: &[(&str, &str)] = &[
     ("MS", "%3f"),
 ];
 
-/// Mends every expression in the tree. `sql` is the text its places are in.
+/// Rewrites every expression in the tree. `sql` is the text of its positions.
 pub(crate) fn mend<V: VisitMut>(sql: &str, tree: &mut V) -> Result<(), SqlProblem> {
     match tree.visit(&mut Mend(sql)) {
         ControlFlow::Break(problem) => Err(problem),
@@ -64,7 +64,7 @@ pub(crate) fn mend<V: VisitMut>(sql: &str, tree: &mut V) -> Result<(), SqlProble
     }
 }
 
-/// Refuses set operations that would be counted wrongly.
+/// Refuses set operations whose rows the planner would count incorrectly.
 pub(crate) fn refuse_counted_sets(sql: &str, query: &Query) -> Result<(), SqlProblem> {
     match query.visit(&mut Sets(sql)) {
         ControlFlow::Break(problem) => Err(problem),
@@ -72,7 +72,7 @@ pub(crate) fn refuse_counted_sets(sql: &str, query: &Query) -> Result<(), SqlPro
     }
 }
 
-/// A call of one of our functions in the place of an operator.
+/// A call of one of our functions in place of an operator.
 pub(crate) fn call(name: &str, args: Vec<Expr>, span: Span) -> Expr {
     let mut ident = Ident::new(name);
     ident.span = span;
@@ -101,7 +101,7 @@ struct Mend<'a>(&'a str);
 impl VisitorMut for Mend<'_> {
     type Break = SqlProblem;
 
-    /// The parser binds `^` looser than `+`: a chain is read again from its parts.
+    /// Regroups a chain with `^`, which the parser binds less tightly than `+`.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
         beyond_decimals(expr);
         if rank(expr).is_none() || !has_power(expr) {
@@ -169,7 +169,7 @@ pub(crate) fn nothing() -> Expr {
     Expr::Value(Value::Null.with_empty_span())
 }
 
-/// How tightly an operator of arithmetic binds.
+/// The precedence of an arithmetic operator.
 fn binds(op: &BinaryOperator) -> Option<u8> {
     Some(match op {
         BinaryOperator::Plus | BinaryOperator::Minus => 1,
@@ -198,8 +198,8 @@ fn has_power(expr: &Expr) -> bool {
 /// A part of a chain: an operand, and the operator before it.
 type Part = (Option<BinaryOperator>, Expr);
 
-/// The operands and operators of a chain in the order they are written; `None` when operators stand
-/// among them whose place between the others is not known.
+/// The operands and operators of a chain, in the order of the text; `None` if it contains operators of
+/// unknown precedence.
 fn flatten(expr: Expr, parts: &mut VecDeque<Part>) -> Option<()> {
     match expr {
         Expr::BinaryOp { left, op, right } if binds(&op).is_some() => {
@@ -217,7 +217,7 @@ fn flatten(expr: Expr, parts: &mut VecDeque<Part>) -> Option<()> {
     }
 }
 
-/// The expression at the head of a chain, as far as operators bind at least this tightly.
+/// The expression at the start of a chain, with operators of at least this precedence.
 fn chain(parts: &mut VecDeque<Part>, least: u8) -> Option<Expr> {
     let mut made = parts.pop_front()?.1;
     while let Some((Some(op), _)) = parts.front() {
@@ -258,7 +258,7 @@ fn microseconds(data_type: &mut DataType) {
     }
 }
 
-/// A format without any `%`, which would stand in each value as it is written.
+/// The problem of a format without any `%`, which would be printed unchanged.
 fn foreign_format(sql: &str, function: &Function) -> Option<SqlProblem> {
     let name = fold(function.name.0.last()?.as_ident()?);
     if !BY_FORMAT.contains(&name.as_str()) {

@@ -25,7 +25,7 @@ use crate::{depth, membership, merged, spelling};
 /// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
 
-/// Options whoever runs a statement must set, so that it means what `analyze` said.
+/// Options that must be set to run a statement, so that it means what `analyze` found.
 pub const SETTINGS: &[(&str, &str)] = &[
     ("datafusion.sql_parser.dialect", DIALECT),
     ("datafusion.sql_parser.enable_ident_normalization", "true"),
@@ -39,13 +39,13 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("datafusion.execution.time_zone", TIME_ZONE),
 ];
 
-/// What an instant is shown in, and what a time without a zone is taken in.
+/// The zone in which an instant is shown, and in which a time without a zone is read.
 pub(crate) const TIME_ZONE: &str = "UTC";
 
-/// How deep expressions may nest.
+/// The largest depth of nested expressions.
 const RECURSION_LIMIT: usize = 100;
 
-/// The planner's options; `SETTINGS` says the same to a session.
+/// The planner's options; `SETTINGS` has the same for a session.
 pub(crate) fn options() -> ParserOptions {
     ParserOptions::new()
         .with_parse_float_as_decimal(false)
@@ -55,10 +55,10 @@ pub(crate) fn options() -> ParserOptions {
         .with_collect_spans(true)
 }
 
-/// Parses exactly one query; a trailing semicolon is fine. The result is what a planner takes.
+/// Parses exactly one query, with or without a trailing semicolon, for the planner.
 ///
 /// # Errors
-/// M0305 for text that is no SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
+/// M0305 for text that is not SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
     depth::check_text(sql)?;
     let mut statements = parse(sql)?;
@@ -145,7 +145,7 @@ fn not_a_query(text: &str) -> SqlProblem {
     .help("write only the SELECT; the pipeline or the model's config sets the target of its rows")
 }
 
-/// A query may hide a change in any query inside it: `WITH … DELETE`, `SELECT INTO`.
+/// Refuses a change in any query inside it: `WITH … DELETE`, `SELECT INTO`.
 fn reads_only(query: &Query) -> Result<(), SqlProblem> {
     struct Reads;
     impl Visitor for Reads {
@@ -163,7 +163,7 @@ fn reads_only(query: &Query) -> Result<(), SqlProblem> {
     }
 }
 
-/// The change in a query's body, if it holds one.
+/// The change in a query's body, if there is one.
 fn change(body: &SetExpr) -> Option<SqlProblem> {
     let mut rest = body;
     // Long unions lean to the left.

@@ -2,7 +2,7 @@
 //!
 //! It ignores case, and does not know what the names mean.
 
-/// The candidate nearest to `word`, if it is likely what was meant.
+/// The candidate that is nearest to `word`, if it was probably meant.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = word.to_lowercase();
     candidates

@@ -4,13 +4,13 @@
 //! A message that is not known here is shortened and passed on. It finds no position; it says which word of
 //! the statement the message is about, and `problem.rs` finds that word.
 
-/// A planner's sentence, reworded.
+/// A reworded message of the planner.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sentence {
     pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) help: Vec<String>,
-    /// The column, function or type it is about, as it stands in the statement.
+    /// The column, function or type of the message, as in the statement.
     pub(crate) about: Option<String>,
 }
 
@@ -23,10 +23,10 @@ fn sentence(code: &'static str, message: impl Into<String>, about: Option<&str>)
     }
 }
 
-/// Longest message that is passed on.
+/// The longest message that is passed on.
 const LONGEST: usize = 240;
 
-/// Rewords an error of planning.
+/// Rewords an error of the planner.
 pub(crate) fn reword(text: &str) -> Sentence {
     let known = [calls, filters, grouping, duplicates, fields_and_types, sets];
     known
@@ -46,7 +46,7 @@ fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name).trim_matches('"')
 }
 
-/// A call whose arguments do not fit.
+/// Rewords an error about a call whose arguments do not fit.
 fn calls(text: &str) -> Option<Sentence> {
     let call = between(
         text,
@@ -188,7 +188,7 @@ fn plain(text: &str) -> Sentence {
     sentence(code, lower_first(short.trim_end_matches('.')), None)
 }
 
-/// The first letter small, unless a word in capitals begins there.
+/// Makes the first letter lower case, unless the first word is in capitals.
 pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), chars.clone().next()) {
@@ -198,7 +198,7 @@ pub(crate) fn lower_first(text: &str) -> String {
     }
 }
 
-/// Arrow's names of types and the words of the config.
+/// Arrow's names of types, with the words of the config.
 const TYPE_WORDS: &[(&str, &str)] = &[
     ("Timestamp(µs, \"UTC\")", "timestamptz"),
     ("Timestamp(ns, \"UTC\")", "timestamptz"),
@@ -230,7 +230,7 @@ const TYPE_WORDS: &[(&str, &str)] = &[
     ("Struct(", "struct("),
 ];
 
-/// Arrow's names of types, replaced by the words of the config.
+/// Replaces Arrow's names of types by the words of the config.
 pub(crate) fn type_words(text: &str) -> String {
     let mut words = text.to_owned();
     for (arrow, word) in TYPE_WORDS {

@@ -6,7 +6,7 @@ use minijinja::Value;
 use minijinja::value::ValueKind;
 use serde_json::{Map, Number, Value as Json};
 
-/// A JSON value as templates see it.
+/// A JSON value as a value of a template.
 pub(crate) fn to_template(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),

@@ -15,29 +15,29 @@ use crate::problem::Raised;
 use crate::segments::{Kind, Segment, segments};
 use crate::session::Session;
 
-/// Steps of one template, those of its macros included.
+/// The most steps of one template, with those of its macros.
 pub(crate) const MOST_STEPS: u64 = 2_000_000;
-/// Steps that are allowed however long the text of a loop is.
+/// The least number of allowed steps, for any length of a loop's text.
 const LEAST_STEPS: u64 = 50_000;
-/// Bytes of one text, and of all output.
+/// The most bytes of one text, and of all output.
 pub(crate) const MOST_BYTES: usize = 16 << 20;
-/// Items of one list.
+/// The most items of one list.
 const MOST_ITEMS: usize = 1_000_000;
-/// Characters a text may be padded or indented with.
+/// The most characters of padding or indentation.
 pub(crate) const WIDEST: usize = 10_000;
 
-/// Bytes of a tag on one way through its brackets, outside of quotes and between two commas: a chain of so many
-/// operators is parsed and compiled by functions that call themselves as deep as it is long.
+/// The most bytes of a tag on one path through its brackets, outside quotes and between two commas, because
+/// a chain of operators is parsed and compiled by recursion.
 const LONGEST_CHAIN: usize = 10_000;
 
-/// The longest chain of a tag as its bytes go by: a comma ends one item of the bracket it is in, and a
-/// bracket counts as much as the longest of its items.
+/// Measures the longest chain of a tag, byte by byte: a comma ends an item of its bracket, and a bracket
+/// counts as much as the longest of its items.
 #[derive(Default)]
 struct Chain {
     quote: Option<u8>,
     escaped: bool,
     length: usize,
-    /// For each open bracket: the length before it, and the longest up to here in it.
+    /// For each open bracket: the length before it, and the longest item in it so far.
     open: Vec<(usize, usize)>,
 }
 
@@ -76,7 +76,7 @@ impl Chain {
     }
 }
 
-/// The first tag of a template that chains more operators than the stack carries.
+/// The first tag of a template with a chain of operators that is too long for the stack.
 pub(crate) fn too_long_chain(source: &str) -> Option<Range<usize>> {
     let chains = |part: &Segment| {
         let mut chain = Chain::default();
@@ -99,7 +99,7 @@ fn is_unclosed(text: &str) -> bool {
     text.starts_with("{{") || text.starts_with("{%")
 }
 
-/// The mistake of such a template.
+/// The mistake of a template with such a chain.
 pub(crate) fn chains_too_much() -> Raised {
     let message = format!(
         "template syntax: one tag has more than {LONGEST_CHAIN} characters without a comma"
@@ -108,7 +108,7 @@ pub(crate) fn chains_too_much() -> Raised {
         .help("split it: give parts of it a name with `{% set name = … %}`")
 }
 
-/// Steps a template gets: fewer when a loop writes much text with each.
+/// The number of steps of a template: fewer if a loop writes much text in each step.
 pub(crate) fn steps(sources: &[&str]) -> u64 {
     let longest = sources.iter().map(|source| longest_repeated(source)).max();
     let bytes = u64::try_from(longest.unwrap_or(0).max(1)).unwrap_or(u64::MAX);
@@ -132,7 +132,7 @@ fn longest_repeated(source: &str) -> usize {
     longest
 }
 
-/// The mistake of a template that runs on.
+/// The mistake of a template with too many steps.
 pub(crate) fn too_many_steps() -> Raised {
     Raised::new(
         "T0410",
@@ -154,7 +154,7 @@ fn too_many() -> Raised {
     too_much(&format!("a list of more than {MOST_ITEMS} items"))
 }
 
-/// How large a value is, and whether that is counted in bytes.
+/// The size of a value, and whether it is in bytes.
 fn size(value: &Value) -> Option<(usize, bool)> {
     match value.kind() {
         ValueKind::String => value.as_str().map(|text| (text.len(), true)),
@@ -171,7 +171,7 @@ fn check(session: &Session, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// One chain of `*`: what is repeated, and how often.
+/// A chain of `*`: the repeated value, and how often it is repeated.
 #[derive(Clone, Copy, Debug, Default)]
 struct Product {
     repeated: Option<(usize, bool)>,
@@ -203,7 +203,7 @@ impl Product {
     }
 }
 
-/// Puts the bounds into an engine.
+/// Adds the limits to a template engine.
 pub(crate) fn bound(env: &mut Environment<'static>, session: &Arc<Session>, sources: &[&str]) {
     env.set_fuel(Some(steps(sources)));
     let own = Arc::clone(session);
@@ -244,7 +244,7 @@ pub(crate) fn bound(env: &mut Environment<'static>, session: &Arc<Session>, sour
     });
 }
 
-/// Filters that may make more than they are given.
+/// Adds filters whose result can be larger than their input.
 fn filters(env: &mut Environment<'static>, session: &Arc<Session>) {
     let own = Arc::clone(session);
     env.add_filter("replace", move |text: String, from: String, to: String| {
@@ -302,7 +302,7 @@ fn indented(text: &str, width: usize, first: bool, blank: bool) -> String {
         .join("\n")
 }
 
-/// A text with parts replaced, unless that would be too long.
+/// Replaces parts of a text, unless the result would be too long.
 pub(crate) fn replaced(
     session: &Session,
     text: &str,
@@ -320,7 +320,7 @@ pub(crate) fn replaced(
     Ok(text.replacen(from, to, count))
 }
 
-/// Items as one text, unless that would be too long.
+/// Joins items to one text, unless the result would be too long.
 pub(crate) fn joined(session: &Session, items: &Value, separator: &str) -> Result<String, Error> {
     let mut out = String::new();
     for (at, item) in items.try_iter()?.enumerate() {

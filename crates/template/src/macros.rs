@@ -24,7 +24,7 @@ pub struct MacroFile {
     pub text: String,
 }
 
-/// Put before a macro's name inside its own template.
+/// The prefix of a macro's name inside its own template.
 const INNER: &str = "__towpath_";
 
 /// One macro, cut out of its file.
@@ -37,7 +37,7 @@ pub(crate) struct Macro {
     start: usize,
     /// Where the inner name begins in `source`.
     name_at: usize,
-    /// What guards take in `source`.
+    /// The ranges that guards added in `source`.
     grown: Vec<Range<usize>>,
 }
 
@@ -51,7 +51,7 @@ impl Macro {
         format!("{INNER}{}", self.name)
     }
 
-    /// Bytes of its template as bytes of its file.
+    /// Converts bytes of its template to bytes of its file.
     pub(crate) fn place(&self, range: Range<usize>) -> (usize, usize) {
         let back = |at: usize| {
             let at = guards::before(&self.grown, at);
@@ -173,7 +173,7 @@ fn cut(file: &MacroFile, head: &Segment, end: usize) -> Result<Macro, TemplatePr
     })
 }
 
-/// A macro as templates see it.
+/// A macro as a value of a template.
 #[derive(Debug)]
 pub(crate) struct MacroObject {
     pub(crate) definition: Arc<Macro>,
@@ -215,8 +215,8 @@ impl Object for MacroObject {
     }
 }
 
-/// The body of a `call` block belongs to the template it stands in, so it is written before the macro
-/// begins; `caller()` then gives that text.
+/// The body of a `call` block belongs to the template that contains it, so it is rendered before the macro
+/// begins; `caller()` then returns that text.
 fn with_caller(state: &mut State<'_, '_>, args: &[Value]) -> Result<Vec<Value>, Error> {
     let (rest, kwargs): (Rest<Value>, Kwargs) = from_args(args)?;
     if !kwargs.has("caller") {

@@ -22,14 +22,14 @@ pub(crate) fn quoted(name: &str) -> String {
 pub(crate) enum Relation {
     /// A table of the lakehouse.
     Table(TableName),
-    /// An ephemeral model, written as the CTE that will stand before the statement.
+    /// An ephemeral model, which is written as the name of its CTE.
     Inlined {
         /// The model's name.
         model: String,
     },
 }
 
-/// The CTE an ephemeral model becomes.
+/// The name of an ephemeral model's CTE.
 pub(crate) fn cte_name(model: &str) -> String {
     format!("__dbt__cte__{model}")
 }
@@ -112,7 +112,7 @@ impl Object for Relation {
     }
 }
 
-/// A column of a relation, as `adapter.get_columns_in_relation` gives it.
+/// A column of a relation, as `adapter.get_columns_in_relation` returns it.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
     pub(crate) name: String,

@@ -18,13 +18,13 @@ pub struct Mistake {
     pub code: &'static str,
     /// The file it is in: the template's or a macro's.
     pub file: String,
-    /// One terse line; things are named in backticks.
+    /// One short line; names are in backticks.
     pub message: String,
-    /// Byte range in that file, if it has a place.
+    /// Byte range in that file, if it has a position.
     pub offset: Option<(usize, usize)>,
     /// Text under the caret.
     pub label: Option<String>,
-    /// The way out: one line each.
+    /// What to do: one line each.
     pub help: Vec<String>,
 }
 
@@ -34,12 +34,12 @@ pub enum TemplateProblem {
     /// It cannot work as it is written.
     #[error("{}: {}", .0.file, .0.message)]
     Wrong(Box<Mistake>),
-    /// The answer needs a live warehouse; what was asked, in words.
+    /// The answer needs a live warehouse; this is the question in words.
     #[error("the answer needs the warehouse: {0}")]
     Pending(String),
 }
 
-/// A mistake found by one of our own functions; the engine adds the place.
+/// A mistake that one of our own functions found; the engine adds the position.
 #[derive(Clone, Debug)]
 pub(crate) struct Raised {
     pub(crate) code: &'static str,
@@ -69,7 +69,7 @@ impl Raised {
     }
 }
 
-/// What an error of the template engine is, without its place.
+/// Converts an error of the template engine, without its position.
 pub(crate) fn from_engine(error: &Error, names: &[&str]) -> Raised {
     let detail = error.detail().unwrap_or_default();
     match error.kind() {
@@ -109,7 +109,7 @@ pub(crate) fn from_engine(error: &Error, names: &[&str]) -> Raised {
     }
 }
 
-/// The candidate nearest to `word`, if it is likely what was meant: at most one change in three.
+/// The candidate that is nearest to `word`, if it was probably meant: at most one letter in three differs.
 pub(crate) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let near = candidates
         .iter()
@@ -118,7 +118,7 @@ pub(crate) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
     (changes * 3 <= word.chars().count().max(3)).then_some(name)
 }
 
-/// Changes of one character, or swaps of two neighbours, between two words.
+/// The number of changes of one character, or swaps of two adjacent ones, between two words.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (
         a.to_lowercase().chars().collect(),

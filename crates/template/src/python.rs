@@ -9,7 +9,7 @@ use minijinja::{Error, ErrorKind};
 use crate::limits;
 use crate::session::Session;
 
-/// Answers a method the engine does not know.
+/// Calls a method that the template engine does not know.
 pub(crate) fn method(
     session: &Session,
     value: &Value,

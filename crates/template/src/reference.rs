@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 /// Values of `var()`.
 pub type Vars = BTreeMap<String, Json>;
 
-/// What kind of thing is referred to.
+/// The kind of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReferenceKind {
     /// `ref('model')`.
@@ -21,18 +21,18 @@ pub enum ReferenceKind {
 /// One `ref` or `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Which function.
+    /// Its function.
     pub kind: ReferenceKind,
     /// Its arguments: a model, a package and a model, or a source and a table.
     pub parts: Vec<String>,
     /// `v=` of `ref`.
     pub version: Option<String>,
-    /// Bytes of the call in the template, when it is written there with literal arguments.
+    /// Bytes of the call in the template, if it has literal arguments there.
     pub offset: Option<(usize, usize)>,
 }
 
 impl Reference {
-    /// The text under which `Render::relations` answers it: the parts joined by `.`, and `.vN`.
+    /// Its key in `Render::relations`: the parts joined by `.`, and `.vN`.
     pub fn key(&self) -> String {
         match &self.version {
             Some(version) => format!("{}.v{version}", self.parts.join(".")),
@@ -48,6 +48,6 @@ pub struct EnvVar {
     pub name: String,
     /// Its default in the template.
     pub default: Option<String>,
-    /// Bytes of the call in the template, when it is written there with a literal name.
+    /// Bytes of the call in the template, if it has a literal name there.
     pub offset: Option<(usize, usize)>,
 }

@@ -19,10 +19,10 @@ use crate::reference::Vars;
 use crate::session::{Mode, RenderTrace, Session, Settings};
 use crate::source_map::{Marked, SourceMap, mark};
 
-/// More questions than this in one template are a mistake.
+/// The most questions of one template.
 const MOST_QUESTIONS: usize = 1000;
 
-/// What is rendered, and everything it may read.
+/// The template to render, and everything that it can read.
 #[derive(Clone, Copy, Debug)]
 pub struct Render<'a> {
     /// The template's file, relative to the project folder.
@@ -35,15 +35,15 @@ pub struct Render<'a> {
     pub vars: &'a Vars,
     /// Values of `env_var()`.
     pub env: &'a BTreeMap<String, String>,
-    /// The table the model becomes.
+    /// The table of the model.
     pub this: &'a TableName,
     /// Tables by `Reference::key`: `orders`, `package.orders`, `source.table`.
     pub relations: &'a BTreeMap<String, TableName>,
     /// Templates of ephemeral models, by name.
     pub ephemerals: &'a BTreeMap<String, String>,
-    /// True when the whole table is rebuilt.
+    /// True if the whole table is rebuilt.
     pub full_refresh: bool,
-    /// True when the model is incremental and its table exists.
+    /// True if the model is incremental and its table exists.
     pub incremental: bool,
     /// The environment's name.
     pub target: &'a str,
@@ -51,21 +51,21 @@ pub struct Render<'a> {
     pub schema: &'a str,
 }
 
-/// What came out.
+/// The result of rendering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// The SQL.
     pub sql: String,
-    /// Places in the SQL as places in the template.
+    /// Converts positions in the SQL to positions in the template.
     pub map: SourceMap,
-    /// True when the warehouse was asked: the SQL may differ next time.
+    /// True if the warehouse was asked, so the SQL may differ next time.
     pub introspective: bool,
 }
 
 /// Renders a template.
 ///
 /// # Errors
-/// `Wrong` for a mistake in it, `Pending` when `introspect` cannot answer yet.
+/// `Wrong` for a mistake in it, `Pending` if `introspect` cannot answer yet.
 pub fn render(
     request: &Render<'_>,
     introspect: &mut dyn Introspect,
@@ -93,7 +93,7 @@ pub fn render(
     })
 }
 
-/// Ephemeral models rendered so far, those they read first.
+/// The ephemeral models rendered so far, in the order of their references.
 struct Inlining<'a> {
     request: &'a Render<'a>,
     macros: &'a [Arc<Macro>],
@@ -139,7 +139,7 @@ impl Inlining<'_> {
     }
 }
 
-/// Renders one text until no question is open.
+/// Renders one text until all questions are answered.
 fn one(
     request: &Render<'_>,
     macros: &[Arc<Macro>],
@@ -188,7 +188,7 @@ fn settings(request: &Render<'_>, macros: &[Arc<Macro>]) -> Settings {
     }
 }
 
-/// Runs a template once; the text still holds its marks.
+/// Runs a template once; the result still contains its marks.
 pub(crate) fn run(
     session: &Arc<Session>,
     macros: &[Arc<Macro>],
@@ -215,7 +215,7 @@ pub(crate) fn run(
     result.map_err(|error| judge(session, macros, file, marked, &error))
 }
 
-/// An engine's error as a mistake with its place.
+/// Converts an error of the engine to a mistake with its position.
 fn judge(
     session: &Session,
     macros: &[Arc<Macro>],

@@ -23,19 +23,19 @@ use crate::source_map::mark;
 pub struct Scan {
     /// `ref` and `source`, in order of first use, without repeats.
     pub references: Vec<Reference>,
-    /// What `config(…)` said; later calls win.
+    /// The arguments of `config(…)`; later calls win.
     pub config: Map<String, Json>,
-    /// Names asked of `var`, with the bytes of the first literal call.
+    /// Names in `var`, with the bytes of the first literal call.
     pub vars: Vec<(String, Option<(usize, usize)>)>,
-    /// Variables asked of `env_var`.
+    /// Variables in `env_var`.
     pub env_vars: Vec<EnvVar>,
-    /// True when it asks the warehouse something, so that its SQL may depend on data.
+    /// True if it asks the warehouse something, so its SQL may depend on data.
     pub introspective: bool,
-    /// True when it asks `is_incremental()`.
+    /// True if it calls `is_incremental()`.
     pub incremental: bool,
 }
 
-/// Looks at a template.
+/// Scans a template.
 ///
 /// # Errors
 /// A mistake in the template or its macros; never `Pending`.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-/// What a piece is.
+/// The kind of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Copied to the output.
@@ -23,13 +23,13 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) kind: Kind,
-    /// The whole piece, delimiters included.
+    /// The whole piece, with delimiters.
     pub(crate) range: Range<usize>,
-    /// What stands between the delimiters; for text the text.
+    /// The part between the delimiters; for text the text.
     pub(crate) inner: Range<usize>,
-    /// `{{-`: whitespace before it goes.
+    /// `{{-`: whitespace before it is removed.
     pub(crate) trims_before: bool,
-    /// `-}}`: whitespace after it goes.
+    /// `-}}`: whitespace after it is removed.
     pub(crate) trims_after: bool,
     /// Text between `raw` and `endraw`.
     pub(crate) raw: bool,
@@ -60,7 +60,7 @@ impl Segment {
     }
 }
 
-/// Cuts `text`; an unclosed tag ends the list with the rest as text.
+/// Splits `text`; an unclosed tag ends the list, with the rest as text.
 pub(crate) fn segments(text: &str) -> Vec<Segment> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -136,7 +136,7 @@ fn tag(text: &str, start: usize, kind: Kind, close: &str) -> Option<Segment> {
     })
 }
 
-/// Where the closing delimiter stands, strings and inner braces skipped.
+/// The position of the closing delimiter; strings and inner braces are skipped.
 fn close_of(bytes: &[u8], from: usize, close: &str) -> Option<usize> {
     let mut at = from;
     let mut quote = None;
@@ -212,7 +212,7 @@ fn calls_in(text: &str, inner: Range<usize>, function: &str) -> Vec<(Vec<String>
     found
 }
 
-/// The text literals up to the closing parenthesis, and its distance.
+/// The text literals up to the closing parenthesis, and the distance to it.
 fn literals(arguments: &str) -> (Vec<String>, usize) {
     let mut found = Vec::new();
     let mut depth = 0_usize;

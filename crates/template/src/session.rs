@@ -16,13 +16,13 @@ use crate::limits::{MOST_BYTES, MOST_STEPS, too_many_steps};
 use crate::problem::Raised;
 use crate::reference::{EnvVar, Reference, Vars};
 
-/// How deep macros may call each other.
+/// The largest depth of macro calls.
 const DEEPEST: usize = 64;
 
 /// Why the template is rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// To see what it refers to; nothing is resolved.
+    /// To find what it refers to; nothing is resolved.
     Scan,
     /// To get its SQL.
     Render,
@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) macros: Vec<String>,
 }
 
-/// What the template did.
+/// What the template did during the rendering.
 #[derive(Debug, Default)]
 pub(crate) struct RenderTrace {
     pub(crate) references: Vec<Reference>,
@@ -56,7 +56,7 @@ pub(crate) struct RenderTrace {
     pub(crate) incremental: bool,
     /// Ephemeral models referred to, in order of first use.
     pub(crate) inlined: Vec<String>,
-    /// What `return` gave, on its way to the macro's caller.
+    /// The argument of `return`, until the macro's caller gets it.
     pub(crate) returned: Option<Value>,
     pub(crate) raised: Option<Raised>,
     pub(crate) open: Option<Question>,
@@ -89,19 +89,19 @@ impl Session {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was seen, leaving nothing.
+    /// Takes the recorded trace, and leaves an empty one.
     pub(crate) fn take_seen(&self) -> RenderTrace {
         std::mem::take(&mut *self.seen())
     }
 
-    /// Stops rendering with a mistake; the engine adds the place.
+    /// Stops rendering with a mistake; the engine adds the position.
     pub(crate) fn raise(&self, raised: Raised) -> Error {
         let error = Error::new(ErrorKind::InvalidOperation, raised.message.clone());
         self.seen().raised = Some(raised);
         error
     }
 
-    /// Asks about the warehouse. While scanning nothing is known and nothing is asked.
+    /// Asks about the warehouse. During a scan nothing is known and nothing is asked.
     pub(crate) fn ask(&self, question: Question) -> Result<Option<Answer>, Error> {
         let mut seen = self.seen();
         seen.introspective = true;
@@ -135,7 +135,7 @@ impl Session {
         Ok(())
     }
 
-    /// Counts bytes that go out; `Err` when they are too many.
+    /// Counts bytes of output; `Err` if they are too many.
     pub(crate) fn write(&self, bytes: usize) -> Result<(), ()> {
         let mut seen = self.seen();
         seen.written = seen.written.saturating_add(bytes);

@@ -16,7 +16,7 @@ const CLOSE: char = '\u{E001}';
 /// A piece of literal text of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece {
-    /// Its bytes, without whitespace that control marks take away.
+    /// Its bytes, without whitespace that whitespace control removes.
     text: Range<usize>,
     /// The tags that follow it, up to the next text.
     tags: Range<usize>,
@@ -29,7 +29,7 @@ pub(crate) struct Marked {
     pieces: Vec<Piece>,
     /// Tags before the first text.
     leading: Range<usize>,
-    /// For each mark: its place in `source` and its length.
+    /// The range of each mark in `source`.
     marks: Vec<Range<usize>>,
 }
 
@@ -124,7 +124,7 @@ fn literal(
 }
 
 impl Marked {
-    /// A place in the marked source as a place in the template.
+    /// Converts a position in the marked source to a position in the template.
     pub(crate) fn original(&self, at: usize) -> usize {
         let before: usize = self
             .marks
@@ -135,7 +135,7 @@ impl Marked {
         at - before
     }
 
-    /// Takes the marks out of rendered text.
+    /// Removes the marks from rendered text.
     pub(crate) fn unmark(&self, rendered: &str) -> (String, SourceMap) {
         let mut sql = String::with_capacity(rendered.len());
         let mut regions = Vec::new();
@@ -174,14 +174,14 @@ impl Marked {
     }
 }
 
-/// From here on the SQL came from this piece, then from the tags after it.
+/// A region of the SQL that came from one piece, and then from the tags after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Region {
     sql: usize,
     piece: Piece,
 }
 
-/// Places in rendered SQL as places in the template.
+/// Converts positions in rendered SQL to positions in the template.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceMap {
     regions: Vec<Region>,
@@ -196,8 +196,8 @@ impl SourceMap {
         self
     }
 
-    /// The template's bytes for these bytes of the SQL: the text itself where it was literal, the tag
-    /// that wrote it otherwise. `None` inside an ephemeral model.
+    /// The template's bytes for these bytes of the SQL: the text itself if it was literal, or otherwise the
+    /// tag that wrote it. `None` inside an ephemeral model.
     pub fn locate(&self, sql: (usize, usize)) -> Option<(usize, usize)> {
         let (start, end) = sql;
         if self.inserted.contains(&start) {

@@ -10,7 +10,7 @@ use crate::objects::{Column, Relation, Rows};
 use crate::problem::Raised;
 use crate::session::Session;
 
-/// The rows of a query; nothing while models are only looked at.
+/// The rows of a query; none during a scan.
 pub(crate) fn run_query(session: &Session, sql: &str) -> Result<Value, Error> {
     match session.ask(Question::Rows(sql.to_owned()))? {
         Some(Answer::Rows { columns, rows }) => Ok(Value::from_object(Rows::new(columns, &rows))),
@@ -27,7 +27,7 @@ pub(crate) fn wrong_answer() -> Error {
     )
 }
 
-/// The table behind a relation, or text of the form `schema.table`.
+/// The table of a relation, or of a text in the form `schema.table`.
 pub(crate) fn table_of(value: &Value) -> Option<TableName> {
     match value.downcast_object_ref::<Relation>() {
         Some(Relation::Table(name)) => Some(name.clone()),
@@ -36,7 +36,7 @@ pub(crate) fn table_of(value: &Value) -> Option<TableName> {
     }
 }
 
-/// The relation itself if it exists, none otherwise.
+/// The relation itself if it exists, otherwise none.
 pub(crate) fn existing(session: &Session, relation: &Value) -> Result<Value, Error> {
     let Some(table) = table_of(relation) else {
         return Ok(Value::from(()));
@@ -48,7 +48,7 @@ pub(crate) fn existing(session: &Session, relation: &Value) -> Result<Value, Err
     }
 }
 
-/// The columns of a relation; none while models are only looked at.
+/// The columns of a relation; none during a scan.
 pub(crate) fn columns(session: &Session, relation: &Value) -> Result<Vec<Column>, Error> {
     let Some(table) = table_of(relation) else {
         let raised = Raised::new(

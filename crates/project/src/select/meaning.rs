@@ -135,8 +135,7 @@ fn writes(action: &Action) -> Vec<&TableName> {
     }
 }
 
-/// The sources of a task, by their names in `source()`: the table that a load writes, or the tables that a
-/// model reads.
+/// The names of a load as a source: its table, its schema, its connection, and its object.
 fn sources(task: &PlannedTask) -> Vec<String> {
     let Action::Load(load) = &task.action else {
         return Vec::new();

@@ -83,7 +83,7 @@ impl FromStr for Unit {
 }
 
 impl Unit {
-    /// Length of a unit that is a fixed number of microseconds.
+    /// The length of a unit with a fixed number of microseconds.
     fn microseconds(self) -> Option<i64> {
         Some(match self {
             Self::Year | Self::Quarter | Self::Month => return None,
@@ -106,7 +106,7 @@ impl Unit {
         }
     }
 
-    /// The number of the unit a moment lies in, counted from some fixed one.
+    /// The number of the unit that contains a moment, counted from a fixed one.
     fn number(self, at: NaiveDateTime) -> i64 {
         let micros = at.and_utc().timestamp_micros();
         match (self, self.microseconds()) {
@@ -159,7 +159,7 @@ fn is_moment(data_type: &DataType) -> bool {
     )
 }
 
-/// What a date or time argument is read as: itself, or a moment when it is text.
+/// The type of a date or time argument: its own, or a timestamp if it is text.
 fn as_moment(name: &str, data_type: &DataType) -> Result<DataType> {
     match data_type {
         DataType::Date32 => Ok(DataType::Date32),
@@ -231,7 +231,7 @@ impl ScalarUDFImpl for DateAdd {
         ])
     }
 
-    /// Always a timestamp: the unit, which is a value, may be smaller than a day.
+    /// Always a timestamp, because the unit is a value and may be smaller than a day.
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types.get(2) {
             Some(DataType::Timestamp(_, zone)) => {

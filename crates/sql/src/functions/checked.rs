@@ -22,20 +22,20 @@ use datafusion_expr::ScalarUDF;
 use super::define::{argument, count_is, define};
 use super::span::wall;
 
-/// Around a computed number: fails where it is none although what it is computed of is.
+/// Wraps a computed number: fails if it is not a number although its inputs are.
 pub(crate) const IN_RANGE: &str = "in_range";
-/// Around a number that must be one.
+/// Wraps a value that must be a number (not NaN).
 pub(crate) const A_NUMBER: &str = "a_number";
-/// Around the base of a logarithm.
+/// Wraps the base of a logarithm.
 pub(crate) const POSITIVE: &str = "positive";
-/// A timestamp cut to seconds or milliseconds.
+/// Rounds a timestamp to seconds or milliseconds.
 pub(crate) const ROUND_MOMENT: &str = "round_moment";
 
-/// Functions of doubles that fail outside of where they are defined.
+/// Functions of doubles that fail outside their domain.
 pub(crate) const DEFINED_IN_PARTS: &[&str] = &[
     "sqrt", "ln", "log", "log2", "log10", "power", "exp", "asin", "acos", "acosh",
 ];
-/// The same, of which infinity is a value.
+/// The same, for functions with infinity as a value.
 pub(crate) const INFINITE_IN_PARTS: &[&str] = &["atanh"];
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -151,7 +151,7 @@ fn doubles(array: &ArrayRef) -> Result<Float64Array> {
         .clone())
 }
 
-/// The first argument, computed of the others.
+/// Checks the first argument, which was computed from the others.
 fn in_range(args: &[ArrayRef], finite: bool) -> Result<ArrayRef> {
     let computed = argument(args, 0)?;
     let results = doubles(computed)?;
@@ -200,7 +200,7 @@ fn a_number(values: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::clone(values))
 }
 
-/// Rounded to whole seconds or milliseconds, whatever the second argument's type has.
+/// Rounds to seconds or milliseconds, by the type of the second argument.
 fn round_moment(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     let unit: i64 = match argument(args, 1)?.data_type() {
         DataType::Int32 => 1_000_000,
@@ -215,13 +215,13 @@ fn round_moment(args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
     Ok(cast(&rounded, to)?)
 }
 
-/// Around the length of a list.
+/// Wraps the length of a list.
 pub(crate) const AT_MOST: &str = "at_most";
-/// Around the end of a series of whole numbers.
+/// Wraps the end of a series of integers.
 pub(crate) const SERIES_STOP: &str = "series_stop";
-/// A list of more items is a mistake.
+/// The most items of a list.
 const MOST_ITEMS: i64 = 10_000_000;
-/// Texts of one batch that are repeated take no more.
+/// The most bytes of repeated texts in one batch.
 const MOST_BYTES: usize = 512 << 20;
 
 fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
@@ -236,7 +236,7 @@ fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// The end of a series, unless it is too far from its start.
+/// Checks that the end of a series is not too far from its start.
 fn series_stop(args: &[ArrayRef]) -> Result<ArrayRef> {
     let stops = argument(args, 1)?;
     let numbers = args
@@ -290,7 +290,7 @@ fn repeated(args: &[ArrayRef]) -> Result<ArrayRef> {
     ))
 }
 
-/// More characters than this are no padding but a mistake.
+/// The most characters of a padded text.
 const LONGEST: i64 = 16 << 20;
 
 fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {

@@ -151,7 +151,7 @@ impl ScalarUDFImpl for ZeroIfNull {
     }
 }
 
-/// `safe_divide(a, b)`: a fraction, NULL when `b` is zero.
+/// `safe_divide(a, b)`: a quotient, or NULL if `b` is zero.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SafeDivide {
     signature: Signature,

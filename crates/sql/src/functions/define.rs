@@ -13,11 +13,11 @@ use datafusion_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// What types are taken for the given ones, or why none are.
+/// The argument types for the given types, or why they do not fit.
 pub(super) type Takes = fn(&[DataType]) -> Result<Vec<DataType>>;
-/// The type of the result for the taken types.
+/// The type of the result for the argument types.
 pub(super) type Gives = fn(&[DataType]) -> Result<DataType>;
-/// One array per argument, all of the same length.
+/// Computes the result from one array per argument, all of the same length.
 pub(super) type Computes = fn(&[ArrayRef], &DataType) -> Result<ArrayRef>;
 
 /// A function.
@@ -28,7 +28,7 @@ pub(super) struct Definition {
     pub(super) takes: Takes,
     pub(super) gives: Gives,
     pub(super) computes: Computes,
-    /// The operator it stands for: a column without a name is called by it.
+    /// Its operator, which names a column without a name.
     symbol: Option<&'static str>,
     signature: Signature,
 }
@@ -154,7 +154,7 @@ impl ScalarUDFImpl for Definition {
     }
 }
 
-/// The argument at a place.
+/// The argument at a position.
 pub(super) fn argument(args: &[ArrayRef], at: usize) -> Result<&ArrayRef> {
     match args.get(at) {
         Some(array) => Ok(array),
@@ -162,7 +162,7 @@ pub(super) fn argument(args: &[ArrayRef], at: usize) -> Result<&ArrayRef> {
     }
 }
 
-/// How many arguments a function takes, in words.
+/// Checks the number of arguments of a function.
 pub(super) fn count_is(
     name: &str,
     wanted: &str,

@@ -92,7 +92,7 @@ impl FromStr for Part {
     }
 }
 
-/// The quotient and remainder PostgreSQL counts centuries with: there is no year zero.
+/// The number of a century or millennium, as PostgreSQL counts it: there is no year zero.
 fn counted(year: i32, length: i32) -> i32 {
     if year > 0 {
         (year + length - 1) / length
@@ -110,12 +110,12 @@ fn micros_as(value: i64, unit: f64) -> f64 {
 }
 
 impl Part {
-    /// Parts whose value may have a fraction.
+    /// True for parts whose value may have a fraction.
     fn is_fraction(self) -> bool {
         matches!(self, Self::Second | Self::Millisecond | Self::Epoch)
     }
 
-    /// Parts of days alone: a date has no others.
+    /// True for parts of the time of day, which a date does not have.
     fn is_of_time(self) -> bool {
         matches!(
             self,

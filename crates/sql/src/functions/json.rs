@@ -19,7 +19,7 @@ pub(crate) const JSON_GET: &str = "json_get";
 pub(crate) const JSON_GET_TEXT: &str = "json_get_text";
 pub(crate) const JSON_AT: &str = "json_at";
 pub(crate) const JSON_AT_TEXT: &str = "json_at_text";
-/// Functions that make rows of a list, and the function that makes the list.
+/// Functions that return rows, each with the function that returns the list.
 pub(crate) const ELEMENTS: &[(&str, &str)] = &[
     ("json_array_elements", "json_elements"),
     ("jsonb_array_elements", "json_elements"),
@@ -104,7 +104,7 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
-/// A key is a text, a place a whole number.
+/// The argument types: a key is a text, a position an integer.
 fn text_and_key(types: &[DataType]) -> Result<Vec<DataType>> {
     let [text, key] = types else {
         return Err(count_is("->", "a text and a key", types.len()));
@@ -120,7 +120,7 @@ fn text_and_key(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![DataType::Utf8, key])
 }
 
-/// What a value is.
+/// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Object,
@@ -144,18 +144,18 @@ impl Shape {
     }
 }
 
-/// A value inside a text, and what is in it.
+/// A value inside a text, and its members.
 struct Value<'a> {
     raw: &'a str,
     shape: Shape,
-    /// Keys as they are written, with quotes; lists have none.
+    /// Keys as in the text, with quotes, and values; keys of lists are empty.
     members: Vec<(&'a str, &'a str)>,
 }
 
-/// How deep values may be in each other.
+/// The largest depth of nested values.
 const DEEPEST: usize = 512;
 
-/// Reads a text; only the members of the outermost value are kept.
+/// Parses a text; only the members of the outermost value are kept.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -317,7 +317,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The text a string stands for.
+/// The text of a JSON string.
 fn unquoted(raw: &str) -> Result<String> {
     serde_json::from_str(raw).map_err(|_| not_json(raw))
 }
@@ -346,7 +346,7 @@ impl<'a> Value<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// A key of an object, or a place of a list that is written as one.
+    /// Follows a key of an object, or a position of a list in the form of a key.
     fn step(&self, word: &str) -> Result<Option<&'a str>> {
         match self.shape {
             Shape::List => Ok(word.parse().ok().and_then(|place| self.item(place))),
@@ -355,7 +355,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A value as it leaves: JSON, or the text it stands for.
+/// A value for the result: JSON, or its text.
 fn given(raw: Option<&str>, as_text: bool) -> Result<Option<String>> {
     let Some(raw) = raw else { return Ok(None) };
     if !as_text {
@@ -391,7 +391,7 @@ fn got(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
-/// What is found along some words.
+/// The value at a path.
 fn along<'a>(text: &'a str, words: &[String]) -> Result<Option<&'a str>> {
     let mut raw = parse(text)?.raw;
     for word in words {
@@ -403,7 +403,7 @@ fn along<'a>(text: &'a str, words: &[String]) -> Result<Option<&'a str>> {
     Ok(Some(raw))
 }
 
-/// `'{a,b,0}'` behind `#>`.
+/// Follows `'{a,b,0}'` after `#>`.
 fn at(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     by_row(args, |row, texts| {
         let path = as_string_array(argument(args, 1)?)?;
@@ -431,7 +431,7 @@ fn at(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     })
 }
 
-/// Keys as arguments.
+/// Follows keys that are arguments.
 fn path(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     by_row(args, |row, texts| {
         let mut words = Vec::new();
@@ -446,7 +446,7 @@ fn path(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     })
 }
 
-/// `'$.a.b[0]'`, as SQLite, MySQL and DuckDB write paths.
+/// Follows `'$.a.b[0]'`, a path as in SQLite, MySQL and DuckDB.
 fn extracted(args: &[ArrayRef]) -> Result<ArrayRef> {
     by_row(args, |row, texts| {
         let paths = as_string_array(argument(args, 1)?)?;

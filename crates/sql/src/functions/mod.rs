@@ -54,7 +54,7 @@ pub struct Functions {
     pub aggregate: Vec<Arc<AggregateUDF>>,
     /// One value per row over its window.
     pub window: Vec<Arc<WindowUDF>>,
-    /// What operators and literals become.
+    /// The planners of operators and literals.
     pub planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Debug for Functions {
     }
 }
 
-/// The registered functions; made once.
+/// The registered functions, which are made once.
 pub fn functions() -> &'static Functions {
     &registry().functions
 }
@@ -131,7 +131,7 @@ impl Registry {
             || PLANNED_BY_NAME.contains(&name.as_str())
     }
 
-    /// Called without `OVER` although it has no meaning without.
+    /// True for a call without `OVER` of a function that needs it.
     fn lacks_over(&self, call: &Call) -> bool {
         let name = &call.name;
         let elsewhere = self.scalar.contains_key(name) || self.aggregate.contains_key(name);
@@ -148,10 +148,10 @@ impl Registry {
     }
 }
 
-/// Names the planner itself understands.
+/// Names that the planner itself understands.
 const PLANNED_BY_NAME: &[&str] = &["unnest", "unnest_outer"];
 
-/// One of the registered scalar functions. While the registry is made there is none.
+/// One of the registered scalar functions; `None` while the registry is being made.
 pub(crate) fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
     registry().scalar.get(name).cloned()
 }
@@ -201,7 +201,7 @@ fn all() -> Functions {
     }
 }
 
-/// Calls of functions that do not exist, each with the nearest that does.
+/// The problems of calls of unknown functions, each with the nearest known one.
 pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
     let registry = registry();
     calls
@@ -236,7 +236,7 @@ pub(crate) fn unknown(sql: &str, calls: &[Call]) -> Vec<SqlProblem> {
         .collect()
 }
 
-/// Functions of other systems whose name gives no hint of ours.
+/// The name of our function for a function of another system.
 fn elsewhere(name: &str) -> Option<&'static str> {
     Some(match name {
         "getdate" | "sysdate" => "now",

@@ -15,7 +15,7 @@ use datafusion_expr::{Expr, ScalarUDF, lit};
 
 use super::define::{argument, define};
 
-/// The text of a value, nested ones as JSON.
+/// The text of a value; nested values are JSON.
 pub(crate) const PLAIN_TEXT: &str = "plain_text";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -51,7 +51,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// What is found in a struct or list by a key that is written down.
+/// The field of a struct or the item of a list for a literal key.
 pub(crate) fn step(given: &DataType, value: Expr, key: &Expr) -> Option<Expr> {
     let Expr::Literal(key, _) = key else {
         return None;

@@ -16,9 +16,9 @@ use regex::Regex;
 
 use super::define::{argument, define};
 
-/// The function in the place of `SIMILAR TO`.
+/// The function in place of `SIMILAR TO`.
 pub(crate) const SIMILAR_TO: &str = "similar_to";
-/// The function that writes a pattern with the usual escape.
+/// The function that rewrites a pattern with the usual escape.
 pub(crate) const LIKE_ESCAPE: &str = "like_escape";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -32,7 +32,7 @@ fn texts(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![DataType::Utf8; types.len()])
 }
 
-/// The escape a third argument gives; `None` for none at all.
+/// The escape character of the third argument; `None` if there is none.
 fn escape(args: &[ArrayRef], place: usize, row: usize) -> Result<Option<Option<char>>> {
     let Some(array) = args.get(place) else {
         return Ok(Some(Some('\\')));
@@ -122,7 +122,7 @@ fn expression(pattern: &str, escape: Option<char>) -> Result<Regex> {
         .map_err(|_| exec_datafusion_err!("`{pattern}` is not a pattern of `SIMILAR TO`"))
 }
 
-/// The pattern with a backslash as its escape.
+/// Rewrites the pattern with a backslash as its escape.
 fn escaped(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
     let patterns = as_string_array(argument(args, 0)?)?;
     let mut out = Vec::with_capacity(patterns.len());

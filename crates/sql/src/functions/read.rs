@@ -21,16 +21,16 @@ use datafusion_expr::{
 
 use super::span::DAY;
 
-/// Reads text as a type.
+/// Parses text as a type.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ReadText {
     to: DataType,
-    /// A text that is no such value is NULL.
+    /// True if a text that does not parse is NULL.
     lenient: bool,
     signature: Signature,
 }
 
-/// True for types that Arrow reads otherwise.
+/// True for types that Arrow parses differently.
 pub(crate) fn is_read_otherwise(data_type: &DataType) -> bool {
     matches!(
         data_type,
@@ -41,7 +41,7 @@ pub(crate) fn is_read_otherwise(data_type: &DataType) -> bool {
     ) || data_type.is_numeric()
 }
 
-/// The function that reads text as this type.
+/// The function that parses text as this type.
 pub(crate) fn reader(to: &DataType, lenient: bool) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(ReadText {
         to: to.clone(),
@@ -149,7 +149,7 @@ impl ReadText {
         )
     }
 
-    /// Numbers are read by Arrow once their form is known to be one of PostgreSQL's.
+    /// Parses numbers with Arrow, after checking that PostgreSQL allows their form.
     fn numbers(
         &self,
         texts: &StringArray,
@@ -184,7 +184,7 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// Digits with a sign.
+/// Parses digits with a sign.
 fn whole(text: &str) -> Option<&str> {
     let text = text.trim_matches(is_blank);
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -192,7 +192,7 @@ fn whole(text: &str) -> Option<&str> {
     is_whole.then(|| text.strip_prefix('+').unwrap_or(text))
 }
 
-/// A number without an exponent: `1.5e3` is `1500`.
+/// Writes a number without an exponent: `1.5e3` as `1500`.
 fn plain(text: &str) -> Option<String> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else {
         return Some(text.to_owned());
@@ -238,9 +238,9 @@ fn fraction(text: &str) -> Option<String> {
     Some(format!("{sign}{word}"))
 }
 
-/// A moment as written: by its own clock, and how far that is from UTC.
+/// A parsed timestamp: its local time, and its offset from UTC.
 struct Written {
-    /// Microseconds since 1970 by the clock that is written.
+    /// The local time in microseconds since 1970.
     wall: i64,
     zone: Zone,
 }
@@ -362,7 +362,7 @@ fn time(text: &str) -> Option<(i64, &str)> {
     fits.then_some((total, rest))
 }
 
-/// Digits behind the point, rounded to microseconds.
+/// Parses the digits after the point, rounded to microseconds.
 fn micros(part: &str) -> Option<i64> {
     let value: f64 = format!("0.{part}0").parse().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "between 0 and a million")]
@@ -370,7 +370,7 @@ fn micros(part: &str) -> Option<i64> {
     Some(micros)
 }
 
-/// What may stand behind a time.
+/// Parses what may follow a time.
 fn zone(text: &str) -> Option<Zone> {
     let text = text.trim_matches(is_blank);
     if text.is_empty() {
@@ -399,7 +399,7 @@ fn zone(text: &str) -> Option<Zone> {
     text.parse().ok().map(Zone::Named)
 }
 
-/// A time of day in nanoseconds; a date before it is passed over.
+/// A time of day in nanoseconds; a date before it is ignored.
 fn time_alone(text: &str) -> Option<i64> {
     let text = text.trim_matches(is_blank);
     let rest = match date(text) {
@@ -412,7 +412,7 @@ fn time_alone(text: &str) -> Option<i64> {
     (micros < DAY).then_some(micros * 1_000)
 }
 
-/// True when a text is a timestamp; for tests of other modules.
+/// Parses a timestamp, for tests of other modules.
 #[cfg(test)]
 pub(super) fn reads(text: &str) -> Option<chrono::NaiveDateTime> {
     super::span::at(moment(text)?.wall)

@@ -23,7 +23,7 @@ use datafusion_expr::ScalarUDF;
 
 use super::define::{also, argument, count_is, define, operator};
 
-/// Names the planner puts in the place of operators.
+/// The names of functions in place of operators.
 pub(crate) const MOMENT_MINUS: &str = "moment_minus";
 pub(crate) const MOMENT_PLUS: &str = "moment_plus";
 pub(crate) const MOMENT_BACK: &str = "moment_back";
@@ -56,7 +56,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     all
 }
 
-/// What `+` and `-` of dates and timestamps become.
+/// The functions for `+` and `-` of dates and timestamps.
 fn of_moments() -> Vec<Arc<ScalarUDF>> {
     vec![
         operator(
@@ -104,7 +104,7 @@ fn of_moments() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// What operators of intervals become.
+/// The functions for operators of intervals.
 fn of_intervals() -> Vec<Arc<ScalarUDF>> {
     vec![
         operator(
@@ -144,7 +144,7 @@ fn of_intervals() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// Functions that users call.
+/// The functions that users call by name.
 fn by_name() -> Vec<Arc<ScalarUDF>> {
     vec![
         define(
@@ -200,7 +200,7 @@ fn moment_and_span(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![moment_type(types)?, span()])
 }
 
-/// A date becomes a timestamp; a zone stays.
+/// The type of a moment: a date becomes a timestamp, a zone stays.
 fn moment_type(types: &[DataType]) -> Result<DataType> {
     Ok(match types.first() {
         Some(DataType::Timestamp(_, zone)) => {
@@ -255,7 +255,7 @@ pub(super) fn at(micros: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros).map(|at| at.naive_utc())
 }
 
-/// A moment so many months, days and microseconds away; a day that a month does not have is its last.
+/// Moves a moment by months, days and microseconds; a day that a month does not have becomes its last day.
 fn moved(micros: i64, by: IntervalMonthDayNano, sign: i32) -> Option<i64> {
     let (months, days) = (by.months.checked_mul(sign)?, by.days.checked_mul(sign)?);
     let time = (by.nanoseconds / 1_000).checked_mul(i64::from(sign))?;
@@ -376,12 +376,12 @@ fn scaled(
     ))
 }
 
-/// Rounded to microseconds of a second or day.
+/// Rounds to microseconds of a second or day.
 fn to_micros(value: f64) -> f64 {
     (value * 1_000_000.0).round_ties_even() / 1_000_000.0
 }
 
-/// What is left of months becomes days, what is left of days becomes time.
+/// Carries fractions: a fraction of a month becomes days, and a fraction of a day becomes time.
 fn spread(months: f64, days: f64, micros: f64) -> Result<IntervalMonthDayNano> {
     let wrong = || out_of_range("the interval");
     let whole = |value: f64| -> Result<i32> {
@@ -432,7 +432,7 @@ pub(super) fn divided(it: IntervalMonthDayNano, factor: f64) -> Result<IntervalM
     spread(months / factor, days / factor, micros / factor)
 }
 
-/// Microseconds, with months of 30 days: what intervals are compared by.
+/// The length in microseconds, with months of 30 days, by which intervals are compared.
 pub(super) fn key(it: IntervalMonthDayNano) -> i128 {
     let days = i128::from(it.months) * 30 + i128::from(it.days);
     days * i128::from(DAY) + i128::from(it.nanoseconds / 1_000)
@@ -481,7 +481,7 @@ fn justify_days(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     Some(IntervalMonthDayNano::new(months, days, it.nanoseconds))
 }
 
-/// All parts with one sign, as far as months of 30 days and days of 24 hours allow.
+/// Gives all parts one sign, with months of 30 days and days of 24 hours.
 fn justify_interval(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     let it = IntervalMonthDayNano::new(it.months, it.days, it.nanoseconds / 1_000);
     let mut days = it
@@ -503,7 +503,7 @@ fn justify_interval(it: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
     Some(IntervalMonthDayNano::new(months, days, time * 1_000))
 }
 
-/// Years, months, weeks, days, hours, minutes, seconds.
+/// `make_interval`: years, months, weeks, days, hours, minutes, seconds.
 fn made(args: &[ArrayRef]) -> Result<ArrayRef> {
     let rows = args.first().map_or(1, |array| array.len());
     let one = |row: usize| -> Result<Option<IntervalMonthDayNano>> {
@@ -545,7 +545,7 @@ fn made(args: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(IntervalMonthDayNanoArray::from(all)))
 }
 
-/// Years and months between two moments, then days, then time, as a calendar counts them.
+/// `age`: years and months between two moments, then days, then time, by the calendar.
 fn age(a: i64, b: i64) -> Option<IntervalMonthDayNano> {
     use chrono::Datelike;
     let (later, earlier, sign) = if a < b {

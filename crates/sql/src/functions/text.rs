@@ -23,7 +23,7 @@ use datafusion_expr::ScalarUDF;
 use super::define::{argument, define};
 use super::span::{at, wall};
 
-/// The function in the place of a cast to text.
+/// The function in place of a cast to text.
 pub(crate) const TEXT_OF: &str = "text_of";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -48,10 +48,10 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// A truth value as `concat` writes it: `t` or `f`.
+/// A boolean as in `concat`: `t` or `f`.
 pub(crate) const TRUTH_LETTER: &str = "truth_letter";
 
-/// True for types that Arrow writes otherwise.
+/// True for types that Arrow writes differently.
 pub(crate) fn is_written_otherwise(data_type: &DataType) -> bool {
     matches!(
         data_type,
@@ -75,7 +75,7 @@ fn texts(values: &ArrayRef) -> Result<StringArray> {
         .collect()
 }
 
-/// One value as text; NULL as nothing.
+/// One value as text; `None` for NULL.
 pub(super) fn text(values: &dyn Array, row: usize) -> Result<Option<String>> {
     if values.is_null(row) {
         return Ok(None);
@@ -155,7 +155,8 @@ fn single(value: f32) -> String {
     )
 }
 
-/// From the shortest digits with an exponent: plain digits where the number is neither large nor small.
+/// Formats a number from its shortest digits with an exponent: plain digits if it is neither large nor
+/// small.
 fn number(digits: &str, nan: bool, infinite: bool, negative: bool, large: i32) -> String {
     if nan {
         return "NaN".to_owned();

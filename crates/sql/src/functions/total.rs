@@ -168,7 +168,7 @@ impl AggregateUDFImpl for Total {
     }
 }
 
-/// The sum of intervals and how many there are.
+/// The sum of intervals, and their number.
 #[derive(Debug)]
 struct Totals {
     kind: Kind,

@@ -18,7 +18,7 @@ use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// The function that stands for the words.
+/// The function in place of `AT TIME ZONE`.
 pub(crate) const AT_TIME_ZONE: &str = "at_time_zone";
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -157,8 +157,8 @@ pub(super) fn instant_of(wall: NaiveDateTime, there: Tz) -> Result<i64> {
         .ok_or_else(|| exec_datafusion_err!("`AT TIME ZONE` gives a value outside the calendar"))
 }
 
-/// The offset before clocks were set forward over a time. Taken for a UTC time, a day later is after
-/// that wherever the zone lies; back by the offset of then it is the moment just before.
+/// The offset before a skipped local time. Read as UTC, the time one day later is after the change in every
+/// zone; minus the offset of that moment, it leads to the moment directly before the change.
 fn before_skipped(wall: NaiveDateTime, there: Tz) -> Option<FixedOffset> {
     let later = wall.checked_add_signed(TimeDelta::days(1))?;
     let after = there.offset_from_utc_datetime(&later).fix();

@@ -15,8 +15,8 @@ use towpath_vocab::EdgeKind;
 use super::flow::{Flow, Sources, through};
 use super::plan::{Scope, Walker};
 
-/// Functions that choose between their arguments, with how many of the first ones are tested and how
-/// many of the first ones are only tested, never given back.
+/// Functions that choose between their arguments: how many of the first ones are tested, and how many of
+/// the first ones are only tested and never returned.
 fn choosing(name: &str, arguments: usize) -> Option<(usize, usize)> {
     match name {
         "coalesce" | "nvl" | "ifnull" => Some((arguments.saturating_sub(1), 0)),
@@ -27,7 +27,7 @@ fn choosing(name: &str, arguments: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// What an expression sees.
+/// The columns that an expression can read.
 #[derive(Clone, Copy)]
 struct ExprInput<'a> {
     schema: &'a DFSchemaRef,
@@ -35,7 +35,7 @@ struct ExprInput<'a> {
 }
 
 impl Walker {
-    /// Sources of `expr` over `input`, whose columns `schema` names.
+    /// The sources of `expr` over `input`, whose columns are those of `schema`.
     pub(super) fn expression(
         &mut self,
         expr: &Expr,
@@ -118,7 +118,7 @@ impl Walker {
         }
     }
 
-    /// `a or b or c …`: long chains lean to the left, and are walked without going deeper.
+    /// `a or b or c …`: long chains lean to the left, and are visited without recursion.
     fn chain(&mut self, expr: &Expr, seen: ExprInput<'_>, role: EdgeKind, out: &mut Sources) {
         let mut rest = expr;
         while let Expr::BinaryExpr(binary) = rest {
@@ -128,7 +128,7 @@ impl Walker {
         self.walk(rest, seen, role, out);
     }
 
-    /// Expressions that hold a query.
+    /// Expressions with a subquery.
     fn query_inside(
         &mut self,
         expr: &Expr,
@@ -280,7 +280,8 @@ impl Walker {
         }
     }
 
-    /// `IN (SELECT …)`: the query's values decide, and so does which rows it has.
+    /// `IN (SELECT …)`: the values of the query are indirect sources, and so is everything that decides
+    /// about its rows.
     fn membership(
         &mut self,
         subquery: &Subquery,

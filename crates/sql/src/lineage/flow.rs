@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use towpath_vocab::EdgeKind;
 
-/// A column of a source table; an empty column means the table's rows as such.
+/// A column of a source table; an empty column means the rows of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Leaf {
     pub(super) table: Arc<str>,
     pub(super) column: Arc<str>,
 }
 
-/// Source columns with the ways they bear on something.
+/// Source columns, each with the kinds of its influence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sources(BTreeMap<Leaf, BTreeSet<EdgeKind>>);
 
@@ -41,7 +41,7 @@ impl Sources {
         }
     }
 
-    /// Adds what `other` carries, seen through `role`.
+    /// Adds the sources of `other`, combined with `role`.
     pub(super) fn extend_as(&mut self, other: &Sources, role: EdgeKind) {
         for (leaf, influences) in &other.0 {
             let seen = influences.iter().map(|influence| through(*influence, role));
@@ -56,8 +56,8 @@ impl Sources {
     }
 }
 
-/// What `inner` is when its result is used as `role`: steering wins over value, and of two ways a
-/// value flows the one that changes it more.
+/// The kind of an influence `inner` whose result is used as `role`: an indirect one wins over a direct one,
+/// and of two direct ones the one that changes the value more.
 pub(super) fn through(inner: EdgeKind, role: EdgeKind) -> EdgeKind {
     match (inner.is_direct(), role.is_direct()) {
         (_, false) => role,
@@ -66,14 +66,14 @@ pub(super) fn through(inner: EdgeKind, role: EdgeKind) -> EdgeKind {
     }
 }
 
-/// What flows out of a node.
+/// The sources of a node's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flow {
     /// By position of the output column.
     pub(super) columns: Vec<Sources>,
-    /// What bears on the rows as a whole.
+    /// The sources that influence the rows as a whole.
     pub(super) whole: Sources,
-    /// Tables whose rows become rows here.
+    /// The tables whose rows become rows of the output.
     pub(super) tables: BTreeSet<Arc<str>>,
 }
 
