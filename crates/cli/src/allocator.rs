@@ -4,14 +4,14 @@
 //! more of it; a run limited to 256 MB was measured with twice as much. It knows no budget and measures
 //! nothing. Why there is unsafe code here: `docs/decisions/0008-allocator.md`.
 
-/// Sets the bounds. To be called before there is a second thread.
+/// Sets the limits. It must be called before there is a second thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn bound() {
-    /// Free memory at the end of a heap that is kept, bytes.
+    /// The most free memory that is kept at the end of a heap, in bytes.
     const KEPT: i32 = 4 << 20;
-    /// From this size on each piece is taken from the system and given back to it, bytes.
+    /// The size in bytes from which memory is allocated directly from the system and returned to it.
     const LARGE: i32 = 1 << 20;
-    /// Heaps that threads share.
+    /// The number of heaps, which threads share.
     const HEAPS: i32 = 4;
     let bounds = [
         (libc::M_TRIM_THRESHOLD, KEPT),
@@ -28,14 +28,14 @@ pub(crate) fn bound() {
     }
 }
 
-/// From now on gives back what lies free between pieces that are in use: many small ones, such as the
-/// buffers of a thousand columns, leave holes that the bounds do not reach.
+/// Starts a thread that returns free memory between used pieces: many small pieces, such as the buffers of
+/// a thousand columns, leave holes that the limits do not cover.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_back_holes() {
     use std::time::Duration;
-    /// The resident size is looked at this often.
+    /// How often the resident size is read.
     const PAUSE: Duration = Duration::from_millis(500);
-    /// It may grow by so much before holes are looked for, kB.
+    /// The growth of the resident size, in kB, after which holes are returned.
     const STEP_KB: u64 = 64 << 10;
     fn resident_kb() -> Option<u64> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -65,10 +65,10 @@ pub(crate) fn give_back_holes() {
         .spawn(watch);
 }
 
-/// Other allocators are left as they are.
+/// Other allocators are not changed.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back_holes() {}
 
-/// Other allocators are left as they are.
+/// Other allocators are not changed.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn bound() {}

@@ -16,9 +16,9 @@ pub(crate) enum Exit {
     Done,
     /// Something that ran failed.
     Failed,
-    /// Usage or project wrong.
+    /// A mistake in the usage or the project.
     Wrong,
-    /// Stopped by data: rules, checks, contracts.
+    /// The data stopped it: rules, checks, contracts.
     StoppedByData,
     /// Refused: locked, unsafe.
     Refused,
@@ -38,7 +38,7 @@ impl Exit {
         }
     }
 
-    /// The exit of a run whose tasks failed: a run that ran is never a usage mistake.
+    /// The exit of a run whose tasks failed; after a run has started, it is never a usage mistake.
     pub(crate) fn of_run<'a>(failures: impl Iterator<Item = &'a Failure>) -> Self {
         let mut exit = Exit::Done;
         for failure in failures {
@@ -52,7 +52,7 @@ impl Exit {
     }
 }
 
-/// Every way to end, with what it means to whoever called.
+/// All exits, with their meaning for the caller.
 pub(crate) const EXITS: &[(Exit, &str)] = &[
     (Exit::Done, "Success, possibly with warnings."),
     (
@@ -97,7 +97,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What clap found: help and version are no mistakes.
+/// The exit for an error of clap; help and version are not mistakes.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let exit = match error.use_stderr() {
         true => Exit::Wrong,

@@ -8,7 +8,7 @@
 //! disables what they protect. Only builds with debug assertions have failpoints; a release binary has
 //! none.
 
-/// Reads the environment and arms what it names.
+/// Reads the environment and enables the failpoints that it names.
 pub(crate) fn arm() {
     #[cfg(debug_assertions)]
     doors::open();
@@ -21,7 +21,7 @@ mod doors {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    /// Where passed edges are told.
+    /// The socket to which passed failpoints are written.
     type Trace = Option<Arc<Mutex<UnixStream>>>;
 
     pub(super) fn open() {

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::LogFormat;
 use crate::terminal;
 
-/// Starts them.
+/// Starts the log lines.
 pub(crate) fn start(verbose: u8, format: LogFormat) {
     let level = match (verbose, format) {
         (0, LogFormat::Text) => "off,towpath=warn",
@@ -31,8 +31,8 @@ pub(crate) fn start(verbose: u8, format: LogFormat) {
     };
 }
 
-/// A Delta file that cannot be written is given up twice by its library; the second time panics, is
-/// caught there, and says nothing that the failure in the report does not say. Any other panic is said.
+/// Mutes one panic: the Delta library aborts a file that cannot be written twice, and the second time
+/// panics and catches the panic. The failure in the report says the same. All other panics are printed.
 pub(crate) fn mute_caught_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -23,8 +23,8 @@ use clap::Parser;
 use crate::args::{Arguments, LogFormat};
 use crate::exit::Exit;
 
-/// Stack of every thread. A query with a thousand nested parts is planned, typed and traced by functions
-/// that call themselves as deep; only what is used of it takes memory.
+/// The stack of every thread. A query with a thousand nested parts is planned, typed and traced by
+/// recursion of that depth; only the used part of the stack takes memory.
 const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {

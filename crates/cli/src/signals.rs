@@ -9,7 +9,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use crate::exit::Exit;
 
-/// Gives a token that fires at the first signal.
+/// Returns a token that fires at the first signal.
 pub(crate) fn listen() -> Result<CancellationToken, Failure> {
     let unheard = |error: std::io::Error| {
         let message = format!("signals cannot be listened to: {error}");

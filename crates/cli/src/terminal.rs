@@ -12,7 +12,7 @@ use towpath_vocab::passwords::without_passwords;
 
 use crate::exit::Exit;
 
-/// How much a person wants to see.
+/// How much output the user wants.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OutputSettings {
     /// `-v`, counted.

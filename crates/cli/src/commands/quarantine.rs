@@ -74,7 +74,7 @@ async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
     Ok(Exit::Done)
 }
 
-/// One record: its place, its cells by name, and what is wrong.
+/// Prints one record: its location, its cells by name, and the reasons.
 fn one(record: &RejectedRecord) {
     let line = record
         .line

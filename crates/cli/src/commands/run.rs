@@ -47,7 +47,7 @@ async fn one(request: &RunRequest, format: Format, cancel: CancellationToken) ->
     told(ran?, format)
 }
 
-/// Every pipeline, one after the other. One that did not end well stops those behind it.
+/// Runs all pipelines, one after the other. If one does not end well, the later ones do not run.
 async fn every(
     place: &ProjectArgs,
     request: RunRequest,
@@ -73,7 +73,7 @@ async fn every(
     Ok(Exit::Done)
 }
 
-/// Draws how a run came out.
+/// Prints the result of a run.
 pub(super) fn told(ran: RunResult, format: Format) -> CommandResult {
     match ran {
         RunResult::InvalidProject(report) => {

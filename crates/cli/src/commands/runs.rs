@@ -9,7 +9,7 @@ use crate::args::{Format, RunsArguments, WhyArguments};
 use crate::draw;
 use crate::exit::Exit;
 
-/// The state of what a process left at no end.
+/// The state of a run whose process died before its end.
 pub(super) const INTERRUPTED: &str = "interrupted";
 
 pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> CommandResult {
@@ -84,7 +84,7 @@ pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> Command
     Ok(Exit::Done)
 }
 
-/// The stored word of a state, spaces for underscores.
+/// The stored word of a state, with spaces instead of underscores.
 pub(super) fn word<T: serde::Serialize>(state: &T) -> String {
     serde_json::to_value(state)
         .ok()

@@ -41,7 +41,7 @@ pub(crate) fn diagnostics_json(list: &[Diagnostic]) {
     outln!("{}", serde_json::Value::Array(values));
 }
 
-/// `3 errors in 2 files (38 ms).` and who was contacted.
+/// `3 errors in 2 files (38 ms).`, and the contacted connections.
 pub(crate) fn check_summary(report: &CheckReport) {
     if terminal::is_quiet() {
         return;

@@ -14,7 +14,7 @@ use crate::terminal;
 
 /// How often the live line is drawn.
 const TICK: Duration = Duration::from_millis(120);
-/// How often a plain line is said.
+/// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(10);
 
 /// Progress of one command.
@@ -29,7 +29,7 @@ enum Shown {
 }
 
 impl Live {
-    /// Shows this text from now on, asked anew each time.
+    /// Shows this text from now on; the function is called each time.
     pub(crate) fn start(&self, text: impl Fn() -> String + Clone + Send + Sync + 'static) {
         if terminal::is_quiet() {
             return;
@@ -41,7 +41,7 @@ impl Live {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
     }
 
-    /// Says a line above it.
+    /// Prints a line above it.
     pub(crate) fn line(&self, text: &str) {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         match shown.as_ref() {
@@ -50,7 +50,7 @@ impl Live {
         }
     }
 
-    /// Takes it away.
+    /// Removes it.
     pub(crate) fn finish(&self) {
         let shown = self
             .shown

@@ -14,7 +14,7 @@ use towpath_vocab::{
 use super::numbers::plural;
 use super::rows::text_table;
 
-/// What a run would find, by pipeline and task.
+/// The forecasts, by pipeline and task.
 type Told = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
 
 /// Prints what the pipelines would do.
@@ -43,7 +43,7 @@ pub(crate) fn plan(plan: &Plan, choice: &TaskSelection, told: &Told) {
     }
 }
 
-/// What was selected, as it is typed.
+/// The selection, as it is typed.
 fn words(choice: &TaskSelection) -> String {
     let mut typed = String::new();
     for (option, all) in [("--select", &choice.select), ("--exclude", &choice.exclude)] {
@@ -119,7 +119,7 @@ fn will(action: &Action) -> String {
     }
 }
 
-/// What an append may write twice.
+/// A note about rows that an append may write twice.
 fn repeats(load: &LoadPlan) -> &'static str {
     match (load.table.write.mode, load.read) {
         (WriteMode::Append, ReadMode::Full) => " (all of it again whenever the source changes)",
@@ -145,12 +145,12 @@ fn write(table: &TablePlan) -> String {
     }
 }
 
-/// False for what is left out anyway.
+/// False for an action that is skipped anyway.
 fn is_done(action: &Action) -> bool {
     !matches!(action, Action::Publish(publish) if !publish.connection.writable)
 }
 
-/// What a run would find, and where the task stands in the project.
+/// The reason of a forecast, and the position of the task in the project.
 fn because(task: &PlannedTask, forecast: Option<&Forecast>) -> String {
     let place = task
         .span

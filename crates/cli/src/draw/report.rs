@@ -198,7 +198,7 @@ fn table_line(table: &TableReport) -> Vec<String> {
     ]
 }
 
-/// What a person should know about the data, each with its place and the next command.
+/// The notes about the data, each with its location and the next command.
 fn things(report: &RunReport) -> String {
     let mut lines = Vec::new();
     for table in &report.tables {

@@ -20,7 +20,7 @@ use crate::terminal::Out;
 
 /// Integers beyond this lose digits in JavaScript.
 const EXACT_IN_JSON: i128 = 1 << 53;
-/// Rows a table for people shows before it says how to see more.
+/// The most rows of a table for people; a line below it says how to see more.
 const TABLE_ROWS: usize = 200;
 
 /// Prints rows as they come.
@@ -132,7 +132,7 @@ impl RowPrinter {
     }
 }
 
-/// The values of one row as text; NULL as nothing.
+/// The values of one row as text; NULL is empty.
 fn texts(
     batch: &RecordBatch,
     schema: &SchemaRef,
@@ -155,7 +155,7 @@ fn texts(
         .collect()
 }
 
-/// Names of columns for an object, which holds each only once: `a`, `a_1`, `a_2`.
+/// Unique column names for an object: `a`, `a_1`, `a_2`.
 fn unique_names(schema: &SchemaRef) -> Vec<String> {
     let mut taken: BTreeSet<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -262,7 +262,7 @@ fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
     }
 }
 
-/// A value as JSON: a list, a map or a struct, and what is in it as `json_cell` has it.
+/// A list, a map or a struct as JSON; its members as in `json_cell`.
 fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Failure> {
     use serde_json::Value;
     let all = |values: &dyn Array| -> Result<Value, Failure> {
@@ -309,7 +309,7 @@ fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Fail
     Ok(json_cell(array.data_type(), Some(text)))
 }
 
-/// A JSON number; NaN and infinities have none and stay text.
+/// A JSON number; NaN and infinities stay text.
 fn number_value(text: &str) -> serde_json::Value {
     serde_json::from_str::<serde_json::Number>(text).map_or_else(
         |_| serde_json::Value::String(text.to_owned()),
@@ -317,7 +317,7 @@ fn number_value(text: &str) -> serde_json::Value {
     )
 }
 
-/// A value of its type that has no text, for example a day behind the end of the calendar.
+/// The failure for a value without a text, for example a day after the end of the calendar.
 fn unshown(column: &str, error: &arrow_schema::ArrowError) -> Failure {
     Failure::new(
         "R0947",
@@ -335,7 +335,7 @@ fn unprintable(error: arrow_schema::ArrowError) -> Failure {
     )
 }
 
-/// Standard output tells at the end of the program whether it could be written.
+/// The failure for output that cannot be written; it is reported at the end of the program.
 fn closed(error: std::io::Error) -> Failure {
     Failure::new(
         "R0995",

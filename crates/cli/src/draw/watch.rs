@@ -19,10 +19,10 @@ use super::numbers::{bytes, count, seconds};
 use crate::args::Format;
 use crate::terminal;
 
-/// Running tasks that are named in a line.
+/// The most running tasks in a line.
 const NAMED: usize = 3;
 
-/// Watches one run.
+/// Shows the progress of one run.
 pub(crate) struct RunWatch {
     format: Format,
     line: Arc<Line>,
@@ -34,7 +34,7 @@ struct Line {
     tally: Arc<Mutex<Tally>>,
 }
 
-/// Where a run stands.
+/// The counts of a run.
 #[derive(Default)]
 struct Tally {
     tasks: usize,
@@ -50,13 +50,13 @@ impl RunWatch {
         }
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub(crate) fn finish(&self) {
         self.line.live.finish();
     }
 }
 
-/// What is said while a system cannot be reached.
+/// Prints a line while a system cannot be reached.
 pub(crate) fn waits(pause: ReconnectPause<'_>) {
     errln!("{}", waiting("", pause.failure, pause.pause, pause.left));
 }
@@ -189,7 +189,7 @@ impl RunListener for Line {
     }
 }
 
-/// What happens in a run as log lines: names and numbers, no stored value.
+/// Logs the events of a run: names and numbers, no stored value.
 fn log(news: &RunNotification) {
     match news {
         RunNotification::Opened { tasks, done } => tracing::info!(tasks, done, "run opened"),

@@ -6,14 +6,14 @@
 
 use super::read::{Moment, date, timestamp};
 
-/// Longest number that is brought into its plain form.
+/// The longest number that is converted to its plain form.
 const LONGEST: usize = 128;
 
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NumberFormat {
     pub(crate) decimal: u8,
-    /// Between groups of three digits.
+    /// The separator between groups of three digits.
     pub(crate) thousands: Option<u8>,
 }
 
@@ -34,7 +34,7 @@ impl NumberFormat {
         thousands: Some(b','),
     };
 
-    /// Gives the plain form of a number to `read`.
+    /// Calls `read` with the plain form of a number.
     #[inline]
     pub(crate) fn read<T>(self, text: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
         if self == Self::PLAIN {
@@ -44,7 +44,7 @@ impl NumberFormat {
         read(self.plain(text, &mut plain)?)
     }
 
-    /// The plain form of a number that is written in this form.
+    /// Converts a number in this format to its plain form.
     fn plain<'b>(self, text: &[u8], to: &'b mut [u8; LONGEST]) -> Option<&'b [u8]> {
         let mut length = 0;
         // Digits since the last separator, and whether there was one.
@@ -81,27 +81,27 @@ impl NumberFormat {
     }
 }
 
-/// In which order a date such as `03/04/2013` is written.
+/// The order of day and month in a date such as `03/04/2013`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DateOrder {
-    /// Only dots say: day, month, year.
+    /// Only dates with dots are read: day, month, year.
     #[default]
     Dots,
     DayFirst,
     MonthFirst,
 }
 
-/// Day, month, year in the order they stand in, with what is between them.
+/// The numbers of a date in their order, with the separator.
 pub(crate) struct DateParts<'t> {
     first: &'t [u8],
     second: &'t [u8],
     year: &'t [u8],
     pub(crate) separator: u8,
-    /// What stands behind the date.
+    /// The text after the date.
     pub(crate) rest: &'t [u8],
 }
 
-/// Takes `3.4.2013`, `03/04/2013` or `03-04-2013` apart.
+/// Splits `3.4.2013`, `03/04/2013` or `03-04-2013`.
 pub(crate) fn date_parts(text: &[u8]) -> Option<DateParts<'_>> {
     let (first, rest) = digits(text, 2)?;
     let (&separator, rest) = rest.split_first()?;

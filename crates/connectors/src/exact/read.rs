@@ -10,14 +10,14 @@ pub(crate) use towpath_vocab::text::{
     single, timestamp, unsigned,
 };
 
-/// How dates and timestamps are written, where not in ISO 8601 (patterns of `chrono`).
+/// The formats of dates and timestamps that are not in ISO 8601 (patterns of `chrono`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TimeFormats {
     pub(crate) date: Option<String>,
     pub(crate) timestamp: Option<String>,
-    /// The pattern holds an offset.
+    /// True if the pattern has an offset.
     pub(crate) offset: bool,
-    /// Without a pattern: what dates mean that are not in ISO 8601.
+    /// Without a pattern: the order of day and month in dates that are not in ISO 8601.
     pub(crate) order: DateOrder,
 }
 
@@ -79,7 +79,8 @@ impl TimeFormats {
     }
 }
 
-/// A date of any year, as `towpath_ports::ExactValues` writes it: a year outside 0 to 9999 has a sign.
+/// Parses a date of any year, as `towpath_ports::ExactValues` writes it: a year outside 0 to 9999 has a
+/// sign.
 pub(crate) fn far_date(text: &str) -> Option<i64> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
@@ -99,7 +100,7 @@ pub(crate) fn far_date(text: &str) -> Option<i64> {
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
-/// A moment of any year, in microseconds since 1970.
+/// Parses a timestamp of any year, in microseconds since 1970.
 pub(crate) fn far_moment(text: &str) -> Option<Moment> {
     let (day, clock) = text.split_once('T')?;
     // The time of day is read as that of a day of four digits.

@@ -12,7 +12,7 @@ use super::read::TimeFormats;
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// Adds a date or timestamp in the user's pattern; false when the pattern does not lead back to it.
+/// Writes a date or timestamp in the user's pattern; false if the text does not parse to the same value.
 pub(crate) fn write_formatted(
     values: &Values,
     row: usize,
