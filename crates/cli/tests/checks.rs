@@ -1,5 +1,5 @@
-//! Checks that are answered together are judged apart, and alike whether they were answered while rows
-//! passed by (`replace`) or asked of the candidate (`merge`).
+//! Checks have the same results whether they are measured while rows are written (`replace`) or with a
+//! query on the candidate (`merge`), and checks that share one query are judged separately.
 
 #![allow(
     clippy::unwrap_used,

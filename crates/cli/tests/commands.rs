@@ -1,5 +1,5 @@
-//! `init`, `connection`, `lake`, `schema`, `check --connect` as a user types them, against the real
-//! binary, real files and a real PostgreSQL.
+//! `init`, `connection`, `lake`, `schema` and `check --connect` as a user types them, with the real binary,
+//! real files and a real PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,

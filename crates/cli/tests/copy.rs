@@ -1,4 +1,4 @@
-//! `copy` and `query` without a project, as a newcomer types them.
+//! `copy` and `query` without a project, as a new user types them.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! Every page of `docs/` and the README: what can be typed is typed, what is shown is compared.
+//! Runs the commands on every page of `docs/` and in the README, and compares their output with the page.
 //!
-//! The convention stands in `docs/README.md`. `TOWPATH_BLESS=1` writes the demo's output into the
-//! README anew.
+//! `docs/README.md` explains the comments that control this test. `TOWPATH_BLESS=1` writes the output of
+//! the demo into the README.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Files as a user writes them down: read as they come, published under names of their own.
+//! Files as users have them: names, formats and quoting of the load, and names of published files.
 
 #![allow(
     clippy::unwrap_used,

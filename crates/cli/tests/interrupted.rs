@@ -1,5 +1,5 @@
-//! Runs that were interrupted, as a user finds them: what goes on, what is told of what happened before,
-//! and tables that others wrote meanwhile.
+//! Runs that were interrupted: what the next run resumes, what it reports about the interrupted one, and
+//! tables that other programs wrote in between.
 
 #![allow(
     clippy::unwrap_used,

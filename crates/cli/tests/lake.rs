@@ -1,4 +1,5 @@
-//! Care for tables as a user types it: restore, compact, vacuum, drop, beside runs and after kills.
+//! Maintenance of tables as a user types it: restore, compact, vacuum and drop, during runs and after
+//! kills.
 
 #![allow(
     clippy::unwrap_used,

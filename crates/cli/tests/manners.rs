@@ -1,5 +1,5 @@
-//! How commands behave towards a person and a script: how much they say, in which form, and that those
-//! that only read do so in a project with mistakes.
+//! The output of commands for people and for scripts: how much they print and in which format; and commands
+//! that only read work in a project with mistakes.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Models: views are judged before they are stored, keys from the first build on, and nothing is
-//! `unchanged` whose inputs are others, however they are named.
+//! Models: views are checked before they are stored, keys from the first build on, and no model is
+//! `unchanged` if its inputs have changed, in any spelling.
 
 #![allow(
     clippy::unwrap_used,

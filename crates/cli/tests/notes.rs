@@ -1,5 +1,5 @@
-//! What commands say, to whom: outputs that cannot be written, names that do not exist, forms for
-//! programs, and what `plan` says a run would do.
+//! Messages of commands: outputs that cannot be written, names that do not exist, formats for programs, and
+//! the forecasts of `plan`.
 
 #![allow(
     clippy::unwrap_used,

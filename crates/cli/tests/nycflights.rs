@@ -1,5 +1,5 @@
-//! The demo as a user sees it: a copy of `examples/nycflights` somewhere on disk, run twice, asked,
-//! mended and replayed.
+//! The demo as a user sees it: a copy of `examples/nycflights` is run twice, queried, corrected and
+//! replayed.
 
 #![allow(
     clippy::unwrap_used,

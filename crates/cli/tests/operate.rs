@@ -1,5 +1,5 @@
-//! `run --select`, `run --wait`, `rerun`, `logs --follow`, Ctrl-C and TERM as a user types them, against
-//! the real binary. Programs of tasks hold a run open with named pipes: nothing here waits for a time.
+//! `run --select`, `run --wait`, `rerun`, `logs --follow`, Ctrl-C and TERM as a user types them, with the
+//! real binary. Programs keep a run active with named pipes, so no test waits for a fixed time.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Programs of tasks and what leaves the lakehouse, as a user runs them: whose folder is whose, what a
-//! program may leave, what it printed, and that a part of the sources is never sent out.
+//! Programs of command steps as a user runs them: their folders, the files that they may write, their logs;
+//! and a run with `--limit` publishes nothing.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Publishes that cannot drift: a lakehouse that was set back, a step that is defined anew, a target that
-//! others emptied or made again.
+//! Publishes stay correct after a restore of the lakehouse, a changed step, and changes of the target by
+//! other programs.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Rejected rows, as a user lets them in: each once, none of a load that never committed, none
-//! over a newer one.
+//! Replays of rejected rows: each row is loaded once, none from a load that never committed, and none over
+//! a newer row.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! What must stay hidden: clear values of masked columns, secrets that a program prints, and local state
-//! from other users of the machine.
+//! Nothing shows a secret: clear values of masked columns, secrets that a program prints, and local state
+//! that other users of the machine could read.
 
 #![allow(
     clippy::unwrap_used,

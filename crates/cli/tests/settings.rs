@@ -1,4 +1,4 @@
-//! Settings of a project and of the command line are obeyed or refused, typed as a person types them.
+//! Settings of a project and of the command line have an effect or are refused.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

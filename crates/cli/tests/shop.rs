@@ -1,5 +1,5 @@
-//! The shop as its owner sees it: `examples/shop` on a real PostgreSQL, loaded, scored, published;
-//! then changed, broken, mended and looked through for secrets.
+//! The example `examples/shop` with a real PostgreSQL: loaded, modelled and published; then changed,
+//! broken, corrected and searched for secrets.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! Names of columns that are normalised: a project may name them as the source does or as the table does.
+//! Normalised column names: a project may use the name in the source or the name in the table.
 //!
-//! Each kind of source and each spelling: `check` and `run` agree before anything is known, with what a
-//! run observed, with `schemas/`, and with `schemas/` in the table's own spelling.
+//! For each kind of source and each spelling, `check` and `run` agree: without facts, with the facts of a
+//! run, with `schemas/`, and with `schemas/` in the spelling of the table.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 

@@ -1,8 +1,8 @@
-//! Projects that older versions of Towpath left behind go on where they ended.
+//! Projects of older versions of Towpath continue from their last state.
 //!
-//! Promise: `stored_forms/version_1` was written by the last version whose tokens were at version 1:
-//! a lakehouse, commits in a SQLite database, notes beside a CSV file and in a Parquet footer, a state
-//! store, a replay. Nothing in it is loaded twice or lost. Read next: `vocab/src/token/stored.rs`.
+//! Promise: `stored_forms/version_1` was written by the last version with tokens of version 1: a lakehouse,
+//! commits in a SQLite database, files next to a CSV file and metadata in a Parquet footer, a state store,
+//! a replay. Nothing in it is loaded twice or lost. Read next: `vocab/src/token/stored.rs`.
 
 #![allow(
     clippy::unwrap_used,

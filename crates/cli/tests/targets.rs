@@ -1,4 +1,4 @@
-//! Publishes into Parquet, JSON lines and folders, and what a type that changes in the source comes to.
+//! Publishes to Parquet, JSON lines and folders, and what happens with a type that changes in the source.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Text files between two runs: types stay, rows do not vanish, names are found in either spelling.
+//! Text files between two runs: types stay, rows do not disappear, columns are found in either spelling.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! The lakehouse passes the suite of destinations; each look opens it anew, as another process would.
+//! The lakehouse passes the suite of destinations; it is opened again for each check, as by another
+//! process.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,8 @@
-//! Projects as Markdown: each file in `tests/cases` holds cases with files and what must be found.
+//! Projects as Markdown: each file in `tests/cases` has cases with files and the expected result.
 //!
 //! A case is a `##` heading; ```` ```yaml PATH ```` and ```` ```sql PATH ```` blocks are its files;
-//! ```` ```text diagnostics ````, ```` ```text plan ```` and ```` ```text explain ```` are what comes out.
-//! `UPDATE_CASES=1 cargo test -p towpath-project` writes them anew: then read the difference.
+//! ```` ```text diagnostics ````, ```` ```text plan ```` and ```` ```text explain ```` are the result.
+//! `UPDATE_CASES=1 cargo test -p towpath-project` writes the results again; then read the difference.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

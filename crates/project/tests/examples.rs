@@ -1,4 +1,4 @@
-//! The examples of the repository, checked as a person would check them.
+//! Checks the examples of the repository.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What stands in a plan: environments, secrets, facts, substitution, and that no text breaks the check.
+//! The contents of a plan: environments, secrets, facts, substitution; and no text makes the check panic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! What `--select` means in a project: neighbours, methods, patterns, unions, and what means nothing.
+//! The meaning of `--select` in a project: neighbours, methods, patterns, unions, and words that match
+//! nothing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Lineage tested against execution: change one input column, and every output column that changes
-//! must have an edge from it. Types tested against execution too, and our own functions' values.
+//! Lineage and types compared with execution: if one input column changes, every output column that changes
+//! must have an edge from it. The values of our own functions are tested too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Statements in, verdicts out: types, lineage, mistakes with their places, what cannot be known.
+//! Statements and their verdicts: types, lineage, mistakes with their positions, what cannot be known.
 #![allow(clippy::too_many_lines, reason = "lists of cases")]
 #![allow(
     clippy::unwrap_used,

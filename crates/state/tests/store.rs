@@ -1,4 +1,4 @@
-//! One suite for both databases: what a state store promises holds on SQLite and on PostgreSQL.
+//! One suite for both databases: the promises of a state store hold on SQLite and on PostgreSQL.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

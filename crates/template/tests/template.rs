@@ -1,4 +1,4 @@
-//! Text in, text out: what a template refers to, what it renders to, what is said when it is wrong.
+//! Templates and their results: references, rendered SQL, messages of mistakes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The model destination and the fake sources pass the suites they are part of.
+//! The model destination and the fake sources pass the conformance suites.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! A small project with a first good version, and what is asked of it after a fault.
+//! A small project with a good first version, and what is checked after a fault.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,8 @@
-//! Bad input and faults, each through the real binary: the exit code, a message that names the place and
-//! the way out, no secret anywhere, nothing lost, and the version of before still there.
+//! Bad input and faults, each with the real binary: the exit code, a message that names the location and
+//! what to do, no secret in any output, no lost row, and the previous version still visible.
 //!
-//! `values.rs`: what stands in files. `systems.rs`: servers, disks, signals, state. `ground.rs`: the
-//! project they happen to.
+//! `values.rs` has faults in the contents of files, `systems.rs` faults of servers, disks, signals and
+//! state, `fault_project.rs` the project in which they happen.
 
 #![allow(
     clippy::unwrap_used,

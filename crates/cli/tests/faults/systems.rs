@@ -1,4 +1,4 @@
-//! Faults around the data: servers, disks, rights, signals, the state file, two runs at once.
+//! Faults around the data: servers, disks, permissions, signals, the state file, two runs at once.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Faults in what files hold. Each is loaded over a good version of thirty rows.
+//! Faults in the contents of files. Each file is loaded over a good version with thirty rows.
 
 use crate::fault_project::FaultProject;
 

@@ -1,7 +1,7 @@
-//! Edges that no plain run passes: a compaction, the burial of a writer that was killed, the naming of
-//! a checkpoint. Killed there, rows stand as they did, and what follows goes on as if nothing had been.
+//! Kills at failpoints that a plain run does not pass: in a compaction, in the cleanup after a killed
+//! writer, in the naming of a checkpoint. The rows do not change, and the next commands work as usual.
 //!
-//! It knows no destination but the lake; edges of plain runs are in `main.rs`.
+//! Promise: the destination is the lakehouse only; failpoints of plain runs are in `main.rs`.
 
 use crate::FEW;
 use crate::project::{Project, Variant, said};

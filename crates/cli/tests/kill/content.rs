@@ -1,7 +1,8 @@
-//! What the source holds in each version, and what every place must hold after it.
+//! The rows of the source in each version, and the rows that each target must have afterwards.
 //!
-//! Rows follow from version and number alone. A multiset of rows is told by its size and the sum of a
-//! 128-bit hash of every row over all columns, so multisets are added and compared without being held.
+//! A row depends only on its version and its number. A multiset of rows is represented by its size and the
+//! sum of a 128-bit hash of every row over all columns, so multisets are added and compared without storing
+//! them.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};

@@ -1,7 +1,7 @@
-//! What a project reads: a file that each version replaces, or a table of a database that grows.
+//! The source of a project: a file that each version replaces, or a database table that grows.
 //!
-//! A table is read by its cursor and appended. The first rows of each version share the cursor's value
-//! with the last of the version before, so a read that lost or repeated ties would show.
+//! The table is read by its cursor and appended. The first rows of each version have the same cursor value
+//! as the last rows of the version before, so a read that loses or repeats equal cursor values is noticed.
 
 use std::path::Path;
 use std::sync::Arc;

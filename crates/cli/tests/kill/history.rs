@@ -1,8 +1,8 @@
-//! Publishes killed where history is not a line: the lakehouse set back to a backup, two copies of a
-//! project that write one target in turn, a target that is changed for another one and back.
+//! Kills of publishes with a history that is not linear: the lakehouse was restored from a backup, two
+//! copies of a project write one target in turn, a target is replaced by another one and back.
 //!
-//! Promise: a target holds the rows of before or those of now at every kill, and those of now after the
-//! next run. `TOWPATH_KILLS` says how often each case is killed.
+//! Promise: after every kill a target has either the rows from before or the new ones, and after the next
+//! run the new ones. `TOWPATH_KILLS` sets how often each case is killed.
 
 use std::path::Path;
 use std::time::Instant;

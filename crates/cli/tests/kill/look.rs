@@ -1,5 +1,5 @@
-//! Looks at tables the way others do: the Delta log and Parquet files by an ordinary reader, PostgreSQL
-//! by `psql`. Nothing of Towpath takes part.
+//! Reads tables without Towpath: the Delta log and Parquet files with an ordinary reader, PostgreSQL with
+//! `psql`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

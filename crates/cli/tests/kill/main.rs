@@ -1,8 +1,10 @@
-//! The kill loop: a process killed at every commit edge and at random moments, on each destination,
-//! loses no row, doubles none, shows nothing half-done, and the next two runs have nothing to do.
+//! The kill loop: a process that is killed at every failpoint of a commit, and at random moments, loses no
+//! row, duplicates none and shows no partial result, on each destination; the next run completes it, and
+//! two more have nothing to do.
 //!
-//! `TOWPATH_KILLS=100` (`make chaos`) kills so often at each edge and at random. With the lake's token
-//! check switched off the loop must go red; a test says so. Read next: `rounds.rs`, `project.rs`.
+//! `TOWPATH_KILLS=100` (`make chaos`) sets how often it is killed at each failpoint and at random. With the
+//! token check of the lakehouse disabled, the loop must fail; a test checks this. Read next: `rounds.rs`,
+//! `project.rs`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What a project publishes into, one variant each: how it is configured, and how others see it.
+//! The targets of publishes, one variant each: its configuration, and how other programs read it.
 
 use std::path::Path;
 use std::sync::Arc;

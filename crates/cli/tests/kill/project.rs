@@ -1,4 +1,5 @@
-//! The project that is killed, in one variant per destination and write mode, and what must hold of it.
+//! The project that is killed, with one variant per destination and write mode, and what must be true of
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
-//! One round: the source changes, a run is killed, nothing is half there, a rerun brings all, two more
-//! runs change nothing. Rounds differ in where the kill is aimed.
+//! One round: the source changes, a run is killed, there is no partial result, a second run completes it,
+//! two more runs change nothing. Rounds differ in the moment of the kill.
 
 use std::collections::BTreeSet;
 use std::path::Path;

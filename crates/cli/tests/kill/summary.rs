@@ -1,4 +1,4 @@
-//! The one table a loop prints: how many kills fell where.
+//! The table that a kill loop prints: how many kills happened at which failpoint.
 
 use std::collections::BTreeMap;
 use std::fmt;

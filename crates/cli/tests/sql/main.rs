@@ -1,8 +1,8 @@
-//! SQL means here what it means in PostgreSQL: each statement of `cases.sql` is asked of both.
+//! SQL means the same as in PostgreSQL: each statement of `cases.sql` runs on both.
 //!
-//! The same tables stand in a PostgreSQL server and, loaded from it, in a lakehouse. A statement is
-//! answered alike, or refused here with the code its mark names; one that is marked to differ has to
-//! differ, so that the mark goes when the difference does.
+//! The same tables are in a PostgreSQL server and, loaded from it, in a lakehouse. Both return the same
+//! rows, or Towpath refuses the statement with the code in its mark. A statement that is marked as
+//! different must differ, so that the mark is removed with the difference.
 
 #![allow(
     clippy::unwrap_used,

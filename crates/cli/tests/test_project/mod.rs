@@ -1,4 +1,4 @@
-//! A folder, the real binary, and what it said: the desk of tests that type commands.
+//! A project folder, the real binary and its output, for tests that run commands.
 
 #![allow(dead_code, reason = "each test file uses what it needs")]
 

@@ -1,6 +1,6 @@
-//! The generated cases: every function and operator over every type of argument it takes.
+//! The generated cases: every function and operator, with every type of argument that it accepts.
 //!
-//! Promise: which rows a case sees depends on nothing but the case. It does not know either system.
+//! Promise: the rows of a case depend only on the case. It knows neither system.
 
 use crate::expressions::{EXPRESSIONS, Expression};
 use crate::statements::{AGGREGATES, STATEMENTS, VALUES, WINDOWS};

@@ -1,8 +1,8 @@
-//! When two answers are alike.
+//! When two results are equal.
 //!
-//! Promise: numbers are compared as numbers (floating point to its last digits, decimals to the digits
-//! that Towpath's type has), everything else as text to the last character. Where PostgreSQL fails for a
-//! value, Towpath has to fail; where it does not accept the types at all, Towpath may take them.
+//! Promise: numbers are compared as numbers (floating point to its last digits, decimals to the digits of
+//! Towpath's type), everything else as text. If PostgreSQL fails for a value, Towpath must fail; if
+//! PostgreSQL does not accept the types at all, Towpath may accept them.
 
 use std::fmt;
 

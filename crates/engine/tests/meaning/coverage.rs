@@ -1,6 +1,6 @@
-//! Every function that is offered is asked, or PostgreSQL does not have it.
+//! Every offered function has a case, or PostgreSQL does not have it.
 //!
-//! Promise: a function that comes into the registry without a case, and without a line here, fails. It
+//! Promise: a new function in the registry without a case, and without a line here, fails this test. It
 //! does not know values.
 
 use std::collections::BTreeSet;

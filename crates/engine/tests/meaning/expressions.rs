@@ -1,6 +1,6 @@
-//! The expressions of the suite: how Towpath writes them, how PostgreSQL does, the types of `a`, `b`, `c`.
+//! The expressions of the suite: as Towpath and as PostgreSQL write them, and the types of `a`, `b`, `c`.
 //!
-//! A function of Towpath that PostgreSQL does not have stands beside what it means there.
+//! A function that PostgreSQL does not have is next to an expression that means the same there.
 
 use crate::values::*;
 

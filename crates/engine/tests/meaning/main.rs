@@ -1,9 +1,8 @@
-//! Every function and operator means what it means in PostgreSQL, or is refused with a code.
+//! Every function and operator means the same as in PostgreSQL, or is refused with a code.
 //!
-//! Generated expressions over edge values of every type are asked of a real PostgreSQL and of the engine.
-//! A difference fails, unless `permitted.rs` names it with its reason; a permission that nothing needs
-//! fails too.
-//! Read next: `expressions.rs` (what is asked), `compare.rs` (what is alike).
+//! Generated expressions over edge values of every type run on a real PostgreSQL and on the engine. A
+//! difference fails the test, unless `permitted.rs` lists it with its reason; an entry that is not needed
+//! fails too. Read next: `expressions.rs` (the expressions), `compare.rs` (when results are equal).
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! What Towpath's engine answers, as text in PostgreSQL's form.
+//! The results of Towpath's engine, as text in PostgreSQL's form.
 //!
-//! Promise: the value is read from the array, not through the engine's own casts to text, so that a wrong
-//! cast cannot hide. It does not know what PostgreSQL answers.
+//! Promise: a value is read from the array and not through the engine's own casts to text, so a wrong cast
+//! cannot hide. It does not know the results of PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Differences that are permitted, each with its reason.
+//! The permitted differences, each with its reason.
 //!
-//! A permission names the expression, and the types where it is for some only. It does not excuse a
-//! wrong value without saying why nobody is misled.
+//! An entry names the expression, and the types if it is for some only. It must say why the difference
+//! misleads nobody.
 
 use crate::compare::{Difference, What};
 

@@ -1,8 +1,8 @@
-//! The real PostgreSQL of the suite: typed edge values in tables, and one function that is asked every case.
+//! The real PostgreSQL of the suite: tables with typed edge values, and one function that runs every case.
 //!
-//! Promise: a case that fails for one row is asked again row by row, so that each row has an answer: a
-//! value, NULL, or the SQLSTATE it fails with. A case PostgreSQL does not accept at all (class 42) has one
-//! answer. It does not know what Towpath answers.
+//! Promise: a case that fails for one row runs again row by row, so each row has a result: a value, NULL,
+//! or the SQLSTATE of the failure. A case that PostgreSQL does not accept at all (class 42) has one result.
+//! It does not know the results of Towpath.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
-//! Statements both systems are asked: aggregates, windows, rows of JSON, and what orders or groups.
+//! Statements that run on both systems: aggregates, windows, rows of JSON, order and groups.
 //!
-//! Promise: both get the same text, but where Towpath's own name stands. It does not know single
-//! expressions; see `expressions.rs`.
+//! Promise: both get the same text, except for Towpath's own names of functions. Single expressions are in
+//! `expressions.rs`.
 
 /// Values that stand in `v(g, i, b, n, f, t, d, ts, iv, ok)`.
 pub(crate) const VALUES: &str = "(values \

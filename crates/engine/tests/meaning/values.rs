@@ -1,7 +1,7 @@
-//! The edge values of each type, as text both systems are given.
+//! The edge values of each type, as text for both systems.
 //!
-//! Promise: Towpath's columns are made from the text without its SQL, so that a wrong cast cannot hide.
-//! `None` is NULL. It does not know functions.
+//! Promise: Towpath's columns are made from the text without its SQL, so a wrong cast cannot hide. `None`
+//! is NULL. It does not know functions.
 
 use std::sync::Arc;
 

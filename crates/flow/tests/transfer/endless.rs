@@ -1,5 +1,5 @@
-//! Endless reads in simulated time: a quiet stream commits its tail, a split that is taken away loses only
-//! what is not committed, cancel commits what is complete, operators go on from their stored state.
+//! Endless reads in simulated time: a quiet stream commits its last rows, a revoked split loses only
+//! uncommitted rows, a cancel commits complete rows, operators continue from their stored state.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

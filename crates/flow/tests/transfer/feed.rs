@@ -1,5 +1,5 @@
-//! Change feeds with `where`, `set`, masks, rules, dedup and checks all on: what the destination holds is
-//! what the changes lead to, also when every edge fails once.
+//! Change feeds with `where`, `set`, masks, rules, dedup and checks: the destination has the result of all
+//! changes, also if every step fails once.
 
 use std::collections::BTreeMap;
 

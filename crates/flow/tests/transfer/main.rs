@@ -1,6 +1,8 @@
-//! The loop against fake sources and a destination that fails at every edge: whatever breaks, the
-//! destination ends with exactly the source's rows, and every record is accounted for. `feed.rs`: change
-//! feeds with every operator on. `endless.rs`: time, revoked splits, cancel, operators with state.
+//! The loop with fake sources and a destination that fails at every step: in the end the destination has
+//! exactly the rows of the source, and every record is counted.
+//!
+//! `feed.rs` has change feeds with every operator; `endless.rs` has time, revoked splits, cancel, and
+//! operators with state.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Projects as text: read a case, check it, print what was found as a person would see it.
+//! Projects as text: reads a case, checks it, and prints the result as a user sees it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

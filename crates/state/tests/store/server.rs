@@ -1,4 +1,4 @@
-//! What is true of a store on a server only: who may use it, how it is reached, what it survives.
+//! Tests of a store on a server only: who may use it, how it is reached, what it survives.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! What every state store promises, whatever database holds it.
+//! The promises of every state store, with any database.
 //!
-//! Openings, takeovers, stale reports, claims, pools, lost workers, the outbox. Each function is one test
-//! on an empty store. Read next: `place.rs` (the stores), `../store.rs` (who runs these).
+//! Opening, takeover, stale reports, claims, pools, lost workers, the outbox. Each function is one test
+//! with an empty store. Read next: `place.rs` (the stores), `../store.rs` (which runs these).
 
 use std::sync::Arc;
 

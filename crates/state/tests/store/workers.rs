@@ -1,4 +1,4 @@
-//! What every state store promises to several workers of one run: claims, pools, fences, lost leases.
+//! The promises of every state store to several workers of one run: claims, pools, fences, lost leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
