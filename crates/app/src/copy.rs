@@ -126,7 +126,7 @@ pub async fn copy(
     })
     .await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
-    // From here on a retry could write twice: a lost connection is told.
+    // From here on a retry could write twice, so a lost connection is a failure.
     let reader = reach(&patience, system, &cancel, waits, || {
         source.open(&spec, None)
     })

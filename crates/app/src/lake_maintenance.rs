@@ -378,7 +378,7 @@ async fn set_back(
     version: u64,
     pipelines: &Pipelines<'_>,
 ) -> Result<LakeRestored> {
-    // Nothing of these pipelines runs any more: what was true before may not be.
+    // These pipelines are locked now, so the commits are read again.
     let behind = behind(services, table, version).await?;
     let mut carried = Vec::with_capacity(behind.len());
     for then in &behind {

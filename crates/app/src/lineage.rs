@@ -106,7 +106,7 @@ async fn gather(
         .flat_map(|task| tables_of(&task.action))
         .map(|table| table.target.clone())
         .collect();
-    // What a run observed is exact; of a table the project no longer writes it is history.
+    // The lineage that a run observed is exact, except for tables that the project no longer writes.
     let observed = services.store.lineage(&plan.environment).await?;
     all.extend(
         observed

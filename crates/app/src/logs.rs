@@ -171,7 +171,7 @@ impl<'a> Logs<'a> {
     /// If the state store cannot be read.
     pub async fn next(&mut self) -> Result<LogPiece> {
         let store = self.services.store.as_ref();
-        // The run first: what ends it is the last line, so that none can come after a run that ended.
+        // The run is read first: its end is its last event, so no line can come after it.
         let record = store.run(&self.run, &self.environment).await?;
         let record = record.ok_or_else(|| unknown(&self.environment, Some(&self.run)))?;
         let is_live = store.is_live(&record).await?;

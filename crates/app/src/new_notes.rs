@@ -33,12 +33,12 @@ pub(crate) async fn sort_notes(
         let about = format!("{pipeline}/{}/{}", table.task, table.summary.table);
         let before = told.get(&about);
         let now = sorted(table, before);
-        // Where nothing was read, nothing was found that could be told.
+        // If nothing was read, there could be no notes.
         let is_silent = now.is_empty() && table.summary.rows_read == 0;
         if !is_whole || is_silent || !is_lasting(table) || before == Some(&now) {
             continue;
         }
-        // It would only be told once more.
+        // Without it, the notes are only reported once more.
         if let Err(failure) = services
             .store
             .put_reported_notes(environment, &about, &now)

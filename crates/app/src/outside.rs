@@ -235,7 +235,7 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     .await?;
     let loads = loads_of(request).await?;
     for table in &mut found {
-        // A load with options of its own is seen with them.
+        // A table whose load has options of its own is read with them.
         if let Some(load) = loads
             .get(&table.object)
             .filter(|load| !load.options.is_empty())
@@ -290,7 +290,7 @@ pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Res
     for table in tables {
         match there.describe(&table).await {
             Ok(described) => found.push(described),
-            // Nothing else can be looked at either.
+            // No other table can be read either.
             Err(failure) if failure.remedy.may_pass() => return Err(failure),
             Err(failure) => failed.push((table, failure)),
         }

@@ -87,7 +87,7 @@ pub(crate) async fn lock_pipeline<'a>(
     let (tell, lost) = watch::channel(None);
     let renewal = tokio::spawn(async move {
         let failure = kept.await;
-        // Whoever held it may have given it back.
+        // The holder may have released the lock.
         let _ = tell.send(Some(failure));
     });
     Ok(PipelineLock {

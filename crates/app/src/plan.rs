@@ -32,7 +32,7 @@ pub async fn forecast(
             plan,
             report.memory_bytes,
         )?)),
-        // A services would make its folders.
+        // Opening the services would create folders.
         false => None,
     };
     let mut told = BTreeMap::new();

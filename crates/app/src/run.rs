@@ -219,7 +219,7 @@ impl PendingRun<'_> {
 
     fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> RunExecutor {
         let options = RunExecutorOptions {
-            // A sample is made anew each time.
+            // A sample is rebuilt each time.
             full_refresh: self.request.full_refresh || self.request.limit.is_some(),
             limit: self.request.limit,
             fail_above: self.request.fail_above.clone(),

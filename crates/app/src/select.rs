@@ -127,7 +127,7 @@ pub fn pipelines_in_order(plan: &Plan) -> Result<Vec<String>> {
             let mut others = open.iter().copied().filter(|other| *other != one);
             others.any(|other| all[one].1.needs(&all[other].1))
         };
-        // Pipelines that read from each other have no order of their own: the first by name goes.
+        // Pipelines that read from each other have no order, so the first by name comes first.
         let next = open.iter().position(|one| !waits(*one)).unwrap_or(0);
         let (name, _) = &all[open.remove(next)];
         names.push((*name).to_owned());

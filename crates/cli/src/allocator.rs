@@ -23,7 +23,7 @@ pub(crate) fn bound() {
             unsafe_code,
             reason = "the C library's own setting has no safe wrapper"
         )]
-        // SAFETY: two integers by value; unsafe only beside other threads, and there are none yet.
+        // SAFETY: two integers by value; it is only unsafe with other threads, and there are none yet.
         let _ = unsafe { libc::mallopt(bound, value) };
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn give_back_holes() {
             least = resident_kb().unwrap_or(now);
         }
     };
-    // Without the thread the holes stay, which is no failure.
+    // Without the thread the holes stay, which is not a failure.
     let _ = std::thread::Builder::new()
         .name("allocator".to_owned())
         .spawn(watch);

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     });
     logging::start(arguments.verbose, arguments.log_format);
     logging::mute_caught_panic();
-    // The first thread's stack is the system's choice: commands run on one of our own.
+    // The system chooses the stack of the first thread, so commands run on another one.
     let commands = std::thread::Builder::new()
         .name("towpath".to_owned())
         .stack_size(STACK_BYTES)

@@ -77,7 +77,7 @@ macro_rules! errln {
 
 /// Writes to standard output, unless that failed before.
 pub(crate) fn out(text: Arguments<'_>) {
-    // Standard output says of itself whether it could be written.
+    // `Out` records whether standard output could be written.
     let _ = Out.write_fmt(text);
 }
 

@@ -137,7 +137,7 @@ fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {
             format!("at most {rows} rows"),
         ),
         (None, Some(most)) => (percent <= most, format!("at most {most} % of the rows")),
-        // As with `fail_above`: only what passes both limits is too much.
+        // As with `fail_above`: the check fails only if both limits are exceeded.
         (Some(rows), Some(most)) => (
             measured.value <= rows as f64 || percent <= most,
             format!("at most {rows} rows or {most} % of the rows"),

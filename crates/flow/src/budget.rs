@@ -134,7 +134,7 @@ impl Budget {
         let wanted = u32::try_from(bytes.div_ceil(GRAIN))
             .unwrap_or(u32::MAX)
             .clamp(1, self.permits);
-        // The semaphore is never closed; an empty lease keeps the signature honest.
+        // The semaphore is never closed, so this is never an empty reservation.
         Arc::clone(&self.free).acquire_many_owned(wanted).await.ok()
     }
 

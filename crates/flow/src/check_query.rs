@@ -410,7 +410,7 @@ fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> CheckSql {
             }
         }
         CheckKind::Sql { query } => {
-            // As in dbt, the condition narrows the table that the query asks.
+            // As in dbt, the condition filters the table of the query.
             let asked_table = match asked.filter {
                 Some(filter) => format!("(select * from {table} as t where ({filter}))"),
                 None => table.clone(),

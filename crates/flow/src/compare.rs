@@ -61,7 +61,7 @@ pub fn can_compare(schema: &Schema) -> bool {
 /// `FixConfig` if a key column is missing.
 pub fn differences(versions: Versions, services: &Services) -> Result<Differences> {
     let Versions { then, now, key } = versions;
-    // Both versions may hold NULL where only the other is known to.
+    // A column may contain NULL in both versions if one of them allows it.
     let fields = now.schema.fields().iter();
     let nullable = fields.map(|field| field.as_ref().clone().with_nullable(true));
     let schema: SchemaRef = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
@@ -78,7 +78,7 @@ pub fn differences(versions: Versions, services: &Services) -> Result<Difference
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     let task = async move {
         if let Err(failure) = comparing.run(then, now, &sender).await {
-            // Who has left needs no failure.
+            // A reader that is gone needs no failure.
             let _ = sender.send(Err(failure)).await;
         }
     };

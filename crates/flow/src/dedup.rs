@@ -340,7 +340,7 @@ impl Held {
                 continue;
             };
             left_out += 1;
-            // Events are in order; what they hold beside their key may be null.
+            // Events are in order; their columns outside the key may be NULL.
             let stays = is_event(row)
                 || match largest {
                     true => value >= &*best.value,

@@ -118,7 +118,7 @@ impl TableOutput {
             chain.restore(checkpoint)?;
         }
         let before = match mode == WriteMode::Replace && !emptied {
-            // What is replaced need not be readable: only what changed cannot be said then.
+            // A table that cannot be read is replaced all the same, without a note about its columns.
             true => match spec.destination.schema(&spec.plan.target).await {
                 Ok(schema) => schema,
                 Err(failure) => {
@@ -409,7 +409,7 @@ impl PreparedOutput {
         fail::fail_point!("flow::after_commit");
         self.summary.receipt = Some(receipt);
         if let Some(before) = &self.before {
-            // The commit is made; that nobody can say what it changed is no reason to fail.
+            // The commit is made; it must not fail because the changed columns are not known.
             let after = context.spec.destination.schema(&plan.target).await;
             let after = after.ok().flatten();
             self.summary
@@ -473,7 +473,7 @@ async fn compile(
     }
     operators.push(Box::new(validator));
     let stays = match &plan.dedup {
-        // A table that was emptied is written whole: of its changes only what they lead to.
+        // A table that was emptied is replaced, so only the last event of each key is written.
         _ if emptied && !plan.write.key.is_empty() => Some(KeptRow::LastPresent),
         Some(dedup) => Some(KeptRow::of(dedup, &schema)?),
         None => None,

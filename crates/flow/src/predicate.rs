@@ -38,7 +38,7 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     fn new(text: &str) -> Result<Self> {
-        // Its errors say where the pattern is wrong.
+        // Its errors contain the position of the mistake in the pattern.
         let refused = |error: regex::Error| {
             let message = format!("`{text}` is not a valid regular expression: {error}");
             Failure::new("R0613", Remedy::FixConfig, message)

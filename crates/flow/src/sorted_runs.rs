@@ -30,7 +30,7 @@ pub(crate) struct HashSortedRuns {
 impl HashSortedRuns {
     /// With this many bytes of memory.
     pub(crate) fn new(most_bytes: u64, spill: SpillFolder) -> Self {
-        // Half of it: a list that grows is there twice for a moment.
+        // Half of it, because a growing list is in memory twice for a moment.
         let most = usize::try_from(most_bytes).unwrap_or(usize::MAX) / (2 * HASH_BYTES);
         Self {
             most: most.max(LEAST_READ),

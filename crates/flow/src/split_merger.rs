@@ -163,7 +163,7 @@ impl SplitMerger {
                 }
                 Poll::Ready(Some(Err(failure))) => return Some(Err(failure)),
                 Poll::Ready(Some(Ok(event))) => {
-                    // New columns are told right behind a boundary, and the split is still there.
+                    // New columns come directly after a boundary, and the split is still at that boundary.
                     if !matches!(event, Event::Schema(_)) {
                         split.at_boundary = matches!(event, Event::Boundary(_));
                     }
@@ -207,7 +207,7 @@ fn open(split: Split) -> OpenSplit {
             }
         }
     });
-    // Nothing has been read: the split is where its last commit left it.
+    // Nothing has been read, so the split is at its last commit.
     OpenSplit {
         id: split.id,
         events,

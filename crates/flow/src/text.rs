@@ -42,7 +42,7 @@ fn read<T: ArrowPrimitiveType>(
     texts: &StringArray,
     one: impl Fn(&[u8]) -> Option<T::Native>,
 ) -> PrimitiveArray<T> {
-    // Blanks around a value say nothing: `char(n)` of a database pads with them.
+    // Blanks around a value have no meaning: a database pads `char(n)` with them.
     let value = |text: &str| one(text.trim_matches(' ').as_bytes());
     texts.iter().map(|text| text.and_then(value)).collect()
 }

@@ -174,7 +174,7 @@ impl Running<'_, '_> {
         let now_us = self.services.clock.monotonic_us();
         let due_us = match (self.stops_at_us, self.waiting) {
             (Some(stops_at_us), _) => stops_at_us,
-            // Splits on their way to a boundary commit when they are there.
+            // Splits that are aligning commit when they have reached their boundary.
             (None, Some(waiting)) if !self.bounded && !self.intake.is_aligning() => {
                 waiting.since_us.saturating_add(self.cadence.interval_us)
             }
@@ -298,8 +298,8 @@ impl Running<'_, '_> {
         let is_moved = is_moved(&self.committed, &self.reached);
         let is_committed = self.tables.commit_all(&self.reached, is_moved, why).await?;
         if !is_committed || self.tables.any_stopped() {
-            // What a stopped table did not take must stay at the source, and no place is confirmed that
-            // nobody remembers.
+            // Rows that a stopped table did not commit must stay at the source, and no position is
+            // confirmed that is not stored anywhere.
             return Ok(());
         }
         self.reader.committed(&self.reached).await?;

@@ -130,7 +130,7 @@ impl KeyHasher {
             }
             None => match arrays.as_slice() {
                 [number] if *number.data_type() == DataType::Int64 => {
-                    // A number is its own hash, and most keys come in order: then sorting is free.
+                    // A number is its own hash. Most keys come in order, so sorting them costs nothing.
                     let numbers = number.as_primitive::<Int64Type>().values();
                     hashes = numbers
                         .iter()

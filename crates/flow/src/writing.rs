@@ -61,7 +61,7 @@ impl Writing {
         }
         let written = self.join().await?;
         let failure = written.result.err().unwrap_or_else(lost);
-        // The first failure is the one to tell; an abort that fails too adds nothing.
+        // The first failure is reported; a failure of the abort adds nothing.
         if let Err(second) = written.writer.abort().await {
             tracing::debug!(code = second.code, "abort after a failed write: {second}");
         }

@@ -162,7 +162,7 @@ impl Driver {
             tasks: self.record.tasks.len(),
             done,
         });
-        // Whoever opened the run judges every task; a helper only what is undecided.
+        // The worker that opened the run decides about every task; a helper only about undecided ones.
         let first = match self.record.worker == self.worker {
             true => DriverEvent::Opened,
             false => DriverEvent::Polled,

@@ -70,7 +70,7 @@ impl Driver {
                 self.drop_attempt(position);
             }
             if ours && task.fence != old.fence {
-                // The answer to our claim was lost: the claim holds.
+                // The answer to our claim was lost, but the claim is valid.
                 self.start(position);
             }
             if task.state == TaskState::Running && task.fence != old.fence {

@@ -74,7 +74,7 @@ pub trait RunListener: Send + Sync {
 
 impl RunListener for UnboundedSender<RunNotification> {
     fn tell(&self, news: RunNotification) {
-        // A listener that went away stops nothing.
+        // A listener that is gone stops nothing.
         let _ = self.send(news);
     }
 }

@@ -69,7 +69,7 @@ impl Tree {
     }
 
     fn signal(&self, signal: Signal) {
-        // Once the leader's body is gone the number may belong to someone else.
+        // After the leader was waited for, its number may belong to another process.
         if self.leader.id().is_none() {
             return;
         }

@@ -50,7 +50,7 @@ pub fn exact_json(values: &ExactValues, row: usize, out: &mut Vec<u8>) -> Result
             values.write(row, out)?;
             out.push(b'"');
         }
-        // Their text holds nothing to escape.
+        // Their text has no character that must be escaped.
         _ => {
             out.push(b'"');
             values.write(row, out)?;

@@ -49,7 +49,7 @@ impl Look {
     /// True if the table under the lock no longer has the state for which a deletion was planned.
     #[must_use]
     pub fn is_overtaken(&self, now: Option<&TableState>) -> bool {
-        // When it was looked at is no property of the table.
+        // The time of the observation is not a property of the table.
         let seen = |table: &TableState| (table.identity.clone(), table.rows, table.newer);
         self.must_hold && self.table.as_ref().map(seen) != now.map(seen)
     }

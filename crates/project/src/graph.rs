@@ -253,7 +253,7 @@ fn with_references(
     if let Some(all) = sort(parents) {
         return all;
     }
-    // Some of them go round: keep those that do not, one by one.
+    // Some of them make a cycle: the others are kept, one by one.
     parents.clone_from_slice(&before);
     let mut sorted = sorted;
     for (index, parent) in wanted {

@@ -228,7 +228,7 @@ fn wanted(
         }
         for one in expanded {
             match found.iter_mut().find(|other| other.name == one.name) {
-                // An exact entry stands above the pattern, wherever it is written.
+                // An exact entry wins over a pattern, in any order.
                 Some(other) => other.layers.splice(0..0, one.layers).for_each(drop),
                 None => found.push(one),
             }

@@ -121,7 +121,7 @@ impl Report {
             let place = d.span.as_ref().map(|s| (s.file.clone(), s.start));
             seen.insert((d.code.clone(), d.message.clone(), place))
         });
-        // Every mistake has a way out, at least to the page about its code.
+        // Every mistake has a help line, at least one that names the explanation of its code.
         for diagnostic in all.iter_mut().filter(|d| d.is_error() && d.help.is_empty()) {
             let help = format!("what it means: towpath check --explain {}", diagnostic.code);
             diagnostic.help.push(help);

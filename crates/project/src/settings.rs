@@ -38,7 +38,7 @@ pub(crate) fn merge(at: At, layers: &[Option<&Node>]) -> Node {
 pub(crate) fn of_step(step: &Node, shape: &KeySchema) -> Node {
     let mut map = Map::new();
     for (name, entry) in step.entries() {
-        // `key` and the like mean a table; `tables`, `into` and the verbs mean the step.
+        // Keys such as `key` belong to tables; `tables`, `into` and the actions belong to the step.
         if shape.keys.iter().any(|key| key.name == name) && !is_step_word(name) {
             map.insert(name.to_owned(), entry.clone());
         }

@@ -143,7 +143,7 @@ fn judge(text: &str, schema: &SchemaRef) -> Result<DataType, SqlProblem> {
         .any(|field| field.data_type() == &DataType::Null);
     match towpath_sql::expression(text, schema) {
         Ok(info) => Ok(info.data_type),
-        // With a type that is not known, types prove nothing.
+        // If a type is unknown, an error about types proves nothing.
         Err(problem) if vague && !matches!(problem.code, "M0301" | "M0304" | "M0305") => {
             Ok(DataType::Null)
         }

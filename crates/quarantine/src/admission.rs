@@ -210,7 +210,7 @@ impl Admission {
                     self.admitted.let_in.add(key, fresh);
                 }
             } else if let Some(record) = record {
-                // A row of an earlier batch goes in, and its cursor is not at hand.
+                // A row of an earlier batch is loaded, and its cursor value is not known here.
                 let may_be_newer = self.is_by_cursor && !is_older && is_going_in;
                 let to = match may_be_newer {
                     true => &mut self.admitted.waiting,
@@ -276,7 +276,7 @@ mod tests {
         let keep = judge(&mut second, 0, &["2", "3", "3"], &same);
         assert_eq!(keep, [false, true, false]);
         assert_eq!(second.admitted().left_out, ids(&["old 2", "old 3"]));
-        // A later replay that goes on after these knows the keys as their commits stored them.
+        // A later replay knows these keys from the annotations of their commits.
         let later = SeenKeys::default();
         later.remember(second.admitted().let_in.clone());
         let mut third = admission(&["old 3"], false, &later);

@@ -92,7 +92,7 @@ pub(crate) fn standing(
 ) -> BTreeSet<Generation> {
     let (mut found, mut from) = (BTreeSet::new(), from);
     while let Some((generation, taken)) = commits.range(..=from).next_back() {
-        // Always further back: a commit that leads elsewhere is damaged, and the end of the way.
+        // Always further back: a commit that refers to a later one is damaged, and ends the search.
         let before = Generation(generation.0 - 1);
         from = match taken.back_to {
             Some(then) => before.min(Generation(then)),

@@ -114,7 +114,7 @@ impl Reading {
                 delimiter: None,
             };
         };
-        // Without its key a record is shown as sealed, and its place and reasons still are.
+        // Without the key, a record is shown as encrypted, with its location and reasons.
         let seal = RecordSeal::of(&load.table, ports.secrets.as_ref()).await;
         let is_from = |column: &ColumnPlan, source: &str| {
             let from = column.from.as_ref();
@@ -167,7 +167,7 @@ impl Reading {
             RawRecord::Text(text) => self.line(text),
         };
         let (RawRecord::Row(text) | RawRecord::Text(text)) = raw;
-        // Cells without names cannot be told from masked ones.
+        // Cells without names could be masked ones.
         let cells = values
             .into_iter()
             .map(|(column, value)| self.cell(column, value, reasons));

@@ -71,7 +71,7 @@ pub async fn outdate_undone(
 }
 
 async fn outdate(ports: &QuarantinePorts, key: &TaskKey, condition: String) -> Result<()> {
-    // Only a step's own work rejects records under its name.
+    // Only the step itself rejects records with its name.
     if key.kind != TaskKind::Step {
         return Ok(());
     }

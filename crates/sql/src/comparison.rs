@@ -153,7 +153,7 @@ fn compared(mut test: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
             .get_type(schema)
             .is_ok_and(|given| matches!(given, DataType::Timestamp(..)))
     {
-        // What no planner saw the types of.
+        // An expression whose types the planner did not see.
         return not_impl_err!(
             "the difference of two timestamps in this place; compute it in a query inside"
         );
@@ -172,7 +172,7 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         ("generate_series" | "range" | "array_repeat" | "array_resize", _) => {
             bounded(given, schema)
         }
-        // PostgreSQL's take every item that is equal.
+        // In PostgreSQL these functions change all equal items.
         ("array_remove", _) => renamed("array_remove_all", given),
         ("array_replace", _) => renamed("array_replace_all", given),
         ("concat" | "concat_ws", _) => {
@@ -471,7 +471,7 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
         (given, to)
         && matches!(unit, TimeUnit::Second | TimeUnit::Millisecond)
     {
-        // The second argument's type says to what.
+        // The type of the second argument gives the unit.
         let whole = match unit {
             TimeUnit::Second => ScalarValue::Int32(Some(0)),
             _ => ScalarValue::Int64(Some(0)),

@@ -153,11 +153,11 @@ fn named(query: &mut Query) -> Result<(), SqlProblem> {
                 Some(1) => parsed(&format!(
                     "select {MEMBER} from (select 1) as {HIDDEN}({MEMBER})"
                 ))?,
-                // The planner says in its own words that these are too many.
+                // The planner reports that there are too many columns.
                 Some(_) => return Ok(()),
                 None => parsed(&format!("select * from (select 1) as {HIDDEN}"))?,
             };
-            // The visitor breaks when it has put the query in its place.
+            // The visitor stops after it has replaced the query.
             let _ = VisitMut::visit(&mut outer, &mut Fill(Some(query)));
             *query = outer;
             Ok(())
@@ -331,7 +331,7 @@ fn held(
     {
         when.condition = Expr::IsNull(Box::new(Expr::Nested(Box::new(sought.clone()))));
     }
-    // The visitor breaks when it has put the query in its place.
+    // The visitor stops after it has replaced the query.
     let filled = match plain {
         Some((_, rows)) => VisitMut::visit(&mut made, &mut Rows(query, rows)),
         None => VisitMut::visit(&mut made, &mut Fill(Some(query))),

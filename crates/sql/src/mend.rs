@@ -70,7 +70,7 @@ fn mend(sql: &str, statement: &mut SqlStatement, place: (usize, usize)) -> bool 
         place,
         done: false,
     };
-    // The visitor breaks when it has found the place.
+    // The visitor stops when it has found the position.
     let _ = statement.visit(&mut mender);
     mender.done
 }

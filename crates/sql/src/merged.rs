@@ -42,7 +42,7 @@ impl AnalyzerRule for MergedKeys {
             return Ok(plan);
         }
         plan.transform_up_with_subqueries(|node| {
-            // Nodes above may no longer be what they were made for: keys lost their NULLs.
+            // The schema of nodes above may have changed, because keys no longer allow NULL.
             let node = node.recompute_schema()?;
             match node {
                 LogicalPlan::Join(join) if merges(&join) => merged(join).map(Transformed::yes),

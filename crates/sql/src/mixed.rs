@@ -22,7 +22,7 @@ pub(crate) fn one_kind_of_number(plan: LogicalPlan) -> Result<LogicalPlan> {
     }
     let mut below = false;
     plan.transform_up_with_subqueries(|plan| {
-        // A type that changed below is another one above.
+        // If a type changed below, the schema of this node changes too.
         let plan = if below {
             plan.recompute_schema()?
         } else {

@@ -120,7 +120,7 @@ fn spans(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr>
     if !ours && !theirs {
         return truths(raw, left, right);
     }
-    // A written text beside an interval is one.
+    // A text literal next to an interval is an interval.
     let a = if written(&raw.left) {
         cast(a, span::span())
     } else {

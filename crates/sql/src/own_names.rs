@@ -25,7 +25,7 @@ pub fn in_own_names(text: &str, schema: &Schema) -> Result<String, SqlProblem> {
     let mut written = text.to_owned();
     let mut changed = give_own_names(&mut parsed, schema);
     changed.sort_by_key(|(span, _)| (span.start.line, span.start.column));
-    // From the end, so that the places before it stay.
+    // From the end, so that earlier positions stay valid.
     for (span, name) in changed.into_iter().rev() {
         if let Some((start, end)) = place::of_parse(text, span) {
             written.replace_range(start..end, &quote(&name));

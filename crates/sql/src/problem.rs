@@ -153,7 +153,7 @@ pub(crate) fn from_planner(sql: &str, names: &Names, error: &DataFusionError) ->
             )
             .at(place),
         ),
-        // Calls whose arguments do not fit come as any of several kinds of error.
+        // Calls with wrong arguments can be any of several kinds of errors.
         other
             if other
                 .to_string()

@@ -178,7 +178,7 @@ pub(crate) async fn last_success(
     pipeline: &PipelineName,
     id: &TaskId,
 ) -> Result<Option<(RunName, TaskRecord)>, StateError> {
-    // Ids of runs rise with their numbers.
+    // Ids of runs increase with their numbers.
     let newest = tx
         .one(
             "SELECT task.run, run.number FROM task JOIN run ON run.id = task.run

@@ -211,9 +211,9 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
     journal
         .add(tx, tx.now_us, None, "run_resumed", &body)
         .await?;
-    // What ran was lost with its process; what the user stopped starts over from its parents. What
-    // failed may have been mended since, what was skipped because of it gets another chance, and so
-    // nothing may be ahead of its parents.
+    // Running tasks were lost with their process; tasks that the user stopped start again after their
+    // parents. The cause of a failed task may have been corrected, so failed tasks and those that were
+    // skipped because of them run again; no task may be ahead of its parents.
     let failed = tasks_in(tx, id, TaskState::Failed).await?;
     let skipped = tasks_in(tx, id, TaskState::Skipped).await?;
     let next = match failed.is_empty() && skipped.is_empty() {

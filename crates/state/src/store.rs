@@ -139,7 +139,7 @@ impl StateStore for Store {
     }
 
     async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult> {
-        // Done again it finds its own events, and says so.
+        // A repeated operation finds its own events and reports them.
         let redo = match advance.after_seq {
             Some(_) => Redo::Harmless,
             None => Redo::Never,

@@ -42,7 +42,7 @@ pub(crate) async fn advance(
         change(tx, &mut journal, transition, &advance.worker).await?;
     }
     let mut claims = Vec::new();
-    // A worker whose lease is over starts nothing: it may be about to lose what it has.
+    // A worker whose lease has expired starts nothing, because it may be about to lose its tasks.
     if advance.claim > 0 && is_live(tx, &advance.worker).await? {
         let name = (&advance.run, &advance.environment);
         claims = claim_in(
@@ -115,7 +115,7 @@ fn body_of(transition: &Transition, worker: &str) -> Result<Value, StateError> {
         })?;
         body["failure"] = failure;
     }
-    // What a person should know stands in the history, whether it is said again or not.
+    // Notes are in the history, whether or not they are reported again.
     if let Some(end) = &transition.end
         && let Some(summary) = end.outcome.summary()
         && let Some(notes) = summary["notes"].as_array()
@@ -183,7 +183,7 @@ pub(crate) async fn claim_ready(
     if !is_live(tx, worker).await? {
         return Ok(Vec::new());
     }
-    // A run that another worker has locked is passed over: it is claimed from right now.
+    // A run that another worker has locked is skipped, because that worker is claiming from it.
     let skip = tx.only_on_server("FOR UPDATE SKIP LOCKED");
     let runs = tx
         .rows(

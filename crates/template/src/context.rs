@@ -321,7 +321,7 @@ fn add_queries(env: &mut Environment<'static>, session: &Arc<Session>) {
 }
 
 fn add_flow(env: &mut Environment<'static>, session: &Arc<Session>) {
-    // Rendering writes no log: what a template says is not an event of the run.
+    // Rendering writes no log: a template's messages are not events of the run.
     env.add_function("log", |_: Value, _: Rest<Value>| "");
     env.add_function("print", |_: Value| "");
     let own = Arc::clone(session);

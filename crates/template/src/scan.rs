@@ -68,7 +68,7 @@ pub fn scan(
     }
     if scan.incremental {
         let (seen, result) = look(true, false);
-        // Without a warehouse the incremental branch may rightly fail on what it was not told.
+        // Without a warehouse the incremental branch may fail because it has no answers.
         if !seen.introspective {
             result?;
         }

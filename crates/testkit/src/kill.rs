@@ -156,7 +156,7 @@ impl Traced {
     /// # Errors
     /// If the system does not say how it ended.
     pub fn kill(mut self) -> std::io::Result<Ended> {
-        // One that is gone already cannot be killed.
+        // A program that has already ended cannot be killed.
         let _ = self.child.kill();
         self.finish()
     }
@@ -192,7 +192,7 @@ impl Traced {
                 Ok(passed) => return Some(passed),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    // One that ended before it could tell anything never connects.
+                    // A program that ended before its first message never connects.
                     if !matches!(self.child.try_wait(), Ok(None)) {
                         return None;
                     }

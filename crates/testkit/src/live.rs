@@ -83,7 +83,7 @@ impl LiveSource {
         let mut inner = self.lock();
         inner.owned.retain(|owned| *owned != split);
         if let Some(to_reader) = &inner.to_reader {
-            // A reader that is gone has nothing to give back.
+            // A reader that is gone has no splits to revoke.
             let _ = to_reader.send(Ok(Assignment::Revoked(split)));
         }
     }
@@ -139,7 +139,7 @@ impl LiveSource {
                         let event = event(said, &id, next as u64);
                         return Some((Ok(event), (source, changed, id, next + 1)));
                     }
-                    // A source that is dropped says nothing more.
+                    // A source that is dropped sends nothing more.
                     None => changed.changed().await.ok()?,
                 }
             }

@@ -168,7 +168,7 @@ impl ScriptedReader {
                     _ => 0,
                 };
                 let enough = given.fetch_add(rows, Ordering::SeqCst) >= limit;
-                // A boundary behind rows that were not given would lose them.
+                // A boundary after rows that were not returned would lose them.
                 let is_last = matches!(event, Ok(Event::End) | Err(_));
                 futures::future::ready(is_last || !enough)
             });

@@ -81,7 +81,7 @@ pub async fn init(request: &InitRequest) -> Result<InitReport> {
     std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, &error))?;
     let made = make(&dir, request.from.as_deref()).await;
     if made.is_err() && !existed {
-        // It was made above and holds nothing; a folder with something in it stays.
+        // It was created above and is empty; a folder that is not empty is not removed.
         let _ = std::fs::remove_dir(&dir);
     }
     made

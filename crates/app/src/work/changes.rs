@@ -134,9 +134,9 @@ impl Comparison<'_> {
         let Some(schema) = common(&then.schema, &self.now.table.schema) else {
             return gone("has columns of other types");
         };
-        // What was sent then was filtered by the columns of then.
+        // The filter of the earlier version used its own columns.
         let then_columns = with_columns_of(&schema, &then.schema);
-        // Where other rows of a version are wanted than before, also a file that both have tells rows apart.
+        // If the filter has changed, rows of a file that both versions have may differ.
         let same_rows = self.filter_before == self.publish.table.filter.as_deref();
         let (then_only, now_only) = match same_rows {
             true => apart(&then, &self.now.table),
@@ -149,7 +149,7 @@ impl Comparison<'_> {
         if is_same && self.extent == Extent::Changed {
             return Ok(Sending::Nothing);
         }
-        // Columns that are new read as NULL in files that lack them.
+        // New columns are NULL in files that do not have them.
         let seen = |files: LakeCandidate| files.with_columns(&schema);
         let seen_then = |files: LakeCandidate| files.with_columns(&then_columns);
         let candidates = BTreeMap::from([

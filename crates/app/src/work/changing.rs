@@ -27,7 +27,7 @@ pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
         .filter(|model| model.materialized == Materialized::View)
         .map(|model| &model.table.target)
         .collect();
-    // Views may stand on views: as often as it takes.
+    // Views may read views, so this repeats until nothing changes.
     loop {
         let through: Vec<TableName> = models
             .iter()

@@ -30,7 +30,8 @@ pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unkept(&path, &error)),
     };
-    // A mark is renamed into place whole; one that cannot be read is of another version.
+    // A marker is complete, because it is renamed into place; one that cannot be read is from another
+    // version.
     let mark: Option<CompletionMarker> = serde_json::from_str(&text).ok();
     Ok(mark
         .filter(|mark| mark.version == 1 && mark.identity == identity)
@@ -58,7 +59,7 @@ pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> 
         private::write(&draft, &text)?;
         File::open(&draft)?.sync_all()?;
         fs::rename(&draft, &path)?;
-        // The folders were made for this run: their names must last as well.
+        // The folders were created for this run, so their names must be durable too.
         for above in folder.ancestors() {
             File::open(above)?.sync_all()?;
             if above.ends_with(".towpath") {

@@ -30,7 +30,7 @@ impl RunExecutor {
             let Some(held) = done.fingerprint.as_ref().filter(|_| ended_well) else {
                 continue;
             };
-            // What cannot be told is done again, and says then why it could not.
+            // If the fingerprint cannot be computed, the task runs again and reports why.
             if !matches!(self.print_now(task).await, Ok(Some(now)) if now == *held) {
                 outdated.insert(task.id.clone());
             }
@@ -48,7 +48,7 @@ impl RunExecutor {
                     .map(|version| fingerprint(task, &[version.0]))
                     .transpose()
             }
-            // What it asked while it was rendered cannot be told without asking again.
+            // The answers to its template's questions are not known without asking again.
             Action::Model(model) if model.asks => Ok(None),
             Action::Model(model) => {
                 let inputs = model::inputs(&self.services.engine, model).await?;

@@ -41,7 +41,7 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
             .help("write other files elsewhere: to the step's own folder, or to a temporary one"));
     }
     match (found.endings.first(), found.endings.len()) {
-        // No name that a `*` begins has a dot in front.
+        // A pattern at the start of a name does not match a dot.
         (Some(ending), 1) => Ok(format!("**/[!_]*.{ending}")),
         (None, _) => Err(found.nothing(table)),
         (Some(_), _) => Err(Failure::new(

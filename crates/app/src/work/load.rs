@@ -41,7 +41,7 @@ pub(super) async fn load(
         Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
         _ => None,
     };
-    // Without a fingerprint only the run that appended can tell that all of it is there.
+    // Without a fingerprint, only the number of the run shows that it has already appended.
     if fingerprint.is_none()
         && load.read == ReadMode::Full
         && work
@@ -128,7 +128,7 @@ pub(super) fn read_spec(work: &RunExecutor, load: &LoadPlan) -> ReadSpec {
     let mut spec = load_spec(load);
     spec.limit = work.options.limit;
     if spec.limit.is_some() {
-        // A sample begins at the start and is not gone on with.
+        // A sample begins at the start and is never continued.
         spec.mode = ReadMode::Full;
         spec.cursor = None;
     }

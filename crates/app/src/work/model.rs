@@ -42,7 +42,7 @@ pub(super) async fn build(
         return work.adopted(task, &target, claim, Some(print));
     }
     let print = held_form(task, (print, &read), &claim, model.table.write.mode)?;
-    // `full_refresh: false` holds against `--full-refresh`: what was appended is not appended again.
+    // `full_refresh: false` wins over `--full-refresh`: appended rows are not appended again.
     let keeps = work.options.full_refresh
         && !is_anew(work, model)
         && model.table.write.mode == WriteMode::Append
@@ -70,7 +70,7 @@ pub(super) async fn build(
     let mut plan = model.table.clone();
     if !incremental {
         plan.write.mode = WriteMode::Replace;
-        // What is built anew has the columns of its SQL.
+        // A rebuilt table has the columns of its SQL.
         plan.write.schema_change = SchemaChange::Evolve;
     }
     plan.lineage = aimed(run.lineage, &target);
@@ -168,7 +168,7 @@ async fn view(
         .is_some();
     let engine = &work.services.engine;
     let version = match built_by_us {
-        // The model was kept as a table before: what it held can be computed again.
+        // The model was a table before; its rows can be computed again.
         true => engine.replace_by_view(target, &run.sql).await?,
         false => engine.create_view(target, &run.sql).await?,
     };

@@ -31,7 +31,7 @@ pub(crate) async fn observed(
     let key = external_key(&load.connection.name, object);
     let fact = facts.iter().find(|(known, _)| *known == key);
     let last = fact.map(|(_, fact)| Arc::clone(&fact.schema));
-    // What cannot be read now is replaced, or stops the load later and says why.
+    // A table that cannot be read now is replaced, or the load stops later with the reason.
     let table = destination.schema(&load.table.target).await.ok().flatten();
     let read_by = last.as_ref().and_then(|last| last.metadata().get(READ_BY));
     let is_read_anew = read_by.is_some_and(|hash| *hash != options_hash(load));

@@ -39,7 +39,7 @@ fn told(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
         (Some((app_id, _)), _) if *app_id == replay.app_id() => None,
         (Some(_), _) => changed.then_some(true),
         (None, Some(COMPACT)) => None,
-        // A restore gives every task the place it had then.
+        // A restore gives every task its earlier position.
         (None, Some(_)) => Some(false),
         (None, None) if entry.operation == OPTIMIZE => None,
         (None, None) => changed.then_some(true),

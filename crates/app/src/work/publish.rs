@@ -219,7 +219,7 @@ impl Outgoing<'_> {
         let is_refreshed = self.work.options.full_refresh && is_sole && is_same_key;
         let dropped = self.dropped(notes).await?;
         let sending = match &self.sent {
-            // Also what an earlier version of the step or of Towpath left there goes.
+            // This also deletes rows that an earlier version of the step, or of Towpath, left there.
             Some(sent) if is_refreshed && sent.task == self.identity => None,
             Some(sent) => Some(self.compare(sent, &dropped).await?),
             None => None,
@@ -227,7 +227,7 @@ impl Outgoing<'_> {
         match sending {
             Some(Sending::Nothing) => return Ok(None),
             Some(Sending::Changes(reader)) => {
-                // To both versions; a deleted row need not fulfil it.
+                // The filter applies to both versions; a deleted row does not have to match it.
                 is_applied(plan);
                 return Ok(Some(reader));
             }
@@ -247,7 +247,7 @@ impl Outgoing<'_> {
             )),
             None => {}
         }
-        // An empty target has nothing to delete but what others write into it meanwhile.
+        // In an empty target a write could only delete rows that others write meanwhile.
         if is_sole && !self.target.is_empty() {
             let options = &mut plan.write.options;
             options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
@@ -265,7 +265,7 @@ impl Outgoing<'_> {
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
         let (from, lake) = (&self.publish.from, &self.work.services.lake);
         let held = |same: &Same| (same.version, same.commit.clone());
-        // A later version with the same rows is compared with instead: it may outlive the other.
+        // A later version with the same rows is compared instead, because it may exist longer.
         let same = self.same.as_ref().filter(|_| sent.task == self.identity);
         let mut before = None;
         for (version, commit) in same
@@ -345,7 +345,7 @@ impl Outgoing<'_> {
         let Some(there) = self.destination.schema(target).await? else {
             return Ok(Vec::new());
         };
-        // When it cannot be read any more, the target's own types are as good.
+        // If it can no longer be read, the types of the target are used.
         let then = match sent.table == self.now.id {
             true => self
                 .work
@@ -368,7 +368,7 @@ impl Outgoing<'_> {
                 ));
                 continue;
             }
-            // Never of the type the source has now, which the target may not take.
+            // Never with the present type of the source, which the target may not accept.
             let then = then
                 .as_ref()
                 .and_then(|then| then.field_with_name(name).ok());

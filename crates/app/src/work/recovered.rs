@@ -83,7 +83,7 @@ impl RunExecutor {
             .map(|(_, _, result)| result)
             .collect();
         ours.reverse();
-        // An attempt before the one that committed was judged as well.
+        // An attempt before the one that committed may have results as well.
         let mut last: Vec<towpath_vocab::CheckResult> = Vec::new();
         for result in ours {
             last.retain(|earlier| earlier.name != result.name);

@@ -168,7 +168,7 @@ impl Target {
     pub(super) fn new(states: TableStates, claim: &GenerationClaim) -> Self {
         let last = claim.last.as_ref();
         let left = states.committed.as_ref().and_then(|left| left.rows);
-        // A count decides where there is one: a row of others may have come while the last write ran.
+        // The count decides if there is one, because others may have added a row during the last write.
         let was_sole = Sent::of(claim).is_some_and(|sent| match sent.rows {
             Some(rows) => left == Some(rows),
             None => sent.sole,
@@ -216,7 +216,7 @@ impl Target {
             Some(now) if left.identity != now.identity => {
                 "it was emptied, rewritten or recreated".to_owned()
             }
-            // Where rows of others are expected, theirs may change without any harm.
+            // If rows of others are expected, their changes do not matter.
             Some(TableState {
                 newer: Some(newer @ 1..),
                 ..

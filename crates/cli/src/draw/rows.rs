@@ -43,7 +43,7 @@ impl RowPrinter {
 
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let out = &mut std::io::BufWriter::new(Out);
-        // An error is never text in the place of a value.
+        // An error is never text in place of a value.
         let options = FormatOptions::default().with_display_error(false);
         let names = unique_names(&self.schema);
         let formatters = batch
@@ -288,7 +288,7 @@ fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Fail
         return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
     }
     if let Some(map) = array.as_map_opt() {
-        // As files of JSON hold it: an object.
+        // An object, as in JSON files.
         let entries = map.value(row);
         let members = (0..entries.len()).map(|at| {
             let key = match nested_value(entries.column(0), at)? {

@@ -66,7 +66,7 @@ impl NumberFormat {
                     (digits, grouped) = (0, true);
                     continue;
                 }
-                // A separator that means nothing here must not reach the reading of plain numbers.
+                // A separator without a meaning in this format must not reach the parser of plain numbers.
                 b'.' | b',' => return None,
                 _ => byte,
             };

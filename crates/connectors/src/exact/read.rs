@@ -103,7 +103,7 @@ pub(crate) fn far_date(text: &str) -> Option<i64> {
 /// Parses a timestamp of any year, in microseconds since 1970.
 pub(crate) fn far_moment(text: &str) -> Option<Moment> {
     let (day, clock) = text.split_once('T')?;
-    // The time of day is read as that of a day of four digits.
+    // The time of day is parsed with a date whose year has four digits.
     let clock = timestamp(format!("1970-01-01T{clock}").as_bytes())?;
     let midnight = i128::from(far_date(day)?) * 86_400_000_000;
     Some(Moment {

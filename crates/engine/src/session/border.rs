@@ -74,7 +74,7 @@ fn plain_column(
     if array.data_type() == data_type {
         return Ok(Arc::clone(array));
     }
-    // A cast would cut what is finer than a microsecond without a word.
+    // A cast would silently cut digits below a microsecond.
     if !whole_micros(array.as_ref()) {
         return Err(ArrowError::CastError(format!(
             "column `{name}` holds a time finer than a microsecond; cut it with `date_trunc('microsecond', ...)`"

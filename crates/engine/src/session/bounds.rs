@@ -111,7 +111,8 @@ impl AsyncFileReader for UnboundedReader {
         async move {
             let about = match self.inner.get_metadata(options).await {
                 Ok(about) => about,
-                // The library gives the text of an error only; read once more, the error says its kind.
+                // The library only returns the text of an error, so the bytes are read again to get its
+                // kind.
                 Err(error) => {
                     let again = self.file.get_metadata(None).await;
                     let error = again.err().unwrap_or(error);

@@ -238,7 +238,8 @@ impl Sight {
             let Some(found) = self.find(name, within).await? else {
                 return Ok(None);
             };
-            // Two references may resolve at once: the first one in stays for the whole statement.
+            // Two references may resolve at the same time: the first result is used for the whole
+            // statement.
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Some(Arc::clone(seen.entry(name.clone()).or_insert(found))))
         })
@@ -522,8 +523,8 @@ impl SchemaProvider for Tables {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let name = TableName::new(self.schema.clone(), name);
         match self.within.sight.provider(&name, &self.within.within).await {
-            // What a statement names was resolved before it was planned: this is the list of all
-            // tables, and a broken view must not hide the others.
+            // The names of a statement were resolved before it was planned. This is the list of all tables,
+            // in which a broken view must not hide the others.
             Err(_) if self.within.sight.names.initialized() => Ok(None),
             found => found.map_err(carried),
         }

@@ -46,7 +46,7 @@ struct Inner {
     environment: Environment,
     tight: Mutex<BTreeSet<TableName>>,
     permits: ComputePermits,
-    // Last: it is deleted after everything that may still spill is gone.
+    // The last field: it is deleted after everything that may still spill.
     _spill: SpillFolder,
 }
 

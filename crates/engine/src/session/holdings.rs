@@ -45,7 +45,7 @@ pub(crate) async fn at_version(
 ) -> Result<Arc<LakeCandidate>, Failure> {
     let newest = match lake.describe(name).await {
         Ok(described) => described.version,
-        // Of a damaged log an older version may still be whole.
+        // If the log is damaged, an older version may still be readable.
         Err(failure) if failure.code == DAMAGED => version,
         Err(failure) => return Err(failure),
     };

@@ -121,7 +121,7 @@ impl TableProvider for FilesTable {
         let place = ObjectStoreUrl::parse(LAKE)?;
         let environment = session.runtime_env();
         environment.register_object_store(place.as_ref(), self.files.all_objects());
-        // Not the registered ones: each table knows the checksums of its own files only.
+        // Not the registered object store, because each table knows only the checksums of its own files.
         let objects = self.files.objects();
         let files = Unbounded {
             files: CachedParquetFileReaderFactory::new(

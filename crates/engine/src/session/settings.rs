@@ -83,9 +83,9 @@ pub(crate) fn runtime(
         .with_temp_file_path(spill.path())
         .with_max_temp_directory_size(limits.spill_bytes)
         .with_max_spill_merge_fan_in(limits.merge_fan_in())
-        // A file that is queried twice may have changed in between.
+        // A file may change between two queries.
         .with_object_list_cache_limit(0)
-        // Footers of data files are kept beside the pool, not in it.
+        // The cache of footers is not a part of the pool.
         .with_metadata_cache_limit((limits.memory_bytes / 16).min(FOOTER_BYTES))
         .build_arc()
 }
@@ -165,8 +165,8 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
     for (key, value) in towpath_sql::SETTINGS {
         options.set(key, value)?;
     }
-    // Each sort keeps this much back for merging, and a join of three tables that spills has six sorts
-    // on two threads: what they keep back must leave room to sort.
+    // Each sort reserves this much for merging. A spilling join of three tables has six sorts on two
+    // threads, and their reservations must leave memory for sorting.
     let share = limits.memory_bytes / (8 * partitions);
     options.execution.sort_spill_reservation_bytes =
         options.execution.sort_spill_reservation_bytes.min(share);

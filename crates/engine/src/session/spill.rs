@@ -28,7 +28,8 @@ impl SpillFolder {
             let path = parent.join(uuid::Uuid::new_v4().simple().to_string());
             let lock = path.with_extension(LOCK);
             let held = File::create_new(&lock)?;
-            // A process that cleans up right now may take the lock, or the file, before we hold it.
+            // Another process that cleans up at this moment may take the lock, or delete the file, before
+            // we hold it.
             if held.try_lock().is_ok() && lock.exists() {
                 fs::create_dir(&path)?;
                 return Ok(Self {
@@ -48,7 +49,7 @@ impl SpillFolder {
 
 impl Drop for SpillFolder {
     fn drop(&mut self) {
-        // What cannot be deleted now is cleaned by the next process.
+        // The next process deletes what cannot be deleted now.
         if fs::remove_dir_all(&self.path).is_ok() {
             let _ = fs::remove_file(&self.lock);
         }

@@ -122,7 +122,7 @@ pub(super) fn read(
     let opened = async move {
         let mut reader = source.open(&spec, None).await.map_err(carried)?;
         let splits = reader.splits();
-        // The reader lives as long as its splits: it may hold what they read from.
+        // The reader must live as long as its splits, because they may read from it.
         Ok::<_, DataFusionError>(splits.map(move |assignment| {
             let _alive = &reader;
             assignment

@@ -33,7 +33,7 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
             ),
         })?;
     match (statements.pop_front(), statements.len()) {
-        // Places in messages are those of the text as it was given.
+        // Positions in messages are those of the given text.
         (Some(Statement::Statement(only)), 0) if matches!(*only, Sql::Query(_)) => {
             query(subject, sql, sql)
         }

@@ -95,7 +95,7 @@ fn seed(key: &str, value: &str) -> Files {
 }
 
 fn test(key: &str, value: &str) -> Files {
-    // An error is an error, whatever the warning's limit.
+    // With severity `error`, the limit of the warning would have no effect.
     let more = if key == "warn_if" {
         ", severity: warn"
     } else {

@@ -476,7 +476,7 @@ fn judge(
             "{place}: not reported as unsupported: {:?}",
             one.diagnostics
         )),
-        // Only some of their values are obeyed: those say so.
+        // Only some of their values have an effect; the others are reported.
         (None, _) if outcome(&one) == outcome(&other) => {
             Some(format!("{place}: read and not obeyed"))
         }

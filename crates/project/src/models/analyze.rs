@@ -136,7 +136,7 @@ fn judge_incremental(
     let (rendered, asked) = render(draft, helpers, true, context, &with_this);
     found.read(asked, draft);
     match rendered {
-        // Its first form told already what is wrong with it.
+        // Its mistakes were already reported for the first form.
         Ok(rendered) if found.schema.is_none() => {
             let named = towpath_sql::inputs(&rendered.sql).unwrap_or_default();
             found.read(named, draft);
@@ -246,7 +246,7 @@ fn judge(
             }
             found.schema = Some(analysis.schema);
             found.lineage = lineage;
-            // What the SQL names beside `ref` and `source` is read too.
+            // Tables that the SQL names itself are read too.
             found.read(analysis.inputs, draft);
         }
         Verdict::Unknown { inputs, .. } => found.read(inputs, draft),

@@ -52,7 +52,7 @@ pub(super) fn plan(
         report,
     );
     let keyed = match mode {
-        // What is written this way may hold a key more than once.
+        // With this mode a key may occur more than once.
         WriteMode::DeleteInsert => Vec::new(),
         _ => key.clone(),
     };

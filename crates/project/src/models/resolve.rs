@@ -185,7 +185,7 @@ pub(super) fn order(drafts: &mut [Draft<'_>], report: &mut Report) -> Vec<usize>
             }
             if let Some(draft) = drafts.get_mut(index) {
                 draft.sound = false;
-                // Nothing is planned any more; their tasks must not be said to wait in a circle too.
+                // They are not planned; without this, a cycle of their tasks would be reported too.
                 draft.references.clear();
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn read(
         };
         let Some(text) = name.text() else { continue };
         let tests: Vec<&Node> = tests(column).collect();
-        // What is only described may be missing; what is tested may not.
+        // A column that is only described may be missing; a tested one may not.
         match tests.is_empty() {
             true => reader.column(text, name.at),
             false => table.column(text, name.at, reader.report),

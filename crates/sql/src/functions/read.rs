@@ -408,7 +408,7 @@ fn time_alone(text: &str) -> Option<i64> {
     };
     let (micros, rest) = time(rest)?;
     zone(rest)?;
-    // 24:00 is no time that this type holds.
+    // This type cannot represent 24:00.
     (micros < DAY).then_some(micros * 1_000)
 }
 

@@ -48,7 +48,7 @@ fn wall() -> DataType {
 }
 
 pub(super) fn zone(text: &str) -> Result<Tz> {
-    // An offset counts to the west, as POSIX has it: `+02:00` is two hours behind Greenwich.
+    // An offset counts to the west, as in POSIX: `+02:00` is two hours behind Greenwich.
     let turned = match text.split_at_checked(1) {
         Some(("+", rest)) => format!("-{rest}"),
         Some(("-", rest)) => format!("+{rest}"),

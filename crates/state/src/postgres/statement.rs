@@ -63,7 +63,7 @@ fn typed(values: &[Cell]) -> Vec<(&(dyn ToSql + Sync), Type)> {
     values
         .iter()
         .map(|value| {
-            // The server finds out the type of nothing by where it stands.
+            // The server infers the type of NULL from its position.
             let ty = match value {
                 Cell::Null => Type::UNKNOWN,
                 Cell::Int(_) => Type::INT8,

@@ -23,7 +23,7 @@ const IDLE_READERS: usize = 4;
 pub(crate) struct SqliteFile {
     path: PathBuf,
     place: Arc<Place>,
-    // Before `liveness`: a process counts as living until its last change is durable.
+    // Before `liveness`, so a process counts as alive until its last change is durable.
     writer: Writer,
     readers: Arc<Mutex<Vec<Mutex<Connection>>>>,
     clock: StoreClock,

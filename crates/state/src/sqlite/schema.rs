@@ -46,7 +46,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {
         Ok(file) if file.len() > 0 => inspect(path)?,
         _ => {}
     }
-    // For its owner alone; SQLite gives its other files the same rights, and reports what fails here.
+    // Readable only by its owner; SQLite gives its other files the same permissions, and reports an error
+    // of this call.
     let _ = std::fs::OpenOptions::new()
         .create_new(true)
         .write(true)
@@ -110,7 +111,7 @@ pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have been quicker: look again under the lock.
+    // Another process may have been faster, so the format is read again under the lock.
     let found = stored_format(&transaction)?;
     refuse_newer(found, migrations.len())?;
     for script in migrations.iter().skip(found as usize) {

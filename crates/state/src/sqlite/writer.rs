@@ -65,7 +65,7 @@ impl Writer {
             });
             let refusal = result.as_ref().err().cloned();
             let reply: Reply = Box::new(move |group_failure| {
-                // A caller that went away does not want to know.
+                // A caller that is gone needs no result.
                 let _ = sender.send(match group_failure {
                     Some(failure) if result.is_ok() => Err(failure),
                     _ => result,
@@ -164,7 +164,7 @@ fn write_group(
         lost = Some(failure);
     }
     if lost.is_some() && !is_undone() {
-        // Nothing of it was kept; the failure that led here is the one that is reported.
+        // Nothing was stored; the failure that led here is reported.
         let _ = batch("ROLLBACK");
     }
     fail::fail_point!("state::after_commit");

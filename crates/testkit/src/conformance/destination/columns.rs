@@ -110,7 +110,7 @@ pub async fn another_type_is_refused_and_changes_nothing(under: &dyn Destination
             assert_eq!(next.look().await.unwrap().len(), 2, "{mode:?}");
         }
     }
-    // What fits still goes in.
+    // Rows that fit can still be written.
     let fits = batch(vec![("id", ids)]);
     let held = first.look().await.unwrap().len();
     first

@@ -111,7 +111,7 @@ pub async fn a_retry_adopts_the_first_commit(under: &dyn DestinationUnderTest) {
         assert_eq!(again.committed.token, made.committed.token);
         assert_eq!(again.committed.version, made.committed.version);
         assert_eq!(first.look().await, seen(&[(1, "a")]), "{mode:?}");
-        // Also when it knows what the source was read after.
+        // Even if it knows the commit after which the source was read.
         let mut knowing = first.clone();
         knowing.after = Some(0);
         assert!(knowing.put(&rows(&[(1, "a")])).await.unwrap().adopted);

@@ -46,7 +46,7 @@ pub async fn append_adds(under: &dyn DestinationUnderTest) {
     next.done(&rows(&[(3, "c"), (4, "D")])).await;
     let expected = [(1, "a"), (2, "b"), (3, "c"), (3, "c"), (4, "D")];
     assert_eq!(next.look().await, seen(&expected));
-    // Into a table that is not there yet, too.
+    // Also into a table that does not exist yet.
     let first = write(under, WriteMode::Append).named("fresh");
     first.done(&rows(&[(1, "a")])).await;
     assert_eq!(first.look().await, seen(&[(1, "a")]));

@@ -68,7 +68,7 @@ async fn comes_back(write: &Write<'_>, batch: &RecordBatch) {
     }
     prepared.commit(commit(1)).await.unwrap();
     assert_eq!(shown(write, &write.back(&schema).await, &schema), once);
-    // Once more into the table that is there now.
+    // Once more, into the existing table.
     let next = write.generation(2).mode(WriteMode::Append);
     next.done(batch).await;
     let twice = shown(write, &[batch.clone(), batch.clone()], &schema);
