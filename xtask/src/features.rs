@@ -53,7 +53,7 @@ struct Pins {
     building: BTreeMap<String, Features>,
 }
 
-/// Writes the manifest anew, from no pins to the point where nothing differs.
+/// Writes the manifest: adds pins, starting from none, until nothing differs.
 pub(crate) fn generate(root: &Path) -> Result<bool> {
     const ROUNDS: usize = 8;
     let mut pins = Pins::default();

@@ -76,7 +76,7 @@ fn string_end(chars: &[char], start: usize) -> usize {
     chars.len()
 }
 
-/// True when the character before is part of the same word; `br"..."` is no such word.
+/// True if the character before belongs to the same word; `br"..."` is not such a word.
 fn continues_word(chars: &[char], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).and_then(|index| chars.get(index));
     match before(1) {

@@ -30,7 +30,7 @@ const RULES: &[Rule] = &[
     rules::codes::check,
 ];
 
-/// Runs all rules on the tree. `metadata` stands in for the answer of `cargo metadata`; then the rules
+/// Runs all rules on the tree. `metadata` replaces the answer of `cargo metadata`; then the rules
 /// that ask another program are left out, as they would ask about the real workspace.
 pub(crate) fn run(metadata: Option<PathBuf>) -> Result<bool> {
     let root = workspace::root();

@@ -61,7 +61,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 impl Workspace {
-    /// Reads the workspace; `metadata` stands in for the answer of `cargo metadata`.
+    /// Reads the workspace; `metadata` replaces the answer of `cargo metadata`.
     pub(crate) fn load(root: &Path, metadata: Option<&Path>) -> Result<Self> {
         let metadata = match metadata {
             Some(file) => std::fs::read_to_string(file)
@@ -225,7 +225,7 @@ fn text_files(root: &Path) -> Result<Vec<TextFile>> {
         if DATA.iter().any(|ending| path.ends_with(ending)) {
             continue;
         }
-        // A listed file may just have been deleted, and bytes that are no text are nobody's prose.
+        // A listed file may have been deleted meanwhile, and binary files are not checked.
         let Ok(bytes) = std::fs::read(root.join(path)) else {
             continue;
         };

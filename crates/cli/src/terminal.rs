@@ -26,7 +26,7 @@ pub(crate) struct OutputSettings {
 /// Set once, when the program starts.
 static OUTPUT_SETTINGS: OnceLock<OutputSettings> = OnceLock::new();
 
-/// Sets how much is said; the first call counts.
+/// Sets how much is printed; only the first call has an effect.
 pub(crate) fn set(output_settings: OutputSettings) {
     let _ = OUTPUT_SETTINGS.set(output_settings);
 }
@@ -40,7 +40,7 @@ pub(crate) fn is_verbose() -> bool {
     output_settings().verbose > 0
 }
 
-/// True with `--quiet`: only what failed is said.
+/// True with `--quiet`: only failures are printed.
 pub(crate) fn is_quiet() -> bool {
     output_settings().quiet
 }
@@ -50,13 +50,13 @@ pub(crate) fn says_json() -> bool {
     output_settings().json
 }
 
-/// True when standard error shows colours: a terminal, and nobody said `NO_COLOR`.
+/// True if standard error shows colours: it is a terminal, and `NO_COLOR` is not set.
 pub(crate) fn has_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stderr().is_terminal() && !refused
 }
 
-/// What kept standard output from being written.
+/// Why standard output could not be written.
 static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
 /// A line on standard output.
@@ -75,13 +75,13 @@ macro_rules! errln {
     ($($text:tt)*) => { $crate::terminal::err(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Writes to standard output, unless that failed before.
+/// Writes to standard output, unless an earlier write failed.
 pub(crate) fn out(text: Arguments<'_>) {
     // `Out` records whether standard output could be written.
     let _ = Out.write_fmt(text);
 }
 
-/// Writes to standard error, without passwords. When that cannot be written there is nobody left to tell.
+/// Writes to standard error, without passwords. A failure is ignored, because it could not be reported.
 pub(crate) fn err(text: Arguments<'_>) {
     let text = text.to_string();
     let _ = stderr()
@@ -89,7 +89,7 @@ pub(crate) fn err(text: Arguments<'_>) {
         .write_all(without_passwords(&text).as_bytes());
 }
 
-/// Standard error for log lines, which libraries write too: each line comes in one piece.
+/// Standard error for log lines, which libraries write too: each line is written at once.
 pub(crate) struct LogLines;
 
 impl Write for LogLines {
@@ -106,12 +106,12 @@ impl Write for LogLines {
     }
 }
 
-/// True when nobody reads standard output any more: more of it need not be made.
+/// True if nobody reads standard output any more, so a command can stop producing output.
 pub(crate) fn is_closed() -> bool {
     lost().is_some()
 }
 
-/// Standard output as a writer that never fails: `end` tells.
+/// Standard output as a writer that never fails; `end` reports a failure.
 pub(crate) struct Out;
 
 impl Write for Out {
@@ -130,7 +130,7 @@ impl Write for Out {
     }
 }
 
-/// How the program ends, now that everything is written.
+/// The exit of the program after all output was written.
 pub(crate) fn end(exit: Exit) -> Exit {
     // Cannot fail: see `Out`.
     let _ = Out.flush();
@@ -140,7 +140,7 @@ pub(crate) fn end(exit: Exit) -> Exit {
     }
 }
 
-/// How the program ends when its output could not be written.
+/// The exit of the program if its output could not be written.
 pub(crate) fn unwritten(error: &std::io::Error, exit: Exit) -> Exit {
     if error.kind() == ErrorKind::BrokenPipe {
         return exit;

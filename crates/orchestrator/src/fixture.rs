@@ -170,7 +170,7 @@ impl Secrets for PlainText {
     }
 }
 
-/// A real state store; the simulated clock stands while it works. It can break at a chosen change.
+/// A real state store; the simulated clock is stopped while it works. It can fail at a chosen change.
 pub(crate) struct SimulatedStateStore {
     pub(crate) store: Arc<dyn StateStore>,
     system: SimulatedSystem,
@@ -184,7 +184,7 @@ pub(crate) struct SimulatedStateStore {
     stalled: Stretch,
 }
 
-/// A stretch of time that can be changed while others look at it.
+/// An interval that can be changed while others read it.
 type Stretch = std::sync::Mutex<(u64, u64)>;
 
 impl SimulatedStateStore {
@@ -231,7 +231,7 @@ impl SimulatedStateStore {
         }
     }
 
-    /// Nobody gets an answer any more while the guard lives; the clock goes on.
+    /// Blocks all answers while the guard lives; the clock continues.
     pub(crate) async fn block(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.order.lock().await
     }
@@ -241,7 +241,7 @@ impl SimulatedStateStore {
     }
 }
 
-/// Forwards a call while the clock stands.
+/// Forwards a call while the clock is stopped.
 macro_rules! forward {
     ($self:ident, $call:ident($($argument:expr),*)) => {{
         $self.answer().await;

@@ -16,7 +16,7 @@ use crate::yaml::{Entry, Node as Tree};
 pub(crate) struct StepFrame<'a> {
     pub(crate) name: &'a str,
     pub(crate) node: &'a Tree,
-    /// Where its name stands.
+    /// The position of its name.
     pub(crate) at: At,
     /// `defaults.load` of the pipeline.
     pub(crate) pipeline_load: Option<&'a Tree>,

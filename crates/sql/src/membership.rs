@@ -68,8 +68,9 @@ impl VisitorMut for Conditions<'_> {
     }
 }
 
-/// Refuses what would be copied too often. `wanted` are the senses of the expressions around, as
-/// `condition_in` takes them; where it stops, it is enough that none is missed.
+/// Refuses conditions that would be copied too often. `wanted` has the values for the enclosing
+/// expressions, as in `condition_in`; where `condition_in` stops, too many is allowed, but none may be
+/// missed.
 struct Depth<'a> {
     sql: &'a str,
     depth: usize,
@@ -77,7 +78,7 @@ struct Depth<'a> {
 }
 
 impl Depth<'_> {
-    /// True for what `condition_in` copies in this place.
+    /// True for an expression that `condition_in` copies at this position.
     fn is_copied(&self, expr: &Expr) -> bool {
         matches!(expr, Expr::InSubquery { negated, .. } if *negated == self.sense())
     }
@@ -131,8 +132,8 @@ impl Visitor for Depth<'_> {
     }
 }
 
-/// Gives the query's column a name that the planner can find again: `(select max(x) …)` has none, and
-/// those of a union are its arms'.
+/// Gives the query's column a name that the planner can find: `(select max(x) …)` has none, and a union has
+/// those of its parts.
 fn named(query: &mut Query) -> Result<(), SqlProblem> {
     match query.body.as_mut() {
         SetExpr::Select(select) => {
@@ -247,8 +248,8 @@ fn condition_in(sql: &str, expr: &mut Expr, wanted: bool) -> Result<(), SqlProbl
     }
 }
 
-/// `(sought in (query)) is not true and HELD <= (1, or 0 when sought is NULL)`, where HELD is 0 of no
-/// row, 1 of rows without a NULL, 2 of others.
+/// `(sought in (query)) is not true and HELD <= (1, or 0 when sought is NULL)`, where HELD is 0 for no row,
+/// 1 for rows without a NULL, and 2 for others.
 fn absent(sought: &Expr, query: &Query, place: Option<(usize, usize)>) -> Result<Expr, SqlProblem> {
     if matches!(sought, Expr::Tuple(_)) {
         return Err(SqlProblem::new(

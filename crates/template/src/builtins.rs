@@ -53,7 +53,7 @@ impl Object for Package {
     }
 }
 
-/// Arguments by position or name.
+/// The arguments of a call, by position or name.
 struct Arguments {
     rest: Vec<Value>,
     kwargs: Kwargs,

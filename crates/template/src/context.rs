@@ -48,7 +48,7 @@ pub(crate) const FUNCTIONS: &[&str] = &[
     "dict",
 ];
 
-/// An engine with everything a template can call.
+/// A template engine with everything that a template can call.
 pub(crate) fn environment(
     session: &Arc<Session>,
     macros: &[Arc<Macro>],

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::objects::cte_name;
 
-/// The statement with its CTEs, and which bytes of it are new.
+/// The statement with the CTEs, and the range of the new bytes.
 pub(crate) fn inject(sql: &str, models: &[(String, String)]) -> (String, Range<usize>) {
     if models.is_empty() {
         return (sql.to_owned(), 0..0);

@@ -14,7 +14,7 @@ pub(crate) const SMALL: &str = "__towpath_small";
 /// The filter on operands of `*`.
 pub(crate) const TIMES: &str = "__towpath_times";
 
-/// What stands inside a tag.
+/// A token inside a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     /// A name, a number or a text.
@@ -53,7 +53,7 @@ const KEYWORDS: &[&str] = &[
     "as",
 ];
 
-/// Places in the text where a filter has to stand, in order.
+/// The positions in the text at which a filter must be inserted, in order.
 pub(crate) fn guards(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for part in segments(text) {
@@ -65,7 +65,7 @@ pub(crate) fn guards(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The text with its guards, and the places they take in it.
+/// The text with its guards, and the ranges of the guards in it.
 pub(crate) fn guarded(text: &str) -> (String, Vec<Range<usize>>) {
     let mut out = String::with_capacity(text.len());
     let (mut copied, mut grown) = (0, Vec::new());
@@ -80,7 +80,7 @@ pub(crate) fn guarded(text: &str) -> (String, Vec<Range<usize>>) {
     (out, grown)
 }
 
-/// A place in text that has grown, as a place in the text before.
+/// Converts a position in the text with guards to one in the original text.
 pub(crate) fn before(grown: &[Range<usize>], at: usize) -> usize {
     let more: usize = grown
         .iter()

@@ -134,7 +134,7 @@ impl Object for Var {
     }
 }
 
-/// `adapter.…`: what dbt's adapters answer about the warehouse.
+/// `adapter.…`: the methods of dbt's adapters about the warehouse.
 #[derive(Debug)]
 pub(crate) struct Adapter {
     pub(crate) session: Arc<Session>,
@@ -198,7 +198,7 @@ impl Adapter {
         existing(&self.session, &Value::from_object(Relation::Table(table)))
     }
 
-    /// The macro for our dialect, else the default one.
+    /// The macro for our dialect, or otherwise the default one.
     fn dispatch(&self, state: &State<'_, '_>, name: &str) -> Result<Value, Error> {
         let found = ["towpath__", "postgres__", "default__"]
             .iter()

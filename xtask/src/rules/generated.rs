@@ -71,7 +71,7 @@ pub(crate) fn check(root: &Path) -> Vec<Finding> {
         .collect()
 }
 
-/// Writes every generated file anew.
+/// Writes all generated files.
 pub(crate) fn write(root: &Path) -> Result<bool> {
     for generated in GENERATED {
         let (program, arguments) = generated

@@ -34,7 +34,7 @@ pub(crate) fn check_machine_paths(workspace: &Workspace) -> Vec<Finding> {
     findings
 }
 
-/// True when `folder` stands in the line as the start of a path, not in the middle of one.
+/// True if `folder` is in the line as the start of a path, not in the middle of one.
 fn starts_a_path(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         line[..at].chars().next_back().is_none_or(|before| {

@@ -16,7 +16,7 @@ use crate::args::{CopyArguments, CopyWrite};
 use crate::exit::Exit;
 use crate::{draw, signals, terminal};
 
-/// How long a copy has to stop cleanly.
+/// The time that a copy has to stop cleanly.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
@@ -84,8 +84,8 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
     Ok(Exit::Done)
 }
 
-/// Fires when a copy that was asked to stop has had its time: a system that does not answer holds
-/// nobody up.
+/// Fires when the time of a copy that was asked to stop is over, so that a system that does not answer
+/// cannot block it.
 async fn stopped(cancel: &CancellationToken) {
     cancel.cancelled().await;
     tokio::time::sleep(GRACE).await;

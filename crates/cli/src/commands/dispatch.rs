@@ -12,7 +12,7 @@ use crate::args::{Arguments, Command};
 use crate::draw;
 use crate::exit::Exit;
 
-/// Carries out one command.
+/// Runs one command.
 pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
     let place = ProjectArgs {
         project: arguments.project,

@@ -62,7 +62,7 @@ fn say(report: &InitReport, dir: &Path) {
     outln!("  towpath run");
 }
 
-/// A path that a shell reads as one word.
+/// Quotes a path so that a shell reads it as one word.
 fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
     if path.chars().all(plain) {

@@ -208,7 +208,7 @@ async fn drop_table(
     })
 }
 
-/// An age in the largest unit that gives a whole number.
+/// Formats an age in the largest unit that gives an integer.
 fn age(of: Duration) -> String {
     let seconds = of.as_secs();
     match seconds {

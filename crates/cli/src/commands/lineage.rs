@@ -70,7 +70,7 @@ fn text(report: &LineageReport, direction: Direction) {
     }
 }
 
-/// A column with its table; a table whose rows are meant by its name alone.
+/// A column with its table; only the table name if its rows are meant.
 fn named(column: &ColumnRef) -> String {
     match column.column.is_empty() {
         true => format!("{} (rows)", column.table),

@@ -62,7 +62,7 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
     }
 }
 
-/// The run and where it stands; what a dead process left is not running.
+/// The run and its state; a run whose process died is not shown as running.
 fn title(piece: &LogPiece) -> String {
     let state = match piece.is_last && !has_ended(&piece.run) {
         true => INTERRUPTED.to_owned(),

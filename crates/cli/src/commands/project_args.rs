@@ -15,10 +15,10 @@ use crate::draw::plural;
 use crate::exit::Exit;
 use crate::terminal;
 
-/// Mistakes that are named when a command needs a project without any.
+/// The most mistakes in the failure of a command that needs a project without mistakes.
 const NAMED: usize = 3;
 
-/// What a command gives: its exit, or the one failure that kept it from its report.
+/// The result of a command: its exit, or the failure because of which it has no report.
 pub(crate) type CommandResult = Result<Exit, Failure>;
 
 /// `--project` and `--env`.
@@ -37,7 +37,7 @@ impl ProjectArgs {
         }
     }
 
-    /// Whether the command stands in a project, or was told one.
+    /// Whether the command runs in a project, or with `--project`.
     pub(crate) fn is_in_project(&self) -> bool {
         self.project.is_some() || self.dir().is_ok()
     }
@@ -66,8 +66,8 @@ impl ProjectArgs {
         })
     }
 
-    /// The services of a project for a command that only reads: mistakes elsewhere do not stop it, a line
-    /// names them.
+    /// The services of a project for a command that only reads: mistakes of the project do not stop it, but
+    /// a line names them.
     pub(crate) async fn open_to_read(&self) -> Result<(Arc<ProjectServices>, Plan), Failure> {
         let report = self.check(Vec::new()).await?;
         let plan = match (&report.plan, &report.partial) {
@@ -101,7 +101,7 @@ impl ProjectArgs {
     }
 }
 
-/// That a project has mistakes, and the first of them.
+/// The failure of a project with mistakes, with the first of them.
 fn mistakes(report: &CheckReport) -> Failure {
     let errors = || report.diagnostics.iter().filter(|d| d.is_error());
     let message = format!(
@@ -120,7 +120,7 @@ fn mistakes(report: &CheckReport) -> Failure {
         .help("look: towpath check")
 }
 
-/// The folder the command was called in.
+/// The working folder of the command.
 pub(crate) fn working_dir() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
         Failure::new(

@@ -15,7 +15,7 @@ use crate::draw::RowPrinter;
 use crate::exit::Exit;
 use crate::terminal;
 
-/// The services of the sample that `run --limit` made.
+/// The services of the sample that `run --limit` built.
 fn sample(place: &ProjectArgs, plan: &Plan) -> Result<ProjectServices, Failure> {
     ProjectServices::of_sample(&place.dir()?, &sample_of(plan), &plan.environment, None)
 }

@@ -78,13 +78,14 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Rows from `other` steer, multiply or join the rows here.
+    /// Adds everything in `other` as an influence on the rows as a whole, because it filters, multiplies or
+    /// joins them.
     pub(super) fn take_whole(&mut self, other: &Flow) {
         self.whole.extend(&other.whole);
         self.tables.extend(other.tables.iter().cloned());
     }
 
-    /// Position by position; false when the numbers of columns differ.
+    /// Merges column by column; false if the numbers of columns differ.
     pub(super) fn merge(&mut self, other: &Flow) -> bool {
         self.take_whole(other);
         for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
@@ -93,7 +94,7 @@ impl Flow {
         self.columns.len() == other.columns.len()
     }
 
-    /// Everything in it: each column, the whole, and the presence of rows of its tables.
+    /// All sources: of each column, of the rows as a whole, and the presence of rows of its tables.
     pub(super) fn everything(&self, role: EdgeKind) -> Sources {
         let mut all = Sources::default();
         for column in &self.columns {
@@ -103,7 +104,7 @@ impl Flow {
         all
     }
 
-    /// What decides which rows there are.
+    /// The sources that decide which rows there are.
     pub(super) fn presence(&self) -> Sources {
         let mut rows = self.whole.clone();
         for table in &self.tables {

@@ -53,13 +53,13 @@ fn add_edges(edges: &mut BTreeSet<ColumnEdge>, sources: &Sources, column: &str) 
     }
 }
 
-/// The columns an outer query offers to the queries inside it.
+/// The columns of an outer query that its subqueries can read.
 pub(super) struct Scope {
     pub(super) schema: DFSchemaRef,
     pub(super) flow: Flow,
 }
 
-/// State of one walk.
+/// The state of one traversal.
 #[derive(Default)]
 pub(super) struct Walker {
     pub(super) scopes: Vec<Scope>,
@@ -137,7 +137,7 @@ impl Walker {
         }
     }
 
-    /// Sources of one expression, all seen as `role`.
+    /// The sources of one expression, all combined with `role`.
     fn role(&mut self, expr: &Expr, schema: &DFSchemaRef, input: &Flow, role: EdgeKind) -> Sources {
         self.expression(expr, schema, input, role)
     }

@@ -58,9 +58,9 @@ struct Session {
 enum Trouble {
     /// It conflicted with other transactions.
     Conflict(StateError),
-    /// There is no server to talk to, and nothing was committed.
+    /// The server cannot be reached, and nothing was committed.
     Away(StateError),
-    /// The commit was sent, its answer did not come.
+    /// The commit was sent, but its answer did not come.
     Unknown(StateError),
     /// Another try would fail as well.
     Failed(StateError),
