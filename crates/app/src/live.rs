@@ -129,7 +129,7 @@ fn made_when_written(connection: &OutlinedConnection, published: &BTreeSet<&str>
         && spec.is_some_and(|spec| spec.guarantee == Guarantee::AtomicFile)
 }
 
-/// One connection that can be contacted.
+/// A connection whose tables are compared with their facts.
 struct One<'a> {
     outside: &'a Outside,
     connection: &'a ConnectionPlan,
