@@ -88,7 +88,7 @@ impl RunExecutor {
     }
 
     /// True if the run that is rerun, or a later one, has already appended to this table. It must be called
-    /// before a generation is claimed, because a claim would look like that of a later run.
+    /// before a generation is claimed, because the claim replaces that of the earlier run in the state store.
     pub(crate) async fn is_appended(
         &self,
         task: &PlannedTask,

@@ -78,8 +78,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Adds everything in `other` as an influence on the rows as a whole, because it filters, multiplies or
-    /// joins them.
+    /// Adds what decides about the rows of `other`, because these filter, multiply or join the rows here.
     pub(super) fn take_whole(&mut self, other: &Flow) {
         self.whole.extend(&other.whole);
         self.tables.extend(other.tables.iter().cloned());
