@@ -149,9 +149,9 @@ fn a_drafted_project_takes_either_spelling() {
     let desk = TestProject::new();
     desk.write("data/items.csv", "SKU,Größe (cm)\nA1,180\nB2,0\n");
     desk.write("data/notes.txt", "a,b\n1,2\n");
-    desk.write("data/plan.xlsx", "PK");
+    desk.write("data/plan.ods", "PK");
     let said = desk.ok(".", &["init", "--from", "data"]);
-    has(&said, &["notes.txt is not read", "plan.xlsx is not read"]);
+    has(&said, &["notes.txt is not read", "plan.ods is not read"]);
     let file = std::fs::read_dir(desk.path("pipelines"))
         .unwrap()
         .next()

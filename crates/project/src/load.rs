@@ -318,7 +318,7 @@ fn expand(
 pub(crate) fn short_name(object: &str) -> &str {
     let last = object.rsplit('/').next().unwrap_or(object);
     let is_file = [
-        "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst",
+        "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "xlsx", "xlsm", "gz", "zst",
     ]
     .iter()
     .any(|end| last.ends_with(&format!(".{end}")));

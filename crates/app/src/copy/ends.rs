@@ -163,7 +163,7 @@ pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
 
 /// The short name of an object: `orders` for `orders.csv.gz` and `public.orders`.
 pub(super) fn stem(object: &str) -> String {
-    let is_file = [".csv", ".tsv", ".jsonl", ".json", ".parquet"]
+    let is_file = [".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx"]
         .iter()
         .any(|ending| object.contains(ending));
     let name = if is_file {

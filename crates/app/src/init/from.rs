@@ -171,11 +171,11 @@ fn not_read(there: &There, found: &[Discovered], failed: &[(String, Failure)]) -
     names.sort();
     let note = |name: String| {
         let lower = name.to_lowercase();
-        let is_sheet = [".xlsx", ".xls", ".ods"]
+        let is_sheet = [".xls", ".xlsb", ".ods"]
             .iter()
             .any(|end| lower.ends_with(end));
         match is_sheet {
-            true => format!("{name} is not read: save its sheets as CSV"),
+            true => format!("{name} is not read: save it as .xlsx, or its sheets as CSV"),
             false => format!(
                 "{name} is not read: its name does not show its format; a table with `from: {name}` and `format: csv` reads it"
             ),

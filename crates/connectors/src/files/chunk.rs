@@ -15,7 +15,8 @@ use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
-use super::options::Compression;
+use super::options::{Compression, Format};
+use super::workbook;
 
 /// Where a quote inside an unquoted field is mistrusted (see `csv/scan.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -471,6 +472,9 @@ pub(crate) fn open_text(
     file: &InputFile,
     encoding: Option<&'static Encoding>,
 ) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
+    if file.format == Format::Xlsx {
+        return workbook::open(file).map(|(text, _)| (text, 0));
+    }
     let (input, mark, encoding) = open_bytes(file, encoding)?;
     if encoding == UTF_8 {
         return Ok((input, mark));

@@ -224,4 +224,16 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A JSON file has no columns.",
         "A row is an object with members whose names are not empty, such as {\"id\": 1}. The message names the first record that is something else. An array of rows may be inside an object: `records: data.items`.",
     ),
+    CodeEntry::run(
+        "R0172",
+        Remedy::FixConfig,
+        "A workbook does not have the sheet.",
+        "`sheet` is the name of a sheet, or its place from 1. Without it, the first visible sheet is read. The message names the sheets that are there.",
+    ),
+    CodeEntry::run(
+        "R0173",
+        Remedy::FixData,
+        "A workbook cannot be read.",
+        "It is damaged, protected with a password, of another kind than .xlsx, or its texts need more than 256 MB. Nothing of it was loaded. Open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8.",
+    ),
 ];

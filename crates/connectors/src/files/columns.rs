@@ -120,8 +120,8 @@ pub(crate) fn give_types(
     request: &Request<'_>,
     format: Format,
 ) -> Result<(), FilesError> {
-    let strict =
-        matches!(format, Format::Csv | Format::Parquet) && !request.options.missing_columns_null;
+    let strict = matches!(format, Format::Csv | Format::Xlsx | Format::Parquet)
+        && !request.options.missing_columns_null;
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
     let mut finder = finder(wanted);
     let mut set = |name: &str,

@@ -16,7 +16,7 @@ use super::source::FilesSource;
 use super::spec::spec;
 use super::write::FilesDestination;
 
-/// CSV, JSON lines, JSON and Parquet files in a local folder.
+/// CSV, JSON lines, JSON, Parquet and Excel files in a local folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FilesConnector;
 

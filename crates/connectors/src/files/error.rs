@@ -85,6 +85,14 @@ pub(crate) enum FilesError {
         /// They are keys of JSON objects.
         are_keys: bool,
     },
+    #[error("`{path}` is not a readable workbook: {why}")]
+    Workbook { path: String, why: String },
+    #[error("`{path}` has no sheet `{sheet}`")]
+    NoSheet {
+        path: String,
+        sheet: String,
+        present: Vec<String>,
+    },
     #[error("`{path}` is not a readable Parquet file: {why}")]
     Parquet { path: String, why: String },
     #[error("`{path}` is damaged: row group {group} of {groups}{}: {why}", in_column(.column.as_deref()))]
@@ -179,6 +187,8 @@ impl FilesError {
             Self::TooManyColumns { .. } => "R0113",
             Self::NoRecords { .. } => "R0170",
             Self::NoColumns { .. } => "R0171",
+            Self::NoSheet { .. } => "R0172",
+            Self::Workbook { .. } => "R0173",
             Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
     }
@@ -203,6 +213,7 @@ impl FilesError {
             | Self::TooManyColumns { .. }
             | Self::NoRecords { .. }
             | Self::NoColumns { .. }
+            | Self::Workbook { .. }
             | Self::DamagedGroup { .. }
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
@@ -232,10 +243,14 @@ impl FilesError {
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
             Self::UnknownFormat { path } if is_spreadsheet(path) => {
-                vec!["it is a spreadsheet: save each sheet as CSV, in UTF-8, and load that file".into()]
+                vec!["it is a spreadsheet: save it as .xlsx, or each sheet as CSV in UTF-8".into()]
             }
+            Self::NoSheet { present, .. } => vec![format!("there are: {}", listed(present))],
+            Self::Workbook { .. } => vec![
+                "open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8".into(),
+            ],
             Self::UnknownFormat { .. } => {
-                vec!["add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection".into()]
+                vec!["add `format: csv`, `jsonl`, `json`, `parquet` or `xlsx` to the table or the connection".into()]
             }
             Self::MixedFormats { .. } => vec!["write a glob that matches only one format, and a table for each format".into()],
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -296,7 +311,7 @@ impl FilesError {
 /// Whether a file's name is one of a spreadsheet.
 fn is_spreadsheet(path: &str) -> bool {
     let lower = path.to_lowercase();
-    let ends = [".xlsx", ".xlsm", ".xls", ".ods"];
+    let ends = [".xls", ".xlsb", ".ods"];
     ends.iter().any(|end| lower.ends_with(end))
 }
 

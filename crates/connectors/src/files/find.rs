@@ -10,6 +10,7 @@ use glob::{MatchOptions, Pattern};
 
 use super::error::FilesError;
 use super::options::{Compression, Format, Options};
+use super::workbook::SheetChoice;
 
 /// One file of a table.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct InputFile {
     pub(crate) compression: Compression,
     /// True for `.tsv`.
     pub(crate) tabs: bool,
+    /// What is read of a workbook.
+    pub(crate) sheet: SheetChoice,
     /// Only so many bytes of it count; `None` means all.
     pub(crate) length: Option<u64>,
 }
@@ -64,6 +67,7 @@ pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
             "jsonl" | "ndjson" => Format::Jsonl,
             "json" => Format::Json,
             "parquet" => Format::Parquet,
+            "xlsx" | "xlsm" => Format::Xlsx,
             _ => return None,
         };
         Some((stem, format, extension.eq_ignore_ascii_case("tsv")))
@@ -275,7 +279,12 @@ impl Folder {
                     path: self.object(&prefix),
                     source,
                 })?;
-                let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+                let own = entry.file_name();
+                // Excel's mark that somebody has the workbook open.
+                if own.to_string_lossy().starts_with("~$") {
+                    continue;
+                }
+                let name = format!("{prefix}{}", own.to_string_lossy());
                 let path = entry.path();
                 // A link to a folder is not followed: it may lead out, or back to where it stands.
                 let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -337,6 +346,7 @@ impl Folder {
             format,
             compression,
             tabs: parts.tabs,
+            sheet: options.sheet.clone(),
             length: None,
         })
     }

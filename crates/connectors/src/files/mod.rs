@@ -1,4 +1,4 @@
-//! Files in a local folder: CSV, JSON lines, JSON, Parquet.
+//! Files in a local folder: CSV, JSON lines, JSON, Parquet, Excel workbooks.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
@@ -8,7 +8,7 @@
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
 //! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `set_aside.rs` (rejects); `parquet/` goes
-//! its own way. `named.rs` is how queries read files.
+//! its own way; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
 
 mod ahead;
 mod cells;
@@ -43,6 +43,7 @@ mod settle;
 mod source;
 mod spec;
 mod survey;
+mod workbook;
 mod write;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use towpath_vocab::OptionValue;
 
 use super::error::FilesError;
 use super::value::TimeFormats;
+use super::workbook::{Area, SheetChoice};
 use crate::exact::local::NumberFormat;
 
 /// How bytes of a file become records.
@@ -20,6 +21,7 @@ pub(crate) enum Format {
     Jsonl,
     Json,
     Parquet,
+    Xlsx,
 }
 
 impl Format {
@@ -30,6 +32,7 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Json => "json",
             Self::Parquet => "parquet",
+            Self::Xlsx => "xlsx",
         }
     }
 }
@@ -68,6 +71,11 @@ pub(crate) struct Options {
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
     pub(in crate::files) max_columns: Option<usize>,
+    /// What is read of a workbook.
+    pub(crate) sheet: SheetChoice,
+    /// Of the table's own options, the first one with a value that only text files have, and the first
+    /// that only workbooks have.
+    pub(in crate::files) own: [Option<(&'static str, String)>; 2],
 }
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
@@ -192,6 +200,45 @@ fn word<T: Copy>(
 }
 
 /// How numbers are written: `decimal` and `thousands`, different from each other.
+fn sheet(given: &Given<'_>) -> Result<SheetChoice, FilesError> {
+    let area = match given.text("range")? {
+        None => Area::default(),
+        Some(text) => Area::parse(&text).ok_or_else(|| FilesError::Option {
+            option: "range",
+            value: text,
+            expected: "a range of cells, such as `B3:F200` or `B:F`".to_owned(),
+        })?,
+    };
+    Ok(SheetChoice {
+        sheet: given.text("sheet")?,
+        area,
+    })
+}
+
+/// The first of these options that the table itself sets.
+fn first_of(given: &Given<'_>, options: &[&'static str]) -> Option<(&'static str, String)> {
+    options.iter().find_map(|option| {
+        let value = given.table.get(*option)?;
+        let text = value.as_str().map(str::to_owned);
+        Some((*option, text.unwrap_or_else(|| value.to_string())))
+    })
+}
+
+/// Options that say how text is written, which a workbook does not have.
+const OF_TEXT: [&str; 10] = [
+    "compression",
+    "delimiter",
+    "quote",
+    "escape",
+    "comment",
+    "encoding",
+    "date_format",
+    "timestamp_format",
+    "decimal",
+    "thousands",
+];
+const OF_WORKBOOKS: [&str; 2] = ["sheet", "range"];
+
 fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
     match given.text("max_columns")? {
         None => Ok(None),
@@ -241,6 +288,34 @@ fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
 }
 
 impl Options {
+    /// These options for files of a format: a workbook is read as text of one form, whatever the connection
+    /// says of its text files. An option that the table itself sets for another format is refused.
+    pub(crate) fn of_format(self, format: Format) -> Result<Self, FilesError> {
+        let is_workbook = format == Format::Xlsx;
+        let [text, workbook] = &self.own;
+        if let Some((option, value)) = if is_workbook { text } else { workbook } {
+            return Err(FilesError::Option {
+                option,
+                value: value.clone(),
+                expected: format!("an option of {} files", format.word()),
+            });
+        }
+        if !is_workbook {
+            return Ok(self);
+        }
+        Ok(Self {
+            delimiter: Some(b','),
+            quote: Some(b'"'),
+            is_quote_given: true,
+            escape: None,
+            comment: None,
+            encoding: None,
+            times: TimeFormats::default(),
+            numbers: None,
+            ..self
+        })
+    }
+
     /// How many columns a table may have.
     pub(crate) fn most_columns(&self) -> usize {
         self.max_columns.unwrap_or(MOST_COLUMNS)
@@ -279,6 +354,7 @@ impl Options {
                     ("jsonl", Format::Jsonl),
                     ("json", Format::Json),
                     ("parquet", Format::Parquet),
+                    ("xlsx", Format::Xlsx),
                 ],
             )?,
             compression: word(
@@ -310,6 +386,8 @@ impl Options {
             )?
             .unwrap_or(false),
             max_columns: max_columns(&given)?,
+            sheet: sheet(&given)?,
+            own: [first_of(&given, &OF_TEXT), first_of(&given, &OF_WORKBOOKS)],
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))
                 .unwrap_or(DEFAULT_MAX_RECORD_BYTES),

@@ -17,7 +17,7 @@ use super::error::FilesError;
 use super::find::InputFile;
 use super::fingerprint;
 use super::job::{How, Settled};
-use super::options::Compression;
+use super::options::{Compression, Format};
 
 /// File systems tell times this coarsely at worst: two writes within it may leave the same time.
 const COARSE_SECONDS: i64 = 3;
@@ -136,7 +136,7 @@ pub(crate) fn leave_out(
                 job.file.object
             ));
         }
-        let is_plain = job.file.compression == Compression::None;
+        let is_plain = job.file.compression == Compression::None && job.file.format != Format::Xlsx;
         if may_repeat && is_plain && matches!(job.how, How::Text { .. }) {
             job.file.length = Some(look.length);
         }

@@ -44,13 +44,17 @@ pub(crate) async fn settle(
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
     match files.first().map(|file| file.format) {
-        Some(Format::Csv) => settle_csv(files, request).await,
+        Some(format @ (Format::Csv | Format::Xlsx)) => settle_csv(files, request, format).await,
         Some(Format::Parquet) => settle_parquet(files, request).await,
         _ => settle_json(files, request).await,
     }
 }
 
-async fn settle_csv(files: Vec<InputFile>, request: &Request<'_>) -> Result<Settled, FilesError> {
+async fn settle_csv(
+    files: Vec<InputFile>,
+    request: &Request<'_>,
+    format: Format,
+) -> Result<Settled, FilesError> {
     let (heads, mut notes) = read_heads(files, request).await?;
     let named = heads
         .iter()
@@ -60,7 +64,7 @@ async fn settle_csv(files: Vec<InputFile>, request: &Request<'_>) -> Result<Sett
         &mut wanted,
         heads.first().map_or("", |(file, _)| file.object.as_str()),
         request,
-        Format::Csv,
+        format,
     )?;
     let mut rows = None;
     let is_untyped = wanted.iter().any(|column| column.data_type.is_none());
@@ -69,7 +73,8 @@ async fn settle_csv(files: Vec<InputFile>, request: &Request<'_>) -> Result<Sett
         let jobs = csv_jobs(&heads, &wanted, request);
         let findings = survey::survey(&jobs, request).await?;
         rows = Some(findings.rows);
-        fill_types(&mut wanted, &findings, true, &mut notes);
+        // The numbers of a workbook have no form of their own.
+        fill_types(&mut wanted, &findings, format == Format::Csv, &mut notes);
     }
     let jobs = csv_jobs(&heads, &wanted, request);
     Ok(Settled {

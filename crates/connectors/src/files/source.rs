@@ -33,10 +33,15 @@ impl FilesSource {
         &self,
         spec: &ReadSpec,
     ) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
-        let options = Arc::new(Options::read(&self.connection.options, &spec.options)?);
-        let (selection, asked) = (spec.selection.clone(), Arc::clone(&options));
+        let options = Options::read(&self.connection.options, &spec.options)?;
+        let (selection, asked) = (spec.selection.clone(), options.clone());
         let files = self.look(move |folder| select(folder, &selection, &asked));
-        Ok((files.await?, options))
+        let files = files.await?;
+        let options = match files.first() {
+            Some(file) => options.of_format(file.format)?,
+            None => options,
+        };
+        Ok((files, Arc::new(options)))
     }
 
     async fn look<T: Send + 'static>(

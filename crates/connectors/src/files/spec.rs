@@ -18,7 +18,7 @@ enum Kind {
 const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "format",
-        Kind::OneOf(&["csv", "jsonl", "json", "parquet"]),
+        Kind::OneOf(&["csv", "jsonl", "json", "parquet", "xlsx"]),
         "The format of the files; default: by extension.",
     ),
     (
@@ -97,6 +97,16 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Where the array of rows is in a JSON file that is one object, such as `data.items`; default: the only member that is an array of objects; empty for the file itself.",
     ),
     (
+        "sheet",
+        Kind::Text,
+        "The sheet of an Excel workbook: its name, or its place from 1; default: the first visible one.",
+    ),
+    (
+        "range",
+        Kind::Text,
+        "The cells of the sheet, such as `B3:F200`, `B:F` or `B3`; default: all with a value.",
+    ),
+    (
         "missing_columns",
         Kind::OneOf(&["fail", "null"]),
         "What happens when a file does not have an expected column; default fail.",
@@ -145,7 +155,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON and Parquet files in a local folder.".to_owned(),
+        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder.".to_owned(),
         objects: ObjectKind::Files,
         faces: vec![Face::Source, Face::Destination, Face::Discover],
         options,

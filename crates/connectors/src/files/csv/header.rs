@@ -16,7 +16,8 @@ use crate::files::chunk::open_text;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::infer::{Guess, Look};
-use crate::files::options::Options;
+use crate::files::options::{Format, Options};
+use crate::files::workbook::{self, ROW_END};
 
 /// What the head of a file says.
 #[derive(Clone, Debug)]
@@ -44,7 +45,10 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         path: file.object.clone(),
         source,
     };
-    let (mut input, _) = open_text(file, options.encoding)?;
+    let (mut input, note) = match file.format {
+        Format::Xlsx => workbook::open(file)?,
+        _ => (open_text(file, options.encoding)?.0, None),
+    };
     let mut bytes = Vec::new();
     let mut want = FIRST_LOOK;
     loop {
@@ -67,6 +71,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         match looked.head()? {
             Found::Head(mut head, length) => {
                 bytes.truncate(length);
+                head.notes.extend(note);
                 head.bytes = bytes;
                 return Ok(Some(*head));
             }
@@ -453,7 +458,7 @@ fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Heade
                 let record = bytes.get(at..end).unwrap_or_default();
                 let comment =
                     dialect.comment.is_some() && record.first().copied() == dialect.comment;
-                let blank = record.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+                let blank = record.iter().all(|byte| dialect.ends_line(*byte));
                 if !comment && !blank {
                     return HeaderRecord::First { start: at, end };
                 }
@@ -469,7 +474,10 @@ fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> Heade
 }
 
 fn dialect(bytes: &[u8], file: &InputFile, options: &Options) -> Dialect {
-    let newline = line_end_of(bytes, options.quote);
+    let newline = match file.format {
+        Format::Xlsx => ROW_END,
+        _ => line_end_of(bytes, options.quote),
+    };
     Dialect {
         delimiter: options
             .delimiter

@@ -57,7 +57,7 @@ pub(super) fn sample(bytes: &[u8], mut at: usize, dialect: &Dialect, last: bool)
         };
         let record = bytes.get(at..end).unwrap_or_default();
         let is_comment = dialect.comment.is_some() && record.first().copied() == dialect.comment;
-        let is_blank = record.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        let is_blank = record.iter().all(|byte| dialect.ends_line(*byte));
         if !is_comment && !is_blank {
             let mut index = Index::any_width();
             let mut broken = Vec::new();

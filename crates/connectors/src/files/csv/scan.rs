@@ -82,6 +82,11 @@ pub(crate) enum Rest {
 }
 
 impl Dialect {
+    /// Whether a byte ends a line, of this file or of any text.
+    pub(crate) fn ends_line(&self, byte: u8) -> bool {
+        byte == self.newline || matches!(byte, b'\r' | b'\n')
+    }
+
     /// Whether quoting is on.
     pub(crate) fn quotes(&self) -> bool {
         self.quote != self.newline
@@ -229,7 +234,7 @@ impl Dialect {
         while let (true, Some(end)) = (records < 3, self.line_end(bytes, at)) {
             let line = bytes.get(at..end).unwrap_or_default();
             at = end;
-            if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            if line.iter().all(|byte| self.ends_line(*byte)) {
                 continue;
             }
             if self.fields(line) != Some(self.width) {

@@ -1,4 +1,4 @@
-//! Panics of the Parquet library on malformed files, as errors.
+//! Panics of a library on malformed files, as errors: of Parquet, and of workbooks.
 //!
 //! Promise: what `quietly` runs ends in a value or in words; a panic inside prints nothing and goes no
 //! further. Panics of any other code are printed as before. It knows no file: see `groups.rs`.
@@ -17,7 +17,7 @@ static HOOK: Once = Once::new();
 
 /// Runs code that may panic on bad input; its panic as words. Nothing that it worked on may be used
 /// again after a panic.
-pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let loud = take_hook();
         set_hook(Box::new(move |panic| {

@@ -508,9 +508,9 @@ fn json_without_a_column_says_which_record_is_none() {
 
 #[test]
 fn a_spreadsheet_is_refused_by_name() {
-    for selection in ["plan.xlsx", "*"] {
+    for selection in ["plan.ods", "*"] {
         let failure = Project::new()
-            .file("plan.xlsx", "PK")
+            .file("plan.ods", "PK")
             .file("a.csv", "a\n1\n")
             .fail(selection);
         assert_eq!(failure.code, "R0106", "{selection}");

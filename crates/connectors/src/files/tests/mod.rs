@@ -16,6 +16,7 @@ mod named;
 mod properties;
 mod real;
 mod replay;
+mod workbooks;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -12,6 +12,7 @@ use towpath_vocab::Generation;
 use super::error::{Result, WriteError};
 use crate::files::find::{Folder, InputFile, name_parts};
 use crate::files::options::{Compression, Format, Options};
+use crate::files::workbook::SheetChoice;
 
 /// What makes a folder of files a table.
 pub(super) const MANIFEST: &str = "_manifest.json";
@@ -168,11 +169,18 @@ impl Target {
         } else {
             parts.compression
         };
+        let options = options.of_format(format)?;
         let compression = match (format, options.compression) {
             (Format::Json, _) => {
                 return Err(wrong(
                     "JSON files are only read",
                     "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
+                ));
+            }
+            (Format::Xlsx, _) => {
+                return Err(wrong(
+                    "Excel workbooks are only read",
+                    "write CSV, which Excel opens: a name that ends with `.csv`",
                 ));
             }
             (Format::Parquet, _) if by_name != Compression::None => {
@@ -222,6 +230,7 @@ impl Target {
             format: self.format,
             compression: self.compression,
             tabs: self.delimiter == b'\t',
+            sheet: SheetChoice::default(),
             length: None,
         }
     }

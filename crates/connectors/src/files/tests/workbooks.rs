@@ -1,0 +1,340 @@
+//! Excel workbooks, written by another library and read as tables.
+
+use std::io::{Cursor, Read as _, Write as _};
+
+use rust_xlsxwriter::{ExcelDateTime, Format, Formula, Workbook, Worksheet};
+
+use super::*;
+use crate::files::workbook::Area;
+
+/// A workbook with these sheets, in this order.
+fn book(sheets: &[(&str, &dyn Fn(&mut Worksheet))]) -> Vec<u8> {
+    let mut book = Workbook::new();
+    for (name, fill) in sheets {
+        let sheet = book.add_worksheet();
+        sheet.set_name(*name).unwrap();
+        fill(sheet);
+    }
+    book.save_to_buffer().unwrap()
+}
+
+/// Texts and numbers: what reads as a number is one.
+fn fill(sheet: &mut Worksheet, at: (u32, u16), rows: &[&[&str]]) {
+    for (row, cells) in (at.0..).zip(rows) {
+        for (column, cell) in (at.1..).zip(*cells) {
+            match cell.parse::<f64>() {
+                Ok(number) => sheet.write_number(row, column, number).unwrap(),
+                Err(_) => sheet.write_string(row, column, *cell).unwrap(),
+            };
+        }
+    }
+}
+
+fn day(text: &str) -> ExcelDateTime {
+    ExcelDateTime::parse_from_str(text).unwrap()
+}
+
+fn types_of(sheet: &mut Worksheet) {
+    let (date, time, length) = ("yyyy-mm-dd", "dd.mm.yyyy hh:mm", "[h]:mm:ss");
+    let [date, time, length] = [date, time, length].map(|code| Format::new().set_num_format(code));
+    fill(
+        sheet,
+        (0, 0),
+        &[&["id", "price", "name", "day", "seen", "took", "good", "code"]],
+    );
+    for (row, id) in (1_u32..).zip([1.0, 2.0, 3.0]) {
+        sheet.write_number(row, 0, id).unwrap();
+        sheet.write_number(row, 1, id + 0.125).unwrap();
+        sheet.write_boolean(row, 6, id > 1.0).unwrap();
+        sheet.write_string(row, 7, format!("00{id}")).unwrap();
+    }
+    sheet.write_string(1, 2, "a, \"b\"\nc").unwrap();
+    sheet.write_string(2, 2, " ü ").unwrap();
+    sheet
+        .write_datetime_with_format(1, 3, &day("2026-01-28"), &date)
+        .unwrap();
+    sheet
+        .write_datetime_with_format(2, 3, &day("1900-01-01"), &date)
+        .unwrap();
+    sheet
+        .write_datetime_with_format(1, 4, &day("2026-01-28T13:45:30.250"), &time)
+        .unwrap();
+    sheet
+        .write_datetime_with_format(2, 4, &day("2026-01-29"), &time)
+        .unwrap();
+    sheet.write_number_with_format(1, 5, 1.5, &length).unwrap();
+    sheet.write_number_with_format(2, 5, 0.25, &length).unwrap();
+}
+
+#[test]
+fn a_sheet_is_a_table_with_its_types() {
+    let project = Project::new().file("t.xlsx", book(&[("Data", &types_of)]));
+    let outcome = project.read("t.xlsx");
+    assert_eq!(
+        outcome.columns,
+        [
+            "id bigint",
+            "price decimal(4,3)",
+            "name text",
+            "day date",
+            "seen timestamp",
+            "took text",
+            "good boolean",
+            "code text"
+        ]
+        .map(|column| column
+            .replace("decimal(4,3)", "double")
+            .replace("boolean", "bool"))
+    );
+    assert_eq!(
+        outcome.rows,
+        [
+            "1|1.125|a, \"b\"\nc|2026-01-28|2026-01-28T13:45:30.250|36:00:00|false|001",
+            "2|2.125| ü |1900-01-01|2026-01-29T00:00:00|06:00:00|true|002",
+            "3|3.125|∅|∅|∅|∅|true|003",
+        ]
+    );
+    // Places are rows of the sheet, also where a cell has lines.
+    assert_eq!(outcome.place(2).line, Some(4));
+    assert_eq!(text(&outcome.raw(2)), "3,3.125,,,,,true,003");
+    assert_eq!(project.read("t").rows.len(), 3);
+}
+
+#[test]
+fn sheets_and_ranges_are_chosen() {
+    let first = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["hidden"], &["1"]]);
+        sheet.set_hidden(true);
+    };
+    let second = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["Sales of the year 2026"]]);
+        fill(
+            sheet,
+            (2, 1),
+            &[&["id", "v"], &["1", "x"], &["2", "y"], &["", "total"]],
+        );
+        fill(sheet, (7, 6), &[&["a note"]]);
+    };
+    let third = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a"], &["7"]]);
+    let bytes = book(&[("Old", &first), ("Sales", &second), ("2", &third)]);
+    let read = |options: &[(&str, &str)]| {
+        let project = Project::new().file("b.xlsx", &bytes);
+        let mut spec = spec("b.xlsx");
+        let options = options.iter();
+        spec.options = options
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        project.try_read(&spec)
+    };
+    let sales = read(&[("range", "B3:C5")]).unwrap();
+    assert_eq!(
+        (sales.columns, sales.rows),
+        (
+            vec!["id bigint".into(), "v text".into()],
+            vec!["1|x".into(), "2|y".into()]
+        )
+    );
+    let note =
+        "the sheet `Sales` of `data/b.xlsx` is read; `sheet: NAME` reads another one: `Old`, `2`";
+    assert!(
+        sales.notes.iter().any(|said| said == note),
+        "{:?}",
+        sales.notes
+    );
+    assert_eq!(read(&[("sheet", "2")]).unwrap().rows, ["7"]);
+    assert_eq!(read(&[("sheet", "1")]).unwrap().rows, ["1"]);
+    assert_eq!(
+        read(&[("sheet", "Old")]).unwrap().columns,
+        ["hidden bigint"]
+    );
+    let rows = read(&[("range", "b:c"), ("skip_lines", "2")]).unwrap().rows;
+    assert_eq!(rows, ["1|x", "2|y", "∅|total"]);
+    for (option, value, code) in [
+        ("sheet", "Nope", "R0172"),
+        ("sheet", "9", "R0172"),
+        ("range", "3:4", "R0103"),
+        ("range", "C3:B2", "R0103"),
+        ("range", "B0", "R0103"),
+        ("delimiter", ";", "R0103"),
+        ("encoding", "utf-8", "R0103"),
+        ("decimal", ",", "R0103"),
+    ] {
+        let failure = read(&[(option, value)]).unwrap_err();
+        assert_eq!(failure.code, code, "{option}: {value} {}", failure.message);
+        if code == "R0172" {
+            assert_eq!(failure.help, ["there are: `Old`, `Sales`, `2`"]);
+        }
+    }
+    // A CSV file has no sheets.
+    let mut of_csv = spec("a.csv");
+    of_csv.options.insert("sheet".to_owned(), json!("x"));
+    let failure = Project::new().file("a.csv", "a\n1\n").try_read(&of_csv);
+    assert_eq!(failure.unwrap_err().code, "R0103");
+}
+
+#[test]
+fn areas_are_read_as_excel_writes_them() {
+    for (text, other) in [
+        ("B3:F200", "$b$3:$F$200"),
+        ("A", "A:XFD"),
+        ("B3", "B3:XFD1048576"),
+    ] {
+        assert_eq!(Area::parse(text), Area::parse(other), "{text}");
+        assert!(Area::parse(text).is_some(), "{text}");
+    }
+    for wrong in [
+        "", ":", "A1:", "1", "XFE1", "A1048577", "A1:B2:C3", "ä1", "AAAA1", "A-1",
+    ] {
+        assert_eq!(Area::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn errors_merged_cells_and_empty_rows() {
+    let fill_sheet = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["id", "v", "of"], &["1", "2", ""]]);
+        let error = Formula::new("=NA()").set_result("#N/A");
+        sheet.write_formula(3, 1, error).unwrap();
+        fill(sheet, (3, 0), &[&["2"], &["3"]]);
+        sheet
+            .write_formula(4, 1, Formula::new("=1/4").set_result("0.25"))
+            .unwrap();
+        sheet
+            .merge_range(3, 2, 4, 2, "both", &Format::new())
+            .unwrap();
+        sheet.write_blank(40, 9, &Format::new().set_bold()).unwrap();
+    };
+    let project = Project::new().file("t.xlsx", book(&[("a", &fill_sheet)]));
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["id bigint", "v text", "of text"]);
+    assert_eq!(outcome.rows, ["1|2|∅", "2|#N/A|both", "3|0.25|∅"]);
+    assert_eq!(outcome.place(1).line, Some(4));
+    let project = project.with("null_values", json!(["#N/A"]));
+    assert_eq!(project.read("t").rows, ["1|2.0|∅", "2|∅|both", "3|0.25|∅"]);
+    // A value that does not fit its type is one reject, with its row in the sheet, and is replayed.
+    let project = Project::new().file("t.xlsx", book(&[("a", &fill_sheet)]));
+    let mut spec = spec("t");
+    spec.declared = declared(&[("v", "double")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(
+        (outcome.rows.len(), outcome.reasons()),
+        (2, vec!["4: type v".to_owned()])
+    );
+    assert_eq!(outcome.raw_rejects(), ["2,#N/A,both"]);
+}
+
+#[test]
+fn a_workbook_without_rows_is_empty() {
+    let none = |_: &mut Worksheet| {};
+    let project = Project::new().file("t.xlsx", book(&[("a", &none)]));
+    assert_eq!(project.fail("t.xlsx").code, "R0108");
+    let header = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a", "b"]]);
+    project.put("t.xlsx", book(&[("a", &header)]));
+    let outcome = project.read("t.xlsx");
+    assert_eq!((outcome.columns.len(), outcome.rows.len()), (2, 0));
+}
+
+#[test]
+fn many_rows_come_in_their_order() {
+    let rows = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["n", "t"]]);
+        for row in 1..=20_000_u32 {
+            sheet.write_number(row, 0, row).unwrap();
+            sheet
+                .write_string(row, 1, format!("text {}", row % 100))
+                .unwrap();
+        }
+    };
+    let project = Project::new().file("t.xlsx", book(&[("a", &rows)]));
+    let mut spec = spec("t");
+    spec.batch_bytes = 20_000;
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rows.len(), 20_000);
+    assert_eq!(outcome.rows[19_999], "20000|text 0");
+    assert_eq!(outcome.place(19_999).line, Some(20_001));
+    spec.limit = Some(5);
+    assert_eq!(project.read_as(&spec).rows.len(), 5);
+}
+
+/// The parts of a workbook, changed and packed anew.
+fn repacked(bytes: &[u8], change: impl Fn(&str, String) -> String) -> Vec<u8> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for at in 0..archive.len() {
+        let mut part = archive.by_index(at).unwrap();
+        let name = part.name().to_owned();
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        let options = zip::write::SimpleFileOptions::default();
+        out.start_file(name.as_str(), options).unwrap();
+        out.write_all(change(&name, text).as_bytes()).unwrap();
+    }
+    out.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_damaged_workbook_is_an_error_and_never_a_shorter_table() {
+    let rows = |sheet: &mut Worksheet| {
+        let rows: Vec<[String; 2]> = (0..300).map(|n| [n.to_string(), format!("t{n}")]).collect();
+        for (at, row) in (0_u32..).zip(&rows) {
+            fill(sheet, (at, 0), &[&[&row[0], &row[1]]]);
+        }
+    };
+    let good = book(&[("a", &rows)]);
+    let project = Project::new();
+    let code = |bytes: Vec<u8>| {
+        project.put("t.xlsx", bytes);
+        project.fail("t.xlsx").code
+    };
+    assert_eq!(code(b"PK".to_vec()), "R0173");
+    assert_eq!(code(vec![0xD0, 0xCF, 0x11, 0xE0, 0xA1]), "R0173");
+    for length in [good.len() / 2, good.len() - 30, 100] {
+        assert_eq!(code(good[..length].to_vec()), "R0173", "{length}");
+    }
+    let in_sheet = |from: &'static str, to: &'static str| {
+        repacked(&good, move |name, text| {
+            match name.contains("worksheets/") {
+                true => text.replacen(from, to, 1),
+                false => text,
+            }
+        })
+    };
+    // Cut off, out of order, behind the last row that can be, an unknown text.
+    assert_eq!(code(in_sheet("</row><row r=\"150\"", "<!--")), "R0173");
+    assert_eq!(code(in_sheet("r=\"A200\"", "r=\"A3\"")), "R0173");
+    assert_eq!(code(in_sheet("r=\"A300\"", "r=\"A4000000000\"")), "R0173");
+    assert_eq!(
+        code(in_sheet("t=\"s\"><v>7<", "t=\"s\"><v>70000<")),
+        "R0173"
+    );
+    // A table of texts that says it has more than memory.
+    let many = repacked(&good, |_, text| {
+        text.replacen("uniqueCount=\"300\"", "uniqueCount=\"900000000000\"", 1)
+    });
+    assert_eq!(code(many), "R0173");
+    project.put("t.xlsx", &good);
+    let all = project.read("t.xlsx").rows;
+    assert_eq!(all.len(), 299);
+    for at in (30..good.len()).step_by(97) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x55;
+        project.put("t.xlsx", &bytes);
+        match project.try_read(&spec("t.xlsx")) {
+            Ok(outcome) => assert_eq!(outcome.rows, all, "{at}"),
+            Err(failure) => assert!(failure.code == "R0173", "{at} {failure:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_workbook_is_described_and_never_written() {
+    let rows = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["id", "v"], &["1", "x"]]);
+    let project = Project::new()
+        .file("t.xlsx", book(&[("a", &rows)]))
+        .file("~$t.xlsx", "a mark of Excel");
+    let found = run(async { project.discover().tables("*").await.unwrap() });
+    assert_eq!(found, ["t.xlsx"]);
+    let found = run(async { project.discover().describe("t.xlsx").await.unwrap() });
+    assert_eq!((found.schema.fields().len(), found.rows), (2, Some(1)));
+    assert_eq!(project.read("*.xlsx").rows, ["1|x"]);
+}

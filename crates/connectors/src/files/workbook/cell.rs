@@ -1,0 +1,134 @@
+//! One value of a cell as the text of a CSV field.
+//!
+//! Promise: a number, date, boolean or text is read back from it as the same value; an error of a formula
+//! is its name, such as `#N/A`. A text without a character is no value, as Excel shows it. It knows no
+//! rows: see `stream.rs`.
+
+use std::io::Write as _;
+
+use calamine::{DataRef, ExcelDateTime};
+
+/// What ends a row. No cell of a workbook can have it outside quotes, and no text in XML at all.
+pub(crate) const ROW_END: u8 = 0x1E;
+/// What is between cells.
+pub(super) const DELIMITER: u8 = b',';
+const QUOTE: u8 = b'"';
+
+/// From here on a number of days is no date of Excel: the first day of the year 10000.
+const BEHIND_DAYS: f64 = 2_958_466.0;
+const DAY_MS: f64 = 86_400_000.0;
+
+/// Whether a cell has a value.
+pub(super) fn is_filled(value: &DataRef<'_>) -> bool {
+    match value {
+        DataRef::Empty => false,
+        DataRef::String(text) => !text.is_empty(),
+        DataRef::SharedString(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+/// Whether a cell is a date with a time of day.
+pub(super) fn has_time(value: &DataRef<'_>) -> bool {
+    match value {
+        DataRef::DateTime(moment) if is_date(moment) => {
+            let (.., hour, minute, second, milli) = moment.to_ymd_hms_milli();
+            (hour, minute, second, milli) != (0, 0, 0, 0)
+        }
+        _ => false,
+    }
+}
+
+/// Writes a value; `with_time`: a date gets its time of day, as others in its column have one.
+pub(super) fn write(value: &DataRef<'_>, with_time: bool, out: &mut Vec<u8>) {
+    match value {
+        DataRef::Empty => {}
+        DataRef::Int(number) => text(&number.to_string(), out),
+        DataRef::Float(number) => text(&float(*number), out),
+        DataRef::Bool(value) => text(if *value { "true" } else { "false" }, out),
+        DataRef::String(own) | DataRef::DateTimeIso(own) | DataRef::DurationIso(own) => {
+            text(own, out);
+        }
+        DataRef::SharedString(shared) => text(shared, out),
+        DataRef::DateTime(moment) => text(&date(moment, with_time), out),
+        DataRef::Error(error) => text(&error.to_string(), out),
+    }
+}
+
+/// A field, quoted where it would not be read back without.
+fn text(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    let is_special = |byte: &u8| matches!(*byte, DELIMITER | QUOTE | ROW_END | b'\r' | b'\n');
+    let is_blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+    let is_quoted =
+        is_blank(bytes.first()) || is_blank(bytes.last()) || bytes.iter().any(is_special);
+    if !is_quoted {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    out.push(QUOTE);
+    for byte in bytes {
+        if *byte == QUOTE {
+            out.push(QUOTE);
+        }
+        out.push(*byte);
+    }
+    out.push(QUOTE);
+}
+
+/// The shortest digits that are this number.
+fn float(number: f64) -> String {
+    match number == 0.0 {
+        true => "0".to_owned(),
+        false if (1e-5..1e15).contains(&number.abs()) => number.to_string(),
+        false => format!("{number:e}"),
+    }
+}
+
+fn is_date(moment: &ExcelDateTime) -> bool {
+    moment.is_datetime() && (1.0..BEHIND_DAYS).contains(&moment.as_f64())
+}
+
+fn date(moment: &ExcelDateTime, with_time: bool) -> String {
+    let days = moment.as_f64();
+    let mut out = Vec::new();
+    if !is_date(moment) {
+        return match moment.is_duration() || (0.0..1.0).contains(&days) {
+            true => clock(days),
+            false => float(days),
+        };
+    }
+    let (year, month, day, hour, minute, second, milli) = moment.to_ymd_hms_milli();
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    if with_time {
+        let _ = write!(out, " {hour:02}:{minute:02}:{second:02}");
+        if milli > 0 {
+            let _ = write!(out, ".{milli:03}");
+        }
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// A time of day or a length of time: hours, minutes, seconds.
+fn clock(days: f64) -> String {
+    let all = (days.abs() * DAY_MS).round();
+    if all >= 9e15 {
+        return float(days);
+    }
+    // Whole and below 2^53.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    let all = all as u64;
+    let sign = if days < 0.0 { "-" } else { "" };
+    let (seconds, milli) = (all / 1000, all % 1000);
+    let (minutes, second) = (seconds / 60, seconds % 60);
+    let (hour, minute) = (minutes / 60, minutes % 60);
+    match milli {
+        0 => format!("{sign}{hour:02}:{minute:02}:{second:02}"),
+        _ => format!("{sign}{hour:02}:{minute:02}:{second:02}.{milli:03}"),
+    }
+}
