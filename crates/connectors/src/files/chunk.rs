@@ -662,6 +662,7 @@ mod tests {
             format: crate::files::options::Format::Csv,
             compression: Compression::None,
             tabs: false,
+            sheet: Default::default(),
             length: None,
         };
         let mut reader =

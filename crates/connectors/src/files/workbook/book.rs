@@ -73,7 +73,8 @@ fn measured(file: File) -> Result<(), String> {
     let mut left = MOST_BYTES;
     for at in 0..archive.len() {
         let mut part = archive.by_index(at).map_err(|error| error.to_string())?;
-        let name = part.name().to_ascii_lowercase();
+        let name = part.name().map_err(|error| error.to_string())?;
+        let name = name.to_ascii_lowercase();
         if name.contains("/worksheets/") {
             io::copy(&mut part, &mut io::sink()).map_err(|error| error.to_string())?;
             continue;
