@@ -91,6 +91,8 @@ pub(crate) struct Nulls {
     empty: bool,
     /// Quoted empty cells.
     quoted_empty: bool,
+    /// Quoted words too.
+    quoted_words: bool,
 }
 
 impl Nulls {
@@ -107,7 +109,14 @@ impl Nulls {
                 .fold(0, |bits, byte| bits | 1 << (byte & 63)),
             empty: true,
             quoted_empty: words.iter().any(String::is_empty),
+            quoted_words: false,
         }
+    }
+
+    /// The same for a file whose quotes only say that a cell is a text.
+    pub(crate) fn also_quoted(mut self, quoted_words: bool) -> Self {
+        self.quoted_words = quoted_words;
+        self
     }
 
     #[inline]
@@ -120,7 +129,9 @@ impl Nulls {
             };
         }
         let first = text.first().map_or(0, |byte| 1 << (byte & 63));
-        self.firsts & first != 0 && !quoted && self.words.iter().any(|word| word.as_slice() == text)
+        self.firsts & first != 0
+            && (self.quoted_words || !quoted)
+            && self.words.iter().any(|word| word.as_slice() == text)
     }
 }
 

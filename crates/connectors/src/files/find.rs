@@ -48,6 +48,12 @@ pub(crate) struct NameParts<'a> {
     pub(crate) tabs: bool,
 }
 
+/// Whether this is Excel's mark that somebody has a workbook open.
+fn is_mark(name: &str) -> bool {
+    let is_of_workbook = || matches!(name_parts(name).format, Some(Format::Xlsx));
+    name.starts_with("~$") && is_of_workbook()
+}
+
 /// Takes the last part of a path apart.
 pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
     let (inner, compression) = match name.rsplit_once('.') {
@@ -280,8 +286,7 @@ impl Folder {
                     source,
                 })?;
                 let own = entry.file_name();
-                // Excel's mark that somebody has the workbook open.
-                if own.to_string_lossy().starts_with("~$") {
+                if is_mark(&own.to_string_lossy()) {
                     continue;
                 }
                 let name = format!("{prefix}{}", own.to_string_lossy());

@@ -199,7 +199,7 @@ fn word<T: Copy>(
     }
 }
 
-/// How numbers are written: `decimal` and `thousands`, different from each other.
+/// What is read of a workbook: `sheet` and `range`.
 fn sheet(given: &Given<'_>) -> Result<SheetChoice, FilesError> {
     let area = match given.text("range")? {
         None => Area::default(),
@@ -253,6 +253,7 @@ fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
     }
 }
 
+/// How numbers are written: `decimal` and `thousands`, different from each other.
 fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
     let decimal = given.character("decimal")?.flatten();
     let thousands = given.character("thousands")?.flatten();

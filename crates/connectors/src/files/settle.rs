@@ -161,7 +161,7 @@ fn csv_layout(
                 .map(|name| (name.clone(), read(name)))
                 .collect(),
         },
-        nulls: Nulls::csv(&options.nulls),
+        nulls: Nulls::csv(&options.nulls).also_quoted(head.dialect.has_types()),
         formats: formats_of(wanted, options, options.numbers),
         numbers: options.numbers,
         exact: exact_of(wanted),

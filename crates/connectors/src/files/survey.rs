@@ -182,7 +182,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
             let mut guesses = vec![Guess::default(); width];
             let how = Look {
                 times: &layout.formats.usual.times,
-                typed: false,
+                typed: dialect.has_types(),
                 numbers: layout.numbers,
                 commas: dialect.delimiter != b',',
             };

@@ -180,11 +180,11 @@ impl Looked<'_> {
     fn first(&self, rows: &[Sampled], names: &[String], dialect: &Dialect) -> Vec<(String, Guess)> {
         let look = Look {
             times: &self.options.times,
-            typed: false,
+            typed: dialect.has_types(),
             numbers: self.options.numbers,
             commas: dialect.delimiter != b',',
         };
-        let nulls = Nulls::csv(&self.options.nulls);
+        let nulls = Nulls::csv(&self.options.nulls).also_quoted(dialect.has_types());
         let guesses = sample::guesses(self.bytes, rows, dialect, &nulls, &look);
         names.iter().cloned().zip(guesses).collect()
     }

@@ -11,6 +11,8 @@
 
 use memchr::{memchr, memchr_iter, memchr2};
 
+use crate::files::workbook::ROW_END;
+
 /// How one file's CSV is written. Made from the options once the line end is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialect {
@@ -85,6 +87,11 @@ impl Dialect {
     /// Whether a byte ends a line, of this file or of any text.
     pub(crate) fn ends_line(&self, byte: u8) -> bool {
         byte == self.newline || matches!(byte, b'\r' | b'\n')
+    }
+
+    /// Whether quotes say that a cell is a text: in the text of a sheet.
+    pub(crate) fn has_types(&self) -> bool {
+        self.newline == ROW_END
     }
 
     /// Whether quoting is on.

@@ -7,8 +7,11 @@ use rust_xlsxwriter::{ExcelDateTime, Format, Formula, Workbook, Worksheet};
 use super::*;
 use crate::files::workbook::Area;
 
+/// What writes a sheet.
+type Fill<'a> = &'a dyn Fn(&mut Worksheet);
+
 /// A workbook with these sheets, in this order.
-fn book(sheets: &[(&str, &dyn Fn(&mut Worksheet))]) -> Vec<u8> {
+fn book(sheets: &[(&str, Fill<'_>)]) -> Vec<u8> {
     let mut book = Workbook::new();
     for (name, fill) in sheets {
         let sheet = book.add_worksheet();
@@ -51,16 +54,16 @@ fn types_of(sheet: &mut Worksheet) {
     sheet.write_string(1, 2, "a, \"b\"\nc").unwrap();
     sheet.write_string(2, 2, " ü ").unwrap();
     sheet
-        .write_datetime_with_format(1, 3, &day("2026-01-28"), &date)
+        .write_datetime_with_format(1, 3, day("2026-01-28"), &date)
         .unwrap();
     sheet
-        .write_datetime_with_format(2, 3, &day("1900-01-01"), &date)
+        .write_datetime_with_format(2, 3, day("1900-01-01"), &date)
         .unwrap();
     sheet
-        .write_datetime_with_format(1, 4, &day("2026-01-28T13:45:30.250"), &time)
+        .write_datetime_with_format(1, 4, day("2026-01-28T13:45:30.250"), &time)
         .unwrap();
     sheet
-        .write_datetime_with_format(2, 4, &day("2026-01-29"), &time)
+        .write_datetime_with_format(2, 4, day("2026-01-29"), &time)
         .unwrap();
     sheet.write_number_with_format(1, 5, 1.5, &length).unwrap();
     sheet.write_number_with_format(2, 5, 0.25, &length).unwrap();
@@ -96,7 +99,7 @@ fn a_sheet_is_a_table_with_its_types() {
     );
     // Places are rows of the sheet, also where a cell has lines.
     assert_eq!(outcome.place(2).line, Some(4));
-    assert_eq!(text(&outcome.raw(2)), "3,3.125,,,,,true,003");
+    assert_eq!(text(&outcome.raw(2)), "3,3.125,,,,,true,\"003\"");
     assert_eq!(project.read("t").rows.len(), 3);
 }
 
@@ -107,6 +110,8 @@ fn sheets_and_ranges_are_chosen() {
         sheet.set_hidden(true);
     };
     let second = |sheet: &mut Worksheet| {
+        // Excel hides no sheet that is the active one.
+        sheet.set_active(true);
         fill(sheet, (0, 0), &[&["Sales of the year 2026"]]);
         fill(
             sheet,
@@ -142,6 +147,7 @@ fn sheets_and_ranges_are_chosen() {
         sales.notes
     );
     assert_eq!(read(&[("sheet", "2")]).unwrap().rows, ["7"]);
+    assert_eq!(read(&[("sheet", "old")]).unwrap().rows, ["1"]);
     assert_eq!(read(&[("sheet", "1")]).unwrap().rows, ["1"]);
     assert_eq!(
         read(&[("sheet", "Old")]).unwrap().columns,
@@ -220,7 +226,203 @@ fn errors_merged_cells_and_empty_rows() {
         (outcome.rows.len(), outcome.reasons()),
         (2, vec!["4: type v".to_owned()])
     );
-    assert_eq!(outcome.raw_rejects(), ["2,#N/A,both"]);
+    assert_eq!(outcome.raw_rejects(), ["2,\"#N/A\",\"both\""]);
+}
+
+/// A sheet with these rows behind the header `id,v`, each given as the XML of its second cell.
+fn sheet_of(cells: &[&str]) -> Vec<u8> {
+    let header = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["id", "v"]]);
+        for (row, _) in (1..).zip(cells) {
+            sheet.write_number(row, 0, row).unwrap();
+        }
+    };
+    let good = book(&[("a", &header)]);
+    repacked(&good, |name, text| {
+        let mut text = text;
+        if name.contains("worksheets/") {
+            for (row, cell) in (2..).zip(cells) {
+                let first = format!("<c r=\"A{row}\"><v>{}</v></c>", row - 1);
+                assert!(text.contains(&first), "{text}");
+                text = text.replace(&first, &format!("{first}{cell}"));
+            }
+        }
+        text
+    })
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_is_a_text() {
+    let rows = |sheet: &mut Worksheet| {
+        for (row, (code, mixed)) in (1..).zip([("1E5", "a"), ("2", "b"), ("true", "n/a")]) {
+            sheet.write_number(row, 0, row).unwrap();
+            sheet.write_string(row, 1, code).unwrap();
+            sheet.write_string(row, 2, mixed).unwrap();
+        }
+        sheet.write_number(1, 2, 7).unwrap();
+        sheet.write_string(2, 2, "08").unwrap();
+        fill(sheet, (0, 0), &[&["id", "code", "mixed"]]);
+    };
+    let project = Project::new().file("t.xlsx", book(&[("a", &rows)]));
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["id bigint", "code text", "mixed text"]);
+    assert_eq!(outcome.rows, ["1|1E5|7", "2|2|08", "3|true|n/a"]);
+    // `null_values` are meant for texts, and a declared type reads them.
+    let project = project.with("null_values", json!(["n/a"]));
+    let mut spec = spec("t");
+    spec.declared = declared(&[("code", "text"), ("mixed", "bigint")]);
+    assert_eq!(
+        project.read_as(&spec).rows,
+        ["1|1E5|7", "2|2|8", "3|true|∅"]
+    );
+}
+
+#[test]
+fn lines_above_the_header_are_skipped_with_a_note() {
+    let rows = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["Sales of 2026"], &["as of today"]]);
+        fill(
+            sheet,
+            (3, 0),
+            &[&["id", "v", "w"], &["1", "x", "2"], &["2", "y", "3"]],
+        );
+    };
+    let outcome = Project::new()
+        .file("t.xlsx", book(&[("a", &rows)]))
+        .read("t");
+    assert_eq!(outcome.columns, ["id bigint", "v text", "w bigint"]);
+    assert_eq!(outcome.rows, ["1|x|2", "2|y|3"]);
+    assert_eq!(outcome.place(0).line, Some(5));
+    let is_said = |note: &String| note.contains("`skip_lines: 3` sets this");
+    assert!(outcome.notes.iter().any(is_said), "{:?}", outcome.notes);
+}
+
+#[test]
+fn both_calendars_give_the_same_day() {
+    let rows = |sheet: &mut Worksheet| {
+        let date = Format::new().set_num_format("yyyy-mm-dd hh:mm");
+        fill(sheet, (0, 0), &[&["d", "n"]]);
+        for (row, days) in (1..).zip([44_562.0, 44_562.75, 3.0]) {
+            sheet.write_number_with_format(row, 0, days, &date).unwrap();
+            sheet.write_number(row, 1, days).unwrap();
+        }
+    };
+    let bytes = book(&[("a", &rows)]);
+    let read = |bytes: Vec<u8>| Project::new().file("t.xlsx", bytes).read("t").rows;
+    assert_eq!(
+        read(bytes.clone()),
+        [
+            "2022-01-01T00:00:00|44562.0",
+            "2022-01-01T18:00:00|44562.75",
+            "1900-01-03T00:00:00|3.0"
+        ]
+    );
+    let later = repacked(&bytes, |_, text| {
+        text.replace("<workbookPr", "<workbookPr date1904=\"1\"")
+    });
+    assert_eq!(
+        read(later),
+        [
+            "2026-01-02T00:00:00|44562.0",
+            "2026-01-02T18:00:00|44562.75",
+            "1904-01-04T00:00:00|3.0"
+        ]
+    );
+}
+
+#[test]
+fn numbers_and_errors_are_what_the_cells_have() {
+    let cells = [
+        "<c r=\"B2\"><v>0.1</v></c>",
+        "<c r=\"B3\" t=\"n\"><v>1234567890123456</v></c>",
+        "<c r=\"B4\"><v>5E-324</v></c>",
+        "<c r=\"B5\"><f>A1+1</f><v>12.5</v></c>",
+        "<c r=\"B6\" t=\"n\"/>",
+    ];
+    let project = Project::new().file("t.xlsx", sheet_of(&cells));
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["id bigint", "v double"]);
+    assert_eq!(
+        outcome.rows,
+        ["1|0.1", "2|1234567890123456.0", "3|5e-324", "4|12.5", "5|∅"]
+    );
+    // Errors of today that the library does not know; the cell behind them keeps its place.
+    let cells = [
+        "<c r=\"B2\" t=\"e\"><v>#SPILL!</v></c><c r=\"C2\"><v>5</v></c>",
+        "<c r=\"B3\" t=\"e\"><f>X()</f><v>#CALC!</v></c>",
+        "<c r=\"B4\" t=\"e\"><v>#DIV/0!</v></c>",
+        "<c r=\"B5\" t=\"str\"><f>A1</f><v></v></c>",
+        "<c r=\"B6\" t=\"inlineStr\"><is><t>in &lt;line&gt;</t></is></c>",
+    ];
+    let project = Project::new().file("t.xlsx", sheet_of(&cells));
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["id bigint", "v text", "column2 bigint"]);
+    assert_eq!(
+        outcome.rows,
+        [
+            "1|#SPILL!|5",
+            "2|#CALC!|∅",
+            "3|#DIV/0!|∅",
+            "4|∅|∅",
+            "5|in <line>|∅"
+        ]
+    );
+    // Without places of cells nothing could tell where the next one belongs.
+    let cells = ["<c t=\"e\"><v>#SPILL!</v></c><c><v>5</v></c>"];
+    let project = Project::new().file("t.xlsx", sheet_of(&cells));
+    assert_eq!(project.fail("t").code, "R0173");
+    let project = Project::new().file("t.xlsx", sheet_of(&["<c r=\"B2\" t=\"e\"><v>what</v></c>"]));
+    assert_eq!(project.fail("t").code, "R0173");
+}
+
+#[test]
+fn a_small_file_cannot_fill_the_memory() {
+    let rows = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a"], &["t"]]);
+    let good = book(&[("a", &rows)]);
+    let fails = |part: &'static str, from: &'static str, to: String| {
+        let bytes = repacked(&good, |name, text| match name.ends_with(part) {
+            true => {
+                assert!(text.contains(from), "{text}");
+                text.replacen(from, &to, 1)
+            }
+            false => text,
+        });
+        assert!(bytes.len() < 2_000_000);
+        let failure = Project::new().file("t.xlsx", bytes).fail("t.xlsx");
+        assert_eq!(failure.code, "R0173", "{failure:?}");
+        failure.message
+    };
+    // Few bytes each, much more in memory.
+    let texts = fails(
+        "sharedStrings.xml",
+        "</sst>",
+        "<si/>".repeat(6_000_000) + "</sst>",
+    );
+    assert!(texts.contains("more than 256 MB"), "{texts}");
+    let styles = fails(
+        "styles.xml",
+        "</cellXfs>",
+        "<xf/>".repeat(600_000) + "</cellXfs>",
+    );
+    assert!(styles.contains("more than 256 MB"), "{styles}");
+    let long = "x".repeat(17 << 20);
+    let cell = fails(
+        "sheet1.xml",
+        "<row r=\"1\"",
+        format!("<row a=\"{long}\" r=\"1\""),
+    );
+    assert!(
+        cell.contains("one of its cells is more than 16 MB"),
+        "{cell}"
+    );
+    for count in ["18446744073709551615", "900000000000", "many"] {
+        let texts = fails(
+            "sharedStrings.xml",
+            "uniqueCount=",
+            format!("uniqueCount='{count}' a="),
+        );
+        assert!(texts.contains("more than 256 MB"), "{texts}");
+    }
 }
 
 #[test]

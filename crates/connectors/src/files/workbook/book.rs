@@ -4,21 +4,45 @@
 //! unpack to more than the limit, and each part has the checksum that was written with it. It writes no
 //! row: see `stream.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
 
-use calamine::{Reader as _, SheetType, SheetVisible, Xlsx, XlsxError};
+use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError};
 use zip::ZipArchive;
 
-use super::cell::{has_time, is_filled};
+use super::cell::{Calendar, has_time, is_filled};
 use super::choice::{Area, MOST_COLUMNS, MOST_ROWS, SheetChoice};
+use super::weigh::Weight;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::options::Compression;
 
-/// Unpacked, all parts that are read before the first row.
+/// In memory, all parts that are read before the first row.
 const MOST_BYTES: u64 = 256 << 20;
+/// What the library needs for a text beside its bytes, and at most for an element of another part.
+const TEXT_BYTES: u64 = 48;
+const TAG_BYTES: u64 = 512;
+/// One cell in a sheet: Excel writes at most 32,767 characters.
+const MOST_CELL: u64 = 16 << 20;
+/// Errors in a sheet that the library does not know.
+const MOST_ERRORS: usize = 100_000;
+const MOST_ERROR: usize = 64;
+
+/// Folders of an archive with parts that are never read.
+const UNREAD: [&str; 9] = [
+    "/media/",
+    "/pivotcache/",
+    "/pivottables/",
+    "/drawings/",
+    "/charts/",
+    "/embeddings/",
+    "/externallinks/",
+    "/printersettings/",
+    "customxml/",
+];
+/// Parts that the library reads by these names, in whatever folder.
+const READ: [&str; 3] = ["sharedstrings.xml", "styles.xml", ".rels"];
 
 /// How a file begins that is no archive: an old workbook, or one that is encrypted.
 const OLD_OR_LOCKED: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0];
@@ -35,7 +59,13 @@ pub(super) struct Extent {
     pub(super) last_row: Option<u32>,
     /// Columns with a time of day in them.
     pub(super) times: BTreeSet<u32>,
+    pub(super) calendar: Calendar,
+    errors: Errors,
 }
+
+/// Where errors are that the library does not know, such as `#SPILL!`, by the number of the cell: it gives
+/// the name of such an error, and not the place.
+type Errors = BTreeMap<u64, (u32, u32)>;
 
 /// The workbook, its sheet, and a note about other sheets.
 pub(super) fn open(file: &InputFile) -> Result<(Book, String, Option<String>), FilesError> {
@@ -74,35 +104,63 @@ fn measured(file: File) -> Result<(), String> {
     for at in 0..archive.len() {
         let mut part = archive.by_index(at).map_err(|error| error.to_string())?;
         let name = part.name().map_err(|error| error.to_string())?;
-        let name = name.to_ascii_lowercase();
-        if name.contains("/worksheets/") {
-            io::copy(&mut part, &mut io::sink()).map_err(|error| error.to_string())?;
+        let name = format!("/{}", name.to_ascii_lowercase());
+        let is_read = READ.iter().any(|end| name.ends_with(end));
+        if name.ends_with('/') || !is_read && UNREAD.iter().any(|folder| name.contains(folder)) {
             continue;
         }
-        if name.contains("/media/") || name.ends_with('/') {
-            continue;
+        let mut weight = Weight::default();
+        loop {
+            let copied = io::copy(&mut part.by_ref().take(1 << 20), &mut weight);
+            if copied.map_err(|error| error.to_string())? == 0 {
+                break;
+            }
+            if weight.is_sheet && !is_read {
+                within(weight.longest, MOST_CELL, "one of its cells is")?;
+            } else {
+                within(needed(&weight, &name), left, "its texts and styles are")?;
+            }
         }
-        let mut head = Vec::new();
-        let read = part.by_ref().take(4096).read_to_end(&mut head);
-        read.map_err(|error| error.to_string())?;
-        let rest = io::copy(&mut part.take(left + 1), &mut io::sink());
-        let bytes = head.len() as u64 + rest.map_err(|error| error.to_string())?;
-        left = left
-            .checked_sub(bytes)
-            .ok_or_else(|| format!("its texts and styles are more than {} MB", MOST_BYTES >> 20))?;
-        if counted(&head).is_some_and(|count| count > bytes) {
-            return Err("it counts more texts than it has".to_owned());
+        if !weight.is_sheet || is_read {
+            left -= needed(&weight, &name);
         }
     }
     Ok(())
 }
 
-/// The number of texts that the table of texts says it has.
-fn counted(head: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(head);
-    let (_, rest) = text.split_once("uniqueCount=")?;
-    let digits = rest.get(1..)?.split(['"', '\'']).next()?;
-    digits.trim().parse().ok()
+fn within(bytes: u64, most: u64, what: &str) -> Result<(), String> {
+    let limit = if most == MOST_CELL { most } else { MOST_BYTES };
+    match bytes > most {
+        true => Err(format!("{what} more than {} MB", limit >> 20)),
+        false => Ok(()),
+    }
+}
+
+/// What the library takes into memory for a part.
+fn needed(weight: &Weight, name: &str) -> u64 {
+    let others = match name.ends_with("sharedstrings.xml") {
+        true => 0,
+        false => weight.tags.saturating_mul(TAG_BYTES),
+    };
+    let texts = weight.texts.max(counted(weight.table.as_deref()));
+    weight
+        .bytes
+        .saturating_add(texts.saturating_mul(TEXT_BYTES))
+        .saturating_add(others)
+}
+
+/// The number of texts that the table of texts says it has; too many where that cannot be read.
+fn counted(table: Option<&[u8]>) -> u64 {
+    let Some(table) = table else { return 0 };
+    if table.len() >= 4096 && !table.contains(&b'>') {
+        return u64::MAX;
+    }
+    let text = String::from_utf8_lossy(table);
+    let counts = text.split("uniqueCount").skip(1).map(|rest| {
+        let value = rest.split(['"', '\'']).nth(1).unwrap_or_default();
+        value.trim().parse().unwrap_or(u64::MAX)
+    });
+    counts.max().unwrap_or(0)
 }
 
 fn chosen(book: &Book, file: &InputFile) -> Result<(String, Option<String>), FilesError> {
@@ -119,12 +177,19 @@ fn chosen(book: &Book, file: &InputFile) -> Result<(String, Option<String>), Fil
         Some(name) => sheets
             .iter()
             .find(|sheet| sheet.name == name)
+            // Excel does not tell them apart either.
+            .or_else(|| sheets.iter().find(|sheet| is_alike(&sheet.name, name)))
             .or_else(by_place),
         None => {
             let mut shown = sheets.iter();
-            shown.find(|sheet| sheet.visible == SheetVisible::Visible)
+            shown
+                .find(|sheet| sheet.visible == SheetVisible::Visible)
+                .or(sheets.first())
         }
     };
+    if sheets.is_empty() {
+        return Err(unreadable(file, "it has no sheet with cells"));
+    }
     let names = || sheets.iter().map(|sheet| sheet.name.clone());
     let Some(found) = found else {
         return Err(FilesError::NoSheet {
@@ -148,40 +213,93 @@ fn chosen(book: &Book, file: &InputFile) -> Result<(String, Option<String>), Fil
     Ok((found.name.clone(), note))
 }
 
+fn is_alike(name: &str, other: &str) -> bool {
+    name.to_lowercase() == other.to_lowercase()
+}
+
+impl Extent {
+    fn add(&mut self, (row, column): (u32, u32)) {
+        self.first_column = match self.last_row {
+            None => column,
+            Some(_) => self.first_column.min(column),
+        };
+        self.last_column = self.last_column.max(column);
+        self.last_row = self.last_row.max(Some(row));
+    }
+}
+
 /// Looks at all cells once.
 pub(super) fn look(
     book: &mut Book,
     sheet: &str,
     choice: &SheetChoice,
 ) -> Result<Extent, XlsxError> {
-    let mut extent = Extent::default();
-    each(book, sheet, choice.area, |(row, column), value| {
-        let is_first = extent.last_row.is_none();
-        extent.first_column = match is_first {
-            true => column,
-            false => extent.first_column.min(column),
-        };
-        extent.last_column = extent.last_column.max(column);
-        extent.last_row = Some(row);
-        if has_time(value) {
-            extent.times.insert(column);
+    let calendar = Calendar {
+        is_from_1904: book.has_1904_epoch(),
+    };
+    let mut extent = Extent {
+        calendar,
+        ..Extent::default()
+    };
+    let unknown = each(book, sheet, choice.area, &Errors::new(), |place, value| {
+        extent.add(place);
+        if has_time(value, calendar) {
+            extent.times.insert(place.1);
         }
         Ok(())
     })?;
+    if !unknown.is_empty() {
+        extent.errors = places(book, sheet, &unknown)?;
+        // With these in their places, all cells must still be in order.
+        each_of(book, sheet, choice.area, &extent, |_, _| Ok(()))?;
+        let places = extent.errors.values().copied();
+        let inside: Vec<_> = places.filter(|place| choice.area.has(*place)).collect();
+        inside.into_iter().for_each(|place| extent.add(place));
+    }
     Ok(extent)
 }
 
-/// Gives each cell that has a value, by rows.
-pub(super) fn each(
+/// Gives each cell of a sheet that was looked over and has a value, by rows.
+pub(super) fn each_of(
     book: &mut Book,
     sheet: &str,
     area: Area,
-    mut take: impl FnMut((u32, u32), &calamine::DataRef<'_>) -> io::Result<()>,
+    extent: &Extent,
+    take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
 ) -> Result<(), XlsxError> {
+    let unknown = each(book, sheet, area, &extent.errors, take)?;
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(XlsxError::Unexpected("it changed while it was read")),
+    }
+}
+
+/// Gives each cell that has a value, by rows; returns the numbers of those with an error that has no known
+/// place.
+fn each(
+    book: &mut Book,
+    sheet: &str,
+    area: Area,
+    errors: &Errors,
+    mut take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
+) -> Result<Vec<u64>, XlsxError> {
     let mut cells = book.worksheet_cells_reader(sheet)?;
-    let mut before = None;
-    while let Some(cell) = cells.next_cell()? {
-        let place = cell.get_position();
+    let (mut before, mut number, mut unknown) = (None, 0_u64, Vec::new());
+    loop {
+        number += 1;
+        let (place, value) = match cells.next_cell() {
+            Ok(Some(cell)) => (cell.get_position(), cell.get_value().clone()),
+            Ok(None) => return Ok(unknown),
+            Err(XlsxError::CellError(name)) if is_error(&name) => match errors.get(&number) {
+                Some(place) => (*place, DataRef::String(name)),
+                None if unknown.len() < MOST_ERRORS => {
+                    unknown.push(number);
+                    continue;
+                }
+                None => return Err(XlsxError::CellError(name)),
+            },
+            Err(error) => return Err(error),
+        };
         if place.0 >= MOST_ROWS || place.1 >= MOST_COLUMNS {
             return Err(XlsxError::Unexpected(
                 "a cell outside of what a sheet can have",
@@ -191,11 +309,31 @@ pub(super) fn each(
             return Err(XlsxError::Unexpected("its cells are not in order"));
         }
         before = Some(place);
-        if is_filled(cell.get_value()) && area.has(place) {
-            take(place, cell.get_value()).map_err(XlsxError::Io)?;
+        if is_filled(&value) && area.has(place) {
+            take(place, &value).map_err(XlsxError::Io)?;
         }
     }
-    Ok(())
+}
+
+/// Whether this is the name of an error in a cell.
+fn is_error(name: &str) -> bool {
+    name.starts_with('#') && name.len() <= MOST_ERROR
+}
+
+/// The places of cells by their numbers.
+fn places(book: &mut Book, sheet: &str, wanted: &[u64]) -> Result<Errors, XlsxError> {
+    let mut cells = book.worksheet_cells_reader(sheet)?;
+    let (mut found, mut number) = (Errors::new(), 0_u64);
+    let mut wanted = wanted.iter().peekable();
+    // What is asked for here are formulas, so no value can stop it.
+    while let (Some(next), Some(cell)) = (wanted.peek(), cells.next_formula()?) {
+        number += 1;
+        if **next == number {
+            found.insert(number, cell.get_position());
+            wanted.next();
+        }
+    }
+    Ok(found)
 }
 
 /// Why a workbook cannot be read.

@@ -1,8 +1,9 @@
 //! One value of a cell as the text of a CSV field.
 //!
-//! Promise: a number, date, boolean or text is read back from it as the same value; an error of a formula
-//! is its name, such as `#N/A`. A text without a character is no value, as Excel shows it. It knows no
-//! rows: see `stream.rs`.
+//! Promise: a number, date, boolean or text is read back from it as the same value. Only texts are between
+//! quotes, so that a text such as `1E5` is never taken for a number; an error of a formula is the text of
+//! its name, such as `#N/A`. A text without a character is no value, as Excel shows it. It knows no rows:
+//! see `stream.rs`.
 
 use std::io::Write as _;
 
@@ -16,7 +17,24 @@ const QUOTE: u8 = b'"';
 
 /// From here on a number of days is no date of Excel: the first day of the year 10000.
 const BEHIND_DAYS: f64 = 2_958_466.0;
+/// So many days later does the calendar begin that old versions for the Macintosh wrote.
+const LATER_DAYS: f64 = 1_462.0;
 const DAY_MS: f64 = 86_400_000.0;
+/// Behind this, doubles are no longer each whole number.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// Which numbers of days are dates.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Calendar {
+    pub(super) is_from_1904: bool,
+}
+
+impl Calendar {
+    fn has(self, moment: &ExcelDateTime) -> bool {
+        let later = if self.is_from_1904 { LATER_DAYS } else { 0.0 };
+        moment.is_datetime() && (1.0..BEHIND_DAYS - later).contains(&moment.as_f64())
+    }
+}
 
 /// Whether a cell has a value.
 pub(super) fn is_filled(value: &DataRef<'_>) -> bool {
@@ -29,9 +47,9 @@ pub(super) fn is_filled(value: &DataRef<'_>) -> bool {
 }
 
 /// Whether a cell is a date with a time of day.
-pub(super) fn has_time(value: &DataRef<'_>) -> bool {
+pub(super) fn has_time(value: &DataRef<'_>, calendar: Calendar) -> bool {
     match value {
-        DataRef::DateTime(moment) if is_date(moment) => {
+        DataRef::DateTime(moment) if calendar.has(moment) => {
             let (.., hour, minute, second, milli) = moment.to_ymd_hms_milli();
             (hour, minute, second, milli) != (0, 0, 0, 0)
         }
@@ -40,38 +58,31 @@ pub(super) fn has_time(value: &DataRef<'_>) -> bool {
 }
 
 /// Writes a value; `with_time`: a date gets its time of day, as others in its column have one.
-pub(super) fn write(value: &DataRef<'_>, with_time: bool, out: &mut Vec<u8>) {
+pub(super) fn write(value: &DataRef<'_>, calendar: Calendar, with_time: bool, out: &mut Vec<u8>) {
     match value {
         DataRef::Empty => {}
-        DataRef::Int(number) => text(&number.to_string(), out),
-        DataRef::Float(number) => text(&float(*number), out),
-        DataRef::Bool(value) => text(if *value { "true" } else { "false" }, out),
+        DataRef::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        DataRef::Float(number) => out.extend_from_slice(float(*number).as_bytes()),
+        DataRef::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        DataRef::DateTime(moment) => {
+            out.extend_from_slice(date(moment, calendar, with_time).as_bytes());
+        }
         DataRef::String(own) | DataRef::DateTimeIso(own) | DataRef::DurationIso(own) => {
             text(own, out);
         }
         DataRef::SharedString(shared) => text(shared, out),
-        DataRef::DateTime(moment) => text(&date(moment, with_time), out),
         DataRef::Error(error) => text(&error.to_string(), out),
     }
 }
 
-/// A field, quoted where it would not be read back without.
+/// A text, between quotes.
 fn text(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    let is_special = |byte: &u8| matches!(*byte, DELIMITER | QUOTE | ROW_END | b'\r' | b'\n');
-    let is_blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-    let is_quoted =
-        is_blank(bytes.first()) || is_blank(bytes.last()) || bytes.iter().any(is_special);
-    if !is_quoted {
-        out.extend_from_slice(bytes);
-        return;
-    }
     out.push(QUOTE);
-    for byte in bytes {
-        if *byte == QUOTE {
+    for byte in text.bytes() {
+        if byte == QUOTE {
             out.push(QUOTE);
         }
-        out.push(*byte);
+        out.push(byte);
     }
     out.push(QUOTE);
 }
@@ -80,19 +91,15 @@ fn text(text: &str, out: &mut Vec<u8>) {
 fn float(number: f64) -> String {
     match number == 0.0 {
         true => "0".to_owned(),
-        false if (1e-5..1e15).contains(&number.abs()) => number.to_string(),
+        false if (1e-5..WHOLE).contains(&number.abs()) => number.to_string(),
         false => format!("{number:e}"),
     }
 }
 
-fn is_date(moment: &ExcelDateTime) -> bool {
-    moment.is_datetime() && (1.0..BEHIND_DAYS).contains(&moment.as_f64())
-}
-
-fn date(moment: &ExcelDateTime, with_time: bool) -> String {
+fn date(moment: &ExcelDateTime, calendar: Calendar, with_time: bool) -> String {
     let days = moment.as_f64();
     let mut out = Vec::new();
-    if !is_date(moment) {
+    if !calendar.has(moment) {
         return match moment.is_duration() || (0.0..1.0).contains(&days) {
             true => clock(days),
             false => float(days),

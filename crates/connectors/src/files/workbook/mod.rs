@@ -5,13 +5,14 @@
 //! rejects and replays are those of CSV: this module knows none of them. A sheet is read row by row; only
 //! the table of its texts is in memory, up to a limit.
 //!
-//! The way of a read: `choice.rs` (which sheet and cells) -> `book.rs` (open, look over) -> `stream.rs`
-//! (rows as text, from a thread) with `cell.rs` (one value as text).
+//! The way of a read: `choice.rs` (which sheet and cells) -> `book.rs` (open, with `weigh.rs`; look over) ->
+//! `stream.rs` (rows as text, from a thread) with `cell.rs` (one value as text).
 
 mod book;
 mod cell;
 mod choice;
 mod stream;
+mod weigh;
 
 pub(crate) use cell::ROW_END;
 pub(crate) use choice::{Area, SheetChoice};

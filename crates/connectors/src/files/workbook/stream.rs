@@ -100,7 +100,7 @@ fn rows(
         let sent = sender.send(Piece::Text(piece));
         sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     };
-    book::each(opened, sheet, choice.area, |(at, place), value| {
+    book::each_of(opened, sheet, choice.area, extent, |(at, place), value| {
         while row < at {
             end(&mut text, column.take());
             row += 1;
@@ -108,7 +108,8 @@ fn rows(
         let from = column.unwrap_or(extent.first_column);
         text.extend((from..place).map(|_| DELIMITER));
         column = Some(place);
-        cell::write(value, extent.times.contains(&place), &mut text);
+        let with_time = extent.times.contains(&place);
+        cell::write(value, extent.calendar, with_time, &mut text);
         match text.len() >= PIECE {
             true => push(&mut text),
             false => Ok(()),
