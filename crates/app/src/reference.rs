@@ -112,7 +112,9 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
         .iter()
         .map(|scheme| format!("`{scheme}://`"))
         .collect();
-    let _ = writeln!(out, "- URLs: {}.", schemes.join(", "));
+    if !schemes.is_empty() {
+        let _ = writeln!(out, "- URLs: {}.", schemes.join(", "));
+    }
     out.push_str("\n| option | takes | |\n|---|---|---|\n");
     for option in &spec.options {
         let _ = writeln!(
@@ -123,6 +125,9 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
             option.doc.replace('|', "\\|"),
             if option.required { " Required." } else { "" }
         );
+    }
+    for option in &spec.options {
+        variants_of(option, out);
     }
     if spec.options.iter().any(|option| option.per_table) {
         let names: Vec<String> = spec
@@ -136,6 +141,30 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
             "\nA table's entry may set {} too, over the connection's value.\n",
             names.join(", ")
         );
+    }
+}
+
+/// The keys of each form of an option that is a map.
+fn variants_of(option: &OptionSpec, out: &mut String) {
+    let OptionKind::Variants(variants) = &option.kind else {
+        return;
+    };
+    for variant in variants {
+        let _ = writeln!(
+            out,
+            "\n`{}: {{ type: {} }}`: {}\n",
+            option.name, variant.word, variant.doc
+        );
+        for key in &variant.keys {
+            let required = if key.required { " Required." } else { "" };
+            let _ = writeln!(
+                out,
+                "- `{}` ({}): {}{required}",
+                key.name,
+                takes(key),
+                key.doc
+            );
+        }
     }
 }
 
@@ -168,6 +197,11 @@ fn takes(option: &OptionSpec) -> String {
         OptionKind::Integer => "whole number".to_owned(),
         OptionKind::Boolean => "`true`, `false`".to_owned(),
         OptionKind::TextList => "text or list of texts".to_owned(),
+        OptionKind::TextMap => "map of names to texts".to_owned(),
+        OptionKind::Variants(variants) => {
+            let words = variants.iter().map(|variant| format!("`{}`", variant.word));
+            format!("map with `type`: {}", words.collect::<Vec<_>>().join(", "))
+        }
         OptionKind::OneOf(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             words.join(", ")

@@ -1,13 +1,15 @@
 //! Code for external systems: one folder for each kind, with its source, destination and discovery.
 //!
-//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector. `registry.rs`
-//! lists all connectors, one line each. Read next: `registry.rs`, then the folder of a connector.
+//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; `rest` is the
+//! exception: it reads its pages as files are read. `registry.rs` lists all connectors, one line each.
+//! Read next: `registry.rs`, then the folder of a connector.
 
 mod exact;
 mod files;
 mod postgres;
 mod registry;
 mod relational;
+mod rest;
 mod sqlite;
 
 use towpath_vocab::CodeEntry;
@@ -15,6 +17,7 @@ use towpath_vocab::CodeEntry;
 pub use files::{FilesConnector, QueriedFiles, record_value};
 pub use postgres::Postgres;
 pub use registry::connectors;
+pub use rest::Rest;
 pub use sqlite::Sqlite;
 
 /// The tables of codes: one per connector, and that of all SQL databases.
@@ -22,5 +25,6 @@ pub const CODES: &[&[CodeEntry]] = &[
     files::CODES,
     postgres::CODES,
     relational::codes::CODES,
+    rest::CODES,
     sqlite::CODES,
 ];

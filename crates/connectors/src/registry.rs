@@ -9,6 +9,7 @@ use towpath_ports::Connector;
 
 use crate::files::FilesConnector;
 use crate::postgres::Postgres;
+use crate::rest::Rest;
 use crate::sqlite::Sqlite;
 
 /// All connectors, in the order of their kinds.
@@ -16,6 +17,7 @@ pub fn connectors() -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(FilesConnector),
         Arc::new(Postgres),
+        Arc::new(Rest),
         Arc::new(Sqlite),
     ]
 }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, OptionKind, OptionValue, SecretTemplate, passwords,
+    ConnectionPlan, ConnectorSpec, Face, ObjectKind, OptionKind, OptionValue, OptionVariant,
+    SecretTemplate, passwords,
 };
 
 use crate::bind;
-use crate::keys;
 use crate::report::{At, Report};
 use crate::yaml::{Entry, Node};
 
@@ -115,11 +115,25 @@ fn options(
         }
         let declared = spec.options.iter().find(|option| option.name == key);
         let Some(option) = declared else {
-            if keys::CONNECTION.find(key).is_some() && key == "limits" {
+            if key == "limits" {
+                without_effect(&value.value, spec, report);
                 options.insert(key.to_owned(), OptionValue::Plain(value.value.json()));
+            }
+            if key == "tables" && spec.objects == ObjectKind::Endpoints {
+                let tables = endpoints(&value.value, spec);
+                options.insert(key.to_owned(), OptionValue::Plain(tables));
             }
             continue;
         };
+        if let OptionKind::Variants(variants) = &option.kind {
+            let variant = variant(variants, &value.value);
+            let secrets = Secrets {
+                connection: name,
+                report: &mut *report,
+            };
+            options.extend(members(key, variant, &value.value, secrets));
+            continue;
+        }
         if option.kind == OptionKind::Secret {
             let text = value.value.text().unwrap_or_default();
             literal_secret(name, key, text, value.value.at, report);
@@ -157,9 +171,104 @@ fn options(
     options
 }
 
+/// Warns of a limit that this connector has no use for.
+fn without_effect(limits: &Node, spec: &ConnectorSpec, report: &mut Report) {
+    let requests = limits.get("requests").filter(|value| !value.is_null());
+    if let (Some(requests), false) = (requests, spec.objects == ObjectKind::Endpoints) {
+        report
+            .warning(
+                "P0115",
+                requests.at,
+                format!(
+                    "`requests` has no effect on a connection of type `{}`",
+                    spec.kind
+                ),
+            )
+            .help("`limits: { connections: 1 }` makes one request at a time");
+    }
+}
+
+/// The form of a map that its `type` says.
+pub(crate) fn variant<'v>(variants: &'v [OptionVariant], node: &Node) -> Option<&'v OptionVariant> {
+    let word = node.get_text("type")?;
+    variants.iter().find(|variant| variant.word == word)
+}
+
+/// Where what is wrong with secrets is said.
+struct Secrets<'r> {
+    connection: &'r str,
+    report: &'r mut Report,
+}
+
+/// The keys of an option that is a map, each with the option's name before it.
+fn members(
+    option: &str,
+    variant: Option<&OptionVariant>,
+    node: &Node,
+    secrets: Secrets<'_>,
+) -> BTreeMap<String, OptionValue> {
+    let Some(variant) = variant else {
+        return BTreeMap::new();
+    };
+    let kind = OptionValue::Plain(variant.word.clone().into());
+    let mut members = BTreeMap::from([(format!("{option}.type"), kind)]);
+    for key in &variant.keys {
+        let Some(value) = node.get(&key.name).filter(|value| !value.is_null()) else {
+            continue;
+        };
+        let name = format!("{option}.{}", key.name);
+        let value = if key.kind == OptionKind::Secret {
+            let text = value.text().unwrap_or_default();
+            literal_secret(secrets.connection, &name, text, value.at, secrets.report);
+            OptionValue::Secret(SecretTemplate::new(text))
+        } else {
+            OptionValue::Plain(plain(value, &key.kind))
+        };
+        members.insert(name, value);
+    }
+    members
+}
+
+/// What the connection says about its tables, in the options of its connector.
+fn endpoints(tables: &Node, spec: &ConnectorSpec) -> serde_json::Value {
+    let of_table = |node: &Node| {
+        let options = spec.options.iter().filter(|option| option.per_table);
+        let options = options.filter_map(|option| {
+            let value = node.get(&option.name).filter(|value| !value.is_null())?;
+            Some((option.name.clone(), plain(value, &option.kind)))
+        });
+        serde_json::Value::Object(options.collect())
+    };
+    let tables = tables.entries();
+    let tables = tables.map(|(name, entry)| (name.to_owned(), of_table(&entry.value)));
+    serde_json::Value::Object(tables.collect())
+}
+
 /// An option as JSON for its connector.
 pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
     match kind {
+        OptionKind::TextMap => {
+            let entries = node.entries();
+            let texts = entries.filter_map(|(name, entry)| {
+                Some((
+                    name.to_owned(),
+                    serde_json::Value::from(entry.value.text()?),
+                ))
+            });
+            serde_json::Value::Object(texts.collect())
+        }
+        OptionKind::Variants(variants) => {
+            let mut map = serde_json::Map::new();
+            if let Some(variant) = variant(variants, node) {
+                map.insert("type".to_owned(), variant.word.clone().into());
+                for key in &variant.keys {
+                    if let Some(value) = node.get(&key.name).filter(|value| !value.is_null()) {
+                        map.insert(key.name.clone(), plain(value, &key.kind));
+                    }
+                }
+            }
+            serde_json::Value::Object(map)
+        }
         OptionKind::Integer | OptionKind::Boolean => node.json(),
         OptionKind::TextList => node.texts().into_iter().collect(),
         _ => node

@@ -4,7 +4,7 @@
 //! and to mark mistakes; the check itself does not. Read next: `keys/mod.rs`.
 
 use serde_json::{Map, Value, json};
-use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec};
+use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec, OptionVariant};
 
 use crate::keys::{self, KeySchema, Kind};
 
@@ -176,6 +176,25 @@ fn describe(value: &mut Value, doc: &str) {
     }
 }
 
+fn variant_schema(variant: &OptionVariant) -> Value {
+    let mut properties = serde_json::Map::new();
+    properties.insert("type".to_owned(), json!({ "const": variant.word }));
+    let mut required = vec!["type"];
+    for key in &variant.keys {
+        properties.insert(key.name.clone(), option_schema(key));
+        if key.required {
+            required.push(&key.name);
+        }
+    }
+    json!({
+        "type": "object",
+        "description": variant.doc,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
 fn option_schema(option: &OptionSpec) -> Value {
     let mut value = match &option.kind {
         OptionKind::Integer => or_substitution(json!({ "type": "integer" })),
@@ -183,6 +202,11 @@ fn option_schema(option: &OptionSpec) -> Value {
         OptionKind::OneOf(words) => or_substitution(json!({ "enum": words })),
         OptionKind::TextList => {
             json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] })
+        }
+        OptionKind::TextMap => json!({ "type": "object", "additionalProperties": scalar() }),
+        OptionKind::Variants(variants) => {
+            let variants: Vec<Value> = variants.iter().map(variant_schema).collect();
+            json!({ "anyOf": variants })
         }
         OptionKind::Text | OptionKind::Path | OptionKind::Secret => scalar(),
     };

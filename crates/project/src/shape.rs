@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec};
+use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionVariant};
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::keys::{self, Key, KeySchema, Kind};
@@ -448,6 +448,66 @@ fn expected(kind: Kind) -> &'static str {
     }
 }
 
+/// A map whose `type` says which keys it has.
+fn variant_value(
+    node: &mut Node,
+    option: &OptionSpec,
+    variants: &[OptionVariant],
+    context: &Context<'_>,
+    report: &mut Report,
+) {
+    let (at, found, name) = (node.at.head(), node.kind(), &option.name);
+    let words = || variants.iter().map(|variant| variant.word.as_str());
+    let listing = words().collect::<Vec<_>>().join(", ");
+    let Value::Map(map) = &mut node.value else {
+        report
+            .error(
+                "P0104",
+                at,
+                format!("`{name}` must be a map, but this is {found}"),
+            )
+            .help(format!(
+                "write `{name}: {{ type: … }}` with one of {listing}"
+            ));
+        return;
+    };
+    let Some(kind) = map.get("type").filter(|entry| !entry.value.is_null()) else {
+        report
+            .error("P0106", at, format!("this `{name}` has no `type`"))
+            .help(format!("`type` is one of {listing}"));
+        return;
+    };
+    let word = kind.value.text().unwrap_or_default().to_owned();
+    let Some(variant) = variants.iter().find(|variant| variant.word == word) else {
+        report
+            .error(
+                "P0111",
+                kind.value.at,
+                format!("`{word}` is not a `type` of `{name}`"),
+            )
+            .suggest(&word, words(), "types");
+        return;
+    };
+    for (key, entry) in map.iter_mut().filter(|(key, _)| *key != "type") {
+        let Some(inner) = variant.keys.iter().find(|inner| inner.name == *key) else {
+            let known = variant.keys.iter().map(|inner| inner.name.as_str());
+            let there = format!("keys of `{name}` of type `{word}`");
+            report
+                .error("P0102", entry.key_at, format!("unknown key `{key}`"))
+                .suggest(key, known, &there);
+            continue;
+        };
+        option_value(&mut entry.value, inner, context, report);
+    }
+    for key in variant.keys.iter().filter(|key| key.required) {
+        if map.get(&key.name).is_none_or(|entry| entry.value.is_null()) {
+            report
+                .error("P0106", at, format!("this `{name}` has no `{}`", key.name))
+                .help(format!("`{}`: {}", key.name, key.doc));
+        }
+    }
+}
+
 fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, report: &mut Report) {
     if node.is_null() {
         return;
@@ -457,6 +517,10 @@ fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, rep
         OptionKind::Integer => Kind::Integer,
         OptionKind::Boolean => Kind::Boolean,
         OptionKind::TextList => Kind::Texts,
+        OptionKind::TextMap => Kind::Named(&Kind::Text),
+        OptionKind::Variants(variants) => {
+            return variant_value(node, option, variants, context, report);
+        }
         OptionKind::Text | OptionKind::Path | OptionKind::OneOf(_) => Kind::Text,
     };
     conform(node, kind, context, report);

@@ -4,6 +4,7 @@
 //! Only tests import it. Read next: `conformance/mod.rs`.
 
 pub mod conformance;
+pub mod http;
 pub mod kill;
 mod live;
 mod memory;

@@ -48,7 +48,7 @@ pub use plan::{
 };
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
-pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec};
+pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant};
 pub use token::{
     Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,
 };

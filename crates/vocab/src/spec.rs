@@ -28,6 +28,8 @@ pub enum ObjectKind {
     Tables,
     /// Files of a folder: a path can be read without a connection of its own.
     Files,
+    /// Endpoints: the connection's own `tables` define them, and a plan holds them as its option `tables`.
+    Endpoints,
 }
 
 /// What a destination guarantees about a row.
@@ -62,6 +64,22 @@ pub enum OptionKind {
     TextList,
     /// One of these texts.
     OneOf(Vec<String>),
+    /// A map of names to texts.
+    TextMap,
+    /// A map whose `type` says which keys it has. In a connection's options its keys stand beside each
+    /// other as `auth.type`, `auth.token`, so that one of them can be a secret.
+    Variants(Vec<OptionVariant>),
+}
+
+/// One form of an option that is a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionVariant {
+    /// The word of `type`.
+    pub word: String,
+    /// One line of documentation.
+    pub doc: String,
+    /// Its other keys.
+    pub keys: Vec<OptionSpec>,
 }
 
 /// One option of a connector.

@@ -59,6 +59,9 @@ fn value(option: &OptionSpec, text: &str) -> Result<Value> {
         OptionKind::TextList => Ok(json()
             .filter(Value::is_array)
             .unwrap_or_else(|| Value::from(text))),
+        OptionKind::TextMap | OptionKind::Variants(_) => json()
+            .filter(Value::is_object)
+            .ok_or_else(|| must("a map in JSON")),
         OptionKind::OneOf(words) if !words.iter().any(|word| word == text) => {
             Err(must(&format!("one of {}", words.join(", "))))
         }
@@ -86,13 +89,18 @@ mod tests {
                     OptionKind::Boolean => "true",
                     OptionKind::Integer => "7",
                     OptionKind::OneOf(words) => words.first().unwrap(),
+                    OptionKind::TextMap | OptionKind::Variants(_) => "{}",
                     _ => "x",
                 };
                 let read = |text: &str| read(&said(&option.name, text), &spec.kind, &specs);
                 assert_eq!(read(good).is_ok(), option.per_table, "{}", option.name);
                 if matches!(
                     option.kind,
-                    OptionKind::Boolean | OptionKind::Integer | OptionKind::OneOf(_)
+                    OptionKind::Boolean
+                        | OptionKind::Integer
+                        | OptionKind::OneOf(_)
+                        | OptionKind::TextMap
+                        | OptionKind::Variants(_)
                 ) {
                     assert!(read("nonsense").is_err(), "{}", option.name);
                 }

@@ -17,7 +17,7 @@ use towpath_vocab::{
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::observed::{observed, stamped_schema};
-use super::scope::RunExecutor;
+use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
@@ -85,9 +85,20 @@ pub(super) async fn load(
     if work.options.full_refresh {
         plan.write.mode = WriteMode::Replace;
     }
-    let reader = source
-        .open(&spec, (!from.is_empty()).then_some(&from))
-        .await?;
+    let begin = (!from.is_empty()).then_some(&from);
+    let reader = match source.open(&spec, begin).await? {
+        reader if reader.tables().is_empty() => {
+            // The source has no records and does not know its columns: the table may know them.
+            let notes = reader.notes();
+            let facts = work.facts().await?;
+            spec.observed = observed(destination.as_ref(), facts, load).await?;
+            if spec.observed.is_none() {
+                return Ok(nothing_yet(work, task, &notes));
+            }
+            source.open(&spec, begin).await?
+        }
+        reader => reader,
+    };
     if plan.lineage.edges.is_empty()
         && let Some(table) = reader.tables().first()
     {
@@ -114,6 +125,20 @@ pub(super) async fn load(
             .await?;
     }
     Ok(outcome)
+}
+
+/// There is no table to make: the source never had a record, and nobody says its columns.
+fn nothing_yet(work: &RunExecutor, task: &PlannedTask, notes: &[String]) -> AttemptSuccess {
+    let reason = match notes {
+        [] => "the source has no records, and its columns are not known".to_owned(),
+        notes => notes.join("; "),
+    };
+    work.record(&task.id, TaskDone::Skipped(reason.clone()));
+    AttemptSuccess {
+        unchanged: true,
+        outcome: TaskOutcome::Skipped { reason },
+        fingerprint: None,
+    }
 }
 
 /// The rows of the table that this load would delete if its source is empty.

@@ -72,7 +72,7 @@ pub(crate) enum TaskDone {
     },
     /// A program ran.
     Command,
-    /// A publish was skipped, with the reason.
+    /// It was not done, with the reason.
     Skipped(String),
 }
 

@@ -53,5 +53,7 @@ use crate::exact::read as value;
 
 pub(crate) use codes::CODES;
 pub use connector::FilesConnector;
+pub(crate) use find::Folder;
 pub use named::QueriedFiles;
 pub use record::record_value;
+pub(crate) use source::FilesSource;

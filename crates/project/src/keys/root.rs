@@ -180,9 +180,8 @@ static LIMITS: KeySchema = KeySchema {
         key(
             "requests",
             Kind::Text,
-            "The maximum number of requests per time: `10/s`.",
-        )
-        .later("`limits: { connections: 1 }` makes one request at a time"),
+            "The maximum number of requests per time, for APIs: `10/s`, `600/m`, `5000/h`.",
+        ),
     ],
     also: &[],
 };

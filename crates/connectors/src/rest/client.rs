@@ -1,0 +1,441 @@
+//! One request and its whole answer: limits, credentials, redirects, retries.
+//!
+//! Promise: an answer is complete (its length and compression are checked) and no larger than allowed,
+//! or it is an error. A failure that may pass is tried again, after the time that the server names.
+//! Credentials go to the API only. It does not know what an answer means: `page.rs`.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
+    LOCATION, USER_AGENT,
+};
+use reqwest::{Method, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
+use towpath_ports::{ConnectorContext, Memory, ReservedMemory};
+use towpath_vocab::{ConnectionPlan, Failure};
+use url::Url;
+
+use super::auth::Auth;
+use super::budget::{asked_wait, is_over_limit};
+use super::connection::ConnectionOptions;
+use super::egress::{Egress, Reach, Resolver};
+use super::error::{Address, RestError, Result};
+use super::retry::{Tries, may_pass};
+use super::shared::{self, Shared};
+
+const MOST_REDIRECTS: usize = 10;
+/// So much of a refusal is shown.
+const SHOWN_BYTES: usize = 300;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<String>,
+}
+
+/// What was answered, whole.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// Where it came from after redirects.
+    pub(super) url: Url,
+    /// There is no content (204), and the server says so.
+    pub(super) is_nothing: bool,
+    /// The server's time when it was asked, or a little before.
+    pub(super) server_time: Option<DateTime<Utc>>,
+    /// The memory of the body.
+    _lease: ReservedMemory,
+}
+
+/// The client of one read.
+pub(super) struct Client {
+    pub(super) http: reqwest::Client,
+    pub(super) shared: Arc<Shared>,
+    auth: Auth,
+    egress: Egress,
+    headers: HeaderMap,
+    retries: u32,
+    longest_wait: Duration,
+    most_bytes: u64,
+    memory: Arc<dyn Memory>,
+}
+
+/// How one try ended.
+enum Try {
+    Done(Answer),
+    /// Not now; perhaps after this long.
+    Again(RestError, Option<Duration>),
+    /// The API refused this token; perhaps it accepts another.
+    TokenRefused(RestError, u64),
+}
+
+/// A request on its way, and the number of its token.
+struct Sent {
+    response: reqwest::Response,
+    token: Option<u64>,
+    took: Duration,
+}
+
+impl Client {
+    /// Resolves secrets and prepares TLS; contacts nobody.
+    pub(super) async fn open(
+        plan: &ConnectionPlan,
+        options: &ConnectionOptions,
+        context: &ConnectorContext,
+    ) -> std::result::Result<Self, Failure> {
+        let auth = Auth::read(plan, &context.secrets).await?;
+        let egress = Egress::new(options.url.clone(), options.hosts.clone());
+        let own = options.url.host_str().into_iter().chain(auth.token_host());
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls().map_err(|why| options.wrong("url", &why))?)
+            .redirect(redirect::Policy::none())
+            .dns_resolver(Resolver::new(own))
+            .timeout(options.timeout)
+            .connect_timeout(options.timeout.min(Duration::from_secs(20)))
+            .build()
+            .map_err(|error| options.wrong("url", &format!("cannot be used: {error}")))?;
+        let mut identity = DefaultHasher::new();
+        let every = options.rate.map(|rate| rate.every);
+        (&options.url, options.connections, every, auth.identity()).hash(&mut identity);
+        let shared = shared::of_connection(
+            &context.project_dir,
+            &options.name,
+            identity.finish(),
+            options.connections,
+            options.rate,
+        );
+        Ok(Self {
+            http,
+            shared,
+            auth,
+            egress,
+            headers: options.headers.clone(),
+            retries: options.retries,
+            longest_wait: options.longest_wait,
+            most_bytes: options.most_page_bytes,
+            memory: Arc::clone(&context.memory),
+        })
+    }
+
+    /// Asks until there is an answer, an error that stays, or too many tries.
+    pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
+        let mut tries = Tries::new(self.retries, self.longest_wait);
+        let mut refused = None;
+        loop {
+            let (error, wait) = match self.try_once(request, tries.begin(), refused).await? {
+                Try::Done(answer) => return Ok(answer),
+                Try::TokenRefused(_, number) if refused.is_none() => {
+                    refused = Some(number);
+                    continue;
+                }
+                Try::TokenRefused(error, _) => return Err(error),
+                Try::Again(error, wait) => (error, wait),
+            };
+            let Some(pause) = tries.after(wait) else {
+                return Err(match wait {
+                    Some(_) if tries.waited_too_long() => RestError::LongWait {
+                        request: Address::new(request.method.as_str(), &request.url),
+                        wait: tries.waited,
+                    },
+                    _ => error,
+                });
+            };
+            tracing::debug!(%error, wait_ms = pause.as_millis(), "a request is tried again");
+            if wait.is_some() {
+                self.shared.budget.pause(pause);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_once(&self, request: &Request, tries: u32, refused: Option<u64>) -> Result<Try> {
+        let mut request = request.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let address = Address::new(request.method.as_str(), &request.url);
+            let _permit = self.shared.budget.permit().await;
+            let sent = match self.send(&request, &address, refused).await {
+                Ok(sent) => sent,
+                Err(error) if error.may_pass() => return Ok(Try::Again(error, None)),
+                Err(error) => return Err(error),
+            };
+            let status = sent.response.status().as_u16();
+            if (300..400).contains(&status)
+                && let Some(target) = sent.response.headers().get(LOCATION)
+            {
+                request = redirected(&request, status, target, &address)?;
+                continue;
+            }
+            return self.answer(sent, address, tries).await;
+        }
+        let request = Address::new(request.method.as_str(), &request.url);
+        let why = format!("more than {MOST_REDIRECTS} redirects");
+        Err(RestError::Endless { request, why })
+    }
+
+    /// What an answer means for the request.
+    async fn answer(&self, sent: Sent, request: Address, tries: u32) -> Result<Try> {
+        let headers = sent.response.headers().clone();
+        let status = sent.response.status().as_u16();
+        let wait = asked_wait(&headers, status, Utc::now().timestamp());
+        let mut answer = match self.body(sent.response, &request).await {
+            Ok(answer) => answer,
+            Err(error) if error.may_pass() => return Ok(Try::Again(error, None)),
+            Err(error) => return Err(error),
+        };
+        let shown = |answer: &Answer| self.excerpt(&answer.body);
+        match (status, sent.token) {
+            // Others are a part of an answer, or the promise of one.
+            (200 | 201 | 203 | 204 | 205, _) => {
+                if let Some(wait) = wait {
+                    self.shared.budget.pause(wait.min(self.longest_wait));
+                }
+                answer.server_time = server_time(&headers, sent.took);
+                Ok(Try::Done(answer))
+            }
+            (status, _) if may_pass(status) || is_over_limit(&headers, status) => {
+                let answer = shown(&answer);
+                let error = RestError::Failed {
+                    request,
+                    status,
+                    tries,
+                    answer,
+                };
+                Ok(Try::Again(error, wait))
+            }
+            (status, token) => {
+                let answer = shown(&answer);
+                let error = RestError::Refused {
+                    request,
+                    status,
+                    answer,
+                };
+                match token.filter(|_| status == 401) {
+                    Some(number) => Ok(Try::TokenRefused(error, number)),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Sends one request.
+    async fn send(
+        &self,
+        request: &Request,
+        address: &Address,
+        refused: Option<u64>,
+    ) -> Result<Sent> {
+        let egress = |host| RestError::Egress {
+            request: address.clone(),
+            host,
+        };
+        let reach = self.egress.reach(&request.url).map_err(egress)?;
+        let mut url = request.url.clone();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static("towpath"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if request.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let mut token = None;
+        if reach == Reach::Own {
+            headers.extend(self.headers.clone());
+            let credentials = self.auth.credentials(refused, self).await?;
+            token = credentials.token;
+            let header = credentials.header;
+            headers.extend(header.map(|(name, value)| (Some(name), value)));
+            if let Some((name, value)) = credentials.parameter {
+                // A URL of the server may hold it already.
+                url = with_parameter(&url, name, value);
+            }
+        }
+        let mut builder = self
+            .http
+            .request(request.method.clone(), url)
+            .headers(headers);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
+        let start = Instant::now();
+        let response = builder
+            .send()
+            .await
+            .map_err(|error| RestError::Unreachable {
+                request: address.clone(),
+                why: reason(&error),
+            })?;
+        Ok(Sent {
+            response,
+            token,
+            took: start.elapsed(),
+        })
+    }
+
+    /// Reads a body to its end, within the memory budget, and unpacks it.
+    pub(super) async fn body(
+        &self,
+        mut response: reqwest::Response,
+        address: &Address,
+    ) -> Result<Answer> {
+        let too_large = || RestError::TooLarge {
+            request: address.clone(),
+            most: self.most_bytes,
+        };
+        let most = usize::try_from(self.most_bytes).unwrap_or(usize::MAX);
+        let said = response.content_length().unwrap_or(0);
+        if said > self.most_bytes {
+            return Err(too_large());
+        }
+        let mut lease = self.memory.hold(said.max(64 << 10)).await;
+        let mut held = said.max(64 << 10);
+        let mut body = Vec::new();
+        loop {
+            let cut = |error: reqwest::Error| RestError::Unreachable {
+                request: address.clone(),
+                why: format!("the answer was cut off: {}", reason(&error)),
+            };
+            let Some(chunk) = response.chunk().await.map_err(cut)? else {
+                break;
+            };
+            if body.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+            if body.len() as u64 > held {
+                drop(lease);
+                held = body.len() as u64 * 2;
+                lease = self.memory.hold(held).await;
+            }
+        }
+        let headers = response.headers().clone();
+        let (url, status) = (response.url().clone(), response.status());
+        let packed = headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| coding == "gzip");
+        if packed && !body.is_empty() {
+            body = unpacked(&body, most, address)?;
+            drop(lease);
+            lease = self.memory.hold(body.len() as u64).await;
+        }
+        Ok(Answer {
+            is_nothing: matches!(status.as_u16(), 204 | 205),
+            headers,
+            body,
+            url,
+            server_time: None,
+            _lease: lease,
+        })
+    }
+
+    /// The beginning of an answer on one line, without secrets.
+    pub(super) fn excerpt(&self, body: &[u8]) -> String {
+        let head = body.get(..body.len().min(SHOWN_BYTES)).unwrap_or_default();
+        let redaction = self.auth.redaction(self.shared.secrets());
+        let clean = redaction.apply_to_head(head);
+        let text = String::from_utf8_lossy(&clean);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A URL with one parameter of this name, and its own others.
+fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(own, _)| own != name)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    let mut url = url.clone();
+    url.query_pairs_mut()
+        .clear()
+        .extend_pairs(kept)
+        .append_pair(name, value);
+    url
+}
+
+/// The server's time when it was asked: its `Date`, a whole second that may have begun earlier, is of
+/// the end of its work.
+fn server_time(headers: &HeaderMap, took: Duration) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    let took = TimeDelta::from_std(took).ok()? + TimeDelta::seconds(1);
+    Some(date.checked_sub_signed(took)?.trunc_subsecs(0))
+}
+
+fn unpacked(body: &[u8], most: usize, address: &Address) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let limit = most as u64 + 1;
+    let read = flate2::read::MultiGzDecoder::new(body)
+        .take(limit)
+        .read_to_end(&mut out);
+    if read.is_err() {
+        return Err(RestError::Unreachable {
+            request: address.clone(),
+            why: "the answer was cut off: its gzip data is not complete".to_owned(),
+        });
+    }
+    if out.len() > most {
+        return Err(RestError::TooLarge {
+            request: address.clone(),
+            most: most as u64,
+        });
+    }
+    Ok(out)
+}
+
+fn redirected(
+    request: &Request,
+    status: u16,
+    target: &HeaderValue,
+    address: &Address,
+) -> Result<Request> {
+    let lost = || RestError::Refused {
+        request: address.clone(),
+        status,
+        answer: "a redirect to an address that is not valid".to_owned(),
+    };
+    let target = target.to_str().map_err(|_| lost())?;
+    let url = request.url.join(target).map_err(|_| lost())?;
+    let keeps = matches!(status, 307 | 308) || request.method == Method::GET;
+    Ok(Request {
+        method: if keeps {
+            request.method.clone()
+        } else {
+            Method::GET
+        },
+        body: if keeps { request.body.clone() } else { None },
+        url,
+    })
+}
+
+/// Why no answer came, in words without the address and its parameters.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took too long".to_owned();
+    }
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    match deepest.to_string() {
+        text if text.contains("://") => "the connection failed".to_owned(),
+        text => text,
+    }
+}
+
+fn tls() -> std::result::Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,167 @@
+//! What each code of REST means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use in `error.rs`. Read next:
+//! `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub(crate) const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R0350",
+        Remedy::FixConfig,
+        "An option of a `rest` connection or table is missing or not valid.",
+        "The message names the option and what is wrong with it. `docs/reference/connectors.md` lists all options.",
+    ),
+    CodeEntry::run(
+        "R0351",
+        Remedy::FixConfig,
+        "The connection has no such endpoint.",
+        "Endpoints are the `tables` of the connection:\n\n  connections:\n    billing:\n      type: rest\n      url: https://api.example.com/v1\n      tables:\n        invoices: { path: invoices, records: data }",
+    ),
+    CodeEntry::run(
+        "R0352",
+        Remedy::Unreachable,
+        "The server gave no answer, or only a part of one.",
+        "Towpath tries again, `retries` times for each request and then as `reconnect` says. Check the address, the network and certificates.",
+    ),
+    CodeEntry::run(
+        "R0353",
+        Remedy::FixConfig,
+        "The server refused the credentials (401 or 403).",
+        "Check `auth` of the connection, and what the user or token may read.",
+    ),
+    CodeEntry::run(
+        "R0354",
+        Remedy::FixConfig,
+        "There is no such endpoint on the server (404, 405 or 410).",
+        "Check `url` of the connection, and `path` and `method` of the table.",
+    ),
+    CodeEntry::run(
+        "R0355",
+        Remedy::FixConfig,
+        "The server refused the request.",
+        "The message has the status and the beginning of the answer. Check `params`, `headers` and `body` of the table.",
+    ),
+    CodeEntry::run(
+        "R0356",
+        Remedy::Unreachable,
+        "The server failed, or refused for the moment, more often than `retries` allows.",
+        "Towpath tries again as `reconnect` says. Set `limits: { requests: 10/s }` if the server refuses because of too many requests.",
+    ),
+    CodeEntry::run(
+        "R0357",
+        Remedy::Refused,
+        "The server asks to wait longer than `max_wait_s`.",
+        "Run again later, or set `max_wait_s` of the connection. `limits: { requests: 5000/h }` spreads requests over time.",
+    ),
+    CodeEntry::run(
+        "R0358",
+        Remedy::FixConfig,
+        "The answer is not JSON.",
+        "A page for people, such as a login page, is the usual reason: check `url`, `path` and `auth`.",
+    ),
+    CodeEntry::run(
+        "R0359",
+        Remedy::FixConfig,
+        "A response is larger than `max_page_bytes`.",
+        "Ask for smaller pages with `size` of `paginate`, or set `max_page_bytes` of the connection.",
+    ),
+    CodeEntry::run(
+        "R0360",
+        Remedy::FixConfig,
+        "The response has no array of records where it should be.",
+        "`records` is the path of the array, such as `data.items`. `records: $` reads a response that is one record. Null is no array: with `records_may_be_null: true` it means that there are no records. Without `records` the first response decides where the array is, and each page must have it there.",
+    ),
+    CodeEntry::run(
+        "R0361",
+        Remedy::FixConfig,
+        "The pagination does not end: a page or its cursor came twice, or there are more than `max_pages`.",
+        "The parameter of `paginate` is probably not the one that the API knows, so that each request gives the first page. Nothing was loaded.",
+    ),
+    CodeEntry::run(
+        "R0362",
+        Remedy::FixConfig,
+        "The response says that there are more records, and the table does not say how to read them.",
+        "A URL or cursor of a next page, a flag such as `has_more`, or a total above the records that are there is such a sign. Write the `paginate` that the message proposes. `paginate: { type: single }` reads the first page only.",
+    ),
+    CodeEntry::run(
+        "R0363",
+        Remedy::Retry,
+        "The number of records is not the one that the API says in `total`.",
+        "Records that came or went while pages were read can cause this: Towpath reads again. If it stays, `paginate` or `total` is not right.",
+    ),
+    CodeEntry::run(
+        "R0364",
+        Remedy::Refused,
+        "A link or redirect leads to a host that the connection does not name.",
+        "If the host is right, add it to `hosts` of the connection. It is sent no credentials.",
+    ),
+    CodeEntry::run(
+        "R0365",
+        Remedy::FixConfig,
+        "Responses cannot be kept on disk while they are read.",
+        "They are in `.towpath/rest` of the project until the read ends: check rights and free space there.",
+    ),
+    CodeEntry::run(
+        "R0366",
+        Remedy::FixData,
+        "A record has no value for the path of an endpoint that depends on it.",
+        "Use a column that every record of the parent table has, such as its key.",
+    ),
+    CodeEntry::run(
+        "R0367",
+        Remedy::FixData,
+        "Records without a value of the cursor were read incrementally.",
+        "They could be missed later. Choose a cursor that every record has, or read with `mode: full`.",
+    ),
+    CodeEntry::run(
+        "R0368",
+        Remedy::FixConfig,
+        "Values of the cursor cannot be compared with each other.",
+        "A cursor is a number, a date or a time in ISO 8601, in every record in the same form.",
+    ),
+    CodeEntry::run(
+        "R0369",
+        Remedy::FixConfig,
+        "An endpoint is read incrementally without a key.",
+        "APIs give the records at the cursor again. With a `key` they are merged: set `key` and `write: merge`.",
+    ),
+    CodeEntry::run(
+        "R0370",
+        Remedy::FixConfig,
+        "A query was asked of an API.",
+        "Declare an endpoint under `tables` of the connection and load it by its name.",
+    ),
+    CodeEntry::run(
+        "R0371",
+        Remedy::Refused,
+        "A connection of type `rest` was used as a destination.",
+        "APIs can only be read in this version.",
+    ),
+    CodeEntry::run(
+        "R0372",
+        Remedy::FixConfig,
+        "A field that `paginate` names is not in the response, or is not what it must be.",
+        "A wrong path would end the read early, so it is an error. Check `at`, `more` and `pages` of `paginate`. Once a page had the field, a later page without it is the last one. If the API leaves it out of an only page too, set `absent_at_end: true`.",
+    ),
+    CodeEntry::run(
+        "R0373",
+        Remedy::FixConfig,
+        "The response says that there are more records, and the pagination of the table ends.",
+        "`paginate` is probably not of the kind that the API uses. Where `more` or `total` is set, it alone decides.",
+    ),
+    CodeEntry::run(
+        "R0374",
+        Remedy::FixData,
+        "A value that goes into the path of a dependent endpoint is `.` or `..`.",
+        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`.",
+    ),
+    CodeEntry::run(
+        "R0375",
+        Remedy::FixData,
+        "An endpoint was discovered that has no records.",
+        "Columns of an API are known from its records only. A load of such an endpoint makes no table until a record comes; with `columns` and their types in the pipeline it makes an empty one.",
+    ),
+];

@@ -1,0 +1,245 @@
+//! The highest value of a cursor, and where the next read begins.
+//!
+//! Promise: values of one kind are compared as what they are: numbers, times, or texts of one length.
+//! Anything else is an error, because the highest of them would be a guess. The next read begins at a
+//! value that was there before the second page was asked for, so that a record that changes while pages
+//! are read is read again. Read next: `source.rs`, which stores it.
+
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::raw::Raw;
+
+/// A value of a cursor, as it compares.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Value<'t> {
+    Whole(i128),
+    Fraction(f64),
+    Moment(DateTime<FixedOffset>),
+    Time(NaiveDateTime),
+    Date(NaiveDate),
+    Text(&'t str),
+}
+
+impl<'t> Value<'t> {
+    fn read(text: &'t str) -> Self {
+        if let Ok(whole) = text.parse() {
+            return Self::Whole(whole);
+        }
+        if let Some(fraction) = text.parse().ok().filter(|number: &f64| number.is_finite()) {
+            return Self::Fraction(fraction);
+        }
+        if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+            return Self::Moment(moment);
+        }
+        for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"] {
+            if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
+                return Self::Time(time);
+            }
+        }
+        match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(date) => Self::Date(date),
+            Err(_) => Self::Text(text),
+        }
+    }
+
+    fn is_higher(&self, other: &Self) -> Option<bool> {
+        #[allow(clippy::cast_precision_loss, reason = "only beside a fraction")]
+        match (self, other) {
+            (Self::Whole(a), Self::Fraction(b)) => Some(*a as f64 > *b),
+            (Self::Fraction(a), Self::Whole(b)) => Some(*a > *b as f64),
+            (Self::Text(a), Self::Text(b)) => (a.len() == b.len()).then(|| a > b),
+            (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) => Some(a > b),
+            _ => None,
+        }
+    }
+}
+
+/// The highest value of the records so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Highest {
+    pub(super) text: Option<String>,
+    /// Records without a value.
+    pub(super) missing: u64,
+    /// Two values could not be compared.
+    pub(super) is_mixed: bool,
+}
+
+impl Highest {
+    /// Takes the value of a record.
+    pub(super) fn take(&mut self, value: Option<Raw<'_>>) {
+        match value.and_then(Raw::scalar) {
+            Some(text) => self.take_text(text),
+            None => self.missing += 1,
+        }
+    }
+
+    /// Takes a value where there is one.
+    pub(super) fn extend(&mut self, text: Option<&str>) {
+        if let Some(text) = text {
+            self.take_text(text.to_owned());
+        }
+    }
+
+    /// Takes a value.
+    fn take_text(&mut self, text: String) {
+        let is_higher = match &self.text {
+            None => Some(true),
+            Some(highest) => Value::read(&text).is_higher(&Value::read(highest)),
+        };
+        match is_higher {
+            Some(true) => self.text = Some(text),
+            Some(false) => {}
+            None => self.is_mixed = true,
+        }
+    }
+}
+
+/// The values of the records of a read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// Of all pages.
+    pub(super) all: Highest,
+    /// Of the first page.
+    first: Highest,
+}
+
+impl Seen {
+    /// Takes the value of a record.
+    pub(super) fn take(&mut self, value: Option<Raw<'_>>, is_first_page: bool) {
+        if is_first_page {
+            self.first.take(value);
+        }
+        self.all.take(value);
+    }
+
+    /// The highest value before which nothing can change unseen. `begun` is the server's time when the
+    /// first page was asked for: what changes later gets a later time.
+    pub(super) fn safe(&self, begun: Option<DateTime<Utc>>) -> Option<String> {
+        let highest = self.all.text.as_deref()?;
+        let first = self.first.text.clone();
+        let (Value::Moment(moment), Some(begun)) = (Value::read(highest), begun) else {
+            return first;
+        };
+        let begun = begun.with_timezone(moment.offset());
+        if moment <= begun {
+            return Some(highest.to_owned());
+        }
+        match first.as_deref().map(Value::read) {
+            Some(Value::Moment(of_first)) if of_first >= begun => first,
+            _ => Some(written(begun, highest)),
+        }
+    }
+}
+
+/// A moment in the form of another.
+fn written(moment: DateTime<FixedOffset>, like: &str) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::AutoSi, like.ends_with(['Z', 'z']))
+}
+
+/// A value so much before another: seconds of times, units of numbers. `None` where that is not known.
+pub(super) fn before(text: &str, lookback: u64) -> Option<String> {
+    if lookback == 0 {
+        return Some(text.to_owned());
+    }
+    let seconds = TimeDelta::try_seconds(i64::try_from(lookback).ok()?)?;
+    Some(match Value::read(text) {
+        Value::Whole(whole) => whole.checked_sub(i128::from(lookback))?.to_string(),
+        #[allow(clippy::cast_precision_loss, reason = "a fraction is not exact either")]
+        Value::Fraction(fraction) => (fraction - lookback as f64).to_string(),
+        Value::Moment(moment) => written(moment.checked_sub_signed(seconds)?, text),
+        Value::Time(time) => {
+            let format = if text.contains('T') {
+                "%Y-%m-%dT%H:%M:%S%.f"
+            } else {
+                "%Y-%m-%d %H:%M:%S%.f"
+            };
+            time.checked_sub_signed(seconds)?.format(format).to_string()
+        }
+        Value::Date(date) => {
+            let days = TimeDelta::try_days(seconds.num_days() + i64::from(lookback % 86_400 != 0))?;
+            date.checked_sub_signed(days)?.to_string()
+        }
+        Value::Text(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn highest(values: &[&str]) -> Highest {
+        let mut highest = Highest::default();
+        for value in values {
+            highest.take(Some(Raw::read(value).unwrap()));
+        }
+        highest
+    }
+
+    #[test]
+    fn values_compare_as_what_they_are() {
+        let top = |values: &[&str]| highest(values).text.unwrap();
+        assert_eq!(top(&["9", "10", "2"]), "10");
+        assert_eq!(top(&["1.5", "2"]), "2");
+        let east = "\"2026-01-01T10:00:00+02:00\"";
+        assert_eq!(
+            top(&[east, "\"2026-01-01T09:00:00Z\""]),
+            "2026-01-01T09:00:00Z"
+        );
+        assert_eq!(top(&["\"2026-01-02\"", "\"2026-01-10\""]), "2026-01-10");
+        assert_eq!(top(&["\"01H9\"", "\"01HA\""]), "01HA");
+        assert!(highest(&["1", "\"2026-01-01\""]).is_mixed);
+        assert!(highest(&["\"a\"", "\"ab\""]).is_mixed);
+        assert_eq!(highest(&["null", "1"]).missing, 1);
+    }
+
+    #[test]
+    fn the_next_read_begins_where_nothing_changed_unseen() {
+        let seen = |first: &[&str], later: &[&str]| {
+            let mut seen = Seen::default();
+            for (values, is_first) in [(first, true), (later, false)] {
+                for value in values {
+                    seen.take(Some(Raw::read(value).unwrap()), is_first);
+                }
+            }
+            seen
+        };
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        let noon = || at("2026-01-01T12:00:00Z");
+        let safe = |first: &[&str], later: &[&str], begun| seen(first, later).safe(begun);
+        // Of numbers nothing is known but that the first page had them.
+        assert_eq!(safe(&["1", "5"], &["9"], noon()).as_deref(), Some("5"));
+        assert_eq!(safe(&[], &["9"], noon()), None);
+        assert_eq!(safe(&[], &[], noon()), None);
+        // What is older than the read cannot change behind it.
+        let (old, new) = ("\"2026-01-01T11:00:00Z\"", "\"2026-01-01T14:00:07+02:00\"");
+        let late = "\"2026-01-01T12:00:03Z\"";
+        assert_eq!(
+            safe(&[], &[old], noon()).as_deref(),
+            Some("2026-01-01T11:00:00Z")
+        );
+        assert_eq!(
+            safe(&[old], &[new], noon()).as_deref(),
+            Some("2026-01-01T14:00:00+02:00")
+        );
+        assert_eq!(
+            safe(&[late], &[new], noon()).as_deref(),
+            Some("2026-01-01T12:00:03Z")
+        );
+        assert_eq!(
+            safe(&[old], &[new], None).as_deref(),
+            Some("2026-01-01T11:00:00Z")
+        );
+    }
+
+    #[test]
+    fn lookback_keeps_the_form() {
+        let back = |text: &str, by| before(text, by).unwrap();
+        assert_eq!(back("100", 7), "93");
+        assert_eq!(back("2026-01-01T00:00:10Z", 20), "2025-12-31T23:59:50Z");
+        assert_eq!(back("2026-01-01 00:00:10", 20), "2025-12-31 23:59:50");
+        assert_eq!(back("2026-01-02", 3_600), "2026-01-01");
+        assert_eq!(back("x", 0), "x");
+        assert_eq!(before("x", 1), None);
+    }
+}

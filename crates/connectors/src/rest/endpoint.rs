@@ -1,0 +1,232 @@
+//! One endpoint: the options of a table, read once.
+//!
+//! Promise: an option that cannot be meant is refused by name before anything is asked. Values of other
+//! records and cursors are placeholders until `listing.rs` fills them. It contacts nobody. Read next:
+//! `listing.rs`.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use super::error::{RestError, Result};
+use super::page::Records;
+use super::paginate::Paging;
+use super::paginate_options;
+use super::path::JsonPath;
+use super::template::{Slot, Template, has_dot_segment};
+
+const MOST_PAGES: u64 = 100_000;
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    pub(super) table: String,
+    pub(super) method: Method,
+    pub(super) path: Template,
+    pub(super) params: Vec<(String, Template)>,
+    pub(super) body: Option<Template>,
+    pub(super) records: Records,
+    pub(super) paging: Paging,
+    pub(super) total: Option<JsonPath>,
+    /// New columns and the value of the parent's record they hold.
+    pub(super) include: Vec<(String, Slot)>,
+    pub(super) most_pages: u64,
+}
+
+/// The options of a table, and what they are called in messages.
+struct Given<'o> {
+    table: &'o str,
+    options: &'o BTreeMap<String, Value>,
+}
+
+/// What is wrong with an option of a table.
+pub(super) fn of_table(table: &str, option: &str, why: impl Into<String>) -> RestError {
+    RestError::Option {
+        place: format!("table `{table}`"),
+        option: option.to_owned(),
+        why: why.into(),
+    }
+}
+
+impl<'o> Given<'o> {
+    fn wrong(&self, option: &str, why: impl Into<String>) -> RestError {
+        of_table(self.table, option, why)
+    }
+
+    fn value(&self, option: &str) -> Option<&'o Value> {
+        self.options.get(option).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, option: &str) -> Option<&'o str> {
+        self.value(option).and_then(Value::as_str)
+    }
+
+    fn map(&self, option: &str) -> impl Iterator<Item = (&'o String, &'o Value)> {
+        let map: Option<&Map<String, Value>> = self.value(option).and_then(Value::as_object);
+        map.into_iter().flatten()
+    }
+
+    fn template(&self, option: &str, text: &str) -> Result<Template> {
+        Template::new(text).map_err(|why| self.wrong(option, why))
+    }
+
+    fn method(&self) -> Result<Method> {
+        match self.text("method") {
+            None | Some("GET") => Ok(Method::GET),
+            Some("POST") => Ok(Method::POST),
+            Some(other) => {
+                Err(self.wrong("method", format!("is `{other}`, but must be GET or POST")))
+            }
+        }
+    }
+
+    fn path(&self) -> Result<Template> {
+        let text = self.text("path").unwrap_or(self.table);
+        if has_dot_segment(text) {
+            return Err(self.wrong("path", "has a `.` or `..` between slashes"));
+        }
+        self.template("path", text.trim_start_matches('/'))
+    }
+
+    fn records(&self) -> Result<Records> {
+        let may_be_null = match self.value("records_may_be_null") {
+            None => false,
+            Some(value) => value.as_bool().ok_or_else(|| {
+                self.wrong(
+                    "records_may_be_null",
+                    format!("is `{value}`, but must be true or false"),
+                )
+            })?,
+        };
+        match self.text("records") {
+            Some(path) => Ok(Records::At {
+                path: JsonPath::new(path),
+                may_be_null,
+            }),
+            None if may_be_null => Err(self.wrong("records_may_be_null", "needs `records`")),
+            None => Ok(Records::Found),
+        }
+    }
+
+    fn params(&self) -> Result<Vec<(String, Template)>> {
+        let params = self.map("params").map(|(name, value)| {
+            let text = value.as_str().unwrap_or_default();
+            Ok((name.clone(), self.template("params", text)?))
+        });
+        params.collect()
+    }
+
+    fn include(&self) -> Result<Vec<(String, Slot)>> {
+        let include = self.map("include").map(|(name, value)| {
+            let slot = Template::new(&format!("{{{}}}", value.as_str().unwrap_or_default()));
+            let slot = slot
+                .ok()
+                .and_then(|template| template.slots().next().cloned());
+            match slot {
+                Some(slot @ Slot::Parent { .. }) => Ok((name.clone(), slot)),
+                _ => Err(self.wrong("include", format!("`{name}` is not like `invoices.id`"))),
+            }
+        });
+        include.collect()
+    }
+
+    fn most_pages(&self) -> Result<u64> {
+        match self.value("max_pages") {
+            None => Ok(MOST_PAGES),
+            Some(value) => value.as_u64().filter(|most| *most > 0).ok_or_else(|| {
+                self.wrong(
+                    "max_pages",
+                    format!("is `{value}`, but must be a whole number from 1"),
+                )
+            }),
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn read(table: &str, options: &BTreeMap<String, Value>) -> Result<Self> {
+        let given = Given { table, options };
+        let method = given.method()?;
+        let body = given.text("body");
+        let body = body.map(|body| given.template("body", body)).transpose()?;
+        if body.is_some() && method == Method::GET {
+            return Err(given.wrong("body", "needs `method: POST`"));
+        }
+        let paging = paginate_options::read(given.value("paginate"));
+        let endpoint = Self {
+            table: table.to_owned(),
+            method,
+            path: given.path()?,
+            params: given.params()?,
+            body,
+            records: given.records()?,
+            paging: paging.map_err(|why| given.wrong("paginate", why))?,
+            total: given.text("total").map(JsonPath::new),
+            include: given.include()?,
+            most_pages: given.most_pages()?,
+        };
+        endpoint.has_one_parent()?;
+        Ok(endpoint)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        let of_params = self
+            .params
+            .iter()
+            .flat_map(|(_, template)| template.slots());
+        let of_body = self.body.iter().flat_map(Template::slots);
+        let of_include = self.include.iter().map(|(_, slot)| slot);
+        self.path
+            .slots()
+            .chain(of_params)
+            .chain(of_body)
+            .chain(of_include)
+    }
+
+    /// The values of the parent's record that it uses.
+    pub(super) fn needs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.slots().filter_map(|slot| match slot {
+            Slot::Parent { table, at } => Some((table.as_str(), at.as_str())),
+            Slot::Cursor => None,
+        })
+    }
+
+    /// The table whose records it has listings for.
+    pub(super) fn parent(&self) -> Option<&str> {
+        self.needs().map(|(table, _)| table).next()
+    }
+
+    /// True when its requests say where the last read ended.
+    pub(super) fn uses_cursor(&self) -> bool {
+        self.slots().any(|slot| *slot == Slot::Cursor)
+    }
+
+    fn has_one_parent(&self) -> Result<()> {
+        let parent = self.parent();
+        match self.needs().find(|(table, _)| Some(*table) != parent) {
+            None => Ok(()),
+            Some((other, _)) => Err(of_table(
+                &self.table,
+                "path",
+                format!(
+                    "depends on both `{}` and `{other}`; `include` in `{}` passes values on",
+                    parent.unwrap_or_default(),
+                    parent.unwrap_or_default()
+                ),
+            )),
+        }
+    }
+
+    /// All records of a parent are listed, so what needs a cursor cannot be one.
+    pub(super) fn accepts(&self, parent: &Self) -> Result<()> {
+        let has_cursor = |template: &Template| template.slots().any(|slot| *slot == Slot::Cursor);
+        let of = match &parent.body {
+            _ if has_cursor(&parent.path) => "path",
+            Some(body) if has_cursor(body) => "body",
+            _ => return Ok(()),
+        };
+        let why = format!("depends on `{}`, whose {of} has a cursor", parent.table);
+        Err(of_table(&self.table, "path", why))
+    }
+}

@@ -1,0 +1,278 @@
+//! What can go wrong between a request and its records.
+//!
+//! Each variant becomes a `vocab::Failure` with a code of R035x to R037x, a remedy and what to do.
+//! Addresses are shown without their parameters, and no message holds a value of a record or a secret.
+//! Read next: `codes.rs`, which explains the codes.
+
+use std::fmt;
+use std::time::Duration;
+
+use towpath_vocab::{Failure, Remedy};
+
+pub(super) type Result<T> = std::result::Result<T, RestError>;
+
+/// A failure of the REST connector.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RestError {
+    #[error("`{option}` of `{place}` {why}")]
+    Option {
+        place: String,
+        option: String,
+        why: String,
+    },
+    #[error("connection `{connection}` has no table `{table}`")]
+    NoTable {
+        connection: String,
+        table: String,
+        known: Vec<String>,
+    },
+    #[error("{request} got no answer: {why}")]
+    Unreachable { request: Address, why: String },
+    #[error("{request} was refused with status {status}")]
+    Refused {
+        request: Address,
+        status: u16,
+        /// The beginning of the answer, without secrets.
+        answer: String,
+    },
+    #[error("{request} gave no token: status {status}")]
+    NoToken {
+        request: Address,
+        status: u16,
+        answer: String,
+    },
+    #[error("{request} failed with status {status}, {} tried", times(*.tries))]
+    Failed {
+        request: Address,
+        status: u16,
+        tries: u32,
+        answer: String,
+    },
+    #[error("{request}: the server asks to wait {}", seconds(*.wait))]
+    LongWait { request: Address, wait: Duration },
+    #[error("the answer to {request} is not JSON: {why}")]
+    NotJson { request: Address, why: String },
+    #[error("the answer to {request} has more than {most} bytes")]
+    TooLarge { request: Address, most: u64 },
+    #[error("the answer to {request} has no array of records{}", at_path(.path))]
+    NoRecords {
+        request: Address,
+        path: Option<String>,
+        arrays: Vec<String>,
+    },
+    #[error("the answer to {request} has null at `records: {path}`")]
+    NullRecords { request: Address, path: String },
+    #[error("{request}: `{option}: {path}` {why}")]
+    Field {
+        request: Address,
+        option: &'static str,
+        path: String,
+        why: &'static str,
+    },
+    #[error(
+        "{request}: the answer says at {at} that there is more, and nothing names the next page"
+    )]
+    More { request: Address, at: String },
+    #[error("a record of `{table}` has a value that cannot be a part of a path: `.` or `..`")]
+    DotSegment { table: String },
+    #[error("the pages of {request} do not end: {why}")]
+    Endless { request: Address, why: String },
+    #[error(
+        "the answer to {request} says at {at} that there are more records, and the table has no `paginate`"
+    )]
+    NextPage {
+        request: Address,
+        at: String,
+        proposal: String,
+    },
+    #[error("{request}: {found} records were read, and `{path}` says {total}")]
+    Total {
+        request: Address,
+        path: String,
+        found: u64,
+        total: String,
+    },
+    #[error("{request} leads to `{host}`, which the connection does not allow")]
+    Egress { request: Address, host: String },
+    #[error("the answers cannot be kept in `{folder}`: {source}")]
+    Spool {
+        folder: String,
+        source: std::io::Error,
+    },
+    #[error("a record of `{table}` has no `{column}` to make a listing from")]
+    NoParentValue { table: String, column: String },
+    #[error("{count} records of `{table}` have no value of the cursor `{column}`")]
+    NoCursorValue {
+        table: String,
+        column: String,
+        count: u64,
+    },
+    #[error(
+        "the cursor `{column}` of `{table}` is neither a number nor a time nor text of one form"
+    )]
+    MixedCursor { table: String, column: String },
+    #[error("`{table}` is read by `{column}` without a key")]
+    NoKey { table: String, column: String },
+    #[error("`{table}` gave no records, so its columns are not known")]
+    NoColumns { table: String },
+    #[error("the REST connector reads endpoints, not queries")]
+    Query,
+    #[error("connection `{connection}` of type `rest` cannot be written to")]
+    NotWritable { connection: String },
+}
+
+/// A method and an address without parameters, user and fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    method: String,
+    shown: String,
+}
+
+impl Address {
+    pub(super) fn new(method: &str, url: &url::Url) -> Self {
+        let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+        let host = url.host_str().unwrap_or_default();
+        Self {
+            method: method.to_owned(),
+            shown: format!("{}://{host}{port}{}", url.scheme(), url.path()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{} {}`", self.method, self.shown)
+    }
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+fn seconds(wait: Duration) -> String {
+    format!("{} s", wait.as_secs())
+}
+
+fn at_path(path: &Option<String>) -> String {
+    let at = path.as_ref().map(|path| format!(" at `records: {path}`"));
+    at.unwrap_or_default()
+}
+
+impl RestError {
+    fn kind(&self) -> (&'static str, Remedy) {
+        match self {
+            Self::Option { .. } => ("R0350", Remedy::FixConfig),
+            Self::NoTable { .. } => ("R0351", Remedy::FixConfig),
+            Self::Unreachable { .. } => ("R0352", Remedy::Unreachable),
+            Self::Refused {
+                status: 401 | 403, ..
+            }
+            | Self::NoToken { .. } => ("R0353", Remedy::FixConfig),
+            Self::Refused {
+                status: 404 | 405 | 410,
+                ..
+            } => ("R0354", Remedy::FixConfig),
+            Self::Refused { .. } => ("R0355", Remedy::FixConfig),
+            Self::Failed { .. } => ("R0356", Remedy::Unreachable),
+            Self::LongWait { .. } => ("R0357", Remedy::Refused),
+            Self::NotJson { .. } => ("R0358", Remedy::FixConfig),
+            Self::TooLarge { .. } => ("R0359", Remedy::FixConfig),
+            Self::NoRecords { .. } | Self::NullRecords { .. } => ("R0360", Remedy::FixConfig),
+            Self::Endless { .. } => ("R0361", Remedy::FixConfig),
+            Self::NextPage { .. } => ("R0362", Remedy::FixConfig),
+            Self::Total { .. } => ("R0363", Remedy::Retry),
+            Self::Egress { .. } => ("R0364", Remedy::Refused),
+            Self::Spool { .. } => ("R0365", Remedy::FixConfig),
+            Self::NoParentValue { .. } => ("R0366", Remedy::FixData),
+            Self::NoCursorValue { .. } => ("R0367", Remedy::FixData),
+            Self::MixedCursor { .. } => ("R0368", Remedy::FixConfig),
+            Self::NoKey { .. } => ("R0369", Remedy::FixConfig),
+            Self::Query => ("R0370", Remedy::FixConfig),
+            Self::NotWritable { .. } => ("R0371", Remedy::Refused),
+            Self::Field { .. } => ("R0372", Remedy::FixConfig),
+            Self::More { .. } => ("R0373", Remedy::FixConfig),
+            Self::DotSegment { .. } => ("R0374", Remedy::FixData),
+            Self::NoColumns { .. } => ("R0375", Remedy::FixData),
+        }
+    }
+
+    /// True for a failure of one request that may pass by itself.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Failed { .. })
+    }
+
+    fn help(&self) -> Vec<String> {
+        match self {
+            Self::NoTable { connection, known, .. } if known.is_empty() => vec![format!(
+                "declare the endpoint under `tables` of connection `{connection}`"
+            )],
+            Self::NoTable { known, .. } => vec![format!("its tables: {}", known.join(", "))],
+            Self::Refused { answer, status, .. } | Self::Failed { answer, status, .. } => {
+                let mut help = Vec::new();
+                if !answer.is_empty() {
+                    help.push(format!("the server said: {answer}"));
+                }
+                if matches!(status, 401 | 403) {
+                    help.push("check `auth` of the connection, and the rights of its user".to_owned());
+                }
+                if matches!(status, 404 | 405 | 410) {
+                    help.push("check `url` of the connection, and `path` and `method` of the table".to_owned());
+                }
+                help
+            }
+            Self::NoToken { answer, .. } => {
+                let said = Some(answer).filter(|answer| !answer.is_empty());
+                let said = said.map(|answer| format!("the server said: {answer}"));
+                let check = "check `client_id`, `client_secret` and `refresh_token` of `auth`; a server that accepts a refresh token only once needs a new one";
+                said.into_iter().chain([check.to_owned()]).collect()
+            }
+            Self::LongWait { .. } => {
+                vec!["run again later, or set `max_wait_s` of the connection".to_owned()]
+            }
+            Self::TooLarge { .. } => {
+                vec!["ask for smaller pages, or set `max_page_bytes` of the connection".to_owned()]
+            }
+            Self::NoRecords { arrays, .. } if !arrays.is_empty() => {
+                vec![format!("arrays in the answer: {}; write one of them as `records`", arrays.join(", "))]
+            }
+            Self::NoRecords { .. } => {
+                vec!["`records: $` reads an answer that is one record".to_owned()]
+            }
+            Self::NullRecords { .. } => vec![
+                "if the API writes null for no records: `records_may_be_null: true` of the table".to_owned(),
+            ],
+            Self::Field { option: "at" | "more", why, .. } if why.contains("there") => vec![
+                "if the API leaves it out of the last page: `absent_at_end: true` in `paginate`".to_owned(),
+            ],
+            Self::More { .. } => vec![
+                "choose the `paginate` that reads on there; `more` or `total` of the table, where it is right, counts instead".to_owned(),
+            ],
+            Self::NextPage { proposal, .. } => vec![
+                format!("write `paginate: {proposal}`"),
+                "`paginate: { type: single }` reads this page only".to_owned(),
+            ],
+            Self::Total { .. } => vec![
+                "records that come or go while pages are read can cause this; a page that is cut off can too".to_owned(),
+            ],
+            Self::Egress { host, .. } => vec![format!("if that is right: `hosts: [{host}]` of the connection")],
+            Self::NoCursorValue { .. } => {
+                vec!["choose a cursor that every record has, or read with `mode: full`".to_owned()]
+            }
+            Self::NoKey { .. } => vec![
+                "an API gives the records at the cursor again: say their `key`, so that they are merged".to_owned(),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<RestError> for Failure {
+    fn from(error: RestError) -> Self {
+        let (code, remedy) = error.kind();
+        let failure = Failure::new(code, remedy, error.to_string());
+        error.help().into_iter().fold(failure, Failure::help)
+    }
+}

@@ -1,0 +1,348 @@
+//! All records of an endpoint: its pages, for each record of the endpoint it depends on.
+//!
+//! Promise: every page is read, in order within a listing, or the read fails; listings run side by side
+//! within the limits, one for each parent however often it is given. The number of records is compared
+//! with the API's own where the project names it. It does not know what becomes of a record. Read next:
+//! `paginate.rs`, `scope.rs`.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use url::Url;
+
+use super::client::{Answer, Client, Request};
+use super::endpoint::{Endpoint, of_table};
+use super::error::{Address, RestError, Result};
+use super::page::{self, Page, Records};
+use super::paginate::{Fault, Next, Pager, Paginate};
+use super::raw::Raw;
+use super::scope::{Needs, Scope, included};
+use super::template::{Into, Slot, has_dot_segment};
+
+/// One read of an endpoint.
+pub(super) struct Listing<'l> {
+    pub(super) client: &'l Client,
+    /// Where the API begins.
+    pub(super) base: &'l Url,
+    /// The endpoints it depends on, and itself.
+    pub(super) chain: &'l [Endpoint],
+    /// Where the records of each of them are, once a response has shown it.
+    pub(super) found: Vec<OnceLock<Records>>,
+    /// Records are read by a cursor, from here on; the first read has no place yet.
+    pub(super) cursor: Option<Option<&'l str>>,
+    /// No more records than this, about.
+    pub(super) limit: Option<u64>,
+    /// No more records of each parent than this, to look at a part.
+    pub(super) most_parents: Option<usize>,
+    pub(super) at_once: usize,
+    /// The server's time when the first of the endpoint's own pages was asked for.
+    pub(super) begun: OnceLock<Option<DateTime<Utc>>>,
+}
+
+/// A record that was read.
+pub(super) struct Taken<'r> {
+    pub(super) record: Raw<'r>,
+    /// The record as a line.
+    pub(super) line: Vec<u8>,
+    /// It is of the first page of all.
+    pub(super) is_first_page: bool,
+}
+
+/// What takes records.
+pub(super) type Sink<'s> = dyn FnMut(Taken<'_>) -> Result<()> + Send + 's;
+
+/// What takes the records of a page; true for those of the first page of all.
+type Take<'t> = dyn FnMut(Raw<'_>, bool) -> Result<()> + Send + 't;
+
+impl Listing<'_> {
+    /// Gives every record to `sink`.
+    pub(super) async fn read(&self, sink: &mut Sink<'_>) -> Result<()> {
+        let Some(last) = self.chain.len().checked_sub(1) else {
+            return Ok(());
+        };
+        let mut scopes = vec![Scope::default()];
+        for parent in 0..last {
+            scopes = self.scopes(parent, scopes).await?;
+        }
+        let (sink, count) = (Mutex::new(sink), AtomicU64::new(0));
+        let (sink, count) = (&sink, &count);
+        let mut scopes = scopes.into_iter();
+        // Changes while others are read have a later cursor than what the first page has: it is asked
+        // for alone.
+        if self.cursor.is_some()
+            && let Some(first) = scopes.next()
+        {
+            self.records(last, &first, sink, count).await?;
+        }
+        let at_once = if self.limit.is_some() {
+            1
+        } else {
+            self.at_once
+        };
+        stream::iter(scopes)
+            .take_while(|_| std::future::ready(!self.is_enough(count)))
+            .map(|scope| async move { self.records(last, &scope, sink, count).await })
+            .buffer_unordered(at_once)
+            .try_collect::<()>()
+            .await
+    }
+
+    /// The records of one listing of the endpoint itself.
+    async fn records(
+        &self,
+        level: usize,
+        scope: &Scope,
+        sink: &Mutex<&mut Sink<'_>>,
+        count: &AtomicU64,
+    ) -> Result<()> {
+        let Some(endpoint) = self.chain.get(level) else {
+            return Ok(());
+        };
+        let include = included(endpoint, scope);
+        let mut take = |record: Raw<'_>, is_first_page: bool| {
+            if self.is_enough(count) {
+                return Ok(());
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let line = page::line(record, &include).ok_or_else(|| {
+                let why = "names a column that the records have already";
+                of_table(&endpoint.table, "include", why)
+            })?;
+            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            sink(Taken {
+                record,
+                line,
+                is_first_page,
+            })
+        };
+        self.pages(level, scope, &mut take, &|| self.is_enough(count))
+            .await
+    }
+
+    fn is_enough(&self, count: &AtomicU64) -> bool {
+        let count = count.load(Ordering::Relaxed);
+        self.limit.is_some_and(|limit| count >= limit)
+    }
+
+    /// For each record of a parent, what listings of its child need of it: once, also when it comes again.
+    async fn scopes(&self, parent: usize, above: Vec<Scope>) -> Result<Vec<Scope>> {
+        let pair = self.chain.get(parent).zip(self.chain.get(parent + 1));
+        let Some((endpoint, child)) = pair else {
+            return Ok(Vec::new());
+        };
+        let needs = Needs::of(child);
+        let needs = &needs;
+        let most = self.most_parents.unwrap_or(usize::MAX);
+        let listings = stream::iter(above).map(|scope| async move {
+            let include = included(endpoint, &scope);
+            let found = Mutex::new(Vec::new());
+            let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut take = |record: Raw<'_>, _: bool| {
+                lock().push(needs.scope(record, &include, endpoint)?);
+                Ok(())
+            };
+            let is_enough = || lock().len() >= most;
+            self.pages(parent, &scope, &mut take, &is_enough).await?;
+            Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+        });
+        let found: Vec<Vec<Scope>> = listings.buffered(self.at_once).try_collect().await?;
+        let mut seen = HashSet::new();
+        let once = found.into_iter().flatten();
+        let once = once.filter(|scope| seen.insert(scope.clone()));
+        Ok(once.take(most).collect())
+    }
+
+    /// The pages of one listing.
+    async fn pages(
+        &self,
+        level: usize,
+        scope: &Scope,
+        take: &mut Take<'_>,
+        is_enough: &(dyn Fn() -> bool + Sync),
+    ) -> Result<()> {
+        let Some(endpoint) = self.chain.get(level) else {
+            return Ok(());
+        };
+        let first = self.request(level, endpoint, scope)?;
+        let address = Address::new(first.method.as_str(), &first.url);
+        let fault = |fault| faulty(fault, &address);
+        let is_counted = endpoint.total.is_some();
+        let mut pager = Pager::new(&endpoint.paging, endpoint.most_pages, is_counted);
+        let mut request = with_parameters(&first, pager.first());
+        let (mut total, mut is_nothing) = (None, false);
+        let mut before: Option<Request> = None;
+        loop {
+            let answer = match (self.client.ask(&request).await, &before) {
+                (Err(RestError::Refused { status: 404, .. }), Some(before))
+                    if pager.may_be_behind_the_end() =>
+                {
+                    // The end, if the page before it is still there.
+                    self.client.ask(before).await?;
+                    break;
+                }
+                (answer, _) => answer?,
+            };
+            let page = self.page(level, endpoint, &answer, &address)?;
+            let is_first =
+                level + 1 == self.chain.len() && self.begun.set(answer.server_time).is_ok();
+            for record in &page.records {
+                take(*record, is_first)?;
+            }
+            is_nothing |= page.is_nothing;
+            if let Some(path) = &endpoint.total {
+                total = path.scalar(page.body).or(total);
+            }
+            if is_enough() {
+                return Ok(());
+            }
+            before = Some(request);
+            request = match pager.next(&page).map_err(fault)? {
+                Next::End => break,
+                Next::Parameters(parameters) => with_parameters(&first, parameters),
+                Next::Url(url) => next_url(&first, &answer, &url, &address)?,
+            };
+        }
+        let is_none = is_nothing && total.is_none() && pager.records() == 0;
+        match &endpoint.total {
+            Some(path) if !is_none && total.as_deref() != Some(&pager.records().to_string()) => {
+                Err(RestError::Total {
+                    request: address,
+                    path: path.to_string(),
+                    found: pager.records(),
+                    total: total.unwrap_or_else(|| "nothing".to_owned()),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The page of an answer, with its records where those of the first one were.
+    fn page<'a>(
+        &self,
+        level: usize,
+        endpoint: &Endpoint,
+        answer: &'a Answer,
+        address: &Address,
+    ) -> Result<Page<'a>> {
+        if answer.is_nothing {
+            return Ok(Page::nothing());
+        }
+        let found = self.found.get(level);
+        let records = found.and_then(OnceLock::get).unwrap_or(&endpoint.records);
+        let mut page = Page::read(&answer.body, &answer.headers, records, address)?;
+        if let (Some(at), Some(found)) = (page.found_at.take(), found) {
+            let known = found.get_or_init(|| at.clone());
+            if *known != at {
+                // Another listing came first, and has its records elsewhere.
+                page = Page::read(&answer.body, &answer.headers, known, address)?;
+            }
+        }
+        if endpoint.paging.how != Paginate::Unsaid {
+            return Ok(page);
+        }
+        match page.more_than_this() {
+            None => Ok(page),
+            Some((at, proposal)) => Err(RestError::NextPage {
+                request: address.clone(),
+                at,
+                proposal,
+            }),
+        }
+    }
+
+    /// The first request of a listing, without its page.
+    fn request(&self, level: usize, endpoint: &Endpoint, scope: &Scope) -> Result<Request> {
+        // The cursor is of the endpoint itself: of its parents all records are listed.
+        let is_own = level + 1 == self.chain.len();
+        let cursor = self.cursor.flatten().filter(|_| is_own);
+        let value = |slot: &Slot| match slot {
+            Slot::Cursor => cursor,
+            Slot::Parent { at, .. } => scope.text(at),
+        };
+        let wrong = |option: &str, why: &str| of_table(&endpoint.table, option, why);
+        let first = "needs a cursor, and the first read has none";
+        let path = endpoint.path.fill(Into::Path, value);
+        let path = path.ok_or_else(|| wrong("path", first))?;
+        if has_dot_segment(&path) {
+            return Err(RestError::DotSegment {
+                table: endpoint.table.clone(),
+            });
+        }
+        let mut url = self
+            .base
+            .join(&path)
+            .map_err(|_| wrong("path", "does not make a valid URL"))?;
+        let filled = endpoint.params.iter();
+        let filled: Vec<(&str, String)> = filled
+            .filter_map(|(name, template)| {
+                Some((name.as_str(), template.fill(Into::Plain, value)?))
+            })
+            .collect();
+        if !filled.is_empty() {
+            url.query_pairs_mut().extend_pairs(filled);
+        }
+        let body = match &endpoint.body {
+            None => None,
+            Some(body) => {
+                let text = body.fill(Into::Json, value);
+                let text = text.ok_or_else(|| wrong("body", first))?;
+                Raw::read(&text).map_err(|at| wrong("body", &format!("is not JSON: {at}")))?;
+                Some(text)
+            }
+        };
+        Ok(Request {
+            method: endpoint.method.clone(),
+            url,
+            body,
+        })
+    }
+}
+
+/// A request with these parameters instead of its own of the same names.
+fn with_parameters(first: &Request, parameters: Vec<(String, String)>) -> Request {
+    let mut request = first.clone();
+    if parameters.is_empty() {
+        return request;
+    }
+    let kept: Vec<(String, String)> = first
+        .url
+        .query_pairs()
+        .filter(|(name, _)| parameters.iter().all(|(other, _)| other != name))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    request
+        .url
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(kept)
+        .extend_pairs(parameters);
+    request
+}
+
+fn next_url(first: &Request, answer: &Answer, url: &str, address: &Address) -> Result<Request> {
+    let url = answer.url.join(url).map_err(|_| RestError::Endless {
+        request: address.clone(),
+        why: "the address of the next page is not valid".to_owned(),
+    })?;
+    Ok(Request {
+        url,
+        ..first.clone()
+    })
+}
+
+fn faulty(fault: Fault, request: &Address) -> RestError {
+    let request = request.clone();
+    match fault {
+        Fault::Endless(why) => RestError::Endless { request, why },
+        Fault::More { at } => RestError::More { request, at },
+        Fault::Field { option, path, why } => RestError::Field {
+            request,
+            option,
+            path,
+            why,
+        },
+    }
+}

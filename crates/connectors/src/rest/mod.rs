@@ -1,0 +1,40 @@
+//! JSON APIs over HTTP: a connection whose `tables` are endpoints.
+//!
+//! Promise: a read gives every record of an endpoint once, with the text of its values unchanged, or it
+//! fails; a page that is missing, repeated or cut off is never taken for the end. Requests stay within
+//! the limits of the project and of the server's own headers. It does not parse records: each page is
+//! kept as a file of JSON lines, and the reader of files reads those (`spool.rs`, `source.rs`).
+//!
+//! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
+//! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `page.rs`
+//! (records of a response) -> `spool.rs` -> `source.rs`.
+
+mod auth;
+mod budget;
+mod client;
+mod codes;
+mod connection;
+mod connector;
+mod cursor;
+mod discover;
+mod egress;
+mod endpoint;
+mod error;
+mod evidence;
+mod listing;
+mod page;
+mod paginate;
+mod paginate_options;
+mod path;
+mod raw;
+mod retry;
+mod scope;
+mod shared;
+mod source;
+mod spec;
+mod spool;
+mod template;
+mod token;
+
+pub(crate) use codes::CODES;
+pub use connector::Rest;

@@ -1,0 +1,374 @@
+//! Which page comes next: pure steps from a page to the next request, until the last page.
+//!
+//! Promise: a page is the last one only where the response shows it: an empty page, an empty cursor, a
+//! false `more`. A field that the project names and the response does not have, a response that says
+//! there is more, a page or cursor that comes again, and too many pages are errors. A short page is the
+//! end only where a full one came before: a server may give fewer records than it was asked for. It sends
+//! nothing. Read next: `page.rs` for what a response shows, `paginate_options.rs` for the options.
+
+use std::collections::HashSet;
+
+use super::page::Page;
+use super::path::{At, JsonPath};
+
+/// Empty pages that may follow each other where the response says that there are more.
+const MOST_EMPTY: u64 = 1_000;
+
+/// How an endpoint gives pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Paginate {
+    /// Nothing is said: one page, and it names no next one.
+    Unsaid,
+    /// One page.
+    Single,
+    /// By numbers of pages, or of records where `by_record` is set.
+    Numbered {
+        param: String,
+        start: u64,
+        by_record: bool,
+        size: Option<u64>,
+        size_param: Option<String>,
+        pages: Option<JsonPath>,
+    },
+    /// By a cursor in the response.
+    Cursor { param: String, at: JsonPath },
+    /// By a value of the last record.
+    LastRecord { param: String, at: JsonPath },
+    /// By a URL in the response.
+    NextUrl { at: JsonPath },
+    /// By a URL in the header `Link`.
+    LinkHeader,
+}
+
+/// How an endpoint gives pages, and how it says that there are more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Paging {
+    pub(super) how: Paginate,
+    /// The value that is false on the last page.
+    pub(super) more: Option<JsonPath>,
+    /// The API leaves `at` and `more` out of the last page.
+    pub(super) absent_at_end: bool,
+}
+
+/// What to ask next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing: this was the last page.
+    End,
+    /// The same address with these parameters.
+    Parameters(Vec<(String, String)>),
+    /// This address, relative to the last one.
+    Url(String),
+}
+
+/// Why the pages of a listing cannot be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// They do not end: a reason in words.
+    Endless(String),
+    /// A field that an option names is not there, or is not what it must be.
+    Field {
+        option: &'static str,
+        path: String,
+        why: &'static str,
+    },
+    /// The response says here that there are more, and nothing names the next page.
+    More { at: String },
+}
+
+/// The pages of one listing.
+#[derive(Debug)]
+pub(super) struct Pager<'p> {
+    paging: &'p Paging,
+    most: u64,
+    /// The number of records is compared with the API's own.
+    is_counted: bool,
+    /// Pages and records so far.
+    pages: u64,
+    records: u64,
+    /// Empty pages since the last record.
+    empty: u64,
+    /// A page had as many records as were asked for.
+    had_full: bool,
+    /// The last page had fewer.
+    was_short: bool,
+    /// The last page said that there are more.
+    expects_more: bool,
+    /// Options whose field was in a page.
+    present: HashSet<&'static str>,
+    /// Cursors, numbers and addresses that were asked for.
+    seen: HashSet<String>,
+    /// The identity of the last page.
+    last: Option<u64>,
+}
+
+impl<'p> Pager<'p> {
+    pub(super) fn new(paging: &'p Paging, most: u64, is_counted: bool) -> Self {
+        Self {
+            paging,
+            most,
+            is_counted,
+            pages: 0,
+            records: 0,
+            empty: 0,
+            had_full: false,
+            was_short: false,
+            expects_more: false,
+            present: HashSet::new(),
+            seen: HashSet::new(),
+            last: None,
+        }
+    }
+
+    /// Records of all pages so far.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// True where "not found" may mean that there is no further page: some servers say so behind the last.
+    pub(super) fn may_be_behind_the_end(&self) -> bool {
+        let is_numbered = matches!(self.paging.how, Paginate::Numbered { .. });
+        is_numbered && self.pages > 0 && self.was_short && !self.expects_more
+    }
+
+    /// The parameters of the first page.
+    pub(super) fn first(&self) -> Vec<(String, String)> {
+        match &self.paging.how {
+            Paginate::Numbered {
+                param,
+                start,
+                size,
+                size_param,
+                ..
+            } => page_parameters(param, *start, size_param.as_ref(), *size),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What follows a page.
+    pub(super) fn next(&mut self, page: &Page<'_>) -> Result<Next, Fault> {
+        self.count(page)?;
+        if page.is_nothing {
+            return Ok(Next::End);
+        }
+        let more = self.says_more(page)?;
+        if more == Some(false) {
+            return Ok(Next::End);
+        }
+        match self.step(page, more)? {
+            Next::End => match (more, &self.paging.more) {
+                (Some(true), Some(path)) => Err(Fault::More {
+                    at: format!("`{path}`"),
+                }),
+                _ => self.end(page),
+            },
+            next => self.onward(next),
+        }
+    }
+
+    /// Counts a page; an error when it is the one before it again.
+    fn count(&mut self, page: &Page<'_>) -> Result<(), Fault> {
+        let count = page.records.len() as u64;
+        self.pages += 1;
+        self.records += count;
+        self.empty = if count == 0 { self.empty + 1 } else { 0 };
+        let identity = page.identity();
+        // Two pages behind other addresses may hold equal records.
+        let repeats_matter = !matches!(
+            self.paging.how,
+            Paginate::NextUrl { .. } | Paginate::LinkHeader
+        );
+        if count > 0 && self.last == Some(identity) && repeats_matter {
+            return Err(Fault::Endless(format!(
+                "page {} has the same records as the one before it",
+                self.pages
+            )));
+        }
+        if self.empty > MOST_EMPTY {
+            return Err(Fault::Endless(format!(
+                "there are more than {MOST_EMPTY} pages without a record behind each other"
+            )));
+        }
+        self.last = Some(identity);
+        Ok(())
+    }
+
+    /// The end, where nothing in the response speaks against it.
+    fn end(&self, page: &Page<'_>) -> Result<Next, Fault> {
+        let must_agree = matches!(
+            self.paging.how,
+            Paginate::Cursor { .. } | Paginate::NextUrl { .. } | Paginate::LinkHeader
+        );
+        match page.next_page() {
+            Some((at, _)) if must_agree && !self.is_counted => Err(Fault::More { at }),
+            _ => Ok(Next::End),
+        }
+    }
+
+    /// The next page, if it was not asked for before and may be asked for.
+    fn onward(&mut self, next: Next) -> Result<Next, Fault> {
+        if self.pages >= self.most {
+            return Err(Fault::Endless(format!(
+                "there are more than {} pages (`max_pages`)",
+                self.most
+            )));
+        }
+        let name = match &next {
+            Next::Url(url) => Some(url.clone()),
+            Next::Parameters(list) => list.first().map(|(_, value)| value.clone()),
+            Next::End => None,
+        };
+        match name.filter(|name| !self.seen.insert(name.clone())) {
+            Some(_) => Err(Fault::Endless(format!(
+                "page {} leads to a page that was read before",
+                self.pages
+            ))),
+            None => Ok(next),
+        }
+    }
+
+    /// What `more` says, where the project names it.
+    fn says_more(&mut self, page: &Page<'_>) -> Result<Option<bool>, Fault> {
+        let paging = self.paging;
+        let Some(path) = &paging.more else {
+            return Ok(None);
+        };
+        match self.field("more", path, page)?.as_deref() {
+            None | Some("false" | "0") => Ok(Some(false)),
+            Some("true" | "1") => Ok(Some(true)),
+            Some(_) => Err(Fault::Field {
+                option: "more",
+                path: path.to_string(),
+                why: "is neither true nor false",
+            }),
+        }
+    }
+
+    /// The text of a field that an option names; `None` where it is null or an empty text, and where it
+    /// is missing from a last page.
+    fn field(
+        &mut self,
+        option: &'static str,
+        path: &JsonPath,
+        page: &Page<'_>,
+    ) -> Result<Option<String>, Fault> {
+        let wrong = |why| Fault::Field {
+            option,
+            path: path.to_string(),
+            why,
+        };
+        let may_be_absent = self.paging.absent_at_end || self.present.contains(option);
+        match path.at(page.body) {
+            At::Absent if may_be_absent => Ok(None),
+            At::Absent => Err(wrong("is not there")),
+            At::Null => {
+                self.present.insert(option);
+                Ok(None)
+            }
+            At::Value(value) if value.is_array() || value.is_object() => {
+                Err(wrong("is not a single value"))
+            }
+            At::Value(value) => {
+                self.present.insert(option);
+                Ok(value.scalar())
+            }
+        }
+    }
+
+    fn step(&mut self, page: &Page<'_>, more: Option<bool>) -> Result<Next, Fault> {
+        let paging = self.paging;
+        match &paging.how {
+            Paginate::Unsaid | Paginate::Single => Ok(Next::End),
+            Paginate::Numbered { .. } => self.numbered(page, more),
+            Paginate::Cursor { param, at } => Ok(match self.field("at", at, page)? {
+                Some(cursor) => Next::Parameters(vec![(param.clone(), cursor)]),
+                None => Next::End,
+            }),
+            Paginate::LastRecord { param, at } => {
+                let Some(last) = page.records.last() else {
+                    return Ok(Next::End);
+                };
+                let value = at.scalar(*last).ok_or_else(|| Fault::Field {
+                    option: "at",
+                    path: at.to_string(),
+                    why: "is not there or empty in the last record of a page",
+                })?;
+                Ok(Next::Parameters(vec![(param.clone(), value)]))
+            }
+            Paginate::NextUrl { at } => {
+                Ok(self.field("at", at, page)?.map_or(Next::End, Next::Url))
+            }
+            Paginate::LinkHeader => Ok(page.link.clone().map_or(Next::End, Next::Url)),
+        }
+    }
+
+    fn numbered(&mut self, page: &Page<'_>, more: Option<bool>) -> Result<Next, Fault> {
+        let paging = self.paging;
+        let Paginate::Numbered {
+            param,
+            start,
+            by_record,
+            size,
+            size_param,
+            pages,
+        } = &paging.how
+        else {
+            return Ok(Next::End);
+        };
+        let count = page.records.len() as u64;
+        self.had_full |= size.is_some_and(|size| count >= size);
+        self.was_short = size.is_none_or(|size| count < size);
+        // Looked at only where it decides: it reads the whole response.
+        let names_next = self.was_short && count > 0 && page.next_page().is_some();
+        self.expects_more = more == Some(true) || pages.is_some() || names_next;
+        let is_last = match (pages, more) {
+            (Some(path), _) => self.pages >= self.number("pages", path, page)?,
+            (None, Some(more)) => !more,
+            (None, None) => {
+                let is_short = self.had_full && self.was_short;
+                count == 0 || is_short && !names_next
+            }
+        };
+        if is_last {
+            return Ok(Next::End);
+        }
+        let done = if *by_record { self.records } else { self.pages };
+        let at = start.saturating_add(done);
+        // An empty page of records by number would be asked for again.
+        if *by_record && count == 0 {
+            return Ok(Next::End);
+        }
+        Ok(Next::Parameters(page_parameters(
+            param,
+            at,
+            size_param.as_ref(),
+            *size,
+        )))
+    }
+
+    fn number(
+        &mut self,
+        option: &'static str,
+        path: &JsonPath,
+        page: &Page<'_>,
+    ) -> Result<u64, Fault> {
+        let text = self.field(option, path, page)?.unwrap_or_default();
+        text.parse().map_err(|_| Fault::Field {
+            option,
+            path: path.to_string(),
+            why: "is not a whole number",
+        })
+    }
+}
+
+/// The parameters of a page by its number.
+fn page_parameters(
+    param: &str,
+    number: u64,
+    size_param: Option<&String>,
+    size: Option<u64>,
+) -> Vec<(String, String)> {
+    let number = (param.to_owned(), number.to_string());
+    let size = size_param.cloned().zip(size.map(|size| size.to_string()));
+    [number].into_iter().chain(size).collect()
+}

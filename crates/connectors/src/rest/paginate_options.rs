@@ -1,0 +1,116 @@
+//! The option `paginate` of a table, read once.
+//!
+//! Promise: what cannot be meant is refused with the key that is wrong. It asks nobody; what the kinds
+//! mean is in `paginate.rs`. Read next: `endpoint.rs`, which reads all options of a table.
+
+use serde_json::Value;
+
+use super::paginate::{Paginate, Paging};
+use super::path::JsonPath;
+
+/// The keys of one `paginate`.
+struct Keys<'v>(&'v Value);
+
+impl Keys<'_> {
+    fn text(&self, key: &str) -> Option<String> {
+        self.0.get(key).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    fn text_or(&self, key: &str, default: &str) -> String {
+        self.text(key).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn path(&self, key: &str) -> Option<JsonPath> {
+        self.text(key).map(|text| JsonPath::new(&text))
+    }
+
+    fn needed(&self, key: &str) -> Result<JsonPath, String> {
+        self.path(key).ok_or_else(|| format!("has no `{key}`"))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<u64>, String> {
+        match self.0.get(key).filter(|value| !value.is_null()) {
+            None => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| format!("has `{key}: {value}`, which is not a whole number")),
+        }
+    }
+
+    fn size(&self) -> Result<Option<u64>, String> {
+        match self.number("size")? {
+            Some(0) => Err("has `size: 0`".to_owned()),
+            size => Ok(size),
+        }
+    }
+}
+
+/// Reads `paginate` of a table; the error is what is wrong with it.
+pub(super) fn read(value: Option<&Value>) -> Result<Paging, String> {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Ok(Paging {
+            how: Paginate::Unsaid,
+            more: None,
+            absent_at_end: false,
+        });
+    };
+    let keys = Keys(value);
+    let absent_at_end = match value.get("absent_at_end").filter(|value| !value.is_null()) {
+        None => false,
+        Some(value) => value.as_bool().ok_or_else(|| {
+            format!("has `absent_at_end: {value}`, which is neither true nor false")
+        })?,
+    };
+    Ok(Paging {
+        how: how(&keys)?,
+        more: keys.path("more"),
+        absent_at_end,
+    })
+}
+
+fn how(keys: &Keys<'_>) -> Result<Paginate, String> {
+    Ok(match keys.text("type").as_deref() {
+        Some("single") => Paginate::Single,
+        Some("page") => {
+            let (size, size_param) = (keys.size()?, keys.text("size_param"));
+            if size_param.is_some() && size.is_none() {
+                return Err("has `size_param` without `size`".to_owned());
+            }
+            Paginate::Numbered {
+                param: keys.text_or("param", "page"),
+                start: keys.number("start")?.unwrap_or(1),
+                by_record: false,
+                size,
+                size_param,
+                pages: keys.path("pages"),
+            }
+        }
+        Some("offset") => Paginate::Numbered {
+            param: keys.text_or("param", "offset"),
+            start: 0,
+            by_record: true,
+            size: Some(keys.size()?.ok_or("has no `size`")?),
+            size_param: Some(keys.text_or("size_param", "limit")),
+            pages: None,
+        },
+        Some("cursor") => Paginate::Cursor {
+            param: keys.text_or("param", "cursor"),
+            at: keys.needed("at")?,
+        },
+        Some("last_record") => Paginate::LastRecord {
+            param: keys.text("param").ok_or("has no `param`")?,
+            at: keys.path("at").unwrap_or_else(|| JsonPath::new("id")),
+        },
+        Some("next_url") => Paginate::NextUrl {
+            at: keys.needed("at")?,
+        },
+        Some("link_header") => Paginate::LinkHeader,
+        other => {
+            return Err(format!(
+                "has the type `{}`, which is not known",
+                other.unwrap_or_default()
+            ));
+        }
+    })
+}

@@ -1,0 +1,380 @@
+//! The source of a `rest` connection: reads an endpoint to its end, then gives its rows as files are read.
+//!
+//! Promise: no row is given before all pages are there, so a read that breaks off gives none; an
+//! incremental read goes on at a cursor before which nothing can have changed unseen. Rows, types and
+//! rejects are those of a file of JSON lines. Read next: `listing.rs`, `spool.rs`, `files/source.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use towpath_ports::{
+    Assignment, BoxStream, ConnectorContext, Event, InputVersion, ReadSpec, Reader, Result, Source,
+    Split, TableSchema,
+};
+use towpath_vocab::{
+    ConnectionPlan, CursorPlan, Position, RawRecord, ReadMode, Selection, SplitId, SplitPosition,
+};
+
+use super::client::Client;
+use super::connection::ConnectionOptions;
+use super::cursor::{self, Highest, Seen};
+use super::endpoint::{Endpoint, of_table};
+use super::error::RestError;
+use super::listing::{Listing, Taken};
+use super::path::JsonPath;
+use super::spool::{RECORDS, Spool};
+use crate::files::{FilesSource, Folder};
+
+/// The split whose position says where the next read begins.
+const CURSOR: &str = "cursor";
+
+/// An API to read from.
+#[derive(Clone)]
+pub(super) struct RestSource {
+    pub(super) plan: ConnectionPlan,
+    pub(super) options: ConnectionOptions,
+    pub(super) context: ConnectorContext,
+}
+
+/// A read of an endpoint whose records are on disk.
+pub(super) struct Fetched {
+    pub(super) spool: Arc<Spool>,
+    pub(super) records: u64,
+    seen: Seen,
+    /// The server's time when the first page was asked for.
+    begun: Option<DateTime<Utc>>,
+}
+
+/// How a read is made.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extent<'e> {
+    /// The cursor of an incremental read: its column, and where it begins.
+    pub(super) cursor: Option<(&'e str, Option<&'e str>)>,
+    /// No more records than this, about.
+    pub(super) limit: Option<u64>,
+    /// No more records of each parent than this.
+    pub(super) most_parents: Option<usize>,
+}
+
+impl RestSource {
+    /// The endpoint of a read and those it depends on.
+    pub(super) fn chain(&self, spec: &ReadSpec) -> Result<Vec<Endpoint>, RestError> {
+        match &spec.selection {
+            Selection::Object(table) => self.options.chain(table, &spec.options),
+            Selection::Query(_) => Err(RestError::Query),
+        }
+    }
+
+    /// Reads the records of an endpoint.
+    pub(super) async fn fetch(&self, chain: &[Endpoint], extent: Extent<'_>) -> Result<Fetched> {
+        let client = Client::open(&self.plan, &self.options, &self.context).await?;
+        let (spool, mut writer) = Spool::new(&self.context.project_dir)?;
+        let mut seen = Seen::default();
+        let column = extent.cursor.map(|(column, _)| JsonPath::key(column));
+        let listing = Listing {
+            client: &client,
+            base: &self.options.url,
+            chain,
+            found: chain.iter().map(|_| OnceLock::new()).collect(),
+            cursor: extent.cursor.map(|(_, begin)| begin),
+            limit: extent.limit,
+            most_parents: extent.most_parents,
+            at_once: self.options.connections,
+            begun: OnceLock::new(),
+        };
+        let mut take = |taken: Taken<'_>| {
+            if let Some(column) = &column {
+                seen.take(column.find(taken.record), taken.is_first_page);
+            }
+            writer.write(&taken.line)
+        };
+        listing.read(&mut take).await?;
+        let begun = listing.begun.get().copied().flatten();
+        writer.finish()?;
+        Ok(Fetched {
+            spool: Arc::new(spool),
+            records: writer.records,
+            seen,
+            begun,
+        })
+    }
+
+    /// The records of a read as files are read.
+    pub(super) fn files(&self, spool: &Spool, table: &str) -> FilesSource {
+        FilesSource {
+            connection: ConnectionPlan {
+                name: self.plan.name.clone(),
+                kind: "files".to_owned(),
+                writable: false,
+                options: BTreeMap::new(),
+            },
+            folder: Folder::named(
+                spool.folder.clone(),
+                format!("{}/{table}", self.plan.name),
+                spool.folder.clone(),
+            ),
+            context: self.context.clone(),
+        }
+    }
+
+    /// What an incremental read must have.
+    fn incremental(&self, spec: &ReadSpec, chain: &[Endpoint]) -> Result<CursorPlan, RestError> {
+        let table = chain
+            .last()
+            .map(|endpoint| endpoint.table.clone())
+            .unwrap_or_default();
+        let wrong = |why: &str| of_table(&table, "params", why);
+        let Some(cursor) = spec.cursor.clone() else {
+            return Err(wrong("need a `cursor` of the table to read incrementally"));
+        };
+        if !chain.last().is_some_and(Endpoint::uses_cursor) {
+            return Err(wrong(
+                "have no `{cursor}`, so every read would read everything: `params: { since: \"{cursor}\" }`",
+            ));
+        }
+        if !spec.may_repeat {
+            return Err(RestError::NoKey {
+                table,
+                column: cursor.column,
+            });
+        }
+        Ok(cursor)
+    }
+
+    /// Where the next read begins.
+    fn position(
+        fetched: &Fetched,
+        cursor: &CursorPlan,
+        table: &str,
+        from: Option<&Position>,
+    ) -> Result<Position, RestError> {
+        let (table, column) = (table.to_owned(), cursor.column.clone());
+        let seen = &fetched.seen;
+        if seen.all.missing > 0 {
+            let count = seen.all.missing;
+            return Err(RestError::NoCursorValue {
+                table,
+                column,
+                count,
+            });
+        }
+        let last = ended(from);
+        let mut all = seen.all.clone();
+        all.extend(last);
+        if all.is_mixed {
+            return Err(RestError::MixedCursor { table, column });
+        }
+        let mut begin = Highest::default();
+        begin.extend(last);
+        begin.extend(seen.safe(fetched.begun).as_deref());
+        let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
+        let order = order.map_or(0, |position| position.order) + 1;
+        Ok(match begin.text {
+            Some(text) if Some(text.as_str()) != last => {
+                let resume = json!({ "cursor": text });
+                Position::single(CURSOR, SplitPosition { order, resume })
+            }
+            _ => from.cloned().unwrap_or_default(),
+        })
+    }
+
+    /// True when nothing says which columns the table has.
+    fn has_no_columns(spec: &ReadSpec) -> bool {
+        let is_empty = |schema: &Option<arrow_schema::SchemaRef>| {
+            schema
+                .as_ref()
+                .is_none_or(|schema| schema.fields().is_empty())
+        };
+        let is_declared = spec
+            .declared
+            .iter()
+            .any(|column| column.data_type.is_some());
+        is_empty(&spec.known) && is_empty(&spec.observed) && !is_declared
+    }
+}
+
+/// The cursor where the last read ended.
+fn ended(from: Option<&Position>) -> Option<&str> {
+    let position = from?.mark(&SplitId(CURSOR.to_owned()))?;
+    position.resume.get("cursor")?.as_str()
+}
+
+/// A read of the records of an API, as one of a file.
+pub(super) fn of_file(spec: &ReadSpec) -> ReadSpec {
+    let text = |value: &str| Value::from(value);
+    ReadSpec {
+        selection: Selection::Object(RECORDS.to_owned()),
+        mode: ReadMode::Full,
+        cursor: None,
+        options: BTreeMap::from([
+            ("format".to_owned(), text("jsonl")),
+            ("missing_columns".to_owned(), text("null")),
+        ]),
+        ..spec.clone()
+    }
+}
+
+#[async_trait]
+impl Source for RestSource {
+    async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
+        let chain = self.chain(spec)?;
+        let table = chain
+            .last()
+            .map(|endpoint| endpoint.table.clone())
+            .unwrap_or_default();
+        let cursor = match spec.mode {
+            ReadMode::Incremental => Some(self.incremental(spec, &chain)?),
+            _ => None,
+        };
+        let begin = match (&cursor, ended(from)) {
+            (Some(cursor), Some(last)) => {
+                let mixed = || RestError::MixedCursor {
+                    table: table.clone(),
+                    column: cursor.column.clone(),
+                };
+                Some(cursor::before(last, cursor.lookback).ok_or_else(mixed)?)
+            }
+            _ => None,
+        };
+        let extent = Extent {
+            cursor: cursor
+                .as_ref()
+                .map(|cursor| (cursor.column.as_str(), begin.as_deref())),
+            limit: spec.limit,
+            most_parents: None,
+        };
+        let fetched = self.fetch(&chain, extent).await?;
+        let position = match &cursor {
+            // A part of the records says nothing about where the next read begins.
+            _ if spec.limit.is_some() => from.cloned().unwrap_or_default(),
+            Some(cursor) => Self::position(&fetched, cursor, &table, from)?,
+            None => Position::default(),
+        };
+        if fetched.records == 0 && Self::has_no_columns(spec) {
+            return Ok(Box::new(NothingYet { table }));
+        }
+        let inner = self
+            .files(&fetched.spool, &table)
+            .open(&of_file(spec), None)
+            .await?;
+        Ok(Box::new(RestReader {
+            inner,
+            position,
+            spool: fetched.spool,
+        }))
+    }
+
+    async fn version(&self, _: &ReadSpec) -> Result<Option<InputVersion>> {
+        Ok(None)
+    }
+
+    async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+        let (spool, mut writer) = Spool::new(&self.context.project_dir)?;
+        for record in &records {
+            if let RawRecord::Text(text) = record {
+                let line = text.replace(['\n', '\r'], " ");
+                writer.write(line.as_bytes())?;
+                writer.write(b"\n")?;
+            }
+        }
+        writer.finish()?;
+        let inner = self
+            .files(&spool, &spec.table.to_string())
+            .replay(&of_file(spec), records)
+            .await?;
+        Ok(Box::new(RestReader {
+            inner,
+            position: Position::default(),
+            spool: Arc::new(spool),
+        }))
+    }
+}
+
+/// A read of an endpoint that has no record, and never had one: nobody knows its columns.
+struct NothingYet {
+    table: String,
+}
+
+#[async_trait]
+impl Reader for NothingYet {
+    fn tables(&self) -> Vec<TableSchema> {
+        Vec::new()
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        Box::pin(stream::iter([Ok(
+            Assignment::Complete(Position::default()),
+        )]))
+    }
+
+    async fn committed(&mut self, _: &Position) -> Result<()> {
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        vec![format!(
+            "`{}` has no records yet, and its columns are not known; declare `columns` to have an empty table",
+            self.table
+        )]
+    }
+}
+
+/// Rows of a file whose end is a cursor.
+struct RestReader {
+    inner: Box<dyn Reader>,
+    position: Position,
+    spool: Arc<Spool>,
+}
+
+#[async_trait]
+impl Reader for RestReader {
+    fn tables(&self) -> Vec<TableSchema> {
+        self.inner.tables()
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn splits(&mut self) -> BoxStream<Result<Assignment>> {
+        let (position, spool) = (self.position.clone(), Arc::clone(&self.spool));
+        let splits = self.inner.splits().map(move |assignment| {
+            Ok(match assignment? {
+                Assignment::Assigned(split) => Assignment::Assigned(whole(split, &spool)),
+                Assignment::Complete(_) => Assignment::Complete(position.clone()),
+                revoked => revoked,
+            })
+        });
+        Box::pin(splits)
+    }
+
+    async fn committed(&mut self, _: &Position) -> Result<()> {
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.inner.notes()
+    }
+}
+
+/// A split that is done as a whole, and keeps its file until then.
+fn whole(split: Split, spool: &Arc<Spool>) -> Split {
+    let spool = Arc::clone(spool);
+    let events = split.events.filter(move |event| {
+        let _kept = &spool;
+        let is_place = matches!(event, Ok(Event::Boundary(_)));
+        std::future::ready(!is_place)
+    });
+    Split {
+        id: split.id,
+        events: Box::pin(events),
+    }
+}

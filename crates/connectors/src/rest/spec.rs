@@ -1,0 +1,346 @@
+//! The connector as data: what a project may say about a `rest` connection and its tables.
+//!
+//! Generated docs and the check of a project read this. Promise: each option is read somewhere; what they
+//! do is in `connection.rs`, `endpoint.rs`, `auth.rs` and `paginate_options.rs`.
+
+use towpath_vocab::{
+    ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant, ReadMode,
+};
+
+fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
+    OptionSpec {
+        name: name.to_owned(),
+        kind,
+        required: false,
+        per_table: false,
+        doc: doc.to_owned(),
+    }
+}
+
+fn required(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
+    OptionSpec {
+        required: true,
+        ..key(name, kind, doc)
+    }
+}
+
+fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
+    OptionSpec {
+        per_table: true,
+        ..key(name, kind, doc)
+    }
+}
+
+fn words(words: &[&str]) -> OptionKind {
+    OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn form(word: &str, doc: &str, keys: Vec<OptionSpec>) -> OptionVariant {
+    OptionVariant {
+        word: word.to_owned(),
+        doc: doc.to_owned(),
+        keys,
+    }
+}
+
+fn auth() -> OptionKind {
+    use OptionKind::{Secret, Text};
+    OptionKind::Variants(vec![
+        form(
+            "bearer",
+            "A token in the header `Authorization`.",
+            vec![required("token", Secret, "The token.")],
+        ),
+        form(
+            "basic",
+            "A user and a password.",
+            vec![
+                required("user", Secret, "The user."),
+                key("password", Secret, "The password; default empty."),
+            ],
+        ),
+        form(
+            "api_key",
+            "A key in a header or a parameter.",
+            vec![
+                required("name", Text, "The name of the header or parameter."),
+                required("value", Secret, "The key."),
+                key(
+                    "in",
+                    words(&["header", "query"]),
+                    "Where; default `header`.",
+                ),
+            ],
+        ),
+        form(
+            "oauth2",
+            "A token from an OAuth 2 server, by the client's credentials or a refresh token; a new one is asked for before it expires and when the API refuses it.",
+            vec![
+                required("token_url", Text, "Where tokens are asked for."),
+                required("client_id", Secret, "The client."),
+                key("client_secret", Secret, "The client's secret."),
+                key(
+                    "refresh_token",
+                    Secret,
+                    "A refresh token; without one the client's credentials are used.",
+                ),
+                key("scope", Text, "The scopes, separated by spaces."),
+                key(
+                    "audience",
+                    Text,
+                    "The audience, if the server asks for one.",
+                ),
+                key(
+                    "credentials_in",
+                    words(&["header", "body"]),
+                    "Where the client's credentials are sent; default `header`.",
+                ),
+            ],
+        ),
+    ])
+}
+
+/// How a response says that it is the last one.
+fn end() -> [OptionSpec; 2] {
+    [
+        key(
+            "more",
+            OptionKind::Text,
+            "The path of a value that is false on the last page, such as `has_more`. It alone decides then.",
+        ),
+        key(
+            "absent_at_end",
+            OptionKind::Boolean,
+            "Whether the API leaves `at` and `more` out of the last page also where that is the only one; default false, and a first page without them is a failure.",
+        ),
+    ]
+}
+
+fn with_end(mut keys: Vec<OptionSpec>) -> Vec<OptionSpec> {
+    keys.extend(end());
+    keys
+}
+
+/// Pages that have numbers.
+fn by_number() -> [OptionVariant; 2] {
+    use OptionKind::{Integer, Text};
+    let page = vec![
+        key(
+            "param",
+            Text,
+            "The parameter of the page's number; default `page`.",
+        ),
+        key("start", Integer, "The number of the first page; default 1."),
+        key(
+            "size",
+            Integer,
+            "Records of a full page. Without it the last page is the first empty one.",
+        ),
+        key(
+            "size_param",
+            Text,
+            "The parameter that asks for `size` records.",
+        ),
+        key(
+            "pages",
+            Text,
+            "The path of the number of pages in the response.",
+        ),
+    ];
+    let offset = vec![
+        key(
+            "param",
+            Text,
+            "The parameter of the first record's number; default `offset`.",
+        ),
+        required("size", Integer, "Records of a full page."),
+        key(
+            "size_param",
+            Text,
+            "The parameter that asks for `size` records; default `limit`.",
+        ),
+    ];
+    [
+        form(
+            "page",
+            "Pages have numbers. The last one is empty, or shorter than a full one before it.",
+            with_end(page),
+        ),
+        form(
+            "offset",
+            "Records have numbers. The last page is empty, or shorter than a full one before it.",
+            with_end(offset),
+        ),
+    ]
+}
+
+/// Pages that name the next one.
+fn by_name() -> [OptionVariant; 4] {
+    use OptionKind::Text;
+    let cursor = vec![
+        key(
+            "param",
+            Text,
+            "The parameter of the cursor; default `cursor`.",
+        ),
+        required(
+            "at",
+            Text,
+            "The path of the next cursor, such as `meta.next_cursor`.",
+        ),
+    ];
+    let last = vec![
+        required("param", Text, "The parameter, such as `starting_after`."),
+        key("at", Text, "The path inside a record; default `id`."),
+    ];
+    let at = "The path of the URL, such as `links.next`.";
+    [
+        form(
+            "cursor",
+            "Each response holds the cursor of the next page; the last one holds none.",
+            with_end(cursor),
+        ),
+        form(
+            "last_record",
+            "The next page begins behind a record: `starting_after=ID`. The last page is empty.",
+            with_end(last),
+        ),
+        form(
+            "next_url",
+            "Each response holds the URL of the next page; the last one holds none.",
+            with_end(vec![required("at", Text, at)]),
+        ),
+        form(
+            "link_header",
+            "The header `Link` holds the URL of the next page, with `rel=\"next\"`.",
+            Vec::new(),
+        ),
+    ]
+}
+
+fn paginate() -> OptionKind {
+    let single = form("single", "The response is all there is.", Vec::new());
+    let named = by_number().into_iter().chain(by_name());
+    OptionKind::Variants([single].into_iter().chain(named).collect())
+}
+
+/// The options of a connection.
+fn of_connection() -> Vec<OptionSpec> {
+    use OptionKind::{Integer, Text, TextList, TextMap};
+    vec![
+        required(
+            "url",
+            Text,
+            "Where the API begins: `https://api.example.com/v1`. Paths of tables follow it.",
+        ),
+        key("auth", auth(), "How requests show who asks; default none."),
+        key(
+            "headers",
+            TextMap,
+            "Headers of each request. Secrets belong in `auth`.",
+        ),
+        key(
+            "timeout_s",
+            Integer,
+            "How long a request may take, in seconds; default 60.",
+        ),
+        key(
+            "retries",
+            Integer,
+            "How often a request is tried again that failed or was refused for a while (408, 425, 429, 5xx, and 403 when a header says that a limit is used up); default 5.",
+        ),
+        key(
+            "max_wait_s",
+            Integer,
+            "The longest time that a request waits because the server asks to, all together; longer is a failure. Default 900.",
+        ),
+        key(
+            "max_page_bytes",
+            Integer,
+            "A larger response is a failure; default 67108864.",
+        ),
+        key(
+            "hosts",
+            TextList,
+            "Other hosts that links and redirects may lead to. They are sent no credentials.",
+        ),
+    ]
+}
+
+/// The options of a table.
+fn of_tables() -> Vec<OptionSpec> {
+    use OptionKind::{Integer, Text, TextMap};
+    vec![
+        of_table(
+            "path",
+            Text,
+            "The path behind the connection's `url`; default the table's name. `{invoices.id}` makes one listing for each record of `invoices`.",
+        ),
+        of_table(
+            "method",
+            words(&["GET", "POST"]),
+            "The method; default GET.",
+        ),
+        of_table(
+            "params",
+            TextMap,
+            "Parameters of the URL. `{cursor}` is where the last read ended; a parameter with it is left out of the first read.",
+        ),
+        of_table(
+            "body",
+            Text,
+            "The JSON body of a POST. `{{` and `}}` are braces.",
+        ),
+        of_table(
+            "records",
+            Text,
+            "The path of the records in the response, such as `data.items`; default: the response itself if it is an array, else its only array that may hold records. `$` for a response that is one record.",
+        ),
+        of_table(
+            "records_may_be_null",
+            OptionKind::Boolean,
+            "Whether null at `records` means that there are none; default false, and null is a failure.",
+        ),
+        of_table(
+            "paginate",
+            paginate(),
+            "How the next page is found; default `single`, and a response that says there is more is then a failure.",
+        ),
+        of_table(
+            "total",
+            Text,
+            "The path of the number of all records; another number of records is then a failure.",
+        ),
+        of_table(
+            "include",
+            TextMap,
+            "New columns of the records with values of the record the listing belongs to: `{ invoice_id: invoices.id }`.",
+        ),
+        of_table(
+            "max_pages",
+            Integer,
+            "More pages of one listing are a failure; default 100000.",
+        ),
+    ]
+}
+
+/// The connector as data.
+pub(super) fn spec() -> ConnectorSpec {
+    let mut options = of_connection();
+    options.extend(of_tables());
+    ConnectorSpec {
+        kind: "rest".to_owned(),
+        doc: "A JSON API over HTTP. Its `tables` are endpoints.".to_owned(),
+        objects: ObjectKind::Endpoints,
+        faces: vec![Face::Source, Face::Discover],
+        options,
+        reads: vec![ReadMode::Full, ReadMode::Incremental],
+        needs_cursor: true,
+        tells_version: false,
+        keeps_text: true,
+        writes: Vec::new(),
+        guarantee: Guarantee::AtLeastOnce,
+        schemes: Vec::new(),
+        endings: Vec::new(),
+    }
+}

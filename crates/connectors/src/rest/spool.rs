@@ -1,0 +1,202 @@
+//! Records of a read, kept on disk until they are parsed: one file of JSON lines.
+//!
+//! Promise: only this user can read it, it is gone when the read ends, and what a killed process left is
+//! removed by the next read, never what another one still uses, wherever that runs. A file is used because
+//! types are inferred over all records before the first row is given. Read next: `source.rs`.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{BufWriter, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::{RestError, Result};
+
+/// The name of the file in its folder.
+pub(super) const RECORDS: &str = "records.jsonl";
+const LOCK: &str = "lock";
+
+/// The folder of one read.
+#[derive(Debug)]
+pub(super) struct Spool {
+    pub(super) folder: PathBuf,
+    /// Locked as long as the read lives.
+    _lock: File,
+}
+
+/// Writes the records of a read.
+#[derive(Debug)]
+pub(super) struct SpoolWriter {
+    shown: String,
+    file: BufWriter<File>,
+    pub(super) records: u64,
+}
+
+impl Spool {
+    /// Makes a folder below the project's `.towpath/rest`.
+    pub(super) fn new(project: &Path) -> Result<(Self, SpoolWriter)> {
+        let state = project.join(".towpath");
+        Self::make(&state).map_err(|source| RestError::Spool {
+            folder: ".towpath/rest".to_owned(),
+            source,
+        })
+    }
+
+    fn make(state: &Path) -> std::io::Result<(Self, SpoolWriter)> {
+        let parent = state.join("rest");
+        make_folder(&parent)?;
+        // While it is held, no folder is without its lock: nobody removes one that is being made.
+        let making = private(&state.join("rest.lock"))?;
+        making.lock()?;
+        sweep(&parent);
+        let folder = new_folder(&parent)?;
+        let lock = private(&folder.join(LOCK))?;
+        lock.try_lock()?;
+        drop(making);
+        let file = private(&folder.join(RECORDS))?;
+        let writer = SpoolWriter {
+            shown: ".towpath/rest".to_owned(),
+            file: BufWriter::with_capacity(256 << 10, file),
+            records: 0,
+        };
+        let spool = Self {
+            folder,
+            _lock: lock,
+        };
+        Ok((spool, writer))
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next read.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl SpoolWriter {
+    /// Adds one record: a line with its end.
+    pub(super) fn write(&mut self, line: &[u8]) -> Result<()> {
+        self.records += 1;
+        self.file
+            .write_all(line)
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.file.flush().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: std::io::Error) -> RestError {
+        RestError::Spool {
+            folder: self.shown.clone(),
+            source,
+        }
+    }
+}
+
+/// A folder that was not there, by a name that no other process has.
+fn new_folder(parent: &Path) -> std::io::Result<PathBuf> {
+    loop {
+        // `RandomState` is seeded anew for each state.
+        let chance = RandomState::new().hash_one(std::process::id());
+        let folder = parent.join(format!("{chance:016x}"));
+        match make_one(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes the folders of processes that are gone.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_dead = match File::open(entry.path().join(LOCK)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_dead {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    builder().recursive(true).create(folder)
+}
+
+fn make_one(folder: &Path) -> std::io::Result<()> {
+    builder().create(folder)
+}
+
+fn builder() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder
+}
+
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_read_leaves_nothing_and_removes_what_a_dead_one_left() {
+        let project = tempfile::tempdir().unwrap();
+        let parent = project.path().join(".towpath/rest");
+        let dead = parent.join("1-0");
+        fs::create_dir_all(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let (first, mut writer) = Spool::new(project.path()).unwrap();
+        assert!(!dead.exists());
+        writer.write(b"{}\n").unwrap();
+        writer.finish().unwrap();
+        let (second, _) = Spool::new(project.path()).unwrap();
+        assert!(first.folder.exists() && first.folder != second.folder);
+        assert_eq!(fs::read(first.folder.join(RECORDS)).unwrap(), b"{}\n");
+        drop((first, second));
+        assert_eq!(fs::read_dir(parent).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_is_in_use_is_left_alone_whatever_its_name() {
+        // In a container every process may have the number 1.
+        let project = tempfile::tempdir().unwrap();
+        let (mine, mut writer) = Spool::new(project.path()).unwrap();
+        writer.write(b"{}\n").unwrap();
+        writer.finish().unwrap();
+        let name = |spool: &Spool| {
+            spool
+                .folder
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let process = std::process::id().to_string();
+        assert!(!name(&mine).split('-').any(|part| part == process));
+        let others: Vec<_> = (0..20)
+            .map(|_| Spool::new(project.path()).unwrap())
+            .collect();
+        let names: std::collections::HashSet<String> =
+            others.iter().map(|(spool, _)| name(spool)).collect();
+        assert_eq!(names.len(), 20);
+        assert_eq!(fs::read(mine.folder.join(RECORDS)).unwrap(), b"{}\n");
+    }
+}

@@ -1,0 +1,223 @@
+//! A read is complete or a failure: nothing that is missing, wrong or null ends it early.
+
+use serde_json::{Value, json};
+use towpath_testkit::http::{HttpAnswer, HttpRequest};
+
+use crate::{Api, ids, number, rows};
+
+/// An endpoint whose every page is this.
+fn always(items: Value, body: &str) -> Api {
+    let body = body.to_owned();
+    Api::new(items, move |_| HttpAnswer::json(body.clone()))
+}
+
+fn paged(paginate: Value) -> Value {
+    json!({ "records": "data", "paginate": paginate })
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_there_does_not_end_a_read() {
+    let two = ids(0..2);
+    let body = format!("{{\"data\":{two},\"meta\":{{\"next\":\"x\"}},\"more\":\"perhaps\"}}");
+    for paginate in [
+        json!({ "type": "cursor", "at": "meta.nxt" }),
+        json!({ "type": "cursor", "at": "meta" }),
+        json!({ "type": "next_url", "at": "links.next" }),
+        json!({ "type": "last_record", "param": "after", "at": "key" }),
+        json!({ "type": "page", "more": "has_more" }),
+        json!({ "type": "page", "more": "more" }),
+        json!({ "type": "page", "pages": "meta.pages" }),
+        json!({ "type": "page", "pages": "more" }),
+        json!({ "type": "offset", "size": 5, "more": "meta" }),
+    ] {
+        let failure = always(paged(paginate.clone()), &body).failure().await;
+        assert_eq!(failure.code, "R0372", "{paginate}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_may_leave_fields_out_of_its_last_page() {
+    let cursor = |more: Value| {
+        let mut paginate = json!({ "type": "cursor", "at": "nextPageToken", "param": "t" });
+        paginate
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        paged(paginate)
+    };
+    let pages = |last: u64| {
+        move |request: &HttpRequest| {
+            let page = number(request, "t");
+            let token = match page < last {
+                true => format!(",\"nextPageToken\":\"{}\"", page + 1),
+                false => String::new(),
+            };
+            HttpAnswer::json(format!("{{\"data\":{}{token}}}", ids([page])))
+        }
+    };
+    let two = Api::new(cursor(json!({})), pages(2));
+    assert_eq!(two.rows().await.unwrap(), rows(0..3));
+    let failure = Api::new(cursor(json!({})), pages(0)).failure().await;
+    assert_eq!(failure.code, "R0372");
+    assert!(
+        failure.help[0].contains("absent_at_end: true"),
+        "{failure:?}"
+    );
+    let said = Api::new(cursor(json!({ "absent_at_end": true })), pages(0));
+    assert_eq!(said.rows().await.unwrap(), rows([0]));
+}
+
+#[tokio::test]
+async fn a_response_that_says_there_is_more_is_not_the_last() {
+    let two = ids(0..2);
+    for (paginate, more) in [
+        (
+            json!({ "type": "cursor", "at": "next", "more": "has_more" }),
+            "\"next\":null,\"has_more\":true",
+        ),
+        (
+            json!({ "type": "cursor", "at": "next" }),
+            "\"next\":null,\"has_more\":true",
+        ),
+        (
+            json!({ "type": "cursor", "at": "next" }),
+            "\"next\":\"\",\"links\":{\"next\":\"/v1/x\"}",
+        ),
+        (
+            json!({ "type": "next_url", "at": "next" }),
+            "\"next\":null,\"next_cursor\":\"abc\"",
+        ),
+        (
+            json!({ "type": "link_header" }),
+            "\"next\":\"/v1/items?page=2\"",
+        ),
+    ] {
+        let body = format!("{{\"data\":{two},{more}}}");
+        let failure = always(paged(paginate.clone()), &body).failure().await;
+        assert_eq!(failure.code, "R0373", "{paginate}: {failure:?}");
+    }
+    let body = "{\"data\":[],\"has_more\":true}";
+    let last = paged(json!({ "type": "last_record", "param": "after", "more": "has_more" }));
+    assert_eq!(always(last, body).failure().await.code, "R0373");
+    // What the project says of the end counts.
+    let said = paged(json!({ "type": "cursor", "at": "next", "more": "more" }));
+    let body = format!("{{\"data\":{two},\"next\":\"x\",\"more\":false,\"has_more\":true}}");
+    assert_eq!(always(said, &body).rows().await.unwrap(), rows(0..2));
+}
+
+#[tokio::test]
+async fn a_short_page_that_names_a_next_one_is_not_the_last() {
+    let items = json!({ "records": "data", "paginate": { "type": "page", "size": 2 } });
+    let api = Api::new(items, |request| {
+        let page = number(request, "page");
+        let (records, next) = match page {
+            1 => (ids([1, 2]), "\"/v1/items?page=2\""),
+            2 => (ids([3]), "\"/v1/items?page=3\""),
+            3 => (ids([4, 5]), "null"),
+            _ => (ids([]), "null"),
+        };
+        HttpAnswer::json(format!("{{\"data\":{records},\"next\":{next}}}"))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(1..6));
+}
+
+#[tokio::test]
+async fn a_table_without_paginate_believes_no_part() {
+    for more in [
+        "\"total\":57",
+        "\"meta\":{\"total_count\":3}",
+        "\"nextPageToken\":\"abc\"",
+        "\"has_more\":true",
+        "\"next_page\":2",
+    ] {
+        let body = format!("{{\"items\":{},{more}}}", ids(0..2));
+        let failure = always(json!({}), &body).failure().await;
+        assert_eq!(failure.code, "R0362", "{more}: {failure:?}");
+        let single = json!({ "paginate": { "type": "single" } });
+        assert_eq!(always(single, &body).rows().await.unwrap(), rows(0..2));
+    }
+    let whole = format!("{{\"items\":{},\"total\":2,\"next\":null}}", ids(0..2));
+    assert_eq!(always(json!({}), &whole).rows().await.unwrap(), rows(0..2));
+}
+
+#[tokio::test]
+async fn not_found_is_the_end_only_while_the_page_before_is_there() {
+    let gone = std::sync::atomic::AtomicBool::new(false);
+    let api = Api::new(json!({ "paginate": { "type": "page" } }), move |request| {
+        if number(request, "page") == 2 {
+            gone.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+        match gone.load(std::sync::atomic::Ordering::SeqCst) {
+            true => HttpAnswer::new(404, "no such route"),
+            false => HttpAnswer::json(ids(0..5)),
+        }
+    });
+    assert_eq!(api.failure().await.code, "R0354");
+    // Nor where the page before says that there are more.
+    for (paginate, more) in [
+        (json!({ "type": "page", "more": "more" }), "true"),
+        (json!({ "type": "page", "pages": "more" }), "9"),
+        (json!({ "type": "page" }), "1,\"next\":\"/v1/items?page=2\""),
+    ] {
+        let api = Api::new(paged(paginate.clone()), move |request| {
+            match number(request, "page") {
+                1 => HttpAnswer::json(format!("{{\"data\":{},\"more\":{more}}}", ids(0..2))),
+                _ => HttpAnswer::new(404, "no such page"),
+            }
+        });
+        assert_eq!(api.failure().await.code, "R0354", "{paginate}");
+    }
+}
+
+#[tokio::test]
+async fn null_is_no_empty_list() {
+    let body = "{\"data\":null,\"errors\":[\"timeout\"]}";
+    let failure = always(json!({ "records": "data" }), body).failure().await;
+    assert_eq!(failure.code, "R0360");
+    assert!(
+        failure.help[0].contains("records_may_be_null"),
+        "{failure:?}"
+    );
+    let items =
+        json!({ "records": "data", "records_may_be_null": true, "paginate": { "type": "page" } });
+    let api = Api::new(items, |request| match number(request, "page") {
+        1 => HttpAnswer::json(format!("{{\"data\":{}}}", ids(0..2))),
+        _ => HttpAnswer::json("{\"data\":null}"),
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..2));
+}
+
+#[tokio::test]
+async fn the_array_of_records_is_chosen_once() {
+    let paginate = json!({ "paginate": { "type": "page" } });
+    let second = |body: &'static str| {
+        Api::new(paginate.clone(), move |request| {
+            match number(request, "page") {
+                1 => HttpAnswer::json(format!("{{\"items\":{}}}", ids(0..2))),
+                2 => HttpAnswer::json(body),
+                _ => HttpAnswer::json("{\"items\":[]}"),
+            }
+        })
+    };
+    for other in [
+        "{\"warnings\":[{\"id\":9}]}",
+        "{\"items\":null,\"warnings\":[{\"id\":9}]}",
+        "[{\"id\":9}]",
+        "{\"items\":{\"id\":9}}",
+    ] {
+        assert_eq!(second(other).failure().await.code, "R0360", "{other}");
+    }
+    let beside = second("{\"items\":[],\"warnings\":[{\"id\":9}]}");
+    assert_eq!(beside.rows().await.unwrap(), rows(0..2));
+    // Where the first page leaves it open, nothing is guessed.
+    let open = "{\"data\":[],\"warnings\":[{\"id\":9}]}";
+    assert_eq!(always(json!({}), open).failure().await.code, "R0360");
+}
+
+#[tokio::test]
+async fn pages_without_a_record_come_to_an_end() {
+    let items = paged(json!({ "type": "page", "more": "has_more" }));
+    let api = always(items, "{\"data\":[],\"has_more\":true}");
+    assert_eq!(api.failure().await.code, "R0361");
+    assert!(api.server.requests().len() < 1_100);
+}

@@ -1,0 +1,141 @@
+//! Reads that go on where the last one ended: what changes while pages are read is read again.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::json;
+use towpath_testkit::http::HttpAnswer;
+
+use crate::{Api, by_cursor, ids, number, rows};
+
+fn since() -> serde_json::Value {
+    json!({ "params": { "since": "{cursor}", "sort": "id" } })
+}
+
+#[tokio::test]
+async fn a_read_goes_on_where_the_last_one_ended() {
+    let api = Api::new(since(), |request| {
+        let from = number(request, "since");
+        HttpAnswer::json(ids(from..from + 5))
+    });
+    let spec = by_cursor("items", "id", 0);
+    let first = api.read(&spec, None).await.unwrap();
+    assert_eq!(first.rows, rows(0..5));
+    let second = api.read(&spec, Some(&first.position)).await.unwrap();
+    assert_eq!(second.rows, rows(4..9));
+    let targets: Vec<String> = api
+        .server
+        .requests()
+        .into_iter()
+        .map(|request| request.target)
+        .collect();
+    assert_eq!(targets, ["/v1/items?sort=id", "/v1/items?since=4&sort=id"]);
+    let behind = by_cursor("items", "id", 3);
+    api.read(&behind, Some(&second.position)).await.unwrap();
+    assert_eq!(api.server.requests()[2].parameter("since"), Some("5"));
+}
+
+#[tokio::test]
+async fn nothing_new_moves_nothing() {
+    let api = Api::new(since(), |request| match request.parameter("since") {
+        None => HttpAnswer::json("[{\"id\":1,\"at\":\"2026-01-02T03:04:05Z\"}]"),
+        Some("2026-01-02T03%3A04%3A05Z") => HttpAnswer::json("[]"),
+        other => panic!("{other:?}"),
+    });
+    let spec = by_cursor("items", "at", 0);
+    let first = api.read(&spec, None).await.unwrap();
+    let mut again = spec.clone();
+    again.observed = Some(
+        api.source()
+            .unwrap()
+            .open(&spec, None)
+            .await
+            .unwrap()
+            .tables()[0]
+            .schema
+            .clone(),
+    );
+    let second = api.read(&again, Some(&first.position)).await.unwrap();
+    assert!(second.rows.is_empty());
+    assert_eq!(second.position, first.position);
+}
+
+#[tokio::test]
+async fn what_would_miss_records_is_refused() {
+    let answer = |body: &'static str| Api::new(since(), move |_| HttpAnswer::json(body));
+    let spec = by_cursor("items", "at", 0);
+    let code = |failure: towpath_ports::Result<crate::Read>| failure.unwrap_err().code;
+    let missing = answer("[{\"id\":1,\"at\":1},{\"id\":2}]");
+    assert_eq!(code(missing.read(&spec, None).await), "R0367");
+    let mixed = answer("[{\"id\":1,\"at\":1},{\"id\":2,\"at\":\"x\"}]");
+    assert_eq!(code(mixed.read(&spec, None).await), "R0368");
+    let mut without_key = spec.clone();
+    without_key.may_repeat = false;
+    assert_eq!(code(mixed.read(&without_key, None).await), "R0369");
+    let no_param = Api::new(json!({}), |_| HttpAnswer::json(ids(0..1)));
+    assert_eq!(code(no_param.read(&spec, None).await), "R0350");
+}
+
+#[tokio::test]
+async fn a_record_that_changes_while_pages_are_read_is_read_again() {
+    // Records by `id`, two on a page; `n` counts changes. Record 1 changes behind the read, and a later
+    // change of record 4 is on the last page.
+    let changes = Mutex::new(BTreeMap::from([(1, 1), (2, 2), (3, 3), (4, 4)]));
+    let items = json!({
+        "params": { "since": "{cursor}" },
+        "paginate": { "type": "page", "size": 2 },
+    });
+    let api = Api::new(items, move |request| {
+        let mut changes = changes.lock().unwrap();
+        let (page, since) = (number(request, "page"), number(request, "since"));
+        if page == 2 {
+            changes.extend([(1, 5), (4, 6)]);
+        }
+        let skipped = usize::try_from((page - 1) * 2).unwrap();
+        let found = changes.iter().filter(|(_, n)| **n >= since);
+        let found = found.skip(skipped).take(2);
+        let found: Vec<String> = found
+            .map(|(id, n)| format!("{{\"id\":{id},\"n\":{n}}}"))
+            .collect();
+        HttpAnswer::json(format!("[{}]", found.join(",")))
+    });
+    let spec = by_cursor("items", "n", 0);
+    let first = api.read(&spec, None).await.unwrap();
+    let second = api.read(&spec, Some(&first.position)).await.unwrap();
+    let changed = "{\"id\":\"1\",\"n\":\"5\"}".to_owned();
+    assert!(!first.rows.contains(&changed), "{first:?}");
+    assert!(second.rows.contains(&changed), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_time_after_the_begin_of_a_read_is_not_where_the_next_one_begins() {
+    let items = json!({
+        "params": { "since": "{cursor}" },
+        "paginate": { "type": "page", "size": 1 },
+    });
+    let api = Api::new(items, |request| {
+        let at = match number(request, "page") {
+            1 => "2026-01-01T09:00:00Z",
+            2 => "2026-01-01T11:00:00Z",
+            3 => "2026-01-01T12:00:20Z",
+            _ => return HttpAnswer::json("[]"),
+        };
+        HttpAnswer::json(format!("[{{\"at\":\"{at}\"}}]"))
+            .header("date", "Thu, 01 Jan 2026 12:00:00 GMT")
+    });
+    let spec = by_cursor("items", "at", 0);
+    let first = api.read(&spec, None).await.unwrap();
+    api.read(&spec, Some(&first.position)).await.unwrap();
+    let requests = api.server.requests();
+    let since = requests[4].parameter("since").unwrap();
+    assert!(since.starts_with("2026-01-01T11%3A59%3A"), "{since}");
+}
+
+#[tokio::test]
+async fn a_limited_read_moves_nothing() {
+    let api = Api::new(since(), |_| HttpAnswer::json(ids(0..5)));
+    let mut spec = by_cursor("items", "id", 0);
+    spec.limit = Some(2);
+    let first = api.read(&spec, None).await.unwrap();
+    assert!(first.position.is_empty(), "{first:?}");
+}

@@ -1,0 +1,222 @@
+//! Every kind of pagination gives every record once, and none that does not end is believed.
+
+use serde_json::json;
+use towpath_testkit::http::HttpAnswer;
+
+use crate::{Api, ids, number, rows, table};
+
+/// Records `from..from + size` of 25.
+fn slice(from: u64, size: u64) -> std::ops::Range<u64> {
+    from.min(25)..(from + size).min(25)
+}
+
+#[tokio::test]
+async fn a_response_without_pages_is_all_there_is() {
+    let api = Api::new(json!({}), |_| HttpAnswer::json(ids(0..3)));
+    assert_eq!(api.rows().await.unwrap(), rows(0..3));
+    assert_eq!(api.server.requests()[0].target, "/v1/items");
+}
+
+#[tokio::test]
+async fn values_keep_the_text_of_the_server() {
+    let body = "{\"data\": [\n {\"id\": 1, \"price\": 1.10, \"big\": 12345678901234567890.123,\n \"tags\": [1, 2.50]} ]}";
+    let api = Api::new(json!({}), move |_| HttpAnswer::json(body));
+    let read = api.rows().await.unwrap();
+    assert!(read[0].contains("12345678901234567890.123"), "{read:?}");
+    assert!(read[0].contains("2.50"), "{read:?}");
+}
+
+#[tokio::test]
+async fn pages_by_number_end_with_a_short_one_behind_a_full_one() {
+    let api = Api::new(
+        json!({ "paginate": { "type": "page", "size": 10, "size_param": "per" } }),
+        |request| {
+            HttpAnswer::json(ids(slice(
+                (number(request, "page") - 1) * 10,
+                number(request, "per"),
+            )))
+        },
+    );
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+    assert_eq!(api.server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_gives_smaller_pages_than_asked_loses_nothing() {
+    let api = Api::new(
+        json!({ "paginate": { "type": "offset", "size": 100 } }),
+        |request| HttpAnswer::json(ids(slice(number(request, "offset"), 7))),
+    );
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+}
+
+#[tokio::test]
+async fn not_found_behind_the_last_page_is_the_end() {
+    let api = Api::new(
+        json!({ "paginate": { "type": "page" } }),
+        |request| match number(request, "page") {
+            page @ 1..=2 => HttpAnswer::json(ids(page * 10..page * 10 + 5)),
+            _ => HttpAnswer::new(404, "{\"detail\":\"Invalid page.\"}"),
+        },
+    );
+    assert_eq!(api.rows().await.unwrap(), rows((10..15).chain(20..25)));
+}
+
+#[tokio::test]
+async fn cursors_urls_links_and_last_records_are_followed() {
+    let cursor = json!({ "records": "data", "paginate": { "type": "cursor", "at": "meta.next", "param": "c" } });
+    let api = Api::new(cursor, |request| {
+        let from = number(request, "c");
+        let next = if from < 20 {
+            format!("{}", from + 10)
+        } else {
+            "null".to_owned()
+        };
+        HttpAnswer::json(format!(
+            "{{\"data\":{},\"meta\":{{\"next\":{next}}}}}",
+            ids(slice(from, 10))
+        ))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+
+    let url = json!({ "records": "data", "paginate": { "type": "next_url", "at": "links.next" } });
+    let api = Api::new(url, |request| {
+        let from = number(request, "from");
+        let next = if from < 20 {
+            format!("\"/v1/items?from={}\"", from + 10)
+        } else {
+            "\"\"".to_owned()
+        };
+        HttpAnswer::json(format!(
+            "{{\"data\":{},\"links\":{{\"next\":{next}}}}}",
+            ids(slice(from, 10))
+        ))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+
+    let api = Api::new(
+        json!({ "paginate": { "type": "link_header" } }),
+        |request| {
+            let from = number(request, "from");
+            let answer = HttpAnswer::json(ids(slice(from, 10)));
+            match from < 20 {
+                true => answer.header("link", &format!("<?from={}>; rel=\"next\"", from + 10)),
+                false => answer.header("link", "<?from=0>; rel=\"first\""),
+            }
+        },
+    );
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+
+    let last = json!({ "records": "data", "paginate": { "type": "last_record", "param": "after", "more": "has_more" } });
+    let api = Api::new(last, |request| {
+        let from = request
+            .parameter("after")
+            .map_or(0, |after| after.parse::<u64>().unwrap() + 1);
+        HttpAnswer::json(format!(
+            "{{\"data\":{},\"has_more\":{}}}",
+            ids(slice(from, 10)),
+            from < 15
+        ))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..25));
+    assert_eq!(api.server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_next_page_that_nobody_asked_for_is_a_failure_with_the_way_to_read_it() {
+    let body = |next: &str| format!("{{\"items\":{},\"next\":{next}}}", ids(0..2));
+    let link = body("\"http://x/2\"");
+    let api = Api::new(json!({}), move |_| HttpAnswer::json(link.clone()));
+    let failure = api.failure().await;
+    assert_eq!(failure.code, "R0362");
+    assert!(
+        failure.help[0].contains("{ type: next_url, at: next }"),
+        "{failure:?}"
+    );
+    let none = body("null");
+    let api = Api::new(json!({}), move |_| HttpAnswer::json(none.clone()));
+    assert_eq!(api.rows().await.unwrap(), rows(0..2));
+    let header = |_: &_| HttpAnswer::json(ids(0..2)).header("link", "<x>; rel=next");
+    assert_eq!(Api::new(json!({}), header).failure().await.code, "R0362");
+    let single = json!({ "paginate": { "type": "single" } });
+    assert_eq!(Api::new(single, header).rows().await.unwrap(), rows(0..2));
+}
+
+#[tokio::test]
+async fn pages_that_do_not_end_are_a_failure() {
+    // The parameter has no effect: each request gives the first page.
+    let api = Api::new(json!({ "paginate": { "type": "page" } }), |_| {
+        HttpAnswer::json(ids(0..10))
+    });
+    assert_eq!(api.failure().await.code, "R0361");
+    // A cursor that leads back.
+    let cursor = json!({ "records": "data", "paginate": { "type": "cursor", "at": "next" } });
+    let api = Api::new(cursor, |request| {
+        let (id, next) = if request.parameter("cursor") == Some("a") {
+            (1, "b")
+        } else {
+            (2, "a")
+        };
+        HttpAnswer::json(format!("{{\"data\":{},\"next\":\"{next}\"}}", ids([id])))
+    });
+    assert_eq!(api.failure().await.code, "R0361");
+    // Always another page.
+    let endless = json!({ "max_pages": 20, "paginate": { "type": "page" } });
+    let api = Api::new(endless, |request| {
+        HttpAnswer::json(ids([number(request, "page")]))
+    });
+    assert_eq!(api.failure().await.code, "R0361");
+    assert_eq!(api.server.requests().len(), 20);
+}
+
+#[tokio::test]
+async fn a_total_that_does_not_match_is_a_failure() {
+    let items =
+        json!({ "records": "data", "total": "count", "paginate": { "type": "page", "size": 2 } });
+    let pages = |total: u64| {
+        move |request: &towpath_testkit::http::HttpRequest| {
+            let page = number(request, "page");
+            let records = if page == 1 { ids(0..2) } else { ids(2..3) };
+            HttpAnswer::json(format!("{{\"data\":{records},\"count\":{total}}}"))
+        }
+    };
+    assert_eq!(
+        Api::new(items.clone(), pages(3)).rows().await.unwrap(),
+        rows(0..3)
+    );
+    let failure = Api::new(items, pages(4)).failure().await;
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy.may_pass()),
+        ("R0363", true)
+    );
+}
+
+#[tokio::test]
+async fn a_limit_ends_the_read_early() {
+    let api = Api::new(json!({ "paginate": { "type": "page" } }), |request| {
+        let page = number(request, "page");
+        HttpAnswer::json(ids(page * 10..page * 10 + 10))
+    });
+    let mut spec = table("items");
+    spec.limit = Some(15);
+    assert_eq!(api.read(&spec, None).await.unwrap().rows.len(), 15);
+    assert_eq!(api.server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_post_carries_its_body_to_each_page() {
+    let items = json!({
+        "method": "POST",
+        "body": "{{\"size\": 2}}",
+        "paginate": { "type": "offset", "size": 2, "param": "from" },
+    });
+    let api = Api::new(items, |request| {
+        assert_eq!(
+            (request.method.as_str(), request.body.as_str()),
+            ("POST", "{\"size\": 2}")
+        );
+        let from = number(request, "from");
+        HttpAnswer::json(ids(from..(from + 2).min(5)))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..5));
+}

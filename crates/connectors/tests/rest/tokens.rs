@@ -1,0 +1,155 @@
+//! Tokens of OAuth 2 servers: one for all, a new one only when it is needed, none in a message.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+use towpath_testkit::http::{HttpAnswer, HttpRequest};
+
+use crate::{Api, ids, rows, table};
+
+/// An API whose token server is at `/token`, and gives `t1`, `t2`, … in these answers.
+fn oauth(
+    answer: impl Fn(&HttpRequest, &str) -> HttpAnswer + Send + Sync + 'static,
+    token: impl Fn(u64) -> String + Send + Sync + 'static,
+) -> Api {
+    let given = AtomicU64::new(0);
+    let api = Api::new(json!({}), move |request| match request.path() {
+        "/token" => HttpAnswer::json(token(given.fetch_add(1, Ordering::SeqCst) + 1)),
+        _ => {
+            let sent = request.header("authorization").unwrap_or_default();
+            answer(request, sent.trim_start_matches("Bearer "))
+        }
+    });
+    let url = format!("{}/token", api.server.url());
+    api.option("auth.type", json!("oauth2"))
+        .option("auth.token_url", json!(url))
+        .secret("auth.client_id", "me")
+        .secret("auth.refresh_token", "refresh-1")
+}
+
+fn plain(number: u64) -> String {
+    format!("{{\"access_token\":\"t{number}\"}}")
+}
+
+#[tokio::test]
+async fn all_tables_of_a_connection_share_a_token() {
+    let api = oauth(|_, _| HttpAnswer::json(ids(0..1)), plain).table("others", json!({}));
+    let (items, others) = (table("items"), table("others"));
+    let (one, other) = tokio::join!(api.read(&items, None), api.read(&others, None));
+    assert_eq!(
+        (one.unwrap().rows, other.unwrap().rows),
+        (rows([0]), rows([0]))
+    );
+    api.rows().await.unwrap();
+    assert_eq!(api.asked("/token").len(), 1);
+}
+
+#[tokio::test]
+async fn many_requests_that_find_a_token_refused_ask_for_one_new_one() {
+    let api = oauth(
+        |request, token| match (request.path(), token) {
+            ("/v1/items", _) => HttpAnswer::json(ids(0..8)),
+            (_, "t1") => HttpAnswer::new(401, "expired"),
+            _ => HttpAnswer::json("[{\"n\":1}]"),
+        },
+        plain,
+    )
+    .table("lines", json!({ "path": "lines/{items.id}" }));
+    let lines = api.read(&table("lines"), None).await.unwrap().rows;
+    assert_eq!(lines.len(), 8);
+    assert_eq!(api.asked("/token").len(), 2);
+}
+
+#[tokio::test]
+async fn a_try_after_a_renewal_keeps_the_new_token() {
+    let asked = AtomicU64::new(0);
+    let api = oauth(
+        move |_, _| match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => HttpAnswer::new(401, "expired"),
+            1 | 2 => HttpAnswer::new(503, "").header("retry-after", "0"),
+            _ => HttpAnswer::json(ids(0..1)),
+        },
+        plain,
+    );
+    assert_eq!(api.rows().await.unwrap(), rows([0]));
+    assert_eq!(api.asked("/token").len(), 2);
+}
+
+#[tokio::test]
+async fn a_short_life_is_used_and_may_be_a_text() {
+    for life in ["20", "\"3600\"", "0", "null"] {
+        let api = oauth(
+            |_, _| HttpAnswer::json(ids(0..1)),
+            move |number| format!("{{\"access_token\":\"t{number}\",\"expires_in\":{life}}}"),
+        );
+        for _ in 0..3 {
+            api.rows().await.unwrap();
+        }
+        assert_eq!(api.asked("/token").len(), 1, "{life}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_refresh_token_takes_the_place_of_the_old_one() {
+    let api = oauth(
+        |_, token| match token {
+            "t1" => HttpAnswer::new(401, "expired"),
+            _ => HttpAnswer::json(ids(0..1)),
+        },
+        |number| {
+            let next = number + 1;
+            format!("{{\"access_token\":\"t{number}\",\"refresh_token\":\"refresh-{next}\"}}")
+        },
+    );
+    assert_eq!(api.rows().await.unwrap(), rows([0]));
+    let asked = api.asked("/token");
+    let sent = |at: usize| asked[at].body.rsplit('=').next().unwrap().to_owned();
+    assert_eq!((sent(0), sent(1)), ("refresh-1".into(), "refresh-2".into()));
+}
+
+#[tokio::test]
+async fn no_message_holds_what_a_token_server_gave() {
+    let api = oauth(
+        |_, token| HttpAnswer::new(400, format!("no right for {token} or new-refresh-77")),
+        |_| {
+            "{\"access_token\":\"made-by-server-4711\",\"refresh_token\":\"new-refresh-77\"}"
+                .to_owned()
+        },
+    );
+    let text = format!("{:?}", api.failure().await);
+    assert!(text.contains("no right for *** or ***"), "{text}");
+    assert!(
+        !text.contains("4711") && !text.contains("refresh-77"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_server_that_fails_is_asked_again_and_one_that_refuses_is_not() {
+    let down = AtomicU64::new(0);
+    let api = Api::new(json!({}), move |request| match request.path() {
+        "/token" if down.fetch_add(1, Ordering::SeqCst) == 0 => HttpAnswer::new(503, "wait"),
+        "/token" => HttpAnswer::json(plain(1)),
+        _ => HttpAnswer::json(ids(0..1)),
+    });
+    let url = format!("{}/token", api.server.url());
+    let with = |api: Api, url: &str| {
+        api.option("auth.type", json!("oauth2"))
+            .option("auth.token_url", json!(url))
+            .secret("auth.client_id", "me")
+            .secret("auth.client_secret", "secret-7")
+    };
+    assert_eq!(with(api, &url).rows().await.unwrap(), rows([0]));
+    let api = Api::new(json!({}), |_| {
+        HttpAnswer::new(400, "invalid_client secret-7")
+    });
+    let url = format!("{}/token", api.server.url());
+    let api = with(api, &url);
+    let failure = api.failure().await;
+    assert_eq!(failure.code, "R0353");
+    assert!(
+        failure.help[0].contains("invalid_client ***"),
+        "{failure:?}"
+    );
+    assert_eq!(api.server.requests().len(), 1);
+}
