@@ -9,6 +9,12 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0900",
+        Remedy::FixConfig,
+        "The text after `--after` is not a date.",
+        "Write a date or a time: `--after 2026-03-28`, `--after 2026-03-28T06:00:00`.",
+    ),
+    CodeEntry::run(
         "R0901",
         Remedy::FixConfig,
         "A variable or secret is not set.",
@@ -133,6 +139,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "A pipeline does not have this step.",
         "The message lists its steps.",
+    ),
+    CodeEntry::run(
+        "R0922",
+        Remedy::FixConfig,
+        "There is no schedule to follow.",
+        "Add one to the file of the pipeline:\n\n  schedule: { cron: 0 2 * * *, timezone: Europe/Berlin }\n\nIf it has one, `towpath check` says what is wrong with it.",
     ),
     CodeEntry::run(
         "R0923",
@@ -391,6 +403,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "The name does not belong to a pipeline run.",
         "It is a replay, or another command that locked the pipeline. `towpath runs` lists the runs.",
+    ),
+    CodeEntry::run(
+        "R0969",
+        Remedy::Refused,
+        "An interval of a schedule already has its run.",
+        "Another scheduler began the run, or the interval was skipped. `towpath schedule ls` shows the last intervals. Nothing needs to be done.",
     ),
     CodeEntry::run(
         "R0970",

@@ -35,7 +35,9 @@ mod report;
 mod rerun;
 mod run;
 mod sample;
+mod schedule;
 mod select;
+mod serve;
 mod services;
 mod system;
 mod work;
@@ -57,6 +59,7 @@ pub use lineage::{Direction, LineageReport, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
 pub use names::known_table;
+pub use opening::is_begun_elsewhere;
 pub use outside::{
     ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
     connection_test, connection_types, connections, discover,
@@ -72,7 +75,12 @@ pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{Part, RerunRequest, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use sample::sample_of;
+pub use schedule::{
+    PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, schedule_preview, schedule_words,
+    schedules, waiting_intervals,
+};
 pub use select::{pipelines_in_order, selected_plan};
+pub use serve::{ServeObserver, ServeRequest, ServeResult, StopSignals, serve};
 pub use services::ProjectServices;
 pub use system::{LocalSystem, time_text};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System};
 use towpath_project::TaskSelection;
-use towpath_vocab::{Failure, Remedy, TableName, Threshold};
+use towpath_vocab::{Failure, PipelineName, Remedy, TableName, Threshold};
 
 use crate::Result;
 use crate::run::{PendingRun, RunObserver, RunRequest, Wait};
@@ -75,6 +75,8 @@ impl StoredRequest {
             params: self.params,
             fail_above: self.fail_above,
             wait: Wait::No,
+            interval: record.interval,
+            ..RunRequest::default()
         }
     }
 
@@ -110,6 +112,7 @@ pub(crate) async fn open_run(
             Opened::New(record) => return Ok((record, false)),
             Opened::Resumed(record) => return Ok((record, true)),
             Opened::Busy(record) => record,
+            Opened::Decided => return Err(decided(&going.pipeline.name)),
         };
         let waited = Duration::from_micros(system.monotonic_us().saturating_sub(began_us));
         match going.request.wait {
@@ -137,13 +140,27 @@ fn new_run(going: &PendingRun<'_>, worker: &str) -> Result<NewRun> {
         pipeline: going.pipeline.name.clone(),
         environment: going.plan.environment.clone(),
         kind: RunKind::Run,
-        interval: None,
+        interval: going.request.interval,
+        scheduled: going.request.scheduled,
         params: going.request.params.clone(),
         graph: compiled(going)?,
         request: asked,
         worker: worker.to_owned(),
         lease_us: LEASE_US,
     })
+}
+
+/// True for the two failures of a run that another process has begun: it is busy, or the interval is
+/// decided.
+pub fn is_begun_elsewhere(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "R0960" | "R0969")
+}
+
+/// Another scheduler was quicker.
+pub(crate) fn decided(pipeline: &PipelineName) -> Failure {
+    let message = format!("this interval of `{pipeline}` already has its run, or was skipped");
+    Failure::new("R0969", Remedy::Refused, message)
+        .help("look: towpath schedule ls")
 }
 
 fn busy(running: &RunRecord) -> Failure {

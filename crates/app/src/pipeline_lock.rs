@@ -16,6 +16,7 @@ use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, Ru
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
+use crate::opening::decided;
 use crate::services::ProjectServices;
 
 /// A holder that has not renewed its lease for this long is dead.
@@ -55,6 +56,7 @@ pub(crate) async fn lock_pipeline<'a>(
         environment: environment.clone(),
         kind,
         interval: None,
+        scheduled: false,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: what.to_owned(),
@@ -76,6 +78,7 @@ pub(crate) async fn lock_pipeline<'a>(
             return Err(Failure::new("R0962", Remedy::Refused, message)
                 .help(format!("wait for it: towpath logs {}", record.name)));
         }
+        Opened::Decided => return Err(decided(pipeline)),
     };
     let kept = keep_lease(
         Arc::clone(&services.store) as _,

@@ -62,6 +62,7 @@ fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline
         },
         run_id: String::new(),
         folder: PathBuf::new(),
+        interval: None,
     };
     let options = RunExecutorOptions {
         changing: changing_models(plan),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{RunListener, RunSetup, drive};
-use towpath_ports::{Clock, RunRecord, RunState, System};
+use towpath_ports::{Clock, Interval, RunRecord, RunState, System};
 use towpath_project::{TaskSelection, after};
 use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
 
@@ -28,7 +28,7 @@ use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
 use crate::work::{
-    RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models, run_folder, run_id, tidy,
+    IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models, run_folder, run_id, tidy,
 };
 
 /// The note of a run with `--limit`.
@@ -57,6 +57,12 @@ pub struct RunRequest {
     pub fail_above: BTreeMap<TableName, Threshold>,
     /// `--wait`.
     pub wait: Wait,
+    /// The interval that the run is about.
+    pub interval: Option<Interval>,
+    /// Whether a scheduler begins it: the interval must wait for its run.
+    pub scheduled: bool,
+    /// The memory budget, instead of the project's.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a run does while another run of its pipeline is active.
@@ -116,7 +122,7 @@ pub async fn run(
         Some(_) => (sample_of(&plan), vec![SAMPLE.to_owned()]),
         None => (plan, Vec::new()),
     };
-    let memory = checked.memory_bytes;
+    let memory = request.memory_bytes.or(checked.memory_bytes);
     let services = ProjectServices::of_sample(&request.dir, &plan, &target, memory)?;
     let going = PendingRun {
         services: Arc::new(services),
@@ -217,6 +223,12 @@ impl PendingRun<'_> {
             .await
     }
 
+    /// An interval as programs get it.
+    fn interval(&self, interval: Interval) -> IntervalTexts {
+        let schedule = self.pipeline.schedule.as_ref();
+        IntervalTexts::new(interval, schedule.map(|plan| plan.timezone.as_str()))
+    }
+
     fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> RunExecutor {
         let options = RunExecutorOptions {
             // A sample is rebuilt each time.
@@ -234,6 +246,7 @@ impl PendingRun<'_> {
             run: record.name.clone(),
             run_id: run_id(record),
             folder: run_folder(&self.services.dir, record),
+            interval: record.interval.map(|interval| self.interval(interval)),
         };
         RunExecutor::new(Arc::clone(&self.services), scope, options, progress)
     }

@@ -6,6 +6,7 @@
 
 mod outside;
 mod run;
+mod schedule;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use outside::{
 pub(crate) use run::{
     LogsArguments, PlanArguments, RerunArguments, RunArguments, SelectionArguments, WaitArgument,
 };
+pub(crate) use schedule::{ScheduleCommand, ServeArguments};
 
 /// Moves data from source systems to where it is used, checks it before it becomes visible, and explains what it did.
 #[derive(Debug, Parser)]
@@ -88,6 +90,22 @@ pub(crate) enum Command {
         after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
     )]
     Rerun(RerunArguments),
+
+    /// Run the scheduled pipelines: scheduler and workers in one process.
+    ///
+    /// Each interval of each schedule gets one run, also if the process is killed and started again, or if
+    /// several processes serve the project. The schedules are read at the start; each run reads the
+    /// project anew. Ctrl-C once: nothing new begins and the runs end; twice: the runs are stopped and
+    /// resumed later. It listens on no network port.
+    #[command(after_help = "Example:\n  towpath serve\n  towpath serve --env prod --runs 4")]
+    Serve(ServeArguments),
+
+    /// Show schedules, and when pipelines run next.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath schedule ls\n  towpath schedule preview nycflights"
+    )]
+    Schedule(ScheduleCommand),
 
     /// Query the lakehouse and files with SQL.
     #[command(
@@ -371,7 +389,7 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyArguments {
-    /// A table or a task.
+    /// A table or a task; of a pipeline: what waits for its run.
     pub(crate) subject: String,
 }
 

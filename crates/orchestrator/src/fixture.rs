@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, Result, RunEvent,
-    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, Secrets, StateStore,
-    TaskOutcome, TaskRecord, TaskState,
+    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -75,6 +75,7 @@ pub(crate) fn pipeline(tasks: Vec<PlannedTask>, parallel: usize) -> PlannedPipel
         steps: vec!["s".into()],
         tasks,
         parallel,
+        schedule: None,
     }
 }
 
@@ -125,15 +126,21 @@ pub(crate) async fn open_run(
     pipeline: &PlannedPipeline,
     worker: &str,
 ) -> Opened {
+    store.open_run(new_run(pipeline, worker)).await.unwrap()
+}
+
+/// A run to begin.
+pub(crate) fn new_run(pipeline: &PlannedPipeline, worker: &str) -> NewRun {
     let tasks = pipeline.tasks.iter().map(|task| GraphTask {
         id: task.id.clone(),
         pool: None,
     });
-    let new = NewRun {
+    NewRun {
         pipeline: pipeline.name.clone(),
         environment: "dev".into(),
         kind: RunKind::Run,
         interval: None,
+        scheduled: false,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: "h".to_owned(),
@@ -144,8 +151,7 @@ pub(crate) async fn open_run(
         request: Value::Null,
         worker: worker.to_owned(),
         lease_us: LEASE_US,
-    };
-    store.open_run(new).await.unwrap()
+    }
 }
 
 /// The record of a run that this worker may drive.
@@ -156,7 +162,7 @@ pub(crate) async fn ours(
 ) -> RunRecord {
     match open_run(store, pipeline, worker).await {
         Opened::New(record) | Opened::Resumed(record) => record,
-        Opened::Busy(record) => panic!("{} is busy", record.name),
+        other => panic!("not ours: {other:?}"),
     }
 }
 
@@ -236,6 +242,11 @@ impl SimulatedStateStore {
         self.order.lock().await
     }
 
+    /// True at the change at which the store breaks.
+    fn breaks(&self) -> bool {
+        self.until_break.fetch_sub(1, Ordering::SeqCst) == 0
+    }
+
     fn broken() -> Failure {
         Failure::new("R0899", Remedy::Retry, "the state store broke")
     }
@@ -262,7 +273,7 @@ impl StateStore for SimulatedStateStore {
     }
 
     async fn advance(&self, advance: RunUpdate) -> Result<RunUpdateResult> {
-        let breaks = self.until_break.fetch_sub(1, Ordering::SeqCst) == 0;
+        let breaks = self.breaks();
         if breaks && !self.keep_last {
             return Err(Self::broken());
         }
@@ -338,6 +349,28 @@ impl StateStore for SimulatedStateStore {
         event: RunEvent,
     ) -> Result<()> {
         forward!(self, append_event(run, environment, event))
+    }
+
+    async fn schedules(&self, environment: &Environment) -> Result<ScheduleRecords> {
+        forward!(self, schedules(environment))
+    }
+
+    async fn update_schedule(&self, update: ScheduleUpdate) -> Result<bool> {
+        let breaks = self.breaks();
+        if breaks && !self.keep_last {
+            return Err(Self::broken());
+        }
+        let done = forward!(self, update_schedule(update));
+        if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn scheduled_intervals(
+        &self,
+        environment: &Environment,
+        pipeline: Option<&PipelineName>,
+        limit: u64,
+    ) -> Result<Vec<ScheduledInterval>> {
+        forward!(self, scheduled_intervals(environment, pipeline, limit))
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {

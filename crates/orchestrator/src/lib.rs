@@ -9,6 +9,7 @@ mod attempt;
 mod codes;
 mod decide;
 mod driver;
+mod due;
 mod error;
 mod following;
 mod lease;
@@ -16,6 +17,7 @@ mod log;
 mod notification;
 mod process;
 mod reconnect;
+mod scheduler;
 mod tree;
 mod trigger;
 mod view;
@@ -24,10 +26,12 @@ pub use attempt::{AttemptSuccess, TaskExecutor};
 pub use codes::CODES;
 pub use decide::{DriverCommand, DriverEvent, EndKind, Now, decide};
 pub use driver::{RunSetup, RunSummary, drive};
+pub use due::{ScheduledPipeline, due};
 pub use lease::keep as keep_lease;
 pub use notification::{RunListener, RunNotification};
 pub use process::LocalProcesses;
 pub use reconnect::{ReconnectLimit, ReconnectPause, reach};
+pub use scheduler::{Scheduler, Tick};
 pub use trigger::{Counts, Verdict, verdict};
 pub use view::{RunView, TaskView};
 
@@ -39,6 +43,8 @@ mod model_tests;
 mod process_tests;
 #[cfg(test)]
 mod run_tests;
+#[cfg(test)]
+mod scheduler_tests;
 #[cfg(test)]
 mod simulation_tests;
 #[cfg(test)]

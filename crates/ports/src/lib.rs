@@ -22,6 +22,7 @@ mod outcome;
 mod process;
 mod redact;
 mod rows;
+mod schedule;
 mod source;
 mod state;
 mod system;
@@ -50,12 +51,16 @@ pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_js
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
+pub use schedule::{
+    IntervalDecision, IntervalState, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
+};
 pub use state::{
-    AttemptEnd, Claim, CompiledGraph, GraphTask, Interval, NewRun, Opened, OutboxEvent, RunEvent,
+    AttemptEnd, Claim, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, RunEvent,
     RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord,
     TaskState, Transition,
 };
 pub use system::{Clock, Secrets, System};
+pub use towpath_vocab::Interval;
 
 /// The result of a port's method.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{
-    CheckResult, Environment, Failure, Generation, PipelineName, RunName, TableFact, TableLineage,
-    TableName, TaskId, TaskKey,
+    CheckResult, Environment, Failure, Generation, Interval, PipelineName, RunName, TableFact,
+    TableLineage, TableName, TaskId, TaskKey,
 };
 
-use crate::{Result, TaskOutcome};
+use crate::{Result, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome};
 
 /// What a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,15 +36,6 @@ impl RunKind {
     pub fn is_run(self) -> bool {
         self == RunKind::Run
     }
-}
-
-/// The interval of a run: from `start_us` to `end_us`, without the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Microseconds since 1970 UTC.
-    pub start_us: i64,
-    /// Microseconds since 1970 UTC.
-    pub end_us: i64,
 }
 
 /// A compiled graph in its stored form, which is sufficient for any worker to execute it.
@@ -131,6 +122,9 @@ pub struct NewRun {
     pub kind: RunKind,
     /// Its interval, if it has one.
     pub interval: Option<Interval>,
+    /// True when a scheduler begins it: its interval must wait for a run, and then has this one.
+    #[serde(default)]
+    pub scheduled: bool,
     /// The values of the pipeline's parameters; they contain no secret.
     pub params: BTreeMap<String, String>,
     /// Its graph.
@@ -154,6 +148,8 @@ pub enum Opened {
     Resumed(RunRecord),
     /// Another process is running this pipeline in this environment.
     Busy(RunRecord),
+    /// The interval of a scheduled run has had its run, or was skipped.
+    Decided,
 }
 
 /// A run in its present state.
@@ -445,6 +441,21 @@ pub trait StateStore: Send + Sync {
         environment: &Environment,
         event: RunEvent,
     ) -> Result<()>;
+
+    /// All schedules of an environment, with the intervals that wait or run.
+    async fn schedules(&self, environment: &Environment) -> Result<ScheduleRecords>;
+
+    /// Writes down what a scheduler decided. False when the schedule has another fence, or was decided
+    /// further: another scheduler was quicker, and nothing was changed.
+    async fn update_schedule(&self, update: ScheduleUpdate) -> Result<bool>;
+
+    /// The last intervals that were due, newest first.
+    async fn scheduled_intervals(
+        &self,
+        environment: &Environment,
+        pipeline: Option<&PipelineName>,
+        limit: u64,
+    ) -> Result<Vec<ScheduledInterval>>;
 
     /// Runs, newest first, with their tasks.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>>;

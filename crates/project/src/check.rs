@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
 use crate::yaml::{Entry, Node};
-use crate::{command, connection, load, models, parsed, publish, schemas, value};
+use crate::{command, connection, load, models, parsed, publish, schedule, schemas, value};
 
 /// The default number of parallel tasks.
 const PARALLEL: usize = 4;
@@ -270,6 +270,7 @@ fn close(
             .or_else(|| parallel(&bound.root))
             .unwrap_or(PARALLEL)
             .max(1),
+        schedule: schedule::plan(&open.pipeline.node, report),
     })
 }
 

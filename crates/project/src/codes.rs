@@ -360,6 +360,21 @@ pub const CODES: &[CodeEntry] = &[
         "Rejected records of the table contain the value to hide, so their text is not stored: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are stored encrypted:\n\n  mask_key: ${secret:MASK_KEY}",
     ),
     CodeEntry::check(
+        "P0150",
+        "The cron expression of a schedule cannot be read.",
+        "It has five fields: minute, hour, day of the month, month, day of the week.\n\n  schedule: { cron: 0 2 * * * }            # 02:00 on every day\n  schedule: { cron: \"*/15 8-18 * * 1-5\" }  # every 15 minutes, 8 to 18 o'clock, Monday to Friday\n\nA field is `*`, a number, a range `1-5`, a list `1,3,5`, each with a step `/2`; months and days of the week also have names. If both days are restricted, one of them is enough. `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` are read. Seconds, years and L, W, # are not.",
+    ),
+    CodeEntry::check(
+        "P0151",
+        "There is no time zone of this name.",
+        "Names are those of the IANA database, which is part of Towpath: Europe/Berlin, America/New_York, UTC.",
+    ),
+    CodeEntry::check(
+        "P0152",
+        "The settings of a schedule do not fit together.",
+        "A schedule has either `cron` or `every`. `end` is after `start`, with at least one interval between them. `catchup: all` runs every interval, so it needs `overlap: queue`. `dst_gap` and `dst_overlap` are for a cron expression with listed hours.",
+    ),
+    CodeEntry::check(
         "P0201",
         "A setting takes its value from an environment variable that is not set.",
         "Set it, or give a default: ${env:DATA_DIR:-data}",

@@ -31,6 +31,7 @@ mod parsed;
 mod publish;
 mod report;
 mod rules;
+mod schedule;
 mod schemas;
 mod select;
 mod settings;

@@ -6,7 +6,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use towpath_ports::{RunKind, RunState, TaskOutcome, TaskState};
+use towpath_ports::{IntervalState, RunKind, RunState, SkipReason, TaskOutcome, TaskState};
 
 use crate::error::StateError;
 use crate::tx::Row;
@@ -185,6 +185,50 @@ pub(crate) fn parse_task_state(word: &str) -> Result<TaskState, StateError> {
         TaskState::Cancelled,
     ];
     one_of("task state", word, all, task_state)
+}
+
+/// The word of an interval's state.
+pub(crate) fn interval_state(state: IntervalState) -> &'static str {
+    match state {
+        IntervalState::Waiting => "waiting",
+        IntervalState::Running => "running",
+        IntervalState::Succeeded => "succeeded",
+        IntervalState::Failed => "failed",
+        IntervalState::Skipped => "skipped",
+    }
+}
+
+/// An interval's state from its word.
+pub(crate) fn parse_interval_state(word: &str) -> Result<IntervalState, StateError> {
+    let all = [
+        IntervalState::Waiting,
+        IntervalState::Running,
+        IntervalState::Succeeded,
+        IntervalState::Failed,
+        IntervalState::Skipped,
+    ];
+    one_of("state of an interval", word, all, interval_state)
+}
+
+/// The word of a reason.
+pub(crate) fn skip_reason(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Missed => "missed",
+        SkipReason::Newer => "newer",
+        SkipReason::Overlap => "overlap",
+        SkipReason::Changed => "changed",
+    }
+}
+
+/// A reason from its word.
+pub(crate) fn parse_skip_reason(word: &str) -> Result<SkipReason, StateError> {
+    let all = [
+        SkipReason::Missed,
+        SkipReason::Newer,
+        SkipReason::Overlap,
+        SkipReason::Changed,
+    ];
+    one_of("reason of a skip", word, all, skip_reason)
 }
 
 fn one_of<T: Copy, const N: usize>(

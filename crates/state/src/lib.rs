@@ -17,6 +17,7 @@ mod open;
 mod outbox;
 mod postgres;
 mod runs;
+mod schedules;
 mod sqlite;
 mod store;
 mod tasks;

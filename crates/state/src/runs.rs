@@ -5,7 +5,7 @@
 //! does not know what tasks do or when they may start. Read next: `tasks.rs`.
 
 use serde_json::{Value, json};
-use towpath_ports::{NewRun, Opened, RunEvent, RunKind, RunRecord, RunState, TaskState};
+use towpath_ports::{Interval, NewRun, Opened, RunEvent, RunKind, RunRecord, RunState, TaskState};
 use towpath_vocab::{Environment, RunName, TaskId};
 
 use crate::codec::{parse_run_kind, parse_run_state, run_kind, run_state, task_state, to_column};
@@ -13,7 +13,7 @@ use crate::error::StateError;
 use crate::history::run_by_id;
 use crate::journal::Journal;
 use crate::tx::{Row, Tx, cells};
-use crate::workers;
+use crate::{schedules, workers};
 
 /// The result of `open_run`, and the worker whose leftover files can be deleted.
 pub(crate) struct Opening {
@@ -28,6 +28,16 @@ struct Latest {
     kind: RunKind,
     graph_hash: String,
     worker: String,
+    interval: Option<Interval>,
+}
+
+impl Latest {
+    /// True when a run that begins can go on with this one: the same graph, and the same interval where
+    /// it has one.
+    fn is_same(&self, run: &NewRun) -> bool {
+        let interval = run.interval.is_none() || run.interval == self.interval;
+        self.graph_hash == run.graph.hash && interval
+    }
 }
 
 /// Creates, resumes or refuses a run. A run of another kind than `Run` interrupts one whose process is
@@ -38,17 +48,26 @@ pub(crate) async fn open(
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Opening, StateError> {
     let mut dead_worker = None;
-    if let Some(latest) = running(tx, run).await? {
-        if workers::has_live_worker(tx, latest.id, &latest.worker, is_dead).await? {
-            let opened = Opened::Busy(run_by_id(tx, latest.id).await?);
-            return Ok(Opening {
-                opened,
-                dead_worker,
-            });
-        }
+    let latest = running(tx, run).await?;
+    if let Some(latest) = &latest
+        && workers::has_live_worker(tx, latest.id, &latest.worker, is_dead).await?
+    {
+        let opened = Opened::Busy(run_by_id(tx, latest.id).await?);
+        return Ok(Opening {
+            opened,
+            dead_worker,
+        });
+    }
+    if run.scheduled && !schedules::is_open(tx, run).await? {
+        return Ok(Opening {
+            opened: Opened::Decided,
+            dead_worker,
+        });
+    }
+    if let Some(latest) = latest {
         workers::remove(tx, &latest.worker).await?;
         dead_worker = Some(latest.worker.clone());
-        if latest.graph_hash == run.graph.hash && latest.kind == run.kind {
+        if latest.is_same(run) && latest.kind == run.kind {
             let opened = resume(tx, latest.id, run).await?;
             return Ok(Opening {
                 opened,
@@ -61,7 +80,7 @@ pub(crate) async fn open(
         }
     }
     let opened = match stopped(tx, run).await? {
-        Some(stopped) if run.kind.is_run() && stopped.graph_hash == run.graph.hash => {
+        Some(stopped) if run.kind.is_run() && stopped.is_same(run) => {
             resume(tx, stopped.id, run).await?
         }
         _ => begin(tx, run).await?,
@@ -72,8 +91,8 @@ pub(crate) async fn open(
     })
 }
 
-const LATEST: &str = "SELECT id, state, kind, graph_hash, worker FROM run \
-    WHERE pipeline = ?1 AND environment = ?2";
+const LATEST: &str = "SELECT id, state, kind, graph_hash, worker, interval_start_us, \
+    interval_end_us FROM run WHERE pipeline = ?1 AND environment = ?2";
 
 /// The active run of this pipeline and environment, of any kind.
 async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
@@ -97,6 +116,9 @@ async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>
             kind: parse_run_kind(row.text(2)?)?,
             graph_hash: row.text(3)?.to_owned(),
             worker: row.text(4)?.to_owned(),
+            interval: row.maybe_int(5)?.zip(row.maybe_int(6)?).map(
+                |(start_us, end_us)| Interval { start_us, end_us },
+            ),
         })
     };
     tx.one(query, values).await?.map(read).transpose()
@@ -118,7 +140,13 @@ async fn begin(tx: &Tx<'_>, run: &NewRun) -> Result<Opened, StateError> {
     }
     workers::lease(tx, &run.worker, run.lease_us).await?;
     let mut journal = Journal::of_row(tx, id).await?;
-    let body = json!({ "worker": run.worker });
+    let body = match run.interval {
+        Some(interval) => json!({ "worker": run.worker, "interval": interval }),
+        None => json!({ "worker": run.worker }),
+    };
+    if run.scheduled {
+        schedules::begun(tx, id).await?;
+    }
     journal
         .add(tx, tx.now_us, None, "run_started", &body)
         .await?;
@@ -246,6 +274,7 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
         }
     }
     raise_fences(tx, id).await?;
+    schedules::begun(tx, id).await?;
     journal.finish(tx).await?;
     Ok(Opened::Resumed(run_by_id(tx, id).await?))
 }
@@ -322,6 +351,7 @@ async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result
                 .await?;
         }
     }
+    schedules::ended(tx, id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, tx.now_us, None, &kind, body).await?;
     journal.finish(tx).await
@@ -376,6 +406,7 @@ pub(crate) async fn close(
         cells![journal.id, run_state(state), now_us],
     )
     .await?;
+    schedules::ended(tx, journal.id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, now_us, None, &kind, &Value::Null).await?;
     journal.finish(tx).await?;

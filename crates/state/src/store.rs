@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     Claim, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
-    RunUpdate, RunUpdateResult, StateStore, TaskRecord,
+    RunUpdate, RunUpdateResult, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore,
+    TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableFact, TableLineage,
@@ -25,7 +26,7 @@ use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
 use crate::tx::{Found, Operation, Tx};
-use crate::{history, outbox, runs, tasks, workers};
+use crate::{history, outbox, runs, schedules, tasks, workers};
 
 /// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
@@ -284,6 +285,34 @@ impl StateStore for Store {
             runs::append_event(tx, &run, &environment, &event).await
         });
         self.write(Redo::Never, writing).await
+    }
+
+    async fn schedules(&self, environment: &Environment) -> Result<ScheduleRecords> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            schedules::list(tx, &environment).await
+        });
+        self.read(reading).await
+    }
+
+    async fn update_schedule(&self, update: ScheduleUpdate) -> Result<bool> {
+        let update = Arc::new(update);
+        let writing = operation!(tx, [update] => async { schedules::update(tx, &update).await });
+        // Done again it finds its own fence and says that another one was quicker: nothing is lost.
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn scheduled_intervals(
+        &self,
+        environment: &Environment,
+        pipeline: Option<&PipelineName>,
+        limit: u64,
+    ) -> Result<Vec<ScheduledInterval>> {
+        let (environment, pipeline) = (environment.clone(), pipeline.cloned());
+        let reading = operation!(tx, [environment, pipeline] => async {
+            schedules::intervals(tx, &environment, pipeline.as_ref(), limit).await
+        });
+        self.read(reading).await
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {

@@ -8,6 +8,8 @@
 
 #[path = "store/place.rs"]
 mod place;
+#[path = "store/schedules.rs"]
+mod schedules;
 #[path = "store/server.rs"]
 mod server;
 #[path = "store/suite.rs"]
@@ -60,4 +62,9 @@ suite! {
         a_decision_on_old_news_is_refused_with_what_happened,
         a_subscriber_gets_each_event_until_it_says_so,
         workers_at_once_get_each_task_once;
+    schedules:
+        a_decision_is_taken_once,
+        schedulers_at_once_take_one_decision,
+        an_interval_has_one_run,
+        an_interrupted_interval_goes_on;
 }

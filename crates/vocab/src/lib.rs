@@ -24,6 +24,7 @@ pub mod passwords;
 mod plan;
 mod quote;
 mod reject;
+mod schedule;
 mod spec;
 pub mod text;
 mod token;
@@ -48,6 +49,7 @@ pub use plan::{
 };
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
+pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant};
 pub use token::{
     Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,

@@ -414,6 +414,9 @@ pub struct PlannedPipeline {
     pub tasks: Vec<PlannedTask>,
     /// The most tasks at once.
     pub parallel: usize,
+    /// When it runs by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<crate::SchedulePlan>,
 }
 
 /// A checked project, ready to run in one environment.

@@ -15,6 +15,7 @@ const BELOW_THE_ROOF: &[&str] = &[
     "project",
     "sql",
     "template",
+    "schedule",
     "orchestrator",
     "quarantine",
     "flow",
@@ -27,10 +28,11 @@ const BELOW_THE_ROOF: &[&str] = &[
 
 /// The crates each crate may import. A crate that is not here may import nothing.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("project", &["sql", "template", "vocab"]),
+    ("project", &["schedule", "sql", "template", "vocab"]),
     ("sql", &["vocab"]),
     ("template", &["vocab"]),
-    ("orchestrator", &["flow", "ports", "vocab"]),
+    ("schedule", &["vocab"]),
+    ("orchestrator", &["flow", "ports", "schedule", "vocab"]),
     ("quarantine", &["flow", "ports", "vocab"]),
     ("flow", &["ports", "vocab"]),
     ("ports", &["vocab"]),

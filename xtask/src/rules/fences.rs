@@ -17,7 +17,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// The planning side and the nouns.
-const PURE: &[&str] = &["project", "sql", "template", "vocab"];
+const PURE: &[&str] = &["project", "schedule", "sql", "template", "vocab"];
 
 /// What pure crates never name, not even in `engine`'s name.
 const IMPURE: &[&str] = &[

@@ -117,6 +117,10 @@ async fn carry_out(
         "TOWPATH_IDEMPOTENCY_KEY".to_owned(),
         idempotency_key(work, task),
     );
+    if let Some(interval) = &work.interval {
+        env.insert("TOWPATH_INTERVAL_START".to_owned(), interval.start.clone());
+        env.insert("TOWPATH_INTERVAL_END".to_owned(), interval.end.clone());
+    }
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
     let spec = ProcessSpec {
         argv,
@@ -172,9 +176,12 @@ fn of_run(work: &RunExecutor, text: &str) -> Result<String> {
             rest = behind;
             continue;
         };
-        match what {
-            "id" => out.push_str(&work.run.to_string()),
-            other => {
+        match (what, &work.interval) {
+            ("id", _) => out.push_str(&work.run.to_string()),
+            ("interval_start", Some(interval)) => out.push_str(&interval.start),
+            ("interval_end", Some(interval)) => out.push_str(&interval.end),
+            ("date", Some(interval)) => out.push_str(&interval.date),
+            (other, _) => {
                 let message = format!("`${{run:{other}}}` is not known: this run has no schedule");
                 return Err(Failure::new("R0955", Remedy::FixConfig, message)
                     .help("use `${run:id}`, or a parameter: `${param:date}` with --param date=…"));

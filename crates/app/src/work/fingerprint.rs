@@ -62,6 +62,7 @@ pub(crate) fn held_form(
 /// A graph without the parts that do not change what it does.
 pub(crate) fn stable_parts(pipeline: &PlannedPipeline) -> PlannedPipeline {
     let mut pipeline = pipeline.clone();
+    pipeline.schedule = None;
     for task in &mut pipeline.tasks {
         task.span = None;
         task.action = bare(&task.action);

@@ -34,4 +34,4 @@ pub use forecast::{Forecast, PlannedEffect};
 pub(crate) use load::load_spec;
 pub(crate) use observed::observed;
 pub(crate) use recovered::{all_done, is_lost};
-pub(crate) use scope::{RunExecutor, RunExecutorOptions, RunScope, TaskDone};
+pub(crate) use scope::{IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, TaskDone};

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 use towpath_flow::{OutputSummary, Progress};
-use towpath_ports::Redaction;
+use towpath_ports::{Interval, Redaction};
+use towpath_schedule::local_text;
 use towpath_vocab::{
     Environment, PipelineName, ProjectId, RunName, StepName, TableFact, TableName, TaskId, TaskKey,
     TaskKind, Threshold,
@@ -46,6 +47,8 @@ pub(crate) struct RunExecutor {
     pub(crate) run_id: String,
     /// The folder of the programs of this run.
     pub(crate) folder: PathBuf,
+    /// The interval of the run, if it has one.
+    pub(crate) interval: Option<IntervalTexts>,
     pub(crate) options: RunExecutorOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
@@ -90,6 +93,7 @@ impl RunExecutor {
             run,
             run_id,
             folder,
+            interval,
         } = scope;
         Self {
             services,
@@ -99,6 +103,7 @@ impl RunExecutor {
             run,
             run_id,
             folder,
+            interval,
             options,
             progress,
             done: Mutex::default(),
@@ -147,4 +152,27 @@ pub(crate) struct RunScope {
     pub(crate) run: RunName,
     pub(crate) run_id: String,
     pub(crate) folder: PathBuf,
+    pub(crate) interval: Option<IntervalTexts>,
+}
+
+/// The interval of a run as programs get it.
+pub(crate) struct IntervalTexts {
+    /// Its first moment, in UTC.
+    pub(crate) start: String,
+    /// The first moment after it, in UTC.
+    pub(crate) end: String,
+    /// The day of its start in the zone of the schedule.
+    pub(crate) date: String,
+}
+
+impl IntervalTexts {
+    pub(crate) fn new(interval: Interval, timezone: Option<&str>) -> Self {
+        let moment = |us| jiff::Timestamp::from_microsecond(us).map_or_else(|_| String::new(), |at| at.to_string());
+        let local = local_text(interval.start_us, timezone.unwrap_or("UTC"));
+        Self {
+            start: moment(interval.start_us),
+            end: moment(interval.end_us),
+            date: local.split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
 }

@@ -19,5 +19,7 @@ mod reference;
 mod rerun;
 mod run;
 mod runs;
+mod schedule;
+mod serve;
 
 pub(crate) use dispatch::dispatch;

@@ -32,6 +32,7 @@ pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> Command
         params: arguments.params.into_iter().collect(),
         fail_above: thresholds(arguments.fail_above)?,
         wait: wait(&arguments.wait),
+        ..RunRequest::default()
     };
     let cancel = signals::listen()?;
     match all {

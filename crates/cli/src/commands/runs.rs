@@ -2,7 +2,7 @@
 //!
 //! They call `app/src/history.rs` and print the report as text or JSON.
 
-use towpath_app::{runs as list, why as explain};
+use towpath_app::{WaitingInterval, runs as list, waiting_intervals, why as explain};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, RunsArguments, WhyArguments};
@@ -21,10 +21,13 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
         arguments.last,
     )
     .await?;
+    let waiting = waiting_intervals(&services, &plan, arguments.pipeline.as_deref()).await?;
     if arguments.format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "runs": records }))?;
+        let report = serde_json::json!({ "version": 1, "runs": records, "waiting": waiting });
+        draw::json(&report)?;
         return Ok(Exit::Done);
     }
+    waiting.iter().for_each(say_waiting);
     if records.is_empty() {
         outln!("Nothing has run yet: towpath run");
         return Ok(Exit::Done);
@@ -56,8 +59,31 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
     Ok(Exit::Done)
 }
 
+/// `often waits for its run about 2026-01-01T00:00:00Z to 2026-01-01T00:15:00Z: often#3 is running`
+fn say_waiting(one: &WaitingInterval) {
+    let text = towpath_app::time_text;
+    let interval = one.interval.interval;
+    outln!(
+        "{} waits for its run about {} to {}: {}",
+        one.interval.pipeline,
+        text(interval.start_us),
+        text(interval.end_us),
+        one.because
+    );
+}
+
 pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
+    let mut names = plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+    if names.any(|name| name == arguments.subject) {
+        let waiting = waiting_intervals(&services, &plan, Some(&arguments.subject)).await?;
+        waiting.iter().for_each(say_waiting);
+        if waiting.is_empty() {
+            let subject = &arguments.subject;
+            outln!("Nothing of `{subject}` waits. To see its runs: towpath runs {subject}");
+        }
+        return Ok(Exit::Done);
+    }
     let why = explain(&services, &plan, &arguments.subject).await?;
     let state = match &why.state {
         None => "not run".to_owned(),

@@ -50,7 +50,6 @@ impl RestDiscover {
             cursor: None,
             limit: spec.limit,
             most_parents: Some(PARENTS),
-            ..Extent::default()
         };
         self.source.fetch(&chain, extent).await
     }

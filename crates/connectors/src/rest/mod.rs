@@ -13,7 +13,6 @@ mod auth;
 mod budget;
 mod client;
 mod codes;
-mod collect;
 mod connection;
 mod connector;
 mod cursor;

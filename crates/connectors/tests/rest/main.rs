@@ -44,7 +44,7 @@ struct Api {
 }
 
 /// What a read gave.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Read {
     rows: Vec<String>,
     position: Position,

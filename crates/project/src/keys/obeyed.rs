@@ -278,6 +278,16 @@ fn places() -> Vec<(&'static KeySchema, Wrap)> {
             inner(&PIPELINE, "defaults"),
             Box::new(|key, value| in_pipeline("defaults", &format!("{{ {key}: {value} }}"))),
         ),
+        (
+            &super::pipeline::SCHEDULE,
+            Box::new(|key, value| {
+                let base: &[(&str, &str)] = match key {
+                    "every" => &[],
+                    _ => &[("cron", "0 2 * * *")],
+                };
+                in_pipeline("schedule", &map(base, key, value))
+            }),
+        ),
         (&STEP, Box::new(in_step)),
         (&TABLE, Box::new(in_table)),
         (
@@ -369,6 +379,14 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "towpath") => ("1", "2"),
         (_, "name" | "id" | "lakehouse" | "from" | "cursor" | "by" | "directory") => ("x", "y"),
         (_, "timezone") => ("UTC", "Europe/Berlin"),
+        (_, "schedule") => ("0 2 * * *", "0 3 * * *"),
+        (_, "cron") => ("0 2 * * *", "0 3 * * *"),
+        (_, "every") => ("10s", "20s"),
+        (_, "start" | "end") => ("2026-01-01", "2026-01-02"),
+        (_, "catchup") => ("none", "all"),
+        (_, "overlap") => ("queue", "skip"),
+        (_, "dst_gap") => ("shift", "skip"),
+        (_, "dst_overlap") => ("first", "last"),
         (_, "state") => ("\"${secret:A}\"", "\"${secret:B}\""),
         (_, "mask_key") => ("\"${secret:A}\"", "\"${secret:B}\""),
         (_, "memory") => ("1GB", "2GB"),
@@ -379,13 +397,13 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
         (
             _,
-            "alerts" | "pools" | "triggers" | "schedule" | "copy" | "sql" | "http" | "sensor"
+            "alerts" | "pools" | "triggers" | "copy" | "sql" | "http" | "sensor"
             | "pipeline",
         ) => ("x", "y"),
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }
-        (_, "timeout" | "backoff" | "watermark") => ("10s", "20s"),
+        (_, "timeout" | "backoff" | "watermark" | "deadline") => ("10s", "20s"),
         (_, "lookback") => ("10s", "20s"),
         (_, "writable" | "required") => ("true", "false"),
         // A param changes nothing by itself: one without a value is an error.

@@ -39,9 +39,8 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
         key(
             "schedule",
             Kind::Either(&[Kind::Text, Kind::Map(&SCHEDULE)]),
-            "When it starts automatically.",
-        )
-        .later("start it with cron or systemd: towpath run PIPELINE"),
+            "When `towpath serve` runs it: a cron expression, or the settings below.",
+        ),
         key("triggers", Kind::Value, "Events that start it.")
             .later("start it with cron or systemd: towpath run PIPELINE"),
         key(
@@ -77,32 +76,67 @@ static PIPELINE_DEFAULTS: KeySchema = KeySchema {
     also: &[],
 };
 
-static SCHEDULE: KeySchema = KeySchema {
+pub(crate) static SCHEDULE: KeySchema = KeySchema {
     noun: "schedule",
     keys: &[
         key(
             "cron",
             Kind::Text,
-            "Five fields: minute, hour, day, month, weekday.",
+            "When it runs: minute, hour, day of the month, month, day of the week. A run is about the time since the moment before.",
         ),
         key(
             "every",
             Kind::Duration,
-            "A fixed interval instead of `cron`.",
+            "A fixed interval instead of `cron`, counted from `start`: `15m`.",
         ),
-        key("start", Kind::Text, "The first day."),
-        key("end", Kind::Text, "The last day."),
-        key("timezone", Kind::Text, "Overrides the project's value."),
         key(
-            "deadline",
-            Kind::Duration,
-            "The time by which it should have ended.",
+            "start",
+            Kind::Text,
+            "No interval begins before this day or time. Default: the first time the schedule is seen.",
+        ),
+        key(
+            "end",
+            Kind::Text,
+            "No interval ends after this day or time.",
+        ),
+        key(
+            "timezone",
+            Kind::Text,
+            "The time zone of `cron`, `start` and `end`: `Europe/Berlin`. Default UTC.",
         ),
         key(
             "catchup",
             Kind::OneOf(&["none", "latest", "all"]),
-            "What happens to missed times.",
+            "Which of the intervals that passed while no scheduler ran are run: `none`, `latest` (default) or `all`.",
         ),
+        key(
+            "overlap",
+            Kind::OneOf(&[
+                "queue",
+                "keep_latest",
+                "skip",
+                "allow",
+                "cancel_running",
+                "terminate_running",
+            ]),
+            "What an interval does that is due while an earlier run goes on: it waits (`queue`), it waits and replaces one that waits (`keep_latest`), or it is skipped (`skip`). Default `queue` with `catchup: all`, else `keep_latest`. The other values are not supported in this version.",
+        ),
+        key(
+            "dst_gap",
+            Kind::OneOf(&["shift", "skip"]),
+            "What happens to a time that the clock skips: it becomes the next moment (`shift`, default), or there is none (`skip`).",
+        ),
+        key(
+            "dst_overlap",
+            Kind::OneOf(&["first", "last", "both"]),
+            "Which of the two moments of a time that the clock repeats: `first` (default), `last` or `both`.",
+        ),
+        key(
+            "deadline",
+            Kind::Duration,
+            "The time by which it should have ended.",
+        )
+        .refused("look at `towpath runs`; a `timeout` of its steps bounds how long it takes"),
     ],
     also: &[],
 };

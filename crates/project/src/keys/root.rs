@@ -20,7 +20,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "timezone",
         Kind::Text,
-        "The time zone of schedules and of dates without one. Not supported in this version: it is always UTC.",
+        "The time zone of dates without one. Not supported in this version: it is always UTC. A schedule has its own `timezone`.",
     ),
     key(
         "connections",

@@ -120,5 +120,6 @@ pub fn keep(pipeline: &PlannedPipeline, kept: &BTreeSet<TaskId>) -> PlannedPipel
             .collect(),
         tasks,
         parallel: pipeline.parallel,
+        schedule: pipeline.schedule.clone(),
     }
 }

@@ -12,7 +12,10 @@ use crate::error::StateError;
 use crate::tx::cells;
 
 /// Script N leads from format N to N + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_schedules.sql"),
+];
 
 /// The advisory lock for creating the tables, because two sessions that create them at once would conflict.
 const LOCK: i64 = 0x546f_7770_5374;

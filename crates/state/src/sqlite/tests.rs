@@ -85,6 +85,7 @@ fn new_run(worker: &str, hash: &str) -> NewRun {
         environment: "dev".into(),
         kind: RunKind::Run,
         interval: None,
+        scheduled: false,
         params: Default::default(),
         graph: CompiledGraph {
             hash: hash.to_owned(),

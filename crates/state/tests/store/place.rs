@@ -137,6 +137,7 @@ impl TestPlace {
             environment: "dev".into(),
             kind: RunKind::Run,
             interval: None,
+            scheduled: false,
             params: Default::default(),
             graph: graph(hash, &tasks),
             request: json!({ "select": "all", "big": 12_345_678_901_234_567_890_u64 }),

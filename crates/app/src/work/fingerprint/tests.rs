@@ -96,6 +96,7 @@ fn places_and_what_was_observed_do_not_count() {
         steps: vec!["build".into()],
         tasks: vec![task],
         parallel: 1,
+        schedule: None,
     };
     assert_eq!(
         stable_parts(&pipeline(plain.clone())),

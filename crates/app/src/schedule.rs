@@ -1,0 +1,211 @@
+//! Schedules for people: when a pipeline runs next, and what became of the last intervals.
+//!
+//! Promise: a preview computes the same moments as the scheduler, from the project files alone. It decides
+//! nothing. Read next: `orchestrator::due`, `serve.rs`.
+
+use serde::Serialize;
+use towpath_orchestrator::ScheduledPipeline;
+use towpath_ports::{Clock, IntervalState, RunState, ScheduledInterval};
+use towpath_schedule::{Timetable, local_text, local_time_us};
+use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy, SchedulePlan};
+
+use crate::Result;
+use crate::history::runs;
+use crate::names::pipeline_called;
+use crate::services::ProjectServices;
+
+/// The next runs of a pipeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct SchedulePreview {
+    /// Version of this form; 1.
+    pub version: u32,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its schedule.
+    pub schedule: SchedulePlan,
+    /// The runs, in the order of time.
+    pub runs: Vec<PreviewedRun>,
+}
+
+/// One run to come.
+#[derive(Clone, Debug, Serialize)]
+pub struct PreviewedRun {
+    /// The interval; the run is due at its end.
+    #[serde(flatten)]
+    pub interval: Interval,
+    /// When it runs, in the zone of the schedule, with the distance from UTC.
+    pub at: String,
+    /// The start of the interval, likewise.
+    pub start: String,
+}
+
+/// One schedule.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScheduleLine {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its schedule.
+    pub schedule: SchedulePlan,
+    /// When it runs next, in its zone; nothing when it has ended.
+    pub next: Option<String>,
+    /// How many intervals wait for their run.
+    pub waiting: usize,
+    /// The last interval that was due.
+    pub last: Option<ScheduledInterval>,
+}
+
+/// The next runs of a pipeline, after a day in its zone or after now.
+///
+/// # Errors
+/// R0922 when it has no schedule, R0920 when there is no such pipeline, R0900 when the day is not a date.
+pub fn schedule_preview(
+    plan: &Plan,
+    pipeline: &str,
+    after: Option<&str>,
+    now_us: i64,
+    count: usize,
+) -> Result<SchedulePreview> {
+    pipeline_called(plan, pipeline)?;
+    let found = plan.pipelines.iter();
+    let found = found.filter(|one| one.name.as_str() == pipeline);
+    let mut scheduled = Vec::new();
+    for one in found {
+        scheduled.extend(self::scheduled(plan, one)?);
+    }
+    let Some(scheduled) = scheduled.pop() else {
+        let message = format!("pipeline `{pipeline}` has no schedule");
+        return Err(Failure::new("R0922", Remedy::FixConfig, message).help(format!(
+            "add one in pipelines/{pipeline}.yml: schedule: {{ cron: 0 2 * * * }}"
+        )));
+    };
+    let zone = &scheduled.plan.timezone;
+    let after_us = match after {
+        None => now_us,
+        Some(text) => local_time_us(text, zone).ok().flatten().ok_or_else(|| {
+            let message = format!("`{text}` is not a date");
+            Failure::new("R0900", Remedy::FixConfig, message).help("example: --after 2026-03-28")
+        })?,
+    };
+    let intervals = scheduled.table.intervals(after_us).take(count);
+    let runs = intervals.map(|interval| PreviewedRun {
+        at: local_text(interval.end_us, zone),
+        start: local_text(interval.start_us, zone),
+        interval,
+    });
+    Ok(SchedulePreview {
+        version: 1,
+        pipeline: pipeline.to_owned(),
+        runs: runs.collect(),
+        schedule: scheduled.plan.clone(),
+    })
+}
+
+/// All schedules of a project.
+///
+/// # Errors
+/// Those of the state store.
+pub async fn schedules(services: &ProjectServices, plan: &Plan) -> Result<Vec<ScheduleLine>> {
+    let stored = services.store.schedules(&plan.environment).await?;
+    let mut lines = Vec::new();
+    for pipeline in &plan.pipelines {
+        let Some(scheduled) = scheduled(plan, pipeline)? else {
+            continue;
+        };
+        let last = services
+            .store
+            .scheduled_intervals(&plan.environment, Some(&pipeline.name), 1)
+            .await?;
+        let record = stored.schedules.iter();
+        let mut record = record.filter(|one| one.pipeline == pipeline.name);
+        let next = scheduled.table.intervals(services.system.now_us()).next();
+        lines.push(ScheduleLine {
+            pipeline: pipeline.name.to_string(),
+            next: next.map(|next| local_text(next.end_us, &scheduled.plan.timezone)),
+            schedule: scheduled.plan,
+            waiting: record.next().map_or(0, |record| record.open.len()),
+            last: last.into_iter().next(),
+        });
+    }
+    Ok(lines)
+}
+
+/// An interval that waits for its run.
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitingInterval {
+    /// The interval.
+    #[serde(flatten)]
+    pub interval: ScheduledInterval,
+    /// Why it waits.
+    pub because: String,
+}
+
+/// The intervals that wait for their run, each with the reason, in the order of time.
+///
+/// # Errors
+/// Those of the state store.
+pub async fn waiting_intervals(
+    services: &ProjectServices,
+    plan: &Plan,
+    pipeline: Option<&str>,
+) -> Result<Vec<WaitingInterval>> {
+    let stored = services.store.schedules(&plan.environment).await?;
+    let mut waiting = Vec::new();
+    for record in stored.schedules {
+        if pipeline.is_some_and(|pipeline| record.pipeline.as_str() != pipeline) {
+            continue;
+        }
+        let newest = runs(services, plan, Some(record.pipeline.as_str()), 1).await;
+        let newest = newest.ok().and_then(|lines| lines.into_iter().next());
+        let going = newest.filter(|line| line.record.state == RunState::Running);
+        let mut before = match going {
+            Some(line) if line.interrupted => Some(format!(
+                "the process of {} has ended; `towpath serve` resumes it",
+                line.record.name
+            )),
+            Some(line) => Some(format!("{} is running", line.record.name)),
+            None => None,
+        };
+        for open in record.open {
+            if open.state == IntervalState::Waiting {
+                let because = before.clone();
+                waiting.push(WaitingInterval {
+                    because: because
+                        .unwrap_or_else(|| "`towpath serve` begins it when it has room".to_owned()),
+                    interval: open,
+                });
+            }
+            before.get_or_insert_with(|| "the interval before it waits".to_owned());
+        }
+    }
+    Ok(waiting)
+}
+
+/// A schedule in a few words: `0 2 * * * (Europe/Berlin)`.
+pub fn schedule_words(plan: &SchedulePlan) -> String {
+    match &plan.recurrence {
+        Recurrence::Cron(text) => format!("{text} ({})", plan.timezone),
+        Recurrence::EveryMs(ms) if ms.is_multiple_of(60_000) => format!("every {}m", ms / 60_000),
+        Recurrence::EveryMs(ms) if ms.is_multiple_of(1000) => format!("every {}s", ms / 1000),
+        Recurrence::EveryMs(ms) => format!("every {ms}ms"),
+    }
+}
+
+/// A pipeline with its schedule, if it has one.
+pub(crate) fn scheduled(
+    plan: &Plan,
+    pipeline: &PlannedPipeline,
+) -> Result<Option<ScheduledPipeline>> {
+    let Some(schedule) = &pipeline.schedule else {
+        return Ok(None);
+    };
+    let table = Timetable::new(schedule).map_err(|error| {
+        let message = format!("the schedule of `{}`: {error}", pipeline.name);
+        Failure::new("R0922", Remedy::FixConfig, message).help("look: towpath check")
+    })?;
+    Ok(Some(ScheduledPipeline {
+        pipeline: pipeline.name.clone(),
+        environment: plan.environment.clone(),
+        plan: schedule.clone(),
+        table,
+    }))
+}

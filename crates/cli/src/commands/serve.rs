@@ -1,0 +1,126 @@
+//! `serve`: runs the scheduled pipelines until it is asked to stop, a line for each run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use towpath_app::{
+    Result, RunObserver, RunResult, ServeObserver, ServeRequest, ServeResult, is_begun_elsewhere,
+    schedule_words, serve,
+};
+use towpath_flow::Progress;
+use towpath_orchestrator::{RunListener, RunNotification, ScheduledPipeline};
+use towpath_ports::{RunRecord, RunState, ScheduledInterval};
+use towpath_vocab::{Diagnostic, Failure, PlannedPipeline};
+
+use super::project_args::{CommandResult, ProjectArgs};
+use crate::args::ServeArguments;
+use crate::exit::Exit;
+use crate::{draw, signals, terminal};
+
+pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> CommandResult {
+    let request = ServeRequest {
+        dir: place.dir()?,
+        environment: place.env.clone(),
+        runs: usize::from(arguments.runs),
+    };
+    let stop = signals::listen_to_drain()?;
+    match Box::pin(serve(&request, Arc::new(Lines), stop)).await? {
+        ServeResult::Stopped => Ok(Exit::Done),
+        ServeResult::InvalidProject(report) => {
+            draw::diagnostics(&report.diagnostics, &report.files);
+            draw::check_summary(&report);
+            Ok(Exit::Wrong)
+        }
+    }
+}
+
+/// Prints a line for each thing that happens.
+struct Lines;
+
+impl ServeObserver for Lines {
+    fn begins(&self, pipelines: &[ScheduledPipeline]) {
+        for one in pipelines {
+            say(&format!("{}: {}", one.pipeline, schedule_words(&one.plan)));
+        }
+        say("Serving. Press Ctrl-C to stop.");
+    }
+
+    fn run(&self, _interval: &ScheduledInterval) -> Arc<dyn RunObserver> {
+        Arc::new(OneRun)
+    }
+
+    fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>) {
+        let at = towpath_app::time_text(interval.interval.end_us);
+        match ended {
+            Ok(RunResult::Report(report)) => {
+                let failed = report.failures.iter();
+                say(&format!("{} {}", report.run, state(report.state)));
+                for (task, failure) in failed {
+                    errln!("  {task}: {} {}", failure.code, failure.message);
+                }
+            }
+            Ok(RunResult::InvalidProject(report)) => {
+                errln!("{} due at {at} waits: the project has mistakes", interval.pipeline);
+                draw::diagnostics(&report.diagnostics, &report.files);
+            }
+            Ok(RunResult::NothingToRun(why)) => {
+                errln!("{} due at {at} waits: {why}", interval.pipeline);
+            }
+            // Another process was quicker, or runs the pipeline now.
+            Err(failure) if is_begun_elsewhere(failure) => {
+                tracing::info!(pipeline = %interval.pipeline, reason = failure.message, "not begun");
+            }
+            Err(failure) => {
+                errln!("{} due at {at} waits:", interval.pipeline);
+                draw::failure(failure);
+            }
+        }
+    }
+
+    fn fails(&self, failure: &Failure) {
+        draw::failure(failure);
+    }
+}
+
+fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Succeeded => "succeeded",
+        RunState::Failed => "failed",
+        RunState::Cancelled => "was stopped and goes on later",
+        RunState::Running | RunState::Superseded => "was taken over",
+    }
+}
+
+fn say(line: &str) {
+    if !terminal::is_quiet() {
+        outln!("{line}");
+    }
+}
+
+/// Watches one run.
+struct OneRun;
+
+impl RunObserver for OneRun {
+    fn waits(&self, _running: &RunRecord) {}
+
+    fn begins(&self, record: &RunRecord, _pipeline: &PlannedPipeline, _progress: Arc<Progress>) {
+        let interval = record.interval.map_or_else(String::new, |interval| {
+            let text = towpath_app::time_text;
+            format!(" ({} to {})", text(interval.start_us), text(interval.end_us))
+        });
+        say(&format!("{} begins{interval}", record.name));
+    }
+
+    fn sink(&self) -> Arc<dyn RunListener> {
+        Arc::new(Quiet)
+    }
+
+    fn notes(&self, _diagnostics: &[Diagnostic], _files: &BTreeMap<String, String>) {}
+}
+
+/// Hears of tasks and prints nothing: `towpath logs` shows them.
+struct Quiet;
+
+impl RunListener for Quiet {
+    fn tell(&self, _news: RunNotification) {}
+}

@@ -1,0 +1,260 @@
+//! Seeded schedulers at once on one state store, on both databases: they die at any moment, their store
+//! breaks before or after a change, and its clock jumps in both directions. Whatever happens, each interval
+//! has exactly one run, which ended well, and no interval is left out. `TOWPATH_SEEDS` asks for more seeds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use towpath_ports::{
+    Clock, IntervalState, NewRun, Opened, Result, RunFilter, RunRecord, RunState, StateStore,
+    System,
+};
+use towpath_schedule::Timetable;
+use towpath_testkit::SimulatedSystem;
+use towpath_testkit::postgres::PostgresServer;
+use towpath_vocab::{
+    Catchup, DstGap, DstOverlap, Overlap, PlannedPipeline, Recurrence, SchedulePlan, TriggerRule,
+};
+
+use crate::fixture::{SimulatedStateStore, new_run, pipeline, retry, task};
+use crate::{ScheduledPipeline, Scheduler};
+
+const INTERVALS: i64 = 12;
+const EVERY_US: i64 = 1_800_000_000;
+
+fn seeds() -> u64 {
+    let asked = std::env::var("TOWPATH_SEEDS").ok();
+    asked.map_or(40, |text| text.parse::<u64>().unwrap() / 5)
+}
+
+struct Simulation {
+    seed: u64,
+    at: PathBuf,
+    system: SimulatedSystem,
+    graph: PlannedPipeline,
+    scheduled: ScheduledPipeline,
+    resumed: AtomicU64,
+    broken: AtomicU64,
+    deaths: AtomicU64,
+}
+
+impl Simulation {
+    fn new(seed: u64, at: &Path) -> Self {
+        let system = SimulatedSystem::new(seed);
+        let task = task(0, &[], TriggerRule::AllSuccess, retry(0));
+        let mut graph = pipeline(vec![task], 1);
+        graph.name = format!("p{seed}").as_str().into();
+        let start_us = system.now_us();
+        let plan = SchedulePlan {
+            recurrence: Recurrence::EveryMs(EVERY_US.unsigned_abs() / 1000),
+            timezone: "UTC".to_owned(),
+            start_us: Some(start_us),
+            end_us: Some(start_us + INTERVALS * EVERY_US),
+            catchup: Catchup::All,
+            overlap: Overlap::Queue,
+            dst_gap: DstGap::Shift,
+            dst_overlap: DstOverlap::First,
+        };
+        let scheduled = ScheduledPipeline {
+            pipeline: graph.name.clone(),
+            environment: "dev".into(),
+            table: Timetable::new(&plan).unwrap(),
+            plan,
+        };
+        Self {
+            seed,
+            at: at.to_owned(),
+            system,
+            graph,
+            scheduled,
+            resumed: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
+            deaths: AtomicU64::new(0),
+        }
+    }
+
+    fn chance(&self, of: u64) -> bool {
+        self.system.random().is_multiple_of(of)
+    }
+
+    async fn sleep(&self, most_s: u64) {
+        let length = Duration::from_millis(self.system.random() % (most_s * 1000) + 1);
+        self.system.sleep(length).await;
+    }
+
+    /// One scheduler after another, until all intervals have ended.
+    async fn schedulers(&self, slot: u32) {
+        for process in 0.. {
+            assert!(process < 100, "seed {}: no end in sight", self.seed);
+            let worker = format!("s{}.{slot}.{process}", self.seed);
+            let breaks = match process < 8 && self.chance(2) {
+                true => (self.system.random() % 6).cast_signed(),
+                false => -1,
+            };
+            let kept = self.chance(2);
+            let store = SimulatedStateStore::breaking(&self.at, &self.system, breaks, kept);
+            let life = Duration::from_secs(self.system.random() % 4000);
+            let served = tokio::select! {
+                served = self.serve(&store, &worker) => served,
+                () = self.system.sleep(life), if process < 8 => {
+                    self.deaths.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+            };
+            match served {
+                Ok(()) => return,
+                Err(failure) if failure.code == "R0899" => {
+                    self.broken.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(failure) => panic!("seed {}: {failure:?}", self.seed),
+            }
+        }
+    }
+
+    async fn serve(&self, store: &Arc<SimulatedStateStore>, worker: &str) -> Result<()> {
+        let scheduler = Scheduler::new(
+            Arc::clone(store) as _,
+            "dev".into(),
+            vec![self.scheduled.clone()],
+        );
+        loop {
+            if self.chance(25) {
+                let by_s = (self.system.random() % 2400).cast_signed() - 1200;
+                self.system.skew(by_s * 1_000_000);
+            }
+            let tick = scheduler.tick().await?;
+            let Some(next) = tick.next.into_iter().next() else {
+                if self.is_done(store).await {
+                    return Ok(());
+                }
+                self.sleep(400).await;
+                continue;
+            };
+            let new = NewRun {
+                interval: Some(next.interval),
+                scheduled: true,
+                ..new_run(&self.graph, worker)
+            };
+            match store.open_run(new).await? {
+                Opened::New(record) => self.work(store, record, worker).await?,
+                Opened::Resumed(record) => {
+                    assert_eq!(record.interval, Some(next.interval));
+                    self.resumed.fetch_add(1, Ordering::Relaxed);
+                    self.work(store, record, worker).await?;
+                }
+                Opened::Busy(_) => self.sleep(60).await,
+                Opened::Decided => {}
+            }
+        }
+    }
+
+    async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
+        let found = store.schedules(&"dev".into()).await.unwrap();
+        let mut ours = found.schedules.into_iter();
+        let ours = ours.find(|one| one.pipeline == self.graph.name);
+        ours.is_some_and(|one| Some(one.decided_us) == self.scheduled.plan.end_us)
+    }
+
+    /// A run that takes a while; the lease may be lost meanwhile.
+    async fn work(
+        &self,
+        store: &Arc<SimulatedStateStore>,
+        record: RunRecord,
+        worker: &str,
+    ) -> Result<()> {
+        for _ in 0..self.system.random() % 60 {
+            self.system.sleep(Duration::from_secs(10)).await;
+            if !store.renew(worker).await? {
+                return Ok(());
+            }
+        }
+        let now_us = self.system.now_us();
+        let closed = store
+            .close_run(
+                &record.name,
+                &record.environment,
+                RunState::Succeeded,
+                worker,
+                now_us,
+            )
+            .await;
+        match closed {
+            Err(failure) if failure.code == "R0809" => Ok(()),
+            closed => closed,
+        }
+    }
+
+    async fn check(&self) {
+        let store = SimulatedStateStore::open(&self.at, &self.system);
+        let name = Some(&self.graph.name);
+        let found = store.scheduled_intervals(&"dev".into(), name, 1000).await;
+        let mut found = found.unwrap();
+        found.reverse();
+        let expected: Vec<_> = self.scheduled.table.intervals(i64::MIN).collect();
+        let intervals: Vec<_> = found.iter().map(|one| one.interval).collect();
+        assert_eq!(intervals, expected, "seed {}", self.seed);
+        for one in &found {
+            assert_eq!(one.state, IntervalState::Succeeded, "seed {}: {one:?}", self.seed);
+        }
+        let filter = RunFilter {
+            pipeline: name.cloned(),
+            ..RunFilter::default()
+        };
+        let runs = store.runs(filter).await.unwrap();
+        let of_runs: BTreeSet<_> = runs.iter().filter_map(|run| run.interval).collect();
+        assert_eq!(runs.len() as i64, INTERVALS, "seed {}", self.seed);
+        assert_eq!(of_runs.into_iter().collect::<Vec<_>>(), expected, "seed {}", self.seed);
+        for run in &runs {
+            let ours = found.iter().find(|one| Some(one.interval) == run.interval);
+            assert_eq!(ours.unwrap().run.as_ref(), Some(&run.name), "seed {}", self.seed);
+            assert_eq!(run.state, RunState::Succeeded, "seed {}", self.seed);
+        }
+    }
+}
+
+async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
+    let (mut resumed, mut broken, mut deaths) = (0, 0, 0);
+    for seed in 0..seeds {
+        let simulation = Simulation::new(seed, &at(seed));
+        let all = async {
+            tokio::join!(
+                simulation.schedulers(0),
+                simulation.schedulers(1),
+                simulation.schedulers(2)
+            )
+        };
+        simulation.system.run(all).await;
+        simulation.check().await;
+        resumed += simulation.resumed.into_inner();
+        broken += simulation.broken.into_inner();
+        deaths += simulation.deaths.into_inner();
+    }
+    let soft = resumed < seeds / 4 || broken < seeds / 4 || deaths < seeds;
+    assert!(!soft, "the simulation is too easy: {resumed} {broken} {deaths}");
+}
+
+#[tokio::test]
+async fn schedulers_give_each_interval_one_run_on_sqlite() {
+    // Nothing here is to outlive a power cut: memory answers faster than a disk.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.unwrap();
+    play(seeds(), |seed| folder.path().join(format!("{seed}.db"))).await;
+}
+
+#[tokio::test]
+async fn schedulers_give_each_interval_one_run_on_postgres() {
+    let quick = [("fsync", "off"), ("synchronous_commit", "off")];
+    let server = PostgresServer::start_with(&quick).unwrap();
+    let url = PathBuf::from(server.url("postgres"));
+    play(seeds() / 5, |_| url.clone()).await;
+}

@@ -1,0 +1,114 @@
+//! What the state store keeps about schedules: how far each is decided, and what became of its intervals.
+//!
+//! Promise: values only. How far a schedule is decided moves with a fence, so that of several schedulers
+//! one decides about an interval. It does not know when an interval is due: see the crates `schedule` and
+//! `orchestrator`. Read next: `state.rs`.
+
+use serde::{Deserialize, Serialize};
+use towpath_vocab::{Environment, Interval, PipelineName, RunName, SchedulePlan};
+
+/// What became of an interval that was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalState {
+    /// It waits for its run.
+    Waiting,
+    /// Its run has begun.
+    Running,
+    /// Its run ended well.
+    Succeeded,
+    /// Its run failed.
+    Failed,
+    /// It gets no run.
+    Skipped,
+}
+
+/// Why an interval gets no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// No scheduler ran when it was due.
+    Missed,
+    /// A later interval waits.
+    Newer,
+    /// An earlier run had not ended.
+    Overlap,
+    /// The schedule was changed.
+    Changed,
+}
+
+/// An interval that was due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScheduledInterval {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// From where to where; of several that were skipped together, from the first to the last.
+    #[serde(flatten)]
+    pub interval: Interval,
+    /// What became of it.
+    pub state: IntervalState,
+    /// Why it was skipped, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<SkipReason>,
+    /// How many intervals these are: more than one only where some were skipped together.
+    pub intervals: u64,
+    /// Its last run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunName>,
+}
+
+/// A schedule as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleRecord {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The environment.
+    pub environment: Environment,
+    /// The schedule by which it was decided last.
+    pub plan: SchedulePlan,
+    /// All that was due until this moment is decided, in microseconds since 1970 UTC.
+    pub decided_us: i64,
+    /// Rises with every change; a decision with another one is stale.
+    pub fence: u64,
+    /// What waits or runs, in the order of time.
+    pub open: Vec<ScheduledInterval>,
+}
+
+/// All schedules of an environment at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleRecords {
+    /// The store's clock: what is due is judged by it, so that all schedulers agree.
+    pub now_us: i64,
+    /// The schedules, by pipeline.
+    pub schedules: Vec<ScheduleRecord>,
+}
+
+/// A decision about one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntervalDecision {
+    /// The interval.
+    pub interval: Interval,
+    /// Why it gets no run; without a reason it waits for its run.
+    pub skip: Option<SkipReason>,
+    /// How many intervals these are.
+    pub intervals: u64,
+}
+
+/// What a scheduler decides about one schedule, in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleUpdate {
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// The environment.
+    pub environment: Environment,
+    /// The fence that the schedule must have; `None` when the store must not have it yet.
+    pub fence: Option<u64>,
+    /// The schedule.
+    pub plan: SchedulePlan,
+    /// How far it is decided then. Never goes back.
+    pub decided_us: i64,
+    /// Intervals that were due, in the order of time.
+    pub due: Vec<IntervalDecision>,
+    /// Ends of intervals that wait and now get no run. One whose run began meanwhile goes on.
+    pub skipped: Vec<(i64, SkipReason)>,
+}

@@ -1,0 +1,208 @@
+//! Schedules and the intervals that were due, each operation a function over an open transaction.
+//!
+//! Promise: how far a schedule is decided moves only with its fence and never back, in the transaction
+//! that adds the intervals; the state of an interval changes in the transaction that changes its run.
+//! Locks are taken in the order schedule, run, interval. Read next: `runs.rs`.
+
+use towpath_ports::{
+    IntervalState, NewRun, RunState, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+};
+use towpath_vocab::{Environment, Interval, PipelineName, RunName};
+
+use crate::codec::{
+    interval_state, json, parse_interval_state, parse_skip_reason, skip_reason, to_column,
+};
+use crate::error::StateError;
+use crate::tx::{Row, Tx, cells};
+
+const INTERVAL: &str = "SELECT pipeline, start_us, end_us, state, reason, intervals, run_number \
+    FROM scheduled_interval WHERE environment = ?1";
+
+/// All schedules of an environment, with what waits or runs.
+pub(crate) async fn list(
+    tx: &Tx<'_>,
+    environment: &Environment,
+) -> Result<ScheduleRecords, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT pipeline, body, decided_us, fence FROM schedule
+             WHERE environment = ?1 ORDER BY pipeline",
+            cells![environment.as_str()],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push(ScheduleRecord {
+            pipeline: PipelineName::new(row.text(0)?),
+            environment: environment.clone(),
+            plan: json("schedule", row, 1)?,
+            decided_us: row.int(2)?,
+            fence: row.count(3)?,
+            open: Vec::new(),
+        });
+    }
+    let query = format!("{INTERVAL} AND state IN ('waiting', 'running') ORDER BY end_us");
+    for row in tx.rows(&query, cells![environment.as_str()]).await? {
+        let open = read(&row)?;
+        let schedule = found.iter_mut().find(|one| one.pipeline == open.pipeline);
+        if let Some(schedule) = schedule {
+            schedule.open.push(open);
+        }
+    }
+    Ok(ScheduleRecords {
+        now_us: tx.now_us,
+        schedules: found,
+    })
+}
+
+/// The last intervals that were due, newest first.
+pub(crate) async fn intervals(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    pipeline: Option<&PipelineName>,
+    limit: u64,
+) -> Result<Vec<ScheduledInterval>, StateError> {
+    let query = format!(
+        "{INTERVAL} AND (CAST(?2 AS TEXT) IS NULL OR pipeline = ?2)
+         ORDER BY end_us DESC, pipeline LIMIT ?3"
+    );
+    let pipeline = pipeline.map(PipelineName::as_str);
+    let rows = tx
+        .rows(&query, cells![environment.as_str(), pipeline, limit])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<ScheduledInterval, StateError> {
+    let pipeline = PipelineName::new(row.text(0)?);
+    let number = row.maybe_int(6)?.and_then(|number| u64::try_from(number).ok());
+    Ok(ScheduledInterval {
+        interval: Interval {
+            start_us: row.int(1)?,
+            end_us: row.int(2)?,
+        },
+        state: parse_interval_state(row.text(3)?)?,
+        reason: row.maybe_text(4)?.map(parse_skip_reason).transpose()?,
+        intervals: row.count(5)?,
+        run: number.map(|number| RunName {
+            pipeline: pipeline.clone(),
+            number,
+        }),
+        pipeline,
+    })
+}
+
+/// Writes a decision down; false when another scheduler was quicker.
+pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool, StateError> {
+    let (environment, pipeline) = (update.environment.as_str(), update.pipeline.as_str());
+    let body = to_column("schedule", &update.plan)?;
+    let changed = match update.fence {
+        None => {
+            let sql = "INSERT INTO schedule (environment, pipeline, body, decided_us, fence)
+                       VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (environment, pipeline) DO NOTHING";
+            let values = cells![environment, pipeline, body, update.decided_us];
+            tx.execute(sql, values).await?
+        }
+        Some(fence) => {
+            let sql = "UPDATE schedule SET body = ?3, decided_us = ?4, fence = fence + 1
+                       WHERE environment = ?1 AND pipeline = ?2 AND fence = ?5 AND decided_us <= ?4";
+            let values = cells![environment, pipeline, body, update.decided_us, fence];
+            tx.execute(sql, values).await?
+        }
+    };
+    if changed == 0 {
+        return Ok(false);
+    }
+    for decision in &update.due {
+        let state = match decision.skip {
+            None => IntervalState::Waiting,
+            Some(_) => IntervalState::Skipped,
+        };
+        tx.execute(
+            "INSERT INTO scheduled_interval
+                 (environment, pipeline, start_us, end_us, state, reason, intervals, decided_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            cells![
+                environment,
+                pipeline,
+                decision.interval.start_us,
+                decision.interval.end_us,
+                interval_state(state),
+                decision.skip.map(skip_reason),
+                decision.intervals,
+                tx.now_us,
+            ],
+        )
+        .await?;
+    }
+    for (end_us, reason) in &update.skipped {
+        tx.execute(
+            "UPDATE scheduled_interval SET state = 'skipped', reason = ?4
+             WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND state = 'waiting'",
+            cells![environment, pipeline, *end_us, skip_reason(*reason)],
+        )
+        .await?;
+    }
+    Ok(true)
+}
+
+/// True when the interval of a run that the scheduler begins has not had its run yet; locks it.
+pub(crate) async fn is_open(tx: &Tx<'_>, run: &NewRun) -> Result<bool, StateError> {
+    let Some(interval) = run.interval else {
+        return Ok(false);
+    };
+    let lock = tx.only_on_server("FOR UPDATE");
+    let query = format!(
+        "SELECT end_us FROM scheduled_interval
+         WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND start_us = ?4
+           AND state IN ('waiting', 'running') {lock}"
+    );
+    let values = cells![
+        run.environment.as_str(),
+        run.pipeline.as_str(),
+        interval.end_us,
+        interval.start_us,
+    ];
+    Ok(tx.one(&query, values).await?.is_some())
+}
+
+/// The run has begun or goes on: its interval has it, if that waits.
+pub(crate) async fn begun(tx: &Tx<'_>, run: i64) -> Result<(), StateError> {
+    tx.execute(
+        "UPDATE scheduled_interval SET state = 'running',
+                run_number = (SELECT number FROM run WHERE id = ?1)
+         WHERE state IN ('waiting', 'running') AND (environment, pipeline, end_us)
+             = (SELECT environment, pipeline, interval_end_us FROM run WHERE id = ?1)",
+        cells![run],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The run has ended: so has its interval, or it waits again.
+pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), StateError> {
+    let end = match state {
+        RunState::Succeeded => IntervalState::Succeeded,
+        RunState::Failed => IntervalState::Failed,
+        RunState::Running | RunState::Cancelled | RunState::Superseded => IntervalState::Waiting,
+    };
+    tx.execute(
+        "UPDATE scheduled_interval SET state = ?2
+         WHERE state = 'running' AND (environment, pipeline, run_number)
+             = (SELECT environment, pipeline, number FROM run WHERE id = ?1)",
+        cells![run, interval_state(end)],
+    )
+    .await?;
+    // A failed interval whose run was done again and ended well.
+    if end == IntervalState::Succeeded {
+        tx.execute(
+            "UPDATE scheduled_interval SET state = 'succeeded',
+                    run_number = (SELECT number FROM run WHERE id = ?1)
+             WHERE state = 'failed' AND (environment, pipeline, end_us)
+                 = (SELECT environment, pipeline, interval_end_us FROM run WHERE id = ?1)",
+            cells![run],
+        )
+        .await?;
+    }
+    Ok(())
+}

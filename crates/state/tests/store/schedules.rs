@@ -1,0 +1,175 @@
+//! What every state store promises about schedules: one decision and one run for each interval.
+//!
+//! Each function is one test on an empty store. Read next: `suite.rs`, `../store.rs` (who runs these).
+
+use towpath_ports::{
+    Interval, IntervalDecision, IntervalState, NewRun, Opened, RunState, ScheduleUpdate,
+    ScheduledInterval, SkipReason, StateStore,
+};
+use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, Recurrence, SchedulePlan};
+
+use crate::place::{LEASE_US, TestPlace, opened_new, opened_resumed};
+
+fn plan() -> SchedulePlan {
+    SchedulePlan {
+        recurrence: Recurrence::Cron("0 2 * * *".to_owned()),
+        timezone: "Europe/Berlin".to_owned(),
+        start_us: Some(-3),
+        end_us: None,
+        catchup: Catchup::All,
+        overlap: Overlap::Queue,
+        dst_gap: DstGap::Skip,
+        dst_overlap: DstOverlap::Both,
+    }
+}
+
+fn interval(number: i64) -> Interval {
+    Interval {
+        start_us: number * 10,
+        end_us: number * 10 + 10,
+    }
+}
+
+fn update(fence: Option<u64>, decided_us: i64, due: &[(i64, Option<SkipReason>)]) -> ScheduleUpdate {
+    let due = due.iter().map(|(number, skip)| IntervalDecision {
+        interval: interval(*number),
+        skip: *skip,
+        intervals: 1,
+    });
+    ScheduleUpdate {
+        pipeline: "shop".into(),
+        environment: "dev".into(),
+        fence,
+        plan: plan(),
+        decided_us,
+        due: due.collect(),
+        skipped: Vec::new(),
+    }
+}
+
+/// A run that a scheduler begins after so many leases.
+fn scheduled(place: &TestPlace, worker: &str, hash: &str, number: i64, leases: i64) -> NewRun {
+    NewRun {
+        interval: Some(interval(number)),
+        scheduled: true,
+        ..place.new_run(worker, hash, leases * (LEASE_US + 1))
+    }
+}
+
+/// States and runs of all intervals, in the order of time.
+async fn states(store: &dyn StateStore) -> Vec<(IntervalState, Option<u64>)> {
+    let mut all = store
+        .scheduled_intervals(&"dev".into(), Some(&"shop".into()), 100)
+        .await
+        .unwrap();
+    all.reverse();
+    let run = |one: &ScheduledInterval| one.run.as_ref().map(|run| run.number);
+    all.iter().map(|one| (one.state, run(one))).collect()
+}
+
+pub(crate) async fn a_decision_is_taken_once(place: &TestPlace) {
+    let store = place.open();
+    let other = place.open();
+    assert!(store.update_schedule(update(None, 0, &[])).await.unwrap());
+    assert!(!other.update_schedule(update(None, 0, &[])).await.unwrap());
+    let missed = Some(SkipReason::Missed);
+    let first = update(Some(1), 20, &[(0, missed), (1, None)]);
+    assert!(store.update_schedule(first.clone()).await.unwrap());
+    assert!(!other.update_schedule(first).await.unwrap());
+    // It is never decided less far, whatever a clock says.
+    assert!(!store.update_schedule(update(Some(2), 10, &[])).await.unwrap());
+    let found = other.schedules(&"dev".into()).await.unwrap();
+    let found = &found.schedules[0];
+    assert_eq!((found.decided_us, found.fence, &found.plan), (20, 2, &plan()));
+    assert_eq!(found.open.len(), 1);
+    assert_eq!(found.open[0].interval, interval(1));
+    let mut newer = update(Some(2), 30, &[(2, None)]);
+    newer.skipped = vec![(20, SkipReason::Newer)];
+    assert!(store.update_schedule(newer).await.unwrap());
+    let all = other.scheduled_intervals(&"dev".into(), None, 2).await.unwrap();
+    let reasons: Vec<_> = all.iter().map(|one| (one.interval, one.reason)).collect();
+    assert_eq!(reasons, [(interval(2), None), (interval(1), Some(SkipReason::Newer))]);
+    assert!(store.schedules(&"prod".into()).await.unwrap().schedules.is_empty());
+}
+
+pub(crate) async fn schedulers_at_once_take_one_decision(place: &TestPlace) {
+    let store = place.open();
+    assert!(store.update_schedule(update(None, 0, &[])).await.unwrap());
+    for fence in 1..6_u64 {
+        let number = fence.cast_signed() - 1;
+        let decisions = (0..6).map(|_| {
+            let store = store.clone();
+            let one = update(Some(fence), number * 10 + 10, &[(number, None)]);
+            tokio::spawn(async move { store.update_schedule(one).await.unwrap() })
+        });
+        let mut taken = 0;
+        for decision in decisions.collect::<Vec<_>>() {
+            taken += usize::from(decision.await.unwrap());
+        }
+        assert_eq!(taken, 1);
+    }
+    assert_eq!(states(&*store).await, [(IntervalState::Waiting, None); 5]);
+}
+
+pub(crate) async fn an_interval_has_one_run(place: &TestPlace) {
+    use IntervalState::{Failed, Running, Succeeded, Waiting};
+    let store = place.open();
+    let decided = update(None, 20, &[(0, None), (1, None)]);
+    assert!(store.update_schedule(decided).await.unwrap());
+    let open = |number| scheduled(place, "w1", "h", number, 0);
+    let run = opened_new(store.open_run(open(0)).await.unwrap());
+    assert_eq!(run.interval, Some(interval(0)));
+    assert_eq!(states(&*store).await, [(Running, Some(1)), (Waiting, None)]);
+    let (name, dev) = (&run.name, &run.environment);
+    let close = |state| store.close_run(name, dev, state, "w1", 1);
+    close(RunState::Failed).await.unwrap();
+    // It had its run; the same for one that was never due.
+    for number in [0, 7] {
+        let again = store.open_run(open(number)).await.unwrap();
+        assert!(matches!(again, Opened::Decided), "{again:?}");
+    }
+    assert_eq!(states(&*store).await, [(Failed, Some(1)), (Waiting, None)]);
+    // Done again by a user, it ends well after all.
+    let again = NewRun {
+        scheduled: false,
+        ..open(0)
+    };
+    let run = opened_new(store.open_run(again).await.unwrap());
+    let (name, dev) = (&run.name, &run.environment);
+    store.close_run(name, dev, RunState::Succeeded, "w1", 1).await.unwrap();
+    assert_eq!(states(&*store).await, [(Succeeded, Some(2)), (Waiting, None)]);
+}
+
+pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
+    use IntervalState::{Running, Succeeded, Waiting};
+    let store = place.open();
+    let decided = update(None, 20, &[(0, None), (1, None)]);
+    assert!(store.update_schedule(decided).await.unwrap());
+    let run = opened_new(store.open_run(scheduled(place, "w1", "h", 0, 0)).await.unwrap());
+    // A user stops it: the same run goes on later.
+    let (name, dev) = (&run.name, &run.environment);
+    store.close_run(name, dev, RunState::Cancelled, "w1", 1).await.unwrap();
+    assert_eq!(states(&*store).await, [(Waiting, Some(1)), (Waiting, None)]);
+    let open = scheduled(place, "w2", "h", 0, 0);
+    let run = opened_resumed(store.open_run(open).await.unwrap());
+    assert_eq!((run.name.number, run.interval), (1, Some(interval(0))));
+    assert_eq!(states(&*store).await, [(Running, Some(1)), (Waiting, None)]);
+    // Its process dies and the pipeline has changed: another run has the interval.
+    drop(store);
+    let store = place.open();
+    let open = scheduled(place, "w3", "other", 0, 1);
+    let run = opened_new(store.open_run(open).await.unwrap());
+    assert_eq!(run.name.number, 2);
+    assert_eq!(states(&*store).await, [(Running, Some(2)), (Waiting, None)]);
+    let (name, dev) = (&run.name, &run.environment);
+    store.close_run(name, dev, RunState::Succeeded, "w3", 1).await.unwrap();
+    assert_eq!(states(&*store).await, [(Succeeded, Some(2)), (Waiting, None)]);
+    // A manual run that was interrupted is not taken for the next interval.
+    let manual = place.new_run("w4", "h", LEASE_US + 2);
+    let run = opened_new(store.open_run(manual).await.unwrap());
+    let (name, dev) = (&run.name, &run.environment);
+    store.close_run(name, dev, RunState::Cancelled, "w4", 1).await.unwrap();
+    let open = scheduled(place, "w5", "h", 1, 1);
+    let run = opened_new(store.open_run(open).await.unwrap());
+    assert_eq!((run.name.number, run.interval), (4, Some(interval(1))));
+}
