@@ -159,8 +159,7 @@ pub fn is_begun_elsewhere(failure: &Failure) -> bool {
 /// Another scheduler was quicker.
 pub(crate) fn decided(pipeline: &PipelineName) -> Failure {
     let message = format!("this interval of `{pipeline}` already has its run, or was skipped");
-    Failure::new("R0969", Remedy::Refused, message)
-        .help("look: towpath schedule ls")
+    Failure::new("R0969", Remedy::Refused, message).help("look: towpath schedule ls")
 }
 
 fn busy(running: &RunRecord) -> Failure {

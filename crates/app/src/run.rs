@@ -28,7 +28,8 @@ use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
 use crate::work::{
-    IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models, run_folder, run_id, tidy,
+    IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models,
+    run_folder, run_id, tidy,
 };
 
 /// The note of a run with `--limit`.

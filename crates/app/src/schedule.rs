@@ -74,9 +74,11 @@ pub fn schedule_preview(
     }
     let Some(scheduled) = scheduled.pop() else {
         let message = format!("pipeline `{pipeline}` has no schedule");
-        return Err(Failure::new("R0922", Remedy::FixConfig, message).help(format!(
-            "add one in pipelines/{pipeline}.yml: schedule: {{ cron: 0 2 * * * }}"
-        )));
+        return Err(
+            Failure::new("R0922", Remedy::FixConfig, message).help(format!(
+                "add one in pipelines/{pipeline}.yml: schedule: {{ cron: 0 2 * * * }}"
+            )),
+        );
     };
     let zone = &scheduled.plan.timezone;
     let after_us = match after {

@@ -124,8 +124,10 @@ fn pipelines(plan: &Plan) -> Result<Vec<ScheduledPipeline>> {
     }
     match found.is_empty() {
         false => Ok(found),
-        true => Err(Failure::new("R0922", Remedy::FixConfig, "no pipeline has a schedule")
-            .help("add one to a pipeline: schedule: { cron: 0 2 * * * }")),
+        true => Err(
+            Failure::new("R0922", Remedy::FixConfig, "no pipeline has a schedule")
+                .help("add one to a pipeline: schedule: { cron: 0 2 * * * }"),
+        ),
     }
 }
 
@@ -150,7 +152,9 @@ impl Server {
                         self.begin(next);
                     }
                     let idle_us = tick.idle_us.and_then(|us| u64::try_from(us).ok());
-                    idle_us.map_or(POLL_INTERVAL, |us| Duration::from_micros(us).min(POLL_INTERVAL))
+                    idle_us.map_or(POLL_INTERVAL, |us| {
+                        Duration::from_micros(us).min(POLL_INTERVAL)
+                    })
                 }
                 Err(failure) => {
                     self.observer.fails(&failure);

@@ -24,7 +24,10 @@ fn often(schedule: &str) -> TestProject {
     let desk = TestProject::new();
     desk.write("towpath.yml", ROOT);
     let steps = "steps: { s: { command: [sh, step.sh, \"${run:interval_start}\", \"${run:interval_end}\"] } }";
-    desk.write("pipelines/often.yml", &format!("schedule: {schedule}\n{steps}\n"));
+    desk.write(
+        "pipelines/often.yml",
+        &format!("schedule: {schedule}\n{steps}\n"),
+    );
     desk.write("step.sh", STEP);
     desk
 }
@@ -52,7 +55,13 @@ impl Server {
     /// Asks it to stop, and waits.
     fn stop(mut self) -> i32 {
         let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.0.wait().unwrap().code().unwrap()
     }
 }
@@ -84,7 +93,11 @@ fn runs(desk: &TestProject) -> Vec<(i64, i64, String)> {
 fn until_succeeded(desk: &TestProject, count: usize) {
     let began = Instant::now();
     while runs(desk).iter().filter(|run| run.2 == "succeeded").count() < count {
-        assert!(began.elapsed() < Duration::from_secs(120), "{:?}", runs(desk));
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "{:?}",
+            runs(desk)
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -138,5 +151,8 @@ fn a_project_without_a_schedule_is_not_served() {
     );
     let said = desk.exits(2, ".", &["schedule", "preview", "often"]);
     has(&said, &["error[R0922]", "pipeline `often` has no schedule"]);
-    has(&desk.ok(".", &["schedule", "ls"]), &["No pipeline has a schedule."]);
+    has(
+        &desk.ok(".", &["schedule", "ls"]),
+        &["No pipeline has a schedule."],
+    );
 }

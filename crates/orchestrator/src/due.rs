@@ -4,9 +4,7 @@
 //! Promise: each interval that was due gets a run or a recorded skip with its reason, exactly one of them; a
 //! clock that goes back decides nothing twice. It writes nothing: see `scheduler.rs`.
 
-use towpath_ports::{
-    IntervalDecision, IntervalState, ScheduleRecord, ScheduleUpdate, SkipReason,
-};
+use towpath_ports::{IntervalDecision, IntervalState, ScheduleRecord, ScheduleUpdate, SkipReason};
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, Environment, Interval, Overlap, PipelineName, SchedulePlan};
 

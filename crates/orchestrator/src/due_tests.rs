@@ -4,9 +4,7 @@
 use proptest::prelude::*;
 use towpath_ports::{IntervalState, ScheduleRecord, ScheduledInterval, SkipReason};
 use towpath_schedule::Timetable;
-use towpath_vocab::{
-    Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan,
-};
+use towpath_vocab::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 
 use super::{MOST_WAITING, ScheduledPipeline, due};
 
@@ -83,11 +81,20 @@ fn missed_intervals_follow_the_catchup() {
     };
     let missed = Some(SkipReason::Missed);
     assert_eq!(at(Catchup::None, 0, 35), [(0, 30, missed)]);
-    assert_eq!(at(Catchup::Latest, 0, 35), [(0, 20, missed), (20, 30, None)]);
-    assert_eq!(at(Catchup::All, 0, 35), [(0, 10, None), (10, 20, None), (20, 30, None)]);
+    assert_eq!(
+        at(Catchup::Latest, 0, 35),
+        [(0, 20, missed), (20, 30, None)]
+    );
+    assert_eq!(
+        at(Catchup::All, 0, 35),
+        [(0, 10, None), (10, 20, None), (20, 30, None)]
+    );
     // One that is on time runs, and takes the place of the last missed one.
     assert_eq!(at(Catchup::None, 0, 30), [(0, 20, missed), (20, 30, None)]);
-    assert_eq!(at(Catchup::Latest, 0, 30), [(0, 20, missed), (20, 30, None)]);
+    assert_eq!(
+        at(Catchup::Latest, 0, 30),
+        [(0, 20, missed), (20, 30, None)]
+    );
     assert_eq!(at(Catchup::Latest, 20, 35), [(20, 30, None)]);
     // Nothing is due.
     assert_eq!(at(Catchup::All, 30, 39), []);
@@ -108,8 +115,14 @@ fn an_earlier_run_follows_the_overlap() {
     };
     use IntervalState::{Running, Waiting};
     assert_eq!(at(Overlap::Queue, Waiting), (None, vec![]));
-    assert_eq!(at(Overlap::Skip, Running), (Some(SkipReason::Overlap), vec![]));
-    assert_eq!(at(Overlap::Skip, Waiting), (Some(SkipReason::Overlap), vec![]));
+    assert_eq!(
+        at(Overlap::Skip, Running),
+        (Some(SkipReason::Overlap), vec![])
+    );
+    assert_eq!(
+        at(Overlap::Skip, Waiting),
+        (Some(SkipReason::Overlap), vec![])
+    );
     assert_eq!(at(Overlap::KeepLatest, Running), (None, vec![]));
     let newer = vec![(10 * MINUTE, SkipReason::Newer)];
     assert_eq!(at(Overlap::KeepLatest, Waiting), (None, newer));
@@ -122,7 +135,9 @@ fn a_queue_has_an_end_and_goes_on_later() {
     assert_eq!(first.due.len(), MOST_WAITING);
     assert_eq!(first.decided_us, 1000 * MINUTE);
     let mut full = record(&scheduled, 1000);
-    full.open = (0..100).map(|n| open(n * 10, IntervalState::Waiting)).collect();
+    full.open = (0..100)
+        .map(|n| open(n * 10, IntervalState::Waiting))
+        .collect();
     assert_eq!(due(&scheduled, Some(&full), 5000 * MINUTE), None);
     full.open.drain(..40);
     let next = due(&scheduled, Some(&full), 5000 * MINUTE).unwrap();
@@ -133,7 +148,10 @@ fn a_queue_has_an_end_and_goes_on_later() {
 fn a_schedule_begins_at_its_start_or_now() {
     let plain = scheduled(Catchup::All, Overlap::Queue);
     let first = due(&plain, None, 25 * MINUTE).unwrap();
-    assert_eq!((first.fence, first.decided_us, first.due.len()), (None, 25 * MINUTE, 0));
+    assert_eq!(
+        (first.fence, first.decided_us, first.due.len()),
+        (None, 25 * MINUTE, 0)
+    );
     assert_eq!(decisions(&plain, &record(&plain, 25), 35), [(20, 30, None)]);
     let started = |start_us| {
         of(SchedulePlan {
@@ -144,10 +162,19 @@ fn a_schedule_begins_at_its_start_or_now() {
     let past = started(5 * MINUTE);
     let first = due(&past, None, 25 * MINUTE).unwrap();
     assert_eq!(first.decided_us, 5 * MINUTE);
-    assert_eq!(decisions(&past, &record(&past, 5), 26), [(5, 15, None), (15, 25, None)]);
+    assert_eq!(
+        decisions(&past, &record(&past, 5), 26),
+        [(5, 15, None), (15, 25, None)]
+    );
     let future = started(500 * MINUTE);
-    assert_eq!(due(&future, None, 25 * MINUTE).unwrap().decided_us, 25 * MINUTE);
-    assert_eq!(decisions(&future, &record(&future, 25), 510), [(500, 510, None)]);
+    assert_eq!(
+        due(&future, None, 25 * MINUTE).unwrap().decided_us,
+        25 * MINUTE
+    );
+    assert_eq!(
+        decisions(&future, &record(&future, 25), 510),
+        [(500, 510, None)]
+    );
 }
 
 #[test]
@@ -160,7 +187,10 @@ fn a_changed_schedule_begins_now() {
     let update = due(&after, Some(&record(&before, 0)), 27 * MINUTE).unwrap();
     assert_eq!(update.decided_us, 27 * MINUTE);
     assert_eq!(update.due.len(), 1);
-    assert_eq!((update.due[0].skip, update.due[0].intervals), (Some(SkipReason::Changed), 5));
+    assert_eq!(
+        (update.due[0].skip, update.due[0].intervals),
+        (Some(SkipReason::Changed), 5)
+    );
     // Another policy is no other schedule.
     let policy = of(SchedulePlan {
         catchup: Catchup::None,

@@ -204,7 +204,12 @@ impl Simulation {
         let intervals: Vec<_> = found.iter().map(|one| one.interval).collect();
         assert_eq!(intervals, expected, "seed {}", self.seed);
         for one in &found {
-            assert_eq!(one.state, IntervalState::Succeeded, "seed {}: {one:?}", self.seed);
+            assert_eq!(
+                one.state,
+                IntervalState::Succeeded,
+                "seed {}: {one:?}",
+                self.seed
+            );
         }
         let filter = RunFilter {
             pipeline: name.cloned(),
@@ -213,10 +218,20 @@ impl Simulation {
         let runs = store.runs(filter).await.unwrap();
         let of_runs: BTreeSet<_> = runs.iter().filter_map(|run| run.interval).collect();
         assert_eq!(runs.len() as i64, INTERVALS, "seed {}", self.seed);
-        assert_eq!(of_runs.into_iter().collect::<Vec<_>>(), expected, "seed {}", self.seed);
+        assert_eq!(
+            of_runs.into_iter().collect::<Vec<_>>(),
+            expected,
+            "seed {}",
+            self.seed
+        );
         for run in &runs {
             let ours = found.iter().find(|one| Some(one.interval) == run.interval);
-            assert_eq!(ours.unwrap().run.as_ref(), Some(&run.name), "seed {}", self.seed);
+            assert_eq!(
+                ours.unwrap().run.as_ref(),
+                Some(&run.name),
+                "seed {}",
+                self.seed
+            );
             assert_eq!(run.state, RunState::Succeeded, "seed {}", self.seed);
         }
     }
@@ -240,7 +255,10 @@ async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
         deaths += simulation.deaths.into_inner();
     }
     let soft = resumed < seeds / 4 || broken < seeds / 4 || deaths < seeds;
-    assert!(!soft, "the simulation is too easy: {resumed} {broken} {deaths}");
+    assert!(
+        !soft,
+        "the simulation is too easy: {resumed} {broken} {deaths}"
+    );
 }
 
 #[tokio::test]

@@ -48,16 +48,17 @@ pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
+pub use schedule::{
+    IntervalDecision, IntervalState, ScheduleRecord, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, SkipReason,
+};
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
-pub use schedule::{
-    IntervalDecision, IntervalState, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
-};
 pub use state::{
-    AttemptEnd, Claim, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, RunEvent,
-    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord,
-    TaskState, Transition,
+    AttemptEnd, Claim, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, RunEvent, RunFilter,
+    RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState,
+    Transition,
 };
 pub use system::{Clock, Secrets, System};
 pub use towpath_vocab::Interval;

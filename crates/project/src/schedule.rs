@@ -5,9 +5,7 @@
 //! `towpath-schedule`.
 
 use towpath_schedule::{ScheduleError, Timetable, local_date_us, local_time_us, zone_names};
-use towpath_vocab::{
-    Catchup, DstGap, DstOverlap, Overlap, Recurrence, SchedulePlan,
-};
+use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, Recurrence, SchedulePlan};
 
 use crate::report::{At, Report};
 use crate::value;
@@ -37,9 +35,7 @@ pub(crate) fn plan(pipeline: &Node, report: &mut Report) -> Option<SchedulePlan>
         (None, Some(every)) => Recurrence::EveryMs(value::duration_ms(every.text()?)?),
         (None, None) => {
             let message = "a schedule has `cron` or `every`";
-            report
-                .error("P0152", node.at.head(), message)
-                .help(EXAMPLE);
+            report.error("P0152", node.at.head(), message).help(EXAMPLE);
             return None;
         }
         (Some(_), Some(every)) => {
@@ -130,8 +126,14 @@ fn moment(node: &Node, key: &str, timezone: &str, report: &mut Report) -> Option
     let found = day.or(local_time_us(text, timezone).ok()?);
     if found.is_none() {
         report
-            .error("P0152", said.at, format!("`{text}` is not a date or a time"))
-            .help(format!("write {key}: 2026-01-01, or {key}: 2026-01-01T06:00:00"));
+            .error(
+                "P0152",
+                said.at,
+                format!("`{text}` is not a date or a time"),
+            )
+            .help(format!(
+                "write {key}: 2026-01-01, or {key}: 2026-01-01T06:00:00"
+            ));
     }
     found
 }

@@ -107,10 +107,17 @@ impl Cron {
         }
         let parts: Vec<&str> = text.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = parts.as_slice() else {
-            let message = format!("a cron expression has five fields, this one has {}", parts.len());
+            let message = format!(
+                "a cron expression has five fields, this one has {}",
+                parts.len()
+            );
             let help = match parts.len() {
-                6 | 7 => "seconds and years are not supported: for times within a minute write `every: 10s`",
-                _ => "minute, hour, day of the month, month, day of the week: `0 2 * * *` is 02:00 on every day",
+                6 | 7 => {
+                    "seconds and years are not supported: for times within a minute write `every: 10s`"
+                }
+                _ => {
+                    "minute, hour, day of the month, month, day of the week: `0 2 * * *` is 02:00 on every day"
+                }
             };
             return Err(wrong(text, written, message, help.to_owned()));
         };
@@ -208,11 +215,18 @@ fn item_bits(text: &str, item: &str, field: &Field) -> Result<u64, ScheduleError
             Ok(step) if step > 0 => step,
             _ => {
                 let message = format!("`{step}` is not a valid step");
-                return Err(wrong(text, step, message, "write a number from 1: `*/15`".to_owned()));
+                return Err(wrong(
+                    text,
+                    step,
+                    message,
+                    "write a number from 1: `*/15`".to_owned(),
+                ));
             }
         },
     };
-    Ok((first..=last).step_by(step).fold(0, |bits, at| bits | 1 << at))
+    Ok((first..=last)
+        .step_by(step)
+        .fold(0, |bits, at| bits | 1 << at))
 }
 
 fn number(text: &str, part: &str, field: &Field) -> Result<u64, ScheduleError> {
@@ -250,19 +264,27 @@ mod tests {
         let cron = Cron::parse(text).unwrap();
         let first = jiff::civil::date(year, month, 1);
         let all = (1..=first.days_in_month()).map(|day| jiff::civil::date(year, month, day));
-        all.filter(|date| cron.has_day(*date)).map(Date::day).collect()
+        all.filter(|date| cron.has_day(*date))
+            .map(Date::day)
+            .collect()
     }
 
     #[test]
     fn fields_are_read() {
         assert_eq!(times("30 2 * * *"), [(2, 30)]);
-        assert_eq!(times("*/20 1,3 * * *"), [(1, 0), (1, 20), (1, 40), (3, 0), (3, 20), (3, 40)]);
+        assert_eq!(
+            times("*/20 1,3 * * *"),
+            [(1, 0), (1, 20), (1, 40), (3, 0), (3, 20), (3, 40)]
+        );
         assert_eq!(times("10-20/5 0 * * *"), [(0, 10), (0, 15), (0, 20)]);
         assert_eq!(times("50/4 0 * * *"), [(0, 50), (0, 54), (0, 58)]);
         assert_eq!(times("@hourly").len(), 24);
         assert_eq!(days("0 0 * * MON", 2026, 11), [2, 9, 16, 23, 30]);
         assert_eq!(days("0 0 * * 7", 2026, 11), days("0 0 * * sun", 2026, 11));
-        assert_eq!(days("0 0 * * 5-7", 2026, 11), days("0 0 * * 0,5,6", 2026, 11));
+        assert_eq!(
+            days("0 0 * * 5-7", 2026, 11),
+            days("0 0 * * 0,5,6", 2026, 11)
+        );
         assert_eq!(days("0 0 * * 1-5", 2026, 2).len(), 20);
         assert_eq!(days("0 0 31 * *", 2026, 11), [0; 0]);
         assert_eq!(days("0 0 29 FEB *", 2028, 2), [29]);
@@ -295,19 +317,49 @@ mod tests {
             ("0 25 * * *", "25", "`25` is not a valid hour"),
             ("61 2 * * *", "61", "`61` is not a valid minute"),
             ("0 2 L * *", "L", "`L` is not a valid day of the month"),
-            ("0 2 * * FRI#2", "FRI#2", "`FRI#2` is not a valid day of the week"),
-            ("0 2 * * fri-mon", "fri-mon", "`fri-mon` ends before it begins"),
+            (
+                "0 2 * * FRI#2",
+                "FRI#2",
+                "`FRI#2` is not a valid day of the week",
+            ),
+            (
+                "0 2 * * fri-mon",
+                "fri-mon",
+                "`fri-mon` ends before it begins",
+            ),
             ("*/0 2 * * *", "0", "`0` is not a valid step"),
-            ("0 2 * *", "0 2 * *", "a cron expression has five fields, this one has 4"),
-            ("0 0 2 * * *", "0 0 2 * * *", "a cron expression has five fields, this one has 6"),
-            ("@reboot", "@reboot", "`@reboot` is not a valid name of a cron expression"),
+            (
+                "0 2 * *",
+                "0 2 * *",
+                "a cron expression has five fields, this one has 4",
+            ),
+            (
+                "0 0 2 * * *",
+                "0 0 2 * * *",
+                "a cron expression has five fields, this one has 6",
+            ),
+            (
+                "@reboot",
+                "@reboot",
+                "`@reboot` is not a valid name of a cron expression",
+            ),
             ("1,,2 2 * * *", "", "`` is not a valid minute"),
             ("+1 2 * * *", "+1", "`+1` is not a valid minute"),
         ] {
-            let Err(ScheduleError::Cron { start, end, message: said, .. }) = Cron::parse(text) else {
+            let Err(ScheduleError::Cron {
+                start,
+                end,
+                message: said,
+                ..
+            }) = Cron::parse(text)
+            else {
                 panic!("`{text}` is read");
             };
-            assert_eq!((&text[start..end], said.as_str()), (place, message), "{text}");
+            assert_eq!(
+                (&text[start..end], said.as_str()),
+                (place, message),
+                "{text}"
+            );
         }
     }
 }

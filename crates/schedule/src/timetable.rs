@@ -214,7 +214,8 @@ impl Timetable {
                 let local = date.at(hour, minute, 0, 0);
                 let both = moments(zone, local, *gap, *overlap).into_iter().flatten();
                 let both = both.map(Timestamp::as_microsecond);
-                found.extend(both.filter(|us| (after_us.saturating_add(1)..=until_us).contains(us)));
+                found
+                    .extend(both.filter(|us| (after_us.saturating_add(1)..=until_us).contains(us)));
             }
         }
         found.sort_unstable();

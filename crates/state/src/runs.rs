@@ -116,9 +116,10 @@ async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>
             kind: parse_run_kind(row.text(2)?)?,
             graph_hash: row.text(3)?.to_owned(),
             worker: row.text(4)?.to_owned(),
-            interval: row.maybe_int(5)?.zip(row.maybe_int(6)?).map(
-                |(start_us, end_us)| Interval { start_us, end_us },
-            ),
+            interval: row
+                .maybe_int(5)?
+                .zip(row.maybe_int(6)?)
+                .map(|(start_us, end_us)| Interval { start_us, end_us }),
         })
     };
     tx.one(query, values).await?.map(read).transpose()

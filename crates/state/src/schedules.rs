@@ -5,7 +5,8 @@
 //! Locks are taken in the order schedule, run, interval. Read next: `runs.rs`.
 
 use towpath_ports::{
-    IntervalState, NewRun, RunState, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    IntervalState, NewRun, RunState, ScheduleRecord, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval,
 };
 use towpath_vocab::{Environment, Interval, PipelineName, RunName};
 
@@ -75,7 +76,9 @@ pub(crate) async fn intervals(
 
 fn read(row: &Row) -> Result<ScheduledInterval, StateError> {
     let pipeline = PipelineName::new(row.text(0)?);
-    let number = row.maybe_int(6)?.and_then(|number| u64::try_from(number).ok());
+    let number = row
+        .maybe_int(6)?
+        .and_then(|number| u64::try_from(number).ok());
     Ok(ScheduledInterval {
         interval: Interval {
             start_us: row.int(1)?,

@@ -167,7 +167,10 @@ pub(crate) struct IntervalTexts {
 
 impl IntervalTexts {
     pub(crate) fn new(interval: Interval, timezone: Option<&str>) -> Self {
-        let moment = |us| jiff::Timestamp::from_microsecond(us).map_or_else(|_| String::new(), |at| at.to_string());
+        let moment = |us| {
+            jiff::Timestamp::from_microsecond(us)
+                .map_or_else(|_| String::new(), |at| at.to_string())
+        };
         let local = local_text(interval.start_us, timezone.unwrap_or("UTC"));
         Self {
             start: moment(interval.start_us),

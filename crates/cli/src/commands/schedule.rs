@@ -22,7 +22,13 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
                 outln!("No pipeline has a schedule.");
                 return Ok(Exit::Done);
             }
-            let names = ["PIPELINE", "SCHEDULE", "NEXT RUN", "WAITING", "LAST INTERVAL"];
+            let names = [
+                "PIPELINE",
+                "SCHEDULE",
+                "NEXT RUN",
+                "WAITING",
+                "LAST INTERVAL",
+            ];
             let rows = lines.iter().map(|line| {
                 vec![
                     line.pipeline.clone(),
@@ -34,7 +40,10 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
             });
             let right = [false, false, false, true, false];
             let rows: Vec<Vec<String>> = rows.collect();
-            out!("{}", draw::text_table(&names.map(str::to_owned), &rows, &right));
+            out!(
+                "{}",
+                draw::text_table(&names.map(str::to_owned), &rows, &right)
+            );
         }
         ScheduleCommand::Preview {
             pipeline,
@@ -48,10 +57,15 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
                 draw::json(&preview)?;
                 return Ok(Exit::Done);
             }
-            outln!("{}: {}", preview.pipeline, schedule_words(&preview.schedule));
+            outln!(
+                "{}: {}",
+                preview.pipeline,
+                schedule_words(&preview.schedule)
+            );
             let rows = preview.runs.iter();
-            let rows: Vec<Vec<String>> =
-                rows.map(|run| vec![run.at.clone(), run.start.clone()]).collect();
+            let rows: Vec<Vec<String>> = rows
+                .map(|run| vec![run.at.clone(), run.start.clone()])
+                .collect();
             let names = ["RUNS AT", "INTERVAL FROM"].map(str::to_owned);
             match rows.is_empty() {
                 true => outln!("It has ended: there is no next run."),

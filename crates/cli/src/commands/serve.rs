@@ -60,7 +60,10 @@ impl ServeObserver for Lines {
                 }
             }
             Ok(RunResult::InvalidProject(report)) => {
-                errln!("{} due at {at} waits: the project has mistakes", interval.pipeline);
+                errln!(
+                    "{} due at {at} waits: the project has mistakes",
+                    interval.pipeline
+                );
                 draw::diagnostics(&report.diagnostics, &report.files);
             }
             Ok(RunResult::NothingToRun(why)) => {
@@ -106,7 +109,11 @@ impl RunObserver for OneRun {
     fn begins(&self, record: &RunRecord, _pipeline: &PlannedPipeline, _progress: Arc<Progress>) {
         let interval = record.interval.map_or_else(String::new, |interval| {
             let text = towpath_app::time_text;
-            format!(" ({} to {})", text(interval.start_us), text(interval.end_us))
+            format!(
+                " ({} to {})",
+                text(interval.start_us),
+                text(interval.end_us)
+            )
         });
         say(&format!("{} begins{interval}", record.name));
     }

@@ -395,11 +395,9 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "vars") => ("{ v: x }", "{ v: y }"),
         (_, "default_environment") => ("dev", "prod"),
         (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
-        (
-            _,
-            "alerts" | "pools" | "triggers" | "copy" | "sql" | "http" | "sensor"
-            | "pipeline",
-        ) => ("x", "y"),
+        (_, "alerts" | "pools" | "triggers" | "copy" | "sql" | "http" | "sensor" | "pipeline") => {
+            ("x", "y")
+        }
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }

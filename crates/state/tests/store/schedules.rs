@@ -30,7 +30,11 @@ fn interval(number: i64) -> Interval {
     }
 }
 
-fn update(fence: Option<u64>, decided_us: i64, due: &[(i64, Option<SkipReason>)]) -> ScheduleUpdate {
+fn update(
+    fence: Option<u64>,
+    decided_us: i64,
+    due: &[(i64, Option<SkipReason>)],
+) -> ScheduleUpdate {
     let due = due.iter().map(|(number, skip)| IntervalDecision {
         interval: interval(*number),
         skip: *skip,
@@ -77,19 +81,40 @@ pub(crate) async fn a_decision_is_taken_once(place: &TestPlace) {
     assert!(store.update_schedule(first.clone()).await.unwrap());
     assert!(!other.update_schedule(first).await.unwrap());
     // It is never decided less far, whatever a clock says.
-    assert!(!store.update_schedule(update(Some(2), 10, &[])).await.unwrap());
+    assert!(
+        !store
+            .update_schedule(update(Some(2), 10, &[]))
+            .await
+            .unwrap()
+    );
     let found = other.schedules(&"dev".into()).await.unwrap();
     let found = &found.schedules[0];
-    assert_eq!((found.decided_us, found.fence, &found.plan), (20, 2, &plan()));
+    assert_eq!(
+        (found.decided_us, found.fence, &found.plan),
+        (20, 2, &plan())
+    );
     assert_eq!(found.open.len(), 1);
     assert_eq!(found.open[0].interval, interval(1));
     let mut newer = update(Some(2), 30, &[(2, None)]);
     newer.skipped = vec![(20, SkipReason::Newer)];
     assert!(store.update_schedule(newer).await.unwrap());
-    let all = other.scheduled_intervals(&"dev".into(), None, 2).await.unwrap();
+    let all = other
+        .scheduled_intervals(&"dev".into(), None, 2)
+        .await
+        .unwrap();
     let reasons: Vec<_> = all.iter().map(|one| (one.interval, one.reason)).collect();
-    assert_eq!(reasons, [(interval(2), None), (interval(1), Some(SkipReason::Newer))]);
-    assert!(store.schedules(&"prod".into()).await.unwrap().schedules.is_empty());
+    assert_eq!(
+        reasons,
+        [(interval(2), None), (interval(1), Some(SkipReason::Newer))]
+    );
+    assert!(
+        store
+            .schedules(&"prod".into())
+            .await
+            .unwrap()
+            .schedules
+            .is_empty()
+    );
 }
 
 pub(crate) async fn schedulers_at_once_take_one_decision(place: &TestPlace) {
@@ -136,8 +161,14 @@ pub(crate) async fn an_interval_has_one_run(place: &TestPlace) {
     };
     let run = opened_new(store.open_run(again).await.unwrap());
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Succeeded, "w1", 1).await.unwrap();
-    assert_eq!(states(&*store).await, [(Succeeded, Some(2)), (Waiting, None)]);
+    store
+        .close_run(name, dev, RunState::Succeeded, "w1", 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        states(&*store).await,
+        [(Succeeded, Some(2)), (Waiting, None)]
+    );
 }
 
 pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
@@ -145,10 +176,18 @@ pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
     let store = place.open();
     let decided = update(None, 20, &[(0, None), (1, None)]);
     assert!(store.update_schedule(decided).await.unwrap());
-    let run = opened_new(store.open_run(scheduled(place, "w1", "h", 0, 0)).await.unwrap());
+    let run = opened_new(
+        store
+            .open_run(scheduled(place, "w1", "h", 0, 0))
+            .await
+            .unwrap(),
+    );
     // A user stops it: the same run goes on later.
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Cancelled, "w1", 1).await.unwrap();
+    store
+        .close_run(name, dev, RunState::Cancelled, "w1", 1)
+        .await
+        .unwrap();
     assert_eq!(states(&*store).await, [(Waiting, Some(1)), (Waiting, None)]);
     let open = scheduled(place, "w2", "h", 0, 0);
     let run = opened_resumed(store.open_run(open).await.unwrap());
@@ -162,13 +201,22 @@ pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
     assert_eq!(run.name.number, 2);
     assert_eq!(states(&*store).await, [(Running, Some(2)), (Waiting, None)]);
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Succeeded, "w3", 1).await.unwrap();
-    assert_eq!(states(&*store).await, [(Succeeded, Some(2)), (Waiting, None)]);
+    store
+        .close_run(name, dev, RunState::Succeeded, "w3", 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        states(&*store).await,
+        [(Succeeded, Some(2)), (Waiting, None)]
+    );
     // A manual run that was interrupted is not taken for the next interval.
     let manual = place.new_run("w4", "h", LEASE_US + 2);
     let run = opened_new(store.open_run(manual).await.unwrap());
     let (name, dev) = (&run.name, &run.environment);
-    store.close_run(name, dev, RunState::Cancelled, "w4", 1).await.unwrap();
+    store
+        .close_run(name, dev, RunState::Cancelled, "w4", 1)
+        .await
+        .unwrap();
     let open = scheduled(place, "w5", "h", 1, 1);
     let run = opened_new(store.open_run(open).await.unwrap());
     assert_eq!((run.name.number, run.interval), (4, Some(interval(1))));
