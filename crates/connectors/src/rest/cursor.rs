@@ -112,6 +112,15 @@ impl Seen {
         self.all.take(value);
     }
 
+    /// Takes the values that another part of the read has seen.
+    pub(super) fn extend(&mut self, other: &Self) {
+        for (own, other) in [(&mut self.all, &other.all), (&mut self.first, &other.first)] {
+            own.extend(other.text.as_deref());
+            own.missing += other.missing;
+            own.is_mixed |= other.is_mixed;
+        }
+    }
+
     /// The highest value before which nothing can change unseen. `begun` is the server's time when the
     /// first page was asked for: what changes later gets a later time.
     pub(super) fn safe(&self, begun: Option<DateTime<Utc>>) -> Option<String> {

@@ -50,6 +50,7 @@ impl RestDiscover {
             cursor: None,
             limit: spec.limit,
             most_parents: Some(PARENTS),
+            ..Extent::default()
         };
         self.source.fetch(&chain, extent).await
     }

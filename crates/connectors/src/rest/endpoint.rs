@@ -32,6 +32,8 @@ pub(super) struct Endpoint {
     /// New columns and the value of the parent's record they hold.
     pub(super) include: Vec<(String, Slot)>,
     pub(super) most_pages: u64,
+    /// A listing that fails does not end the read: the next run asks for it.
+    pub(super) keeps_failed: bool,
 }
 
 /// The options of a table, and what they are called in messages.
@@ -131,6 +133,17 @@ impl<'o> Given<'o> {
         include.collect()
     }
 
+    fn keeps_failed(&self) -> Result<bool> {
+        match self.text("failed_listings") {
+            None | Some("stop") => Ok(false),
+            Some("next_run") => Ok(true),
+            Some(other) => Err(self.wrong(
+                "failed_listings",
+                format!("is `{other}`, but must be stop or next_run"),
+            )),
+        }
+    }
+
     fn most_pages(&self) -> Result<u64> {
         match self.value("max_pages") {
             None => Ok(MOST_PAGES),
@@ -165,8 +178,13 @@ impl Endpoint {
             total: given.text("total").map(JsonPath::new),
             include: given.include()?,
             most_pages: given.most_pages()?,
+            keeps_failed: given.keeps_failed()?,
         };
         endpoint.has_one_parent()?;
+        if endpoint.keeps_failed && endpoint.parent().is_none() {
+            let why = "is for endpoints that depend on another";
+            return Err(given.wrong("failed_listings", why));
+        }
         Ok(endpoint)
     }
 

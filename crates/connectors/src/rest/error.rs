@@ -204,6 +204,29 @@ impl RestError {
         matches!(self, Self::Unreachable { .. } | Self::Failed { .. })
     }
 
+    /// True for a failure of one listing that says nothing about the others.
+    pub(super) fn is_of_listing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status != 401,
+            Self::Unreachable { .. }
+            | Self::Failed { .. }
+            | Self::NotJson { .. }
+            | Self::TooLarge { .. }
+            | Self::NoRecords { .. }
+            | Self::NullRecords { .. }
+            | Self::Field { .. }
+            | Self::More { .. }
+            | Self::Endless { .. }
+            | Self::Total { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The code.
+    pub(super) fn code(&self) -> &'static str {
+        self.kind().0
+    }
+
     fn help(&self) -> Vec<String> {
         match self {
             Self::NoTable { connection, known, .. } if known.is_empty() => vec![format!(

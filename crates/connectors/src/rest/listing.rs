@@ -5,9 +5,9 @@
 //! with the API's own where the project names it. It does not know what becomes of a record. Read next:
 //! `paginate.rs`, `scope.rs`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -22,6 +22,9 @@ use super::raw::Raw;
 use super::scope::{Needs, Scope, included};
 use super::template::{Into, Slot, has_dot_segment};
 
+/// So many listings may fail alone; then the API is not well, and the read fails.
+const MOST_FAILED: usize = 100;
+
 /// One read of an endpoint.
 pub(super) struct Listing<'l> {
     pub(super) client: &'l Client,
@@ -33,6 +36,11 @@ pub(super) struct Listing<'l> {
     pub(super) found: Vec<OnceLock<Records>>,
     /// Records are read by a cursor, from here on; the first read has no place yet.
     pub(super) cursor: Option<Option<&'l str>>,
+    /// Where listings begin that failed in an earlier run.
+    pub(super) older: HashMap<Scope, Option<String>>,
+    /// A listing that fails does not end the read.
+    pub(super) keeps_failed: bool,
+    pub(super) failed: Mutex<Vec<(Scope, RestError)>>,
     /// No more records than this, about.
     pub(super) limit: Option<u64>,
     /// No more records of each parent than this, to look at a part.
@@ -49,10 +57,21 @@ pub(super) struct Taken<'r> {
     pub(super) line: Vec<u8>,
     /// It is of the first page of all.
     pub(super) is_first_page: bool,
+    /// The number of its listing.
+    pub(super) listing: usize,
+}
+
+/// What a read gives.
+pub(super) enum Given<'r> {
+    Record(Taken<'r>),
+    /// All records of this listing were given.
+    Complete(usize),
+    /// This listing failed: what was given of it does not count.
+    Failed(usize),
 }
 
 /// What takes records.
-pub(super) type Sink<'s> = dyn FnMut(Taken<'_>) -> Result<()> + Send + 's;
+pub(super) type Sink<'s> = dyn FnMut(Given<'_>) -> Result<()> + Send + 's;
 
 /// What takes the records of a page; true for those of the first page of all.
 type Take<'t> = dyn FnMut(Raw<'_>, bool) -> Result<()> + Send + 't;
@@ -69,13 +88,14 @@ impl Listing<'_> {
         }
         let (sink, count) = (Mutex::new(sink), AtomicU64::new(0));
         let (sink, count) = (&sink, &count);
-        let mut scopes = scopes.into_iter();
+        let all = scopes.len();
+        let mut scopes = scopes.into_iter().enumerate();
         // Changes while others are read have a later cursor than what the first page has: it is asked
         // for alone.
         if self.cursor.is_some()
-            && let Some(first) = scopes.next()
+            && let Some((number, first)) = scopes.next()
         {
-            self.records(last, &first, sink, count).await?;
+            self.listing(number, &first, sink, count).await?;
         }
         let at_once = if self.limit.is_some() {
             1
@@ -84,21 +104,61 @@ impl Listing<'_> {
         };
         stream::iter(scopes)
             .take_while(|_| std::future::ready(!self.is_enough(count)))
-            .map(|scope| async move { self.records(last, &scope, sink, count).await })
+            .map(|(number, scope)| async move { self.listing(number, &scope, sink, count).await })
             .buffer_unordered(at_once)
             .try_collect::<()>()
-            .await
+            .await?;
+        let mut failed = self.failed();
+        match failed.len() == all && all > 0 {
+            true => Err(failed.swap_remove(0).1),
+            false => Ok(()),
+        }
+    }
+
+    /// The listings that failed.
+    pub(super) fn failed(&self) -> MutexGuard<'_, Vec<(Scope, RestError)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One listing of the endpoint itself, which may fail alone.
+    async fn listing(
+        &self,
+        number: usize,
+        scope: &Scope,
+        sink: &Mutex<&mut Sink<'_>>,
+        count: &AtomicU64,
+    ) -> Result<()> {
+        let read = self.records(number, scope, sink, count).await;
+        // Only what the first one saw was there before all others.
+        let _ = self.begun.set(None);
+        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(()) => sink(Given::Complete(number)),
+            Err(error) if self.keeps_failed && error.is_of_listing() => {
+                let mut failed = self.failed();
+                if failed.len() >= MOST_FAILED {
+                    return Err(error);
+                }
+                tracing::warn!(
+                    code = error.code(),
+                    "a listing failed, the next run asks for it: {error}"
+                );
+                failed.push((scope.clone(), error));
+                sink(Given::Failed(number))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The records of one listing of the endpoint itself.
     async fn records(
         &self,
-        level: usize,
+        listing: usize,
         scope: &Scope,
         sink: &Mutex<&mut Sink<'_>>,
         count: &AtomicU64,
     ) -> Result<()> {
-        let Some(endpoint) = self.chain.get(level) else {
+        let Some((endpoint, parents)) = self.chain.split_last() else {
             return Ok(());
         };
         let include = included(endpoint, scope);
@@ -112,13 +172,14 @@ impl Listing<'_> {
                 of_table(&endpoint.table, "include", why)
             })?;
             let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-            sink(Taken {
+            sink(Given::Record(Taken {
                 record,
                 line,
                 is_first_page,
-            })
+                listing,
+            }))
         };
-        self.pages(level, scope, &mut take, &|| self.is_enough(count))
+        self.pages(parents.len(), scope, &mut take, &|| self.is_enough(count))
             .await
     }
 
@@ -257,7 +318,8 @@ impl Listing<'_> {
     fn request(&self, level: usize, endpoint: &Endpoint, scope: &Scope) -> Result<Request> {
         // The cursor is of the endpoint itself: of its parents all records are listed.
         let is_own = level + 1 == self.chain.len();
-        let cursor = self.cursor.flatten().filter(|_| is_own);
+        let older = self.older.get(scope).map(Option::as_deref);
+        let cursor = older.or(self.cursor).flatten().filter(|_| is_own);
         let value = |slot: &Slot| match slot {
             Slot::Cursor => cursor,
             Slot::Parent { at, .. } => scope.text(at),

@@ -13,6 +13,7 @@ mod auth;
 mod budget;
 mod client;
 mod codes;
+mod collect;
 mod connection;
 mod connector;
 mod cursor;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::endpoint::Endpoint;
 use super::error::{RestError, Result};
 use super::path::JsonPath;
@@ -23,6 +25,25 @@ struct Passed {
 pub(super) struct Scope(BTreeMap<String, Passed>);
 
 impl Scope {
+    /// The values by their paths, as JSON texts.
+    pub(super) fn stored(&self) -> Value {
+        let values = self.0.iter();
+        values
+            .map(|(at, value)| (at.clone(), Value::from(value.json.as_str())))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
+    /// Reads what `stored` gave.
+    pub(super) fn read(stored: &Value) -> Option<Self> {
+        let values = stored.as_object()?.iter().map(|(at, json)| {
+            let json = json.as_str()?.to_owned();
+            let text = Raw::read(&json).ok()?.scalar()?;
+            Some((at.clone(), Passed { json, text }))
+        });
+        values.collect::<Option<BTreeMap<_, _>>>().map(Self)
+    }
+
     /// A value as requests write it.
     pub(super) fn text(&self, at: &str) -> Option<&str> {
         self.0.get(at).map(|value| value.text.as_str())

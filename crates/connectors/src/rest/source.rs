@@ -4,8 +4,8 @@
 //! incremental read goes on at a cursor before which nothing can have changed unseen. Rows, types and
 //! rejects are those of a file of JSON lines. Read next: `listing.rs`, `spool.rs`, `files/source.rs`.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -20,12 +20,14 @@ use towpath_vocab::{
 };
 
 use super::client::Client;
+use super::collect::Collector;
 use super::connection::ConnectionOptions;
 use super::cursor::{self, Highest, Seen};
 use super::endpoint::{Endpoint, of_table};
 use super::error::RestError;
-use super::listing::{Listing, Taken};
+use super::listing::{Given, Listing};
 use super::path::JsonPath;
+use super::scope::Scope;
 use super::spool::{RECORDS, Spool};
 use crate::files::{FilesSource, Folder};
 
@@ -47,10 +49,19 @@ pub(super) struct Fetched {
     seen: Seen,
     /// The server's time when the first page was asked for.
     begun: Option<DateTime<Utc>>,
+    /// Listings that failed, and why.
+    failed: Vec<(Failed, RestError)>,
+}
+
+/// A listing that failed, and where it is to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failed {
+    scope: Scope,
+    from: Option<String>,
 }
 
 /// How a read is made.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct Extent<'e> {
     /// The cursor of an incremental read: its column, and where it begins.
     pub(super) cursor: Option<(&'e str, Option<&'e str>)>,
@@ -58,6 +69,17 @@ pub(super) struct Extent<'e> {
     pub(super) limit: Option<u64>,
     /// No more records of each parent than this.
     pub(super) most_parents: Option<usize>,
+    /// Listings that may fail without ending the read.
+    pub(super) failing: Failing,
+}
+
+/// Listings that fail.
+#[derive(Default)]
+pub(super) struct Failing {
+    /// They do not end the read.
+    is_allowed: bool,
+    /// Those of an earlier run, and where they begin.
+    older: HashMap<Scope, Option<String>>,
 }
 
 impl RestSource {
@@ -72,34 +94,41 @@ impl RestSource {
     /// Reads the records of an endpoint.
     pub(super) async fn fetch(&self, chain: &[Endpoint], extent: Extent<'_>) -> Result<Fetched> {
         let client = Client::open(&self.plan, &self.options, &self.context).await?;
-        let (spool, mut writer) = Spool::new(&self.context.project_dir)?;
-        let mut seen = Seen::default();
+        let (spool, writer) = Spool::new(&self.context.project_dir)?;
         let column = extent.cursor.map(|(column, _)| JsonPath::key(column));
+        let keeps_failed = extent.failing.is_allowed;
+        let mut collector = Collector::new(writer, column, keeps_failed);
         let listing = Listing {
             client: &client,
             base: &self.options.url,
             chain,
             found: chain.iter().map(|_| OnceLock::new()).collect(),
             cursor: extent.cursor.map(|(_, begin)| begin),
+            older: extent.failing.older,
+            keeps_failed,
+            failed: Mutex::default(),
             limit: extent.limit,
             most_parents: extent.most_parents,
             at_once: self.options.connections,
             begun: OnceLock::new(),
         };
-        let mut take = |taken: Taken<'_>| {
-            if let Some(column) = &column {
-                seen.take(column.find(taken.record), taken.is_first_page);
-            }
-            writer.write(&taken.line)
-        };
+        let mut take = |given: Given<'_>| collector.take(given);
         listing.read(&mut take).await?;
         let begun = listing.begun.get().copied().flatten();
-        writer.finish()?;
+        let failed = std::mem::take(&mut *listing.failed());
+        let failed = failed.into_iter().map(|(scope, error)| {
+            let older = listing.older.get(&scope).cloned();
+            let from = older.unwrap_or_else(|| listing.cursor.flatten().map(str::to_owned));
+            (Failed { scope, from }, error)
+        });
+        let failed = failed.collect();
+        collector.writer.finish()?;
         Ok(Fetched {
             spool: Arc::new(spool),
-            records: writer.records,
-            seen,
+            records: collector.writer.records,
+            seen: collector.seen,
             begun,
+            failed,
         })
     }
 
@@ -173,12 +202,43 @@ impl RestSource {
         begin.extend(seen.safe(fetched.begun).as_deref());
         let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
         let order = order.map_or(0, |position| position.order) + 1;
-        Ok(match begin.text {
-            Some(text) if Some(text.as_str()) != last => {
-                let resume = json!({ "cursor": text });
-                Position::single(CURSOR, SplitPosition { order, resume })
-            }
-            _ => from.cloned().unwrap_or_default(),
+        let failed: Vec<&Failed> = fetched.failed.iter().map(|(failed, _)| failed).collect();
+        let same = begin.text.as_deref() == last
+            && failed
+                .iter()
+                .map(|failed| (*failed).clone())
+                .eq(failed_before(from));
+        if same {
+            return Ok(from.cloned().unwrap_or_default());
+        }
+        let mut resume = json!({ "cursor": begin.text });
+        if !failed.is_empty() {
+            let failed = failed
+                .iter()
+                .map(|failed| json!({ "of": failed.scope.stored(), "from": failed.from }));
+            resume["failed"] = failed.collect();
+        }
+        Ok(Position::single(CURSOR, SplitPosition { order, resume }))
+    }
+
+    /// Whether listings may fail alone, and those that did.
+    fn failing(
+        spec: &ReadSpec,
+        chain: &[Endpoint],
+        from: Option<&Position>,
+    ) -> Result<Failing, RestError> {
+        let endpoint = chain.last().filter(|endpoint| endpoint.keeps_failed);
+        let (Some(endpoint), None) = (endpoint, spec.limit) else {
+            return Ok(Failing::default());
+        };
+        if spec.mode != ReadMode::Incremental {
+            let why = "needs a `cursor`: another read has no place to keep what failed";
+            return Err(of_table(&endpoint.table, "failed_listings", why));
+        }
+        let older = failed_before(from).map(|failed| (failed.scope, failed.from));
+        Ok(Failing {
+            is_allowed: true,
+            older: older.collect(),
         })
     }
 
@@ -201,6 +261,35 @@ impl RestSource {
 fn ended(from: Option<&Position>) -> Option<&str> {
     let position = from?.mark(&SplitId(CURSOR.to_owned()))?;
     position.resume.get("cursor")?.as_str()
+}
+
+/// The listings that failed in the last read.
+fn failed_before(from: Option<&Position>) -> impl Iterator<Item = Failed> {
+    let position = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
+    let failed = position.and_then(|position| position.resume.get("failed")?.as_array());
+    failed.into_iter().flatten().filter_map(|failed| {
+        Some(Failed {
+            scope: Scope::read(failed.get("of")?)?,
+            from: failed.get("from")?.as_str().map(str::to_owned),
+        })
+    })
+}
+
+/// What a run says of listings that failed.
+fn note_of(table: &str, failed: &[(Failed, RestError)]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let shown = failed.iter().take(SHOWN);
+    let shown = shown.map(|(_, error)| format!("{error} ({})", error.code()));
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    let more = match failed.len() {
+        0 => return None,
+        count if count > SHOWN => format!("; and {} more", count - SHOWN),
+        _ => String::new(),
+    };
+    let count = failed.len();
+    Some(format!(
+        "listings of `{table}` that failed and that the next run asks for again: {count}: {shown}{more}"
+    ))
 }
 
 /// A read of the records of an API, as one of a file.
@@ -246,6 +335,7 @@ impl Source for RestSource {
                 .map(|cursor| (cursor.column.as_str(), begin.as_deref())),
             limit: spec.limit,
             most_parents: None,
+            failing: Self::failing(spec, &chain, from)?,
         };
         let fetched = self.fetch(&chain, extent).await?;
         let position = match &cursor {
@@ -264,6 +354,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position,
+            note: note_of(&table, &fetched.failed),
             spool: fetched.spool,
         }))
     }
@@ -289,6 +380,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position: Position::default(),
+            note: None,
             spool: Arc::new(spool),
         }))
     }
@@ -331,6 +423,7 @@ impl Reader for NothingYet {
 struct RestReader {
     inner: Box<dyn Reader>,
     position: Position,
+    note: Option<String>,
     spool: Arc<Spool>,
 }
 
@@ -361,7 +454,9 @@ impl Reader for RestReader {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.inner.notes()
+        let mut notes = self.inner.notes();
+        notes.extend(self.note.clone());
+        notes
     }
 }
 

@@ -317,6 +317,11 @@ fn of_tables() -> Vec<OptionSpec> {
             "New columns of the records with values of the record the listing belongs to: `{ invoice_id: invoices.id }`.",
         ),
         of_table(
+            "failed_listings",
+            words(&["stop", "next_run"]),
+            "What a failed listing of an endpoint that depends on another does: `stop`, the default, ends the read without a row; `next_run` keeps the rows of the others, says so, and asks for it again in the next run. Only with a `cursor`.",
+        ),
+        of_table(
             "max_pages",
             Integer,
             "More pages of one listing are a failure; default 100000.",

@@ -23,10 +23,18 @@ pub(super) struct Spool {
     _lock: File,
 }
 
+/// Records of one listing, until all of them are there; its file is gone when it is dropped.
+#[derive(Debug)]
+pub(super) struct Segment {
+    path: PathBuf,
+    file: BufWriter<File>,
+    records: u64,
+}
+
 /// Writes the records of a read.
 #[derive(Debug)]
 pub(super) struct SpoolWriter {
-    shown: String,
+    folder: PathBuf,
     file: BufWriter<File>,
     pub(super) records: u64,
 }
@@ -35,10 +43,7 @@ impl Spool {
     /// Makes a folder below the project's `.towpath/rest`.
     pub(super) fn new(project: &Path) -> Result<(Self, SpoolWriter)> {
         let state = project.join(".towpath");
-        Self::make(&state).map_err(|source| RestError::Spool {
-            folder: ".towpath/rest".to_owned(),
-            source,
-        })
+        Self::make(&state).map_err(failed)
     }
 
     fn make(state: &Path) -> std::io::Result<(Self, SpoolWriter)> {
@@ -54,7 +59,7 @@ impl Spool {
         drop(making);
         let file = private(&folder.join(RECORDS))?;
         let writer = SpoolWriter {
-            shown: ".towpath/rest".to_owned(),
+            folder: folder.clone(),
             file: BufWriter::with_capacity(256 << 10, file),
             records: 0,
         };
@@ -77,21 +82,56 @@ impl SpoolWriter {
     /// Adds one record: a line with its end.
     pub(super) fn write(&mut self, line: &[u8]) -> Result<()> {
         self.records += 1;
-        self.file
-            .write_all(line)
-            .map_err(|source| self.failed(source))
+        self.file.write_all(line).map_err(failed)
+    }
+
+    /// Records of a listing apart from the others.
+    pub(super) fn segment(&self, listing: usize) -> Result<Segment> {
+        let path = self.folder.join(format!("listing-{listing}"));
+        let file = private(&path).map_err(failed)?;
+        Ok(Segment {
+            path,
+            file: BufWriter::new(file),
+            records: 0,
+        })
+    }
+
+    /// Adds all records of a listing.
+    pub(super) fn append(&mut self, mut segment: Segment) -> Result<()> {
+        let mut copy = || {
+            segment.file.flush()?;
+            std::io::copy(&mut File::open(&segment.path)?, &mut self.file)
+        };
+        copy().map_err(failed)?;
+        self.records += segment.records;
+        Ok(())
     }
 
     /// Ends the file.
     pub(super) fn finish(&mut self) -> Result<()> {
-        self.file.flush().map_err(|source| self.failed(source))
+        self.file.flush().map_err(failed)
     }
+}
 
-    fn failed(&self, source: std::io::Error) -> RestError {
-        RestError::Spool {
-            folder: self.shown.clone(),
-            source,
-        }
+impl Segment {
+    /// Adds one record.
+    pub(super) fn write(&mut self, line: &[u8]) -> Result<()> {
+        self.records += 1;
+        self.file.write_all(line).map_err(failed)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // The folder of the read goes in any case.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn failed(source: std::io::Error) -> RestError {
+    RestError::Spool {
+        folder: ".towpath/rest".to_owned(),
+        source,
     }
 }
 

@@ -175,3 +175,98 @@ async fn a_look_asks_for_a_few_parents_only() {
     let parents = api.asked("/v1/items").len() - before;
     assert_eq!(api.server.requests().len() - asked - 1 - parents, 3);
 }
+
+#[tokio::test]
+async fn listings_that_failed_are_asked_for_again_alone() {
+    let is_well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let state = std::sync::Arc::clone(&is_well);
+    let api = Api::new(json!({}), move |request| {
+        let page = number(request, "page");
+        let is_well = state.load(std::sync::atomic::Ordering::SeqCst);
+        match (request.path(), page) {
+            ("/v1/items", _) => HttpAnswer::json(ids([1, 2, 3])),
+            ("/v1/lines/2", 2) if !is_well => HttpAnswer::new(500, "broken"),
+            (path, 1 | 2) => {
+                let item = path.rsplit('/').next().unwrap();
+                HttpAnswer::json(format!("[{{\"id\":{item}{page},\"n\":{item}{page}}}]"))
+            }
+            _ => HttpAnswer::json("[]"),
+        }
+    })
+    .option("retries", json!(0))
+    .table(
+        "lines",
+        json!({
+            "path": "lines/{items.id}",
+            "params": { "after": "{cursor}" },
+            "paginate": { "type": "page" },
+            "failed_listings": "next_run",
+        }),
+    );
+    let spec = by_cursor("lines", "n", 0);
+    let sorted = |read: crate::Read| {
+        let mut rows = read.rows;
+        rows.sort();
+        rows
+    };
+    let row = |id: u64| format!("{{\"id\":\"{id}\",\"n\":\"{id}\"}}");
+    let source = api.source().unwrap();
+    let notes = source.open(&spec, None).await.unwrap().notes().join(" ");
+    assert!(
+        notes.contains("`lines`") && notes.contains("R0356"),
+        "{notes}"
+    );
+    // Of the listing that failed on its second page there is no row.
+    let first = api.read(&spec, None).await.unwrap();
+    let position = first.position.clone();
+    assert_eq!(sorted(first), [row(11), row(12), row(31), row(32)]);
+    let again = api.read(&spec, Some(&position)).await.unwrap();
+    assert_eq!(again.position, position);
+    is_well.store(true, std::sync::atomic::Ordering::SeqCst);
+    let before = api.asked("/v1/lines/2").len();
+    let second = api.read(&spec, Some(&position)).await.unwrap();
+    let asked = &api.asked("/v1/lines/2")[before];
+    assert_eq!(asked.parameter("after"), None, "{asked:?}");
+    assert_eq!(
+        api.asked("/v1/lines/3").last().unwrap().parameter("after"),
+        Some("11")
+    );
+    assert!(sorted(second.clone()).contains(&row(22)));
+    let third = api.read(&spec, Some(&second.position)).await.unwrap();
+    assert!(
+        api.asked("/v1/lines/2")
+            .last()
+            .unwrap()
+            .parameter("after")
+            .is_some(),
+        "{third:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_api_where_everything_fails_is_no_partial_success() {
+    let api = || {
+        Api::new(json!({}), |request| match request.path() {
+            "/v1/items" => HttpAnswer::json(ids(0..5)),
+            _ => HttpAnswer::new(403, "no"),
+        })
+    };
+    let lines = json!({
+        "path": "lines/{items.id}",
+        "params": { "after": "{cursor}" },
+        "failed_listings": "next_run",
+    });
+    let api = api().table("lines", lines);
+    let failure = api
+        .read(&by_cursor("lines", "n", 0), None)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0353");
+    // A read without a cursor has no place to keep what failed.
+    let failure = api.read(&table("lines"), None).await.unwrap_err();
+    assert_eq!(failure.code, "R0350");
+    let alone = Api::new(json!({ "failed_listings": "next_run" }), |_| {
+        HttpAnswer::json("[]")
+    });
+    assert_eq!(alone.failure().await.code, "R0350");
+}

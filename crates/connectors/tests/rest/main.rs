@@ -44,7 +44,7 @@ struct Api {
 }
 
 /// What a read gave.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Read {
     rows: Vec<String>,
     position: Position,

@@ -1,0 +1,71 @@
+//! Takes the records of a read: writes them to the spool, and looks at their cursor.
+//!
+//! Promise: where a listing may fail without ending the read, its records are kept apart until all of them
+//! are there: the spool has all records of a listing or none. It does not know why one failed. Read next:
+//! `listing.rs`, which gives the records.
+
+use std::collections::HashMap;
+
+use super::cursor::Seen;
+use super::error::Result;
+use super::listing::{Given, Taken};
+use super::path::JsonPath;
+use super::spool::{Segment, SpoolWriter};
+
+/// Takes the records of a read.
+pub(super) struct Collector {
+    /// The column of the cursor.
+    column: Option<JsonPath>,
+    pub(super) writer: SpoolWriter,
+    pub(super) seen: Seen,
+    /// Listings of which some records are there; `None` when records are written as they come.
+    open: Option<HashMap<usize, (Segment, Seen)>>,
+}
+
+impl Collector {
+    pub(super) fn new(writer: SpoolWriter, column: Option<JsonPath>, keeps_apart: bool) -> Self {
+        Self {
+            column,
+            writer,
+            seen: Seen::default(),
+            open: keeps_apart.then(HashMap::new),
+        }
+    }
+
+    /// Takes what a listing gives.
+    pub(super) fn take(&mut self, given: Given<'_>) -> Result<()> {
+        match (given, &mut self.open) {
+            (Given::Record(taken), None) => {
+                look(&mut self.seen, self.column.as_ref(), &taken);
+                self.writer.write(&taken.line)
+            }
+            (Given::Record(taken), Some(open)) => {
+                let (segment, seen) = match open.remove(&taken.listing) {
+                    Some(apart) => apart,
+                    None => (self.writer.segment(taken.listing)?, Seen::default()),
+                };
+                let (segment, seen) = open.entry(taken.listing).or_insert((segment, seen));
+                look(seen, self.column.as_ref(), &taken);
+                segment.write(&taken.line)
+            }
+            (Given::Complete(listing), Some(open)) => {
+                let Some((segment, seen)) = open.remove(&listing) else {
+                    return Ok(());
+                };
+                self.seen.extend(&seen);
+                self.writer.append(segment)
+            }
+            (Given::Failed(listing), Some(open)) => {
+                open.remove(&listing);
+                Ok(())
+            }
+            (Given::Complete(_) | Given::Failed(_), None) => Ok(()),
+        }
+    }
+}
+
+fn look(seen: &mut Seen, column: Option<&JsonPath>, taken: &Taken<'_>) {
+    if let Some(column) = column {
+        seen.take(column.find(taken.record), taken.is_first_page);
+    }
+}
