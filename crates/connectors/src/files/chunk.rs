@@ -201,7 +201,6 @@ enum Passing {
 /// Gives the chunks of one file in order.
 pub(crate) struct ChunkReader {
     file: InputFile,
-    encoding: Option<&'static Encoding>,
     object: Arc<str>,
     strays: usize,
     input: Box<dyn Read + Send>,
@@ -222,12 +221,11 @@ impl ChunkReader {
     /// Opens a file and passes over `head`, which must still stand there; so many bytes behind it count.
     pub(crate) fn open(
         file: &InputFile,
-        encoding: Option<&'static Encoding>,
         (head, length): (&[u8], Option<u64>),
         cutter: Box<dyn Cutter>,
         chunk_bytes: usize,
     ) -> Result<Self, FilesError> {
-        let (mut input, mark) = open_text(file, encoding)?;
+        let (mut input, mark) = open_text(file)?;
         let mut present = Vec::with_capacity(head.len());
         let read = input
             .by_ref()
@@ -245,7 +243,6 @@ impl ChunkReader {
         let line = 1 + count(cutter.newline(), head);
         Ok(Self {
             file: file.clone(),
-            encoding,
             object: file.object.as_str().into(),
             strays: 0,
             input: limited(input, length),
@@ -403,7 +400,7 @@ impl ChunkReader {
 
     /// Reads on from this place and line once more.
     fn back_to(&mut self, offset: u64, line: u64) -> Result<(), FilesError> {
-        let (mut input, mark) = open_text(&self.file, self.encoding)?;
+        let (mut input, mark) = open_text(&self.file)?;
         (self.offset, self.line) = (offset, line);
         let over = self.offset.saturating_sub(mark);
         let skipped = io::copy(&mut input.by_ref().take(over), &mut io::sink());
@@ -468,14 +465,11 @@ fn limited(input: Box<dyn Read + Send>, bytes: Option<u64>) -> Box<dyn Read + Se
 
 /// Opens a file, unpacks it and gives its text as UTF-8 behind any byte order mark, with the length
 /// of that mark.
-pub(crate) fn open_text(
-    file: &InputFile,
-    encoding: Option<&'static Encoding>,
-) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
+pub(crate) fn open_text(file: &InputFile) -> Result<(Box<dyn Read + Send>, u64), FilesError> {
     if file.format == Format::Xlsx {
         return workbook::open(file).map(|(text, _)| (text, 0));
     }
-    let (input, mark, encoding) = open_bytes(file, encoding)?;
+    let (input, mark, encoding) = open_bytes(file)?;
     if encoding == UTF_8 {
         return Ok((input, mark));
     }
@@ -486,7 +480,6 @@ pub(crate) fn open_text(
 /// of that mark and their encoding.
 pub(crate) fn open_bytes(
     file: &InputFile,
-    encoding: Option<&'static Encoding>,
 ) -> Result<(Box<dyn Read + Send>, u64, &'static Encoding), FilesError> {
     let read_error = |source| FilesError::Read {
         path: file.object.clone(),
@@ -517,7 +510,7 @@ pub(crate) fn open_bytes(
         _ => (None, 0),
     };
     // A mark says the encoding, also where the project names another: as text it means nothing.
-    let encoding = marked.or(encoding).unwrap_or(UTF_8);
+    let encoding = marked.or(file.encoding).unwrap_or(UTF_8);
     let rest = start.split_off(mark);
     let input = Cursor::new(rest).chain(input);
     Ok((Box::new(input), mark as u64, encoding))
@@ -662,11 +655,11 @@ mod tests {
             format: crate::files::options::Format::Csv,
             compression: Compression::None,
             tabs: false,
+            encoding: None,
             sheet: Default::default(),
             length: None,
         };
-        let mut reader =
-            ChunkReader::open(&file, None, (b"", None), Box::new(Scripted(0)), 64).unwrap();
+        let mut reader = ChunkReader::open(&file, (b"", None), Box::new(Scripted(0)), 64).unwrap();
         let mut next = || {
             reader
                 .next_chunk(&mut |_| Ok(Box::new(())))

@@ -236,4 +236,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A workbook cannot be read.",
         "It is damaged, protected with a password, of another kind than .xlsx, or its texts need more than 256 MB. Nothing of it was loaded. Open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8.",
     ),
+    CodeEntry::run(
+        "R0174",
+        Remedy::FixConfig,
+        "A file has another encoding than `encoding` says.",
+        "Its characters would be wrong, so nothing was loaded. Leave `encoding` out where the files of a table have different encodings: each one is then read in its own, and the report names those that are not UTF-8.",
+    ),
 ];

@@ -85,6 +85,12 @@ pub(crate) enum FilesError {
         /// They are keys of JSON objects.
         are_keys: bool,
     },
+    #[error("`{path}` is {found}, and `encoding` says {declared}")]
+    OtherEncoding {
+        path: String,
+        declared: String,
+        found: String,
+    },
     #[error("`{path}` is not a readable workbook: {why}")]
     Workbook { path: String, why: String },
     #[error("`{path}` has no sheet `{sheet}`")]
@@ -189,6 +195,7 @@ impl FilesError {
             Self::NoColumns { .. } => "R0171",
             Self::NoSheet { .. } => "R0172",
             Self::Workbook { .. } => "R0173",
+            Self::OtherEncoding { .. } => "R0174",
             Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
     }
@@ -245,6 +252,9 @@ impl FilesError {
             Self::UnknownFormat { path } if is_spreadsheet(path) => {
                 vec!["it is a spreadsheet: save it as .xlsx, or each sheet as CSV in UTF-8".into()]
             }
+            Self::OtherEncoding { .. } => vec![
+                "leave `encoding` out: each file is then read in the encoding that is found for it".into(),
+            ],
             Self::NoSheet { present, .. } => vec![format!("there are: {}", listed(present))],
             Self::Workbook { .. } => vec![
                 "open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8".into(),

@@ -6,10 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
+use encoding_rs::Encoding;
 use glob::{MatchOptions, Pattern};
 
 use super::error::FilesError;
 use super::options::{Compression, Format, Options};
+use super::parts;
 use super::workbook::SheetChoice;
 
 /// One file of a table.
@@ -23,6 +25,8 @@ pub(crate) struct InputFile {
     pub(crate) compression: Compression,
     /// True for `.tsv`.
     pub(crate) tabs: bool,
+    /// `None` means UTF-8; a byte order mark counts before it.
+    pub(crate) encoding: Option<&'static Encoding>,
     /// What is read of a workbook.
     pub(crate) sheet: SheetChoice,
     /// Only so many bytes of it count; `None` means all.
@@ -305,6 +309,7 @@ impl Folder {
                 }
             }
         }
+        parts::keep_committed(&self.root, &mut listing.names);
         listing.names.sort();
         listing.links.sort();
         Ok(listing)
@@ -351,6 +356,7 @@ impl Folder {
             format,
             compression,
             tabs: parts.tabs,
+            encoding: options.encoding,
             sheet: options.sheet.clone(),
             length: None,
         })

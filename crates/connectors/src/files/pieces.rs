@@ -14,7 +14,6 @@ use super::ahead::MOST;
 use super::chunk::{Chunk, ChunkReader};
 use super::error::FilesError;
 use super::job::{How, Job, cutter};
-use super::options::Options;
 
 /// What the reading thread of a file gives.
 pub(crate) enum Piece {
@@ -37,17 +36,16 @@ pub(crate) fn workers() -> usize {
 /// The chunks of a text file, read on a thread of its own, started when first polled.
 pub(crate) fn pieces(
     job: &Job,
-    options: &Arc<Options>,
     memory: &Arc<dyn Memory>,
     chunk_bytes: usize,
 ) -> BoxStream<Result<Piece, FilesError>> {
-    let (job, options, memory) = (job.clone(), Arc::clone(options), Arc::clone(memory));
+    let (job, memory) = (job.clone(), Arc::clone(memory));
     let started = stream::once(async move {
         let (to, mut from) = mpsc::channel(1);
         let handle = Handle::current();
         let path = job.file.object.clone();
         let mut thread = Some(tokio::task::spawn_blocking(move || {
-            read(&job, &options, &memory, chunk_bytes, &handle, &to)
+            read(&job, &memory, chunk_bytes, &handle, &to)
         }));
         let received = stream::poll_fn(move |context| from.poll_recv(context));
         // A thread that broke off has sent no end: its panic must not look like one.
@@ -64,7 +62,6 @@ pub(crate) fn pieces(
 
 fn read(
     job: &Job,
-    options: &Options,
     memory: &Arc<dyn Memory>,
     chunk_bytes: usize,
     handle: &Handle,
@@ -87,7 +84,6 @@ fn read(
     let mut run = || -> Result<(), FilesError> {
         let mut reader = ChunkReader::open(
             &job.file,
-            options.encoding,
             (head, *length),
             cutter(&layout.shape),
             chunk_bytes,

@@ -103,7 +103,7 @@ impl FilesReader {
         };
         let (layout, path) = (Arc::clone(layout), job.file.object.clone());
         let ends_open = Arc::clone(left_open);
-        let events = pieces(job, &self.settled.options, &self.memory, self.chunk_bytes)
+        let events = pieces(job, &self.memory, self.chunk_bytes)
             .map(move |piece| {
                 let (layout, path) = (Arc::clone(&layout), path.clone());
                 let ends_open = Arc::clone(&ends_open);

@@ -17,6 +17,7 @@ use super::columns::{
     needs_look, schema_of,
 };
 use super::csv::{Head, read_head};
+use super::encodings;
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
 use super::job::{How, Job, Request, Settled};
@@ -43,11 +44,30 @@ pub(crate) async fn settle(
     files: Vec<InputFile>,
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
-    match files.first().map(|file| file.format) {
+    let format = files.first().map(|file| file.format);
+    let (files, notes) = match format {
+        Some(Format::Csv | Format::Json | Format::Jsonl) => with_encodings(files, request).await?,
+        _ => (files, Vec::new()),
+    };
+    let mut settled = match format {
         Some(format @ (Format::Csv | Format::Xlsx)) => settle_csv(files, request, format).await,
         Some(Format::Parquet) => settle_parquet(files, request).await,
         _ => settle_json(files, request).await,
-    }
+    }?;
+    settled.notes.extend(notes);
+    Ok(settled)
+}
+
+async fn with_encodings(
+    mut files: Vec<InputFile>,
+    request: &Request<'_>,
+) -> Result<(Vec<InputFile>, Vec<String>), FilesError> {
+    let (declared, path) = (request.options.encoding, first_object(&files));
+    let looked = tokio::task::spawn_blocking(move || {
+        let notes = encodings::settle(&mut files, declared)?;
+        Ok((files, notes))
+    });
+    looked.await.map_err(|_| FilesError::Broken { path })?
 }
 
 async fn settle_csv(

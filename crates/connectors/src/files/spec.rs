@@ -54,7 +54,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "encoding",
         Kind::Text,
-        "Character encoding, such as `utf-8`, `utf-16le`, `windows-1252`; default utf-8.",
+        "Character encoding, such as `utf-8`, `utf-16le`, `windows-1252`; default: found for each file, mostly utf-8.",
     ),
     (
         "skip_lines",

@@ -92,7 +92,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
     let (chunk_bytes, most) = (request.chunk_bytes(), request.options.most_keys());
     let parts = stream::iter(jobs.iter().cloned())
         .map(|job| {
-            let pieces = pieces(&job, &request.options, &request.context.memory, chunk_bytes);
+            let pieces = pieces(&job, &request.context.memory, chunk_bytes);
             let path = job.file.object.clone();
             let layout = match job.how {
                 How::Text { layout, .. } => Some(layout),

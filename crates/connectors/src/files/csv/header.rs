@@ -47,7 +47,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
     };
     let (mut input, note) = match file.format {
         Format::Xlsx => workbook::open(file)?,
-        _ => (open_text(file, options.encoding)?.0, None),
+        _ => (open_text(file)?.0, None),
     };
     let mut bytes = Vec::new();
     let mut want = FIRST_LOOK;

@@ -36,7 +36,7 @@ pub(crate) fn find_records(file: &InputFile, options: &Options) -> Result<Record
         return Ok(RecordArray::default());
     }
     let path: Vec<&str> = given.into_iter().flat_map(|path| path.split('.')).collect();
-    let (input, _) = open_text(file, options.encoding)?;
+    let (input, _) = open_text(file)?;
     let mut scan = Scan::new(&path);
     scan.all(input).map_err(read_error)?;
     let found = match (scan.found.as_slice(), given) {
@@ -49,7 +49,7 @@ pub(crate) fn find_records(file: &InputFile, options: &Options) -> Result<Record
             });
         }
     };
-    let (input, _) = open_text(file, options.encoding)?;
+    let (input, _) = open_text(file)?;
     let mut head = Vec::new();
     input
         .take(found.start)

@@ -258,6 +258,65 @@ fn encodings() {
 }
 
 #[test]
+fn each_file_of_a_glob_has_its_own_encoding() {
+    let wide: Vec<u8> = "city,n\nKöln,4\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let project = Project::new()
+        .file("1.csv", "city,n\nZürich,1\n")
+        .file("2.csv", b"city,n\nM\xFCnchen,2\nD\xFCsseldorf,2\n")
+        .file("3.csv", b"city,n\nUlm,3\n")
+        .file("4.csv", wide);
+    let outcome = project.read("*.csv");
+    let rows = ["Zürich|1", "München|2", "Düsseldorf|2", "Ulm|3", "Köln|4"];
+    assert_eq!(outcome.rows, rows);
+    assert_eq!(
+        outcome.notes,
+        [
+            "`data/2.csv` is read as windows-1252, which was found from their bytes; `encoding: windows-1252` sets this for all files",
+            "`data/4.csv` is read as utf-16le, which was found from their bytes; `encoding: utf-16le` sets this for all files",
+        ]
+    );
+    // The same for JSON, also packed or with the rows inside an object.
+    let lines = b"{\"a\": \"M\xFCnchen\"}\n{\"a\": \"D\xFCsseldorf\"}\n";
+    let json = Project::new()
+        .file("1.jsonl", lines)
+        .file("2.jsonl", "{\"a\": \"Köln\"}\n");
+    assert_eq!(json.read("*.jsonl").rows, ["München", "Düsseldorf", "Köln"]);
+    // One that is declared is refused where a file certainly has another one.
+    for (encoding, refused, found) in [
+        ("windows-1252", "data/1.csv", "utf-8"),
+        ("utf-16le", "data/1.csv", "utf-8"),
+    ] {
+        let project = Project::new()
+            .with("encoding", json!(encoding))
+            .file("0.csv", &wide_of(encoding))
+            .file("1.csv", "city,n\nZürich,1\n");
+        let failure = project.fail("*.csv");
+        assert_eq!(failure.code, "R0174", "{failure:?}");
+        assert_eq!(
+            failure.message,
+            format!("`{refused}` is {found}, and `encoding` says {encoding}")
+        );
+    }
+    // Bytes of UTF-8 may be Russian: only a file that is not UTF-8 is read as another one.
+    let project = Project::new()
+        .with("encoding", json!("utf-8"))
+        .file("1.csv", b"city,n\nM\xFCnchen,2\nD\xFCsseldorf,2\n");
+    assert_eq!(project.read("1.csv").reasons().len(), 2);
+}
+
+/// A file of this encoding.
+fn wide_of(encoding: &str) -> Vec<u8> {
+    let text = "city,n\nKöln,1\nMünchen,2\n";
+    match encoding {
+        "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        _ => encoding_rs::WINDOWS_1252.encode(text).0.into_owned(),
+    }
+}
+
+#[test]
 fn line_ends() {
     for text in [
         "a,b\n1,2\n3,4\n",

@@ -397,6 +397,24 @@ fn a_replayed_record_that_fits_two_orders_stays_aside() {
 }
 
 #[test]
+fn of_a_folder_that_was_written_only_committed_files_are_read() {
+    let manifest = r#"{"version":2,"files":[{"name":"part-000002-0011aabb.csv","rows":1,"bytes":4}],"commits":{}}"#;
+    let project = Project::new()
+        .file("d/part-000001-0011aabb.csv", "a\n1\n")
+        .file("d/part-000002-0011aabb.csv", "a\n2\n")
+        .file("d/part-000003-0011aabb.csv", "a\n3\n")
+        .file("d/other.csv", "a\n4\n");
+    assert_eq!(project.read("d/*.csv").rows, ["4", "1", "2", "3"]);
+    // One was replaced before a crash, one was never committed.
+    project.put("d/_manifest.json", manifest);
+    assert_eq!(project.read("d/*.csv").rows, ["4", "2"]);
+    let found = run(async { project.discover().tables("d/*.csv").await.unwrap() });
+    assert_eq!(found, ["d/other.csv", "d/part-000002-0011aabb.csv"]);
+    project.put("d/_manifest.json", "{");
+    assert_eq!(project.read("d/*.csv").rows.len(), 4);
+}
+
+#[test]
 fn versions_follow_names_and_contents() {
     let project = Project::new()
         .file("1.csv", "a\n1\n")

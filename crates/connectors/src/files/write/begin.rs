@@ -24,6 +24,7 @@ use super::lock::Lock;
 use crate::files::chunk::open_bytes;
 use crate::files::csv::read_head;
 use crate::files::options::Format;
+use crate::files::parts::is_part;
 
 /// A place that nobody else writes now. Dropping it removes what is on its way there.
 pub(super) struct Claim {
@@ -300,19 +301,6 @@ pub(super) fn part_name(intent: &Intent, extension: &str) -> String {
     )
 }
 
-fn is_part(name: &str) -> bool {
-    let parts = name
-        .strip_prefix("part-")
-        .and_then(|rest| rest.split_once('-'));
-    let parts = parts.and_then(|(number, rest)| Some((number, rest.split_once('.')?.0)));
-    parts.is_some_and(|(number, task)| {
-        number.len() >= 6
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-            && task.len() == 8
-            && task.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
-}
-
 /// Rows are added in UTF-8: what others wrote must be that, too.
 fn check_encoding(job: &Job) -> Result<()> {
     if job.known.standing != Standing::Foreign {
@@ -324,7 +312,7 @@ fn check_encoding(job: &Job) -> Result<()> {
         path: location.shown.clone(),
         why: "it is not UTF-8 text, and rows are written in UTF-8".to_owned(),
     };
-    let (mut text, _, encoding) = open_bytes(&input, None)?;
+    let (mut text, _, encoding) = open_bytes(&input)?;
     if encoding != encoding_rs::UTF_8 {
         return Err(wrong());
     }

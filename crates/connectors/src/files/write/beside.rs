@@ -105,7 +105,7 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     let options = &job.target.options;
     let max_record_bytes = options.max_record_bytes;
     let cutter = Box::new(LineCutter { max_record_bytes });
-    let mut reader = ChunkReader::open(file, options.encoding, (&[], None), cutter, CHUNK_BYTES)?;
+    let mut reader = ChunkReader::open(file, (&[], None), cutter, CHUNK_BYTES)?;
     let is_alike = job.location().many && job.known.standing == Standing::Ours;
     let mut survey = Survey::new(&options.times, options.most_keys());
     // Within what the writer holds for itself.

@@ -65,7 +65,7 @@ fn whole_text(job: &Job, rows: &Written) -> Result<Written> {
 /// What others wrote may lack its last line end.
 fn ends_a_line(job: &Job) -> Result<bool> {
     let input = job.target.input(&job.location().name);
-    let (mut text, _) = open_text(&input, job.target.options.encoding)?;
+    let (mut text, _) = open_text(&input)?;
     let mut buffer = vec![0_u8; 64 << 10];
     let mut last = b'\n';
     loop {

@@ -12,10 +12,9 @@ use towpath_vocab::Generation;
 use super::error::{Result, WriteError};
 use crate::files::find::{Folder, InputFile, name_parts};
 use crate::files::options::{Compression, Format, Options};
+use crate::files::parts::MANIFEST;
 use crate::files::workbook::SheetChoice;
 
-/// What makes a folder of files a table.
-pub(super) const MANIFEST: &str = "_manifest.json";
 const TEMPORARY: &str = ".towpath-tmp";
 
 /// The place of a table.
@@ -230,6 +229,7 @@ impl Target {
             format: self.format,
             compression: self.compression,
             tabs: self.delimiter == b'\t',
+            encoding: self.options.encoding,
             sheet: SheetChoice::default(),
             length: None,
         }
