@@ -291,7 +291,7 @@ fn each_file_of_a_glob_has_its_own_encoding() {
     ] {
         let project = Project::new()
             .with("encoding", json!(encoding))
-            .file("0.csv", &wide_of(encoding))
+            .file("0.csv", wide_of(encoding))
             .file("1.csv", "city,n\nZürich,1\n");
         let failure = project.fail("*.csv");
         assert_eq!(failure.code, "R0174", "{failure:?}");
