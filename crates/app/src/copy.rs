@@ -164,12 +164,12 @@ pub async fn copy(
         .next()
         .ok_or_else(|| Failure::new("R0914", Remedy::Bug, "the copy ended without a result"))?;
     let stopped = table.stopped.take();
-    table.stopped = stopped.map(|stopped| told(stopped, &table, &to, &rejected));
+    table.stopped = stopped.map(|stopped| stop_of_a_copy(stopped, &table, &to, &rejected));
     Ok((table, rejected))
 }
 
 /// The failure of a stopped copy, which has neither a project nor a quarantine.
-fn told(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> Failure {
+fn stop_of_a_copy(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> Failure {
     if table.samples.is_empty() {
         return stopped;
     }
@@ -177,13 +177,14 @@ fn told(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> F
     let message = stopped
         .message
         .replacen(&named, &format!("`{}`", to.object), 1);
-    let mut told = Failure::new(&stopped.code, stopped.remedy, message);
+    let mut failure = Failure::new(&stopped.code, stopped.remedy, message);
     for reject in table.samples.iter().take(SHOWN) {
         for reason in &reject.reasons {
-            told = told.help(format!("{}: {}", reject.place, reason.told()));
+            failure = failure.help(format!("{}: {}", reject.place, reason.text()));
         }
     }
-    told.help("nothing was written; the target is unchanged")
+    failure
+        .help("nothing was written; the target is unchanged")
         .help(format!("look: every bad row is in {}", rejected.display()))
         .help("accept: towpath copy --fail-above 100% …")
 }

@@ -84,7 +84,7 @@ pub async fn lake_verify(
     };
     for name in names {
         found.push(match services.lake.verify(&name, all_versions).await {
-            Ok(verified) => told(&name, verified, all_versions),
+            Ok(verified) => verified_table(&name, verified, all_versions),
             Err(failure) => unreadable(&name.to_string(), failure)?,
         });
     }
@@ -118,7 +118,11 @@ fn unreadable(table: &str, failure: Failure) -> Result<LakeVerifiedTable> {
     })
 }
 
-fn told(name: &TableName, verified: VerifiedTable, all_versions: bool) -> LakeVerifiedTable {
+fn verified_table(
+    name: &TableName,
+    verified: VerifiedTable,
+    all_versions: bool,
+) -> LakeVerifiedTable {
     let help = match verified.damaged.is_empty() {
         true => Vec::new(),
         false => ways(name, &verified, all_versions),

@@ -124,7 +124,7 @@ pub async fn follow<'a>(
     waits: impl Fn(&str) + Send,
 ) -> Result<Logs<'a>> {
     let name = request.run.as_deref().map(parse).transpose()?;
-    let mut told = false;
+    let mut announced = false;
     loop {
         if let Some(record) = find(services, environment, name.as_ref()).await? {
             return Logs::of(services, &record, request.task.as_deref());
@@ -134,10 +134,10 @@ pub async fn follow<'a>(
         {
             return Err(unknown(environment, Some(name)));
         }
-        if !told {
+        if !announced {
             let name = name.as_ref().map(ToString::to_string);
             waits(name.as_deref().unwrap_or("the first run"));
-            told = true;
+            announced = true;
         }
         services.system.sleep(LOOK).await;
     }
@@ -293,11 +293,11 @@ fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
 }
 
 fn unknown(environment: &Environment, name: Option<&RunName>) -> Failure {
-    let told = name.map_or_else(
+    let message = name.map_or_else(
         || "nothing has run yet".to_owned(),
         |name| format!("there is no run `{name}` in `{environment}`"),
     );
-    Failure::new("R0981", Remedy::FixConfig, told).help("look: towpath runs")
+    Failure::new("R0981", Remedy::FixConfig, message).help("look: towpath runs")
 }
 
 /// True if a run has ended in any way.

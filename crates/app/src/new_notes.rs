@@ -20,9 +20,9 @@ pub(crate) async fn sort_notes(
     pipeline: &PipelineName,
     report: &mut RunReport,
 ) {
-    let told = services.store.told(environment).await;
-    let told: BTreeMap<_, _> = match told {
-        Ok(told) => told.into_iter().collect(),
+    let earlier = services.store.reported_notes(environment).await;
+    let earlier: BTreeMap<_, _> = match earlier {
+        Ok(earlier) => earlier.into_iter().collect(),
         Err(failure) => {
             tracing::warn!("earlier notes cannot be read: {failure}");
             BTreeMap::new()
@@ -31,7 +31,7 @@ pub(crate) async fn sort_notes(
     let is_whole = report.limit.is_none();
     for table in &mut report.tables {
         let about = format!("{pipeline}/{}/{}", table.task, table.summary.table);
-        let before = told.get(&about);
+        let before = earlier.get(&about);
         let now = sorted(table, before);
         // If nothing was read, there could be no notes.
         let is_silent = now.is_empty() && table.summary.rows_read == 0;

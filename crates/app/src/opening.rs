@@ -105,7 +105,7 @@ pub(crate) async fn open_run(
 ) -> Result<(RunRecord, bool)> {
     let system = &going.services.system;
     let began_us = system.monotonic_us();
-    let mut told = None;
+    let mut reported = None;
     loop {
         let new = new_run(going, worker)?;
         let running = match going.services.store.open_run(new).await? {
@@ -120,9 +120,9 @@ pub(crate) async fn open_run(
             Wait::AtMost(limit) if waited >= limit => return Err(waited_out(&running, limit)),
             Wait::Yes | Wait::AtMost(_) => {}
         }
-        if told.as_ref() != Some(&running.name) {
+        if reported.as_ref() != Some(&running.name) {
             watch.waits(&running);
-            told = Some(running.name.clone());
+            reported = Some(running.name.clone());
         }
         tokio::select! {
             () = cancel.cancelled() => return Err(given_up(&running)),

@@ -113,8 +113,8 @@ impl PipelineLock<'_> {
     /// Ends when the lease is lost.
     async fn lost(&self) -> Failure {
         let mut lost = self.lost.clone();
-        let told = lost.wait_for(Option::is_some).await;
-        match told.ok().and_then(|failure| failure.clone()) {
+        let failure = lost.wait_for(Option::is_some).await;
+        match failure.ok().and_then(|failure| failure.clone()) {
             Some(failure) => failure,
             None => std::future::pending().await,
         }

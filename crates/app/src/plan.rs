@@ -35,7 +35,7 @@ pub async fn forecast(
         // Opening the services would create folders.
         false => None,
     };
-    let mut told = BTreeMap::new();
+    let mut forecasts = BTreeMap::new();
     for pipeline in &chosen.pipelines {
         let of = match &services {
             Some(services) => work(services, plan, pipeline).forecast(pipeline).await?,
@@ -46,9 +46,9 @@ pub async fn forecast(
                     .collect()
             }
         };
-        told.insert(pipeline.name.clone(), of);
+        forecasts.insert(pipeline.name.clone(), of);
     }
-    Ok(told)
+    Ok(forecasts)
 }
 
 fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline) -> RunExecutor {

@@ -406,7 +406,7 @@ fn step_report(
     });
     let began = records.iter().filter_map(|r| r.started_us).min();
     let ended = records.iter().filter_map(|r| r.ended_us).max();
-    let (unit, detail) = told(&tasks);
+    let (unit, detail) = unit_and_route(&tasks);
     StepReport {
         name: step.to_owned(),
         detail,
@@ -428,7 +428,7 @@ fn step_report(
 }
 
 /// The unit of a step, and what it moves.
-fn told(tasks: &[&PlannedTask]) -> (&'static str, String) {
+fn unit_and_route(tasks: &[&PlannedTask]) -> (&'static str, String) {
     let mut froms = std::collections::BTreeSet::new();
     let mut intos = std::collections::BTreeSet::new();
     let mut unit = "tasks";

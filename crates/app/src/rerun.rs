@@ -132,12 +132,12 @@ fn still_there(
                 pipeline.name
             )));
     }
-    let told = format!(
+    let note = format!(
         "not run again, because no longer in the project: {}",
         names.join(", ")
     );
-    let told = (!gone.is_empty()).then_some(told);
-    Ok((did.into_iter().cloned().collect(), told))
+    let note = (!gone.is_empty()).then_some(note);
+    Ok((did.into_iter().cloned().collect(), note))
 }
 
 fn nothing(past: &RunRecord, part: &Part) -> String {

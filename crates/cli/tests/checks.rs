@@ -122,8 +122,8 @@ fn one_that_cannot_be_answered_stops_the_table_and_nothing_else_is_blamed() {
              { range: { n: { max: 100 } }, name: small }",
         );
         let said = desk.exits(3, ".", &["run"]);
-        let told = "error[R0508]: check `divides`: the query divides by zero";
-        has(&said, &[told]);
+        let expected = "error[R0508]: check `divides`: the query divides by zero";
+        has(&said, &[expected]);
         assert!(!desk.path("lake/raw/t/_delta_log").exists());
     }
 }

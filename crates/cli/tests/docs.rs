@@ -18,7 +18,7 @@ use towpath_testkit::postgres::PostgresServer;
 
 /// What an HTML comment before a block says of it.
 #[derive(Default)]
-struct Told {
+struct BlockOptions {
     file: Option<String>,
     exits: i32,
     output: bool,
@@ -164,7 +164,7 @@ fn run_page(page: &Path) -> usize {
     let name = page.strip_prefix(root()).unwrap().display().to_string();
     let _server = PostgresServer::shared().unwrap();
     let mut desk: Option<PageFolder> = None;
-    let mut told = Told::default();
+    let mut options = BlockOptions::default();
     let mut lines = text.lines().enumerate();
     let mut done = 0;
     while let Some((number, line)) = lines.next() {
@@ -172,12 +172,12 @@ fn run_page(page: &Path) -> usize {
         if let Some(comment) = comment(line) {
             match comment.split_once(": ").unwrap_or((comment, "")) {
                 ("setup", setup) => desk = Some(PageFolder::new(setup, &place)),
-                ("file", path) => told.file = Some(path.to_owned()),
-                ("exits", code) => told.exits = code.parse().unwrap(),
-                ("output", "") => told.output = true,
+                ("file", path) => options.file = Some(path.to_owned()),
+                ("exits", code) => options.exits = code.parse().unwrap(),
+                ("output", "") => options.output = true,
                 ("not run", why) => {
                     assert!(!why.is_empty(), "{place}: say why");
-                    told.not_run = true;
+                    options.not_run = true;
                 }
                 _ => {}
             }
@@ -192,19 +192,19 @@ fn run_page(page: &Path) -> usize {
             .take_while(|line| *line != "```")
             .collect();
         let block = block.join("\n") + "\n";
-        let told = std::mem::take(&mut told);
-        if told.not_run {
+        let options = std::mem::take(&mut options);
+        if options.not_run {
             continue;
         }
         let needs = || format!("{place}: no `<!-- setup: … -->` before it");
-        match (language, &told.file, told.output) {
+        match (language, &options.file, options.output) {
             ("text", None, true) => {
                 let desk = desk.as_ref().unwrap_or_else(|| panic!("{}", needs()));
                 assert_shown(&block, &desk.said, &place);
             }
             ("sh", None, _) => {
                 let desk = desk.as_mut().unwrap_or_else(|| panic!("{}", needs()));
-                desk.shell(&block, told.exits, &place);
+                desk.shell(&block, options.exits, &place);
             }
             (_, Some(path), _) => {
                 let desk = desk.as_ref().unwrap_or_else(|| panic!("{}", needs()));
@@ -294,7 +294,7 @@ fn every_block_of_every_page_does_what_the_page_says() {
     let mut all = vec![root().join("README.md")];
     pages(&root().join("docs"), &mut all);
     all.sort();
-    // Pages do not stop each other: all that is wrong is told at once.
+    // Pages do not stop each other: all that is wrong is reported at once.
     let done: Vec<Option<usize>> = all
         .iter()
         .map(|page| std::panic::catch_unwind(|| run_page(page)).ok())

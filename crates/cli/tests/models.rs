@@ -159,3 +159,47 @@ fn a_models_key_is_checked_from_its_first_build_on() {
     desk.ok(".", &["run"]);
     assert_eq!(rows(&desk, "select n from marts.grown"), r#"[{"n":20}]"#);
 }
+
+/// Statements as generators write them are built; one beyond all limits is refused at its place, and the
+/// other models of the run are there all the same.
+#[test]
+fn deep_statements_are_built_or_refused_and_end_no_other_task() {
+    let desk = desk();
+    let branch = "select k, n from {{ source('raw', 'a') }}";
+    desk.write(
+        "models/marts/branches.sql",
+        &format!("{}\n", [branch; 800].join("\nunion all\n")),
+    );
+    let mut chain = format!("with c0 as ({branch})");
+    for at in 1..=300 {
+        let before = at - 1;
+        chain.push_str(&format!(
+            ",\nc{at} as (select k, n + 1 as n from c{before})"
+        ));
+    }
+    desk.write(
+        "models/marts/chain.sql",
+        &format!("{chain}\nselect k, n from c300\n"),
+    );
+    desk.write("models/marts/plain.sql", &format!("{branch}\n"));
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        rows(
+            &desk,
+            "select count(*) as rows, sum(n) as n from marts.branches"
+        ),
+        r#"[{"n":24000,"rows":1600}]"#
+    );
+    assert_eq!(
+        rows(&desk, "select k, n from marts.chain order by k"),
+        r#"[{"k":1,"n":310},{"k":2,"n":320}]"#
+    );
+
+    let mut deeper = branch.to_owned();
+    for _ in 0..6_000 {
+        deeper = format!("select k, n from ({deeper}) t");
+    }
+    desk.write("models/marts/chain.sql", &format!("{deeper}\n"));
+    let said = desk.exits(1, ".", &["check"]);
+    has(&said, &["M0313", "models/marts/chain.sql"]);
+}

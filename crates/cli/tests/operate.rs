@@ -45,7 +45,7 @@ steps:
     retries: 0
 "#;
 
-/// Leaves one row, unless it is told to fail.
+/// Leaves one row, unless it is made to fail.
 const SCORE: &str = r#"
 [ -e fail ] && exit 3
 out=$(sed -n 's/.*"marts.scores":"\([^"]*\)".*/\1/p' "$TOWPATH_STEP")

@@ -61,8 +61,8 @@ fn replay(desk: &TestProject) -> String {
 
 /// Records that wait, and those that were decided anew.
 fn held_and_outdated(desk: &TestProject) -> (u64, u64) {
-    let told = desk.json("shop", &["quarantine", "ls", "--format", "json"]);
-    let line = &told["tables"][0];
+    let shown = desk.json("shop", &["quarantine", "ls", "--format", "json"]);
+    let line = &shown["tables"][0];
     let number = |name: &str| line[name].as_u64().unwrap();
     (number("held"), number("outdated"))
 }
@@ -70,8 +70,8 @@ fn held_and_outdated(desk: &TestProject) -> (u64, u64) {
 fn orders(desk: &TestProject) -> String {
     let sql = "select string_agg(id::varchar || '=' || amount::varchar, ' ' order by id) as all_of \
                from raw.orders";
-    let told = desk.json("shop", &["query", "--format", "json", sql]);
-    told[0]["all_of"].as_str().unwrap_or_default().to_owned()
+    let shown = desk.json("shop", &["query", "--format", "json", sql]);
+    shown[0]["all_of"].as_str().unwrap_or_default().to_owned()
 }
 
 const TEN: &str = "insert into orders values (1,1,1),(2,2,-2),(3,3,3),(4,4,-4),(5,5,5),(6,6,-6),\
@@ -193,9 +193,9 @@ fn a_replay_never_puts_an_older_row_over_a_newer_one() {
     assert_eq!(orders(&desk), "1=7 2=3");
     assert_eq!(held_and_outdated(&desk), (5, 0));
     mend_the_rule(&desk);
-    let told = replay(&desk);
+    let shown = replay(&desk);
     has(
-        &told,
+        &shown,
         &[
             "3 rows replayed, 0 still in the quarantine",
             "2 records left out",

@@ -181,7 +181,7 @@ impl Report {
     /// What it says of a table, if it did anything there.
     fn of(&self, table: &str) -> Option<&Value> {
         let tables = self.0["tables"].as_array().unwrap();
-        tables.iter().find(|told| told["table"] == table)
+        tables.iter().find(|line| line["table"] == table)
     }
 
     fn table(&self, table: &str) -> &Value {
@@ -277,7 +277,7 @@ fn a_second_run_reads_nothing_twice_and_sends_nothing() {
             // Reported only where the server's transactions moved the place that is kept.
             let read = again
                 .of(table)
-                .map_or(0, |told| told["rows_read"].as_u64().unwrap());
+                .map_or(0, |table| table["rows_read"].as_u64().unwrap());
             assert_eq!(read, 0, "{table}");
         }
         assert!(again.of(SCORES).is_none(), "{:#}", again.0);
@@ -425,8 +425,8 @@ fn what_cannot_be_compared_is_sent_whole_and_what_is_gone_is_deleted() {
         }
     }
     let whole = shop.ok(&["run"]);
-    let told = whole.matches("all rows were sent, not only the changes");
-    assert_eq!(told.count(), 1, "{whole}");
+    let notes = whole.matches("all rows were sent, not only the changes");
+    assert_eq!(notes.count(), 1, "{whole}");
     shop.assert_in_step();
 }
 

@@ -54,16 +54,16 @@ struct Compiled {
 
 fn compile(mut session: SessionState, text: &str, schema: &SchemaRef) -> Result<Compiled> {
     let subject = subject(text);
-    let told = |error| failure(&subject, &error);
+    let fail = |error| failure(&subject, &error);
     settings::begin(&mut session);
     let planned = towpath_sql::plan_expression(text, schema)
         .map_err(|problem| from_problem(&subject, text, &[problem]))?;
-    let exact = exact(planned.expr, &planned.schema).map_err(told)?;
-    let simplified = simplify(&session, exact, &planned.schema).map_err(told)?;
+    let exact = exact(planned.expr, &planned.schema).map_err(fail)?;
+    let simplified = simplify(&session, exact, &planned.schema).map_err(fail)?;
     let physical = session
         .create_physical_expr(simplified, &planned.schema)
-        .map_err(told)?;
-    let inner = physical.data_type(schema).map_err(told)?;
+        .map_err(fail)?;
+    let inner = physical.data_type(schema).map_err(fail)?;
     let mut used: Vec<usize> = collect_columns(&physical)
         .iter()
         .map(Column::index)

@@ -240,11 +240,11 @@ mod tests {
         let refused = budget.lease("a row group of raw.b", 500_000).await;
         let failure = refused.err().unwrap();
         assert_eq!(failure.code, "R0727");
-        let told = failure.help.join("\n");
-        assert!(told.contains("rows of raw.a holds 0.9 MB"), "{told}");
+        let help = failure.help.join("\n");
+        assert!(help.contains("rows of raw.a holds 0.9 MB"), "{help}");
         assert!(
-            told.contains("a row group of raw.b waits for 0.5 MB"),
-            "{told}"
+            help.contains("a row group of raw.b waits for 0.5 MB"),
+            "{help}"
         );
         assert!(budget.leases.lock().waiting.is_empty());
     }

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     /// The value of a text as Arrow writes it, or `None`.
-    fn told(text: &str, word: &str) -> Option<String> {
+    fn converted(text: &str, word: &str) -> Option<String> {
         let to = types::parse(word).unwrap();
         let typed = typed(&StringArray::from(vec![text]), &to).unwrap().unwrap();
         assert_eq!(*typed.data_type(), to);
@@ -144,7 +144,11 @@ mod tests {
             ),
         ];
         for (text, word, expected) in cases {
-            assert_eq!(told(text, word).as_deref(), expected, "{text} as {word}");
+            assert_eq!(
+                converted(text, word).as_deref(),
+                expected,
+                "{text} as {word}"
+            );
         }
     }
 }

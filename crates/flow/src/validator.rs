@@ -105,7 +105,7 @@ impl RuleValidator {
                 if count.example.is_none()
                     && let Some(row) = broken.bits.set_indices().next()
                 {
-                    let value = told_value(&rows.batch, &compiled.rule.column, row);
+                    let value = shown_value(&rows.batch, &compiled.rule.column, row);
                     let place = rows.origin.place(rows.ordinals.value(row));
                     count.example = Some(format!("{value} at {place}"));
                 }
@@ -123,7 +123,7 @@ impl RuleValidator {
             .map(|(compiled, _)| Reason {
                 code: compiled.rule.kind.code().to_owned(),
                 column: Some(compiled.rule.column.clone()),
-                value: Some(told_value(batch, &compiled.rule.column, row)),
+                value: Some(shown_value(batch, &compiled.rule.column, row)),
                 message: says(&compiled.rule.kind),
             })
             .collect()
@@ -162,7 +162,7 @@ impl Operator for RuleValidator {
     }
 }
 
-fn told_value(batch: &RecordBatch, column: &str, row: usize) -> String {
+fn shown_value(batch: &RecordBatch, column: &str, row: usize) -> String {
     batch
         .column_by_name(column)
         .map_or_else(String::new, |array| value_text(array, row))

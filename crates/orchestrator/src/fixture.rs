@@ -462,7 +462,10 @@ impl StateStore for SimulatedStateStore {
         forward!(self, put_reported_notes(environment, about, digests))
     }
 
-    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
-        forward!(self, told(environment))
+    async fn reported_notes(
+        &self,
+        environment: &Environment,
+    ) -> Result<Vec<(String, BTreeSet<String>)>> {
+        forward!(self, reported_notes(environment))
     }
 }

@@ -85,7 +85,7 @@ impl ProcessRunner for LocalProcesses {
 
         let mut exit = tokio::select! {
             biased;
-            exit = wait(&mut child, &mut copying, &mut copied) => Some(exit.map_err(|e| e.told(watch, no_log))?),
+            exit = wait(&mut child, &mut copying, &mut copied) => Some(exit.map_err(|e| e.into_error(watch, no_log))?),
             () = self.cancel.cancelled() => None,
             () = self.limit(spec.timeout) => None,
         };
@@ -94,7 +94,7 @@ impl ProcessRunner for LocalProcesses {
             tree.terminate();
             tokio::select! {
                 biased;
-                ended = wait(&mut child, &mut copying, &mut copied) => { ended.map_err(|e| e.told(watch, no_log))?; }
+                ended = wait(&mut child, &mut copying, &mut copied) => { ended.map_err(|e| e.into_error(watch, no_log))?; }
                 () = self.system.sleep(self.grace) => {}
             }
             let by_user = self.cancel.is_cancelled();
@@ -166,7 +166,7 @@ enum Side {
 }
 
 impl Side {
-    fn told(
+    fn into_error(
         self,
         process: impl FnOnce(std::io::Error) -> RunError,
         log: impl FnOnce(std::io::Error) -> RunError,

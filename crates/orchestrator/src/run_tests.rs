@@ -344,7 +344,7 @@ async fn an_attempt_beyond_its_time_is_stopped_and_made_again() {
 
 #[tokio::test]
 async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
-    // Back after eight seconds: nothing fails, no retry is used, and whoever watches is told.
+    // Back after eight seconds: nothing fails, no retry is used, and whoever watches is notices.
     let stage = Stage::new(&[("t0", &[Does::ReachesAt(8)])]);
     let (summary, mut news) = stage
         .system
@@ -353,11 +353,11 @@ async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
     let summary = summary.unwrap();
     assert_eq!(states(&summary), [TaskState::Succeeded]);
     assert_eq!(summary.record.tasks[0].attempt, 1);
-    let mut told = 0;
+    let mut notices = 0;
     while let Some(news) = news.recv().await {
-        told += usize::from(matches!(news, RunNotification::Waiting { .. }));
+        notices += usize::from(matches!(news, RunNotification::Waiting { .. }));
     }
-    assert_eq!(told, 5, "0.5 + 1 + 2 + 4 + 5 s");
+    assert_eq!(notices, 5, "0.5 + 1 + 2 + 4 + 5 s");
 
     // Never back: a minute, then the retries that are left, without another minute.
     let stage = Stage::new(&[("t0", &[Does::ReachesAt(3600)])]);

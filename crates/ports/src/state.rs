@@ -536,5 +536,8 @@ pub trait StateStore: Send + Sync {
     ) -> Result<()>;
 
     /// The digests of the notes that were reported last, by what they are about.
-    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>>;
+    async fn reported_notes(
+        &self,
+        environment: &Environment,
+    ) -> Result<Vec<(String, BTreeSet<String>)>>;
 }

@@ -31,23 +31,23 @@ const FILES: &[(&str, &str, &KeySchema)] = &[
 pub fn keys_page() -> String {
     let mut out = String::from("# Project files\n");
     let mut waiting: Vec<&'static KeySchema> = Vec::new();
-    let mut told: Vec<&'static str> = Vec::new();
+    let mut listed: Vec<&'static str> = Vec::new();
     for (file, what, shape) in FILES {
         // Writing to a String cannot fail.
         let _ = write!(out, "\n## {file}\n\n{what}\n\n");
         table(&mut out, shape, &mut waiting);
-        told.push(shape.noun);
-        while let Some(shape) = next(&mut waiting, &told) {
+        listed.push(shape.noun);
+        while let Some(shape) = next(&mut waiting, &listed) {
             let _ = write!(out, "\n### {}\n\n", title(shape.noun));
             table(&mut out, shape, &mut waiting);
-            told.push(shape.noun);
+            listed.push(shape.noun);
         }
     }
     out
 }
 
-fn next(waiting: &mut Vec<&'static KeySchema>, told: &[&str]) -> Option<&'static KeySchema> {
-    waiting.retain(|shape| !told.contains(&shape.noun));
+fn next(waiting: &mut Vec<&'static KeySchema>, listed: &[&str]) -> Option<&'static KeySchema> {
+    waiting.retain(|shape| !listed.contains(&shape.noun));
     (!waiting.is_empty()).then(|| waiting.remove(0))
 }
 

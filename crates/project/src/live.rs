@@ -200,12 +200,12 @@ mod tests {
             &["id", "vat"],
         );
         let found = compare(&expected, &other);
-        let told: Vec<(&str, usize)> = found
+        let found_lines: Vec<(&str, usize)> = found
             .iter()
             .map(|d| (d.code.as_str(), d.span.as_ref().unwrap().line))
             .collect();
         assert_eq!(
-            told,
+            found_lines,
             [("C0513", 6), ("C0512", 7), ("C0514", 2), ("C0515", 2)]
         );
         assert!(

@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    fn told(commits: Vec<Taken>, then: i64) -> (String, String) {
+    fn changed_ids(commits: Vec<Taken>, then: i64) -> (String, String) {
         let commits: BTreeMap<_, _> = (1..).map(Generation).zip(commits).collect();
         let now = Generation(i64::try_from(commits.len()).unwrap_or(0));
         let (held, replayed) = changed(&commits, now, Some(Generation(then)));
@@ -154,17 +154,20 @@ mod tests {
     fn a_restore_undoes_no_replay_twice() {
         let says = |held: &str, replayed: &str| (held.to_owned(), replayed.to_owned());
         let (a, b) = (|| replay(&["a"]), || replay(&["b"]));
-        assert_eq!(told(vec![a(), b()], 0), says("a b", ""));
-        assert_eq!(told(vec![a(), b()], 1), says("b", ""));
+        assert_eq!(changed_ids(vec![a(), b()], 0), says("a b", ""));
+        assert_eq!(changed_ids(vec![a(), b()], 1), says("b", ""));
         // `a` was undone, and given up since: only `b` waits again.
-        assert_eq!(told(vec![a(), back(0), b()], 0), says("b", ""));
-        assert_eq!(told(vec![a(), back(0), b()], 2), says("b", ""));
+        assert_eq!(changed_ids(vec![a(), back(0), b()], 0), says("b", ""));
+        assert_eq!(changed_ids(vec![a(), back(0), b()], 2), says("b", ""));
         // Back to behind a replay that was undone: its rows are there again.
-        assert_eq!(told(vec![a(), back(0), b()], 1), says("b", "a"));
-        assert_eq!(told(vec![a(), back(0)], 1), says("", "a"));
+        assert_eq!(changed_ids(vec![a(), back(0), b()], 1), says("b", "a"));
+        assert_eq!(changed_ids(vec![a(), back(0)], 1), says("", "a"));
         // The same record in both: its row is there before and after.
-        assert_eq!(told(vec![a(), back(0), a()], 1), says("", ""));
-        assert_eq!(told(vec![a(), back(0), a(), back(1)], 0), says("a", ""));
-        assert_eq!(told(vec![a(), back(9)], 0), says("a", ""));
+        assert_eq!(changed_ids(vec![a(), back(0), a()], 1), says("", ""));
+        assert_eq!(
+            changed_ids(vec![a(), back(0), a(), back(1)], 0),
+            says("a", "")
+        );
+        assert_eq!(changed_ids(vec![a(), back(9)], 0), says("a", ""));
     }
 }

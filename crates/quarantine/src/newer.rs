@@ -338,11 +338,11 @@ impl Reader for BatchReader {
             id: SplitId("records".to_owned()),
             events: stream::iter(events).boxed(),
         };
-        let told = [
+        let events = [
             Ok(Assignment::Assigned(split)),
             Ok(Assignment::Complete(Position::default())),
         ];
-        stream::iter(told).boxed()
+        stream::iter(events).boxed()
     }
 
     async fn committed(&mut self, _position: &Position) -> Result<()> {

@@ -59,25 +59,25 @@ impl Reader for ReplayReader {
 }
 
 fn placed(split: Split, records: Arc<Vec<Record>>) -> Split {
-    let told = AtomicU64::new(0);
+    let came_out = AtomicU64::new(0);
     let events = split.events.map(move |event| {
         Ok(match event? {
             Event::Rows(rows) => {
-                told.fetch_add(rows.len() as u64, Ordering::Relaxed);
+                came_out.fetch_add(rows.len() as u64, Ordering::Relaxed);
                 Event::Rows(Rows {
                     origin: Arc::new(FirstOrigin(Arc::clone(&records))),
                     ..rows
                 })
             }
             Event::Rejects(rejects) => {
-                told.fetch_add(rejects.len() as u64, Ordering::Relaxed);
+                came_out.fetch_add(rejects.len() as u64, Ordering::Relaxed);
                 let placed = rejects
                     .into_iter()
                     .map(|reject| first_place(reject, &records));
                 Event::Rejects(placed.collect())
             }
-            Event::End if told.load(Ordering::Relaxed) != records.len() as u64 => {
-                return Err(unbalanced(told.load(Ordering::Relaxed), records.len()));
+            Event::End if came_out.load(Ordering::Relaxed) != records.len() as u64 => {
+                return Err(unbalanced(came_out.load(Ordering::Relaxed), records.len()));
             }
             Event::Boundary(_) => Event::Boundary(SplitPosition::at(0)),
             other => other,
@@ -181,8 +181,8 @@ fn joined(rows: &[Rows]) -> std::result::Result<(RecordBatch, UInt64Array), Arro
     Ok((batch, ordinals.copied().collect()))
 }
 
-fn unbalanced(told: u64, records: usize) -> Failure {
-    let message = format!("{records} records were replayed, but {told} came out");
+fn unbalanced(came_out: u64, records: usize) -> Failure {
+    let message = format!("{records} records were replayed, but {came_out} came out");
     Failure::new("R0976", Remedy::Bug, message).help("nothing was committed; please report this")
 }
 
@@ -262,14 +262,14 @@ mod tests {
     async fn records_that_come_one_by_one_are_one_batch() {
         let end = [Event::Boundary(SplitPosition::at(0)), Event::End];
         let events = (0..3_000).map(one).chain(end).map(Ok);
-        let told = gathered(stream::iter(events).boxed());
-        let told: Vec<Event> = told.try_collect().await.unwrap();
-        let rejects = told
+        let events = gathered(stream::iter(events).boxed());
+        let events: Vec<Event> = events.try_collect().await.unwrap();
+        let rejects = events
             .iter()
             .filter(|event| matches!(event, Event::Rejects(_)));
         assert_eq!(rejects.count(), 1_000);
-        let [Event::Rows(rows), Event::Boundary(_), Event::End] = &told[1_000..] else {
-            panic!("one batch, then the end: {} events", told.len());
+        let [Event::Rows(rows), Event::Boundary(_), Event::End] = &events[1_000..] else {
+            panic!("one batch, then the end: {} events", events.len());
         };
         assert_eq!(rows.len(), 2_000);
         assert_eq!(rows.ordinals.value(0), 1);

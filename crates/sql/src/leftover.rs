@@ -38,10 +38,10 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
         Ok(plan) => (found(&plan, |outer| outer)?, None),
         Err(error) => match error.find_root() {
             DataFusionError::Plan(text) if text.to_lowercase().contains("subquery") => {
-                let told = wording::reword(text).message;
+                let message = wording::reword(text).message;
                 (
                     found(plan, |outer| outer).or_else(|| found(plan, |_| true))?,
-                    Some(told),
+                    Some(message),
                 )
             }
             DataFusionError::Plan(_) | DataFusionError::SchemaError(..) if in_queries(&error) => {

@@ -71,9 +71,9 @@ pub(crate) const LINEAGE: Named = Named {
 };
 
 /// Digests of the notes that were reported last, by pipeline, task and table.
-pub(crate) const TOLD: Named = Named {
+pub(crate) const REPORTED_NOTES: Named = Named {
     what: "digest",
-    table: "told",
+    table: "reported_notes",
 };
 
 impl Named {

@@ -21,7 +21,7 @@ use towpath_vocab::{
 };
 
 use crate::error::StateError;
-use crate::findings::{self, FACTS, LINEAGE, TOLD};
+use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
 use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
@@ -445,14 +445,18 @@ impl StateStore for Store {
         let (environment, about) = (environment.clone(), about.to_owned());
         let digests = digests.clone();
         let writing = operation!(tx, [environment, about, digests] => async {
-            TOLD.put(tx, &environment, &about, &digests).await
+            REPORTED_NOTES.put(tx, &environment, &about, &digests).await
         });
         self.write(Redo::Harmless, writing).await
     }
 
-    async fn told(&self, environment: &Environment) -> Result<Vec<(String, BTreeSet<String>)>> {
+    async fn reported_notes(
+        &self,
+        environment: &Environment,
+    ) -> Result<Vec<(String, BTreeSet<String>)>> {
         let environment = environment.clone();
-        let reading = operation!(tx, [environment] => async { TOLD.list(tx, &environment).await });
+        let reading =
+            operation!(tx, [environment] => async { REPORTED_NOTES.list(tx, &environment).await });
         self.read(reading).await
     }
 }

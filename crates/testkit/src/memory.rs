@@ -95,7 +95,7 @@ impl MemoryDestination {
                 Err(Failure::new(
                     "T0001",
                     Remedy::Retry,
-                    format!("told to fail at {edge:?}"),
+                    format!("made to fail at {edge:?}"),
                 ))
             }
             Some((at, nth)) if at == edge => {

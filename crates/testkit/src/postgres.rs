@@ -236,10 +236,10 @@ impl PostgresServer {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut child) = process.take() {
             // SIGQUIT: all server processes leave at once, without a checkpoint.
-            let told = Command::new("kill")
+            let sent = Command::new("kill")
                 .args(["-QUIT", &child.id().to_string()])
                 .status();
-            if !told.is_ok_and(|status| status.success()) {
+            if !sent.is_ok_and(|status| status.success()) {
                 let _ = child.kill();
             }
             let _ = child.wait();

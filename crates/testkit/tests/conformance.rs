@@ -50,7 +50,7 @@ struct Memory(MemoryDestination);
 
 destination_conformance!(memory, Memory::default());
 
-/// A fake source and what it was told to give.
+/// A fake source and what it gives.
 struct Fake {
     source: ScriptedSource,
     expected: Vec<String>,

@@ -34,7 +34,7 @@ pub struct Reason {
 
 impl Reason {
     /// The reason as one sentence: `wind_speed is 1048.36058, the rule says at most 200`.
-    pub fn told(&self) -> String {
+    pub fn text(&self) -> String {
         match (&self.column, &self.value) {
             (Some(column), Some(value)) => format!("{column} is {value}, {}", self.message),
             (Some(column), None) => format!("{column}: {}", self.message),

@@ -66,11 +66,11 @@ impl Reader for TypedReader {
             id: SplitId("records".to_owned()),
             events: stream::iter(events).boxed(),
         };
-        let told = [
+        let events = [
             Assignment::Assigned(split),
             Assignment::Complete(Position::default()),
         ];
-        stream::iter(told.map(Ok)).boxed()
+        stream::iter(events.map(Ok)).boxed()
     }
 
     async fn committed(&mut self, _position: &Position) -> Result<()> {

@@ -57,18 +57,18 @@ impl RunExecutor {
         &self,
         pipeline: &PlannedPipeline,
     ) -> Result<BTreeMap<TaskId, Forecast>> {
-        let mut told: BTreeMap<TaskId, Forecast> = BTreeMap::new();
+        let mut earlier: BTreeMap<TaskId, Forecast> = BTreeMap::new();
         for task in &pipeline.tasks {
-            let forecast = self.forecast_of(task, &told).await?;
-            told.insert(task.id.clone(), forecast);
+            let forecast = self.forecast_of(task, &earlier).await?;
+            earlier.insert(task.id.clone(), forecast);
         }
-        Ok(told)
+        Ok(earlier)
     }
 
     async fn forecast_of(
         &self,
         task: &PlannedTask,
-        told: &BTreeMap<TaskId, Forecast>,
+        earlier: &BTreeMap<TaskId, Forecast>,
     ) -> Result<Forecast> {
         if let Some(forecast) = self.whatever_is_there(task) {
             return Ok(forecast);
@@ -81,7 +81,8 @@ impl RunExecutor {
             return Ok(Forecast::does("it has not succeeded yet"));
         };
         let parents = |effect: PlannedEffect| {
-            let known = |parent: &&TaskId| told.get(*parent).is_some_and(|it| it.effect == effect);
+            let known =
+                |parent: &&TaskId| earlier.get(*parent).is_some_and(|it| it.effect == effect);
             let names: Vec<&str> = task
                 .after
                 .iter()

@@ -201,8 +201,8 @@ mod tests {
         );
         let failure = left(&marks).unwrap_err();
         assert_eq!(failure.code, "R0953");
-        let told = failure.help.join("\n");
-        assert!(told.contains("`_SUCCESS`, `_metadata`"), "{told}");
+        let help = failure.help.join("\n");
+        assert!(help.contains("`_SUCCESS`, `_metadata`"), "{help}");
     }
 
     #[test]

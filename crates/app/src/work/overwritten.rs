@@ -20,7 +20,7 @@ const OPTIMIZE: &str = "OPTIMIZE";
 pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> {
     for limit in [1, 16, usize::MAX] {
         let entries = lake.history(&task.table, limit).await?;
-        if let Some(answer) = entries.iter().find_map(|entry| told(entry, task)) {
+        if let Some(answer) = entries.iter().find_map(|entry| overwrote(entry, task)) {
             return Ok(answer);
         }
         if entries.len() < limit {
@@ -31,7 +31,7 @@ pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> 
 }
 
 /// What one version says about this; `None` if it says nothing.
-fn told(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
+fn overwrote(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
     let changed = entry.files_added + entry.files_removed > 0;
     let replay = task.beside(TaskKind::Replay);
     match (&entry.task, entry.write.as_deref()) {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn only_changes_of_others_overwrite() {
         let ours = key("dev", "pull");
-        let say = |task: Option<&TaskKey>, write| told(&entry(task, write), &ours);
+        let say = |task: Option<&TaskKey>, write| overwrote(&entry(task, write), &ours);
         assert_eq!(say(Some(&ours), Some("replace")), Some(false));
         assert_eq!(
             say(Some(&ours.beside(TaskKind::Replay)), Some("merge")),
@@ -95,6 +95,6 @@ mod tests {
             files_added: 0,
             ..entry(None, None)
         };
-        assert_eq!(told(&nothing, &ours), None);
+        assert_eq!(overwrote(&nothing, &ours), None);
     }
 }

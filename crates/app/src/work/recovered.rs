@@ -137,10 +137,10 @@ fn has_checks(task: &PlannedTask, table: &TableName) -> bool {
 }
 
 fn notes(lost: bool) -> Vec<String> {
-    let told = "it was committed before its process died; the numbers of rows read and left out are not known";
+    let note = "it was committed before its process died; the numbers of rows read and left out are not known";
     let checks =
         lost.then_some("its checks passed before it was committed; their results were lost");
-    [Some(told), checks]
+    [Some(note), checks]
         .into_iter()
         .flatten()
         .map(str::to_owned)

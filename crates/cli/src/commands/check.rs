@@ -48,8 +48,8 @@ pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> Comma
     match arguments.format {
         Format::Json => draw::json(&chosen)?,
         Format::Text => {
-            let told = forecast(&place.dir()?, &report, plan, &chosen).await?;
-            draw::plan(&chosen, &choice, &told);
+            let forecasts = forecast(&place.dir()?, &report, plan, &chosen).await?;
+            draw::plan(&chosen, &choice, &forecasts);
         }
     }
     Ok(Exit::Done)

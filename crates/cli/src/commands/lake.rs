@@ -34,7 +34,7 @@ pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandRe
         } => history(&services, &table, last, format).await,
         LakeCommand::Describe { table, format } => {
             let found = lake_describe(&services, &table).await?;
-            told(format, &found, describe)
+            show(format, &found, describe)
         }
         LakeCommand::Verify {
             tables,
@@ -42,7 +42,7 @@ pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandRe
             format,
         } => {
             let found = lake_verify(&services, &tables, all_versions).await?;
-            told(format, &found, verified)?;
+            show(format, &found, verified)?;
             Ok(match found.whole {
                 true => Exit::Done,
                 false => Exit::StoppedByData,
@@ -70,7 +70,7 @@ pub(super) async fn lake(place: &ProjectArgs, command: LakeCommand) -> CommandRe
     }
 }
 
-fn told<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -> CommandResult {
+fn show<T: serde::Serialize>(format: Format, found: &T, text: impl FnOnce(&T)) -> CommandResult {
     match format {
         Format::Json => draw::json(found)?,
         Format::Text => text(found),
@@ -128,7 +128,7 @@ async fn restore(
     format: Format,
 ) -> CommandResult {
     let done = lake_restore(services, table, to).await?;
-    told(format, &done, |done| {
+    show(format, &done, |done| {
         let rows = done.rows.map_or_else(String::new, |rows| {
             format!(": {}", draw::plural(rows, "row"))
         });
@@ -153,7 +153,7 @@ async fn restore(
 
 async fn compact(services: &Arc<ProjectServices>, table: &str, format: Format) -> CommandResult {
     let done = lake_compact(services, table).await?;
-    told(format, &done, |done| match done.table_version {
+    show(format, &done, |done| match done.table_version {
         None => outln!("{} has no small files to combine.", done.table),
         Some(version) => outln!(
             "{} became {}, {} became {}; this is version {version} of {}.",
@@ -173,7 +173,7 @@ async fn vacuum(
     format: Format,
 ) -> CommandResult {
     let done = lake_vacuum(services, table, request).await?;
-    told(format, &done, |done| {
+    show(format, &done, |done| {
         let files = draw::plural(done.files.len() as u64, "file");
         let age = age(request.older_than);
         if done.files.is_empty() {
@@ -199,7 +199,7 @@ async fn drop_table(
     format: Format,
 ) -> CommandResult {
     let done = lake_drop(services, table, yes).await?;
-    told(format, &done, |done| {
+    show(format, &done, |done| {
         outln!(
             "{} was deleted, with {}.",
             done.table,

@@ -91,11 +91,11 @@ fn one(record: &RejectedRecord) {
     for cell in &record.cells {
         let sign = if cell.reasons.is_empty() { " " } else { "✗" };
         let value = cell.value.as_deref().unwrap_or("NULL");
-        let told = match cell.reasons.is_empty() {
+        let reasons = match cell.reasons.is_empty() {
             true => String::new(),
             false => format!("    {}", cell.reasons.join("; ")),
         };
-        outln!("  {sign} {:width$}  {value}{told}", cell.column);
+        outln!("  {sign} {:width$}  {value}{reasons}", cell.column);
     }
     match (&record.record, record.cells.is_empty()) {
         (Some(text), true) => outln!("    {text}"),
@@ -105,7 +105,7 @@ fn one(record: &RejectedRecord) {
     let about_cells: Vec<&String> = record.cells.iter().flat_map(|c| &c.reasons).collect();
     for reason in &record.reasons {
         if !about_cells.contains(&&reason.message) {
-            outln!("  ✗ {}", reason.told());
+            outln!("  ✗ {}", reason.text());
         }
     }
 }

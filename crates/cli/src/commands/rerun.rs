@@ -7,7 +7,7 @@ use std::sync::Arc;
 use towpath_app::{Part, RerunRequest, rerun as run_again};
 
 use super::project_args::{CommandResult, ProjectArgs};
-use super::run::{told, wait};
+use super::run::{show_result, wait};
 use crate::args::RerunArguments;
 use crate::{draw, signals};
 
@@ -28,5 +28,5 @@ pub(super) async fn rerun(place: &ProjectArgs, arguments: RerunArguments) -> Com
     let watch = Arc::new(draw::RunWatch::new(arguments.format));
     let ran = Box::pin(run_again(&request, watch.as_ref(), cancel)).await;
     watch.finish();
-    told(ran?, arguments.format)
+    show_result(ran?, arguments.format)
 }

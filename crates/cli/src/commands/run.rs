@@ -45,7 +45,7 @@ async fn one(request: &RunRequest, format: Format, cancel: CancellationToken) ->
     let watch = Arc::new(draw::RunWatch::new(format));
     let ran = Box::pin(run_pipeline(request, watch.as_ref(), cancel)).await;
     watch.finish();
-    told(ran?, format)
+    show_result(ran?, format)
 }
 
 /// Runs all pipelines, one after the other. If one does not end well, the later ones do not run.
@@ -59,7 +59,7 @@ async fn every(
         .check(request.params.clone().into_iter().collect())
         .await?;
     let Some(plan) = &report.plan else {
-        return told(RunResult::InvalidProject(Box::new(report)), format);
+        return show_result(RunResult::InvalidProject(Box::new(report)), format);
     };
     for name in pipelines_in_order(plan)? {
         let of_one = RunRequest {
@@ -75,7 +75,7 @@ async fn every(
 }
 
 /// Prints the result of a run.
-pub(super) fn told(ran: RunResult, format: Format) -> CommandResult {
+pub(super) fn show_result(ran: RunResult, format: Format) -> CommandResult {
     match ran {
         RunResult::InvalidProject(report) => {
             draw::diagnostics(&report.diagnostics, &report.files);

@@ -15,10 +15,10 @@ use super::numbers::plural;
 use super::rows::text_table;
 
 /// The forecasts, by pipeline and task.
-type Told = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
+type Forecasts = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
 
 /// Prints what the pipelines would do.
-pub(crate) fn plan(plan: &Plan, choice: &TaskSelection, told: &Told) {
+pub(crate) fn plan(plan: &Plan, choice: &TaskSelection, forecasts: &Forecasts) {
     for pipeline in &plan.pipelines {
         outln!("{} · {} · {}\n", pipeline.name, plan.name, plan.environment);
         let names = ["TASK", "WILL", "BECAUSE"].map(str::to_owned);
@@ -26,7 +26,9 @@ pub(crate) fn plan(plan: &Plan, choice: &TaskSelection, told: &Told) {
             .tasks
             .iter()
             .map(|task| {
-                let forecast = told.get(&pipeline.name).and_then(|of| of.get(&task.id));
+                let forecast = forecasts
+                    .get(&pipeline.name)
+                    .and_then(|of| of.get(&task.id));
                 let will = match forecast.map(|forecast| forecast.effect) {
                     Some(PlannedEffect::Nothing) if is_done(&task.action) => "nothing".to_owned(),
                     _ => will(&task.action),

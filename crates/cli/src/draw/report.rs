@@ -251,7 +251,7 @@ fn rejected_rows(summary: &OutputSummary, lines: &mut Vec<String>) {
     lines.push(format!(
         " ⚠ {}  {rows} rejected: {}",
         summary.table,
-        first.reasons.first().map(Reason::told).unwrap_or_default()
+        first.reasons.first().map(Reason::text).unwrap_or_default()
     ));
     lines.push(format!(
         "                {}       towpath quarantine show {}",

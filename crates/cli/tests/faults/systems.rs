@@ -35,7 +35,7 @@ fn before_a_long_load() -> FaultProject {
     ground
 }
 
-/// A run whose edges are told; what it says goes to a file.
+/// A run whose edges are reported; what it says goes to a file.
 fn traced(ground: &FaultProject) -> Traced {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -351,11 +351,11 @@ fn ctrl_c_once_and_twice() {
         let mut run = traced(&ground);
         assert!(run.wait_for("flow::rows", 1), "no row was read");
         for _ in 0..times {
-            let told = Command::new("kill")
+            let sent = Command::new("kill")
                 .args(["-INT", &run.id().to_string()])
                 .status();
             // The second may come when it is gone.
-            told.expect("`kill` starts");
+            sent.expect("`kill` starts");
         }
         said(&ground, run.finish().expect("ends"))
             .is(130, &["Stopping. No partial result will be visible."]);

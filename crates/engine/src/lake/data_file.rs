@@ -38,7 +38,7 @@ impl FileName {
         let why = match stored {
             Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
             Some(stored) => match Mismatch::within(stored) {
-                Some(mismatch) => format!("is damaged ({})", told(mismatch, about)),
+                Some(mismatch) => format!("is damaged ({})", mismatch_text(mismatch, about)),
                 None => {
                     return LakeError::OutOfReach {
                         address: self.address.clone(),
@@ -63,7 +63,7 @@ impl FileName {
 }
 
 /// A mismatch, with whose bytes they are.
-pub(crate) fn told(mismatch: &Mismatch, about: Option<&ParquetMetaData>) -> String {
+pub(crate) fn mismatch_text(mismatch: &Mismatch, about: Option<&ParquetMetaData>) -> String {
     match mismatch {
         Mismatch::Bytes(range) => format!("{mismatch}: {}", owners(range, about)),
         Mismatch::Footer { range, about } => format!("{mismatch}: {}", owners(range, Some(about))),

@@ -296,8 +296,8 @@ mod tests {
             (T::Boolean, T::Utf8),
             (T::Decimal128(10, 2), T::Float64),
         ] {
-            let told = declared(&old, &new).unwrap();
-            assert_eq!(told, Field::new("c", new.clone(), true));
+            let merged = declared(&old, &new).unwrap();
+            assert_eq!(merged, Field::new("c", new.clone(), true));
             let inferred = evolve(
                 "a.b",
                 &field(&old, None),

@@ -18,7 +18,7 @@ use towpath_vocab::TableName;
 
 use super::candidate::LakeFile;
 use super::checkpoint::{checkpoints, version_of};
-use super::data_file::{FileName, told};
+use super::data_file::{FileName, mismatch_text};
 use super::error::{LakeError, LakeResult, brief};
 use super::files::lake_file;
 use super::history;
@@ -272,7 +272,7 @@ async fn compared_flaw(table: &Table, file: &LakeFile) -> LakeResult<Option<Stri
     let named: Vec<String> = places
         .iter()
         .take(PLACES)
-        .map(|range| told(&Mismatch::Bytes(range.clone()), about.as_deref()))
+        .map(|range| mismatch_text(&Mismatch::Bytes(range.clone()), about.as_deref()))
         .collect();
     Ok(Some(match places.len().saturating_sub(PLACES) {
         0 => named.join("; "),

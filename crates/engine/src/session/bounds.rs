@@ -136,15 +136,18 @@ fn named(name: &FileName, error: ParquetError, about: Option<&ParquetMetaData>) 
 }
 
 /// The metadata of a file, without these statistics.
-fn unbounded(told: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
-    let mut chunks = told.row_groups().iter().flat_map(RowGroupMetaData::columns);
+fn unbounded(metadata: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
+    let mut chunks = metadata
+        .row_groups()
+        .iter()
+        .flat_map(RowGroupMetaData::columns);
     if !chunks.any(is_bounded) {
-        return Ok(told);
+        return Ok(metadata);
     }
-    let groups = told.row_groups().iter().cloned().map(group);
+    let groups = metadata.row_groups().iter().cloned().map(group);
     let groups = groups.collect::<Result<Vec<_>>>()?;
-    let pages = told.column_index().cloned().map(|mut pages| {
-        for (group, pages) in told.row_groups().iter().zip(&mut pages) {
+    let pages = metadata.column_index().cloned().map(|mut pages| {
+        for (group, pages) in metadata.row_groups().iter().zip(&mut pages) {
             for (chunk, pages) in group.columns().iter().zip(pages) {
                 if is_float(chunk) {
                     *pages = ColumnIndexMetaData::NONE;
@@ -153,9 +156,9 @@ fn unbounded(told: Arc<ParquetMetaData>) -> Result<Arc<ParquetMetaData>> {
         }
         pages
     });
-    let told = told.as_ref().clone().into_builder();
-    let told = told.set_row_groups(groups).set_column_index(pages);
-    Ok(Arc::new(told.build()))
+    let metadata = metadata.as_ref().clone().into_builder();
+    let metadata = metadata.set_row_groups(groups).set_column_index(pages);
+    Ok(Arc::new(metadata.build()))
 }
 
 fn group(group: RowGroupMetaData) -> Result<RowGroupMetaData> {

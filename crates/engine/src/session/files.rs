@@ -128,7 +128,7 @@ fn rejected(rejects: &[Reject]) -> Failure {
         .map(|reject| reject.place.to_string())
         .unwrap_or_default();
     let reasons = first.into_iter().flat_map(|reject| &reject.reasons);
-    let reasons: Vec<String> = reasons.map(|reason| reason.told()).collect();
+    let reasons: Vec<String> = reasons.map(|reason| reason.text()).collect();
     let message = format!("{place}: {}", reasons.join("; "));
     Failure::new("R0517", Remedy::FixData, message)
         .help("`towpath copy FILE NEW_FILE` rejects such records, writes them to a file next to the new one and copies the rest")

@@ -159,8 +159,8 @@ mod tests {
         let failure = crate::session::failure::failure("x", &error);
         assert_eq!(failure.code, "R0729");
         assert!(failure.message.starts_with("model `a.b`"), "{failure}");
-        let told = failure.help.join("\n");
-        assert!(told.contains("`sort 7` holds 512.0 KB"), "{told}");
+        let help = failure.help.join("\n");
+        assert!(help.contains("`sort 7` holds 512.0 KB"), "{help}");
     }
 
     #[tokio::test]

@@ -486,10 +486,10 @@ async fn a_masked_value_is_not_told_when_the_first_bad_row_stops_a_load() {
     let summary = load(&source, plan, &MemoryDestination::default()).await;
     let stopped = summary.outputs[0].stopped.as_ref().unwrap();
     assert_eq!(stopped.code, "R0622");
-    let told = serde_json::to_string(&summary.outputs[0]).unwrap();
+    let summary_json = serde_json::to_string(&summary.outputs[0]).unwrap();
     assert!(
-        !told.contains("4111") && !stopped.to_string().contains("4111"),
-        "{told}"
+        !summary_json.contains("4111") && !stopped.to_string().contains("4111"),
+        "{summary_json}"
     );
 }
 

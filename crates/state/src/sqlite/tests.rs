@@ -262,7 +262,7 @@ fn older_formats_are_migrated_in_one_transaction() {
 }
 
 #[tokio::test]
-async fn a_file_of_format_1_keeps_its_runs_and_learns_what_was_told() {
+async fn a_file_of_format_1_keeps_its_runs_and_learns_which_notes_were_reported() {
     let place = TestFolder::new();
     let mut connection = rusqlite::Connection::open(place.file()).unwrap();
     schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
@@ -291,12 +291,12 @@ async fn a_file_of_format_1_keeps_its_runs_and_learns_what_was_told() {
         .put_reported_notes(&dev, "b", &digests(&[]))
         .await
         .unwrap();
-    let told = [
+    let found = [
         ("a".to_owned(), digests(&["1", "2"])),
         ("b".to_owned(), digests(&[])),
     ];
-    assert_eq!(place.open().told(&dev).await.unwrap(), told);
-    assert_eq!(store.told(&prod).await.unwrap(), []);
+    assert_eq!(place.open().reported_notes(&dev).await.unwrap(), found);
+    assert_eq!(store.reported_notes(&prod).await.unwrap(), []);
 }
 
 #[test]
@@ -452,13 +452,13 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
     let store = place.open();
     let (dev, shop) = (Environment::new("dev"), "shop#3".parse().unwrap());
     let runs = store.runs(RunFilter::default()).await.unwrap();
-    let told: Vec<(String, RunKind, RunState)> = runs
+    let found: Vec<(String, RunKind, RunState)> = runs
         .iter()
         .map(|run| (run.name.to_string(), run.kind, run.state))
         .collect();
     let line = |name: &str, kind, state| (name.to_owned(), kind, state);
     assert_eq!(
-        told,
+        found,
         [
             line("shop#3", RunKind::Run, RunState::Running),
             line("shop#2", RunKind::Replay, RunState::Failed),
@@ -496,6 +496,6 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
         store.graph("h").await.unwrap().unwrap()["tasks"][2],
         "score"
     );
-    assert_eq!(store.told(&dev).await.unwrap().len(), 1);
+    assert_eq!(store.reported_notes(&dev).await.unwrap().len(), 1);
     assert_eq!(store.facts(&dev).await.unwrap().len(), 0);
 }

@@ -11,7 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "cases of tests: what is wrong is told by a panic"
+    reason = "cases of tests: a failure is a panic"
 )]
 
 mod ample;

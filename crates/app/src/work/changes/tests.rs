@@ -122,7 +122,7 @@ impl Bench {
         match self.since(before, extent).await {
             Sending::Nothing => Vec::new(),
             Sending::Everything(why) => panic!("{why}"),
-            Sending::Changes(reader) => told(reader).await,
+            Sending::Changes(reader) => change_lines(reader).await,
         }
     }
 }
@@ -164,7 +164,7 @@ fn publish(key: &[&str]) -> PublishPlan {
     }
 }
 
-async fn told(mut reader: Box<dyn Reader>) -> Vec<String> {
+async fn change_lines(mut reader: Box<dyn Reader>) -> Vec<String> {
     let schema = Arc::clone(&reader.tables()[0].schema);
     let assignments: Vec<Assignment> = reader.splits().try_collect().await.unwrap();
     let mut out = Vec::new();

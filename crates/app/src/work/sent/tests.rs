@@ -81,7 +81,7 @@ fn what_others_did_to_a_target_shows() {
     let drift = |committed, now| target(committed, now).drift();
     assert_eq!(drift(Some(("1/2", 5)), Some(("1/2", 5))), None);
     assert_eq!(drift(None, Some(("1/2", 5))), None);
-    for (now, told) in [
+    for (now, expected) in [
         (
             Some(("1/3", 0)),
             "not as commit 1 left it: it had 5 rows, now 0",
@@ -92,7 +92,7 @@ fn what_others_did_to_a_target_shows() {
         ),
         (None, "not as commit 1 left it: it is gone"),
     ] {
-        assert_eq!(drift(Some(("1/2", 5)), now).as_deref(), Some(told));
+        assert_eq!(drift(Some(("1/2", 5)), now).as_deref(), Some(expected));
     }
     assert!(target(Some(("1", 5)), Some(("1", 0))).is_emptied());
     assert!(!target(Some(("1", 0)), Some(("1", 0))).is_emptied());
@@ -167,8 +167,11 @@ fn where_rows_tell_who_wrote_them_deletions_and_rewrites_do_no_harm() {
     // One was deleted, another inserted: the count is equal.
     let swapped = looked(("1", 5), 1);
     assert!(!swapped.is_sole());
-    let told = swapped.drift().unwrap();
-    assert!(told.ends_with("others wrote 1 of its rows"), "{told}");
+    let expected = swapped.drift().unwrap();
+    assert!(
+        expected.ends_with("others wrote 1 of its rows"),
+        "{expected}"
+    );
     assert!(!looked(("2", 5), 0).is_sole(), "another table");
     // Others have rows there anyway: theirs may change.
     let shared = of(

@@ -490,10 +490,10 @@ async fn floats_have_no_bounds_that_leave_nan_out() {
     let [file] = at.files.as_slice() else {
         panic!("one file");
     };
-    let told: serde_json::Value = serde_json::from_str(file.stats.as_deref().unwrap()).unwrap();
-    assert_eq!(told["minValues"]["id"], 1);
+    let stats: serde_json::Value = serde_json::from_str(file.stats.as_deref().unwrap()).unwrap();
+    assert_eq!(stats["minValues"]["id"], 1);
     for bounds in ["minValues", "maxValues"] {
-        assert!(told[bounds].get("x").is_none() && told[bounds].get("y").is_none());
+        assert!(stats[bounds].get("x").is_none() && stats[bounds].get("y").is_none());
     }
     let parquet = SerializedFileReader::new(
         std::fs::File::open(root(&f.lake).join(file.key.as_ref())).unwrap(),

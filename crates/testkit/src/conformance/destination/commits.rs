@@ -9,7 +9,7 @@ use towpath_ports::{Checkpoint, Scope};
 use towpath_vocab::{Remedy, WriteMode};
 
 use super::DestinationUnderTest;
-use super::write::{candidate, commit, position, rows, seen, sorted, told, write};
+use super::write::{assert_reported, candidate, commit, position, rows, seen, sorted, write};
 use crate::conformance::lines_of_batch;
 
 /// A table, and each of its versions, is visible after its commit and not before.
@@ -129,7 +129,7 @@ pub async fn of_two_writers_of_one_generation_one_is_visible(under: &dyn Destina
     let other = match other {
         Ok(receipt) => receipt,
         Err(failure) => {
-            assert_eq!(told(failure).remedy, Remedy::Retry);
+            assert_eq!(assert_reported(failure).remedy, Remedy::Retry);
             both.put(&rows(&[(1, "a")])).await.unwrap()
         }
     };
@@ -150,7 +150,7 @@ pub async fn of_two_tasks_at_once_none_is_lost(under: &dyn DestinationUnderTest)
     let (made, second) = futures::join!(prepared.commit(commit(2)), other.put(&batch));
     for (result, again, row) in [(made, &one, (1, "a")), (second, &other, (2, "b"))] {
         if let Err(failure) = result {
-            assert_eq!(told(failure).remedy, Remedy::Retry);
+            assert_eq!(assert_reported(failure).remedy, Remedy::Retry);
             again.done(&rows(&[row])).await;
         }
     }

@@ -180,7 +180,7 @@ impl<'a> Write<'a> {
     /// A write that must be refused at any step.
     pub(super) async fn refused(&self, batch: &RecordBatch) -> Failure {
         match self.put(batch).await {
-            Err(failure) => told(failure),
+            Err(failure) => assert_reported(failure),
             Ok(receipt) => panic!("it was not refused: {receipt:?}"),
         }
     }
@@ -206,7 +206,7 @@ impl<'a> Write<'a> {
 }
 
 /// Checks a failure: it has a code and a message, and no secret.
-pub(super) fn told(failure: Failure) -> Failure {
+pub(super) fn assert_reported(failure: Failure) -> Failure {
     assert!(failure.code.len() == 5, "{failure:?} has no code");
     assert!(!failure.message.is_empty(), "{failure:?} has no message");
     assert!(

@@ -35,11 +35,11 @@ impl Taken {
 /// The lines of rows, with their operation as `op`.
 pub(super) fn lines_of(rows: &Rows) -> Vec<String> {
     let lines = lines_of_batch(&rows.batch).into_iter().enumerate();
-    let told = |(at, line): (usize, String)| match &rows.ops {
+    let row = |(at, line): (usize, String)| match &rows.ops {
         Some(ops) => format!("{line} op={}", ops.value(at)),
         None => line,
     };
-    lines.map(told).collect()
+    lines.map(row).collect()
 }
 
 pub(super) fn sorted(mut lines: Vec<String>) -> Vec<String> {
@@ -82,8 +82,13 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
             match event.unwrap() {
                 Event::Rows(rows) => {
                     let table = tables.iter().find(|table| table.table == rows.table);
-                    let table = table.unwrap_or_else(|| panic!("`{}` was not told", rows.table));
-                    assert_eq!(rows.batch.schema(), table.schema, "other columns than told");
+                    let table =
+                        table.unwrap_or_else(|| panic!("`{}` was not announced", rows.table));
+                    assert_eq!(
+                        rows.batch.schema(),
+                        table.schema,
+                        "other columns than announced"
+                    );
                     assert_eq!(rows.ordinals.len(), rows.len());
                     assert!(rows.ops.as_ref().is_none_or(|ops| ops.len() == rows.len()));
                     taken.rows.push(rows);
