@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towpath_ports::{Opened, Result, RunFilter};
 use towpath_state::{Location, exists, open};
 use towpath_testkit::postgres::PostgresServer;
-use towpath_vocab::{Remedy, SecretTemplate};
+use towpath_vocab::{Environment, Remedy, SecretTemplate};
 
 use crate::place::{TestPlace, opened_new};
 
@@ -121,4 +121,36 @@ async fn leases_run_by_the_clock_of_the_server() {
 fn machine_now_us() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.unwrap().as_micros()).unwrap()
+}
+
+#[tokio::test]
+async fn a_store_of_format_1_keeps_its_notes() {
+    let server = Arc::new(PostgresServer::start().unwrap());
+    let script = include_str!("../../src/postgres/schema_1.sql");
+    server
+        .psql(
+            "postgres",
+            &format!(
+                "CREATE SCHEMA s; SET search_path = s; {script}
+                 INSERT INTO meta (key, value) VALUES ('format', '1');
+                 INSERT INTO told VALUES ('dev', 'shop/extract/orders', '{{\"v\":1,\"d\":[\"1\"]}}');"
+            ),
+        )
+        .unwrap();
+    let place = TestPlace::sqlite();
+    let store = open(Location {
+        url: Some(SecretTemplate::new(format!(
+            "{}?schema=s",
+            server.url("postgres")
+        ))),
+        ..place.location()
+    })
+    .unwrap();
+    let notes = store
+        .reported_notes(&Environment::new("dev"))
+        .await
+        .unwrap();
+    let digests = ["1".to_owned()].into_iter().collect();
+    assert_eq!(notes, [("shop/extract/orders".to_owned(), digests)]);
+    assert!(store.runs(RunFilter::default()).await.unwrap().is_empty());
 }
