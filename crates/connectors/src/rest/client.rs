@@ -26,6 +26,7 @@ use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
+use super::graphql::Query;
 use super::retry::{Tries, may_pass};
 use super::shared::{self, Shared};
 
@@ -34,11 +35,27 @@ const MOST_REDIRECTS: usize = 10;
 const SHOWN_BYTES: usize = 300;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
-    pub(super) body: Option<String>,
+    pub(super) body: Option<Body>,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Json(String),
+    GraphQl(Query),
+}
+
+impl Body {
+    fn text(&self) -> String {
+        match self {
+            Self::Json(text) => text.clone(),
+            Self::GraphQl(query) => query.body(),
+        }
+    }
 }
 
 /// What was answered, whole.
@@ -123,6 +140,11 @@ impl Client {
             most_bytes: options.most_page_bytes,
             memory: Arc::clone(&context.memory),
         })
+    }
+
+    /// The memory that all reads share.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.limit_bytes()
     }
 
     /// Asks until there is an answer, an error that stays, or too many tries.
@@ -262,7 +284,7 @@ impl Client {
             .request(request.method.clone(), url)
             .headers(headers);
         if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
+            builder = builder.body(body.text());
         }
         let start = Instant::now();
         let response = builder

@@ -164,4 +164,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "An endpoint was discovered that has no records.",
         "Columns of an API are known from its records only. A load of such an endpoint makes no table until a record comes; with `columns` and their types in the pipeline it makes an empty one.",
     ),
+    CodeEntry::run(
+        "R0376",
+        Remedy::FixConfig,
+        "A GraphQL API answered with `errors`.",
+        "The message has the first of them. Data beside errors is not complete, so nothing is loaded. Check `graphql` and `params` of the table.",
+    ),
 ];

@@ -165,7 +165,9 @@ pub(super) fn before(text: &str, lookback: u64) -> Option<String> {
             time.checked_sub_signed(seconds)?.format(format).to_string()
         }
         Value::Date(date) => {
-            let days = TimeDelta::try_days(seconds.num_days() + i64::from(lookback % 86_400 != 0))?;
+            let days = TimeDelta::try_days(
+                seconds.num_days() + i64::from(!lookback.is_multiple_of(86_400)),
+            )?;
             date.checked_sub_signed(days)?.to_string()
         }
         Value::Text(_) => return None,

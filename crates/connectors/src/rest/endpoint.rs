@@ -26,6 +26,8 @@ pub(super) struct Endpoint {
     pub(super) path: Template,
     pub(super) params: Vec<(String, Template)>,
     pub(super) body: Option<Template>,
+    /// A GraphQL query, whose variables `params` are.
+    pub(super) graphql: Option<String>,
     pub(super) records: Records,
     pub(super) paging: Paging,
     pub(super) total: Option<JsonPath>,
@@ -74,7 +76,10 @@ impl<'o> Given<'o> {
     }
 
     fn method(&self) -> Result<Method> {
+        let is_graphql = self.text("graphql").is_some();
         match self.text("method") {
+            None if is_graphql => Ok(Method::POST),
+            Some("GET") if is_graphql => Err(self.wrong("method", "must be POST for `graphql`")),
             None | Some("GET") => Ok(Method::GET),
             Some("POST") => Ok(Method::POST),
             Some(other) => {
@@ -84,7 +89,9 @@ impl<'o> Given<'o> {
     }
 
     fn path(&self) -> Result<Template> {
-        let text = self.text("path").unwrap_or(self.table);
+        // A GraphQL API has one address for all tables.
+        let own = self.text("graphql").map_or(self.table, |_| "");
+        let text = self.text("path").unwrap_or(own);
         if has_dot_segment(text) {
             return Err(self.wrong("path", "has a `.` or `..` between slashes"));
         }
@@ -166,6 +173,9 @@ impl Endpoint {
         if body.is_some() && method == Method::GET {
             return Err(given.wrong("body", "needs `method: POST`"));
         }
+        if body.is_some() && given.text("graphql").is_some() {
+            return Err(given.wrong("graphql", "is a body already, and the table has `body` too"));
+        }
         let paging = paginate_options::read(given.value("paginate"));
         let endpoint = Self {
             table: table.to_owned(),
@@ -173,6 +183,7 @@ impl Endpoint {
             path: given.path()?,
             params: given.params()?,
             body,
+            graphql: given.text("graphql").map(str::to_owned),
             records: given.records()?,
             paging: paging.map_err(|why| given.wrong("paginate", why))?,
             total: given.text("total").map(JsonPath::new),

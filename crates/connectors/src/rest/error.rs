@@ -60,6 +60,12 @@ pub(super) enum RestError {
         path: Option<String>,
         arrays: Vec<String>,
     },
+    #[error("the answer to {request} has errors")]
+    GraphQl {
+        request: Address,
+        /// The first message, without secrets.
+        message: String,
+    },
     #[error("the answer to {request} has null at `records: {path}`")]
     NullRecords { request: Address, path: String },
     #[error("{request}: `{option}: {path}` {why}")]
@@ -196,6 +202,7 @@ impl RestError {
             Self::More { .. } => ("R0373", Remedy::FixConfig),
             Self::DotSegment { .. } => ("R0374", Remedy::FixData),
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
+            Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
         }
     }
 
@@ -212,6 +219,7 @@ impl RestError {
             | Self::Failed { .. }
             | Self::NotJson { .. }
             | Self::TooLarge { .. }
+            | Self::GraphQl { .. }
             | Self::NoRecords { .. }
             | Self::NullRecords { .. }
             | Self::Field { .. }
@@ -264,6 +272,7 @@ impl RestError {
             Self::NoRecords { .. } => {
                 vec!["`records: $` reads an answer that is one record".to_owned()]
             }
+            Self::GraphQl { message, .. } => vec![format!("the server said: {message}")],
             Self::NullRecords { .. } => vec![
                 "if the API writes null for no records: `records_may_be_null: true` of the table".to_owned(),
             ],

@@ -13,9 +13,11 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use url::Url;
 
-use super::client::{Answer, Client, Request};
+use super::ahead::Ahead;
+use super::client::{Answer, Body, Client, Request};
 use super::endpoint::{Endpoint, of_table};
 use super::error::{Address, RestError, Result};
+use super::graphql::{self, Query};
 use super::page::{self, Page, Records};
 use super::paginate::{Fault, Next, Pager, Paginate};
 use super::raw::Raw;
@@ -230,13 +232,14 @@ impl Listing<'_> {
         let first = self.request(level, endpoint, scope)?;
         let address = Address::new(first.method.as_str(), &first.url);
         let fault = |fault| faulty(fault, &address);
+        let numbers = matches!(endpoint.paging.how, Paginate::Numbered { .. });
         let is_counted = endpoint.total.is_some();
         let mut pager = Pager::new(&endpoint.paging, endpoint.most_pages, is_counted);
-        let mut request = with_parameters(&first, pager.first());
+        let mut request = with_parameters(&first, pager.first(), numbers);
         let (mut total, mut is_nothing) = (None, false);
-        let mut before: Option<Request> = None;
+        let (mut before, mut ahead) = (None::<Request>, Ahead::default());
         loop {
-            let answer = match (self.client.ask(&request).await, &before) {
+            let answer = match (ahead.ask(self.client, &request).await, &before) {
                 (Err(RestError::Refused { status: 404, .. }), Some(before))
                     if pager.may_be_behind_the_end() =>
                 {
@@ -259,12 +262,19 @@ impl Listing<'_> {
             if is_enough() {
                 return Ok(());
             }
-            before = Some(request);
+            let is_second = before.replace(request).is_none();
             request = match pager.next(&page).map_err(fault)? {
                 Next::End => break,
-                Next::Parameters(parameters) => with_parameters(&first, parameters),
+                Next::Parameters(parameters) => with_parameters(&first, parameters, numbers),
                 Next::Url(url) => next_url(&first, &answer, &url, &address)?,
             };
+            if is_second {
+                let ahead_of = pager.ahead(&page, total.as_deref());
+                let requests = ahead_of
+                    .into_iter()
+                    .map(|of| with_parameters(&first, of, numbers));
+                ahead = Ahead::new(self.client, requests.collect(), self.pages_at_once(&answer));
+            }
         }
         let is_none = is_nothing && total.is_none() && pager.records() == 0;
         match &endpoint.total {
@@ -280,6 +290,17 @@ impl Listing<'_> {
         }
     }
 
+    /// How many pages of this size may wait to be read: a small part of the memory.
+    fn pages_at_once(&self, page: &Answer) -> usize {
+        if self.limit.is_some() {
+            return 1;
+        }
+        let bytes = (page.body.len() as u64).max(64 << 10);
+        let most = self.client.memory_bytes() / 8 / bytes;
+        self.at_once
+            .min(usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
     /// The page of an answer, with its records where those of the first one were.
     fn page<'a>(
         &self,
@@ -293,6 +314,14 @@ impl Listing<'_> {
         }
         let found = self.found.get(level);
         let records = found.and_then(OnceLock::get).unwrap_or(&endpoint.records);
+        if endpoint.graphql.is_some()
+            && let Some(message) = graphql::error_of(&answer.body)
+        {
+            return Err(RestError::GraphQl {
+                request: address.clone(),
+                message: self.client.excerpt(message.as_bytes()),
+            });
+        }
         let mut page = Page::read(&answer.body, &answer.headers, records, address)?;
         if let (Some(at), Some(found)) = (page.found_at.take(), found) {
             let known = found.get_or_init(|| at.clone());
@@ -343,16 +372,27 @@ impl Listing<'_> {
                 Some((name.as_str(), template.fill(Into::Plain, value)?))
             })
             .collect();
-        if !filled.is_empty() {
-            url.query_pairs_mut().extend_pairs(filled);
+        if path.is_empty() {
+            // Without a path of its own the address is the connection's `url` as it was written.
+            url.path_segments_mut()
+                .map_err(|()| wrong("path", "does not make a valid URL"))?
+                .pop_if_empty();
         }
-        let body = match &endpoint.body {
-            None => None,
-            Some(body) => {
+        if endpoint.graphql.is_none() && !filled.is_empty() {
+            url.query_pairs_mut().extend_pairs(&filled);
+        }
+        let body = match (&endpoint.body, &endpoint.graphql) {
+            (_, Some(query)) => {
+                let variables = filled.into_iter();
+                let variables = variables.map(|(name, value)| (name.to_owned(), value));
+                Some(Body::GraphQl(Query::new(query, variables)))
+            }
+            (None, None) => None,
+            (Some(body), None) => {
                 let text = body.fill(Into::Json, value);
                 let text = text.ok_or_else(|| wrong("body", first))?;
                 Raw::read(&text).map_err(|at| wrong("body", &format!("is not JSON: {at}")))?;
-                Some(text)
+                Some(Body::Json(text))
             }
         };
         Ok(Request {
@@ -364,9 +404,17 @@ impl Listing<'_> {
 }
 
 /// A request with these parameters instead of its own of the same names.
-fn with_parameters(first: &Request, parameters: Vec<(String, String)>) -> Request {
+fn with_parameters(
+    first: &Request,
+    parameters: Vec<(String, String)>,
+    are_numbers: bool,
+) -> Request {
     let mut request = first.clone();
     if parameters.is_empty() {
+        return request;
+    }
+    if let Some(Body::GraphQl(query)) = &first.body {
+        request.body = Some(Body::GraphQl(query.with(parameters, are_numbers)));
         return request;
     }
     let kept: Vec<(String, String)> = first

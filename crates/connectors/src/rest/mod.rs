@@ -9,6 +9,7 @@
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `page.rs`
 //! (records of a response) -> `spool.rs` -> `source.rs`.
 
+mod ahead;
 mod auth;
 mod budget;
 mod client;
@@ -22,6 +23,7 @@ mod egress;
 mod endpoint;
 mod error;
 mod evidence;
+mod graphql;
 mod listing;
 mod page;
 mod paginate;

@@ -20,6 +20,8 @@ pub(super) struct Page<'b> {
     pub(super) records: Vec<Raw<'b>>,
     /// Where they were, when the project does not say it.
     pub(super) found_at: Option<Records>,
+    /// The response, and what is around the records in it: there it says whether there are more.
+    around: Vec<Raw<'b>>,
     /// The URL of the header `Link` with `rel="next"`.
     pub(super) link: Option<String>,
     /// The server answered that there is nothing (204).
@@ -48,6 +50,7 @@ impl<'b> Page<'b> {
             body: Raw::NULL,
             records: Vec::new(),
             found_at: None,
+            around: Vec::new(),
             link: None,
             is_nothing: true,
         }
@@ -70,18 +73,30 @@ impl<'b> Page<'b> {
             return Err(not_json("it is empty".to_owned()));
         }
         let body = Raw::read(text).map_err(not_json)?;
-        let (records, found_at) = match records {
+        let (records, found_at, around) = match records {
             Records::Found => {
                 let path = choose(body, address)?;
-                (array(body, &path, address)?, Some(Records::Array(path)))
+                let records = array(body, &path, address)?;
+                (records, Some(Records::Array(path)), vec![body])
             }
-            Records::Array(path) => (array(body, path, address)?, None),
-            Records::At { path, may_be_null } => (said(body, path, *may_be_null, address)?, None),
+            Records::Array(path) => (array(body, path, address)?, None, path.way(body)),
+            Records::At { path, may_be_null } => {
+                let records = said(body, path, *may_be_null, address)?;
+                // A response that is one record says nothing beside it.
+                let is_record = body.is_object() && *path == JsonPath::default();
+                let around = if is_record {
+                    Vec::new()
+                } else {
+                    path.way(body)
+                };
+                (records, None, around)
+            }
         };
         Ok(Self {
             body,
             records,
             found_at,
+            around,
             link: headers
                 .get_all(LINK)
                 .iter()
@@ -106,13 +121,15 @@ impl<'b> Page<'b> {
             let proposal = "{ type: link_header }".to_owned();
             return Some(("the header `Link`".to_owned(), proposal));
         }
-        evidence::next_page(self.body)
+        self.around.iter().find_map(|at| evidence::next_page(*at))
     }
 
     /// The same, also where the response only counts more records than it has.
     pub(super) fn more_than_this(&self) -> Option<(String, String)> {
         let next = self.next_page();
-        next.or_else(|| evidence::more_records(self.body, self.records.len() as u64))
+        let count = self.records.len() as u64;
+        let more = |at: &Raw<'_>| evidence::more_records(*at, count);
+        next.or_else(|| self.around.iter().find_map(more))
     }
 }
 

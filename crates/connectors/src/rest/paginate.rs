@@ -145,6 +145,36 @@ impl<'p> Pager<'p> {
         }
     }
 
+    /// The parameters of the pages that will follow by what the last one says, if it says how many there
+    /// are. Each is asked for only where `next` leads to it.
+    pub(super) fn ahead(&self, page: &Page<'_>, total: Option<&str>) -> Vec<Vec<(String, String)>> {
+        let Paginate::Numbered {
+            param,
+            start,
+            by_record,
+            size,
+            size_param,
+            pages,
+        } = &self.paging.how
+        else {
+            return Vec::new();
+        };
+        let said = pages.as_ref().and_then(|path| path.scalar(page.body));
+        let said = said.and_then(|text| text.parse::<u64>().ok());
+        // A count of records says how many pages there are only where this one is full.
+        let full = size.filter(|size| page.records.len() as u64 == *size && pages.is_none());
+        let counted = full.zip(total.and_then(|total| total.parse::<u64>().ok()));
+        let counted = counted.map(|(size, total)| total.div_ceil(size));
+        let last = said.or(counted).unwrap_or(0).min(self.most);
+        let step = if *by_record { size.unwrap_or(1) } else { 1 };
+        (self.pages..last)
+            .map(|number| {
+                let at = start.saturating_add(number.saturating_mul(step));
+                page_parameters(param, at, size_param.as_ref(), *size)
+            })
+            .collect()
+    }
+
     /// What follows a page.
     pub(super) fn next(&mut self, page: &Page<'_>) -> Result<Next, Fault> {
         self.count(page)?;

@@ -58,6 +58,18 @@ impl JsonPath {
         self.0.iter().try_fold(json, |at, key| at.member(key))
     }
 
+    /// The text and the objects on the way to the value, without the value itself.
+    pub(super) fn way<'j>(&self, json: Raw<'j>) -> Vec<Raw<'j>> {
+        let mut way = vec![json];
+        for key in self.0.iter().take(self.0.len().saturating_sub(1)) {
+            match way.last().and_then(|at| at.member(key)) {
+                Some(inner) => way.push(inner),
+                None => break,
+            }
+        }
+        way
+    }
+
     /// The value at the path, or why there is none.
     pub(super) fn at<'j>(&self, json: Raw<'j>) -> At<'j> {
         let mut value = json;

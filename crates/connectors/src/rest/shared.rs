@@ -59,8 +59,10 @@ impl Shared {
 /// A connection: its project's folder and its name.
 type Connection = (PathBuf, String);
 
-static ALL: LazyLock<Mutex<HashMap<Connection, (u64, Arc<Shared>)>>> =
-    LazyLock::new(Mutex::default);
+/// What is shared, and the number for the options and secrets that it is of.
+type Identified = (u64, Arc<Shared>);
+
+static ALL: LazyLock<Mutex<HashMap<Connection, Identified>>> = LazyLock::new(Mutex::default);
 
 /// What the tables of a connection share. `identity` is a number for its options and secrets.
 pub(super) fn of_connection(

@@ -292,6 +292,11 @@ fn of_tables() -> Vec<OptionSpec> {
             "The JSON body of a POST. `{{` and `}}` are braces.",
         ),
         of_table(
+            "graphql",
+            Text,
+            "A GraphQL query, sent as a POST to `url` or `path`. `params` and the parameter of `paginate` are its variables: texts, but numbers of pages. An answer with `errors` is a failure.",
+        ),
+        of_table(
             "records",
             Text,
             "The path of the records in the response, such as `data.items`; default: the response itself if it is an array, else its only array that may hold records. `$` for a response that is one record.",

@@ -136,6 +136,20 @@ async fn a_table_without_paginate_believes_no_part() {
         let single = json!({ "paginate": { "type": "single" } });
         assert_eq!(always(single, &body).rows().await.unwrap(), rows(0..2));
     }
+    for more in [
+        "\"has_more\":true",
+        "\"pageInfo\":{\"hasNextPage\":true}",
+        "\"total\":3",
+    ] {
+        let inner = format!("{{\"result\":{{\"items\":{},{more}}}}}", ids(0..2));
+        let failure = always(json!({ "records": "result.items" }), &inner)
+            .failure()
+            .await;
+        assert_eq!(failure.code, "R0362", "{more}: {failure:?}");
+    }
+    // Members of a record are no signs.
+    let record = always(json!({ "records": "$" }), "{\"id\":7,\"total\":57}");
+    assert_eq!(record.rows().await.unwrap().len(), 1);
     let whole = format!("{{\"items\":{},\"total\":2,\"next\":null}}", ids(0..2));
     assert_eq!(always(json!({}), &whole).rows().await.unwrap(), rows(0..2));
 }

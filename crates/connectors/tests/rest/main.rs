@@ -14,6 +14,7 @@ mod access;
 mod complete;
 mod dependent;
 mod faults;
+mod graphql;
 mod incremental;
 mod pages;
 mod tokens;

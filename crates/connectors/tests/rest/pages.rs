@@ -220,3 +220,47 @@ async fn a_post_carries_its_body_to_each_page() {
     });
     assert_eq!(api.rows().await.unwrap(), rows(0..5));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_whose_number_is_known_are_read_side_by_side_and_in_order() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    for (paginate, total) in [
+        (json!({ "type": "page", "pages": "pages" }), json!(null)),
+        (json!({ "type": "page", "size": 5 }), json!("total")),
+        (json!({ "type": "offset", "size": 5 }), json!("total")),
+    ] {
+        let most = Arc::new(AtomicU64::new(0));
+        let (now, seen) = (AtomicU64::new(0), Arc::clone(&most));
+        let items = json!({ "records": "data", "paginate": paginate, "total": total });
+        let api = Api::new(items, move |request| {
+            seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            now.fetch_sub(1, Ordering::SeqCst);
+            let from = match request.parameter("page") {
+                Some(_) => (number(request, "page") - 1) * 5,
+                None => number(request, "offset"),
+            };
+            let data = ids(slice(from, 5));
+            HttpAnswer::json(format!("{{\"data\":{data},\"pages\":5,\"total\":25}}"))
+        })
+        .option("limits", json!({ "connections": 3 }));
+        assert_eq!(api.rows().await.unwrap(), rows(0..25), "{paginate}");
+        let most = most.load(Ordering::SeqCst);
+        assert!((2..=3).contains(&most), "{paginate}: {most}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_pages_that_changes_while_they_are_read_is_followed() {
+    for (said, last) in [(2, 5), (9, 3)] {
+        let items = json!({ "records": "data", "paginate": { "type": "page", "pages": "pages" } });
+        let api = Api::new(items, move |request| {
+            let page = number(request, "page");
+            let pages = if page == 1 { said } else { last };
+            let data = ids(slice((page - 1) * 5, 5));
+            HttpAnswer::json(format!("{{\"data\":{data},\"pages\":{pages}}}"))
+        });
+        assert_eq!(api.rows().await.unwrap(), rows(0..last * 5), "{said}");
+    }
+}
