@@ -84,9 +84,12 @@ fn note((encoding, names): (&'static Encoding, Vec<String>)) -> String {
         0 => String::new(),
         more => format!(" and {more} others"),
     };
-    let are = if names.len() == 1 { "is" } else { "are" };
+    let (are, their) = match names.len() {
+        1 => ("is", "its"),
+        _ => ("are", "their"),
+    };
     format!(
-        "{}{more} {are} read as {label}, which was found from their bytes; `encoding: {label}` sets this for all files",
+        "{}{more} {are} read as {label}, as {their} bytes show; `encoding: {label}` sets this for all files",
         shown.join(", ")
     )
 }

@@ -274,8 +274,8 @@ fn each_file_of_a_glob_has_its_own_encoding() {
     assert_eq!(
         outcome.notes,
         [
-            "`data/2.csv` is read as windows-1252, which was found from their bytes; `encoding: windows-1252` sets this for all files",
-            "`data/4.csv` is read as utf-16le, which was found from their bytes; `encoding: utf-16le` sets this for all files",
+            "`data/2.csv` is read as windows-1252, as its bytes show; `encoding: windows-1252` sets this for all files",
+            "`data/4.csv` is read as utf-16le, as its bytes show; `encoding: utf-16le` sets this for all files",
         ]
     );
     // The same for JSON, also packed or with the rows inside an object.
