@@ -149,6 +149,72 @@ fn a_version_number_that_is_used_again_is_another_commit() {
     }
 }
 
+/// A time so many seconds from now, in UTC.
+fn seconds_from_now(seconds: u32) -> String {
+    let clock = rusqlite::Connection::open_in_memory().unwrap();
+    let sql = format!("select datetime('now', '+{seconds} seconds')");
+    clock.query_row(&sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn rows_that_time_alone_takes_out_of_a_window_or_into_it_are_noticed() {
+    let window = "where: begins <= now() and ends > now()";
+    let steps = format!(
+        "steps:
+  extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, key: id }}, now: {{ from: t.csv, {window} }} }} }}
+  send: {{ publish: raw, into: db, tables: {{ t: {{ key: id, {window} }}, whole: {{ from: t, {window} }}, mixed: {{ from: t, key: id, {window} }}, loaded: {{ from: now, key: id }} }} }}
+"
+    );
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", &steps);
+    let turn = seconds_from_now(8);
+    desk.write(
+        "data/t.csv",
+        &format!(
+            "id,begins,ends\n1,2000-01-01 00:00:00,{turn}\n2,2000-01-01 00:00:00,2100-01-01 00:00:00\n3,{turn},2100-01-01 00:00:00\n"
+        ),
+    );
+    change(
+        &desk,
+        "create table mixed (id integer primary key, begins text, ends text); insert into mixed (id) values (7)",
+    );
+    desk.ok(".", &["run"]);
+    let held = |table: &str| {
+        let all = format!("select group_concat(id) from (select id from {table} order by id)");
+        let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+        let held: String = connection.query_row(&all, [], |row| row.get(0)).unwrap();
+        held
+    };
+    let tables = ["t", "whole", "mixed", "loaded"];
+    assert_eq!(tables.map(held), ["1,2", "1,2", "1,2,7", "1,2"]);
+    has(&desk.ok(".", &["plan"]), &["depends on the time"]);
+    // Nothing changes but the time.
+    let begun = std::time::Instant::now();
+    while held("t") == "1,2" {
+        assert!(begun.elapsed().as_secs() < 60);
+        desk.ok(".", &["run"]);
+    }
+    desk.ok(".", &["run"]);
+    assert_eq!(tables.map(held), ["2,3", "2,3", "2,3,7", "2,3"]);
+    // What cannot be sent is refused.
+    for (table, where_) in [
+        ("{ write: append, where: ends > now() }", "now"),
+        ("{ key: id, where: random() < 0.5 }", "random"),
+    ] {
+        let from = "  extract: { load: data, into: raw, tables: { t: { from: t.csv, key: id } } }";
+        desk.write(
+            "pipelines/p.yml",
+            &format!(
+                "steps:\n{from}\n  send: {{ publish: raw, into: db, tables: {{ t: {table} }} }}\n"
+            ),
+        );
+        let refused = desk.towpath(".", &["check"]);
+        let said = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+        has(&said, &["P0139", where_]);
+    }
+}
+
 #[test]
 fn another_where_takes_away_what_it_leaves_out() {
     let desk = desk(0..1000);

@@ -355,6 +355,11 @@ pub const CODES: &[CodeEntry] = &[
         "Their tables have the same names, so each environment overwrites the tables of the other. Give one a folder of its own:\n\n  environments: { prod: { lakehouse: ./prod } }",
     ),
     CodeEntry::check(
+        "P0139",
+        "The `where` of a publish gives other rows at another time, and its write mode cannot send the difference.",
+        "With `write: replace` any `where` is allowed, and all rows are sent in each run. A publish with a `key` may ask the clock (`now()`, `current_date`): each run sends the rows that come into the window and deletes those that leave it. What chance decides (`random()`) belongs into a model.",
+    ),
+    CodeEntry::check(
         "P0140",
         "A column with `mask: empty` in a project without `mask_key`.",
         "Rejected records of the table contain the value to hide, so their text is not stored: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are stored encrypted:\n\n  mask_key: ${secret:MASK_KEY}",

@@ -149,6 +149,7 @@ fn task(
     };
     let key = node.get("key").map(Node::texts).unwrap_or_default();
     let mode = mode(node, &key, connection, entry.key_at, report);
+    where_by_time(node, mode, report);
     let table = checks::Table {
         name: &target,
         subject: Subject {
@@ -196,6 +197,46 @@ fn task(
         table,
     })));
     task
+}
+
+/// Refuses a `where` that gives other rows at another time, where the mode cannot send what that changes.
+fn where_by_time(node: &Node, mode: WriteMode, report: &mut Report) {
+    let Some((filter, text)) = node
+        .get("where")
+        .and_then(|node| Some((node, node.text()?)))
+    else {
+        return;
+    };
+    let asked = towpath_sql::changing_in_expression(text);
+    let names = |found: Vec<String>| found.join("`, `");
+    match mode {
+        WriteMode::Replace => {}
+        WriteMode::Append if !asked.is_empty() => {
+            let names = names(asked.into_iter().collect());
+            let message = format!(
+                "this `where` gives other rows at another time (`{names}`), and `append` would send rows again, or never"
+            );
+            report.error("P0139", filter.at, message).help(
+                "give the table a `key`: rows that come into the window are then sent, and those that leave it are deleted; or `write: replace`",
+            );
+        }
+        _ => {
+            let chance = asked
+                .into_iter()
+                .filter(|name| !towpath_sql::asks_clock(name));
+            let chance: Vec<String> = chance.collect();
+            if chance.is_empty() {
+                return;
+            }
+            let message = format!(
+                "this `where` gives other rows each time (`{}`), and a publish by key must know which it sent",
+                names(chance)
+            );
+            report.error("P0139", filter.at, message).help(
+                "choose the rows in a model (`materialized: table`) and publish that; or `write: replace`",
+            );
+        }
+    }
 }
 
 /// The columns that the published table must have.

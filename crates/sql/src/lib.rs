@@ -38,7 +38,7 @@ mod wording;
 
 pub use analyze::{Analysis, Verdict, analyze, inputs, settled};
 pub use catalog::Tables;
-pub use changing::{changing_calls, changing_words};
+pub use changing::{asks_clock, at_moment, changing_calls, changing_in_expression, changing_words};
 pub use codes::CODES;
 pub use comparison::PostgresSemantics;
 pub use depth::{DEEPEST, check_text, depth};

@@ -112,12 +112,21 @@ fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError>
 
 /// Parses one expression; nothing may follow it.
 pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
+    let mut found = written(text)?;
+    balance(&mut found)?;
+    quote_units(&mut found);
+    spelling::mend(text, &mut found)?;
+    Ok(found)
+}
+
+/// One expression as it is written: what the planner would take for something else is still there.
+pub(crate) fn written(text: &str) -> Result<Expr, SqlProblem> {
     depth::check_text(text)?;
     let parsed = parser(text).and_then(|mut parser| {
         let found = parser.parse_into_expr()?;
         Ok((found, parser.parser.peek_token()))
     });
-    let (mut found, rest) = parsed.map_err(|error| problem::from_parser(text, &error))?;
+    let (found, rest) = parsed.map_err(|error| problem::from_parser(text, &error))?;
     if rest.token != datafusion_sql::sqlparser::tokenizer::Token::EOF || found.alias.is_some() {
         let place = crate::place::of_parse(text, rest.span);
         return Err(SqlProblem::new(
@@ -126,9 +135,6 @@ pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
         )
         .at(place));
     }
-    balance(&mut found.expr)?;
-    quote_units(&mut found.expr);
-    spelling::mend(text, &mut found.expr)?;
     Ok(found.expr)
 }
 

@@ -1,12 +1,17 @@
-//! Models that use the clock or random numbers: equal inputs do not give equal rows.
+//! Models and publishes that use the clock or random numbers: equal inputs do not give equal rows.
 //!
 //! Promise: a table that is built from such a query, directly or through views, is never `unchanged`. A
-//! view itself may be: its query runs again whenever it is read. Read next: `sql/src/changing.rs`.
+//! view itself may be: its query runs again whenever it is read. A publish with such a `where` is never
+//! `unchanged` either; all its queries use one moment, which a later run can use again. Read next:
+//! `sql/src/changing.rs`.
 
 use std::collections::BTreeSet;
 
-use towpath_sql::{changing_calls, changing_words};
-use towpath_vocab::{Action, Materialized, ModelPlan, Plan, TableName};
+use towpath_sql::{at_moment, changing_calls, changing_in_expression, changing_words};
+use towpath_vocab::{
+    Action, LoadPlan, Materialized, ModelPlan, Plan, PublishPlan, ReadMode, TableName, TablePlan,
+    WriteMode,
+};
 
 /// The tables of models whose results change over time.
 pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
@@ -55,4 +60,26 @@ fn asks_for_more(model: &ModelPlan) -> bool {
             .chain(model.ephemerals.values())
             .any(|text| !changing_words(text).is_empty()),
     }
+}
+
+/// Whether the `where` of a table wants other rows at another time.
+pub(super) fn depends_on_time(table: &TablePlan) -> bool {
+    let filter = table.filter.as_deref();
+    filter.is_some_and(|text| !changing_in_expression(text).is_empty())
+}
+
+/// Whether a load that reads everything wants other rows at another time, of a source that did not change.
+pub(super) fn loads_by_time(load: &LoadPlan) -> bool {
+    let adds = load.table.write.mode == WriteMode::Append;
+    load.read == ReadMode::Full && !adds && depends_on_time(&load.table)
+}
+
+/// A publish whose `where` asks the clock, as it is at a moment; `None` for one that does not. Text that
+/// cannot be read stays as it is: who evaluates it says why.
+pub(super) fn publish_at(publish: &PublishPlan, moment_us: i64) -> Option<PublishPlan> {
+    let filter = publish.table.filter.as_deref();
+    let text = filter.filter(|_| depends_on_time(&publish.table))?;
+    let mut then = publish.clone();
+    then.table.filter = Some(at_moment(text, moment_us).unwrap_or_else(|_| text.to_owned()));
+    Some(then)
 }

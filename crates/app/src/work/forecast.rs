@@ -10,6 +10,7 @@ use towpath_vocab::{
     Action, Generation, Materialized, PlannedPipeline, PlannedTask, RunName, TaskId,
 };
 
+use super::changing::{depends_on_time, loads_by_time};
 use super::generation::GenerationClaim;
 use super::scope::RunExecutor;
 use crate::Result;
@@ -129,6 +130,12 @@ impl RunExecutor {
                 effect: PlannedEffect::Nothing,
                 because: "the connection is read-only".to_owned(),
             }),
+            Action::Publish(publish) if depends_on_time(&publish.table) => {
+                Some(Forecast::does("its `where` depends on the time"))
+            }
+            Action::Load(load) if loads_by_time(load) => {
+                Some(Forecast::does("its `where` depends on the time"))
+            }
             Action::Load(load) if !tells_version(&load.connection.kind) => {
                 Some(Forecast::depends("the source is asked during the run"))
             }

@@ -14,6 +14,7 @@ use towpath_vocab::{
     Position, ReadMode, Selection, TableLineage, WriteMode, WritePlan,
 };
 
+use super::changing::loads_by_time;
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::observed::{observed, stamped_schema};
@@ -60,6 +61,7 @@ pub(super) async fn load(
         return work.adopted(task, &target, claim, fingerprint);
     }
     if let Some(print) = &fingerprint
+        && !loads_by_time(load)
         && work
             .is_up_to_date(task, print, &claim, load.table.write.mode)
             .await?

@@ -12,7 +12,7 @@ use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::{DELETE_ABSENT, Destination, Look, ReadSpec, Reader, TaskOutcome};
+use towpath_ports::{Clock as _, DELETE_ABSENT, Destination, Look, ReadSpec, Reader, TaskOutcome};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,
@@ -22,6 +22,7 @@ use super::changes::{
     Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, rows_with_nulls,
     sent_columns,
 };
+use super::changing::publish_at;
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
 use super::scope::{RunExecutor, TaskDone};
@@ -44,6 +45,8 @@ pub(super) async fn publish(
         work.record(&task.id, TaskDone::Skipped(why));
         return Ok(unchanged(None, TaskOutcome::Nothing));
     }
+    let then = publish_at(publish, work.services.system.now_us());
+    let (publish, depends_on_time) = (then.as_ref().unwrap_or(publish), then.is_some());
     let destination = work.services.destination(&publish.connection)?;
     let now = Pinned::now(&work.services.lake, &publish.from).await?;
     let now = now.ok_or_else(|| nothing_to_send(publish))?;
@@ -72,6 +75,7 @@ pub(super) async fn publish(
         sent: Sent::of(&claim),
         same: Same::remembered(work, task, &claim).await?,
         target: Target::new(destination.states(&key, &target).await?, &claim),
+        depends_on_time,
     };
     fail::fail_point!("publish::looked");
     if outgoing.is_up_to_date(task, &print, &claim).await? {
@@ -120,6 +124,8 @@ struct Outgoing<'a> {
     sent: Option<Sent>,
     same: Option<Same>,
     target: Target,
+    /// The same version has other rows to send at another time.
+    depends_on_time: bool,
 }
 
 impl Outgoing<'_> {
@@ -132,7 +138,10 @@ impl Outgoing<'_> {
         claim: &GenerationClaim,
     ) -> Result<bool> {
         let mode = self.mode();
-        if self.is_changed() || mode == WriteMode::Merge && !self.target.exists() {
+        if self.depends_on_time
+            || self.is_changed()
+            || mode == WriteMode::Merge && !self.target.exists()
+        {
             return Ok(false);
         }
         let is_known_same = !self.work.options.full_refresh
@@ -265,8 +274,10 @@ impl Outgoing<'_> {
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
         let (from, lake) = (&self.publish.from, &self.work.services.lake);
         let held = |same: &Same| (same.version, same.commit.clone());
-        // A later version with the same rows is compared instead, because it may exist longer.
-        let same = self.same.as_ref().filter(|_| sent.task == self.identity);
+        // A later version with the same rows is compared instead, because it may exist longer. What was the
+        // same at one moment may differ by the `where` of another.
+        let is_as_good = sent.task == self.identity && !self.depends_on_time;
+        let same = self.same.as_ref().filter(|_| is_as_good);
         let mut before = None;
         for (version, commit) in same
             .map(held)
