@@ -29,7 +29,7 @@ use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pieces::select_list;
 use super::pump::Piece;
-use super::recycled::Recycled;
+use super::recycled::{LongAgo, Recycled};
 use super::running;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
@@ -104,8 +104,8 @@ pub(super) struct Cursor {
     whole: Vec<u32>,
     /// Tables whose rows are all read, because nothing tells which of them were given.
     again: Vec<u32>,
-    /// Numbers that only rows of transactions long ago have, which were given.
-    long_ago: Ranges,
+    /// Rows of transactions long ago, which were given, although their numbers came again.
+    long_ago: LongAgo,
     /// Where the last read ended, when nothing came since.
     kept: Option<Position>,
     /// What became of the columns.
@@ -176,7 +176,7 @@ impl Cursor {
             crowded,
             whole: Vec::new(),
             again: Vec::new(),
-            long_ago: Ranges::default(),
+            long_ago: LongAgo::default(),
             kept: None,
             changes: ColumnChanges::default(),
             filled: Vec::new(),
@@ -201,13 +201,13 @@ impl Cursor {
             order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
         };
         if way == Way::Transaction {
-            cursor.settle_recycled(client, subject).await?;
+            cursor.settle_recycled(client, subject, &change).await?;
             cursor.settle(client, subject, change).await?;
         }
         if by_transaction {
             // Rows that were given are among those that are held back, if their numbers came again.
             let open = match holds {
-                true => cursor.long_ago.since(cursor.moment.horizon),
+                true => cursor.long_ago.numbers.since(cursor.moment.horizon),
                 false => Ranges::of_numbers(&open),
             };
             cursor.present.recycled = Recycled::of(client, sql, &cursor.moment, &open).await?;
@@ -224,9 +224,9 @@ impl Cursor {
     /// True for rows written since the last read by a transaction that it had not seen.
     fn by_transaction(&self) -> Option<String> {
         let before = self.before.as_ref()?;
-        let new = written_since(before.horizon);
+        let new = written_since(before.horizon, self.moment.next);
         let unseen = (!before.seen.is_empty()).then(|| before.seen.exclude(before.horizon));
-        let young = (!self.long_ago.is_empty()).then(|| self.long_ago.exclude(before.horizon));
+        let young = self.long_ago.exclude(before.horizon);
         Some(both(both(new, unseen), young))
     }
 
@@ -417,8 +417,12 @@ impl Cursor {
 
     /// True for rows that are not held back.
     fn held(&self) -> Option<String> {
-        self.holds
-            .then(|| format!("NOT ({})", written_since(self.present.horizon)))
+        self.holds.then(|| {
+            format!(
+                "NOT ({})",
+                written_since(self.present.horizon, self.moment.next)
+            )
+        })
     }
 
     /// The first value that sorts after every one a cursor can grow to.

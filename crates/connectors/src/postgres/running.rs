@@ -22,7 +22,7 @@ pub(super) async fn seen_and_open(
     source: &str,
     moment: &Moment,
 ) -> Result<Option<(Ranges, Vec<i64>)>> {
-    let Some(seen) = Ranges::seen(client, source, moment.horizon).await? else {
+    let Some(seen) = Ranges::seen(client, source, (moment.horizon, moment.next)).await? else {
         return Ok(None);
     };
     let open = shared_with_rows(client, source, moment).await?;
@@ -87,7 +87,7 @@ async fn numbers(
     let sql = format!(
         "SELECT x FROM (SELECT DISTINCT {horizon} + {} AS x FROM {source} WHERE {}) d WHERE {condition} ORDER BY x LIMIT {}",
         counted_from(horizon),
-        written_since(horizon),
+        written_since(horizon, moment.next),
         MOST_NUMBERS + 1
     );
     let rows = client

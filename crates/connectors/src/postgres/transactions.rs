@@ -80,12 +80,17 @@ impl Moment {
     }
 }
 
-/// True for row versions written by a transaction from `horizon` on. `age` counts from the newest
-/// transaction back. Frozen rows from before a wrap-around may have such a number, too: `recycled.rs`.
-pub(super) fn written_since(horizon: i64) -> String {
+/// True for row versions written by a transaction from `horizon` to before `next`, where the snapshot ends.
+/// `age` counts from the server's present number back, which is that of no row yet, or one after `next`.
+/// Frozen rows from before a wrap-around may have a number between them, too: `recycled.rs`.
+pub(super) fn written_since(horizon: i64, next: i64) -> String {
     // 0 to 2 are no transactions of their own.
     let xid = (horizon % ROUND).max(3);
-    format!("pg_catalog.age(xmin) BETWEEN 0 AND pg_catalog.age('{xid}'::pg_catalog.xid)")
+    format!(
+        "(pg_catalog.age(xmin) BETWEEN 0 AND pg_catalog.age('{xid}'::pg_catalog.xid) AND {} < {})",
+        counted_from(horizon),
+        next - horizon
+    )
 }
 
 /// A row's transaction, counted from `horizon` on.
@@ -192,12 +197,16 @@ impl Ranges {
 
     /// The transactions from `horizon` on whose rows this snapshot sees; `None` when there are too
     /// many to keep.
-    pub(super) async fn seen(client: &Client, source: &str, horizon: i64) -> Result<Option<Self>> {
+    pub(super) async fn seen(
+        client: &Client,
+        source: &str,
+        (horizon, next): (i64, i64),
+    ) -> Result<Option<Self>> {
         let sql = format!(
             "SELECT min(x), max(x) FROM (SELECT x, x - row_number() OVER (ORDER BY x) AS island \
              FROM (SELECT DISTINCT {} AS x FROM {source} WHERE {}) d) i GROUP BY island ORDER BY 1 LIMIT {}",
             counted_from(horizon),
-            written_since(horizon),
+            written_since(horizon, next),
             MOST_RANGES + 1
         );
         let rows = client

@@ -82,6 +82,9 @@ async fn a_number_that_old_and_new_rows_share_is_refused_or_read_again() {
     let database = old_rows();
     let mut spec = by_cursor("t", "at");
     let one = read(database.source().as_ref(), &spec, None).await;
+    // The new row is stored where an old one was.
+    database.sql("DELETE FROM t WHERE id BETWEEN 100 AND 999");
+    database.sql("VACUUM t");
     assert!(take_the_same_number(
         &database,
         "INSERT INTO t VALUES (1003, 5)"
@@ -187,6 +190,95 @@ async fn an_open_transaction_with_the_number_of_old_rows_is_not_taken_for_seen()
             assert_eq!(again.numbers("id"), [1, 2, 3], "{name}");
         }
     }
+}
+
+/// A table of 20,000 rows, each of a transaction of its own, almost a round ago; and the first number.
+fn one_transaction_per_row() -> (Database, u64) {
+    // A subtransaction has a number of its own, as a transaction has.
+    let database = Database::alone(
+        "CREATE TABLE t (id int, at int); DO $$ BEGIN FOR i IN 1..20000 LOOP \
+         BEGIN INSERT INTO t VALUES (i, i); EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$",
+    );
+    let text = database.sql("SELECT count(DISTINCT xmin::text), min(xmin::text::int8) FROM t");
+    let (count, first) = text.split_once('|').unwrap();
+    assert_eq!(count, "20000");
+    count_almost_a_round(&database);
+    (database, first.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_one_transaction_per_row_is_read_on_when_its_numbers_come_again() {
+    let (database, first) = one_transaction_per_row();
+    let mut spec = by_cursor("t", "at");
+    let one = read(database.source().as_ref(), &spec, None).await;
+    assert_eq!(one.len(), 20_000);
+    let stored = serde_json::to_string(&one.position).unwrap();
+    assert!(stored.len() < 600_000, "{}", stored.len());
+    // Other tables use these numbers up, far beyond those that are kept one by one.
+    database.server.count_from(ROUND + first + 9_000).unwrap();
+    let source = database.source();
+    let two = read(source.as_ref(), &spec, Some(&one.position)).await;
+    assert_eq!(two.len(), 0);
+    // So does a full refresh: the run after it does not stop.
+    let fresh = read(source.as_ref(), &spec, None).await;
+    assert_eq!(fresh.len(), 20_000);
+    advance_to(&database, ROUND + first + 9_100).await;
+    let mut last = read(source.as_ref(), &spec, Some(&fresh.position)).await;
+    assert_eq!(last.len(), 0);
+    // New rows have the numbers of old ones, late ones too. Each comes once.
+    database.sql("INSERT INTO t VALUES (20001, 20001)");
+    database.sql("INSERT INTO t VALUES (20002, 5)");
+    for before in [&one, &two, &fresh, &last] {
+        let new = read(source.as_ref(), &spec, Some(&before.position)).await;
+        assert_eq!(new.numbers("id"), [20_001, 20_002]);
+    }
+    last = read(source.as_ref(), &spec, Some(&last.position)).await;
+    for id in 20_003..20_008 {
+        database.sql(&format!("INSERT INTO t VALUES ({id}, {})", id % 2 * id));
+        last = read(source.as_ref(), &spec, Some(&last.position)).await;
+        assert_eq!(last.numbers("id"), [id]);
+    }
+    // Rows that are stored among old ones cannot be told from these.
+    database.sql("DELETE FROM t WHERE id <= 100");
+    database.sql("VACUUM t");
+    database.sql("INSERT INTO t SELECT 30000 + g, 6 FROM generate_series(1, 400) g");
+    for before in [&one, &fresh, &last] {
+        let failure = try_read(source.as_ref(), &spec, Some(&before.position)).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.code, "R0238", "{failure:?}");
+        assert!(failure.help[0].contains("`key`"), "{:?}", failure.help);
+        // What the help says works.
+        let mut by_key = spec.clone();
+        by_key.may_repeat = true;
+        let again = read(source.as_ref(), &by_key, Some(&before.position)).await;
+        assert!(again.numbers("id").contains(&30_400));
+        assert!(again.len() < 600, "{}", again.len());
+    }
+    spec.options
+        .insert("late_rows".into(), serde_json::json!("lookback"));
+    let by_value = read(source.as_ref(), &spec, Some(&last.position)).await;
+    assert_eq!(by_value.len(), 0);
+    database.sql("INSERT INTO t VALUES (30401, 30401)");
+    let next = read(source.as_ref(), &spec, Some(&by_value.position)).await;
+    assert_eq!(next.numbers("id"), [30_401]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_stored_anew_are_not_taken_for_new_ones() {
+    let (database, first) = one_transaction_per_row();
+    let spec = by_cursor("t", "at");
+    let one = read(database.source().as_ref(), &spec, None).await;
+    database.server.count_from(ROUND + first + 9_000).unwrap();
+    database.sql("INSERT INTO t SELECT 20000 + g, 20000 + g FROM generate_series(1, 5000) g");
+    // The oldest rows are the last now.
+    database.sql("CREATE INDEX turned ON t ((-id)); CLUSTER t USING turned");
+    let failure = try_read(database.source().as_ref(), &spec, Some(&one.position)).await;
+    assert_eq!(failure.unwrap_err().code, "R0238");
+    let mut by_key = spec.clone();
+    by_key.may_repeat = true;
+    let again = read(database.source().as_ref(), &by_key, Some(&one.position)).await;
+    let ids = again.numbers("id");
+    assert_eq!(ids.iter().filter(|id| **id > 20_000).count(), 5000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

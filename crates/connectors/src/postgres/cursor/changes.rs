@@ -11,7 +11,7 @@ use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
 use crate::postgres::names::quoted;
-use crate::postgres::recycled::is_between;
+use crate::postgres::recycled::{Among, is_between};
 use crate::postgres::transactions::ROUND;
 use crate::relational::columns::ColumnChanges;
 
@@ -77,6 +77,7 @@ impl Cursor {
         &mut self,
         client: &Client,
         subject: &Subject<'_>,
+        change: &Change,
     ) -> Result<()> {
         let next = self.moment.next;
         let Some(before) = self.before.as_ref().filter(|_| next > ROUND) else {
@@ -86,12 +87,20 @@ impl Cursor {
         let unclear = match known {
             None => is_between(before.next, next),
             Some(known) => {
-                let again = known.again(client, subject.sql, next).await?;
+                // A row that is stored after all that were there is new, unless they were stored anew; or it
+                // was there and held back.
+                let stored_anew = !change.rewritten.is_empty() || !change.exchanged.is_empty();
+                let among = match self.holds || stored_anew {
+                    true => Among::AllRows,
+                    false => Among::RowsOfThen,
+                };
+                let again = known.again(client, subject.sql, (next, among)).await?;
                 self.long_ago = again.old;
                 if again.unclear.is_empty() {
                     return Ok(());
                 }
-                again.unclear.include(before.horizon)
+                let numbers = again.unclear.include(before.horizon);
+                format!("{numbers} AND NOT ({})", again.came_later)
             }
         };
         if self.may_repeat || self.lookback > 0 {
