@@ -213,6 +213,12 @@ pub const CODES: &[CodeEntry] = &[
         "No partial result is visible; run again. If the error stays, check the network and the address of the storage.",
     ),
     CodeEntry::run(
+        "R0435",
+        Remedy::FixConfig,
+        "A key column of the table has values that end in blanks, and rows come without them.",
+        "The rows come from a `char(n)` column of PostgreSQL. Earlier versions of Towpath kept the blanks that fill up such values; now they are read as PostgreSQL compares them, without these blanks. A write by key would find no old row. Nothing was written. Run once with `--full-refresh`, or write the key column with `rpad`, as the message says.",
+    ),
+    CodeEntry::run(
         "R0501",
         Remedy::FixConfig,
         "A statement is not valid SQL.",

@@ -495,6 +495,17 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
         metadata.remove(of_reading);
     }
     let data_type = declared.unwrap_or_else(|| given.clone());
+    match &column.mask {
+        _ if data_type != DataType::Utf8 => {
+            metadata.remove(types::BLANKS);
+        }
+        Some(_) => {
+            if let Some(word) = metadata.get_mut(types::BLANKS) {
+                types::BLANKS_MASKED.clone_into(word);
+            }
+        }
+        None => {}
+    }
     column.cast_to = (data_type != given).then(|| data_type.clone());
     if let Some(name) = source_name.filter(|name| **name != column.name) {
         metadata.insert(types::SOURCE_NAME.to_owned(), name.clone());

@@ -17,6 +17,15 @@ pub const SOURCE_TYPE: &str = "towpath.type";
 /// that it has to this type. It is never stored.
 pub const DECLARED: &str = "towpath.declared";
 
+/// Field metadata: the source fills the values of the column with blanks up to a length (`char(n)`), and
+/// they come without these: `BLANKS_CUT`, or `BLANKS_MASKED`. A lakehouse table stores it where it is true
+/// of all its rows.
+pub const BLANKS: &str = "towpath.blanks";
+/// The values come without the blanks.
+pub const BLANKS_CUT: &str = "cut";
+/// The blanks were removed before the values were masked.
+pub const BLANKS_MASKED: &str = "masked";
+
 /// Field metadata: the column had no value, so its type is not known.
 pub const NO_VALUES: &str = "towpath.no_values";
 

@@ -97,8 +97,17 @@ fn column(
     let mut flaws = Vec::with_capacity(objects.len());
     let mut cells: Vec<ArrayRef> = Vec::with_capacity(objects.len() + 1);
     cells.push(new_empty_array(field.data_type()));
+    // An earlier version kept the blanks that fill up a `char(n)`.
+    let cuts = field.metadata().get(types::BLANKS).is_some();
     for object in objects {
-        match record_value(object.get(field.name()), field.data_type()).map_err(bent)? {
+        let cut = match object.get(field.name()) {
+            Some(serde_json::Value::String(text)) if cuts => {
+                Some(serde_json::Value::from(text.trim_end_matches(' ')))
+            }
+            _ => None,
+        };
+        let given = cut.as_ref().or_else(|| object.get(field.name()));
+        match record_value(given, field.data_type()).map_err(bent)? {
             Ok(cell) => {
                 cells.push(cell);
                 flaws.push(None);

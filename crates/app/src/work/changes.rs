@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use arrow_array::{RecordBatch, new_null_array};
-use arrow_schema::{FieldRef, Schema, SchemaRef};
+use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use towpath_engine::Lake;
@@ -21,6 +21,7 @@ use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
     TableSchema,
 };
+use towpath_vocab::types::BLANKS;
 use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
 
 use crate::Result;
@@ -226,9 +227,8 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
     let mut fields = Vec::with_capacity(now.fields().len());
     for field in now.fields() {
         let old = then.field_with_name(field.name()).ok();
-        let is_other = old.is_some_and(|old| {
-            old.data_type() != field.data_type() || old.metadata() != field.metadata()
-        });
+        let is_other = old
+            .is_some_and(|old| old.data_type() != field.data_type() || words(old) != words(field));
         if is_other {
             return None;
         }
@@ -239,6 +239,13 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
         fields,
         now.metadata().clone(),
     )))
+}
+
+/// What is known of a column beside its type. That its source cuts blanks changes no value that is here.
+fn words(field: &Field) -> BTreeMap<&str, &str> {
+    let words = field.metadata().iter();
+    let words = words.map(|(key, word)| (key.as_str(), word.as_str()));
+    words.filter(|(key, _)| *key != BLANKS).collect()
 }
 
 /// The present columns, followed by those that only the older version had.

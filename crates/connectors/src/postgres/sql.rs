@@ -48,11 +48,8 @@ impl Dialect for PostgresDialect {
         column.value.clone()
     }
 
-    fn keep_last(&self, key: &str) -> String {
-        format!(
-            "DELETE FROM {STAGE} WHERE {ORDINAL} IN (SELECT d.{ORDINAL} FROM (SELECT s.{ORDINAL}, \
-             row_number() OVER (PARTITION BY {key} ORDER BY s.{ORDINAL} DESC) AS place FROM {STAGE} s) d WHERE d.place > 1)"
-        )
+    fn place(&self) -> &'static str {
+        ORDINAL
     }
 
     fn delete_matching(&self, rows: &str, pairs: &Pairs, filter: &str) -> String {

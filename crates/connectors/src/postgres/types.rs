@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, TimeUnit};
-use towpath_vocab::types::{SOURCE_TYPE, instant};
+use towpath_vocab::types::{BLANKS, BLANKS_CUT, SOURCE_TYPE, instant};
 
 use super::names::quoted;
 
@@ -124,6 +124,10 @@ pub(super) fn column(
     if travel.stands_for {
         let type_name = short(&described.full_name);
         field.set_metadata(HashMap::from([(SOURCE_TYPE.to_owned(), type_name)]));
+    }
+    if described.element.is_none() && described.name == "bpchar" {
+        let cut = (BLANKS.to_owned(), BLANKS_CUT.to_owned());
+        field.set_metadata(HashMap::from([cut]));
     }
     Column {
         name: name.to_owned(),

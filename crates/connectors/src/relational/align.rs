@@ -6,6 +6,7 @@
 use arrow_schema::{Field, SchemaRef};
 use async_trait::async_trait;
 use towpath_vocab::SchemaChange;
+use towpath_vocab::types::{BLANKS, BLANKS_CUT};
 
 use super::dialect::Dialect;
 use super::fault::Fault;
@@ -19,8 +20,12 @@ pub(crate) struct Aligned {
     pub(crate) name: String,
     /// The same, quoted.
     pub(crate) target: String,
-    /// Its value, from the stage as `s`.
+    /// Its value in the stage as `s`, as it came.
+    pub(crate) staged: String,
+    /// The same in the type of the table.
     pub(crate) value: String,
+    /// It comes without the blanks that fill it up in its source.
+    pub(crate) cut: bool,
     /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
     /// would become.
     pub(crate) changed: Option<(String, String)>,
@@ -226,7 +231,12 @@ fn aligned<T: TableTypes>(
         incoming: field.name().clone(),
         name: name.to_owned(),
         target: request.dialect.quoted(name),
+        staged,
         value,
+        cut: field
+            .metadata()
+            .get(BLANKS)
+            .is_some_and(|word| word == BLANKS_CUT),
         changed,
     }
 }

@@ -10,7 +10,7 @@ use towpath_vocab::WriteMode;
 use super::fault::Fault;
 use super::modes::is_keyed;
 use super::session::{Session, count};
-use super::statements::{Statements, Step};
+use super::statements::{Counted, Statements, Step};
 
 /// A write and the session that carries it out.
 pub(crate) struct Apply<'a, S: ?Sized> {
@@ -79,7 +79,15 @@ impl<S: Session + ?Sized> Apply<'_, S> {
                 .into());
             }
             if keys > 0 {
-                self.execute(&statements.dialect.keep_last(&list)).await?;
+                // First the last change of each key as it comes, then of keys that are one key in the table
+                // a row that is there: `delete 'a '` does not take `'a'` away.
+                let raw: Vec<&str> = key.iter().map(|column| column.staged.as_str()).collect();
+                for (key, counted) in [
+                    (raw.join(", "), Counted::Last),
+                    (list, Counted::LastPresent),
+                ] {
+                    self.execute(&statements.keep_one(&key, counted)).await?;
+                }
             }
         }
         self.session.index_keys(values.len(), unique).await
@@ -94,6 +102,9 @@ impl<S: Session + ?Sized> Apply<'_, S> {
         };
         let watched = self.session.interferes().await?;
         for step in statements.steps()? {
+            if matches!(step, Step::Insert { .. }) {
+                self.check_blanks().await?;
+            }
             match &step {
                 Step::Delete { .. } => stats.deleted += self.step(&step, watched).await?,
                 Step::Update { .. } | Step::Known { .. } => {
@@ -111,6 +122,26 @@ impl<S: Session + ?Sized> Apply<'_, S> {
             stats.rows_after = Some(self.count(&self.all_rows()).await?);
         }
         Ok(stats)
+    }
+
+    /// Refuses to add rows beside others that have the same key with blanks at its end.
+    async fn check_blanks(&self) -> Result<(), S::Error> {
+        let statements = &self.statements;
+        if !is_keyed(statements.mode) || statements.alignment.created {
+            return Ok(());
+        }
+        let Some(sql) = statements.keys_with_blanks()? else {
+            return Ok(());
+        };
+        match self.count(&sql).await? {
+            0 => Ok(()),
+            rows => Err(Fault::KeyBlanks {
+                table: statements.shown.to_owned(),
+                columns: statements.cut_columns()?.join(", "),
+                rows,
+            }
+            .into()),
+        }
     }
 
     /// Runs one statement, and refuses when the table did not take all of its rows.

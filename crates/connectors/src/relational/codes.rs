@@ -75,6 +75,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A database without such types gets their JSON text, and a value inside has none, for instance an interval. Nothing was written. Leave the column out, or give it the type text in the table's `columns`.",
     ),
     CodeEntry::run(
+        "R0251",
+        Remedy::FixData,
+        "Keys of the table end in blanks, and rows come with the same keys without them.",
+        "The rows come from a `char(n)` column of PostgreSQL. Earlier versions of Towpath wrote the blanks that fill up such values; now they are read as PostgreSQL compares them, without these blanks. The same rows would be in the table twice, so nothing was written. Remove the blanks in the table as the message says.",
+    ),
+    CodeEntry::run(
         "R0255",
         Remedy::Retry,
         "Others changed the table after it was decided which of its rows to delete.",

@@ -36,8 +36,8 @@ pub(crate) trait Dialect: Send + Sync {
     /// A key's value in a row `s` of the stage, as it is compared with the table's.
     fn key_value(&self, place: usize, column: &Aligned) -> String;
 
-    /// Deletes of several rows of the stage with one key all but the last. `key` are their values.
-    fn keep_last(&self, key: &str) -> String;
+    /// The column of the stage that says which of two rows came later.
+    fn place(&self) -> &'static str;
 
     /// Deletes the rows `t` of `rows` that have the key of a row `s` of the stage.
     fn delete_matching(&self, rows: &str, pairs: &Pairs, filter: &str) -> String;

@@ -58,6 +58,14 @@ pub(crate) enum Fault {
         asked: u64,
         done: u64,
     },
+    #[error(
+        "{rows} rows of `{table}` have blanks at the end of their key ({columns}), and rows come with the same keys without them"
+    )]
+    KeyBlanks {
+        table: String,
+        columns: String,
+        rows: u64,
+    },
     #[error("the stored commit of `{table}` cannot be read: {reason}")]
     Commit { table: String, reason: String },
     #[error("`{table}` was changed by others after it was decided which of its rows to delete")]
@@ -84,6 +92,7 @@ impl Fault {
             Self::Commit { .. } => ("R0248", Remedy::FixConfig),
             Self::ReadOnly { .. } => ("R0249", Remedy::Refused),
             Self::NotJson { .. } => ("R0250", Remedy::FixConfig),
+            Self::KeyBlanks { .. } => ("R0251", Remedy::FixData),
             Self::Moved { .. } => ("R0255", Remedy::Retry),
         }
     }
@@ -113,6 +122,13 @@ impl Fault {
             }
             Self::Swallowed { .. } => {
                 "nothing was written; write to a table without it, or remove it from this table".to_owned()
+            }
+            Self::KeyBlanks { table, columns, .. } => {
+                let sets = columns.split(", ").map(|name| format!("{name} = rtrim({name})"));
+                let sets = sets.collect::<Vec<_>>().join(", ");
+                format!(
+                    "nothing was written; the rows come from a `char(n)` column, whose values are read without the blanks that fill them up. Remove the blanks in the table: `UPDATE {table} SET {sets}`"
+                )
             }
             Self::Commit { .. } => {
                 "a newer version of Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()

@@ -55,6 +55,15 @@ pub(crate) enum Step {
     },
 }
 
+/// Which of several changes of one key counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// The last one.
+    Last,
+    /// The last one that does not delete, where there is one.
+    LastPresent,
+}
+
 /// A write that is to be carried out.
 pub(crate) struct Statements<'a> {
     pub(crate) dialect: &'a dyn Dialect,
@@ -196,6 +205,57 @@ impl Statements<'_> {
             sql: format!("DELETE {absent}"),
             left: format!("SELECT count(*) {absent}"),
         }
+    }
+
+    /// Deletes of several rows of the stage with one key (SQL of its values) all but the one that counts.
+    pub(crate) fn keep_one(&self, key: &str, counted: Counted) -> String {
+        let (stage, place) = (self.stage(), self.dialect.place());
+        let present = match counted {
+            Counted::Last => String::new(),
+            Counted::LastPresent => format!("s.{OP} = {DELETE}, "),
+        };
+        format!(
+            "DELETE FROM {stage} WHERE {place} IN (SELECT d.n FROM (SELECT s.{place} AS n, row_number() OVER \
+             (PARTITION BY {key} ORDER BY {present}s.{place} DESC) AS later FROM {stage} s) d WHERE d.later > 1)"
+        )
+    }
+
+    /// Key columns that come without blanks that their source has.
+    pub(crate) fn cut_columns(&self) -> Result<Vec<String>, Fault> {
+        let key = self.key_columns()?.into_iter();
+        let cut = key.filter(|column| column.cut);
+        Ok(cut.map(|column| column.name).collect())
+    }
+
+    /// Counts the rows `t` of the table whose key would be that of a new row `s` of the stage without the blanks
+    /// at its end; `None` when no column of the key comes without blanks that its source has.
+    pub(crate) fn keys_with_blanks(&self) -> Result<Option<String>, Fault> {
+        if self.cut_columns()?.is_empty() {
+            return Ok(None);
+        }
+        let (key, pairs) = (self.key_columns()?, self.pairs()?);
+        let (mut blanks, mut same) = (Vec::new(), Vec::new());
+        for (column, value) in key.iter().zip(&pairs.values) {
+            let target = format!("t.{}", column.target);
+            if column.cut {
+                let text = format!("CAST({target} AS text)");
+                blanks.push(format!("{text} <> rtrim({text}, ' ')"));
+                same.push(format!("{value} = rtrim({text}, ' ')"));
+            } else {
+                same.push(format!("{target} = {value}"));
+            }
+        }
+        if self.mode == WriteMode::Merge {
+            same.push(format!("s.{OP} <> {DELETE}"));
+        }
+        same.push(self.unknown(&pairs));
+        Ok(Some(format!(
+            "SELECT count(*) FROM {} t WHERE ({}) AND EXISTS (SELECT 1 FROM {} s WHERE {})",
+            self.rows,
+            blanks.join(" OR "),
+            self.stage(),
+            same.join(" AND ")
+        )))
     }
 
     fn insert_all(&self) -> Step {

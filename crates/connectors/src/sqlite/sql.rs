@@ -46,10 +46,8 @@ impl Dialect for SqliteDialect {
         format!("s.k{place}")
     }
 
-    fn keep_last(&self, key: &str) -> String {
-        format!(
-            "DELETE FROM {STAGE} WHERE rowid NOT IN (SELECT max(s.rowid) FROM {STAGE} s GROUP BY {key})"
-        )
+    fn place(&self) -> &'static str {
+        "rowid"
     }
 
     fn delete_matching(&self, rows: &str, pairs: &Pairs, filter: &str) -> String {

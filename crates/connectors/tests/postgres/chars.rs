@@ -1,5 +1,9 @@
 //! Text of a fixed length: its value is what PostgreSQL compares, there and back.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use towpath_ports::{Commit, OpColumn};
 use towpath_vocab::{TableName, WriteMode};
 
 use crate::support::{Database, by_cursor, intent, read, read_table, write};
@@ -119,4 +123,72 @@ async fn a_cursor_of_char_goes_on() {
         (one.numbers("id"), two.numbers("id")),
         (vec![1, 2], vec![3, 4])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_not_written_beside_the_same_keys_with_blanks() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE t (k char(4), n int, v text); \
+         INSERT INTO t VALUES ('a', 1, 'new'), ('b', 1, 'new'), ('full', 1, 'new')",
+    );
+    let given = read_table(&database, "t").await;
+    let keyed = [
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+    ];
+    for (at, mode) in keyed.into_iter().enumerate() {
+        for (place, text) in ["text", "varchar(9)"].into_iter().enumerate() {
+            let name = format!("t{at}{place}");
+            database.sql(&format!(
+                "CREATE TABLE out.{name} (k {text}, n int, v text, PRIMARY KEY (k, n)); \
+                 INSERT INTO out.{name} VALUES ('a   ', 1, 'old'), ('b   ', 2, 'other n'), ('c   ', 1, 'not sent')"
+            ));
+            let target = TableName::new("out", &name);
+            let schema = given.schema.clone().unwrap();
+            let into = || intent(&target, schema.clone(), mode, &["k", "n"], 1);
+            let destination = database.destination();
+            let refused = write(destination.as_ref(), into(), &given.batches)
+                .await
+                .unwrap_err();
+            assert_eq!(refused.code, "R0251", "{refused:?}");
+            assert!(refused.message.starts_with("1 rows of"), "{refused:?}");
+            let rows = || database.sql(&format!("SELECT count(*) FROM out.{name}"));
+            assert_eq!(rows(), "3");
+            // What the help says works.
+            let update = refused.help[0].split('`').nth_back(1).unwrap();
+            assert_eq!(update, format!("UPDATE out.{name} SET k = rtrim(k)"));
+            database.sql(update);
+            write(destination.as_ref(), into(), &given.batches)
+                .await
+                .unwrap();
+            assert_eq!(rows(), "5");
+        }
+    }
+}
+
+/// A row's key lost its blanks: the comparison of two versions gives it and the deletion of the old key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_lost_its_blanks_is_not_deleted_where_both_are_one_key() {
+    let database = Database::with(
+        "CREATE EXTENSION IF NOT EXISTS citext; CREATE SCHEMA out; \
+         CREATE TABLE out.t (k char(4) PRIMARY KEY, v text); INSERT INTO out.t VALUES ('a', 'old'), ('b', 'old'); \
+         CREATE TABLE out.c (k citext PRIMARY KEY, v text); INSERT INTO out.c VALUES ('A', 'old'), ('b', 'old')",
+    );
+    for (name, old) in [("t", "a   "), ("c", "A")] {
+        let keys: ArrayRef = Arc::new(StringArray::from(vec!["b", "a", old, "b"]));
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["new", "new", "old", "gone"]));
+        let batch = RecordBatch::try_from_iter([("k", keys), ("v", values)]).unwrap();
+        // Update, update, delete, delete: of what is one key also as it comes, the last change counts.
+        let ops = OpColumn::from(vec![1, 1, 2, 2]);
+        let target = TableName::new("out", name);
+        let merge = intent(&target, batch.schema(), WriteMode::Merge, &["k"], 1);
+        let destination = database.destination();
+        let mut writer = destination.begin(merge).await.unwrap();
+        writer.write(batch, Some(ops)).await.unwrap();
+        let prepared = writer.prepare().await.unwrap();
+        prepared.commit(Commit::default()).await.unwrap();
+        let rows = format!("SELECT string_agg(k || '=' || v, ',') FROM out.{name}");
+        assert_eq!(database.sql(&rows).to_lowercase(), "a=new", "{name}");
+    }
 }

@@ -279,6 +279,16 @@ pub enum LakeError {
         /// The table.
         table: String,
     },
+    /// Rows come by a key without the blanks that the table has in it.
+    #[error("the key column `{column}` of `{table}` {}", blanks(*length))]
+    KeyBlanks {
+        /// The table.
+        table: String,
+        /// The key column.
+        column: String,
+        /// How long a value with blanks is; `None` where they cannot be seen.
+        length: Option<usize>,
+    },
     /// The Delta library refused.
     #[error("{doing} `{table}` failed: {}", brief(source))]
     Delta {
@@ -348,6 +358,7 @@ impl LakeError {
             LakeError::DataFile { .. } => "R0432",
             LakeError::OutOfReach { .. } => "R0434",
             LakeError::LeaseLost { .. } => "R0433",
+            LakeError::KeyBlanks { .. } => "R0435",
         }
     }
 
@@ -359,6 +370,7 @@ impl LakeError {
             | LakeError::Emptied { .. }
             | LakeError::ColumnNames { .. }
             | LakeError::Key { .. }
+            | LakeError::KeyBlanks { .. }
             | LakeError::Missing { .. }
             | LakeError::Gone { .. }
             | LakeError::Location { .. } => Remedy::FixConfig,
@@ -459,6 +471,30 @@ fn ways_out(table: &str, address: &str, last_good: Option<u64>) -> Vec<String> {
     ways
 }
 
+/// What the values of a key column are, beside those that come.
+fn blanks(length: Option<usize>) -> &'static str {
+    match length {
+        Some(_) => {
+            "has values that end in blanks, and the rows come from a `char(n)` column, whose values are read without them: the same rows would be in the table twice"
+        }
+        None => {
+            "is masked and comes from a `char(n)` column, and the rows of the table may have been masked with the blanks that fill its values: the same rows would be in the table twice"
+        }
+    }
+}
+
+/// What can be done about keys with blanks in a table.
+fn ways_past_blanks(column: &str, length: Option<usize>) -> Vec<String> {
+    let refresh = "read the table again with `--full-refresh`, which replaces it: rows that the source no longer has are then lost";
+    let mut ways = vec![refresh.to_owned()];
+    if let Some(length) = length {
+        ways.push(format!(
+            "or continue with the blanks, which keeps all rows: `columns: {{ {column}: {{ set: \"rpad({column}, {length})\" }} }}` (in a model: `rpad({column}, {length}) as {column}`)"
+        ));
+    }
+    ways
+}
+
 /// What can be done about a data file that is missing or damaged.
 fn ways_around(table: &str, address: &str) -> Vec<String> {
     vec![
@@ -516,6 +552,7 @@ impl From<LakeError> for Failure {
                 ..
             } => ways_out(table, address, *last_good),
             LakeError::DataFile { table, address, .. } => ways_around(table, address),
+            LakeError::KeyBlanks { column, length, .. } => ways_past_blanks(column, *length),
             other => other.help().into_iter().collect(),
         };
         ways.into_iter().fold(failure, Failure::help)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::SchemaChange;
-use towpath_vocab::types::{DECLARED, SOURCE_TYPE};
+use towpath_vocab::types::{BLANKS, DECLARED, SOURCE_TYPE};
 
 use super::error::{LakeError, LakeResult};
 use super::types::describe;
@@ -151,13 +151,18 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
             new: describe(new),
         });
     };
-    let mut joined = old.clone().with_data_type(data_type);
+    let mut metadata = old.metadata().clone();
     if old_word.is_some() && old_word != new_word {
-        let mut metadata = joined.metadata().clone();
         metadata.remove(SOURCE_TYPE);
-        joined.set_metadata(metadata);
     }
-    Ok(joined)
+    // It is true of all rows or not stored.
+    if metadata.get(BLANKS) != new.metadata().get(BLANKS) {
+        metadata.remove(BLANKS);
+    }
+    Ok(old
+        .clone()
+        .with_data_type(data_type)
+        .with_metadata(metadata))
 }
 
 fn is_null(word: Option<&String>) -> bool {

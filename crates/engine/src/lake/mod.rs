@@ -6,6 +6,7 @@
 //! Read next: `open.rs` (how it is opened), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
 
 mod bitmap;
+mod blanks;
 mod candidate;
 mod care;
 mod checkpoint;

@@ -18,6 +18,7 @@ use towpath_vocab::types::DECLARED;
 use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
 
 use super::bitmap::Bitmap;
+use super::blanks;
 use super::commit::PreparedWrite;
 use super::convert::batch_to_lake;
 use super::data_file::FileName;
@@ -135,8 +136,11 @@ impl LakeWriter {
         if let Some(base) = &base {
             base.check_writable(&table)?;
         }
-        let target = target(&intent, mode, base.as_ref())?;
+        let mut target = target(&intent, mode, base.as_ref())?;
         let key = key_columns(&intent, mode, &target.schema)?;
+        if let Some(base) = &base {
+            blanks::check_keys((&table, base), &intent, &key, &mut target).await?;
+        }
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let from = base.as_ref().map(Snapshot::version);
         let mark = lake.mark(&attempt, &table, from).await?;
@@ -324,7 +328,11 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
         (Mode::Replace, SchemaChange::Ignore) => known_columns(&name, &incoming, &base.schema),
         (_, change) => {
             let incoming = with_declared(&incoming, &intent.schema);
-            evolve(&name, &base.schema, &incoming, change)
+            let target = evolve(&name, &base.schema, &incoming, change)?;
+            Ok(match mode {
+                Mode::Replace => blanks::replace_all(target, &incoming),
+                Mode::Append | Mode::Keyed(_) => target,
+            })
         }
     }
 }

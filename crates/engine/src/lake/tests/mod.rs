@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod blanks;
 mod care;
 mod checkpoints;
 mod checksums;
