@@ -379,9 +379,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "towpath") => ("1", "2"),
         (_, "name" | "id" | "lakehouse" | "from" | "cursor" | "by" | "directory") => ("x", "y"),
         (_, "timezone") => ("UTC", "Europe/Berlin"),
-        (_, "schedule") => ("0 2 * * *", "0 3 * * *"),
-        (_, "cron") => ("0 2 * * *", "0 3 * * *"),
-        (_, "every") => ("10s", "20s"),
+        (_, "schedule" | "cron") => ("0 2 * * *", "0 3 * * *"),
         (_, "start" | "end") => ("2026-01-01", "2026-01-02"),
         (_, "catchup") => ("none", "all"),
         (_, "overlap") => ("queue", "skip"),
@@ -401,7 +399,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }
-        (_, "timeout" | "backoff" | "watermark" | "deadline") => ("10s", "20s"),
+        (_, "timeout" | "backoff" | "watermark" | "deadline" | "every") => ("10s", "20s"),
         (_, "lookback") => ("10s", "20s"),
         (_, "writable" | "required") => ("true", "false"),
         // A param changes nothing by itself: one without a value is an error.
