@@ -92,12 +92,12 @@ fn decide(
         Catchup::All => update.due.extend(all.take(room).map(waits)),
         catchup => {
             let mut on_time: Vec<Interval> = Vec::new();
-            let missed = all.filter_map(|interval| {
+            let missed = all.filter(|interval| {
                 let late = interval.end_us < now_us.saturating_sub(ON_TIME_US);
                 if !late {
-                    on_time.push(interval);
+                    on_time.push(*interval);
                 }
-                late.then_some(interval)
+                late
             });
             let mut skip = together(missed, SkipReason::Missed);
             // `latest` runs the last of the missed ones, if none came after it.
