@@ -31,7 +31,7 @@ impl TaskExecutor for RunExecutor {
             });
         }
         let outcome = match &task.action {
-            Action::Load(load) => load::load(self, task, load, cancel).await,
+            Action::Load(load) => Box::pin(load::load(self, task, load, cancel)).await,
             Action::Model(model) => model::build(self, task, model, cancel).await,
             Action::Command(command) => command::run(self, task, command, attempt, cancel).await,
             Action::Publish(publish) => {
