@@ -6,6 +6,7 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array,
     Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
 };
+use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
 use towpath_ports::Scope;
 
@@ -416,4 +417,51 @@ proptest! {
             prop_assert_eq!(runtime.block_on(project.read(&table("t"))).rows, lines);
         }
     }
+}
+
+#[tokio::test]
+async fn keys_of_char_are_not_written_beside_the_same_keys_with_blanks() {
+    let cut = |keys: Vec<&str>| {
+        let word = (types::BLANKS.to_owned(), types::BLANKS_CUT.to_owned());
+        let metadata = std::collections::HashMap::from([word]);
+        let field = Field::new("k", DataType::Utf8, true).with_metadata(metadata);
+        let keys: ArrayRef = Arc::new(StringArray::from(keys));
+        RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![keys]).unwrap()
+    };
+    for mode in [
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+    ] {
+        let project = TestProject::new();
+        project
+            .own()
+            .execute_batch(
+                "CREATE TABLE t (k TEXT PRIMARY KEY); INSERT INTO t VALUES ('a   '), ('c ')",
+            )
+            .unwrap();
+        let (how, rows) = (how("t", mode, 1), cut(vec!["a", "b"]));
+        let refused = project.write(&how, &rows, None).await.unwrap_err();
+        assert_eq!(refused.code, "R0251", "{refused:?}");
+        let held = || -> String {
+            let sql = "SELECT group_concat(k, '|') FROM (SELECT k FROM t ORDER BY k)";
+            project.own().query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(held(), "a   |c ");
+        let update = refused.help[0].split('`').nth_back(1).unwrap();
+        project.own().execute_batch(update).unwrap();
+        project.write(&how, &rows, None).await.unwrap();
+        assert_eq!(held(), "a|b|c");
+    }
+    // Where the table itself compares without blanks, they are one key.
+    let project = TestProject::new();
+    project
+        .own()
+        .execute_batch(
+            "CREATE TABLE t (k TEXT COLLATE RTRIM PRIMARY KEY); INSERT INTO t VALUES ('a   ')",
+        )
+        .unwrap();
+    let (how, rows) = (how("t", WriteMode::Merge, 1), cut(vec!["a"]));
+    let receipt = project.write(&how, &rows, None).await.unwrap();
+    assert_eq!(receipt.committed.stats.inserted, 0);
 }
