@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_flow::OutputSummary;
-use towpath_ports::{RunRecord, RunState, TaskState};
+use towpath_ports::{PreparedStats, RunRecord, RunState, TaskState};
 use towpath_vocab::{
     Action, CheckOutcome, Failure, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
 };
@@ -113,7 +113,7 @@ pub struct TableReport {
     pub recovered: bool,
     /// The present number of its rows, if known.
     pub rows_now: Option<u64>,
-    /// For a publish by key: its changes in the target.
+    /// For a publish by key, or a load into a history: its changes in the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
     /// Checks that passed.
@@ -130,15 +130,18 @@ pub struct TableReport {
     pub new_notes: Vec<String>,
 }
 
-/// What a publish by key changed.
+/// What a publish by key, or a load into a history, changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
     /// Rows that were new.
     pub inserted: u64,
-    /// Rows that were replaced.
+    /// Rows that were replaced; in a history, versions that follow another one.
     pub updated: u64,
-    /// Rows that were deleted.
+    /// Rows that were deleted; in a history, rows that ended.
     pub deleted: u64,
+    /// Of a history: rows that made no version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<u64>,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -367,6 +370,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
                 inserted: committed.stats.inserted,
                 updated: committed.stats.updated,
                 deleted: committed.stats.deleted,
+                unchanged: keeps_history(task).then(|| without_version(&committed.stats)),
             }),
         now_at: committed.map(|committed| committed.version.clone()),
         view: false,
@@ -378,8 +382,18 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
 fn sends_changes(task: &PlannedTask) -> bool {
     match &task.action {
         Action::Publish(publish) => publish.table.write.mode == WriteMode::Merge,
+        Action::Load(_) => keeps_history(task),
         _ => false,
     }
+}
+
+fn keeps_history(task: &PlannedTask) -> bool {
+    matches!(&task.action, Action::Load(load) if load.table.write.mode == WriteMode::Scd2)
+}
+
+/// Rows that came and made no version.
+fn without_version(stats: &PreparedStats) -> u64 {
+    stats.rows_in.saturating_sub(stats.inserted + stats.updated)
 }
 
 fn step_report(

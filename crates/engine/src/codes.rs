@@ -2,7 +2,7 @@
 //!
 //! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
 //! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
-//! in `lake/error.rs` or `session/failure.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+//! in `lake/error.rs`, `lake/refusal.rs` or `session/failure.rs`. Read next: `vocab/src/code.rs` (what an entry is).
 
 use towpath_vocab::{CodeEntry, Remedy};
 
@@ -217,6 +217,60 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "A key column of the table has values that end in blanks, and rows come without them.",
         "The rows come from a `char(n)` column of PostgreSQL. Earlier versions of Towpath kept the blanks that fill up such values; now they are read as PostgreSQL compares them, without these blanks. A write by key would find no old row. Nothing was written. Run once with `--full-refresh`, or write the key column with `rpad`, as the message says.",
+    ),
+    CodeEntry::run(
+        "R0440",
+        Remedy::FixConfig,
+        "The source has a column of a name that the write adds itself: `_valid_from`, `_valid_to` and `_is_current` with `scd2`, `_snapshot_at` with `snapshot`.",
+        "Rename it: `columns: { source_valid_from: { from: _valid_from } }`, or leave it out with `drop`.",
+    ),
+    CodeEntry::run(
+        "R0441",
+        Remedy::FixData,
+        "A row says that it is valid from a time before the current version of its key began, or before the last one ended.",
+        "A history is not changed afterwards; nothing of the load is visible. A row that the history has already is no error. Leave late rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load.",
+    ),
+    CodeEntry::run(
+        "R0442",
+        Remedy::FixConfig,
+        "The column of `valid_from` cannot say from when on a row is valid.",
+        "It must be a timestamp or a date, with microseconds at most. The changes of a feed are ordered by the feed: remove `valid_from` there.",
+    ),
+    CodeEntry::run(
+        "R0443",
+        Remedy::FixData,
+        "A row has no value in the column of `valid_from`.",
+        "Reject such rows: `columns: { NAME: { required: true } }`.",
+    ),
+    CodeEntry::run(
+        "R0444",
+        Remedy::FixConfig,
+        "A table that was not written by `scd2` (or `snapshot`) before has no history to continue.",
+        "From when on its rows are valid is not known. Write the history to a new table, or start anew: `towpath lake drop TABLE --yes`, then `towpath run`.",
+    ),
+    CodeEntry::run(
+        "R0445",
+        Remedy::FixConfig,
+        "A table holds the history of its rows, and a write of another mode would destroy it.",
+        "Set the mode that the message names, write to another table, or give up the history: `towpath lake drop TABLE --yes`.",
+    ),
+    CodeEntry::run(
+        "R0446",
+        Remedy::Refused,
+        "A key has more than one current version: another program has written to the history.",
+        "List the versions of the table with `towpath lake history TABLE` and go back with `towpath lake restore TABLE --to VERSION`.",
+    ),
+    CodeEntry::run(
+        "R0447",
+        Remedy::Retry,
+        "The clock of this machine is behind the newest time in a history, so that new versions would overlap old ones, or snapshots mix.",
+        "Set the clock, or run again when that time has passed. With `valid_from` the times come from the rows.",
+    ),
+    CodeEntry::run(
+        "R0448",
+        Remedy::FixConfig,
+        "`track` names a column that the table does not have.",
+        "Name columns of the table, or remove `track`: then every column is compared.",
     ),
     CodeEntry::run(
         "R0501",

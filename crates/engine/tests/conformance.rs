@@ -43,6 +43,10 @@ impl DestinationUnderTest for TestProject {
         ]
     }
 
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
     fn destination(&self) -> Arc<dyn Destination> {
         Arc::new(self.lake())
     }

@@ -14,6 +14,7 @@ mod commits;
 mod compare;
 mod date_bounds;
 mod dedup;
+mod history;
 mod limits;
 mod mask;
 mod metrics;

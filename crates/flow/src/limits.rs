@@ -3,7 +3,7 @@
 //! Promise: a message shows no text of a record and no value of a masked column. It counts nothing:
 //! `summary.rs` does. Read next: `output.rs`.
 
-use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan};
+use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan, WriteMode};
 
 use crate::output::OutputSpec;
 use crate::summary::OutputSummary;
@@ -110,8 +110,12 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
     let is_within = limit.percent.is_some_and(|percent| percent >= 100.0)
         || limit.rows.is_some_and(|rows| before <= rows);
     if is_within {
+        let done = match spec.plan.write.mode {
+            WriteMode::Scd2 => "closed",
+            _ => "removed",
+        };
         summary.notes.push(format!(
-            "the source has no rows: the {before} rows of the table were removed"
+            "the source has no rows: the {before} rows of the table were {done}"
         ));
         return None;
     }

@@ -12,9 +12,11 @@ use arrow_schema::DataType;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use towpath_ports::Result;
-use towpath_vocab::{Failure, Remedy};
+use towpath_vocab::{Failure, Mask, Remedy, TablePlan};
 
 use crate::predicate::kernel;
+use crate::seal::no_key;
+use crate::services::Services;
 
 /// A mask with its resolved key, which is never shown.
 #[derive(Clone)]
@@ -73,6 +75,29 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// The masks of a table by column, their keys resolved.
+pub(crate) async fn resolve_masks(
+    plan: &TablePlan,
+    services: &Services,
+) -> Result<Vec<(String, Masking)>> {
+    let mut masks = Vec::new();
+    for column in &plan.columns {
+        let masking = match &column.mask {
+            None => continue,
+            Some(Mask::Null | Mask::NullSealed(_)) => Masking::Null,
+            Some(Mask::Hash(key)) => {
+                let key = services.secrets.resolve(key).await?;
+                if key.is_empty() {
+                    return Err(no_key());
+                }
+                Masking::Hash(key.into_bytes())
+            }
+        };
+        masks.push((column.name.clone(), masking));
+    }
+    Ok(masks)
 }
 
 #[cfg(test)]

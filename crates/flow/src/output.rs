@@ -13,8 +13,8 @@ use towpath_ports::{
     Scope,
 };
 use towpath_vocab::{
-    Annotations, BadRows, Check, Failure, Generation, Mask, Position, Reject, Remedy, TableName,
-    TablePlan, TaskKey, WriteMode, types,
+    Annotations, BadRows, Check, Failure, Generation, Position, Reject, Remedy, TableName,
+    TablePlan, TaskKey, WriteMode, types, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
@@ -22,13 +22,14 @@ use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, KeptRow};
+use crate::history;
 use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many};
-use crate::mask::Masking;
+use crate::mask::resolve_masks;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
-use crate::seal::{RecordSeal, no_key};
+use crate::seal::RecordSeal;
 use crate::services::Services;
 use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
@@ -103,10 +104,7 @@ impl TableOutput {
         emptied: bool,
     ) -> Result<Self> {
         let spec = context.spec;
-        let mode = match emptied {
-            true => WriteMode::Replace,
-            false => spec.plan.write.mode,
-        };
+        let mode = history::mode(&spec.plan.write, emptied);
         let Compiled {
             mut chain,
             rules,
@@ -128,7 +126,8 @@ impl TableOutput {
             },
             false => None,
         };
-        let intent = intent(context, schema, mode);
+        let mut intent = intent(context, schema, mode);
+        history::begin(&mut intent.write, context.services.clock.now_us(), emptied);
         Ok(Self {
             chain,
             rules,
@@ -205,7 +204,7 @@ impl TableOutput {
             return Ok(());
         }
         let ops = match (self.mode, rows.ops) {
-            (WriteMode::Merge, ops) => ops,
+            (WriteMode::Merge | WriteMode::Scd2, ops) => ops,
             (_, Some(ops)) if changes_rows(&ops) => return Err(not_applicable(context.spec)),
             _ => None,
         };
@@ -294,7 +293,11 @@ impl TableOutput {
         if let Some(failure) = over_share(&self.summary, &context.spec.plan) {
             return self.stop(failure).await.map(without_state);
         }
-        let prepared = match self.writing.prepare().await {
+        let is_whole = self.summary.rows_rejected + self.summary.rows_dropped == 0;
+        self.summary
+            .notes
+            .extend(history::note(&context.spec.plan.write, is_whole));
+        let prepared = match self.writing.prepare(is_whole).await {
             Ok(prepared) => prepared,
             Err(failure) if failure.remedy == Remedy::FixData => {
                 let kept = keep_quarantine(self.quarantine, self.summary, failure).await;
@@ -488,7 +491,8 @@ async fn compile(
         operators.push(operator);
     }
     let covers = mode == WriteMode::Replace;
-    let checks = in_own_names(&plan.checks, &schema, expressions)?;
+    let written = written_columns(mode, &schema);
+    let checks = in_own_names(&plan.checks, &written, expressions)?;
     let metrics = Metrics::new(&checks, covers, &schema, expressions, services.share())?;
     let (measure, metrics) = Measure::new(Arc::clone(&schema), metrics);
     operators.push(Box::new(measure));
@@ -570,29 +574,10 @@ async fn judge(
     audit(checks, metrics.finish()?, &asking).await
 }
 
-async fn resolve_masks(plan: &TablePlan, services: &Services) -> Result<Vec<(String, Masking)>> {
-    let mut masks = Vec::new();
-    for column in &plan.columns {
-        let masking = match &column.mask {
-            None => continue,
-            Some(Mask::Null | Mask::NullSealed(_)) => Masking::Null,
-            Some(Mask::Hash(key)) => {
-                let key = services.secrets.resolve(key).await?;
-                if key.is_empty() {
-                    return Err(no_key());
-                }
-                Masking::Hash(key.into_bytes())
-            }
-        };
-        masks.push((column.name.clone(), masking));
-    }
-    Ok(masks)
-}
-
 /// The failure for a change feed whose table is not written by key.
 fn not_applicable(spec: &OutputSpec) -> Failure {
     let message = format!(
-        "rows of `{}` were changed or deleted at the source, which only `write: merge` can apply",
+        "rows of `{}` were changed or deleted at the source, which only `write: merge` and `write: scd2` can apply",
         spec.plan.target
     );
     Failure::new("R0720", Remedy::FixConfig, message)

@@ -132,7 +132,7 @@ impl Quarantine {
             let last = std::mem::take(&mut self.waiting);
             self.write(&last).await?;
         }
-        let prepared = self.writing.prepare().await?;
+        let prepared = self.writing.prepare(true).await?;
         let commit = Commit::default();
         let receipt = prepared.commit(commit).await?;
         match receipt.adopted {

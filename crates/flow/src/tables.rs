@@ -339,6 +339,7 @@ impl<'a> Table<'a> {
     async fn truncate(&mut self, context: &Context<'_>) -> Result<()> {
         match self.spec.plan.write.mode {
             WriteMode::Merge
+            | WriteMode::Scd2
             | WriteMode::DeleteInsert
             | WriteMode::InsertOnly
             | WriteMode::Replace => {}

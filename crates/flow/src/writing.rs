@@ -68,9 +68,12 @@ impl Writing {
         Err(failure)
     }
 
-    /// Ends the write and returns the candidate.
-    pub(crate) async fn prepare(mut self) -> Result<Box<dyn Prepared>> {
-        let written = self.join().await?;
+    /// Ends the write and returns the candidate. `is_whole` is true if no row of the source was rejected.
+    pub(crate) async fn prepare(mut self, is_whole: bool) -> Result<Box<dyn Prepared>> {
+        let mut written = self.join().await?;
+        if !is_whole {
+            written.writer.rows_are_missing();
+        }
         match written.result {
             Ok(()) => written.writer.prepare().await,
             Err(failure) => {

@@ -107,11 +107,14 @@ pub struct Intent {
 #[async_trait]
 pub trait Writer: Send {
     /// Writes a batch; the time that this takes is the back-pressure. `ops` is only allowed in merge
-    /// writes.
+    /// and scd2 writes.
     async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<()>;
 
     /// Adds files that an engine has already written to the staging area of this destination.
     async fn add_files(&mut self, files: Vec<StagedFile>) -> Result<()>;
+
+    /// Some rows of the source do not come: a key that is absent may still exist there.
+    fn rows_are_missing(&mut self) {}
 
     /// Ends the write and makes the candidate.
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>>;

@@ -355,6 +355,21 @@ pub const CODES: &[CodeEntry] = &[
         "Their tables have the same names, so each environment overwrites the tables of the other. Give one a folder of its own:\n\n  environments: { prod: { lakehouse: ./prod } }",
     ),
     CodeEntry::check(
+        "P0136",
+        "`deletes`, `valid_from` and `track` describe a history: they have a meaning only with `write: scd2`.",
+        "  tables: { customer_history: { from: customers, key: customer_id, write: scd2, deletes: close } }",
+    ),
+    CodeEntry::check(
+        "P0137",
+        "Rows that are gone can be closed only when everything is read.",
+        "  customer_history: { from: customers, key: customer_id, write: scd2, mode: full }\n\nAn incremental read shows only rows that changed: `deletes: ignore` is its default.",
+    ),
+    CodeEntry::check(
+        "P0138",
+        "The source has a column that the write adds itself: `_valid_from`, `_valid_to` and `_is_current` with `scd2`, `_snapshot_at` with `snapshot`.",
+        "Leave it out with `drop`, or rename it: columns: { source_valid_from: { from: _valid_from } }",
+    ),
+    CodeEntry::check(
         "P0139",
         "The `where` of a publish gives other rows at another time, and its write mode cannot send the difference.",
         "With `write: replace` any `where` is allowed, and all rows are sent in each run. A publish with a `key` may ask the clock (`now()`, `current_date`): each run sends the rows that come into the window and deletes those that leave it. What chance decides (`random()`) belongs into a model.",
@@ -363,6 +378,11 @@ pub const CODES: &[CodeEntry] = &[
         "P0140",
         "A column with `mask: empty` in a project without `mask_key`.",
         "Rejected records of the table contain the value to hide, so their text is not stored: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are stored encrypted:\n\n  mask_key: ${secret:MASK_KEY}",
+    ),
+    CodeEntry::check(
+        "P0149",
+        "`write: snapshot` adds every read whole, so everything must be read.",
+        "Set `mode: full`, or add only what is new with `write: append`.",
     ),
     CodeEntry::check(
         "P0150",

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use towpath_vocab::passwords::{has_password, is_literal_password, password_arguments};
-use towpath_vocab::{Action, CommandPlan, TableName};
+use towpath_vocab::{Action, CommandPlan, HistoryPlan, TableName};
 
 use crate::context::StepContext;
 use crate::load::{is_name, is_schema};
-use crate::outside_table::not_active;
+use crate::outside_table::{not_active, not_active_for_programs};
 use crate::report::{At, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -61,6 +61,10 @@ pub(crate) fn plan(
         let planned = table::plan(&node, &frame, report);
         if let Some((word, at)) = planned.later {
             not_active(word, at, report);
+        } else if HistoryPlan::of(&planned.plan.write).is_some() {
+            let at = node.get("write").map_or(frame.at, |node| node.at);
+            let word = node.get_text("write").unwrap_or_default();
+            not_active_for_programs(word, at, report);
         }
         task.references.extend(planned.references);
         task.writes.push(target);

@@ -16,6 +16,7 @@ mod connection;
 mod context;
 mod dbt;
 mod graph;
+mod history;
 mod inputs;
 mod json_schema;
 mod keys;

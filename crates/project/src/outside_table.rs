@@ -23,8 +23,19 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
     );
     match word.starts_with("mode") {
         true => said.help("with a `cursor` only changed rows are read: mode: incremental"),
-        false => said.help("supported are: replace, append, merge, delete+insert, insert_only"),
+        false => said.help(
+            "supported are: replace, append, merge, delete+insert, insert_only, scd2, snapshot",
+        ),
     };
+}
+
+/// Reports that tables of a program cannot keep a history in this version.
+pub(crate) fn not_active_for_programs(word: &str, at: At, report: &mut Report) {
+    let message =
+        format!("`write: {word}` is not supported for tables of a program in this version");
+    report
+        .error("P0115", at, message)
+        .help("supported are: replace, append, merge, delete+insert, insert_only");
 }
 
 /// Reports an object that was not discovered, if a discovered one has a similar name.

@@ -13,6 +13,7 @@ use towpath_vocab::{
 
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
+use crate::history;
 use crate::report::{At, Report};
 use crate::rules::{self, Subject};
 use crate::sqltext;
@@ -70,7 +71,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         target: frame.target.to_string(),
         object: frame.object.clone(),
     };
-    let columns = columns::read(settings.get("columns"), &source, report);
+    let mut columns = columns::read(settings.get("columns"), &source, report);
     let key = settings.get("key").map(Node::texts).unwrap_or_default();
     let key: Vec<String> = key
         .iter()
@@ -78,34 +79,45 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         .collect();
     let mode = write_mode(settings, read, &key, frame, report);
     let firm = frame.known.is_none_or(Known::is_firm);
-    let subject = || Subject {
+    let subject = Subject {
         schema: columns.target.as_ref(),
         firm,
         loaded: Some((&columns, names)),
     };
-    let rules = rules::read(settings.get("columns"), &subject(), report);
+    let rules = rules::read(settings.get("columns"), &subject, report);
+    history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
         .map(|known| known.origin.as_str())
         .unwrap_or_default();
     let table = checks::Table {
         name: frame.target,
-        subject: subject(),
+        subject: Subject {
+            schema: columns.target.as_ref(),
+            firm,
+            loaded: Some((&columns, names)),
+        },
         origin,
     };
     let key_at = settings.get("key").map(|node| node.at);
-    let checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
+    let mut checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
+    let history = history::read(settings, (read, mode), &table, report);
     let dedup = dedup(settings, &key, &table, frame, report);
     let later = later(settings, read, mode, frame.at);
+    let mut write = WritePlan {
+        mode,
+        key,
+        schema_change: schema_change(settings),
+        options: std::collections::BTreeMap::new(),
+    };
+    if let Some(history) = history {
+        history::narrow_key_checks(&mut checks, &write.key, mode);
+        history.put(&mut write);
+    }
     Planned {
         plan: TablePlan {
             target: frame.target.clone(),
-            write: WritePlan {
-                mode,
-                key,
-                schema_change: schema_change(settings),
-                options: std::collections::BTreeMap::new(),
-            },
+            write,
             filter,
             columns: columns.plans,
             names,
@@ -256,9 +268,7 @@ fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'
     let place = |key: &str| settings.get(key).map_or(at, |node| node.at);
     match (read, mode) {
         (ReadMode::Cdc, _) => Some(("mode: cdc", place("mode"))),
-        (_, WriteMode::Scd2) => Some(("write: scd2", place("write"))),
         (_, WriteMode::Scd3) => Some(("write: scd3", place("write"))),
-        (_, WriteMode::Snapshot) => Some(("write: snapshot", place("write"))),
         _ => None,
     }
 }

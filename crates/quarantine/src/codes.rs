@@ -8,6 +8,12 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0449",
+        Remedy::Refused,
+        "Rejected records of a table with `write: snapshot` cannot be replayed: a snapshot is one whole read.",
+        "Correct the data or the rule and run again: the next snapshot reads the record anew. Or give the records up: `towpath quarantine discard TABLE`.",
+    ),
+    CodeEntry::run(
         "R0971",
         Remedy::Bug,
         "The position of the last replay cannot be read.",

@@ -21,8 +21,8 @@ use towpath_ports::{
 };
 use towpath_vocab::types::one_form;
 use towpath_vocab::{
-    Failure, Position, RawRecord, Remedy, SplitId, SplitPosition, TableName, TablePlan, WriteMode,
-    quote, quote_table,
+    Failure, IS_CURRENT, Position, RawRecord, Remedy, SplitId, SplitPosition, TableName, TablePlan,
+    WriteMode, quote, quote_table,
 };
 
 use crate::QuarantinePorts;
@@ -158,6 +158,9 @@ impl Newer {
             }
             _ => ("not r.fresh".to_owned(), no()),
         };
+        if self.mode == WriteMode::Scd2 {
+            same.push(format!("t.{}", quote(IS_CURRENT)));
+        }
         let records = TableName::new(RECORDS.0, RECORDS.1);
         let sql = format!(
             "select r.place, {is_newer} as newer from {} r join {} t on {} \

@@ -254,6 +254,10 @@ impl Writer for NotingWriter {
         self.inner.add_files(files).await
     }
 
+    fn rows_are_missing(&mut self) {
+        self.inner.rows_are_missing();
+    }
+
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
         let inner = self.inner.prepare().await?;
         Ok(Box::new(NotingPrepared {

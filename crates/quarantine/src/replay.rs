@@ -1,7 +1,7 @@
 //! A replay: the waiting records pass transformation, rules and checks again, each once.
 //!
-//! Promise: records that pass are committed by key, or appended if the table has no key, but none over a
-//! newer row with its key (`newer.rs`). The annotations of the commit name the records that were loaded and
+//! Promise: records that pass are committed by key (as new versions in a table with history), or appended
+//! if the table has no key, but none over a newer row with its key (`newer.rs`). The annotations of the commit name the records that were loaded and
 //! those that were rejected again, so if a replay dies before it could mark its records, the next one only
 //! marks them. The caller has locked the pipeline.
 
@@ -17,8 +17,8 @@ use towpath_flow::{
 };
 use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
-    Annotations, BadRows, Failure, Generation, Position, Remedy, TableName, TaskKey, TaskKind,
-    WriteMode,
+    Annotations, BadRows, Failure, Generation, HistoryPlan, Position, Remedy, TableName, TaskKey,
+    TaskKind, WriteMode,
 };
 
 use crate::QuarantinePorts;
@@ -88,6 +88,14 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// A snapshot is one whole read.
+fn no_part_of_a_snapshot(table: &TableName) -> Failure {
+    let message = format!("`{table}` keeps whole snapshots, and a replayed record belongs to none");
+    Failure::new("R0449", Remedy::Refused, message)
+        .help("run again: the next snapshot reads the record anew")
+        .help(format!("or give it up: towpath quarantine discard {table}"))
+}
+
 impl Replay<'_> {
     fn key(&self) -> TaskKey {
         self.owner.key(TaskKind::Replay)
@@ -98,6 +106,9 @@ impl Replay<'_> {
     /// # Errors
     /// Those of the lakehouse and the source.
     pub async fn all(&self) -> Result<ReplayReport> {
+        if self.owner.load.table.write.mode == WriteMode::Snapshot {
+            return Err(no_part_of_a_snapshot(self.owner.table()));
+        }
         if !self.owner.load.table.write.key.is_empty() {
             let of = self.owner.generation(self.ports).await?.0;
             for earlier in standing_replays(self.ports, &self.key()).await? {
@@ -188,10 +199,13 @@ impl Replay<'_> {
         let last = self.ports.lake.last(&self.key(), table).await?;
         let after = last.map_or(Generation(0), |last| last.token.generation);
         let mut plan = self.owner.load.table.clone();
-        plan.write.mode = match plan.write.key.is_empty() {
-            true => WriteMode::Append,
-            false => WriteMode::Merge,
+        plan.write.mode = match (plan.write.key.is_empty(), plan.write.mode) {
+            (true, _) => WriteMode::Append,
+            (false, WriteMode::Scd2) => WriteMode::Scd2,
+            (false, _) => WriteMode::Merge,
         };
+        // The records are some of the source's rows: nothing is gone because it is not among them.
+        HistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
         plan.bad_rows = BadRows::Quarantine;
         plan.fail_above.percent = Some(100.0);
         plan.fail_above.rows = None;

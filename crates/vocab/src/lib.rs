@@ -14,6 +14,7 @@ mod code;
 mod diagnostic;
 mod fact;
 mod failure;
+mod history;
 pub mod interval;
 mod introspect;
 mod lineage;
@@ -37,6 +38,10 @@ pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
+pub use history::{
+    HistoryPlan, IS_CURRENT, SNAPSHOT_AT, VALID_FROM, VALID_TO, added_fields, is_added_column,
+    written_columns,
+};
 pub use introspect::{Answer, Introspect, Pending, Question};
 pub use lineage::{ColumnEdge, ColumnRef, EdgeKind, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};

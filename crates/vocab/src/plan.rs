@@ -43,13 +43,13 @@ pub enum WriteMode {
     DeleteInsert,
     /// Only rows with an unknown key are added.
     InsertOnly,
-    /// Slowly changing dimension, type 1.
+    /// Slowly changing dimension, type 1: read as `Merge`.
     Scd1,
-    /// Slowly changing dimension, type 2.
+    /// Every version of a row is kept, with the time in which it was valid (`HistoryPlan`).
     Scd2,
     /// Slowly changing dimension, type 3.
     Scd3,
-    /// A full copy per run.
+    /// Every read is added whole, with its time (`HistoryPlan`).
     Snapshot,
 }
 

@@ -11,7 +11,7 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{Checkpoint, Committed, Destination, Intent, Writer};
 use towpath_vocab::types::DECLARED;
-use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode};
+use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode, written_columns};
 
 use crate::Result;
 
@@ -67,7 +67,8 @@ impl Destination for WatchedColumns {
         let before = self.inner.schema(&intent.table).await?;
         let notes = before.map(|before| {
             let change = intent.write.schema_change;
-            compared(&before, &intent.schema, change)
+            let coming = written_columns(intent.write.mode, &intent.schema);
+            compared(&before, &coming, change)
         });
         intent.schema = self.marked(&intent.schema);
         let writer = self.inner.begin(intent).await?;

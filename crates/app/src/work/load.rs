@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_vocab::{
-    Annotations, ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, FactSource, LoadPlan, PlannedTask,
-    Position, ReadMode, Selection, TableLineage, WriteMode, WritePlan,
+    Annotations, ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, FactSource, HistoryPlan, LoadPlan,
+    PlannedTask, Position, ReadMode, Selection, TableLineage, TablePlan, WriteMode, WritePlan,
 };
 
 use super::changing::loads_by_time;
@@ -83,10 +83,7 @@ pub(super) async fn load(
         spec.observed = observed(destination.as_ref(), facts, load).await?;
     }
     let rows_before = rows_before(work, load, &claim);
-    let mut plan = load.table.clone();
-    if work.options.full_refresh {
-        plan.write.mode = WriteMode::Replace;
-    }
+    let mut plan = written_plan(work, load);
     let begin = (!from.is_empty()).then_some(&from);
     let reader = match source.open(&spec, begin).await? {
         reader if reader.tables().is_empty() => {
@@ -129,6 +126,19 @@ pub(super) async fn load(
     Ok(outcome)
 }
 
+/// How this run writes the table.
+fn written_plan(work: &RunExecutor, load: &LoadPlan) -> TablePlan {
+    let mut plan = load.table.clone();
+    if work.options.full_refresh && HistoryPlan::of(&plan.write).is_none() {
+        plan.write.mode = WriteMode::Replace;
+    }
+    if work.options.limit.is_some() {
+        // Of a part of the source nobody knows what is gone.
+        HistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
+    }
+    plan
+}
+
 /// There is no table to make: the source never had a record, and nobody says its columns.
 fn nothing_yet(work: &RunExecutor, task: &PlannedTask, notes: &[String]) -> AttemptSuccess {
     let reason = match notes {
@@ -145,7 +155,9 @@ fn nothing_yet(work: &RunExecutor, task: &PlannedTask, notes: &[String]) -> Atte
 
 /// The rows of the table that this load would delete if its source is empty.
 fn rows_before(work: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
-    let replaces = load.read == ReadMode::Full && load.table.write.mode == WriteMode::Replace;
+    let write = &load.table.write;
+    let closes = HistoryPlan::of(write).is_some_and(|history| history.closes_absent);
+    let replaces = load.read == ReadMode::Full && (write.mode == WriteMode::Replace || closes);
     let last = claim.last.as_ref()?;
     (replaces && work.options.limit.is_none()).then_some(last.stats.rows_in)
 }
@@ -192,6 +204,7 @@ fn may_repeat(write: &WritePlan) -> bool {
         WriteMode::Merge,
         WriteMode::DeleteInsert,
         WriteMode::InsertOnly,
+        WriteMode::Scd2,
     ];
     !write.key.is_empty() && by_key.contains(&write.mode)
 }

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sha2::{Digest, Sha256};
 use towpath_ports::Destination;
 use towpath_vocab::types::{NO_VALUES, SOURCE_NAME, SOURCE_TYPE, WRITTEN_AS};
-use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact};
+use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact, is_added_column};
 
 use crate::Result;
 use crate::facts::external_key;
@@ -60,7 +60,8 @@ fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item 
         let mut plans = load.table.columns.iter();
         let plan = plans.find(|plan| plan.name == *field.name());
         let is_other = plan.is_some_and(|plan| plan.set.is_some() || plan.mask.is_some());
-        if is_other || field.metadata().contains_key(SOURCE_TYPE) {
+        let is_added = is_added_column(load.table.write.mode, field.name());
+        if is_other || is_added || field.metadata().contains_key(SOURCE_TYPE) {
             return None;
         }
         let from = plan.and_then(|plan| plan.from.as_ref());

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
 use towpath_vocab::{
-    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, Selection,
-    TablePlan, TaskId, WriteMode,
+    Action, HistoryPlan, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode,
+    Selection, TablePlan, TaskId, WriteMode,
 };
 
 use super::numbers::plural;
@@ -138,7 +138,17 @@ fn write(table: &TablePlan) -> String {
         WriteMode::Merge => format!("merge into {} by {key}", table.target),
         WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
-        WriteMode::Scd1 | WriteMode::Scd2 | WriteMode::Scd3 | WriteMode::Snapshot => {
+        WriteMode::Scd2 => {
+            let closes = HistoryPlan::of(&table.write).is_some_and(|plan| plan.closes_absent);
+            let gone = if closes {
+                ", close rows that are gone"
+            } else {
+                ""
+            };
+            format!("keep versions by {key} in {}{gone}", table.target)
+        }
+        WriteMode::Snapshot => format!("add a snapshot of all rows to {}", table.target),
+        WriteMode::Scd1 | WriteMode::Scd3 => {
             format!(
                 "keep history in {}: not supported in this version",
                 table.target

@@ -178,10 +178,12 @@ fn table_line(table: &TableReport) -> Vec<String> {
         match (table.view, table.changes) {
             (true, _) => "–".to_owned(),
             (false, Some(sent)) => format!(
-                "+{} ~{} -{}",
+                "+{} ~{} -{}{}",
                 count(sent.inserted),
                 count(sent.updated),
-                count(sent.deleted)
+                count(sent.deleted),
+                sent.unchanged
+                    .map_or_else(String::new, |same| format!(" ={}", count(same)))
             ),
             (false, None) => count(rows),
         },

@@ -106,6 +106,10 @@ impl Writer for TextWriter {
         self.writer.add_files(files).await
     }
 
+    fn rows_are_missing(&mut self) {
+        self.writer.rows_are_missing();
+    }
+
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
         self.writer.prepare().await
     }

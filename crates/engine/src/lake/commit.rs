@@ -17,7 +17,7 @@ use deltalake_core::kernel::{
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::json;
 use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
-use towpath_vocab::{Generation, Token};
+use towpath_vocab::{Generation, Token, added_fields};
 
 use super::bitmap::Bitmap;
 use super::candidate::{LakeCandidate, LakeFile};
@@ -26,13 +26,14 @@ use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, delta_schema, lake_file};
 use super::history::{self, TowpathCommitInfo};
 use super::merge::{Keyed, Merged};
+use super::names::word;
 use super::position::{Positions, Stored};
 use super::read::FilesSource;
 use super::storage::{child, remove};
-use super::table::Snapshot;
+use super::table::{HISTORY, Snapshot};
 use super::types::has_local_timestamps;
 use super::view;
-use super::writer::{Mode, Write, word};
+use super::writer::{Mode, Write};
 
 /// Tries against writers that keep getting in between.
 const TRIES: usize = 50;
@@ -195,7 +196,7 @@ impl PreparedWrite {
             (Some(base), Some(now)) => match self.write.mode {
                 Mode::Append => !self.write.target.rewrite && base.same_shape(now),
                 Mode::Replace => base.same_shape(now),
-                Mode::Keyed(_) => false,
+                Mode::Keyed(_) | Mode::History => false,
             },
             _ => false,
         }
@@ -229,7 +230,7 @@ impl PreparedWrite {
         match self.write.mode {
             Mode::Replace => write(SaveMode::Overwrite),
             Mode::Append | Mode::Keyed(Keyed::InsertOnly) => write(SaveMode::Append),
-            Mode::Keyed(_) => DeltaOperation::Merge {
+            Mode::Keyed(_) | Mode::History => DeltaOperation::Merge {
                 predicate: None,
                 merge_predicate: Some(self.write.intent.write.key.join(", ")),
                 matched_predicates: Vec::new(),
@@ -251,7 +252,12 @@ impl PreparedWrite {
         }
         match now {
             None => {
-                let properties = [("delta.checkpointInterval", "10")];
+                let mut properties = vec![("delta.checkpointInterval", "10")];
+                let mode = self.write.intent.write.mode;
+                let kept = word(mode);
+                if !added_fields(mode).is_empty() {
+                    properties.push((HISTORY, kept.as_str()));
+                }
                 let metadata =
                     new_metadata(&delta_schema(schema)?, Vec::<String>::new(), properties);
                 actions.push(Action::Metadata(self.kernel(metadata)?));

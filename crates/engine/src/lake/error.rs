@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::refusal::Refusal;
+
 /// A failure of the lakehouse.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -315,6 +317,9 @@ pub enum LakeError {
         /// Why.
         source: arrow_schema::ArrowError,
     },
+    /// A history that is not written, or must not be destroyed.
+    #[error(transparent)]
+    History(#[from] Refusal),
     /// Called in a way the port does not allow.
     #[error("{0}")]
     Misuse(&'static str),
@@ -359,6 +364,7 @@ impl LakeError {
             LakeError::OutOfReach { .. } => "R0434",
             LakeError::LeaseLost { .. } => "R0433",
             LakeError::KeyBlanks { .. } => "R0435",
+            LakeError::History(refusal) => refusal.code(),
         }
     }
 
@@ -401,6 +407,7 @@ impl LakeError {
             | LakeError::LeaseLost { .. }
             | LakeError::Stopped => Remedy::Retry,
             LakeError::Arrow { .. } | LakeError::Misuse(_) => Remedy::Bug,
+            LakeError::History(refusal) => refusal.remedy(),
         }
     }
 
@@ -417,7 +424,8 @@ impl LakeError {
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
             LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose a different key"),
             LakeError::Key { .. } => "set `key:` to columns of the table, or choose `write: append` or `write: replace`".to_owned(),
-            LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert` or `insert_only`".to_owned(),
+            LakeError::History(refusal) => refusal.help(),
+            LakeError::Inactive { .. } => "use `replace`, `append`, `merge`, `delete+insert`, `insert_only`, `scd2` or `snapshot`".to_owned(),
             LakeError::Conflict { .. } => "nothing was changed; the next attempt starts from the new version".to_owned(),
             LakeError::Superseded { .. } => "nothing of this write is visible; the next attempt continues where the other one stopped".to_owned(),
             LakeError::Unsettled { .. } => "nothing was deleted; the next attempt finds out whether the commit was made, and continues from it if so".to_owned(),

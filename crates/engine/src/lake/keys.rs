@@ -136,6 +136,26 @@ impl<'a> KeySet<'a> {
         Ok(None)
     }
 
+    /// Finds the keys of rows; `each` gets the row in this batch of every key of this pass, with the place
+    /// of its entry if it is incoming.
+    pub(crate) fn find(
+        &self,
+        columns: &[ArrayRef],
+        mut each: impl FnMut(usize, Option<usize>),
+    ) -> LakeResult<()> {
+        let encoded = self.code.encode(columns)?;
+        for (at, row) in encoded.iter().enumerate() {
+            let hash = self.code.hasher.hash_one(row.as_ref());
+            if self.pass.takes(hash) {
+                let rows = &self.rows;
+                let same = |index: &u32| rows.row(*index as usize) == row;
+                let known = self.table.find(hash, same);
+                each(at, known.map(|index| *index as usize));
+            }
+        }
+        Ok(())
+    }
+
     /// Looks up the keys of table rows; `hit` gets the row in this batch of each that is incoming.
     pub(crate) fn probe(
         &mut self,

@@ -145,7 +145,7 @@ async fn merge_files(
 
 impl MergeContext<'_> {
     /// Some columns of files, read ahead.
-    fn read(
+    pub(crate) fn read(
         &self,
         files: Vec<LakeFile>,
         columns: &SchemaRef,
@@ -160,7 +160,12 @@ impl MergeContext<'_> {
     }
 
     /// A file that is taken out of the table must have been read to its last row.
-    fn expect_rows(&self, key: &Key, read: u64, expected: Option<u64>) -> LakeResult<()> {
+    pub(crate) fn expect_rows(
+        &self,
+        key: &Key,
+        read: u64,
+        expected: Option<u64>,
+    ) -> LakeResult<()> {
         match expected.filter(|expected| *expected != read) {
             None => Ok(()),
             Some(expected) => Err(LakeError::Rows {
@@ -212,7 +217,7 @@ async fn keeps_values(
 }
 
 /// Some columns of a table.
-fn columns(schema: &Schema, at: &[usize]) -> LakeResult<SchemaRef> {
+pub(crate) fn columns(schema: &Schema, at: &[usize]) -> LakeResult<SchemaRef> {
     let some = schema.project(at).map_err(|source| LakeError::Arrow {
         doing: "choosing columns",
         source,
@@ -220,7 +225,8 @@ fn columns(schema: &Schema, at: &[usize]) -> LakeResult<SchemaRef> {
     Ok(Arc::new(some))
 }
 
-fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> LakeResult<RecordBatch> {
+/// Some rows of a batch.
+pub(crate) fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> LakeResult<RecordBatch> {
     filter_record_batch(batch, keep).map_err(|source| LakeError::Arrow {
         doing: "filtering rows",
         source,
@@ -289,7 +295,7 @@ async fn collect(
         if let Some(at) = keys.add(batch.columns(), first, unique)? {
             return Err(LakeError::DuplicateKey {
                 table: place.table.name.to_string(),
-                key: name_key(&batch, at),
+                key: name_key(&batch, at, key.fields().len()),
             });
         }
         first += batch.num_rows() as u64;
@@ -297,12 +303,14 @@ async fn collect(
     Ok(())
 }
 
-fn name_key(batch: &RecordBatch, row: usize) -> String {
+/// A key in words; the first columns of a batch are its parts.
+pub(crate) fn name_key(batch: &RecordBatch, row: usize, width: usize) -> String {
     let schema = batch.schema();
     let parts = schema
         .fields()
         .iter()
         .zip(batch.columns())
+        .take(width)
         .map(|(field, column)| {
             let value = array_value_to_string(column, row).unwrap_or_default();
             format!(
@@ -483,7 +491,7 @@ async fn filter(place: &MergeContext<'_>, adds: &[Add], keep: &Bitmap) -> LakeRe
 }
 
 /// Places of the files that can hold an incoming key, as far as statistics of the log can tell.
-fn narrowed(place: &MergeContext<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
+pub(crate) fn narrowed(place: &MergeContext<'_>, key: &Schema, incoming: &[Add]) -> Vec<usize> {
     let incoming: Vec<LakeFile> = incoming
         .iter()
         .map(|add| lake_file(place.table, add))

@@ -30,6 +30,8 @@ mod object_file;
 mod open;
 mod position;
 mod read;
+mod refusal;
+mod scd2;
 mod sealed;
 mod storage;
 mod store;

@@ -5,7 +5,7 @@
 //! storage. Read next: `storage/mod.rs`.
 
 use sha2::{Digest as _, Sha256};
-use towpath_vocab::TableName;
+use towpath_vocab::{TableName, WriteMode};
 
 /// The prefix beside data files, and at the root, for what is ours; readers ignore its name.
 pub(crate) const OWN: &str = "_towpath";
@@ -63,6 +63,14 @@ pub(crate) fn app_part(app_id: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// The config's word for a write mode.
+pub(crate) fn word(mode: WriteMode) -> String {
+    serde_json::to_value(mode)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ use super::storage::{self, Key, StorageRef, child, head, key};
 use super::sums::sums_of;
 use super::view;
 
+/// The property that names the write mode of a table that keeps the history of its rows.
+pub(crate) const HISTORY: &str = "towpath.history";
+
 /// A table, existing or not.
 pub(crate) struct Table {
     pub(crate) name: TableName,
@@ -283,6 +286,12 @@ impl Snapshot {
 
     pub(crate) fn version(&self) -> u64 {
         self.state.version()
+    }
+
+    /// The write mode that keeps its history, if one does.
+    pub(crate) fn history(&self) -> Option<&str> {
+        let properties = self.state.metadata().configuration();
+        properties.get(HISTORY).map(String::as_str)
     }
 
     /// Refuses tables whose rules a writer would have to keep and this version does not.

@@ -28,8 +28,10 @@ use super::files::DAYS;
 use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
+use super::names::word;
 use super::open::Lake;
 use super::read::{BatchSize, read_rows};
+use super::scd2::{self, Dated, check_table};
 use super::table::{Snapshot, Table};
 use super::types::lake_schema;
 
@@ -39,6 +41,7 @@ pub(crate) enum Mode {
     Replace,
     Append,
     Keyed(Keyed),
+    History,
 }
 
 impl Mode {
@@ -49,7 +52,9 @@ impl Mode {
             WriteMode::Merge => Mode::Keyed(Keyed::Merge),
             WriteMode::DeleteInsert => Mode::Keyed(Keyed::DeleteInsert),
             WriteMode::InsertOnly => Mode::Keyed(Keyed::InsertOnly),
-            WriteMode::Scd1 | WriteMode::Scd2 | WriteMode::Scd3 | WriteMode::Snapshot => {
+            WriteMode::Scd2 => Mode::History,
+            WriteMode::Snapshot => Mode::Append,
+            WriteMode::Scd1 | WriteMode::Scd3 => {
                 return Err(LakeError::Inactive {
                     table: intent.table.to_string(),
                     mode: word(intent.write.mode),
@@ -57,14 +62,6 @@ impl Mode {
             }
         })
     }
-}
-
-/// The config's word for a write mode.
-pub(crate) fn word(mode: WriteMode) -> String {
-    serde_json::to_value(mode)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 /// What a write is about, from begin to commit.
@@ -124,17 +121,23 @@ struct LakeWriter {
     key: Vec<usize>,
     key_bytes: u64,
     ops: Option<Vec<u8>>,
+    /// Of a history: what gives the rows their times.
+    dated: Option<Dated>,
+    /// No row of the source was kept out.
+    is_whole: bool,
 }
 
 impl LakeWriter {
-    async fn begin(lake: Lake, intent: Intent) -> LakeResult<Self> {
+    async fn begin(lake: Lake, mut intent: Intent) -> LakeResult<Self> {
         let mode = Mode::of(&intent)?;
+        let dated = Dated::of(&mut intent)?;
         lake.clear_up().await;
         let table = lake.table(&intent.table)?;
         lake.finish_view(&table).await?;
         let base = table.now().await?;
         if let Some(base) = &base {
             base.check_writable(&table)?;
+            check_table(&intent, base)?;
         }
         let mut target = target(&intent, mode, base.as_ref())?;
         let key = key_columns(&intent, mode, &target.schema)?;
@@ -166,17 +169,23 @@ impl LakeWriter {
             key,
             key_bytes: 0,
             ops: None,
+            dated,
+            is_whole: true,
         })
     }
 
     async fn take(&mut self, batch: &RecordBatch, ops: Option<&OpColumn>) -> LakeResult<()> {
         fail::fail_point!("lake::write");
-        if batch.num_columns() != self.write.intent.schema.fields().len() {
+        if batch.num_columns() != self.rows_schema().fields().len() {
             return Err(LakeError::Misuse(
                 "the columns of a batch are not those of its write",
             ));
         }
-        let batch = batch_to_lake(batch, &self.write.target.schema, &self.write.target.from)?;
+        let target = &self.write.target;
+        let batch = match &self.dated {
+            None => batch_to_lake(batch, &target.schema, &target.from)?,
+            Some(dated) => batch_to_lake(&dated.dated(batch)?, &target.schema, &target.from)?,
+        };
         for at in &self.key {
             let column = batch.column(*at);
             if column.null_count() > 0 {
@@ -192,6 +201,12 @@ impl LakeWriter {
         self.files.write(&batch).await
     }
 
+    /// The columns that rows come with.
+    fn rows_schema(&self) -> &SchemaRef {
+        let written = &self.write.intent.schema;
+        self.dated.as_ref().map_or(written, Dated::rows)
+    }
+
     fn take_ops(&mut self, rows: usize, ops: Option<&OpColumn>) -> LakeResult<()> {
         let Some(ops) = ops else {
             if let Some(known) = &mut self.ops {
@@ -199,10 +214,12 @@ impl LakeWriter {
             }
             return Ok(());
         };
-        if self.write.mode != Mode::Keyed(Keyed::Merge) {
+        if let (Mode::History, Some(dated)) = (self.write.mode, &self.dated) {
+            dated.check_ops()?;
+        } else if self.write.mode != Mode::Keyed(Keyed::Merge) {
             return Err(LakeError::Key {
                 table: self.write.table.name.to_string(),
-                why: "its rows are changes, which only `merge` can apply".to_owned(),
+                why: "its rows are changes, which only `merge` and `scd2` can apply".to_owned(),
             });
         }
         if ops.len() != rows {
@@ -231,7 +248,6 @@ impl LakeWriter {
             .as_ref()
             .map(|base| base.files(&write.table))
             .unwrap_or_default();
-        let before = files.iter().map(|file| file.rows).sum::<Option<u64>>();
         let place = MergeContext {
             table: &write.table,
             schema: &write.target.schema,
@@ -244,37 +260,8 @@ impl LakeWriter {
             sizes: write.lake.sizes(),
             attempt: &write.attempt,
         };
-        let merged = match write.mode {
-            Mode::Keyed(keyed) => merge::merge(&place, keyed, incoming).await?,
-            Mode::Append if place.rewrite => match merge::rewrite(&place, &BTreeMap::new()).await {
-                Ok((removed, rewritten)) => Merged {
-                    incoming: incoming.adds,
-                    rewritten,
-                    removed,
-                    inserted: rows,
-                    ..Merged::default()
-                },
-                Err(error) => {
-                    files::delete(&write.table, &incoming.adds).await?;
-                    return Err(error);
-                }
-            },
-            Mode::Append => Merged {
-                incoming: incoming.adds,
-                inserted: rows,
-                ..Merged::default()
-            },
-            Mode::Replace => {
-                let removed = (0..place.files.len()).collect();
-                Merged {
-                    incoming: incoming.adds,
-                    removed,
-                    inserted: rows,
-                    deleted: before.unwrap_or(0),
-                    ..Merged::default()
-                }
-            }
-        };
+        let dated = self.dated.as_ref();
+        let merged = merged(&place, &write, dated, self.is_whole, incoming).await?;
         let stats = stats(&write, rows, &merged);
         fail::fail_point!("lake::prepared");
         Ok(PreparedWrite {
@@ -282,6 +269,56 @@ impl LakeWriter {
             merged,
             stats,
         })
+    }
+}
+
+/// Joins incoming rows with those of the table; on failure the incoming files are deleted.
+async fn merged(
+    place: &MergeContext<'_>,
+    write: &Write,
+    dated: Option<&Dated>,
+    is_whole: bool,
+    incoming: Incoming,
+) -> LakeResult<Merged> {
+    let rows = incoming.rows;
+    let added = |incoming: Incoming| Merged {
+        incoming: incoming.adds,
+        inserted: rows,
+        ..Merged::default()
+    };
+    match write.mode {
+        Mode::Keyed(keyed) => merge::merge(place, keyed, incoming).await,
+        Mode::History => {
+            let dated = dated.ok_or(LakeError::Misuse("a history has no times"))?;
+            let history = dated.history(&write.target, place.key, is_whole)?;
+            scd2::keep_history(place, &history, incoming).await
+        }
+        Mode::Append => {
+            let snapshots = dated.and_then(|dated| dated.snapshots(&write.target));
+            let rewritten = match scd2::check_snapshots(place, snapshots).await {
+                Ok(()) if place.rewrite => merge::rewrite(place, &BTreeMap::new()).await,
+                checked => checked.map(|()| (Vec::new(), Vec::new())),
+            };
+            match rewritten {
+                Ok((removed, rewritten)) => Ok(Merged {
+                    rewritten,
+                    removed,
+                    ..added(incoming)
+                }),
+                Err(error) => {
+                    files::delete(&write.table, &incoming.adds).await?;
+                    Err(error)
+                }
+            }
+        }
+        Mode::Replace => {
+            let before = place.files.iter().map(|file| file.rows);
+            Ok(Merged {
+                removed: (0..place.files.len()).collect(),
+                deleted: before.sum::<Option<u64>>().unwrap_or(0),
+                ..added(incoming)
+            })
+        }
     }
 }
 
@@ -331,7 +368,7 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
             let target = evolve(&name, &base.schema, &incoming, change)?;
             Ok(match mode {
                 Mode::Replace => blanks::replace_all(target, &incoming),
-                Mode::Append | Mode::Keyed(_) => target,
+                Mode::Append | Mode::Keyed(_) | Mode::History => target,
             })
         }
     }
@@ -380,7 +417,7 @@ fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Tar
 }
 
 fn key_columns(intent: &Intent, mode: Mode, schema: &Schema) -> LakeResult<Vec<usize>> {
-    let Mode::Keyed(_) = mode else {
+    let (Mode::Keyed(_) | Mode::History) = mode else {
         return Ok(Vec::new());
     };
     let wrong = |why: String| LakeError::Key {
@@ -415,7 +452,7 @@ impl Writer for LakeWriter {
 
     async fn add_files(&mut self, staged: Vec<StagedFile>) -> Result<()> {
         for file in staged {
-            let schema = Arc::clone(&self.write.intent.schema);
+            let schema = Arc::clone(self.rows_schema());
             let staged =
                 tokio::fs::File::open(&file.path)
                     .await
@@ -436,8 +473,12 @@ impl Writer for LakeWriter {
         Ok(())
     }
 
+    fn rows_are_missing(&mut self) {
+        self.is_whole = false;
+    }
+
     async fn prepare(self: Box<Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(self.finish().await?))
+        Ok(Box::new(Box::pin(self.finish()).await?))
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {

@@ -207,6 +207,7 @@ fn in_step(key: &str, value: &str) -> BTreeMap<String, String> {
 fn in_table(key: &str, value: &str) -> BTreeMap<String, String> {
     let base: &[(&str, &str)] = match key {
         "query" => &[],
+        "deletes" | "valid_from" | "track" => &[("key", "id"), ("write", "scd2")],
         _ => &[("cursor", "at"), ("key", "id")],
     };
     table(&map(base, key, value))
@@ -414,6 +415,9 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "run_if") => ("all_done", "one_failed"),
         (_, "mode") => ("full", "incremental"),
         (_, "write") => ("merge", "replace"),
+        (_, "deletes") => ("close", "ignore"),
+        (_, "valid_from") => ("a", "b"),
+        (_, "track") => ("[a]", "[b]"),
         (_, "key" | "keep" | "drop") if noun != "dedup" => ("a", "b"),
         ("dedup", "keep") => ("last", "first"),
         (_, "where") => ("a > 1", "a > 2"),

@@ -121,6 +121,21 @@ pub(crate) static TABLE: KeySchema = KeySchema {
             Kind::Sql,
             "The source as a query in the language of the external system.",
         ),
+        key(
+            "deletes",
+            Kind::OneOf(&["close", "ignore"]),
+            "With `write: scd2`: what happens to a row whose key is gone. `close` ends its current version (default when everything is read), `ignore` keeps it.",
+        ),
+        key(
+            "valid_from",
+            Kind::Text,
+            "With `write: scd2`: the column with the time from which a row is valid. Default: the time of the load.",
+        ),
+        key(
+            "track",
+            Kind::Texts,
+            "With `write: scd2`: a new version is made only when one of these columns changes. Default: all.",
+        ),
         key("description", Kind::Text, "A description."),
     ],
     also: &[&TABLE_DEFAULTS],

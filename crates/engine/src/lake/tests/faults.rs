@@ -50,7 +50,13 @@ impl Stage {
 
 #[tokio::test]
 async fn a_write_whose_storage_fails_anywhere_loses_and_doubles_nothing() {
-    for mode in [WriteMode::Append, WriteMode::Replace, WriteMode::Merge] {
+    let modes = [
+        WriteMode::Append,
+        WriteMode::Replace,
+        WriteMode::Merge,
+        WriteMode::Scd2,
+    ];
+    for mode in modes {
         for fresh in [true, false] {
             for fault in FAULTS {
                 let mut at = 0;

@@ -42,7 +42,13 @@ fn arm(edge: &'static str) {
 
 #[tokio::test]
 async fn a_death_at_any_edge_loses_and_doubles_nothing() {
-    for mode in [WriteMode::Append, WriteMode::Replace, WriteMode::Merge] {
+    let modes = [
+        WriteMode::Append,
+        WriteMode::Replace,
+        WriteMode::Merge,
+        WriteMode::Scd2,
+    ];
+    for mode in modes {
         for fresh in [true, false] {
             for edge in EDGES {
                 let f = Fixture::new();

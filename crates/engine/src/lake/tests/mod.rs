@@ -17,6 +17,7 @@ mod damage;
 mod faults;
 mod kills;
 mod modes;
+mod scd2;
 mod schemas;
 mod values;
 mod views;
@@ -24,6 +25,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
@@ -31,12 +33,12 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt as _, TryStreamExt as _};
 use towpath_ports::{
-    Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, ReadSpec, Receipt,
-    Source,
+    Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, PreparedStats,
+    ReadSpec, Receipt, Source,
 };
 use towpath_vocab::{
-    Failure, Generation, Position, ReadMode, SchemaChange, Selection, SplitPosition, TableName,
-    TaskKey, TaskKind, WriteMode, WritePlan,
+    Failure, Generation, HistoryPlan, Position, ReadMode, SchemaChange, Selection, SplitPosition,
+    TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use super::Lake;
@@ -123,16 +125,25 @@ pub(crate) fn task(step: &str) -> TaskKey {
 }
 
 pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Intent {
+    let mut write = WritePlan {
+        mode,
+        key: vec!["id".to_owned()],
+        schema_change: SchemaChange::Evolve,
+        options: BTreeMap::new(),
+    };
+    if mode == WriteMode::Scd2 {
+        // Each attempt begins later than the one before.
+        static ATTEMPTS: AtomicI64 = AtomicI64::new(0);
+        let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+        let at_us = Some(generation * 1_000_000_000 + attempt);
+        let history = HistoryPlan::default();
+        HistoryPlan { at_us, ..history }.put(&mut write);
+    }
     Intent {
         after: None,
         table: table(),
         schema,
-        write: WritePlan {
-            mode,
-            key: vec!["id".to_owned()],
-            schema_change: SchemaChange::Evolve,
-            options: BTreeMap::new(),
-        },
+        write,
         task: task("extract"),
         generation: Generation(generation),
         run: format!("shop#{generation}"),

@@ -199,7 +199,7 @@ async fn null_keys_and_missing_keys_are_refused() {
     );
     let later = load(
         &f.lake,
-        intent(WriteMode::Scd2, schema(), 1),
+        intent(WriteMode::Scd3, schema(), 1),
         rows(&[(1, "a")]),
     )
     .await

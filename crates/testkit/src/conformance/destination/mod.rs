@@ -73,6 +73,11 @@ pub trait DestinationUnderTest: Send + Sync {
     /// The modes it declares.
     fn modes(&self) -> Vec<WriteMode>;
 
+    /// True when it can keep the history of a table (`write: scd2`), which has a suite of its own.
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
     /// What its system cannot store.
     fn limits(&self) -> Limits {
         Limits::default()

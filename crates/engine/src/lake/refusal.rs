@@ -1,0 +1,141 @@
+//! Why a history is not written: each case with its code and a way out.
+//!
+//! Promise: nothing of the write is visible, and the history stays as it was. All other failures of the
+//! lakehouse are in `error.rs`. Read next: `scd2.rs` and the files of its folder, which refuse.
+
+use towpath_vocab::Remedy;
+
+/// A write of history that is refused, or one that would destroy a history.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Rows with a column of a name that history needs.
+    #[error("rows of `{table}` have a column `{column}`, which `write: {mode}` adds itself")]
+    OwnColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// How it was to be written.
+        mode: String,
+    },
+    /// A version that would lie before the current one.
+    #[error(
+        "`{table}`: the row with {key} is valid from {at}, and its key has a version that is valid until or from {since}"
+    )]
+    Late {
+        /// The table.
+        table: String,
+        /// The key, in words.
+        key: String,
+        /// From when on the row is valid.
+        at: String,
+        /// When the version began that it would have to follow.
+        since: String,
+    },
+    /// A column that cannot say when a row is valid.
+    #[error("`valid_from` of `{table}`: column `{column}` {why}")]
+    ValidFrom {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A row that does not say when it is valid.
+    #[error("a row of `{table}` has no value in `{column}`, which says from when on it is valid")]
+    NoTime {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A table that was not written as a history before.
+    #[error("`{table}` has no history that `write: {mode}` could continue")]
+    NoHistory {
+        /// The table.
+        table: String,
+        /// How it was to be written.
+        mode: String,
+    },
+    /// A table with a history that another mode would destroy.
+    #[error(
+        "`{table}` holds the history of its rows (`write: {kept}`), which `write: {mode}` would destroy"
+    )]
+    HoldsHistory {
+        /// The table.
+        table: String,
+        /// The mode that keeps it.
+        kept: String,
+        /// How it was to be written.
+        mode: String,
+    },
+    /// A history that others have changed.
+    #[error("the history of `{table}` is damaged: {key} has more than one current version")]
+    TwoCurrent {
+        /// The table.
+        table: String,
+        /// The key, in words.
+        key: String,
+    },
+    /// A clock that stands before times of the table.
+    #[error("the clock says {at}, and `{table}` has rows from {newest}")]
+    ClockBehind {
+        /// The table.
+        table: String,
+        /// The time of the load.
+        at: String,
+        /// The newest time of the table.
+        newest: String,
+    },
+    /// A column to be compared that is not there.
+    #[error("`track` of `{table}` names the column `{column}`, which the table does not have")]
+    Track {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+}
+
+impl Refusal {
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Refusal::OwnColumn { .. } => "R0440",
+            Refusal::Late { .. } => "R0441",
+            Refusal::ValidFrom { .. } => "R0442",
+            Refusal::NoTime { .. } => "R0443",
+            Refusal::NoHistory { .. } => "R0444",
+            Refusal::HoldsHistory { .. } => "R0445",
+            Refusal::TwoCurrent { .. } => "R0446",
+            Refusal::ClockBehind { .. } => "R0447",
+            Refusal::Track { .. } => "R0448",
+        }
+    }
+
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Refusal::OwnColumn { .. } | Refusal::ValidFrom { .. } | Refusal::Track { .. } => {
+                Remedy::FixConfig
+            }
+            Refusal::Late { .. } | Refusal::NoTime { .. } => Remedy::FixData,
+            Refusal::NoHistory { .. } | Refusal::HoldsHistory { .. } => Remedy::FixConfig,
+            Refusal::TwoCurrent { .. } => Remedy::Refused,
+            Refusal::ClockBehind { .. } => Remedy::Retry,
+        }
+    }
+
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Refusal::OwnColumn { column, .. } => format!("rename it: `columns: {{ source_{column}: {{ from: {column} }} }}`, or leave it out with `drop`"),
+            Refusal::Late { .. } => "history is not changed afterwards. Leave such rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            Refusal::ValidFrom { column, .. } => format!("name a column of type `timestamp` or `date`; a column gets a type with `columns: {{ {column}: {{ type: timestamp }} }}`. Without `valid_from` rows are valid from the time of the load"),
+            Refusal::NoTime { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`"),
+            Refusal::NoHistory { table, .. } => format!("write the history to a new table (`from:` names the source), or start anew: `towpath lake drop {table} --yes`, then `towpath run`; its rows are then valid from that run on"),
+            Refusal::HoldsHistory { table, .. } => format!("write to another table, or give up the history: `towpath lake drop {table} --yes`"),
+            Refusal::TwoCurrent { table, .. } => format!("another program may have written to it. To list the versions: `towpath lake history {table}`; to go back: `towpath lake restore {table} --to VERSION`"),
+            Refusal::ClockBehind { .. } => "times would not be in order. Set the clock of this machine, or run again when that time has passed".to_owned(),
+            Refusal::Track { .. } => "name columns of the table, or remove `track`: then every column is compared".to_owned(),
+        }
+    }
+}

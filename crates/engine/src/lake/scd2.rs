@@ -1,0 +1,318 @@
+//! Keeps the history of a table (`write: scd2`): which rows are new versions, which versions they close.
+//!
+//! Promise: after a commit each key has at most one current version, versions of a key do not overlap, and
+//! of a version that was there before nothing changes but its end. Incoming rows are already in files, as in
+//! `merge.rs`: keys are looked up in passes that fit into memory, contents are compared by a hash of 128
+//! bits, and only files with a version that is closed are written anew. Read next: `scd2/decide.rs` (what
+//! becomes of one key), `scd2/apply.rs` (the files that say so).
+
+mod apply;
+mod contents;
+mod dated;
+mod decide;
+mod probe;
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{Schema, SchemaRef};
+use futures::TryStreamExt as _;
+use towpath_ports::Op;
+
+use self::apply::{Closed, incoming_files, rewritten_files};
+use self::dated::History;
+pub(crate) use self::dated::{Dated, check_table};
+use self::decide::{Outcome, Sighting, Version, judge};
+use self::probe::{Probe, check_clock, has_current};
+use super::bitmap::Bitmap;
+use super::error::{LakeError, LakeResult};
+use super::files;
+use super::keys::{KeyCode, KeySet, Pass};
+use super::merge::{Incoming, MergeContext, Merged, columns, name_key, narrowed};
+use super::refusal::Refusal;
+
+/// What an incoming key costs in memory beside its own bytes: its entry, its version, what the table holds.
+const KEY_OVERHEAD: u64 = 192;
+
+/// Which incoming rows stay and which rows of the table are closed.
+struct Found {
+    keep: Bitmap,
+    /// Incoming versions that another one of the same load ends.
+    ended: Closed,
+    /// Closed rows of the table, by file.
+    closed: BTreeMap<usize, Closed>,
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// Adds the incoming versions to the history. On failure the incoming files are deleted too.
+pub(crate) async fn keep_history(
+    place: &MergeContext<'_>,
+    history: &History,
+    incoming: Incoming,
+) -> LakeResult<Merged> {
+    let adds = incoming.adds.clone();
+    match add_versions(place, history, incoming).await {
+        Ok(merged) => Ok(merged),
+        Err(error) => {
+            files::delete(place.table, &adds).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Refuses a snapshot whose time is not after that of every other.
+pub(crate) async fn check_snapshots(
+    place: &MergeContext<'_>,
+    snapshots: Option<(usize, i64)>,
+) -> LakeResult<()> {
+    match snapshots {
+        None => Ok(()),
+        Some((column, at)) => check_clock(place, at, &[column]).await,
+    }
+}
+
+async fn add_versions(
+    place: &MergeContext<'_>,
+    history: &History,
+    incoming: Incoming,
+) -> LakeResult<Merged> {
+    let found = find(place, history, &incoming).await?;
+    let (removed, rewritten) = rewritten_files(place, history, &found.closed).await?;
+    let kept = match incoming_files(place, history, &incoming, &found.keep, &found.ended).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            files::delete(place.table, &rewritten).await?;
+            return Err(error);
+        }
+    };
+    Ok(Merged {
+        incoming: kept,
+        rewritten,
+        removed,
+        inserted: found.inserted,
+        updated: found.updated,
+        deleted: found.deleted,
+    })
+}
+
+/// Looks every incoming key up, in as many passes as memory asks for.
+async fn find(
+    place: &MergeContext<'_>,
+    history: &History,
+    incoming: &Incoming,
+) -> LakeResult<Found> {
+    if !history.by_column {
+        let [from, to, _] = history.own;
+        check_clock(place, history.at, &[from, to]).await?;
+    }
+    let key = columns(place.schema, place.key)?;
+    let code = KeyCode::new(&key)?;
+    let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
+    let mut found = Found {
+        keep: Bitmap::filled(rows, false),
+        ended: Closed::none(rows),
+        closed: BTreeMap::new(),
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+    };
+    let candidates = candidates(place, history, &key, incoming);
+    let needed = incoming.key_bytes + incoming.rows * KEY_OVERHEAD;
+    let of = needed.div_ceil(place.sizes.key_bytes()).max(1);
+    for number in 0..of {
+        let keys = KeySet::new(&code, Pass { number, of });
+        let (keys, versions) = collect(place, history, &key, incoming, keys).await?;
+        let mut probe = Probe::new(place, history, keys, versions)?;
+        if probe.is_idle() {
+            continue;
+        }
+        for at in &candidates {
+            let absent = probe.file(*at).await?;
+            found.deleted += absent.len() as u64;
+            close(
+                place,
+                &mut found.closed,
+                *at,
+                absent.into_iter().map(|row| (row, None)),
+            );
+        }
+        probe.read_incoming(&incoming.adds).await?;
+        take_over(place, &mut found, incoming, &probe).await?;
+    }
+    Ok(found)
+}
+
+/// Places of the files that must be looked into.
+fn candidates(
+    place: &MergeContext<'_>,
+    history: &History,
+    key: &Schema,
+    incoming: &Incoming,
+) -> Vec<usize> {
+    let mut near = vec![false; place.files.len()];
+    for at in narrowed(place, key, &incoming.adds) {
+        if let Some(near) = near.get_mut(at) {
+            *near = true;
+        }
+    }
+    let files = place.files.iter().zip(near).enumerate();
+    files
+        .filter(|(_, (file, is_near))| match has_current(file) {
+            true => history.closes_absent || *is_near,
+            // What was closed matters only where rows say themselves when they were valid.
+            false => history.by_column && *is_near,
+        })
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// The keys of one pass and the versions that come, by key and time.
+async fn collect<'k>(
+    place: &MergeContext<'_>,
+    history: &History,
+    key: &SchemaRef,
+    incoming: &Incoming,
+    mut keys: KeySet<'k>,
+) -> LakeResult<(KeySet<'k>, Vec<Version>)> {
+    let [from, ..] = history.own;
+    let wanted: Vec<usize> = place.key.iter().copied().chain([from]).collect();
+    let wanted = columns(place.schema, &wanted)?;
+    let unique = !history.by_column && incoming.ops.is_none();
+    let mut versions = Vec::new();
+    let mut batches = place.read(files::lake_files(place.table, &incoming.adds), &wanted);
+    let mut first = 0;
+    while let Some(batch) = batches.try_next().await? {
+        let (parts, time) = dated::apart(&batch, key.fields().len())?;
+        if let Some(at) = keys.add(parts, first, unique)? {
+            return Err(LakeError::DuplicateKey {
+                table: place.table.name.to_string(),
+                key: name_key(&batch, at, key.fields().len()),
+            });
+        }
+        if history.by_column {
+            let times = dated::times(time)?;
+            keys.find(parts, |row, entry| {
+                versions.extend(entry.map(|entry| {
+                    let from = times.value(row);
+                    Version::new(entry, first + row as u64, from)
+                }));
+            })?;
+        }
+        first += batch.num_rows() as u64;
+    }
+    if !history.by_column {
+        // The changes of a feed have one instant: of one key the last one counts.
+        for (entry, known) in keys.entries.iter().enumerate() {
+            let mut version = Version::new(entry, known.last, history.at);
+            version.is_delete = match &incoming.ops {
+                None => false,
+                Some(ops) => op(ops, known.last)? == Op::Delete,
+            };
+            versions.push(version);
+        }
+    }
+    versions.sort_unstable_by_key(|version| (version.entry, version.from, version.row));
+    Ok((keys, versions))
+}
+
+fn op(ops: &[u8], row: u64) -> LakeResult<Op> {
+    usize::try_from(row)
+        .ok()
+        .and_then(|row| ops.get(row))
+        .and_then(|byte| Op::from_byte(*byte))
+        .ok_or(LakeError::Misuse("a row has no operation"))
+}
+
+/// Takes over what becomes of the keys of one pass.
+async fn take_over(
+    place: &MergeContext<'_>,
+    found: &mut Found,
+    incoming: &Incoming,
+    probe: &Probe<'_, '_>,
+) -> LakeResult<()> {
+    for (entry, versions) in probe.by_key() {
+        let outcome = match judge(probe.held(entry), versions) {
+            Ok(outcome) => outcome,
+            Err(sighting) => return Err(refused(place, incoming, sighting).await?),
+        };
+        found.take(place, probe, entry, outcome);
+    }
+    Ok(())
+}
+
+impl Found {
+    fn take(
+        &mut self,
+        place: &MergeContext<'_>,
+        probe: &Probe<'_, '_>,
+        entry: usize,
+        outcome: Outcome,
+    ) {
+        let row = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+        for opened in &outcome.opened {
+            self.keep.set(row(opened.row), true);
+            if let Some(until) = opened.until {
+                self.ended.add(row(opened.row), Some(until));
+            }
+        }
+        if let (Some(at), Some(held)) = (outcome.closed_at, probe.held(entry).current) {
+            let time = (at != probe.at()).then_some(at);
+            close(place, &mut self.closed, held.file, [(held.row, time)]);
+        }
+        let opened = outcome.opened.len() as u64;
+        let is_new = u64::from(probe.held(entry).current.is_none() && opened > 0);
+        self.inserted += is_new;
+        self.updated += opened - is_new;
+        self.deleted += u64::from(outcome.ends);
+    }
+}
+
+/// Notes closed rows of a file; a time only where it is not that of the load.
+fn close(
+    place: &MergeContext<'_>,
+    closed: &mut BTreeMap<usize, Closed>,
+    file: usize,
+    rows: impl IntoIterator<Item = (usize, Option<i64>)>,
+) {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    let known = place.files.get(file).and_then(|file| file.rows);
+    let size = usize::try_from(known.unwrap_or(0)).unwrap_or(0);
+    let closed = closed.entry(file).or_insert_with(|| Closed::none(size));
+    rows.for_each(|(row, time)| closed.add(row, time));
+}
+
+/// The error about a version that does not fit, with its key in words.
+async fn refused(
+    place: &MergeContext<'_>,
+    incoming: &Incoming,
+    sighting: Sighting,
+) -> LakeResult<LakeError> {
+    let wanted = columns(place.schema, place.key)?;
+    let mut batches = place.read(files::lake_files(place.table, &incoming.adds), &wanted);
+    let mut first = 0;
+    let mut key = String::new();
+    while let Some(batch) = batches.try_next().await? {
+        let end = first + batch.num_rows() as u64;
+        if sighting.row < end {
+            let row = usize::try_from(sighting.row - first).unwrap_or(0);
+            key = name_key(&batch, row, place.key.len());
+            break;
+        }
+        first = end;
+    }
+    let table = place.table.name.to_string();
+    Ok(match sighting.since {
+        None => LakeError::DuplicateKey { table, key },
+        Some(since) => Refusal::Late {
+            table,
+            key,
+            at: dated::shown(sighting.from),
+            since: dated::shown(since),
+        }
+        .into(),
+    })
+}

@@ -1,0 +1,335 @@
+//! Looks incoming keys up in the table: which of them have a current version, and what it holds.
+//!
+//! Promise: keys and times of a file are read first; what rows hold only of those whose key comes. The one
+//! current version of each key is checked here. Nothing is decided here: see `decide.rs`. Read next:
+//! `contents.rs`.
+
+use arrow_array::{Array as _, BooleanArray, RecordBatch};
+use arrow_schema::{Schema, SchemaRef};
+use deltalake_core::kernel::Add;
+use futures::TryStreamExt as _;
+
+use super::contents::Contents;
+use super::dated::{History, shown, times};
+use super::decide::{Current, Held, Version};
+use crate::lake::candidate::LakeFile;
+use crate::lake::error::{LakeError, LakeResult};
+use crate::lake::files;
+use crate::lake::keys::KeySet;
+use crate::lake::merge::{MergeContext, columns, filtered, name_key};
+use crate::lake::refusal::Refusal;
+
+/// The keys of one pass with what is known of them.
+pub(super) struct Probe<'a, 'k> {
+    place: &'a MergeContext<'a>,
+    history: &'a History,
+    keys: KeySet<'k>,
+    /// By key and time.
+    versions: Vec<Version>,
+    /// Per key.
+    held: Vec<Held>,
+    contents: Contents,
+    /// Key, `_valid_from`, `_valid_to`.
+    looked_at: SchemaRef,
+    tracked: SchemaRef,
+}
+
+/// A row of a file whose contents are wanted.
+struct Wanted {
+    row: usize,
+    of: Of,
+}
+
+/// Whose contents they are.
+enum Of {
+    /// The current version of a key.
+    Current(usize),
+    /// A closed version with the key and time of an incoming one.
+    Recorded(usize),
+}
+
+impl<'a, 'k> Probe<'a, 'k> {
+    pub(super) fn new(
+        place: &'a MergeContext<'a>,
+        history: &'a History,
+        keys: KeySet<'k>,
+        versions: Vec<Version>,
+    ) -> LakeResult<Self> {
+        let [from, to, _] = history.own;
+        let looked_at: Vec<usize> = place.key.iter().copied().chain([from, to]).collect();
+        let tracked = columns(place.schema, &history.tracked)?;
+        Ok(Self {
+            contents: Contents::new(&tracked)?,
+            looked_at: columns(place.schema, &looked_at)?,
+            tracked,
+            held: vec![Held::default(); keys.entries.len()],
+            place,
+            history,
+            keys,
+            versions,
+        })
+    }
+
+    /// Nothing comes, and nothing is to be closed for not coming.
+    pub(super) fn is_idle(&self) -> bool {
+        self.versions.is_empty() && !self.history.closes_absent
+    }
+
+    /// The time of the load.
+    pub(super) fn at(&self) -> i64 {
+        self.history.at
+    }
+
+    pub(super) fn held(&self, entry: usize) -> Held {
+        self.held.get(entry).copied().unwrap_or_default()
+    }
+
+    /// The versions of each key.
+    pub(super) fn by_key(&self) -> impl Iterator<Item = (usize, &[Version])> {
+        let groups = self.versions.chunk_by(|one, next| one.entry == next.entry);
+        groups.filter_map(|group| Some((group.first()?.entry, group)))
+    }
+
+    /// Looks into one file; gives its current rows whose key does not come, if those are to be closed.
+    pub(super) async fn file(&mut self, at: usize) -> LakeResult<Vec<usize>> {
+        let Some(file) = self.place.files.get(at).cloned() else {
+            return Ok(Vec::new());
+        };
+        let (mut absent, mut wanted) = (Vec::new(), Vec::new());
+        let mut batches = self.place.read(vec![file.clone()], &self.looked_at);
+        let mut first = 0;
+        while let Some(batch) = batches.try_next().await? {
+            self.batch(&batch, (at, first), &mut absent, &mut wanted)?;
+            first += batch.num_rows();
+        }
+        self.place.expect_rows(&file.key, first as u64, file.rows)?;
+        self.read_contents(file, &wanted).await?;
+        Ok(absent)
+    }
+
+    fn batch(
+        &mut self,
+        batch: &RecordBatch,
+        (file, first): (usize, usize),
+        absent: &mut Vec<usize>,
+        wanted: &mut Vec<Wanted>,
+    ) -> LakeResult<()> {
+        let width = self.place.key.len();
+        let [key @ .., from, to] = batch.columns() else {
+            return Err(LakeError::Misuse("a batch has too few columns"));
+        };
+        let (from, to) = (times(from)?, times(to)?);
+        let (held, versions, history) = (&mut self.held, &self.versions, self.history);
+        let (mut twice, mut behind) = (None, None);
+        self.keys.find(key, |row, entry| {
+            let place = first + row;
+            match (entry, to.is_null(row)) {
+                (Some(entry), true) => {
+                    let Some(held) = held.get_mut(entry) else {
+                        return;
+                    };
+                    if held.current.is_some() {
+                        twice = Some(row);
+                    }
+                    held.current = Some(Current {
+                        file,
+                        row: place,
+                        from: from.value(row),
+                        print: 0,
+                    });
+                    let of = Of::Current(entry);
+                    wanted.push(Wanted { row: place, of });
+                }
+                (None, true) if history.closes_absent => {
+                    if from.value(row) >= history.at {
+                        behind = Some(row);
+                    }
+                    absent.push(place);
+                }
+                (Some(entry), false) if history.by_column => {
+                    if let Some(held) = held.get_mut(entry) {
+                        held.last_end = held.last_end.max(Some(to.value(row)));
+                    }
+                    let wish = (entry, from.value(row));
+                    let found = versions.binary_search_by_key(&wish, |v| (v.entry, v.from));
+                    if let Ok(version) = found {
+                        let of = Of::Recorded(version);
+                        wanted.push(Wanted { row: place, of });
+                    }
+                }
+                _ => {}
+            }
+        })?;
+        let table = || self.place.table.name.to_string();
+        if let Some(row) = twice {
+            let (table, key) = (table(), name_key(batch, row, width));
+            return Err(Refusal::TwoCurrent { table, key }.into());
+        }
+        match behind {
+            None => Ok(()),
+            Some(row) => Err(Refusal::ClockBehind {
+                table: table(),
+                at: shown(history.at),
+                newest: shown(from.value(row)),
+            }
+            .into()),
+        }
+    }
+
+    async fn read_contents(&mut self, file: LakeFile, wanted: &[Wanted]) -> LakeResult<()> {
+        if wanted.is_empty() || self.tracked.fields().is_empty() {
+            return Ok(());
+        }
+        let mut batches = self.place.read(vec![file], &self.tracked);
+        let mut rest = wanted;
+        let mut first = 0;
+        while let Some(batch) = batches.try_next().await? {
+            let end = first + batch.num_rows();
+            let here = rest.partition_point(|wanted| wanted.row < end);
+            let (now, later) = rest.split_at(here);
+            let prints = self.prints(&batch, now.iter().map(|wanted| wanted.row - first))?;
+            for (wanted, print) in now.iter().zip(prints) {
+                match wanted.of {
+                    Of::Current(entry) => {
+                        let held = self.held.get_mut(entry);
+                        if let Some(current) = held.and_then(|held| held.current.as_mut()) {
+                            current.print = print;
+                        }
+                    }
+                    Of::Recorded(version) => {
+                        if let Some(version) = self.versions.get_mut(version) {
+                            version.recorded = Some(print);
+                        }
+                    }
+                }
+            }
+            rest = later;
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// Hashes of some rows of a batch, in their order.
+    fn prints(
+        &self,
+        batch: &RecordBatch,
+        rows: impl Iterator<Item = usize>,
+    ) -> LakeResult<Vec<u128>> {
+        let mut keep = vec![false; batch.num_rows()];
+        for row in rows {
+            if let Some(keep) = keep.get_mut(row) {
+                *keep = true;
+            }
+        }
+        if !keep.contains(&true) {
+            return Ok(Vec::new());
+        }
+        let chosen = filtered(batch, &BooleanArray::from(keep))?;
+        self.contents.prints(chosen.columns())
+    }
+
+    /// Reads what the incoming versions hold, where that is compared with anything.
+    pub(super) async fn read_incoming(&mut self, adds: &[Add]) -> LakeResult<()> {
+        let compared = |versions: &[Version]| {
+            let entry = versions.first().map_or(usize::MAX, |version| version.entry);
+            let held = self.held(entry);
+            versions.len() > 1 || held.current.is_some() || held.last_end.is_some()
+        };
+        let mut places: Vec<(u64, usize)> = Vec::new();
+        let mut place = 0;
+        for (_, versions) in self.by_key() {
+            if compared(versions) {
+                let rows = versions.iter().zip(place..);
+                places.extend(rows.map(|(version, place)| (version.row, place)));
+            }
+            place += versions.len();
+        }
+        if places.is_empty() || self.tracked.fields().is_empty() {
+            return Ok(());
+        }
+        places.sort_unstable();
+        let files = files::lake_files(self.place.table, adds);
+        let mut batches = self.place.read(files, &self.tracked);
+        let (mut rest, mut first) = (places.as_slice(), 0);
+        while let Some(batch) = batches.try_next().await? {
+            let end = first + batch.num_rows() as u64;
+            let (now, later) = rest.split_at(rest.partition_point(|(row, _)| *row < end));
+            let rows = now.iter().map(|(row, _)| row - first);
+            let rows = rows.map(|row| usize::try_from(row).unwrap_or(usize::MAX));
+            let prints = self.prints(&batch, rows)?;
+            for ((_, place), print) in now.iter().zip(prints) {
+                if let Some(version) = self.versions.get_mut(*place) {
+                    version.print = print;
+                }
+            }
+            (rest, first) = (later, end);
+        }
+        Ok(())
+    }
+}
+
+/// False when the log says that every row of a file is closed.
+pub(super) fn has_current(file: &LakeFile) -> bool {
+    let Some(stats) = stats(file) else {
+        return true;
+    };
+    let open = stats
+        .get("nullCount")
+        .and_then(|of| of.get(towpath_vocab::VALID_TO));
+    open.and_then(serde_json::Value::as_u64) != Some(0)
+}
+
+fn stats(file: &LakeFile) -> Option<serde_json::Value> {
+    serde_json::from_str(file.stats.as_deref()?).ok()
+}
+
+/// Refuses a load whose time is not after every time of the table: versions would overlap, snapshots mix.
+pub(super) async fn check_clock(
+    place: &MergeContext<'_>,
+    at: i64,
+    columns_of_times: &[usize],
+) -> LakeResult<()> {
+    let times_only = columns(place.schema, columns_of_times)?;
+    for file in &place.files {
+        if is_older(file, at, &times_only) {
+            continue;
+        }
+        let mut batches = place.read(vec![file.clone()], &times_only);
+        while let Some(batch) = batches.try_next().await? {
+            let mut newest = None;
+            for column in batch.columns() {
+                newest = newest.max(times(column)?.iter().flatten().max());
+            }
+            if let Some(newest) = newest.filter(|newest| *newest >= at) {
+                return Err(Refusal::ClockBehind {
+                    table: place.table.name.to_string(),
+                    at: shown(at),
+                    newest: shown(newest),
+                }
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// True when the log says that all times of a file are before this one. It keeps them to the millisecond.
+fn is_older(file: &LakeFile, at: i64, times_only: &Schema) -> bool {
+    const MILLISECOND: i64 = 1_000;
+    let Some(stats) = stats(file) else {
+        return false;
+    };
+    let rows = stats.get("numRecords").and_then(serde_json::Value::as_u64);
+    times_only.fields().iter().all(|field| {
+        let column = field.name();
+        let of = |group: &str| stats.get(group).and_then(|of| of.get(column)).cloned();
+        let nulls = of("nullCount").and_then(|nulls| nulls.as_u64());
+        if nulls.is_some() && nulls == rows {
+            return true;
+        }
+        let highest = of("maxValues");
+        let highest = highest.as_ref().and_then(serde_json::Value::as_str);
+        let highest = highest.and_then(|text| text.parse::<chrono::DateTime<chrono::Utc>>().ok());
+        highest.is_some_and(|time| time.timestamp_micros().saturating_add(MILLISECOND) < at)
+    })
+}
