@@ -11,11 +11,12 @@ use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::{filter, filter_record_batch};
 use towpath_ports::{BatchOrigin, Event, Rows, row_as_json};
-use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject, TableName};
+use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject};
 
 use super::decode::{Decoder, Flaw, next_cell};
 use super::error::{PgError, Result};
 use super::types::Column;
+use crate::relational::reader::ReadLayout;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const LONGEST_VALUE: usize = 200;
@@ -23,13 +24,8 @@ const LONGEST_VALUE: usize = 200;
 /// What the batches are to look like.
 #[derive(Clone)]
 pub(super) struct BatchLayout {
-    pub(super) table: TableName,
-    /// As a person names what is read.
-    pub(super) object: String,
+    pub(super) read: ReadLayout,
     pub(super) columns: Arc<[Column]>,
-    pub(super) schema: SchemaRef,
-    pub(super) batch_rows: usize,
-    pub(super) batch_bytes: usize,
 }
 
 /// Turns copy data into events.
@@ -121,7 +117,7 @@ impl Assembler {
             };
             self.push_row(&cells[..length])?;
             rest = &cells[length..];
-            if self.rows >= self.shape.batch_rows || self.bytes >= self.shape.batch_bytes {
+            if self.rows >= self.shape.read.batch_rows || self.bytes >= self.shape.read.batch_bytes {
                 self.cut(out)?;
             }
         }
@@ -147,8 +143,8 @@ impl Assembler {
     fn restart(&mut self) -> Vec<Decoder> {
         // Room for no more rows than a batch may have bytes: a table of many columns would take many times
         // as much.
-        let most = self.shape.batch_rows.clamp(1, 65_536);
-        let rows = (self.shape.batch_bytes / self.row_bytes).clamp(1, most);
+        let most = self.shape.read.batch_rows.clamp(1, 65_536);
+        let rows = (self.shape.read.batch_bytes / self.row_bytes).clamp(1, most);
         let fresh = self
             .shape
             .columns
@@ -177,9 +173,9 @@ impl Assembler {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         // Flawed rows hold NULLs that a NOT NULL column does not allow: they leave before anyone looks.
         let nullable = if flaws.is_empty() {
-            Arc::clone(&self.shape.schema)
+            Arc::clone(&self.shape.read.schema)
         } else {
-            all_nullable(&self.shape.schema)
+            all_nullable(&self.shape.read.schema)
         };
         let batch = RecordBatch::try_new_with_options(nullable, arrays, &options)
             .map_err(|_| malformed("a NOT NULL column has a NULL"))?;
@@ -187,8 +183,8 @@ impl Assembler {
         self.next_ordinal += rows as u64;
         if flaws.is_empty() {
             out.push(Event::Rows(Rows::of_batch(
-                self.shape.table.clone(),
-                &self.shape.object,
+                self.shape.read.table.clone(),
+                &self.shape.read.object,
                 batch,
                 first,
             )));
@@ -211,7 +207,7 @@ impl Assembler {
         let ordinals = UInt64Array::from_iter_values(first..first + batch.num_rows() as u64);
         let kept = filter_record_batch(batch, &keep)
             .and_then(|kept| {
-                RecordBatch::try_new(Arc::clone(&self.shape.schema), kept.columns().to_vec())
+                RecordBatch::try_new(Arc::clone(&self.shape.read.schema), kept.columns().to_vec())
             })
             .map_err(|_| malformed("a NOT NULL column has a NULL"))?;
         let kept_ordinals = filter(&ordinals, &keep)
@@ -219,12 +215,12 @@ impl Assembler {
             .map_err(|_| malformed("rows cannot be filtered"))?;
         if kept.num_rows() > 0 {
             out.push(Event::Rows(Rows {
-                table: self.shape.table.clone(),
+                table: self.shape.read.table.clone(),
                 batch: kept,
                 ordinals: UInt64Array::from(kept_ordinals),
                 ops: None,
                 origin: Arc::new(BatchOrigin {
-                    object: self.shape.object.clone(),
+                    object: self.shape.read.object.clone(),
                     batch: batch.clone(),
                     first,
                 }),
@@ -264,9 +260,9 @@ impl Assembler {
             });
         }
         Reject {
-            table: self.shape.table.clone(),
+            table: self.shape.read.table.clone(),
             place: RecordLocation {
-                object: self.shape.object.clone(),
+                object: self.shape.read.object.clone(),
                 line: None,
                 ordinal: first + row as u64 + 1,
             },

@@ -27,7 +27,6 @@ use super::boundary::{self, Boundary, FIRST_ORDINAL};
 use super::error::{Doing as _, PgError, Result};
 use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
-use super::pieces::select_list;
 use super::pump::Piece;
 use super::recycled::{LongAgo, Recycled};
 use super::running;
@@ -35,6 +34,7 @@ use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 use crate::relational::columns::{ColumnChanges, SeenColumn};
+use crate::relational::reader::select_list;
 
 const SPLIT: &str = "cursor";
 

@@ -8,7 +8,7 @@
 use tokio_postgres::error::SqlState;
 use towpath_vocab::{Failure, Remedy};
 
-use crate::relational::fault::Fault;
+use crate::relational::fault::{Fault, RelationalError};
 
 pub(super) type Result<T, E = PgError> = std::result::Result<T, E>;
 
@@ -310,6 +310,12 @@ fn way_out(column: &str, reason: &str) -> Vec<String> {
 
 fn in_row(row: Option<u64>) -> String {
     row.map_or_else(String::new, |row| format!(" in row {row} of those written"))
+}
+
+impl RelationalError for PgError {
+    fn misused(reason: &'static str) -> Self {
+        Self::Misused { reason }
+    }
 }
 
 impl From<PgError> for Failure {

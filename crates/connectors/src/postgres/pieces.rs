@@ -12,6 +12,7 @@ use super::catalog::{CatalogRelation, members};
 use super::error::Result;
 use super::pump::Piece;
 use super::types::Column;
+use crate::relational::reader::{limit, select_list};
 
 /// Servers from 14 on read a page range without reading the rest.
 const RANGE_SCANS: u32 = 140_000;
@@ -31,15 +32,6 @@ pub(super) struct Cut<'a> {
     pub(super) limit: Option<u64>,
     /// Which rows.
     pub(super) filter: Option<&'a str>,
-}
-
-/// The columns as a select list.
-pub(super) fn select_list(columns: &[Column]) -> String {
-    columns
-        .iter()
-        .map(|column| column.expression.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// Cuts a relation; adds to `notes` what keeps it in one piece.
@@ -95,15 +87,13 @@ fn one_piece(cut: &Cut<'_>) -> Piece {
     let condition = cut
         .filter
         .map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-    let limit = cut
-        .limit
-        .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     Piece {
         id: cut.found.relation.to_string(),
         query: format!(
-            "SELECT {} FROM {}{condition}{limit}",
+            "SELECT {} FROM {}{condition}{}",
             select_list(cut.columns),
-            cut.found.relation.sql()
+            cut.found.relation.sql(),
+            limit(cut.limit)
         ),
         first_ordinal: 0,
     }
@@ -125,12 +115,9 @@ fn pages(cut: &Cut<'_>, table: &CatalogRelation, pages_before: u64) -> Vec<Piece
         table.is_heap && cut.version >= RANGE_SCANS && cut.lanes > 1 && cut.limit.is_none();
     if !cuttable || table.pages <= step {
         let condition = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let limit = cut
-            .limit
-            .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         return vec![Piece {
             id: table.relation.to_string(),
-            query: format!("{from}{condition}{limit}"),
+            query: format!("{from}{condition}{}", limit(cut.limit)),
             first_ordinal: pages_before * ROWS_PER_PAGE,
         }];
     }

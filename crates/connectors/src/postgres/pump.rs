@@ -10,12 +10,13 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Split, TableSchema};
-use towpath_vocab::{Failure, Position, SplitId};
+use towpath_ports::{BoxStream, Event, Memory};
+use towpath_vocab::Failure;
 
 use super::assemble::{Assembler, BatchLayout};
 use super::error::Doing as _;
 use super::snapshot::{Lane, Lanes};
+use crate::relational::reader::{Pieces, ReadLayout};
 
 /// Batches that wait between decoder and consumer.
 const WAITING: usize = 1;
@@ -31,59 +32,27 @@ pub(super) struct Piece {
     pub(super) first_ordinal: u64,
 }
 
-/// An opened read of one table.
-pub(super) struct TableReader {
+/// How pieces are read: each by one copy.
+pub(super) struct Copies {
     pub(super) shape: BatchLayout,
-    pub(super) pieces: Vec<Piece>,
     pub(super) lanes: Lanes,
     pub(super) memory: Arc<dyn Memory>,
-    /// Holds when all pieces have been read.
-    pub(super) position: Position,
-    pub(super) notes: Vec<String>,
 }
 
-#[async_trait::async_trait]
-impl Reader for TableReader {
-    fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema {
-            table: self.shape.table.clone(),
-            schema: Arc::clone(&self.shape.schema),
-        }]
+impl Pieces for Copies {
+    type Piece = Piece;
+
+    fn layout(&self) -> &ReadLayout {
+        &self.shape.read
     }
 
-    fn bounded(&self) -> bool {
-        true
+    fn id(piece: &Piece) -> &str {
+        &piece.id
     }
 
-    fn splits(&mut self) -> BoxStream<towpath_ports::Result<Assignment>> {
-        let assigned: Vec<_> = std::mem::take(&mut self.pieces)
-            .into_iter()
-            .map(|piece| {
-                let id = SplitId(piece.id.clone());
-                let events = events(
-                    piece,
-                    self.shape.clone(),
-                    self.lanes.clone(),
-                    Arc::clone(&self.memory),
-                );
-                Ok(Assignment::Assigned(Split {
-                    id,
-                    events: events.boxed(),
-                }))
-            })
-            .chain(std::iter::once(Ok(Assignment::Complete(
-                self.position.clone(),
-            ))))
-            .collect();
-        stream::iter(assigned).boxed()
-    }
-
-    async fn committed(&mut self, _position: &Position) -> towpath_ports::Result<()> {
-        Ok(())
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+    fn events(&self, piece: Piece) -> BoxStream<towpath_ports::Result<Event>> {
+        let (shape, lanes) = (self.shape.clone(), self.lanes.clone());
+        events(piece, shape, lanes, Arc::clone(&self.memory)).boxed()
     }
 }
 
@@ -105,11 +74,7 @@ fn events(
     let start = async move {
         // First a lane, then memory: pieces that wait for a session must not keep writers waiting.
         let lane = lanes.lane().await?;
-        // Twice a batch: one that grows, one that waits.
-        // Never all of the budget: who takes the rows keeps a part of it.
-        let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
-        let holder = format!("a read of {}", shape.table);
-        let lease = memory.lease(&holder, bytes).await?;
+        let lease = shape.read.lease(memory.as_ref()).await?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let task = tokio::spawn(async move {
             let outcome = pump(lane, &piece, shape, &sender).await;
@@ -139,7 +104,7 @@ async fn pump(
     shape: BatchLayout,
     sender: &mpsc::Sender<towpath_ports::Result<Event>>,
 ) -> towpath_ports::Result<()> {
-    let doing = format!("reading `{}`", shape.object);
+    let doing = format!("reading `{}`", shape.read.object);
     let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", piece.query);
     lane.begin_copy();
     let copy = lane.client()?.copy_out(&sql).await.doing(&doing)?;
@@ -169,14 +134,4 @@ async fn send(
         }
     }
     true
-}
-
-/// How many bytes a batch may have, so that all lanes together stay within a quarter of the budget.
-pub(super) fn batch_bytes(wanted: usize, lanes: usize, memory: &dyn Memory) -> usize {
-    const LEAST: usize = 64 << 10;
-    const MOST: usize = 256 << 20;
-    let share = memory.limit_bytes() / (8 * lanes.max(1) as u64);
-    wanted
-        .min(usize::try_from(share).unwrap_or(MOST))
-        .clamp(LEAST, MOST)
 }

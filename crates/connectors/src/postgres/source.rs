@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
@@ -20,18 +20,29 @@ use super::cursor::{Cursor, CursorRead, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::members::Members;
 use super::names::nearest;
-use super::pieces::{self, Cut, select_list};
-use super::pump::{Piece, TableReader, batch_bytes};
+use super::pieces::{self, Cut};
+use super::pump::{Copies, Piece};
 use super::session::Session;
 use super::settings::Settings;
 use super::snapshot::{Lanes, Pool};
 use super::types::Column;
 use crate::relational::columns::SeenColumn;
+use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit, select_list};
 
 /// Reads a PostgreSQL database.
 pub(super) struct PostgresSource {
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
+}
+
+impl ReadColumn for Column {
+    fn field(&self) -> Field {
+        self.field.clone()
+    }
+
+    fn selected(&self) -> String {
+        self.expression.clone()
+    }
 }
 
 /// What a selection turned out to be.
@@ -109,7 +120,7 @@ impl PostgresSource {
         session: Session,
         spec: &ReadSpec,
         from: Option<&Position>,
-    ) -> Result<TableReader> {
+    ) -> Result<TableReader<Copies>> {
         let client = session.client();
         let mut notes = Vec::new();
         if let Some(note) = standby(client).await? {
@@ -176,19 +187,19 @@ impl PostgresSource {
             (None, _) => Position::default(),
         };
         let lanes = lanes.min(pieces.len()).max(1);
-        let shape = shape(
-            spec,
-            object,
-            columns,
-            batch_bytes(spec.batch_bytes, lanes, self.memory.as_ref()),
-        );
+        let read = ReadLayout::of(spec, object, &columns, (lanes, self.memory.as_ref()));
         let pool = Pool::around(self.settings.clone(), session, lanes).await?;
-        let lanes = Lanes::Snapshot(Arc::new(pool));
-        Ok(TableReader {
-            shape,
-            pieces,
-            lanes,
+        let reads = Copies {
+            shape: BatchLayout {
+                read,
+                columns: columns.into(),
+            },
+            lanes: Lanes::Snapshot(Arc::new(pool)),
             memory: Arc::clone(&self.memory),
+        };
+        Ok(TableReader {
+            reads,
+            pieces,
             position,
             notes,
         })
@@ -364,35 +375,18 @@ fn query_piece(
     target: &Target,
     columns: &[Column],
     filter: Option<String>,
-    limit: Option<u64>,
+    rows: Option<u64>,
 ) -> Piece {
     let condition = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-    let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
     Piece {
         id: "query".to_owned(),
         query: format!(
-            "SELECT {} FROM {}{condition}{limit}",
+            "SELECT {} FROM {}{condition}{}",
             select_list(columns),
-            target.sql()
+            target.sql(),
+            limit(rows)
         ),
         first_ordinal: 0,
-    }
-}
-
-pub(super) fn shape(
-    spec: &ReadSpec,
-    object: String,
-    columns: Vec<Column>,
-    batch_bytes: usize,
-) -> BatchLayout {
-    let fields: Vec<_> = columns.iter().map(|column| column.field.clone()).collect();
-    BatchLayout {
-        table: spec.table.clone(),
-        object,
-        schema: Arc::new(Schema::new(fields)),
-        columns: columns.into(),
-        batch_rows: spec.batch_rows.max(1),
-        batch_bytes,
     }
 }
 

@@ -22,7 +22,7 @@ use towpath_vocab::{Failure, Remedy, WriteMode};
 
 use super::align::align;
 use super::apply::{check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert};
-use super::candidate::{CandidateSession, View};
+use super::candidate::PostgresCandidate;
 use super::catalog::look_up;
 use super::commits;
 use super::definition;
@@ -36,9 +36,10 @@ use super::states;
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::candidate::{View, candidate};
 use crate::relational::fault::Fault;
 use crate::relational::modes::{deletes_absent, primary_key};
-use crate::relational::statements::{OP, Statements};
+use crate::relational::statements::Statements;
 
 /// Copy data is sent in pieces of about this size.
 const PIECE_BYTES: usize = 128 << 10;
@@ -365,27 +366,15 @@ struct PostgresPrepared {
 }
 
 impl PostgresPrepared {
-    /// The query a candidate is read by.
     fn view(&self, scope: Scope) -> View {
-        let table = View::Table(self.job.relation.clone());
         let Outcome::New { alignment, .. } = &self.outcome else {
-            return table;
+            return View::Table;
         };
         let waits = self.job.truncate && !alignment.created;
-        if scope == Scope::Table && !waits {
-            return table;
+        match scope {
+            Scope::Table if !waits => View::Table,
+            _ => View::of_stage(&PostgresDialect, alignment, self.job.intent.write.mode),
         }
-        let list: Vec<String> = alignment
-            .columns
-            .iter()
-            .map(|column| format!("{} AS {}", column.value, column.target))
-            .collect();
-        let filter = if self.job.intent.write.mode == WriteMode::Merge {
-            format!(" WHERE s.{OP} <> 2")
-        } else {
-            String::new()
-        };
-        View::Query(format!("SELECT {} FROM {STAGE} s{filter}", list.join(", ")))
     }
 
     async fn finish(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {
@@ -488,18 +477,12 @@ impl Prepared for PostgresPrepared {
     }
 
     async fn candidate(&self, scope: Scope) -> std::result::Result<Candidate, Failure> {
-        let held = CandidateSession {
+        let session = PostgresCandidate {
             session: Arc::clone(&self.session),
-            view: self.view(scope),
-            object: self.job.relation.to_string(),
+            relation: self.job.relation.clone(),
             memory: Arc::clone(&self.job.memory),
         };
-        let schema = held.schema().await?;
-        Ok(Candidate {
-            schema,
-            source: Arc::new(held),
-            native: Arc::new(()),
-        })
+        Ok(candidate(session, self.view(scope)).await?)
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> std::result::Result<Receipt, Failure> {

@@ -146,6 +146,12 @@ impl Fault {
     }
 }
 
+/// An error of a connector to a SQL database.
+pub(crate) trait RelationalError: From<Fault> + Into<Failure> + Send {
+    /// A call that nobody should make: our fault.
+    fn misused(reason: &'static str) -> Self;
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let (code, remedy) = fault.facts();

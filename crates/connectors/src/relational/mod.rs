@@ -6,6 +6,7 @@
 
 pub(crate) mod align;
 pub(crate) mod apply;
+pub(crate) mod candidate;
 pub(crate) mod codes;
 pub(crate) mod columns;
 pub(crate) mod commits;
@@ -14,5 +15,6 @@ pub(crate) mod fault;
 pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod nested;
+pub(crate) mod reader;
 pub(crate) mod session;
 pub(crate) mod statements;

@@ -6,7 +6,7 @@
 use rusqlite::{ErrorCode, ffi};
 use towpath_vocab::{Failure, Remedy};
 
-use crate::relational::fault::Fault;
+use crate::relational::fault::{Fault, RelationalError};
 
 pub(super) type Result<T, E = SqliteError> = std::result::Result<T, E>;
 
@@ -229,6 +229,12 @@ impl SqliteError {
             Self::Position { .. } => one("read everything again: towpath run --full-refresh"),
             _ => Vec::new(),
         }
+    }
+}
+
+impl RelationalError for SqliteError {
+    fn misused(reason: &'static str) -> Self {
+        Self::Misused { reason }
     }
 }
 

@@ -5,26 +5,25 @@
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
-use towpath_ports::{Assignment, BoxStream, Event, Memory, Reader, Rows, Split, TableSchema};
-use towpath_vocab::{Failure, Position, RecordLocation, Reject, SplitId, TableName};
+use towpath_ports::{BoxStream, Event, Memory, Rows};
+use towpath_vocab::{Failure, RecordLocation, Reject};
 
 use super::boundary::Given;
 use super::cells::{Batch, raw};
 use super::error::{Doing as _, Result, SqliteError};
 use super::session::Session;
+use crate::relational::reader::{Pieces, ReadLayout};
 
 /// Events on their way to the taker.
 const WAITING: usize = 2;
 /// Rejects are handed over in groups.
 const REJECTS: usize = 1_000;
 
-/// A query, its columns those of the shape and, behind them, those `given` looks at.
+/// A query, its columns those of the layout and, behind them, those `given` looks at.
 pub(super) struct Query {
     pub(super) sql: String,
     pub(super) params: Vec<Value>,
@@ -41,66 +40,25 @@ pub(super) struct Piece {
     pub(super) queries: Vec<Query>,
 }
 
-/// What all pieces of a read share.
-#[derive(Clone)]
-pub(super) struct ReadLayout {
-    pub(super) table: TableName,
-    pub(super) object: String,
-    pub(super) schema: SchemaRef,
-    pub(super) batch_rows: usize,
-    pub(super) batch_bytes: usize,
-}
-
-/// A planned read.
-pub(super) struct TableReader {
-    pub(super) shape: ReadLayout,
-    pub(super) pieces: Vec<Piece>,
+/// How pieces are read: each by its queries, on a thread.
+pub(super) struct Queries {
+    pub(super) layout: ReadLayout,
     pub(super) memory: Arc<dyn Memory>,
-    pub(super) position: Position,
-    pub(super) notes: Vec<String>,
 }
 
-/// How many bytes a batch may have, so that all pieces together stay within a quarter of the budget.
-pub(super) fn batch_bytes(wanted: usize, pieces: usize, memory: &dyn Memory) -> usize {
-    let share =
-        usize::try_from(memory.limit_bytes() / (8 * pieces.max(1) as u64)).unwrap_or(usize::MAX);
-    wanted.min(share).clamp(64 << 10, 256 << 20)
-}
+impl Pieces for Queries {
+    type Piece = Piece;
 
-#[async_trait]
-impl Reader for TableReader {
-    fn tables(&self) -> Vec<TableSchema> {
-        vec![TableSchema {
-            table: self.shape.table.clone(),
-            schema: Arc::clone(&self.shape.schema),
-        }]
+    fn layout(&self) -> &ReadLayout {
+        &self.layout
     }
 
-    fn bounded(&self) -> bool {
-        true
+    fn id(piece: &Piece) -> &str {
+        &piece.id
     }
 
-    fn splits(&mut self) -> BoxStream<towpath_ports::Result<Assignment>> {
-        let pieces = std::mem::take(&mut self.pieces).into_iter();
-        let splits: Vec<_> = pieces
-            .map(|piece| {
-                let id = SplitId(piece.id.clone());
-                Ok(Assignment::Assigned(Split {
-                    id,
-                    events: events(piece, self.shape.clone(), Arc::clone(&self.memory)),
-                }))
-            })
-            .collect();
-        let complete = Ok(Assignment::Complete(self.position.clone()));
-        Box::pin(stream::iter(splits).chain(stream::once(future::ready(complete))))
-    }
-
-    async fn committed(&mut self, _: &Position) -> towpath_ports::Result<()> {
-        Ok(())
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+    fn events(&self, piece: Piece) -> BoxStream<towpath_ports::Result<Event>> {
+        events(piece, self.layout.clone(), Arc::clone(&self.memory))
     }
 }
 
@@ -112,10 +70,7 @@ fn events(
     memory: Arc<dyn Memory>,
 ) -> BoxStream<towpath_ports::Result<Event>> {
     let started = stream::once(async move {
-        // Never all of the budget: who takes the rows keeps a part of it.
-        let bytes = (2 * shape.batch_bytes as u64).min(memory.limit_bytes() / 4);
-        let holder = format!("a read of {}", shape.table);
-        let lease = memory.lease(&holder, bytes).await?;
+        let lease = shape.lease(memory.as_ref()).await?;
         let (to, mut from) = mpsc::channel(WAITING);
         let path = piece.session.shown.clone();
         let thread = tokio::task::spawn_blocking(move || {

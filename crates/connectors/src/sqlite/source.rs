@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -18,9 +18,10 @@ use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{nearest, quoted, same};
-use super::pump::{Piece, Query, ReadLayout, TableReader, batch_bytes};
+use super::pump::{Piece, Queries, Query};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
+use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit};
 
 /// Fewer row numbers are not worth a second connection.
 const PIECE_ROWS: i64 = 50_000;
@@ -31,6 +32,16 @@ const TRIES: usize = 8;
 pub(super) struct SqliteSource {
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
+}
+
+impl ReadColumn for Column {
+    fn field(&self) -> Field {
+        Self::field(self)
+    }
+
+    fn selected(&self) -> String {
+        quoted(&self.name)
+    }
 }
 
 /// What a read is of.
@@ -108,7 +119,7 @@ fn plan(
     spec: &ReadSpec,
     from: Option<&Position>,
     memory: Arc<dyn Memory>,
-) -> Result<TableReader> {
+) -> Result<TableReader<Queries>> {
     let shown = &*settings.shown;
     let first = settings.open_read()?;
     begin(&first, shown)?;
@@ -138,8 +149,8 @@ fn plan(
         None => Position::default(),
     };
     notes.extend(cursor.iter().flat_map(|cursor| cursor.notes.clone()));
-    let bytes = batch_bytes(spec.batch_bytes, lanes.len(), memory.as_ref());
-    let shape = shape(spec, subject.object.clone(), &columns, bytes);
+    let (object, parts) = (subject.object.clone(), (lanes.len(), memory.as_ref()));
+    let layout = ReadLayout::of(spec, object, &columns, parts);
     // The rows at the last cursor value are read by the first lane: all lanes see one state.
     let mut others = cursor
         .as_mut()
@@ -162,9 +173,8 @@ fn plan(
         piece
     });
     Ok(TableReader {
-        shape,
         pieces: pieces.collect(),
-        memory,
+        reads: Queries { layout, memory },
         position,
         notes,
     })
@@ -288,16 +298,14 @@ impl<'a> Select<'a> {
         self.params.extend(params);
     }
 
-    fn query(self, first: u64, limit: Option<u64>, given: Option<Given>) -> Query {
+    fn query(self, first: u64, rows: Option<u64>, given: Option<Given>) -> Query {
         let filter = if self.conditions.is_empty() {
             String::new()
         } else {
             format!(" WHERE {}", self.conditions.join(" AND "))
         };
         // Rows that are left out do not count, so they cannot be limited here.
-        let limit = limit
-            .filter(|_| given.is_none())
-            .map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        let limit = limit(rows.filter(|_| given.is_none()));
         Query {
             sql: format!(
                 "SELECT {} FROM {}{filter}{limit}",
@@ -435,21 +443,4 @@ fn find_column<'a>(subject: &'a Subject, name: &str) -> Result<&'a Raw> {
             column: name.to_owned(),
             nearest: nearest(name, subject.raw.iter().map(|column| column.name.as_str())),
         })
-}
-
-pub(super) fn shape(
-    spec: &ReadSpec,
-    object: String,
-    columns: &[Column],
-    batch_bytes: usize,
-) -> ReadLayout {
-    ReadLayout {
-        table: spec.table.clone(),
-        object,
-        schema: Arc::new(Schema::new(
-            columns.iter().map(Column::field).collect::<Vec<_>>(),
-        )),
-        batch_rows: spec.batch_rows.max(1),
-        batch_bytes,
-    }
 }

@@ -15,18 +15,19 @@ use towpath_ports::{
 use towpath_vocab::{Failure, TaskKey, WriteMode};
 
 use super::align::align;
-use super::candidate::{CandidateSession, View};
+use super::candidate::SqliteCandidate;
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::quoted;
 use super::session::Session;
 use super::sql::{SqliteDialect, Writing};
-use super::stage::{self, STAGE};
+use super::stage;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::candidate::{View, candidate};
 use crate::relational::commits;
 use crate::relational::modes::{deletes_absent, primary_key};
 use crate::relational::session::{Session as _, Value, count};
-use crate::relational::statements::{OP, Statements};
+use crate::relational::statements::Statements;
 
 /// What is written where.
 pub(super) struct Job {
@@ -273,25 +274,11 @@ struct SqlitePrepared {
 
 impl SqlitePrepared {
     fn view(&self, scope: Scope) -> View {
-        let Outcome::New { alignment, .. } = &self.outcome else {
-            return View::Table(self.job.table.clone());
-        };
-        if scope == Scope::Table {
-            return View::Table(self.job.table.clone());
-        }
-        let list: Vec<String> = alignment
-            .columns
-            .iter()
-            .map(|column| format!("{} AS {}", column.value, column.target))
-            .collect();
-        let filter = if self.job.intent.write.mode == WriteMode::Merge {
-            format!(" WHERE s.{OP} <> 2")
-        } else {
-            String::new()
-        };
-        View::Stage {
-            sql: format!("SELECT {} FROM {STAGE} s{filter}", list.join(", ")),
-            schema: Arc::clone(&self.job.intent.schema),
+        match (&self.outcome, scope) {
+            (Outcome::New { alignment, .. }, Scope::Incoming) => {
+                View::of_stage(&SqliteDialect, alignment, self.job.intent.write.mode)
+            }
+            _ => View::Table,
         }
     }
 }
@@ -340,18 +327,13 @@ impl Prepared for SqlitePrepared {
     }
 
     async fn candidate(&self, scope: Scope) -> std::result::Result<Candidate, Failure> {
-        let held = CandidateSession {
+        let session = SqliteCandidate {
             session: self.session.clone(),
-            view: self.view(scope),
-            object: self.job.table.clone(),
+            table: self.job.table.clone(),
+            schema: Arc::clone(&self.job.intent.schema),
             memory: Arc::clone(&self.job.memory),
         };
-        let schema = held.schema().await?;
-        Ok(Candidate {
-            schema,
-            source: Arc::new(held),
-            native: Arc::new(()),
-        })
+        Ok(candidate(session, self.view(scope)).await?)
     }
 
     async fn commit(self: Box<Self>, how: Commit) -> std::result::Result<Receipt, Failure> {
