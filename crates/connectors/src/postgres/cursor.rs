@@ -23,7 +23,7 @@ mod idle;
 use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
 
-use super::boundary::{self, Boundary, FIRST_ORDINAL};
+use super::boundary::{self, Boundary};
 use super::error::{Doing as _, PgError, Result};
 use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
@@ -33,8 +33,9 @@ use super::running;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
+use crate::relational::boundary::{FIRST_ORDINAL, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, SeenColumn};
-use crate::relational::reader::select_list;
+use crate::relational::reader::{self, select_list};
 
 const SPLIT: &str = "cursor";
 
@@ -243,9 +244,11 @@ impl Cursor {
         if self.lookback > 0 {
             return Ok(None);
         }
-        let version = self.moment.version;
-        let columns = names(subject.columns);
-        Boundary::of(client, subject.sql, &condition, &columns, version).await
+        let source = boundary::Source {
+            sql: subject.sql,
+            wanted: &names(subject.columns),
+        };
+        boundary::look(client, &source, &condition, self.moment.version).await
     }
 
     /// The position that holds when everything was read.
@@ -301,59 +304,44 @@ impl Cursor {
         subject: &Subject<'_>,
         limit: Option<u64>,
     ) -> Result<Option<Piece>> {
-        let Some((before, condition)) = self.end_of_last_read() else {
+        let Some((resume, condition)) = self.end_of_last_read(subject) else {
             return Ok(None);
         };
         let list = select_list(subject.columns);
-        let query = match (self.lost_boundary(subject), &before.boundary) {
-            (None, Some(boundary)) => {
-                let all: Vec<String> = subject.all.iter().map(|c| c.name.clone()).collect();
+        let query = match resume {
+            Resume::LookBack => return Ok(None),
+            Resume::Behind(boundary) => {
                 let source = boundary::Source {
                     sql: subject.sql,
-                    object: subject.object,
                     wanted: &names(subject.columns),
-                    all: &all,
                 };
-                boundary.others(&source, &condition, &list)?
+                boundary::others(boundary, &source, &condition, &list)
             }
-            (Some(reason), _) if !self.may_repeat => {
+            Resume::Again(_) => format!("SELECT {list} FROM {} WHERE {condition}", subject.sql),
+            Resume::Lost(reason) => {
                 return Err(PgError::Boundary {
                     object: subject.object.to_owned(),
                     reason,
                 });
             }
-            _ => format!("SELECT {list} FROM {} WHERE {condition}", subject.sql),
         };
-        let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         Ok(Some(Piece {
             id: format!("{} boundary", subject.object),
-            query: format!("{query}{limit}"),
+            query: format!("{query}{}", reader::limit(limit)),
             first_ordinal: FIRST_ORDINAL,
         }))
     }
 
-    /// What was read last, and what is true for the rows at its end, where they must be told from new
-    /// ones.
-    fn end_of_last_read(&self) -> Option<(&ReadProgress, String)> {
+    /// How the read goes on at the end of the last one, and what is true for the rows there, where they
+    /// must be distinguished from new ones.
+    fn end_of_last_read(&self, subject: &Subject<'_>) -> Option<(Resume<'_>, String)> {
         let by_value = self.way == Way::Value && !self.everything && self.lookback == 0;
         let before = self.before.as_ref().filter(|_| by_value)?;
-        Some((before, self.at_the_end(before.upper.as_deref())?))
-    }
-
-    /// Why the rows at the end of the last read cannot be told from new ones.
-    fn lost_boundary(&self, subject: &Subject<'_>) -> Option<String> {
-        let (before, _) = self.end_of_last_read()?;
-        let Some(boundary) = &before.boundary else {
-            return Some(format!(
-                "too many rows have the last `{}`",
-                self.column.name
-            ));
-        };
+        let condition = self.at_the_end(before.upper.as_deref())?;
+        let cursor = (self.column.name.as_str(), self.lookback);
         let is_there = |name: &str| subject.all.iter().any(|column| column.name == name);
-        let gone = boundary.columns().iter().find(|name| !is_there(name))?;
-        Some(format!(
-            "column `{gone}`, which distinguishes them, no longer exists"
-        ))
+        let resume = resume(before.boundary.as_ref(), cursor, self.may_repeat, is_there);
+        Some((resume, condition))
     }
 
     /// What a person should know.
@@ -366,10 +354,8 @@ impl Cursor {
             .changes
             .notes(subject.object, &self.filled, self.everything);
         let name = &self.column.name;
-        if let Some(reason) = self.lost_boundary(subject) {
-            notes.push(format!(
-                "rows at the last `{name}` are read again and written by key: {reason}"
-            ));
+        if let Some((Resume::Again(reason), _)) = self.end_of_last_read(subject) {
+            notes.push(again_note(name, &reason));
         }
         if subject.members.is_none() {
             notes.push(format!("rows of this table have no transaction number: a row that commits late with a `{name}` below the last one is found only within `lookback`"));

@@ -6,6 +6,7 @@
 
 pub(crate) mod align;
 pub(crate) mod apply;
+pub(crate) mod boundary;
 pub(crate) mod candidate;
 pub(crate) mod codes;
 pub(crate) mod columns;

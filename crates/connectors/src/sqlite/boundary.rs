@@ -1,92 +1,66 @@
-//! The rows at the end of what a cursor has read: distinguished by digests, so that none comes twice.
+//! How SQLite distinguishes the rows at the end of a read (`relational/boundary.rs`): rows are compared as
+//! they are read, by digests that are made here.
 //!
-//! Promise: of the rows whose cursor equals the last value a position keeps a digest each, with their
-//! number, so that a later read gives exactly those that were not given. Too many are not kept: then a
-//! read that would need them is refused, never repeated. It decides nothing about when it is needed:
-//! `cursor.rs`; the rows that were given are left out where rows are read: `pump.rs`.
+//! Promise: each row that was given is left out once. It decides nothing about when it is needed:
+//! `cursor.rs`; the rows are left out in `pump.rs`.
 
 use std::collections::BTreeMap;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{Doing as _, Result};
 use super::names::{quoted, same};
+use crate::relational::boundary::{Boundary, MOST_ROWS};
 
-/// So many rows at the end are kept apart.
-pub(super) const MOST_ROWS: usize = 10_000;
-/// No other query of a read counts up to here.
-pub(super) const FIRST_ORDINAL: u64 = 1 << 60;
 /// Bytes of a digest: enough for `MOST_ROWS` of them.
 const DIGEST_BYTES: usize = 8;
 
-/// The rows that were given at the end of a read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Boundary {
-    /// The columns the digests are made of.
-    columns: Vec<String>,
-    /// How many rows have each digest.
-    rows: BTreeMap<String, u64>,
+/// The rows of `from_sql` whose `cursor` is `value`; `None` when there are too many.
+pub(super) fn look(
+    connection: &Connection,
+    from_sql: &str,
+    (cursor, value): (&str, &Value),
+    columns: &[String],
+    shown: &str,
+) -> Result<Option<Boundary>> {
+    let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+    let sql = format!(
+        "SELECT {} FROM {from_sql} WHERE {} = ?1 LIMIT {}",
+        list.join(", "),
+        quoted(cursor),
+        MOST_ROWS + 1
+    );
+    let places: Vec<usize> = (0..columns.len()).collect();
+    let rows = || -> rusqlite::Result<BTreeMap<String, u64>> {
+        let mut statement = connection.prepare(&sql)?;
+        let mut answers = statement.query([value])?;
+        let mut rows = BTreeMap::new();
+        while let Some(row) = answers.next()? {
+            *rows.entry(digest(row, &places)?).or_default() += 1;
+        }
+        Ok(rows)
+    };
+    let rows = rows().doing(shown, "looking at the rows at the last cursor value")?;
+    Ok(Boundary::of(None, columns, rows))
 }
 
-impl Boundary {
-    /// Of the rows of `from_sql` whose `cursor` is `value`; `None` when there are too many.
-    pub(super) fn of(
-        connection: &Connection,
-        from_sql: &str,
-        (cursor, value): (&str, &Value),
-        columns: &[String],
-        shown: &str,
-    ) -> Result<Option<Self>> {
-        let list: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
-        let sql = format!(
-            "SELECT {} FROM {from_sql} WHERE {} = ?1 LIMIT {}",
-            list.join(", "),
-            quoted(cursor),
-            MOST_ROWS + 1
-        );
-        let places: Vec<usize> = (0..columns.len()).collect();
-        let rows = || -> rusqlite::Result<Option<BTreeMap<String, u64>>> {
-            let mut statement = connection.prepare(&sql)?;
-            let mut answers = statement.query([value])?;
-            let (mut rows, mut count) = (BTreeMap::new(), 0);
-            while let Some(row) = answers.next()? {
-                count += 1;
-                *rows.entry(digest(row, &places)?).or_default() += 1;
-            }
-            Ok((count <= MOST_ROWS).then_some(rows))
-        };
-        let rows = rows().doing(shown, "looking at the rows at the last cursor value")?;
-        Ok(rows.map(|rows| Self {
-            columns: columns.to_vec(),
-            rows,
-        }))
+/// How rows that were given are met again: in a query for `wanted` and what `Given` adds to it.
+pub(super) fn given(boundary: &Boundary, wanted: &[String]) -> Given {
+    let mut given = Given {
+        more: Vec::new(),
+        places: Vec::with_capacity(boundary.columns().len()),
+        left: boundary.rows().clone(),
+    };
+    for name in boundary.columns() {
+        let place = wanted.iter().position(|other| same(other, name));
+        given.places.push(place.unwrap_or_else(|| {
+            given.more.push(name.clone());
+            wanted.len() + given.more.len() - 1
+        }));
     }
-
-    /// How rows that were given are met again: in a query for `wanted` and what `given` adds to it.
-    pub(super) fn given(&self, wanted: &[String], all: &[String], object: &str) -> Result<Given> {
-        let mut given = Given {
-            more: Vec::new(),
-            places: Vec::with_capacity(self.columns.len()),
-            left: self.rows.clone(),
-        };
-        for name in &self.columns {
-            if !all.iter().any(|other| same(other, name)) {
-                return Err(SqliteError::Boundary {
-                    object: object.to_owned(),
-                    why: format!("column `{name}`, which distinguishes them, no longer exists"),
-                });
-            }
-            let place = wanted.iter().position(|other| same(other, name));
-            given.places.push(place.unwrap_or_else(|| {
-                given.more.push(name.clone());
-                wanted.len() + given.more.len() - 1
-            }));
-        }
-        Ok(given)
-    }
+    given
 }
 
 /// Rows that were given by an earlier read and are met again.

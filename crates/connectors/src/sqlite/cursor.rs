@@ -11,9 +11,10 @@ use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
 
-use super::boundary::{Boundary, Given};
+use super::boundary::{self, Given};
 use super::error::{Doing as _, Result, SqliteError};
-use super::names::quoted;
+use super::names::{quoted, same};
+use crate::relational::boundary::{Boundary, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, SeenColumn};
 
 const SPLIT: &str = "cursor";
@@ -117,7 +118,7 @@ impl Cursor {
         let extent = extent(connection, column, subject, shown)?;
         let upper = upper(connection, column, subject, &extent, before.as_ref(), shown)?;
         let boundary = match upper.as_ref().and_then(Stored::value) {
-            Some(value) => Boundary::of(
+            Some(value) => boundary::look(
                 connection,
                 subject.sql,
                 (column, &value),
@@ -174,37 +175,38 @@ impl Cursor {
             object: subject.object.to_owned(),
             why: "its value is not a value of SQLite".to_owned(),
         })?;
-        if lookback > 0 || before.version < VERSION {
-            if lookback == 0 {
-                self.notes.push(format!(
-                    "an older version of Towpath read `{}` last: the rows at its last `{}` are read once again",
-                    subject.object, self.column
-                ));
-            }
-            let lower = lower(connection, value, lookback, shown)?;
-            self.condition = Some((format!("{name} >= ?"), Some(lower)));
+        if lookback == 0 && before.version < VERSION {
+            self.notes.push(format!(
+                "an older version of Towpath read `{}` last: the rows at its last `{}` are read once again",
+                subject.object, self.column
+            ));
+            self.condition = Some((format!("{name} >= ?"), Some(value)));
             return Ok(());
         }
-        let given = match &before.boundary {
-            Some(boundary) => boundary.given(subject.wanted, subject.all, subject.object),
-            None => Err(SqliteError::Boundary {
-                object: subject.object.to_owned(),
-                why: format!("too many rows have the last `{}`", self.column),
-            }),
-        };
-        let given = match given {
-            Err(SqliteError::Boundary { why, .. }) if subject.may_repeat => {
-                self.notes.push(format!(
-                    "rows at the last `{}` are read again and written by key: {why}",
-                    self.column
-                ));
-                self.condition = Some((format!("{name} >= ?"), Some(value)));
-                return Ok(());
+        let is_there = |name: &str| subject.all.iter().any(|other| same(other, name));
+        let cursor = (self.column.as_str(), lookback);
+        let may_repeat = subject.may_repeat;
+        match resume(before.boundary.as_ref(), cursor, may_repeat, is_there) {
+            Resume::LookBack => {
+                let lower = lower(connection, value, lookback, shown)?;
+                self.condition = Some((format!("{name} >= ?"), Some(lower)));
             }
-            given => given?,
-        };
-        self.others = Some((value.clone(), given));
-        self.condition = Some((format!("{name} > ?"), Some(value)));
+            Resume::Behind(boundary) => {
+                let given = boundary::given(boundary, subject.wanted);
+                self.others = Some((value.clone(), given));
+                self.condition = Some((format!("{name} > ?"), Some(value)));
+            }
+            Resume::Again(reason) => {
+                self.notes.push(again_note(&self.column, &reason));
+                self.condition = Some((format!("{name} >= ?"), Some(value)));
+            }
+            Resume::Lost(why) => {
+                return Err(SqliteError::Boundary {
+                    object: subject.object.to_owned(),
+                    why,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -390,7 +392,6 @@ fn seen(mark: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress
 fn lower(connection: &Connection, last: Value, lookback: u64, shown: &str) -> Result<Value> {
     let back = i64::try_from(lookback).unwrap_or(i64::MAX);
     Ok(match last {
-        _ if lookback == 0 => last,
         Value::Integer(value) => Value::Integer(value.saturating_sub(back)),
         #[allow(clippy::cast_precision_loss, reason = "a lookback need not be exact")]
         Value::Real(value) => Value::Real(value - back as f64),

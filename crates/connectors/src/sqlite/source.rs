@@ -13,7 +13,7 @@ use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::types::SOURCE_NAME;
 use towpath_vocab::{ColumnPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection, types};
 
-use super::boundary::{FIRST_ORDINAL, Given};
+use super::boundary::Given;
 use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
@@ -21,6 +21,7 @@ use super::names::{nearest, quoted, same};
 use super::pump::{Piece, Queries, Query};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
+use crate::relational::boundary::FIRST_ORDINAL;
 use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit};
 
 /// Fewer row numbers are not worth a second connection.
