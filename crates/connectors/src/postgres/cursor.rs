@@ -21,7 +21,7 @@ mod changes;
 mod idle;
 
 use tokio_postgres::Client;
-use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
+use towpath_vocab::{CursorPlan, Position};
 
 use super::boundary::{self, Boundary};
 use super::error::{Doing as _, PgError, Result};
@@ -35,9 +35,8 @@ use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 use crate::relational::boundary::{FIRST_ORDINAL, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, SeenColumn};
+use crate::relational::cursor::{last_mark, next_order, position};
 use crate::relational::reader::{self, select_list};
-
-const SPLIT: &str = "cursor";
 
 /// What happens to rows that commit late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +134,7 @@ impl Cursor {
         let Subject { sql, object, .. } = *subject;
         let (plan, late) = (asked.plan, asked.late);
         check_column(plan, column, object)?;
-        let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
+        let mark = last_mark(from);
         let before = mark
             .map(|mark| read_mark(mark, &plan.column, object))
             .transpose()?;
@@ -199,7 +198,7 @@ impl Cursor {
             },
             before,
             moment,
-            order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
+            order: next_order(mark),
         };
         if way == Way::Transaction {
             cursor.settle_recycled(client, subject, &change).await?;
@@ -252,18 +251,14 @@ impl Cursor {
     }
 
     /// The position that holds when everything was read.
-    pub(super) fn position(&self) -> Position {
+    pub(super) fn position(&self, object: &str) -> Result<Position> {
         if let Some(kept) = &self.kept {
-            return kept.clone();
+            return Ok(kept.clone());
         }
-        let resume = serde_json::to_value(&self.present).unwrap_or(serde_json::Value::Null);
-        Position::single(
-            SPLIT,
-            SplitPosition {
-                order: self.order,
-                resume,
-            },
-        )
+        position(self.order, &self.present).map_err(|reason| PgError::Position {
+            object: object.to_owned(),
+            reason,
+        })
     }
 
     /// Which rows to read; `None` means all.

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field};
+use arrow_schema::Field;
 use async_trait::async_trait;
 use tokio_postgres::Client;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::{
-    ColumnPlan, CursorPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection, types,
+    ColumnPlan, CursorPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection,
 };
 
 use super::assemble::BatchLayout;
@@ -19,7 +19,6 @@ use super::catalog::{self, CatalogRelation, RawColumn};
 use super::cursor::{Cursor, CursorRead, LateRows, Subject};
 use super::error::{PgError, Result};
 use super::members::Members;
-use super::names::nearest;
 use super::pieces::{self, Cut};
 use super::pump::{Copies, Piece};
 use super::session::Session;
@@ -27,7 +26,9 @@ use super::settings::Settings;
 use super::snapshot::{Lanes, Pool};
 use super::types::Column;
 use crate::relational::columns::SeenColumn;
+use crate::relational::cursor::end_position;
 use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit, select_list};
+use crate::relational::selection::{Columns, Unknown};
 
 /// Reads a PostgreSQL database.
 pub(super) struct PostgresSource {
@@ -180,12 +181,8 @@ impl PostgresSource {
         if cursor.as_ref().is_some_and(Cursor::found_nothing) {
             pieces.clear();
         }
-        // A read that stops early may leave rows behind: it must not move the position.
-        let position = match (&cursor, spec.limit) {
-            (Some(cursor), None) => cursor.position(),
-            (Some(_), Some(_)) => from.cloned().unwrap_or_default(),
-            (None, _) => Position::default(),
-        };
+        let end = cursor.as_ref().map(|cursor| cursor.position(&object));
+        let position = end_position(end.transpose()?, from, spec.limit);
         let lanes = lanes.min(pieces.len()).max(1);
         let read = ReadLayout::of(spec, object, &columns, (lanes, self.memory.as_ref()));
         let pool = Pool::around(self.settings.clone(), session, lanes).await?;
@@ -250,7 +247,9 @@ impl PostgresSource {
         let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else {
             return Ok(None);
         };
-        let column = find_column(subject.object, raw, &plan.column)?.column(None);
+        let column = Columns::of(raw).find(&plan.column);
+        let column = column.map_err(|unknown| no_column(subject.object, unknown))?;
+        let column = column.column(None);
         let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
         let plan = CursorPlan {
             column: column.name.clone(),
@@ -320,55 +319,25 @@ pub(super) fn choose(object: &str, raw: &[RawColumn], spec: &ReadSpec) -> Result
             object: object.to_owned(),
         });
     }
-    for (index, column) in raw.iter().enumerate() {
-        if raw
-            .iter()
-            .skip(index + 1)
-            .any(|other| other.name == column.name)
-        {
-            return Err(PgError::SameName {
-                object: object.to_owned(),
-                column: column.name.clone(),
-            });
-        }
-    }
-    let wanted: Vec<&RawColumn> = match &spec.projection {
-        None => raw.iter().collect(),
-        Some(names) if names.is_empty() => raw.iter().take(1).collect(),
-        Some(names) => names
-            .iter()
-            .map(|name| find_column(object, raw, name))
-            .collect::<Result<_>>()?,
-    };
-    Ok(wanted
-        .into_iter()
-        .map(|column| column.column(declared(spec, raw, &column.name).as_ref()))
-        .collect())
-}
-
-fn declared(spec: &ReadSpec, raw: &[RawColumn], name: &str) -> Option<DataType> {
-    let names = raw.iter().map(|column| column.name.as_str());
-    let is_of = |plan: &&ColumnPlan| {
-        let from = plan.from.as_deref().unwrap_or(&plan.name);
-        let at = Naming::Snake.find(names.clone(), from);
-        plan.set.is_none()
-            && at
-                .and_then(|at| raw.get(at))
-                .is_some_and(|c| c.name == name)
-    };
-    let plan = spec.declared.iter().find(is_of)?;
-    types::parse(plan.data_type.as_deref()?).ok()
-}
-
-fn find_column<'a>(object: &str, raw: &'a [RawColumn], name: &str) -> Result<&'a RawColumn> {
-    let names = raw.iter().map(|column| column.name.as_str());
-    let at = Naming::Snake.find(names.clone(), name);
-    at.and_then(|at| raw.get(at))
-        .ok_or_else(|| PgError::NoColumn {
+    let columns = Columns::of(raw);
+    if let Some(column) = columns.repeated(|one, other| one == other) {
+        return Err(PgError::SameName {
             object: object.to_owned(),
-            column: name.to_owned(),
-            similar: nearest(name, names),
-        })
+            column: column.to_owned(),
+        });
+    }
+    let wanted = columns.projected(spec);
+    let wanted = wanted.map_err(|unknown| no_column(object, unknown))?;
+    let typed = |column: &RawColumn| column.column(columns.declared(spec, &column.name).as_ref());
+    Ok(wanted.into_iter().map(typed).collect())
+}
+
+fn no_column(object: &str, unknown: Unknown) -> PgError {
+    PgError::NoColumn {
+        object: object.to_owned(),
+        column: unknown.column,
+        similar: unknown.nearest,
+    }
 }
 
 fn query_piece(

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dialect::Dialect;
+
 /// A column as a position stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenColumn {
@@ -20,7 +22,7 @@ pub(crate) struct SeenColumn {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ColumnChanges {
     /// Names that were not there.
-    pub(crate) new: Vec<String>,
+    new: Vec<String>,
     /// Names that are no longer there, of columns that have no other name now.
     gone: Vec<String>,
     /// The old and the new name of one column.
@@ -81,6 +83,48 @@ impl ColumnChanges {
             ));
         }
         notes
+    }
+}
+
+/// New columns that are read, and the question which of them hold values in rows that were read before.
+pub(crate) struct NewColumns {
+    names: Vec<String>,
+    /// Asks for one row with a flag for each of them.
+    pub(crate) question: String,
+}
+
+impl NewColumns {
+    /// Of what can stand after FROM, `coming` being true for the rows that are read now; `None` when no new
+    /// column is read.
+    pub(crate) fn of(
+        changes: &ColumnChanges,
+        is_read: impl Fn(&str) -> bool,
+        dialect: &dyn Dialect,
+        (from, coming): (&str, &str),
+    ) -> Option<Self> {
+        let names = changes.new.iter().filter(|name| is_read(name));
+        let names: Vec<String> = names.cloned().collect();
+        let flags = names.iter().map(|name| dialect.quoted(name));
+        let flags: Vec<String> = flags.map(|name| format!("count({name}) > 0")).collect();
+        let question = format!(
+            "SELECT {} FROM {from} WHERE ({coming}) IS NOT TRUE",
+            flags.join(", ")
+        );
+        (!names.is_empty()).then_some(Self { names, question })
+    }
+
+    /// How many flags the answer has.
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Those whose flag is true.
+    pub(crate) fn filled(self, flags: &[bool]) -> Vec<String> {
+        let names = self.names.into_iter().zip(flags);
+        names
+            .filter(|(_, is_filled)| **is_filled)
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 

@@ -127,7 +127,7 @@ impl<P: Pieces> Reader for TableReader<P> {
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let pieces = std::mem::take(&mut self.pieces).into_iter();
-        let split = |piece| {
+        let split = |piece: P::Piece| {
             let id = SplitId(P::id(&piece).to_owned());
             let events = self.reads.events(piece);
             Ok(Assignment::Assigned(Split { id, events }))

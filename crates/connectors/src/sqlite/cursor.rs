@@ -9,15 +9,16 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
+use towpath_vocab::{CursorPlan, Position, SplitPosition};
 
 use super::boundary::{self, Given};
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{quoted, same};
+use super::sql::SqliteDialect;
 use crate::relational::boundary::{Boundary, Resume, again_note, resume};
-use crate::relational::columns::{ColumnChanges, SeenColumn};
+use crate::relational::columns::{ColumnChanges, NewColumns, SeenColumn};
+use crate::relational::cursor::{last_mark, next_order, position};
 
-const SPLIT: &str = "cursor";
 const VERSION: u32 = 2;
 
 /// How far a table has been read. Version 2 of its stored form; version 1 had no boundary.
@@ -111,7 +112,7 @@ impl Cursor {
         from: Option<&Position>,
         shown: &str,
     ) -> Result<Self> {
-        let mark = from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())));
+        let mark = last_mark(from);
         let before = mark
             .map(|mark| seen(mark, column, subject.object))
             .transpose()?;
@@ -138,7 +139,7 @@ impl Cursor {
                 boundary,
                 columns: subject.all.iter().map(|name| seen_column(name)).collect(),
             },
-            order: mark.map_or(1, |mark| mark.order.saturating_add(1)),
+            order: next_order(mark),
             notes: Vec::new(),
         };
         cursor.notes.push(format!(
@@ -220,26 +221,18 @@ impl Cursor {
         shown: &str,
     ) -> Result<()> {
         let changes = ColumnChanges::between(&before.columns, &self.present.columns);
-        let is_read = |name: &&String| subject.wanted.contains(name);
-        let new: Vec<&String> = changes.new.iter().filter(is_read).collect();
+        let is_read = |name: &str| subject.wanted.iter().any(|wanted| wanted == name);
         let mut filled = Vec::new();
-        if let (Some((coming, value)), false) = (&self.condition, new.is_empty()) {
-            let counts: Vec<String> = new
-                .iter()
-                .map(|name| format!("count({}) > 0", quoted(name)))
-                .collect();
-            let sql = format!(
-                "SELECT {} FROM {} WHERE ({coming}) IS NOT TRUE",
-                counts.join(", "),
-                subject.sql
-            );
-            let doing = "looking at new columns";
-            let answers = connection.query_row(&sql, rusqlite::params_from_iter(value), |row| {
-                (0..new.len()).map(|at| row.get::<_, bool>(at)).collect()
-            });
-            let answers: Vec<bool> = answers.doing(shown, doing)?;
-            let named = new.iter().zip(answers).filter(|(_, is_filled)| *is_filled);
-            filled = named.map(|(name, _)| (*name).clone()).collect();
+        if let Some((coming, value)) = &self.condition {
+            let rows = (subject.sql, coming.as_str());
+            if let Some(new) = NewColumns::of(&changes, is_read, &SqliteDialect, rows) {
+                let params = rusqlite::params_from_iter(value);
+                let flags = connection.query_row(&new.question, params, |row| {
+                    (0..new.count()).map(|at| row.get::<_, bool>(at)).collect()
+                });
+                let flags: Vec<bool> = flags.doing(shown, "looking at new columns")?;
+                filled = new.filled(&flags);
+            }
         }
         let again = subject.may_repeat && !filled.is_empty();
         self.notes
@@ -266,18 +259,10 @@ impl Cursor {
 
     /// The position that holds when everything was read.
     pub(super) fn position(&self) -> Result<Position> {
-        let resume =
-            serde_json::to_value(&self.present).map_err(|error| SqliteError::Position {
-                object: self.column.clone(),
-                why: error.to_string(),
-            })?;
-        Ok(Position::single(
-            SPLIT,
-            SplitPosition {
-                order: self.order,
-                resume,
-            },
-        ))
+        position(self.order, &self.present).map_err(|why| SqliteError::Position {
+            object: self.column.clone(),
+            why,
+        })
     }
 }
 

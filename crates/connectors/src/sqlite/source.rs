@@ -11,18 +11,20 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::types::SOURCE_NAME;
-use towpath_vocab::{ColumnPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection, types};
+use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection};
 
 use super::boundary::Given;
 use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
-use super::names::{nearest, quoted, same};
+use super::names::{quoted, same};
 use super::pump::{Piece, Queries, Query};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
 use crate::relational::boundary::FIRST_ORDINAL;
+use crate::relational::cursor::end_position;
 use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit};
+use crate::relational::selection::{Columns, Unknown};
 
 /// Fewer row numbers are not worth a second connection.
 const PIECE_ROWS: i64 = 50_000;
@@ -143,12 +145,8 @@ fn plan(
         .iter()
         .filter_map(|column| column.note.clone())
         .collect();
-    let position = match &cursor {
-        // A read that stops early may leave rows behind: it must not move the position.
-        Some(_) if spec.limit.is_some() => from.cloned().unwrap_or_default(),
-        Some(cursor) => cursor.position()?,
-        None => Position::default(),
-    };
+    let end = cursor.as_ref().map(Cursor::position).transpose()?;
+    let position = end_position(end, from, spec.limit);
     notes.extend(cursor.iter().flat_map(|cursor| cursor.notes.clone()));
     let (object, parts) = (subject.object.clone(), (lanes.len(), memory.as_ref()));
     let layout = ReadLayout::of(spec, object, &columns, parts);
@@ -360,7 +358,8 @@ fn cursor(
     let (ReadMode::Incremental, Some(plan)) = (spec.mode, &spec.cursor) else {
         return Ok(None);
     };
-    let column = &find_column(subject, &plan.column)?.name;
+    let column = Columns::of(&subject.raw).find(&plan.column);
+    let column = &column.map_err(|unknown| no_column(subject, unknown))?.name;
     let wanted: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let all: Vec<String> = subject.raw.iter().map(|raw| raw.name.clone()).collect();
     let of = cursor::Subject {
@@ -380,68 +379,49 @@ pub(super) fn choose(
     spec: &ReadSpec,
     shown: &str,
 ) -> Result<Vec<Column>> {
-    for (at, column) in subject.raw.iter().enumerate() {
-        if subject
-            .raw
-            .iter()
-            .take(at)
-            .any(|other| same(&other.name, &column.name))
-        {
-            return Err(SqliteError::SameName {
-                object: subject.object.clone(),
-                column: column.name.clone(),
-            });
-        }
+    let present = Columns::of(&subject.raw);
+    if let Some(column) = present.repeated(same) {
+        return Err(SqliteError::SameName {
+            object: subject.object.clone(),
+            column: column.to_owned(),
+        });
     }
     let columns = settle(
         connection,
         &subject.from,
         &subject.raw,
-        &|name| given(spec, subject, name),
+        &|name| given(spec, &present, name),
         shown,
     )?;
-    let Some(projection) = &spec.projection else {
-        return Ok(columns);
-    };
-    if projection.is_empty() {
-        return Ok(columns.into_iter().take(1).collect());
-    }
-    let named = |name: &String| {
-        let wanted = find_column(subject, name)?;
+    let wanted = present.projected(spec);
+    let wanted = wanted.map_err(|unknown| no_column(subject, unknown))?;
+    let typed = |wanted: &Raw| {
         let column = columns.iter().find(|column| column.name == wanted.name);
         column.cloned().ok_or(SqliteError::Misused {
             reason: "lost a column",
         })
     };
-    projection.iter().map(named).collect()
+    wanted.into_iter().map(typed).collect()
 }
 
 /// The type a project or an earlier look gives a column.
-fn given(spec: &ReadSpec, subject: &Subject, name: &str) -> Option<DataType> {
-    let is_of = |plan: &&ColumnPlan| {
-        let column = find_column(subject, plan.from.as_deref().unwrap_or(&plan.name));
-        plan.set.is_none() && column.is_ok_and(|column| column.name == name)
-    };
-    let plan = spec.declared.iter().find(is_of);
-    let declared = plan.and_then(|plan| types::parse(plan.data_type.as_deref()?).ok());
+fn given(spec: &ReadSpec, present: &Columns<'_, Raw>, name: &str) -> Option<DataType> {
     let known = || {
-        let own = |field: &&Arc<arrow_schema::Field>| {
+        let own = |field: &&Arc<Field>| {
             let written = field.metadata().get(SOURCE_NAME).unwrap_or(field.name());
-            find_column(subject, written).is_ok_and(|column| column.name == name)
+            let column = present.get(written);
+            column.is_some_and(|column| column.name == name)
         };
         let field = spec.known.as_ref()?.fields().iter().find(own)?;
         Some(field.data_type().clone())
     };
-    declared.or_else(known)
+    present.declared(spec, name).or_else(known)
 }
 
-fn find_column<'a>(subject: &'a Subject, name: &str) -> Result<&'a Raw> {
-    let names = subject.raw.iter().map(|column| column.name.as_str());
-    let at = Naming::Snake.find(names, name);
-    at.and_then(|at| subject.raw.get(at))
-        .ok_or_else(|| SqliteError::NoColumn {
-            object: subject.object.clone(),
-            column: name.to_owned(),
-            nearest: nearest(name, subject.raw.iter().map(|column| column.name.as_str())),
-        })
+fn no_column(subject: &Subject, unknown: Unknown) -> SqliteError {
+    SqliteError::NoColumn {
+        object: subject.object.clone(),
+        column: unknown.column,
+        nearest: unknown.nearest,
+    }
 }

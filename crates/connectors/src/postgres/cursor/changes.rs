@@ -10,10 +10,10 @@ use tokio_postgres::Client;
 use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
-use crate::postgres::names::quoted;
 use crate::postgres::recycled::{Among, is_between};
+use crate::postgres::sql::PostgresDialect;
 use crate::postgres::transactions::ROUND;
-use crate::relational::columns::ColumnChanges;
+use crate::relational::columns::{ColumnChanges, NewColumns};
 
 const LOOKING: &str = "looking at replaced tables";
 
@@ -131,27 +131,21 @@ impl Cursor {
             return Ok(());
         };
         self.changes = ColumnChanges::between(&before.columns, subject.all);
-        let read = |name: &&String| subject.columns.iter().any(|column| column.name == **name);
-        let new: Vec<&String> = self.changes.new.iter().filter(read).collect();
-        let Some(coming) = self.condition().filter(|_| !new.is_empty()) else {
+        let is_read = |name: &str| subject.columns.iter().any(|column| column.name == name);
+        let Some(coming) = self.condition() else {
             return Ok(());
         };
-        let counts: Vec<String> = new
-            .iter()
-            .map(|name| format!("count({}) > 0", quoted(name)))
-            .collect();
-        let sql = format!(
-            "SELECT {} FROM {} WHERE ({coming}) IS NOT TRUE",
-            counts.join(", "),
-            subject.sql
-        );
+        let rows = (subject.sql, coming.as_str());
+        let new = NewColumns::of(&self.changes, is_read, &PostgresDialect, rows);
+        let Some(new) = new else {
+            return Ok(());
+        };
         let row = client
-            .query_one(&sql, &[])
+            .query_one(&new.question, &[])
             .await
             .doing("looking at new columns")?;
-        let filled = new.into_iter().enumerate();
-        let filled = filled.filter(|(at, _)| row.get::<_, bool>(*at));
-        self.filled = filled.map(|(_, name)| name.clone()).collect();
+        let flags: Vec<bool> = (0..new.count()).map(|at| row.get(at)).collect();
+        self.filled = new.filled(&flags);
         self.everything = self.may_repeat && !self.filled.is_empty();
         Ok(())
     }
