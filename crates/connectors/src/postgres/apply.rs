@@ -83,7 +83,7 @@ pub(super) fn own_rows(relation: &Relation, alignment: &Alignment) -> String {
 }
 
 /// Empties the table the fast way and fills it from the stage.
-pub(super) async fn truncate_and_insert(apply: &Apply<'_, Writing<'_>>) -> Result<()> {
+pub(super) async fn truncate_and_insert(apply: &Apply<'_, Writing>) -> Result<()> {
     let statements = &apply.statements;
     apply
         .execute(&format!("TRUNCATE {}", statements.rows))

@@ -25,7 +25,9 @@ use crate::relational::reader::{ReadLayout, TableReader};
 
 /// The session that holds a candidate.
 pub(super) struct PostgresCandidate {
-    pub(super) session: Arc<Mutex<Session>>,
+    pub(super) session: Arc<Session>,
+    /// One copy runs at a time.
+    pub(super) turn: Arc<Mutex<()>>,
     pub(super) relation: Relation,
     pub(super) memory: Arc<dyn Memory>,
 }
@@ -66,8 +68,9 @@ impl CandidateSession for PostgresCandidate {
     }
 
     async fn columns(&self, view: &View, spec: &ReadSpec) -> Result<Vec<Column>> {
-        let session = self.session.lock().await;
-        let raw = self.raw_columns(session.client(), view).await?;
+        let turn = self.turn.lock().await;
+        let raw = self.raw_columns(self.session.client(), view).await?;
+        drop(turn);
         choose(&self.object(), &raw, spec)
     }
 
@@ -78,7 +81,7 @@ impl CandidateSession for PostgresCandidate {
                 read: ReadLayout::of(spec, self.object(), &columns, memory),
                 columns: columns.into(),
             },
-            lanes: Lanes::Held(Arc::clone(&self.session)),
+            lanes: Lanes::Held(Arc::clone(&self.session), Arc::clone(&self.turn)),
             memory: Arc::clone(&self.memory),
         };
         let piece = Piece {

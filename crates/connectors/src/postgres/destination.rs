@@ -23,10 +23,11 @@ use super::settings::Settings;
 use super::sql::{ORDINAL, STAGE, Writing};
 use super::states;
 use super::types::stored_as;
-use super::writer::{Job, PostgresWriter};
+use super::writer::{Job, PostgresWrite};
 use crate::relational::fault::Fault;
 use crate::relational::nested::JsonTexts;
 use crate::relational::statements::OP;
+use crate::relational::writer::TableWriter;
 use crate::relational::{self, modes};
 
 /// Writes to a PostgreSQL database.
@@ -54,6 +55,16 @@ impl PostgresDestination {
             .unwrap_or(&relation.schema);
         Relation::new(schema.clone(), relational::commits::TABLE)
     }
+
+    /// A session for a table.
+    fn writing(&self, session: Session, table: &TableName) -> Writing {
+        let relation = self.relation(table);
+        Writing {
+            session: Arc::new(session),
+            commits: self.commits(&relation),
+            relation,
+        }
+    }
 }
 
 #[async_trait]
@@ -65,16 +76,10 @@ impl Destination for PostgresDestination {
     ) -> std::result::Result<Option<Committed>, Failure> {
         let session = Session::open(&self.settings).await?;
         session.begin_look().await?;
-        let relation = self.relation(table);
-        let commits = self.commits(&relation);
+        let asking = self.writing(session, table);
         // A COMMIT that was sent and not answered may be about to be the last one.
-        commits::lock(session.client(), &task.app_id()).await?;
-        let asking = Writing {
-            client: session.client(),
-            relation: &relation,
-            commits: &commits,
-        };
-        Ok(commits::last(&asking, task).await?)
+        commits::lock(asking.client(), &task.app_id()).await?;
+        Ok(relational::commits::last(&asking, task).await?)
     }
 
     async fn states(
@@ -84,17 +89,11 @@ impl Destination for PostgresDestination {
     ) -> std::result::Result<TableStates, Failure> {
         let session = Session::open(&self.settings).await?;
         session.begin_look().await?;
-        let relation = self.relation(table);
-        let commits = self.commits(&relation);
-        let asking = Writing {
-            client: session.client(),
-            relation: &relation,
-            commits: &commits,
-        };
-        let committed = commits::state_left(&asking, task).await?;
-        let now = states::state(session.client(), &relation, committed.as_ref()).await?;
+        let asking = self.writing(session, table);
+        let committed = relational::commits::state(&asking, task).await?;
+        let now = states::state(asking.client(), &asking.relation, committed.as_ref()).await?;
         // The server would notice later that the connection is gone, and until then keep others waiting.
-        session
+        asking
             .client()
             .batch_execute("COMMIT")
             .await
@@ -113,19 +112,19 @@ impl Destination for PostgresDestination {
         let (texts, intent) = JsonTexts::of(intent, |data_type| stored_as(data_type).is_some());
         let relation = self.relation(&intent.table);
         let job = Job {
-            commits: self.commits(&relation),
             truncate: truncate(&intent, &self.settings.connection)?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
-            relation,
             look: Look::of(&intent.write)?,
             intent,
         };
-        check_names(&job)?;
-        modes::check(&job.intent, &job.relation.to_string())?;
+        check_names([&relation, &self.commits(&relation)])?;
+        modes::check(&job.intent, &relation.to_string())?;
         let session = Session::open(&self.settings).await?;
-        Box::pin(open_stage(&session, &job)).await?;
-        Ok(texts.before(PostgresWriter::new(session, job)))
+        let writing = self.writing(session, &job.intent.table);
+        Box::pin(open_stage(&writing, &job.intent)).await?;
+        let write = PostgresWrite::new(writing, job);
+        Ok(texts.before(TableWriter::new(write)))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -159,8 +158,7 @@ fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
 }
 
 /// PostgreSQL would cut a longer name, and write another table.
-fn check_names(job: &Job) -> Result<()> {
-    let relations = [&job.relation, &job.commits];
+fn check_names(relations: [&Relation; 2]) -> Result<()> {
     let names = relations
         .iter()
         .flat_map(|found| [&found.schema, &found.name]);
@@ -171,8 +169,9 @@ fn check_names(job: &Job) -> Result<()> {
 }
 
 /// Opens the transaction, refuses what cannot work, makes the stage.
-async fn open_stage(session: &Session, job: &Job) -> Result<()> {
-    let client = session.client();
+async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
+    let (client, relation) = (writing.client(), &writing.relation);
+    let write = &intent.write;
     let standby = client
         .query_one("SELECT pg_is_in_recovery()", &[])
         .await
@@ -180,30 +179,30 @@ async fn open_stage(session: &Session, job: &Job) -> Result<()> {
     if standby.get(0) {
         return Err(PgError::Replica);
     }
-    session.begin_write(&job.relation.schema).await?;
-    commits::check_rights(client, &job.commits).await?;
-    let found = look_up(client, &job.relation).await?;
+    writing.session.begin_write(&relation.schema).await?;
+    commits::check_rights(client, &writing.commits).await?;
+    let found = look_up(client, relation).await?;
     if let Some(found) = &found {
-        let deletes = modes::deletes_absent(&job.intent.write);
-        refuse_cascades(client, found, job.intent.write.mode, deletes).await?;
+        let deletes = modes::deletes_absent(write);
+        refuse_cascades(client, found, write.mode, deletes).await?;
     }
-    let change = job.intent.write.schema_change;
+    let change = write.schema_change;
     // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
     align(
         client,
-        &job.relation,
+        relation,
         found.as_ref(),
-        &job.intent.schema,
+        &intent.schema,
         change,
         &[],
     )
     .await?;
-    let mut columns: Vec<String> = stage_types(&job.intent.schema)?
+    let mut columns: Vec<String> = stage_types(&intent.schema)?
         .iter()
         .enumerate()
         .map(|(index, stored)| format!("c{index} {stored}"))
         .collect();
-    if job.intent.write.mode == WriteMode::Merge {
+    if write.mode == WriteMode::Merge {
         columns.push(format!("{OP} smallint NOT NULL, {ORDINAL} bigint NOT NULL"));
     }
     let sql = format!(

@@ -21,7 +21,7 @@ pub(super) enum Lanes {
     /// Sessions on one exported snapshot.
     Snapshot(Arc<Pool>),
     /// One session in the middle of its own transaction: one copy at a time.
-    Held(Arc<tokio::sync::Mutex<Session>>),
+    Held(Arc<Session>, Arc<tokio::sync::Mutex<()>>),
 }
 
 /// Sessions on one snapshot.
@@ -39,7 +39,10 @@ pub(super) enum Lane {
         pool: Arc<Pool>,
         _permit: OwnedSemaphorePermit,
     },
-    Held(OwnedMutexGuard<Session>),
+    Held {
+        session: Arc<Session>,
+        _turn: OwnedMutexGuard<()>,
+    },
 }
 
 impl Pool {
@@ -131,7 +134,10 @@ impl Lanes {
     pub(super) async fn lane(&self) -> std::result::Result<Lane, Failure> {
         match self {
             Lanes::Snapshot(pool) => Arc::clone(pool).lane().await,
-            Lanes::Held(session) => Ok(Lane::Held(Arc::clone(session).lock_owned().await)),
+            Lanes::Held(session, turn) => Ok(Lane::Held {
+                session: Arc::clone(session),
+                _turn: Arc::clone(turn).lock_owned().await,
+            }),
         }
     }
 }
@@ -146,7 +152,7 @@ impl Lane {
             Lane::Pooled { session: None, .. } => Err(PgError::Misused {
                 reason: "used a lane twice",
             }),
-            Lane::Held(session) => Ok(session.client()),
+            Lane::Held { session, .. } => Ok(session.client()),
         }
     }
 

@@ -4,6 +4,8 @@
 //! Promise: pure text and plain statements; which write comes to what is decided there. Read next:
 //! `relational/session.rs`, `relational/dialect.rs`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -12,6 +14,7 @@ use tokio_postgres::Client;
 use super::definition;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
+use super::session;
 use crate::relational::align::Aligned;
 use crate::relational::dialect::{CommitTypes, Dialect};
 use crate::relational::session::{Session, Value};
@@ -88,14 +91,20 @@ impl Dialect for PostgresDialect {
 }
 
 /// A session that writes one table.
-pub(super) struct Writing<'a> {
-    pub(super) client: &'a Client,
-    pub(super) relation: &'a Relation,
-    pub(super) commits: &'a Relation,
+pub(super) struct Writing {
+    pub(super) session: Arc<session::Session>,
+    pub(super) relation: Relation,
+    pub(super) commits: Relation,
+}
+
+impl Writing {
+    pub(super) fn client(&self) -> &Client {
+        self.session.client()
+    }
 }
 
 #[async_trait]
-impl Session for Writing<'_> {
+impl Session for Writing {
     type Error = PgError;
 
     fn dialect(&self) -> &dyn Dialect {
@@ -103,7 +112,7 @@ impl Session for Writing<'_> {
     }
 
     async fn execute(&self, sql: &str, params: &[Value], doing: &str) -> Result<u64> {
-        self.client
+        self.client()
             .execute(sql, &borrowed(params))
             .await
             .doing(doing)
@@ -111,7 +120,7 @@ impl Session for Writing<'_> {
 
     async fn rows(&self, sql: &str, params: &[Value], doing: &str) -> Result<Vec<Vec<Value>>> {
         let rows = self
-            .client
+            .client()
             .query(sql, &borrowed(params))
             .await
             .doing(doing)?;
@@ -126,19 +135,31 @@ impl Session for Writing<'_> {
             .doing(doing)
     }
 
-    async fn create_commits(&self, commits: &str, sql: &str) -> Result<()> {
+    fn commits(&self) -> String {
+        self.commits.sql()
+    }
+
+    async fn has_commits(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = $2)";
+        let (schema, name) = (&self.commits.schema, &self.commits.name);
+        let row = self.client().query_one(sql, &[schema, name]).await;
+        Ok(row.doing("looking for `_towpath_commits`")?.get(0))
+    }
+
+    async fn create_commits(&self, sql: &str) -> Result<()> {
         // Two first commits at once would collide in the catalogue.
-        definition::lock(self.client, commits).await?;
-        definition::ensure_schema(self.client, &self.commits.schema).await?;
-        self.client
+        definition::lock(self.client(), &self.commits()).await?;
+        definition::ensure_schema(self.client(), &self.commits.schema).await?;
+        self.client()
             .batch_execute(sql)
             .await
             .doing("creating `_towpath_commits`")
     }
 
-    async fn may_prune(&self, commits: &str) -> Result<bool> {
+    async fn may_prune(&self) -> Result<bool> {
         let sql = "SELECT has_table_privilege($1::text, 'DELETE')";
-        let params = [Value::Text(commits.to_owned())];
+        let params = [Value::Text(self.commits())];
         let rows = self.rows(sql, &params, "checking permissions").await?;
         Ok(rows
             .first()
@@ -163,7 +184,7 @@ impl Session for Writing<'_> {
                    OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN member ON member.oid = c.oid WHERE c.relrowsecurity AND row_security_active(c.oid))";
         let (schema, name) = (&self.relation.schema, &self.relation.name);
         let row = self
-            .client
+            .client()
             .query_one(sql, &[schema, name])
             .await
             .doing("looking for triggers and rules")?;

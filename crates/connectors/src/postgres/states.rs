@@ -56,12 +56,12 @@ pub(super) async fn state(
 /// What a commit leaves that was planned after this look: worked out, not counted, unless triggers or
 /// rules decide row by row. To be asked in the transaction that wrote, under its lock.
 pub(super) async fn leaves(
-    writing: &Writing<'_>,
+    writing: &Writing,
     look: &Look,
     (mode, stats): (WriteMode, &PreparedStats),
 ) -> Result<Option<TableState>> {
-    let client = writing.client;
-    let Some(found) = look_up(client, writing.relation).await? else {
+    let client = writing.client();
+    let Some(found) = look_up(client, &writing.relation).await? else {
         return Ok(None);
     };
     let rows = match found.can_read && writing.interferes().await? {

@@ -96,7 +96,7 @@ impl<S: CandidateSession> Source for CandidateSource<S> {
         _: Option<&Position>,
     ) -> Result<Box<dyn Reader>, Failure> {
         let columns = self.session.columns(&self.view, spec).await;
-        let columns = columns.map_err(Into::into)?;
+        let columns = columns.map_err(Into::<Failure>::into)?;
         let from = match &self.view {
             View::Table => self.session.table(),
             View::NewRows(query) => format!("({query}) AS q"),

@@ -39,23 +39,32 @@ struct Stored {
     annotations: Annotations,
 }
 
-/// The newest commit of a task in an existing commit table.
-pub(crate) async fn last<S: Session + ?Sized>(
+/// Columns of the newest commit of a task; no rows when there is none.
+async fn newest<S: Session + ?Sized>(
     session: &S,
-    commits: &str,
+    columns: &str,
     task: &TaskKey,
-) -> Result<Option<Committed>, S::Error> {
+) -> Result<Vec<Vec<Value>>, S::Error> {
+    if !session.has_commits().await? {
+        return Ok(Vec::new());
+    }
     let sql = format!(
-        "SELECT format, generation, position, stats FROM {commits} WHERE app_id = {} ORDER BY generation DESC LIMIT 1",
+        "SELECT {columns} FROM {} WHERE app_id = {} ORDER BY generation DESC LIMIT 1",
+        session.commits(),
         session.dialect().placeholder(1)
     );
-    let rows = session
-        .rows(
-            &sql,
-            &[Value::Text(task.app_id())],
-            "asking for the last commit",
-        )
-        .await?;
+    let params = [Value::Text(task.app_id())];
+    session
+        .rows(&sql, &params, "asking for the last commit")
+        .await
+}
+
+/// The newest commit of a task.
+pub(crate) async fn last<S: Session + ?Sized>(
+    session: &S,
+    task: &TaskKey,
+) -> Result<Option<Committed>, S::Error> {
+    let rows = newest(session, "format, generation, position, stats", task).await?;
     let Some([format, generation, position, stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
@@ -104,17 +113,9 @@ fn wrong(task: &TaskKey, reason: &str) -> Fault {
 /// The table as the newest commit of a task left it, when that was stored with it.
 pub(crate) async fn state<S: Session + ?Sized>(
     session: &S,
-    commits: &str,
     task: &TaskKey,
 ) -> Result<Option<TableState>, S::Error> {
-    let sql = format!(
-        "SELECT stats FROM {commits} WHERE app_id = {} ORDER BY generation DESC LIMIT 1",
-        session.dialect().placeholder(1)
-    );
-    let params = [Value::Text(task.app_id())];
-    let rows = session
-        .rows(&sql, &params, "asking for the last commit")
-        .await?;
+    let rows = newest(session, "stats", task).await?;
     let Some([stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
@@ -169,22 +170,21 @@ pub(crate) fn check_look(look: &Look, now: Option<&TableState>, table: &str) -> 
     }
 }
 
-/// Stores a token, and the table it leaves where somebody looked; `exists` says whether the commit table does.
+/// Stores a token, and the table it leaves where somebody looked.
 pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
-    (commits, exists): (&str, bool),
     intent: &Intent,
     commit: &Commit,
     (stats, left): (&PreparedStats, Option<TableState>),
 ) -> Result<(), S::Error> {
-    let dialect = session.dialect();
+    let (dialect, commits) = (session.dialect(), session.commits());
     let stored = StoredStats {
         stats: *stats,
         left,
     };
-    if !exists {
-        let sql = definition(session, commits);
-        session.create_commits(commits, &sql).await?;
+    if !session.has_commits().await? {
+        let sql = definition(session, &commits);
+        session.create_commits(&sql).await?;
     }
     let marks: Vec<String> = (1..=8).map(|at| dialect.placeholder(at)).collect();
     let insert = format!(
@@ -210,7 +210,7 @@ pub(crate) async fn store<S: Session + ?Sized>(
     session
         .execute(&insert, &params, "storing the commit's token")
         .await?;
-    if session.may_prune(commits).await? {
+    if session.may_prune().await? {
         let prune = format!(
             "DELETE FROM {commits} WHERE app_id = {} AND generation < {}",
             dialect.placeholder(1),

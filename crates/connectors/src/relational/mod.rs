@@ -1,8 +1,10 @@
 //! What SQL databases share: algorithms that know neither a wire nor a dialect.
 //!
-//! Promise: a database adds a dialect (`dialect.rs`), a session (`session.rs`) and a type table
-//! (`align.rs`, `TableTypes`); commit table, alignment and the write modes are here, once. It names no
-//! database. Read next: `session.rs`, `dialect.rs`, then `apply.rs`.
+//! Promise: a write (stage, keys, modes, alignment, commit table, candidate) and what an incremental read
+//! stores and decides are here, once. A database adds a dialect (`dialect.rs`), a wire (`session.rs`,
+//! `reader.rs`, `writer.rs`, `candidate.rs`) and a type table (`align.rs`, `TableTypes`). It names no
+//! database. Read next: `writer.rs` and `apply.rs` for writing; `reader.rs`, `cursor.rs` and `boundary.rs` for
+//! reading; CONTRIBUTING.md ("How to add a connector") for what a new database provides.
 
 pub(crate) mod align;
 pub(crate) mod apply;
@@ -21,3 +23,4 @@ pub(crate) mod reader;
 pub(crate) mod selection;
 pub(crate) mod session;
 pub(crate) mod statements;
+pub(crate) mod writer;

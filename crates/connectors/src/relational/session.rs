@@ -1,12 +1,12 @@
 //! The wire, as the shared algorithms need it: statements and answers of one session.
 //!
 //! Promise: what is here runs inside the transaction that the session's owner began; an implementation
-//! gives its own error and takes a `Fault`. It knows no connection, no login and no type but these three.
+//! gives its own error, which takes a `Fault`. It knows no connection, no login and no type but these three.
 
 use async_trait::async_trait;
 
 use super::dialect::Dialect;
-use super::fault::Fault;
+use super::fault::RelationalError;
 
 /// A parameter, or one value of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Value {
 #[async_trait]
 pub(crate) trait Session: Send + Sync {
     /// What fails.
-    type Error: From<Fault> + Send;
+    type Error: RelationalError;
 
     /// How this database writes SQL.
     fn dialect(&self) -> &dyn Dialect;
@@ -54,12 +54,18 @@ pub(crate) trait Session: Send + Sync {
         doing: &str,
     ) -> Result<Vec<Vec<Value>>, Self::Error>;
 
+    /// The commit table in SQL.
+    fn commits(&self) -> String;
+
+    /// Whether it exists.
+    async fn has_commits(&self) -> Result<bool, Self::Error>;
+
     /// Creates the commit table by `sql`, which creates nothing when the table exists. Several tasks may
     /// do so at once.
-    async fn create_commits(&self, commits: &str, sql: &str) -> Result<(), Self::Error>;
+    async fn create_commits(&self, sql: &str) -> Result<(), Self::Error>;
 
     /// Whether this user may delete from the commit table.
-    async fn may_prune(&self, commits: &str) -> Result<bool, Self::Error>;
+    async fn may_prune(&self) -> Result<bool, Self::Error>;
 
     /// Makes the keys of the stage ready to be compared, before they are judged.
     async fn prepare_keys(&self, keys: &[super::align::Aligned]) -> Result<(), Self::Error>;

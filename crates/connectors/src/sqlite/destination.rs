@@ -18,10 +18,13 @@ use super::session::{Session, Settings, blocking};
 use super::sql::Writing;
 use super::stage;
 use super::types::settle;
-use super::writer::{Job, SqliteWriter, last, state, state_left};
+use super::state::state;
+use super::writer::{Job, SqliteWrite};
+use crate::relational::commits;
 use crate::relational::fault::Fault;
 use crate::relational::modes;
 use crate::relational::nested::JsonTexts;
+use crate::relational::writer::TableWriter;
 
 /// Writes to a SQLite database.
 pub(super) struct SqliteDestination {
@@ -60,7 +63,7 @@ impl Destination for SqliteDestination {
         table: &TableName,
     ) -> std::result::Result<Option<Committed>, Failure> {
         match self.looking(table).await? {
-            Some(looking) => Ok(last(&looking, task).await?),
+            Some(looking) => Ok(commits::last(&looking, task).await?),
             None => Ok(None),
         }
     }
@@ -74,7 +77,7 @@ impl Destination for SqliteDestination {
             return Ok(TableStates::default());
         };
         Ok(TableStates {
-            committed: state_left(&looking, task).await?,
+            committed: commits::state(&looking, task).await?,
             now: state(&looking).await?,
         })
     }
@@ -89,26 +92,27 @@ impl Destination for SqliteDestination {
         }
         let has_type = |data_type: &DataType| stage::stored_as(data_type).is_some();
         let (texts, intent) = JsonTexts::of(intent, has_type);
+        let table = table_name(&self.settings, &intent.table);
         let job = Job {
-            table: table_name(&self.settings, &intent.table),
             look: Look::of(&intent.write)?,
             intent,
             memory: Arc::clone(&self.memory),
         };
-        check(&job)?;
+        check(&job.intent, &table)?;
         let settings = self.settings.clone();
         let connection = blocking(&self.settings.shown, move || settings.open_write()).await?;
         let session = Session::new(connection, &self.settings.shown);
         // Only to refuse early: the table is looked at again, under the lock, when the rows are there.
         let (intent, shown) = (&job.intent, session.shown.clone());
         let change = intent.write.schema_change;
-        align(&session, &job.table, &intent.schema, change, &[]).await?;
+        align(&session, &table, &intent.schema, change, &[]).await?;
         let columns = intent.schema.fields().len();
         let merges = intent.write.mode == WriteMode::Merge;
         session
             .run(move |connection| stage::create(connection, columns, merges, &shown))
             .await?;
-        Ok(texts.before(SqliteWriter::new(session, job)))
+        let write = SqliteWrite::new(Writing { session, table }, job);
+        Ok(texts.before(TableWriter::new(write)))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -138,19 +142,16 @@ impl Destination for SqliteDestination {
     }
 }
 
-fn check(job: &Job) -> Result<()> {
-    let fields = job.intent.schema.fields();
+fn check(intent: &Intent, table: &str) -> Result<()> {
+    let fields = intent.schema.fields();
     for (at, field) in fields.iter().enumerate() {
-        if fields
-            .iter()
-            .take(at)
-            .any(|other| same(other.name(), field.name()))
-        {
+        let mut earlier = fields.iter().take(at);
+        if earlier.any(|other| same(other.name(), field.name())) {
             return Err(SqliteError::SameName {
-                object: job.table.clone(),
+                object: table.to_owned(),
                 column: field.name().clone(),
             });
         }
     }
-    Ok(modes::check(&job.intent, &job.table)?)
+    Ok(modes::check(intent, table)?)
 }

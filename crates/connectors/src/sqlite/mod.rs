@@ -23,6 +23,7 @@ mod session;
 mod source;
 mod sql;
 mod stage;
+mod state;
 mod types;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::session;
 use super::stage::{STAGE, declared, keeps};
 use super::types::Raw;
 use crate::relational::align::{Aligned, Fit, NewColumn, PresentColumn, TableTypes};
+use crate::relational::commits;
 use crate::relational::dialect::{CommitTypes, Dialect};
 use crate::relational::session::{Session, Value};
 use crate::relational::statements::Pairs;
@@ -185,13 +186,28 @@ impl Session for Writing {
         self.session.run(answer).await
     }
 
-    async fn create_commits(&self, _: &str, sql: &str) -> Result<()> {
+    fn commits(&self) -> String {
+        commits::TABLE.to_owned()
+    }
+
+    async fn has_commits(&self) -> Result<bool> {
+        let sql = "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ?1";
+        let params = [Value::Text(commits::TABLE.to_owned())];
+        let rows = self.rows(sql, &params, "asking for the last commit");
+        Ok(rows
+            .await?
+            .first()
+            .and_then(|row| row.first())
+            .is_some_and(|count| count.int() > 0))
+    }
+
+    async fn create_commits(&self, sql: &str) -> Result<()> {
         self.execute(sql, &[], "creating `_towpath_commits`")
             .await?;
         Ok(())
     }
 
-    async fn may_prune(&self, _: &str) -> Result<bool> {
+    async fn may_prune(&self) -> Result<bool> {
         Ok(true)
     }
 

@@ -1,0 +1,338 @@
+//! One write into a table of a SQL database: rows into a stage, applied in one transaction, visible with its
+//! token or not at all.
+//!
+//! Promise: `prepare` has done everything but COMMIT, so the candidate is the table as this transaction sees
+//! it; a second attempt of the same generation waits for the first and adopts its commit; a table that others
+//! changed since a look that must hold is refused. The steps and their order are here; how a database stages
+//! rows, locks and commits is its `TableWrite`: `postgres/writer.rs`, `sqlite/writer.rs`. Read next: `apply.rs`.
+
+use arrow_array::{RecordBatch, UInt8Array};
+use async_trait::async_trait;
+use towpath_ports::{
+    Candidate, Commit, Committed, Intent, Look, OpColumn, Prepared, PreparedStats, Receipt, Scope,
+    StagedFile, TableState, Writer,
+};
+use towpath_vocab::{Failure, WriteMode};
+
+use super::align::Alignment;
+use super::apply::Apply;
+use super::candidate::{CandidateSession, View, candidate};
+use super::commits;
+use super::fault::{Fault, RelationalError};
+use super::modes::deletes_absent;
+use super::session::Session;
+use super::statements::Statements;
+
+/// What a database does for one write. The methods are called in the order in which they are here.
+#[async_trait]
+pub(crate) trait TableWrite: Send + Sync + 'static {
+    /// The name of the failpoint after `prepare`.
+    const PREPARED: &'static str;
+    /// What fails.
+    type Error: RelationalError;
+    /// The session that writes.
+    type Session: Session<Error = Self::Error>;
+    /// The same session, read as a candidate.
+    type Candidate: CandidateSession<Error = Self::Error>;
+
+    /// The session.
+    fn session(&self) -> &Self::Session;
+
+    /// What is to be written.
+    fn intent(&self) -> &Intent;
+
+    /// How the table looked when it was decided what to write.
+    fn look(&self) -> Option<&Look>;
+
+    /// The table in SQL, to insert into.
+    fn table(&self) -> String;
+
+    /// The table in SQL that changes and counts its own rows.
+    fn own_rows(&self, _alignment: &Alignment) -> String {
+        self.table()
+    }
+
+    /// The table as a person names it.
+    fn shown(&self) -> String;
+
+    /// Adds rows to the stage, which holds `before` already. `ops` come in a merge.
+    async fn stage(
+        &mut self,
+        batch: RecordBatch,
+        ops: Option<UInt8Array>,
+        before: u64,
+    ) -> Result<(), Self::Error>;
+
+    /// All rows came; how many bytes they were.
+    async fn end_stage(&mut self, rows: u64) -> Result<u64, Self::Error>;
+
+    /// From here to the end of the transaction nobody else commits for this task: waits for who is about to.
+    async fn lock_task(&self) -> Result<(), Self::Error>;
+
+    /// The table as it is now. Nobody else changes it before the end of the transaction.
+    async fn locked_state(&self) -> Result<Option<TableState>, Self::Error>;
+
+    /// Creates or evolves the table.
+    async fn fit(&self) -> Result<Alignment, Self::Error>;
+
+    /// Keeps other writers of the table away where that is possible, and refuses values that the table's
+    /// types would change.
+    async fn check_values(&mut self, alignment: &Alignment) -> Result<(), Self::Error>;
+
+    /// True when the rows are applied by the commit, not before: the candidate of the table is the stage.
+    fn applies_late(&self, _alignment: &Alignment) -> bool {
+        false
+    }
+
+    /// The commit begins: refuses what was judged and may have changed, and applies rows that waited.
+    async fn begin_commit(
+        &self,
+        audited: bool,
+        late: Option<&Apply<'_, Self::Session>>,
+    ) -> Result<(), Self::Error>;
+
+    /// The table as this write leaves it.
+    async fn left(
+        &self,
+        look: &Look,
+        stats: &PreparedStats,
+    ) -> Result<Option<TableState>, Self::Error>;
+
+    /// COMMIT. Where its answer was lost and the commit table has it nevertheless, that commit.
+    async fn commit(&self) -> Result<Option<Committed>, Failure>;
+
+    /// The session, to read a candidate.
+    fn candidate(&self) -> Self::Candidate;
+}
+
+/// Rows on their way into the stage.
+pub(crate) struct TableWriter<W> {
+    write: W,
+    rows: u64,
+    /// Rows come as changes: of several of one key the last counts.
+    changes: bool,
+}
+
+/// What `prepare` came to.
+enum Outcome {
+    New {
+        alignment: Alignment,
+        stats: PreparedStats,
+    },
+    Adopted(Box<Committed>),
+}
+
+impl<W: TableWrite> TableWriter<W> {
+    pub(crate) fn new(write: W) -> Self {
+        Self {
+            write,
+            rows: 0,
+            changes: false,
+        }
+    }
+
+    async fn write_rows(
+        &mut self,
+        batch: RecordBatch,
+        ops: Option<OpColumn>,
+    ) -> Result<(), W::Error> {
+        let rows = batch.num_rows();
+        let merges = self.write.intent().write.mode == WriteMode::Merge;
+        self.changes |= ops.is_some();
+        let ops = match (merges, ops) {
+            (false, Some(_)) => {
+                return Err(W::Error::misused("takes operations only in a merge"));
+            }
+            (false, None) => None,
+            (true, ops) => Some(ops.unwrap_or_else(|| UInt8Array::from_value(0, rows))),
+        };
+        self.write.stage(batch, ops, self.rows).await?;
+        self.rows += rows as u64;
+        Ok(())
+    }
+
+    /// Everything but COMMIT.
+    async fn apply(&mut self) -> Result<Outcome, W::Error> {
+        let (rows, write) = (self.rows, &mut self.write);
+        let bytes = write.end_stage(rows).await?;
+        write.lock_task().await?;
+        let shown = write.shown();
+        let last = commits::last(write.session(), &write.intent().task).await?;
+        if let Some(committed) = commits::compare(last, write.intent(), &shown)? {
+            return Ok(Outcome::Adopted(Box::new(committed)));
+        }
+        if let Some(look) = write.look().filter(|look| look.must_hold) {
+            let now = write.locked_state().await?;
+            commits::check_look(look, now.as_ref(), &shown)?;
+        }
+        let alignment = write.fit().await?;
+        let is_new = |look: &Look| look.must_hold && look.table.is_none();
+        if !alignment.created && write.look().is_some_and(is_new) {
+            // Others made it behind the look.
+            return Err(Fault::Moved { table: shown }.into());
+        }
+        write.check_values(&alignment).await?;
+        let names = TableNames::of(write, &alignment);
+        let apply = names.apply(write, &alignment, (rows, self.changes));
+        apply.check_keys().await?;
+        let stats = match write.applies_late(&alignment) {
+            true => PreparedStats {
+                rows_in: rows,
+                inserted: rows,
+                rows_after: Some(rows),
+                ..PreparedStats::default()
+            },
+            false => apply.run().await?,
+        };
+        let stats = PreparedStats { bytes, ..stats };
+        Ok(Outcome::New { alignment, stats })
+    }
+}
+
+#[async_trait]
+impl<W: TableWrite> Writer for TableWriter<W> {
+    async fn write(&mut self, batch: RecordBatch, ops: Option<OpColumn>) -> Result<(), Failure> {
+        self.write_rows(batch, ops).await.map_err(Into::into)
+    }
+
+    async fn add_files(&mut self, _: Vec<StagedFile>) -> Result<(), Failure> {
+        Err(W::Error::misused("cannot take files").into())
+    }
+
+    async fn prepare(mut self: Box<Self>) -> Result<Box<dyn Prepared>, Failure> {
+        let outcome = Box::pin(self.apply()).await;
+        let outcome = outcome.map_err(Into::<Failure>::into)?;
+        fail::fail_point!(W::PREPARED);
+        Ok(Box::new(PreparedWrite {
+            write: self.write,
+            outcome,
+        }))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// A table's names in SQL.
+struct TableNames {
+    table: String,
+    rows: String,
+    shown: String,
+}
+
+impl TableNames {
+    fn of<W: TableWrite>(write: &W, alignment: &Alignment) -> Self {
+        Self {
+            table: write.table(),
+            rows: write.own_rows(alignment),
+            shown: write.shown(),
+        }
+    }
+
+    fn apply<'a, W: TableWrite>(
+        &'a self,
+        write: &'a W,
+        alignment: &'a Alignment,
+        (rows, changes): (u64, bool),
+    ) -> Apply<'a, W::Session> {
+        let plan = &write.intent().write;
+        Apply {
+            session: write.session(),
+            statements: Statements {
+                dialect: write.session().dialect(),
+                table: &self.table,
+                rows: &self.rows,
+                shown: &self.shown,
+                alignment,
+                key: &plan.key,
+                mode: plan.mode,
+                deletes_absent: deletes_absent(plan),
+            },
+            rows,
+            changes,
+        }
+    }
+}
+
+/// A write that only needs its COMMIT. Dropping it rolls back.
+struct PreparedWrite<W> {
+    write: W,
+    outcome: Outcome,
+}
+
+impl<W: TableWrite> PreparedWrite<W> {
+    fn view(&self, scope: Scope) -> View {
+        let Outcome::New { alignment, .. } = &self.outcome else {
+            return View::Table;
+        };
+        if scope == Scope::Table && !self.write.applies_late(alignment) {
+            return View::Table;
+        }
+        let mode = self.write.intent().write.mode;
+        View::of_stage(self.write.session().dialect(), alignment, mode)
+    }
+
+    /// Everything before COMMIT.
+    async fn store(
+        &self,
+        alignment: &Alignment,
+        stats: &PreparedStats,
+        commit: &Commit,
+    ) -> Result<(), W::Error> {
+        let write = &self.write;
+        let names = TableNames::of(write, alignment);
+        let is_late = write.applies_late(alignment);
+        let late = is_late.then(|| names.apply(write, alignment, (stats.rows_in, false)));
+        write.begin_commit(commit.audited, late.as_ref()).await?;
+        let left = match write.look() {
+            Some(look) => write.left(look, stats).await?,
+            None => None,
+        };
+        commits::store(write.session(), write.intent(), commit, (stats, left)).await
+    }
+
+    async fn finish(&self, commit: Commit) -> Result<Receipt, Failure> {
+        let (alignment, stats) = match &self.outcome {
+            Outcome::New { alignment, stats } => (alignment, *stats),
+            Outcome::Adopted(committed) => {
+                return Ok(Receipt {
+                    committed: Committed::clone(committed),
+                    adopted: true,
+                });
+            }
+        };
+        let stored = self.store(alignment, &stats, &commit).await;
+        stored.map_err(Into::<Failure>::into)?;
+        let settled = self.write.commit().await?;
+        let intent = self.write.intent();
+        let token = commit.into_token(intent.task.clone(), intent.generation);
+        Ok(Receipt {
+            committed: settled.unwrap_or_else(|| commits::committed(token, stats)),
+            adopted: false,
+        })
+    }
+}
+
+#[async_trait]
+impl<W: TableWrite> Prepared for PreparedWrite<W> {
+    fn stats(&self) -> PreparedStats {
+        match &self.outcome {
+            Outcome::New { stats, .. } => *stats,
+            Outcome::Adopted(committed) => committed.stats,
+        }
+    }
+
+    async fn candidate(&self, scope: Scope) -> Result<Candidate, Failure> {
+        let candidate = candidate(self.write.candidate(), self.view(scope)).await;
+        candidate.map_err(Into::into)
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt, Failure> {
+        Box::pin(self.finish(commit)).await
+    }
+
+    async fn discard(self: Box<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
