@@ -39,6 +39,7 @@ impl Dialect for PostgresDialect {
 
     fn commit_types(&self) -> CommitTypes {
         CommitTypes {
+            key: "text",
             text: "text",
             bigint: "bigint",
             integer: "integer",

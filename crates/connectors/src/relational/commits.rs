@@ -228,10 +228,10 @@ fn definition<S: Session + ?Sized>(session: &S, commits: &str) -> String {
     let types = session.dialect().commit_types();
     let (text, moment) = (types.text, types.moment);
     format!(
-        "CREATE TABLE IF NOT EXISTS {commits} (app_id {text} NOT NULL, generation {} NOT NULL, format {} NOT NULL, \
+        "CREATE TABLE IF NOT EXISTS {commits} (app_id {} NOT NULL, generation {} NOT NULL, format {} NOT NULL, \
          table_name {text} NOT NULL, run {text} NOT NULL, task {text} NOT NULL, position {text} NOT NULL, stats {text} NOT NULL, \
          committed_at {moment}, PRIMARY KEY (app_id, generation)){}",
-        types.bigint, types.integer, types.options
+        types.key, types.bigint, types.integer, types.options
     )
 }
 

@@ -8,6 +8,8 @@ use super::statements::Pairs;
 
 /// The types of the commit table.
 pub(crate) struct CommitTypes {
+    /// Text of a task's name, which is part of the key.
+    pub(crate) key: &'static str,
     pub(crate) text: &'static str,
     pub(crate) bigint: &'static str,
     pub(crate) integer: &'static str,
@@ -38,6 +40,11 @@ pub(crate) trait Dialect: Send + Sync {
 
     /// The column of the stage that says which of two rows came later.
     fn place(&self) -> &'static str;
+
+    /// Deletes the rows `t` of `rows` that a condition is true for.
+    fn delete_where(&self, rows: &str, condition: &str) -> String {
+        format!("DELETE FROM {rows} AS t WHERE {condition}")
+    }
 
     /// Deletes the rows `t` of `rows` that have the key of a row `s` of the stage.
     fn delete_matching(&self, rows: &str, pairs: &Pairs, filter: &str) -> String;

@@ -196,14 +196,11 @@ impl Statements<'_> {
 
     /// Deletes the rows `t` of the table whose key no row `s` of the stage has.
     fn delete_absent(&self, same: &str) -> Step {
-        let absent = format!(
-            "FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {} s WHERE {same})",
-            self.rows,
-            self.stage()
-        );
+        let (rows, stage) = (self.rows, self.stage());
+        let absent = format!("NOT EXISTS (SELECT 1 FROM {stage} s WHERE {same})");
         Step::Delete {
-            sql: format!("DELETE {absent}"),
-            left: format!("SELECT count(*) {absent}"),
+            sql: self.dialect.delete_where(rows, &absent),
+            left: format!("SELECT count(*) FROM {rows} AS t WHERE {absent}"),
         }
     }
 

@@ -35,6 +35,7 @@ impl Dialect for SqliteDialect {
 
     fn commit_types(&self) -> CommitTypes {
         CommitTypes {
+            key: "TEXT",
             text: "TEXT",
             bigint: "INTEGER",
             integer: "INTEGER",
@@ -57,11 +58,12 @@ impl Dialect for SqliteDialect {
             filter => format!(" WHERE {filter}"),
         };
         let targets: Vec<String> = pairs.targets.iter().map(|t| format!("t.{t}")).collect();
-        format!(
-            "DELETE FROM {rows} AS t WHERE ({}) IN (SELECT {} FROM {STAGE} s{filter})",
+        let among = format!(
+            "({}) IN (SELECT {} FROM {STAGE} s{filter})",
             targets.join(", "),
             pairs.values.join(", ")
-        )
+        );
+        self.delete_where(rows, &among)
     }
 
     fn update_matching(&self, rows: &str, sets: &str, condition: &str) -> String {
