@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use towpath_flow::Progress;
 use towpath_ports::RunKind;
-use towpath_quarantine::{Owner, Replay, need_quarantine};
+use towpath_quarantine::{Owner, QuarantinePorts, Replay, need_quarantine};
 pub use towpath_quarantine::{QuarantineLine, RejectedCell, RejectedRecord, ReplayReport};
 use towpath_vocab::{Plan, TableName};
 
 use crate::Result;
-use crate::pipeline_lock::lock_pipeline;
+use crate::pipeline_lock::{PipelineLock, lock_pipeline};
 use crate::services::ProjectServices;
 
 /// All tables with rejected rows.
@@ -57,16 +57,8 @@ pub async fn quarantine_discard(
     table: &TableName,
 ) -> Result<u64> {
     let ports = services.quarantine_ports();
-    need_quarantine(&ports, table).await?;
-    let owner = Owner::of(plan, table)?;
-    let held = lock_pipeline(
-        services,
-        &plan.environment,
-        owner.pipeline,
-        RunKind::Lock,
-        &format!("discard {table}"),
-    )
-    .await?;
+    let what = format!("discard {table}");
+    let (owner, held) = lock_owner(services, &ports, (plan, table), (RunKind::Lock, &what)).await?;
     let discarded = held
         .during(towpath_quarantine::discard(&ports, &owner))
         .await;
@@ -84,16 +76,9 @@ pub async fn quarantine_replay(
     table: &TableName,
 ) -> Result<ReplayReport> {
     let ports = services.quarantine_ports();
-    need_quarantine(&ports, table).await?;
-    let owner = Owner::of(plan, table)?;
-    let held = lock_pipeline(
-        services,
-        &plan.environment,
-        owner.pipeline,
-        RunKind::Replay,
-        &format!("replay {table}"),
-    )
-    .await?;
+    let what = format!("replay {table}");
+    let (owner, held) =
+        lock_owner(services, &ports, (plan, table), (RunKind::Replay, &what)).await?;
     let transfers = services.transfer_services(Arc::new(Progress::default()));
     let read_again = read_again::reader_of(services, &owner);
     let replay = Replay::new(&ports, transfers, &owner, held.run.to_string(), read_again);
@@ -102,4 +87,17 @@ pub async fn quarantine_replay(
     held.release(ended_well).await?;
     services.close_quarantine();
     report
+}
+
+/// Finds the load that writes a table with rejected rows, and locks its pipeline.
+async fn lock_owner<'a>(
+    services: &'a ProjectServices,
+    ports: &QuarantinePorts,
+    (plan, table): (&'a Plan, &TableName),
+    (kind, what): (RunKind, &str),
+) -> Result<(Owner<'a>, PipelineLock<'a>)> {
+    need_quarantine(ports, table).await?;
+    let owner = Owner::of(plan, table)?;
+    let held = lock_pipeline(services, &plan.environment, owner.pipeline, kind, what).await?;
+    Ok((owner, held))
 }
