@@ -29,7 +29,7 @@ use towpath_vocab::{
 };
 
 pub(crate) use self::ends::refuse_address;
-use self::ends::{End, end, file_end, source, stem};
+use self::ends::{CopyEndpoint, end, file_end, source, stem};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };
@@ -169,7 +169,12 @@ pub async fn copy(
 }
 
 /// The failure of a stopped copy, which has neither a project nor a quarantine.
-fn stop_of_a_copy(stopped: Failure, table: &OutputSummary, to: &End, rejected: &Path) -> Failure {
+fn stop_of_a_copy(
+    stopped: Failure,
+    table: &OutputSummary,
+    to: &CopyEndpoint,
+    rejected: &Path,
+) -> Failure {
     if table.samples.is_empty() {
         return stopped;
     }
@@ -191,7 +196,7 @@ fn stop_of_a_copy(stopped: Failure, table: &OutputSummary, to: &End, rejected: &
 
 async fn write_mode(
     request: &CopyRequest,
-    to: &End,
+    to: &CopyEndpoint,
     destination: &dyn Destination,
     target: &TableName,
 ) -> Result<WriteMode> {
@@ -211,7 +216,7 @@ async fn write_mode(
 
 fn read_spec(
     request: &CopyRequest,
-    from: &End,
+    from: &CopyEndpoint,
     options: BTreeMap<String, serde_json::Value>,
     target: &TableName,
 ) -> ReadSpec {
@@ -276,7 +281,7 @@ fn task_key(request: &CopyRequest, target: &TableName) -> TaskKey {
     }
 }
 
-fn rejected_path(request: &CopyRequest, to: &End) -> PathBuf {
+fn rejected_path(request: &CopyRequest, to: &CopyEndpoint) -> PathBuf {
     let of = match holds_files(&to.connection.kind) {
         true => &request.destination,
         false => &to.object,

@@ -10,7 +10,7 @@ use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, Ta
 use crate::Result;
 use crate::names::{known_table, pipeline_called};
 use crate::services::ProjectServices;
-use crate::work::is_lost;
+use crate::tasks::is_lost;
 
 /// A run in its present state.
 #[derive(Clone, Debug, Serialize)]

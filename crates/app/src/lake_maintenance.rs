@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use towpath_engine::lake::TaskThen;
 use towpath_ports::{Destination, RunKind};
-use towpath_quarantine::{SetBack, hold, is_replay, outdate_undone, records_to_hold};
+use towpath_quarantine::{RestoredTask, hold, is_replay, outdate_undone, records_to_hold};
 use towpath_vocab::{
     Environment, Failure, Generation, PipelineName, Remedy, RunName, TableName, TaskKey, Token,
 };
@@ -398,7 +398,7 @@ async fn set_back(
     let run = pipelines.held.values().next();
     let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
     let ports = services.quarantine_ports();
-    let set_back = behind.iter().map(|then| SetBack {
+    let set_back = behind.iter().map(|then| RestoredTask {
         task: then.task.clone(),
         now: then.now,
         then: then.then,

@@ -2,7 +2,7 @@
 //!
 //! Promise: each takes values and returns a report; nothing here prints, parses arguments or speaks HTTP.
 //! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
-//! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `work/` (one task).
+//! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
 mod check;
 mod codes;
@@ -40,7 +40,7 @@ mod select;
 mod serve;
 mod services;
 mod system;
-mod work;
+mod tasks;
 mod written;
 
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
@@ -72,7 +72,7 @@ pub use quarantine::{
 pub use query::{QueryRequest, query};
 pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
 pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
-pub use rerun::{Part, RerunRequest, rerun};
+pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use sample::sample_of;
 pub use schedule::{

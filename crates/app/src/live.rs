@@ -65,7 +65,7 @@ pub(crate) async fn compare_live(
             live.diagnostics.push(unreachable(&name, place, &failure));
             continue;
         }
-        let one = One {
+        let one = ConnectionComparison {
             outside: &outside,
             connection: &connection.plan,
             loads: loaded,
@@ -130,14 +130,14 @@ fn made_when_written(connection: &OutlinedConnection, published: &BTreeSet<&str>
 }
 
 /// A connection whose tables are compared with their facts.
-struct One<'a> {
+struct ConnectionComparison<'a> {
     outside: &'a Outside,
     connection: &'a ConnectionPlan,
     loads: Option<&'a BTreeMap<String, Load>>,
     observed: Option<&'a BTreeMap<String, towpath_vocab::TableFact>>,
 }
 
-impl One<'_> {
+impl ConnectionComparison<'_> {
     async fn compare(
         &self,
         known: &[(String, towpath_project::KnownTable)],

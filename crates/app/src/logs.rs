@@ -16,7 +16,7 @@ use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId}
 use crate::Result;
 use crate::rerun::parse;
 use crate::services::ProjectServices;
-use crate::work::{logs_in, run_folder, task_folder};
+use crate::tasks::{logs_in, run_folder, task_folder};
 
 /// How often new lines are read.
 const LOOK: Duration = Duration::from_millis(150);

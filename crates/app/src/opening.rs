@@ -15,7 +15,7 @@ use towpath_vocab::{Failure, PipelineName, Remedy, TableName, Threshold};
 
 use crate::Result;
 use crate::run::{PendingRun, RunObserver, RunRequest, Wait};
-use crate::work::stable_parts;
+use crate::tasks::stable_parts;
 
 /// A worker that has not renewed its lease for this long is dead.
 pub(crate) const LEASE_US: i64 = 20_000_000;

@@ -273,10 +273,14 @@ async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
 }
 
 /// The discovered tables, and those that could not be read, with the reason.
-pub(crate) type Looked = (Vec<Discovered>, Vec<(String, Failure)>);
+pub(crate) type DiscoveryResult = (Vec<Discovered>, Vec<(String, Failure)>);
 
 /// Reads every table that matches.
-pub(crate) async fn look(there: &dyn Discover, name: &str, pattern: &str) -> Result<Looked> {
+pub(crate) async fn look(
+    there: &dyn Discover,
+    name: &str,
+    pattern: &str,
+) -> Result<DiscoveryResult> {
     let tables = there.tables(pattern).await?;
     if tables.is_empty() {
         return Err(Failure::new(

@@ -1,6 +1,6 @@
 //! `plan`: what a run would do with each task, and why.
 //!
-//! Promise: nothing is changed and no external system is contacted. `work/forecast.rs` finds out what each
+//! Promise: nothing is changed and no external system is contacted. `tasks/forecast.rs` finds out what each
 //! task would do; `cli/src/draw/plan.rs` prints the result.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
 use crate::Result;
 use crate::check::{CheckReport, state_location};
 use crate::services::ProjectServices;
-use crate::work::{Forecast, RunExecutor, RunExecutorOptions, RunScope, changing_models};
+use crate::tasks::{Forecast, RunExecutor, RunExecutorOptions, RunScope, changing_models};
 
 /// What a run of each pipeline of `chosen` would do with each task. `plan` is the whole project.
 ///

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use towpath_project::keys_page;
-use towpath_vocab::{CodeEntry, ConnectorSpec, Face, Guarantee, OptionKind, OptionSpec};
+use towpath_vocab::{Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec};
 
 use crate::services::connector_specs;
 
@@ -88,18 +88,18 @@ pub fn connectors_page() -> String {
 
 fn connector(out: &mut String, spec: &ConnectorSpec) {
     let _ = write!(out, "\n## `{}`\n\n{}\n\n", spec.kind, spec.doc);
-    let has = |face| spec.faces.contains(&face);
+    let has = |capability| spec.capabilities.contains(&capability);
     let sides: Vec<&str> = [
-        (Face::Source, "read"),
-        (Face::Destination, "written"),
-        (Face::Discover, "discovered"),
+        (Capability::Source, "read"),
+        (Capability::Destination, "written"),
+        (Capability::Discover, "discovered"),
     ]
     .into_iter()
-    .filter_map(|(face, word)| has(face).then_some(word))
+    .filter_map(|(capability, word)| has(capability).then_some(word))
     .collect();
     let _ = writeln!(out, "- Its tables can be {}.", sides.join(", "));
     let _ = writeln!(out, "- Read modes: {}.", words(&spec.reads));
-    if has(Face::Destination) {
+    if has(Capability::Destination) {
         let _ = writeln!(out, "- Writes: {}.", words(&spec.writes));
         let _ = writeln!(
             out,

@@ -14,7 +14,7 @@ use towpath_vocab::{
 };
 
 use crate::services::holds_files;
-use crate::work::TaskDone;
+use crate::tasks::TaskDone;
 
 /// The report of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -160,7 +160,7 @@ pub struct Unchanged {
 }
 
 /// The input of a report.
-pub(crate) struct Ended<'a> {
+pub(crate) struct EndedRun<'a> {
     pub(crate) project: &'a str,
     pub(crate) pipeline: &'a PlannedPipeline,
     pub(crate) record: &'a RunRecord,
@@ -212,8 +212,8 @@ impl RunReport {
         self.tables.iter().map(known).sum()
     }
 
-    pub(crate) fn new(ended: &Ended<'_>) -> Self {
-        let Ended {
+    pub(crate) fn new(ended: &EndedRun<'_>) -> Self {
+        let EndedRun {
             project,
             pipeline,
             record,

@@ -31,14 +31,14 @@ pub struct RerunRequest {
     /// The run; `None` means the newest.
     pub run: Option<String>,
     /// Which of its tasks.
-    pub part: Part,
+    pub part: RerunScope,
     /// `--wait`.
     pub wait: Wait,
 }
 
 /// Which tasks of a past run are run again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Part {
+pub enum RerunScope {
     /// All.
     #[default]
     All,
@@ -69,12 +69,12 @@ pub async fn rerun(
     let whole = pipeline(&plan, Some(past.name.pipeline.as_str()))?;
     let (did, gone) = still_there(whole, &past)?;
     let tasks = match &request.part {
-        Part::All => did,
-        Part::From(step) => {
+        RerunScope::All => did,
+        RerunScope::From(step) => {
             let behind = from_step(whole, step)?;
             did.intersection(&behind).cloned().collect()
         }
-        Part::Failed => {
+        RerunScope::Failed => {
             let behind = after(whole, &undone(&past));
             did.intersection(&behind).cloned().collect()
         }
@@ -140,16 +140,16 @@ fn still_there(
     Ok((did.into_iter().cloned().collect(), note))
 }
 
-fn nothing(past: &RunRecord, part: &Part) -> String {
+fn nothing(past: &RunRecord, part: &RerunScope) -> String {
     let run = &past.name;
     match part {
-        Part::Failed => format!(
+        RerunScope::Failed => format!(
             "{run} has no failed task: nothing to run again. To run all of it again: towpath rerun {run}"
         ),
-        Part::From(step) => {
+        RerunScope::From(step) => {
             format!("{run} ran no task in or after `{step}`: nothing to run again")
         }
-        Part::All => format!("{run} ran no task: nothing to run again"),
+        RerunScope::All => format!("{run} ran no task: nothing to run again"),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It checks the project, opens the services, creates a run or resumes the interrupted one, starts the
 //! driver, and builds the report. A second run of the same pipeline is refused, or waits for the first with
-//! `--wait`. Read next: `opening.rs` (how a run begins), `work/` (what its tasks do), `rerun.rs` (a past
+//! `--wait`. Read next: `opening.rs` (how a run begins), `tasks/` (what its tasks do), `rerun.rs` (a past
 //! run again).
 
 use std::collections::BTreeMap;
@@ -23,11 +23,11 @@ use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
 use crate::known_secrets::redaction;
 use crate::new_notes::sort_notes;
 use crate::opening::{LEASE_US, open_run};
-use crate::report::{Ended, RunReport};
+use crate::report::{EndedRun, RunReport};
 use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
-use crate::work::{
+use crate::tasks::{
     IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, all_done, changing_models,
     run_folder, run_id, tidy,
 };
@@ -190,7 +190,7 @@ impl PendingRun<'_> {
             true => all_done(self.pipeline, &summary.record, work.done()),
             false => work.done(),
         };
-        let ended = Ended {
+        let ended = EndedRun {
             project: &self.plan.name,
             pipeline: self.pipeline,
             record: &summary.record,

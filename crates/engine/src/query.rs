@@ -23,7 +23,7 @@ use towpath_vocab::{Failure, Remedy, TableName};
 
 use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
-use crate::session::catalog::Sight;
+use crate::session::catalog::StatementCatalog;
 use crate::session::failure::{arrow_failure, failure};
 use crate::session::settings;
 use crate::session::statement::carried;
@@ -39,13 +39,16 @@ impl Query for Engine {
         sql: &str,
         candidates: &BTreeMap<TableName, Candidate>,
     ) -> Result<QueryResult> {
-        answer(&self.wide_sight(candidates)?, sql).await
+        answer(&self.query_catalog(candidates)?, sql).await
     }
 }
 
 /// Runs a query on the tables of a catalog.
-pub(crate) async fn answer(sight: &Arc<Sight>, sql: &str) -> Result<QueryResult> {
-    let planned = sight.plan(SUBJECT, sql, &[]).await?;
+pub(crate) async fn answer(
+    statement_catalog: &Arc<StatementCatalog>,
+    sql: &str,
+) -> Result<QueryResult> {
+    let planned = statement_catalog.plan(SUBJECT, sql, &[]).await?;
     let ready = ready(SUBJECT, &planned.session, &planned.plan).await?;
     let schema = Arc::clone(&ready.schema);
     let batches = ready.start(SUBJECT)?;

@@ -49,13 +49,13 @@ struct ReservationState {
 }
 
 /// One reservation.
-struct Held {
+struct Reservation {
     id: u64,
     leases: Arc<Reservations>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.leases.lock();
         state.held.remove(&self.id);
@@ -99,7 +99,7 @@ impl Reservations {
         state.moved += 1;
         let id = state.next;
         state.held.insert(id, (holder.into(), bytes));
-        Box::new(Held {
+        Box::new(Reservation {
             id,
             leases: Arc::clone(self),
             _permit: permit,

@@ -17,7 +17,7 @@ use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName, literal, quote
 use crate::metrics::{Known, Measured, SAMPLES};
 use crate::projection::value_text;
 use crate::repeats::suspects;
-use crate::services::Share;
+use crate::services::MemoryShare;
 
 /// The age of a table without any value, in seconds.
 pub(crate) const NEVER: f64 = 9e15;
@@ -29,7 +29,7 @@ pub(crate) struct CheckRunner<'a> {
     pub(crate) query: &'a dyn Query,
     pub(crate) clock: &'a dyn Clock,
     /// The memory of one unique check.
-    pub(crate) share: Share,
+    pub(crate) share: MemoryShare,
 }
 
 /// The measured value of a check, and how long the query took.

@@ -21,7 +21,7 @@ use towpath_vocab::types::one_form;
 use towpath_vocab::{Failure, Remedy};
 
 use crate::predicate::{column_index, kernel};
-use crate::services::{Services, Share};
+use crate::services::{MemoryShare, Services};
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
 /// The bytes of an entry in addition to its key.
@@ -104,13 +104,13 @@ type Sender = mpsc::Sender<Result<(RecordBatch, OpColumn)>>;
 struct Comparing {
     schema: SchemaRef,
     key: Vec<usize>,
-    share: Share,
+    share: MemoryShare,
     hash: DefaultHashBuilder,
 }
 
 impl Comparing {
     async fn run(self, mut then: QueryResult, mut now: QueryResult, sender: &Sender) -> Result<()> {
-        let mut held = Then::new(&self)?;
+        let mut held = OldRows::new(&self)?;
         let mut divided: Option<Partitions> = None;
         while let Some(batch) = then.batches.try_next().await? {
             let batch = self.same_columns(batch)?;
@@ -121,7 +121,7 @@ impl Comparing {
             held.add(batch)?;
             if held.is_over(&self.share, 0) {
                 let partitions = divided.insert(self.partitions());
-                let full = std::mem::replace(&mut held, Then::new(&self)?);
+                let full = std::mem::replace(&mut held, OldRows::new(&self)?);
                 full.divide(&self, 0, partitions)?;
             }
         }
@@ -163,7 +163,7 @@ impl Comparing {
         };
         let mut waiting = pairs(then, now, 1)?;
         while let Some(Part { then, now, level }) = waiting.pop() {
-            let mut held = Then::new(&self)?;
+            let mut held = OldRows::new(&self)?;
             let mut divided: Option<Partitions> = None;
             for batch in then.into_iter().flatten() {
                 if let Some(partitions) = &mut divided {
@@ -173,7 +173,7 @@ impl Comparing {
                 held.add(batch?)?;
                 if held.is_over(&self.share, level) {
                     let partitions = divided.insert(self.partitions());
-                    let full = std::mem::replace(&mut held, Then::new(&self)?);
+                    let full = std::mem::replace(&mut held, OldRows::new(&self)?);
                     full.divide(&self, level, partitions)?;
                 }
             }
@@ -253,7 +253,7 @@ struct Part {
 }
 
 /// The old version, or a part of it, in memory.
-struct Then<'a> {
+struct OldRows<'a> {
     comparing: &'a Comparing,
     keys: RowConverter,
     whole: RowConverter,
@@ -271,7 +271,7 @@ struct Entry {
     is_there_still: bool,
 }
 
-impl<'a> Then<'a> {
+impl<'a> OldRows<'a> {
     fn new(comparing: &'a Comparing) -> Result<Self> {
         let all: Vec<usize> = (0..comparing.schema.fields().len()).collect();
         Ok(Self {
@@ -285,7 +285,7 @@ impl<'a> Then<'a> {
         })
     }
 
-    fn is_over(&self, share: &Share, level: u32) -> bool {
+    fn is_over(&self, share: &MemoryShare, level: u32) -> bool {
         self.bytes > share.bytes && self.by_key.len() > 1 && level < MOST_LEVELS
     }
 

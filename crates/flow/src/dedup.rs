@@ -23,7 +23,7 @@ use towpath_vocab::{Dedup, TableName};
 
 use crate::predicate::{column_index, kernel};
 use crate::projection::keep_rows;
-use crate::services::Share;
+use crate::services::MemoryShare;
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
 /// Rows per batch when the kept rows are passed on.
@@ -56,7 +56,7 @@ impl KeptRow {
 /// The operator that keeps one row of each key.
 pub(crate) struct Deduplicate {
     rule: Arc<KeyRule>,
-    held: Held,
+    held: BestRows,
     spilled: Option<Partitions>,
     /// Parts on disk that are passed on one after the other, each with how often it was partitioned.
     parts: Vec<(BatchReader, u32)>,
@@ -71,12 +71,12 @@ struct KeyRule {
     stored: SchemaRef,
     key: Vec<usize>,
     stays: KeptRow,
-    share: Share,
+    share: MemoryShare,
     hash: DefaultHashBuilder,
 }
 
 /// Rows in memory.
-struct Held {
+struct BestRows {
     level: u32,
     keys: RowConverter,
     values: Option<RowConverter>,
@@ -97,7 +97,7 @@ impl Deduplicate {
         stays: KeptRow,
         key: &[String],
         schema: &SchemaRef,
-        share: Share,
+        share: MemoryShare,
     ) -> Result<Self> {
         let key = key
             .iter()
@@ -115,7 +115,7 @@ impl Deduplicate {
             hash: DefaultHashBuilder::default(),
         });
         Ok(Self {
-            held: Held::new(&rule, 0)?,
+            held: BestRows::new(&rule, 0)?,
             rule,
             spilled: None,
             parts: Vec::new(),
@@ -124,7 +124,7 @@ impl Deduplicate {
     }
 
     /// The kept rows, in batches of a size that suits a writer.
-    fn released(&self, held: Held) -> Result<OperatorOutput> {
+    fn released(&self, held: BestRows) -> Result<OperatorOutput> {
         let mut output = OperatorOutput::default();
         let Some((table, origin)) = &self.like else {
             return Ok(output);
@@ -161,14 +161,14 @@ impl Deduplicate {
             }
         };
         let level = self.held.level;
-        let held = std::mem::replace(&mut self.held, Held::new(&self.rule, level)?);
+        let held = std::mem::replace(&mut self.held, BestRows::new(&self.rule, level)?);
         held.spill(&self.rule, partitions)
     }
 
     /// The next part on disk; `None` if there is none left.
     fn next_part(&mut self) -> Result<Option<OperatorOutput>> {
         while let Some((reader, level)) = self.parts.pop() {
-            let mut held = Held::new(&self.rule, level)?;
+            let mut held = BestRows::new(&self.rule, level)?;
             let mut divided: Option<Partitions> = None;
             let mut repeated_rows = 0;
             for batch in reader {
@@ -177,7 +177,7 @@ impl Deduplicate {
                     let partitions = divided.get_or_insert_with(|| {
                         Partitions::new(&self.rule.share.spill, &self.rule.stored)
                     });
-                    let full = std::mem::replace(&mut held, Held::new(&self.rule, level)?);
+                    let full = std::mem::replace(&mut held, BestRows::new(&self.rule, level)?);
                     full.spill(&self.rule, partitions)?;
                 }
             }
@@ -242,7 +242,7 @@ impl Operator for Deduplicate {
         if self.held.batches.is_empty() {
             return Ok(None);
         }
-        let held = std::mem::replace(&mut self.held, Held::new(&self.rule, 0)?);
+        let held = std::mem::replace(&mut self.held, BestRows::new(&self.rule, 0)?);
         self.released(held).map(Some)
     }
 }
@@ -282,7 +282,7 @@ impl KeyRule {
     }
 }
 
-impl Held {
+impl BestRows {
     fn new(rule: &KeyRule, level: u32) -> Result<Self> {
         let sort = |at: usize| SortField::new(rule.schema.field(at).data_type().clone());
         let values = match rule.stays {

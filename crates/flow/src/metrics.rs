@@ -17,7 +17,7 @@ use towpath_vocab::{Check, CheckKind, RuleKind};
 
 use crate::predicate::{Broken, Predicate, column_index};
 use crate::projection::value_text;
-use crate::services::Share;
+use crate::services::MemoryShare;
 use crate::unique::Unique;
 use crate::values::Values;
 
@@ -93,7 +93,7 @@ struct Setting<'a> {
     schema: &'a SchemaRef,
     expressions: &'a dyn ExpressionCompiler,
     /// The memory of one unique check.
-    share: Share,
+    share: MemoryShare,
 }
 
 impl Metrics {
@@ -103,7 +103,7 @@ impl Metrics {
         covers_table: bool,
         schema: &SchemaRef,
         expressions: &dyn ExpressionCompiler,
-        share: Share,
+        share: MemoryShare,
     ) -> Result<Self> {
         let uniques = checks
             .iter()
@@ -112,7 +112,7 @@ impl Metrics {
         let setting = Setting {
             schema,
             expressions,
-            share: Share {
+            share: MemoryShare {
                 bytes: share.bytes / uniques.max(1) as u64,
                 ..share
             },

@@ -15,11 +15,11 @@ use crate::predicate::kernel;
 const DELETE: u8 = Op::Delete as u8;
 
 /// The rows of a batch that are not deletes.
-pub(crate) struct Present {
+pub(crate) struct NonDeletedRows {
     bits: BooleanBuffer,
 }
 
-impl Present {
+impl NonDeletedRows {
     /// `None` if no row is a delete.
     pub(crate) fn of(rows: &Rows) -> Option<Self> {
         let ops = rows.ops.as_ref()?;
@@ -90,12 +90,12 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 4]));
         let batch = RecordBatch::try_new(schema, vec![numbers]).unwrap();
         let rows = Rows::of_batch(TableName::new("raw", "t"), "t", batch, 0);
-        assert!(Present::of(&rows).is_none());
+        assert!(NonDeletedRows::of(&rows).is_none());
         let rows = Rows {
             ops: Some(OpColumn::from(vec![2, 0, 2, 1])),
             ..rows
         };
-        let present = Present::of(&rows).unwrap();
+        let present = NonDeletedRows::of(&rows).unwrap();
         let only = present.only(&rows.batch).unwrap();
         assert_eq!(only.num_rows(), 2);
         let bits = present.spread_bits(&BooleanBuffer::from(vec![false, true]));

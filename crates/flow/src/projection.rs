@@ -24,7 +24,7 @@ use towpath_ports::{
 use towpath_vocab::{ColumnPlan, Failure, Naming, Reason, Reject, Remedy, TablePlan, types};
 
 use crate::mask::Masking;
-use crate::ops::Present;
+use crate::ops::NonDeletedRows;
 use crate::predicate::kernel;
 use crate::text;
 
@@ -98,7 +98,7 @@ impl Projection {
             return Ok(rows);
         };
         let named = rename(&rows.batch, &self.named)?;
-        let wanted = match Present::of(&rows) {
+        let wanted = match NonDeletedRows::of(&rows) {
             None => holds(condition.as_ref(), &named)?,
             Some(present) => {
                 present.spread_bits(&holds(condition.as_ref(), &present.only(&named)?)?)
@@ -126,7 +126,7 @@ impl Projection {
         column: &Column,
         rows: &Rows,
         named: &RecordBatch,
-        present: Option<&Present>,
+        present: Option<&NonDeletedRows>,
     ) -> Result<(ArrayRef, Option<Lost>)> {
         let given = match (&column.from, present) {
             (From::Source(index), _) => Arc::clone(rows.batch.column(*index)),
@@ -184,7 +184,7 @@ impl Operator for Projection {
         let rows = self.keep_where(rows)?;
         let filtered_rows = (before - rows.len()) as u64;
         let named = rename(&rows.batch, &self.named)?;
-        let present = Present::of(&rows);
+        let present = NonDeletedRows::of(&rows);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let mut lost: Vec<Lost> = Vec::new();
         for column in &self.columns {

@@ -20,7 +20,7 @@ use towpath_vocab::types::one_form;
 use crate::metrics::{Measured, SAMPLES};
 use crate::predicate::kernel;
 use crate::projection::value_text;
-use crate::services::{Services, Share};
+use crate::services::{MemoryShare, Services};
 use crate::unique::{KeyHasher, Unique};
 
 /// The bytes in memory of a key that may repeat.
@@ -62,7 +62,7 @@ pub(crate) struct Suspects {
 pub(crate) async fn suspects(
     mut keys: QueryResult,
     names: &[String],
-    share: &Share,
+    share: &MemoryShare,
 ) -> Result<std::result::Result<Suspects, Measured>> {
     let mut unique = Unique::new(names, &keys.schema, share.clone())?;
     while let Some(batch) = keys.batches.try_next().await? {
@@ -218,7 +218,7 @@ mod tests {
 
     async fn measured(count: i64, bytes: u64, repeat: impl Fn(i64) -> bool + Copy) -> Measured {
         let folder = tempfile::tempdir().unwrap();
-        let share = Share {
+        let share = MemoryShare {
             bytes,
             spill: SpillFolder::new(folder.path()),
         };

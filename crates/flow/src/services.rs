@@ -33,8 +33,8 @@ pub struct Services {
 
 impl Services {
     /// The memory of one keyed state, such as a `dedup` or the unique checks of a table.
-    pub(crate) fn share(&self) -> Share {
-        Share {
+    pub(crate) fn share(&self) -> MemoryShare {
+        MemoryShare {
             bytes: self.memory.limit_bytes() / STATE_SHARE,
             spill: self.spill.clone(),
         }
@@ -43,7 +43,7 @@ impl Services {
 
 /// The memory limit of one keyed state, and where it spills.
 #[derive(Clone)]
-pub(crate) struct Share {
+pub(crate) struct MemoryShare {
     pub(crate) bytes: u64,
     pub(crate) spill: SpillFolder,
 }

@@ -17,7 +17,7 @@ use towpath_ports::Result;
 use towpath_vocab::types::one_form;
 
 use crate::predicate::{column_index, kernel};
-use crate::services::Share;
+use crate::services::MemoryShare;
 use crate::sorted_runs::HashSortedRuns;
 
 /// The hashes of one key, over all rows.
@@ -28,7 +28,7 @@ pub(crate) struct Unique {
 
 impl Unique {
     /// For this key, with this much memory.
-    pub(crate) fn new(columns: &[String], schema: &SchemaRef, share: Share) -> Result<Self> {
+    pub(crate) fn new(columns: &[String], schema: &SchemaRef, share: MemoryShare) -> Result<Self> {
         Ok(Self {
             hasher: KeyHasher::new(columns, schema)?,
             hashes: HashSortedRuns::new(share.bytes, share.spill),
@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    fn share(folder: &tempfile::TempDir) -> Share {
-        Share {
+    fn share(folder: &tempfile::TempDir) -> MemoryShare {
+        MemoryShare {
             bytes: 1 << 20,
             spill: crate::spill::SpillFolder::new(folder.path()),
         }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, OperatorOutput, Result, Rows};
 use towpath_vocab::{Reason, Rule, RuleKind, Severity};
 
-use crate::ops::Present;
+use crate::ops::NonDeletedRows;
 use crate::predicate::{Broken, Predicate};
 use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
@@ -86,7 +86,7 @@ impl RuleValidator {
 
     /// The rows that break each rule; `None` if no rule is broken.
     fn judge(&self, rows: &Rows) -> Result<Option<Vec<Broken>>> {
-        let present = Present::of(rows);
+        let present = NonDeletedRows::of(rows);
         let judged = match &present {
             None => rows.batch.clone(),
             Some(present) => present.only(&rows.batch)?,

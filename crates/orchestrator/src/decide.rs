@@ -15,7 +15,7 @@ use crate::view::{RunView, count};
 
 /// The time and the random number of a decision.
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
+pub struct DecisionContext {
     /// Microseconds since 1970 UTC.
     pub us: i64,
     /// A random number.
@@ -82,7 +82,7 @@ pub enum DriverCommand {
 }
 
 /// Decides what to do about one event.
-pub fn decide(view: &RunView, event: DriverEvent, now: Now) -> Vec<DriverCommand> {
+pub fn decide(view: &RunView, event: DriverEvent, now: DecisionContext) -> Vec<DriverCommand> {
     if view.closed().is_some() {
         return Vec::new();
     }
@@ -170,13 +170,13 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn due(&mut self, now: Now) {
+    fn due(&mut self, now: DecisionContext) {
         for task in self.view.due(now.us) {
             self.shift(task, TaskState::Ready);
         }
     }
 
-    fn ended(&mut self, task: usize, end: EndKind, now: Now) {
+    fn ended(&mut self, task: usize, end: EndKind, now: DecisionContext) {
         if self.state(task) != Some(TaskState::Running) {
             return;
         }

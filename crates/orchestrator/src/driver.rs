@@ -20,7 +20,7 @@ use towpath_ports::{
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
 use crate::attempt::{Attempt, AttemptSuccess, TaskExecutor};
-use crate::decide::{DriverCommand, DriverEvent, EndKind, Now, decide};
+use crate::decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, decide};
 use crate::error::RunError;
 use crate::lease::keep;
 use crate::notification::{RunListener, RunNotification};
@@ -207,7 +207,7 @@ impl Driver {
     /// them and decides again.
     async fn step(&mut self, event: DriverEvent, end: AttemptEnd) -> Result<()> {
         loop {
-            let now = Now {
+            let now = DecisionContext {
                 us: self.system.now_us(),
                 random: self.system.random(),
             };

@@ -24,7 +24,7 @@ mod view;
 
 pub use attempt::{AttemptSuccess, TaskExecutor};
 pub use codes::CODES;
-pub use decide::{DriverCommand, DriverEvent, EndKind, Now, decide};
+pub use decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, decide};
 pub use driver::{RunSetup, RunSummary, drive};
 pub use due::{ScheduledPipeline, due};
 pub use lease::keep as keep_lease;

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use towpath_ports::{RunRecord, RunState, TaskState};
 use towpath_vocab::{PlannedPipeline, Remedy, RetryPlan, TriggerRule};
 
-use crate::decide::{DriverCommand, DriverEvent, EndKind, Now, backoff_us, decide};
+use crate::decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, backoff_us, decide};
 use crate::fixture::{fresh, pipeline, recorded, retry, task};
 use crate::trigger::Counts;
 use crate::view::RunView;
@@ -135,7 +135,7 @@ struct Play<'a> {
 
 impl Play<'_> {
     fn step(&mut self, event: DriverEvent) {
-        let now = Now {
+        let now = DecisionContext {
             us: self.now_us,
             random: self.random,
         };
@@ -288,7 +288,7 @@ impl Play<'_> {
             let again = decide(
                 &self.view,
                 DriverEvent::Ended { task, end },
-                Now {
+                DecisionContext {
                     us: self.now_us,
                     random: 0,
                 },

@@ -33,7 +33,7 @@ pub trait Destination: Send + Sync {
 
     /// The state of the table after the last commit of this task, and its present state. A difference shows
     /// that others have changed, emptied or recreated the table. What a destination cannot know is left
-    /// out. Only commits that were planned with a `Look` store the state that they left.
+    /// out. Only commits that were planned with a `StateBeforeWrite` store the state that they left.
     async fn states(&self, _task: &TaskKey, _table: &TableName) -> Result<TableStates> {
         Ok(TableStates::default())
     }

@@ -41,7 +41,7 @@ pub use engine::{
 };
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
-pub use look::Look;
+pub use look::StateBeforeWrite;
 pub use memory::{Memory, ReservedMemory};
 pub use operator::{Operator, OperatorOutput};
 pub use outcome::TaskOutcome;

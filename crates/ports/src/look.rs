@@ -14,7 +14,7 @@ const LOOK: &str = "towpath:look";
 
 /// The state of a table before a write, on which the plan of the write is based.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Look {
+pub struct StateBeforeWrite {
     /// The state; `None` if there was no table.
     pub table: Option<TableState>,
     /// True if the write deletes rows because of this state, so the table must still have it under the
@@ -22,7 +22,7 @@ pub struct Look {
     pub must_hold: bool,
 }
 
-impl Look {
+impl StateBeforeWrite {
     /// The state on which a write was planned, if there is one.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn rows_of_others_do_not_hide_in_what_a_write_leaves() {
-        let look = |table| Look {
+        let look = |table| StateBeforeWrite {
             table,
             must_hold: true,
         };
@@ -103,7 +103,7 @@ mod tests {
         assert!(look(Some(state(5))).is_overtaken(Some(&state(6))));
         assert!(look(None).is_overtaken(Some(&state(0))));
         assert!(!look(Some(state(5))).is_overtaken(Some(&state(5))));
-        assert!(!Look::default().is_overtaken(Some(&state(5))));
+        assert!(!StateBeforeWrite::default().is_overtaken(Some(&state(5))));
         let later = TableState {
             moment: Some("later".to_owned()),
             ..state(5)

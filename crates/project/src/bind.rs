@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::sqltext::{self, Inside};
 
 /// The values for substitutions.
@@ -52,7 +52,7 @@ pub(crate) fn has_slot(text: &str) -> bool {
 /// Binds one string. `None` if nothing changes.
 pub(crate) fn leaf(
     text: &str,
-    at: At,
+    at: FileRange,
     leaf: Leaf,
     bindings: &Bindings<'_>,
     report: &mut Report,
@@ -111,7 +111,7 @@ fn push_literal(out: &mut String, value: &str) {
 
 fn value(
     slot: &Slot<'_>,
-    at: At,
+    at: FileRange,
     leaf: Leaf,
     bindings: &Bindings<'_>,
     report: &mut Report,
@@ -158,7 +158,7 @@ fn value(
 
 fn variable(
     slot: &Slot<'_>,
-    at: At,
+    at: FileRange,
     leaf: Leaf,
     bindings: &Bindings<'_>,
     report: &mut Report,
@@ -205,7 +205,12 @@ fn variable(
     }
 }
 
-fn param(slot: &Slot<'_>, at: At, bindings: &Bindings<'_>, report: &mut Report) -> Option<String> {
+fn param(
+    slot: &Slot<'_>,
+    at: FileRange,
+    bindings: &Bindings<'_>,
+    report: &mut Report,
+) -> Option<String> {
     let Some(params) = bindings.params else {
         report
             .error("P0202", at, format!("param `{}` is not allowed here", slot.name))
@@ -284,11 +289,11 @@ mod tests {
             params: Some(&params),
         };
         let mut report = Report::default();
-        let at = At {
+        let at = FileRange {
             end: text.len(),
             line: 1,
             column: 1,
-            ..At::default()
+            ..FileRange::default()
         };
         let out = leaf(text, at, how, &bindings, &mut report).unwrap_or_else(|| text.to_owned());
         (

@@ -14,7 +14,7 @@ use crate::inputs::Inputs;
 use crate::keys::{self, Kind};
 use crate::params;
 use crate::parsed::Parsed;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::shape::{self, Context};
 use crate::yaml::{Entry, Map, Node, Value};
 
@@ -100,11 +100,11 @@ fn root(parsed: &mut Parsed<'_>, report: &mut Report) -> Option<Node> {
     let root = parsed.root.take();
     if root.is_none() && !report.failed() {
         let file = report.file("towpath.yml");
-        let at = At {
+        let at = FileRange {
             file,
             line: 1,
             column: 1,
-            ..At::default()
+            ..FileRange::default()
         };
         report
             .error(
@@ -167,7 +167,7 @@ fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut R
     for (name, node) in files {
         if let Some(first) = connections.get(&name) {
             let place = report.place(first.key_at);
-            let head = At {
+            let head = FileRange {
                 end: node.at.start + 1,
                 ..node.at
             };
@@ -180,7 +180,7 @@ fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut R
                 .help(format!("the other one is at {place}: keep one of them"));
             continue;
         }
-        let key_at = At {
+        let key_at = FileRange {
             end: node.at.start + 1,
             ..node.at
         };
@@ -211,7 +211,7 @@ fn environment(root: &Node, inputs: &Inputs<'_>, report: &mut Report) -> String 
             .as_map()
             .and_then(|map| map.get("environments"))
             .map_or(
-                At {
+                FileRange {
                     end: root.at.start,
                     ..root.at
                 },

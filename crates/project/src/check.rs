@@ -182,7 +182,7 @@ fn plan_pipelines(
     let all = {
         let loads: Vec<&Task> = open.iter().flat_map(|one| &one.tasks).collect();
         models::check(
-            &models::Given {
+            &models::ModelCheckInput {
                 parsed,
                 properties: &properties,
                 inputs,

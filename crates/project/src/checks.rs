@@ -6,7 +6,7 @@
 
 use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance};
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::{self, Subject};
 use crate::sqltext;
 use crate::value;
@@ -17,7 +17,7 @@ use crate::yaml::{Entry, Node};
 pub(crate) struct Reference {
     pub(crate) table: TableName,
     pub(crate) field: String,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
 }
 
 /// The checks of one table.
@@ -37,7 +37,7 @@ pub(crate) struct Table<'a> {
 
 impl Table<'_> {
     /// Reports a column that does not exist.
-    pub(crate) fn column(&self, column: &str, at: At, report: &mut Report) {
+    pub(crate) fn column(&self, column: &str, at: FileRange, report: &mut Report) {
         let Some(schema) = self.subject.schema else {
             return;
         };
@@ -69,7 +69,7 @@ impl Table<'_> {
 pub(crate) fn read(
     node: Option<&Node>,
     key: &[String],
-    key_at: Option<At>,
+    key_at: Option<FileRange>,
     table: &Table<'_>,
     report: &mut Report,
 ) -> Checks {
@@ -90,7 +90,7 @@ pub(crate) fn read(
 /// Adds the checks that follow from a key: it is unique, and no part of it is NULL.
 pub(crate) fn implied(
     key: &[String],
-    at: Option<At>,
+    at: Option<FileRange>,
     table: &Table<'_>,
     checks: &mut Checks,
     report: &mut Report,
@@ -186,7 +186,7 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
 
 /// Reports a `where` that cannot be applied: it filters `{table}`, so the query must contain `{table}`, and
 /// not as the name before a column.
-fn narrowed(query: &str, filter: &str, at: At, report: &mut Report) {
+fn narrowed(query: &str, filter: &str, at: FileRange, report: &mut Report) {
     if !query.contains("{table}") {
         report
             .error(
@@ -361,7 +361,7 @@ fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)>
 }
 
 /// The last part of `schema.table.column`.
-fn field_place(node: &Node, field: &str) -> At {
+fn field_place(node: &Node, field: &str) -> FileRange {
     let text = node.text().unwrap_or_default();
     node.at
         .inside(text, text.len().saturating_sub(field.len()), text.len())

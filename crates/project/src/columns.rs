@@ -12,7 +12,7 @@ use towpath_vocab::{
     TableFact, TableLineage, named_field, types,
 };
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::sqltext;
 use crate::yaml::{Entry, Node};
 
@@ -82,7 +82,7 @@ pub(crate) fn missing(
     known: Option<&Known<'_>>,
     naming: Naming,
     column: &str,
-    at: At,
+    at: FileRange,
     report: &mut Report,
 ) -> bool {
     let Some(known) = known else {
@@ -149,7 +149,7 @@ pub(crate) struct Source<'a> {
     pub(crate) drop: &'a [String],
     pub(crate) mask_key: Option<&'a SecretTemplate>,
     /// The position of the table.
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
     /// The target, by its name in lineage.
     pub(crate) target: String,
     pub(crate) object: String,

@@ -10,7 +10,7 @@ use towpath_vocab::{Action, CommandPlan, HistoryPlan, TableName};
 use crate::context::StepContext;
 use crate::load::{is_name, is_schema};
 use crate::outside_table::{not_active, not_active_for_programs};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{self, Frame};
@@ -110,7 +110,7 @@ fn environment(node: &Node) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn written(node: &Node) -> Vec<(String, Node, At)> {
+fn written(node: &Node) -> Vec<(String, Node, FileRange)> {
     let Some(writes) = node.get("writes") else {
         return Vec::new();
     };
@@ -136,7 +136,7 @@ fn written(node: &Node) -> Vec<(String, Node, At)> {
 }
 
 /// Reads `schema.table`.
-pub(crate) fn table_name(text: &str, at: At, report: &mut Report) -> Option<TableName> {
+pub(crate) fn table_name(text: &str, at: FileRange, report: &mut Report) -> Option<TableName> {
     let parsed: Result<TableName, _> = text.parse();
     match parsed {
         Ok(name) if is_schema(name.schema()) && is_name(name.table()) => Some(name),

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, ObjectKind, OptionKind, OptionValue, OptionVariant,
+    Capability, ConnectionPlan, ConnectorSpec, ObjectKind, OptionKind, OptionValue, OptionVariant,
     SecretTemplate, passwords,
 };
 
 use crate::bind;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::{Entry, Node};
 
 /// A connection of the project.
@@ -22,15 +22,16 @@ pub(crate) struct Connection<'a> {
     /// `None` if its type is unknown, which has been reported.
     pub(crate) spec: Option<&'a ConnectorSpec>,
     /// The position of its name.
-    pub(crate) key_at: At,
+    pub(crate) key_at: FileRange,
     /// Settings of single tables, by their names in the external system.
     pub(crate) tables: Option<Node>,
 }
 
 impl Connection<'_> {
     /// True if its connector has this capability, or is unknown.
-    pub(crate) fn has(&self, face: Face) -> bool {
-        self.spec.is_none_or(|spec| spec.faces.contains(&face))
+    pub(crate) fn has(&self, capability: Capability) -> bool {
+        self.spec
+            .is_none_or(|spec| spec.capabilities.contains(&capability))
     }
 }
 
@@ -278,7 +279,7 @@ pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
 }
 
 /// Warns about a password in a file.
-fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &mut Report) {
+fn literal_secret(connection: &str, option: &str, text: &str, at: FileRange, report: &mut Report) {
     let whole = text.split_once("://").is_none() && !bind::has_slot(text);
     if whole || passwords::has_password(text) {
         report
@@ -296,7 +297,7 @@ fn literal_secret(connection: &str, option: &str, text: &str, at: At, report: &m
 }
 
 /// Reports a URL with a password in a text that is shown and stored.
-pub(crate) fn secret_in_plain(what: &str, at: At, report: &mut Report) {
+pub(crate) fn secret_in_plain(what: &str, at: FileRange, report: &mut Report) {
     report
         .error(
             "C0518",
@@ -316,7 +317,7 @@ fn variable(connection: &str, option: &str) -> String {
 pub(crate) fn find<'c, 'a>(
     connections: &'c IndexMap<String, Connection<'a>>,
     name: &str,
-    at: At,
+    at: FileRange,
     report: &mut Report,
 ) -> Option<&'c Connection<'a>> {
     let found = connections.get(name);

@@ -12,7 +12,7 @@ use towpath_vocab::{
 };
 
 use crate::checks::Reference;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::step::Node as Task;
 use crate::yaml::{self, Node};
 
@@ -29,7 +29,7 @@ struct Entry {
 pub(crate) struct Tables {
     known: BTreeMap<TableName, Entry>,
     /// By the name in lower case, because lookups and some file systems ignore case.
-    written_at: BTreeMap<String, At>,
+    written_at: BTreeMap<String, FileRange>,
 }
 
 impl Tables {
@@ -134,7 +134,7 @@ fn check_column(reference: &Reference, schema: &Schema, tables: &Tables, report:
         .help(format!("{table} has: {}", crate::suggest::listing(&names)));
 }
 
-fn unknown_table(table: &TableName, at: At, tables: &Tables, report: &mut Report) {
+fn unknown_table(table: &TableName, at: FileRange, tables: &Tables, report: &mut Report) {
     let names: Vec<String> = tables.names().map(ToString::to_string).collect();
     let word = table.to_string();
     report

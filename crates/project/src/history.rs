@@ -11,7 +11,7 @@ use towpath_vocab::{
 
 use crate::checks::{Checks, Table};
 use crate::columns::Columns;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::table::word;
 use crate::yaml::Node;
 
@@ -19,7 +19,12 @@ use crate::yaml::Node;
 const KEYS: [&str; 3] = ["deletes", "valid_from", "track"];
 
 /// Gives a table the columns that its write adds.
-pub(crate) fn add_columns(columns: &mut Columns, mode: WriteMode, at: At, report: &mut Report) {
+pub(crate) fn add_columns(
+    columns: &mut Columns,
+    mode: WriteMode,
+    at: FileRange,
+    report: &mut Report,
+) {
     let adds = !added_fields(mode).is_empty();
     let Some(schema) = columns.target.as_ref().filter(|_| adds) else {
         return;

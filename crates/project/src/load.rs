@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{Action, Face, LoadPlan, Naming, Selection, TableFact, TableName};
+use towpath_vocab::{Action, Capability, LoadPlan, Naming, Selection, TableFact, TableName};
 
 use crate::columns;
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::keys;
 use crate::outside_table::{can_read, not_active, seen_otherwise, unknown_external_table};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{self, Frame};
@@ -21,7 +21,7 @@ use crate::yaml::{Entry, Map, Node};
 /// A table of the step before its settings are read.
 struct Wanted {
     name: String,
-    at: At,
+    at: FileRange,
     /// The object in the external system, unless the settings name another.
     object: String,
     /// Settings of the pattern it came from, and its own.
@@ -44,7 +44,7 @@ pub(crate) fn plan(
     else {
         return Vec::new();
     };
-    if !connection.has(Face::Source) {
+    if !connection.has(Capability::Source) {
         report
             .error(
                 "C0504",
@@ -144,7 +144,7 @@ fn table_word(short: &str, names: Naming) -> String {
 }
 
 /// Reports a name that is not allowed in a task's id or on the command line.
-pub(crate) fn check_word(noun: &str, name: &str, at: At, report: &mut Report) {
+pub(crate) fn check_word(noun: &str, name: &str, at: FileRange, report: &mut Report) {
     let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || !name.chars().all(good) {
         report
@@ -278,7 +278,7 @@ pub(crate) fn is_pattern(key: &str) -> bool {
 fn expand(
     pattern: &str,
     entry: Option<&Entry>,
-    at: At,
+    at: FileRange,
     objects: &BTreeMap<&str, &TableFact>,
     except: &[String],
     frame: &StepFrame<'_>,

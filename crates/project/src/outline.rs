@@ -10,7 +10,7 @@ use towpath_vocab::{ConnectionPlan, Diagnostic, Environment, SecretTemplate, Spa
 use crate::bound;
 use crate::inputs::Inputs;
 use crate::parsed;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::schemas::{self, ReadOptions};
 use crate::yaml::{self, Dialect, Entry, Node};
 
@@ -111,7 +111,7 @@ pub fn read_schemas(path: &str, text: &str) -> Result<Vec<(String, KnownTable)>,
 
 fn known(fact: TableFact, entry: &Entry, report: &Report) -> KnownTable {
     let columns = entry.value.get("columns").into_iter();
-    let places: BTreeMap<String, At> = columns
+    let places: BTreeMap<String, FileRange> = columns
         .flat_map(Node::entries)
         .map(|(name, entry)| (name.to_owned(), entry.key_at))
         .collect();

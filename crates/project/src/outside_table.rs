@@ -11,11 +11,11 @@ use towpath_vocab::ReadMode;
 use crate::connection::Connection;
 use crate::context::StepContext;
 use crate::load::{is_pattern, short_name};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::Node;
 
 /// Reports a mode of reading or writing that this version does not support.
-pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
+pub(crate) fn not_active(word: &str, at: FileRange, report: &mut Report) {
     let said = report.error(
         "P0115",
         at,
@@ -30,7 +30,7 @@ pub(crate) fn not_active(word: &str, at: At, report: &mut Report) {
 }
 
 /// Reports that tables of a program cannot keep a history in this version.
-pub(crate) fn not_active_for_programs(word: &str, at: At, report: &mut Report) {
+pub(crate) fn not_active_for_programs(word: &str, at: FileRange, report: &mut Report) {
     let message =
         format!("`write: {word}` is not supported for tables of a program in this version");
     report
@@ -41,7 +41,7 @@ pub(crate) fn not_active_for_programs(word: &str, at: At, report: &mut Report) {
 /// Reports an object that was not discovered, if a discovered one has a similar name.
 pub(crate) fn unknown_external_table(
     object: &str,
-    at: At,
+    at: FileRange,
     connection: &Connection<'_>,
     context: &StepContext<'_>,
     report: &mut Report,
@@ -74,7 +74,7 @@ pub(crate) fn seen_otherwise(
     object: &str,
     options: &BTreeMap<String, serde_json::Value>,
     merged: &Node,
-    at: At,
+    at: FileRange,
     connection: &Connection<'_>,
     context: &StepContext<'_>,
     report: &mut Report,
@@ -107,7 +107,7 @@ pub(crate) fn can_read(
     connection: &Connection<'_>,
     read: ReadMode,
     merged: &Node,
-    at: At,
+    at: FileRange,
     report: &mut Report,
 ) {
     let Some(spec) = connection.spec else {

@@ -76,7 +76,7 @@ pub(crate) fn read(
     values
 }
 
-fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mut Report) {
+fn check(name: &str, value: &str, kind: &str, at: crate::report::FileRange, report: &mut Report) {
     let Ok(data_type) = types::parse(kind) else {
         report
             .error("T0401", at, format!("`{kind}` is not a type"))
@@ -98,7 +98,7 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::At, report: &mu
 pub(crate) fn check_given(inputs: &Inputs<'_>, declared: &[String], report: &mut Report) {
     for name in inputs.params.keys().filter(|name| !declared.contains(name)) {
         let file = report.file("towpath.yml");
-        let at = crate::report::At {
+        let at = crate::report::FileRange {
             file,
             line: 1,
             column: 1,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use towpath_vocab::{Diagnostic, Level};
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::{self, Dialect, Node};
 
 /// A text file that is not YAML.
@@ -116,12 +116,12 @@ fn push(into: &mut Vec<(String, Node)>, name: String, path: &str, text: &str, re
     into.extend(yaml::parse(path, text, Dialect::Ours, report).map(|node| (name, node)));
 }
 
-fn head(path: &str, report: &mut Report) -> At {
-    At {
+fn head(path: &str, report: &mut Report) -> FileRange {
+    FileRange {
         file: report.file(path),
         line: 1,
         column: 1,
-        ..At::default()
+        ..FileRange::default()
     }
 }
 

@@ -4,15 +4,15 @@
 //! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
-    Action, BadRows, Face, Naming, PublishPlan, SchemaChange, TableLineage, TableName, TablePlan,
-    Threshold, WriteMode, WritePlan,
+    Action, BadRows, Capability, Naming, PublishPlan, SchemaChange, TableLineage, TableName,
+    TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::load;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::Subject;
 use crate::settings::{self, Setting};
 use crate::step::{Node as Task, StepFrame};
@@ -108,7 +108,7 @@ fn target<'w>(
         return None;
     };
     let connection = connection::find(context.connections, into.text()?, into.at, report)?;
-    if !connection.has(Face::Destination) {
+    if !connection.has(Capability::Destination) {
         report
             .error(
                 "C0504",
@@ -260,7 +260,7 @@ fn mode(
     node: &Node,
     key: &[String],
     connection: &Connection<'_>,
-    at: At,
+    at: FileRange,
     report: &mut Report,
 ) -> WriteMode {
     let written = node.get("write");

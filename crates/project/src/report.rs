@@ -9,7 +9,7 @@ use towpath_vocab::{Diagnostic, Span};
 
 /// A range in one of the files of a `Report`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct At {
+pub(crate) struct FileRange {
     pub(crate) file: u32,
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -17,10 +17,10 @@ pub(crate) struct At {
     pub(crate) column: usize,
 }
 
-impl At {
+impl FileRange {
     /// The first byte only, because a caret under a whole map is not useful.
-    pub(crate) fn head(self) -> At {
-        At {
+    pub(crate) fn head(self) -> FileRange {
+        FileRange {
             end: (self.start + 1).min(self.end.max(self.start)),
             ..self
         }
@@ -28,7 +28,7 @@ impl At {
 
     /// The range of a part of the scalar `text` at this range; the whole range if the scalar was folded or
     /// escaped, because then its bytes differ from those of the file.
-    pub(crate) fn inside(self, text: &str, start: usize, end: usize) -> At {
+    pub(crate) fn inside(self, text: &str, start: usize, end: usize) -> FileRange {
         let quote = match (self.end - self.start).checked_sub(text.len()) {
             Some(0) => 0,
             Some(2) => 1,
@@ -38,7 +38,7 @@ impl At {
             return self;
         }
         let column = text.get(..start).map_or(0, |before| before.chars().count());
-        At {
+        FileRange {
             start: self.start + quote + start,
             end: self.start + quote + end.max(start),
             column: self.column + quote + column,
@@ -65,12 +65,12 @@ impl Report {
     }
 
     /// The path of a file.
-    pub(crate) fn path(&self, at: At) -> &str {
+    pub(crate) fn path(&self, at: FileRange) -> &str {
         self.files.get(at.file as usize).map_or("", String::as_str)
     }
 
     /// A range in the form that other crates use.
-    pub(crate) fn span(&self, at: At) -> Span {
+    pub(crate) fn span(&self, at: FileRange) -> Span {
         Span {
             file: self.path(at).to_owned(),
             start: at.start,
@@ -81,30 +81,45 @@ impl Report {
     }
 
     /// `file:line` for people.
-    pub(crate) fn place(&self, at: At) -> String {
+    pub(crate) fn place(&self, at: FileRange) -> String {
         format!("{}:{}", self.path(at), at.line)
     }
 
     /// Adds an error at a range.
-    pub(crate) fn error(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+    pub(crate) fn error(
+        &mut self,
+        code: &str,
+        at: FileRange,
+        message: impl Into<String>,
+    ) -> DiagnosticBuilder<'_> {
         self.say(Diagnostic::error(code, message).at(self.span(at)))
     }
 
     /// Adds a warning at a range.
-    pub(crate) fn warning(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+    pub(crate) fn warning(
+        &mut self,
+        code: &str,
+        at: FileRange,
+        message: impl Into<String>,
+    ) -> DiagnosticBuilder<'_> {
         self.say(Diagnostic::warning(code, message).at(self.span(at)))
     }
 
     /// Adds a note at a range.
-    pub(crate) fn note(&mut self, code: &str, at: At, message: impl Into<String>) -> Said<'_> {
+    pub(crate) fn note(
+        &mut self,
+        code: &str,
+        at: FileRange,
+        message: impl Into<String>,
+    ) -> DiagnosticBuilder<'_> {
         self.say(Diagnostic::note(code, message).at(self.span(at)))
     }
 
     /// Adds a diagnostic as it is.
-    pub(crate) fn say(&mut self, diagnostic: Diagnostic) -> Said<'_> {
+    pub(crate) fn say(&mut self, diagnostic: Diagnostic) -> DiagnosticBuilder<'_> {
         let index = self.diagnostics.len();
         self.diagnostics.push(diagnostic);
-        Said(&mut self.diagnostics[index])
+        DiagnosticBuilder(&mut self.diagnostics[index])
     }
 
     /// True if there is an error.
@@ -141,9 +156,9 @@ impl Report {
 }
 
 /// A diagnostic that was just added, to which a label and help can be added.
-pub(crate) struct Said<'a>(&'a mut Diagnostic);
+pub(crate) struct DiagnosticBuilder<'a>(&'a mut Diagnostic);
 
-impl Said<'_> {
+impl DiagnosticBuilder<'_> {
     /// Sets the text under the caret.
     pub(crate) fn label(self, label: impl Into<String>) -> Self {
         self.0.label = Some(label.into());

@@ -11,7 +11,7 @@ use towpath_vocab::{Naming, Rule, RuleKind, Severity, types};
 use crate::columns::{self, Columns};
 use crate::keys;
 use crate::literal;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::sqltext;
 use crate::yaml::{Entry, Node};
 
@@ -156,7 +156,7 @@ pub(crate) fn order(
     min: &str,
     max: &str,
     data_type: Option<&DataType>,
-    at: At,
+    at: FileRange,
     report: &mut Report,
 ) {
     let order = match data_type {
@@ -190,7 +190,7 @@ fn bound(
 pub(crate) fn reads(
     column: &str,
     text: &str,
-    at: At,
+    at: FileRange,
     data_type: Option<&DataType>,
     report: &mut Report,
 ) -> bool {

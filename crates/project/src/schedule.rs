@@ -7,7 +7,7 @@
 use towpath_schedule::{ScheduleError, Timetable, local_date_us, local_time_us, zone_names};
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, Recurrence, SchedulePlan};
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::value;
 use crate::yaml::Node;
 
@@ -190,7 +190,7 @@ fn wrong(node: &Node, place: &Node, error: &ScheduleError, report: &mut Report) 
 }
 
 fn unknown_zone(node: &Node, name: &str, report: &mut Report) {
-    let at: At = node.get("timezone").map_or(node.at, |zone| zone.at);
+    let at: FileRange = node.get("timezone").map_or(node.at, |zone| zone.at);
     let names = zone_names();
     report
         .error("P0151", at, format!("there is no time zone `{name}`"))

@@ -7,7 +7,7 @@
 use serde_json::Value as Json;
 
 use crate::keys::{self, KeySchema};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::{Map, Node, Value};
 
 /// One setting of one table, with its position.
@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// Merges layers, the weakest first.
-pub(crate) fn merge(at: At, layers: &[Option<&Node>]) -> Node {
+pub(crate) fn merge(at: FileRange, layers: &[Option<&Node>]) -> Node {
     let mut merged = Node::map(at, Map::new());
     for layer in layers.iter().flatten().filter(|layer| !layer.is_null()) {
         merged = merged.merged(layer);

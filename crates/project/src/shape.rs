@@ -10,7 +10,7 @@ use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionVariant}
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::keys::{self, Key, KeySchema, Kind};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::value;
 use crate::yaml::{self, Node, Value};
 
@@ -101,7 +101,7 @@ fn map(
 }
 
 /// Reports a key without an effect in this version.
-fn say_inactive(key: &Key, at: At, report: &mut Report) {
+fn say_inactive(key: &Key, at: FileRange, report: &mut Report) {
     let Some(inactive) = key.inactive else { return };
     let message = format!("`{}` is not supported in this version", key.name);
     let said = match inactive.level {

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, SchemaRef};
 use towpath_sql::SqlProblem;
 use towpath_vocab::{Diagnostic, Level};
 
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 
 /// The syntax in which a part of a SQL text ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +88,26 @@ fn comment_ends(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
 }
 
 /// Checks an expression over columns. `firm` is false if the columns may have changed.
-pub(crate) fn expression(text: &str, at: At, schema: &SchemaRef, firm: bool, report: &mut Report) {
+pub(crate) fn expression(
+    text: &str,
+    at: FileRange,
+    schema: &SchemaRef,
+    firm: bool,
+    report: &mut Report,
+) {
     if let Err(problem) = judge(text, schema) {
         say(&problem, text, at, firm, report);
     }
 }
 
 /// Checks an expression that must be boolean.
-pub(crate) fn condition(text: &str, at: At, schema: &SchemaRef, firm: bool, report: &mut Report) {
+pub(crate) fn condition(
+    text: &str,
+    at: FileRange,
+    schema: &SchemaRef,
+    firm: bool,
+    report: &mut Report,
+) {
     match judge(text, schema) {
         Err(problem) => say(&problem, text, at, firm, report),
         Ok(DataType::Boolean | DataType::Null) => {}
@@ -115,7 +127,7 @@ pub(crate) fn condition(text: &str, at: At, schema: &SchemaRef, firm: bool, repo
 }
 
 /// Checks only the syntax, if no columns are known.
-pub(crate) fn syntax(text: &str, at: At, report: &mut Report) {
+pub(crate) fn syntax(text: &str, at: FileRange, report: &mut Report) {
     let nothing = std::sync::Arc::new(arrow_schema::Schema::empty());
     if let Err(problem) = towpath_sql::expression(text, &nothing)
         && matches!(problem.code, "M0304" | "M0305")
@@ -125,7 +137,12 @@ pub(crate) fn syntax(text: &str, at: At, report: &mut Report) {
 }
 
 /// Checks only the syntax of a query in which `{table}` is a table.
-pub(crate) fn query(text: &str, at: At, table: &towpath_vocab::TableName, report: &mut Report) {
+pub(crate) fn query(
+    text: &str,
+    at: FileRange,
+    table: &towpath_vocab::TableName,
+    report: &mut Report,
+) {
     let whole = text.replace("{table}", &towpath_sql::quote_table(table));
     if let Err(problem) = towpath_sql::inputs(&whole) {
         let problem = SqlProblem {
@@ -152,7 +169,13 @@ fn judge(text: &str, schema: &SchemaRef) -> Result<DataType, SqlProblem> {
 }
 
 /// Reports a mistake in the SQL of a value.
-pub(crate) fn say(problem: &SqlProblem, text: &str, at: At, firm: bool, report: &mut Report) {
+pub(crate) fn say(
+    problem: &SqlProblem,
+    text: &str,
+    at: FileRange,
+    firm: bool,
+    report: &mut Report,
+) {
     let place = problem
         .offset
         .map_or(at, |(start, end)| at.inside(text, start, end));

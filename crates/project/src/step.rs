@@ -9,7 +9,7 @@ use towpath_vocab::{Action, PlannedTask, RetryPlan, StepName, TableName, TaskId,
 use crate::checks::Reference;
 use crate::context;
 use crate::keys::{self, VERBS};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::{Entry, Node as Tree};
 
 /// The settings that all tasks of a step share.
@@ -17,7 +17,7 @@ pub(crate) struct StepFrame<'a> {
     pub(crate) name: &'a str,
     pub(crate) node: &'a Tree,
     /// The position of its name.
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
     /// `defaults.load` of the pipeline.
     pub(crate) pipeline_load: Option<&'a Tree>,
     pub(crate) retry: RetryPlan,
@@ -28,7 +28,7 @@ pub(crate) struct StepFrame<'a> {
 pub(crate) struct Node {
     pub(crate) id: TaskId,
     pub(crate) step: StepName,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
     pub(crate) reads: Vec<TableName>,
     pub(crate) writes: Vec<TableName>,
     /// Tables of relationship checks.
@@ -45,7 +45,7 @@ pub(crate) struct Node {
 
 impl StepFrame<'_> {
     /// A task of this step, for a table or for the step itself.
-    pub(crate) fn task(&self, table: Option<&TableName>, at: At) -> Node {
+    pub(crate) fn task(&self, table: Option<&TableName>, at: FileRange) -> Node {
         let id = match table {
             Some(table) => format!("{}/{table}", self.name),
             None => self.name.to_owned(),

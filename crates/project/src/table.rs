@@ -14,7 +14,7 @@ use towpath_vocab::{
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
 use crate::history;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::{self, Subject};
 use crate::sqltext;
 use crate::value;
@@ -31,7 +31,7 @@ pub(crate) struct Frame<'a> {
     /// Whether only a `cursor` can find new rows of the source.
     pub(crate) needs_cursor: bool,
     /// The position of the table.
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
 }
 
 /// The plan of a table.
@@ -44,7 +44,7 @@ pub(crate) struct Planned {
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) references: Vec<Reference>,
     /// The word of a mode that this version does not support.
-    pub(crate) later: Option<(&'static str, At)>,
+    pub(crate) later: Option<(&'static str, FileRange)>,
 }
 
 /// Plans one table.
@@ -264,7 +264,12 @@ pub(crate) fn word(mode: WriteMode) -> &'static str {
     }
 }
 
-fn later(settings: &Node, read: ReadMode, mode: WriteMode, at: At) -> Option<(&'static str, At)> {
+fn later(
+    settings: &Node,
+    read: ReadMode,
+    mode: WriteMode,
+    at: FileRange,
+) -> Option<(&'static str, FileRange)> {
     let place = |key: &str| settings.get(key).map_or(at, |node| node.at);
     match (read, mode) {
         (ReadMode::Cdc, _) => Some(("mode: cdc", place("mode"))),

@@ -29,7 +29,7 @@ pub(crate) struct Compared {
 pub(crate) type KeyDigest = [u8; 16];
 
 /// The location of a record, by which records of one load are ordered: the later one is newer.
-type Stood = (String, u64);
+type RecordOrder = (String, u64);
 
 /// The keys that were loaded so far, as digests.
 #[derive(Clone, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct SeenKeys {
     /// By this replay, in all of its commits, from the newest record on.
     now: Arc<Mutex<HashSet<KeyDigest>>>,
     /// By earlier replays of records of the load's last commit.
-    before: Arc<Mutex<HashMap<KeyDigest, Stood>>>,
+    before: Arc<Mutex<HashMap<KeyDigest, RecordOrder>>>,
 }
 
 impl SeenKeys {
@@ -75,7 +75,7 @@ impl SeenKeys {
     }
 }
 
-fn stood(record: &Record) -> Stood {
+fn stood(record: &Record) -> RecordOrder {
     (record.place.object.clone(), record.place.ordinal)
 }
 

@@ -14,7 +14,7 @@ use crate::admission::LetIn;
 
 /// The records of a replay.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Taken {
+pub(crate) struct ReplayedRecords {
     /// The commit of the load from which these records were rejected.
     pub(crate) of: i64,
     /// The ids of all records.
@@ -34,7 +34,7 @@ pub(crate) struct Taken {
     pub(crate) back_to: Option<i64>,
 }
 
-impl Taken {
+impl ReplayedRecords {
     /// The ids of those that became rows.
     pub(crate) fn passed(&self) -> BTreeSet<String> {
         let is_row = |id: &&String| !self.failed.contains(*id) && !self.outdated.contains(*id);
@@ -56,7 +56,7 @@ pub(crate) struct MarksDue {
 /// marked.
 pub(crate) fn marks_due(
     replay: Generation,
-    taken: &Taken,
+    taken: &ReplayedRecords,
     last_mark: Option<u64>,
     decided_anew: bool,
 ) -> Option<MarksDue> {
@@ -70,7 +70,7 @@ pub(crate) fn marks_due(
 
 /// Records whose rows disappear with a restore, and those whose rows are there again.
 pub(crate) fn changed(
-    commits: &BTreeMap<Generation, Taken>,
+    commits: &BTreeMap<Generation, ReplayedRecords>,
     now: Generation,
     then: Option<Generation>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -79,7 +79,8 @@ pub(crate) fn changed(
     let ids = |replays: &BTreeSet<Generation>, without: &BTreeSet<Generation>| {
         let some = replays.difference(without);
         let some = some.filter_map(|generation| commits.get(generation));
-        some.flat_map(Taken::passed).collect::<BTreeSet<_>>()
+        some.flat_map(ReplayedRecords::passed)
+            .collect::<BTreeSet<_>>()
     };
     let (gone, back) = (ids(&stand_now, &stand_then), ids(&stand_then, &stand_now));
     (&gone - &back, &back - &gone)
@@ -87,7 +88,7 @@ pub(crate) fn changed(
 
 /// The replays whose rows are in a table after a commit.
 pub(crate) fn standing(
-    commits: &BTreeMap<Generation, Taken>,
+    commits: &BTreeMap<Generation, ReplayedRecords>,
     from: Generation,
 ) -> BTreeSet<Generation> {
     let (mut found, mut from) = (BTreeSet::new(), from);
@@ -109,21 +110,21 @@ pub(crate) fn standing(
 mod tests {
     use super::*;
 
-    fn replay(ids: &[&str]) -> Taken {
-        Taken {
+    fn replay(ids: &[&str]) -> ReplayedRecords {
+        ReplayedRecords {
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
-            ..Taken::default()
+            ..ReplayedRecords::default()
         }
     }
 
-    fn back(to: i64) -> Taken {
-        Taken {
+    fn back(to: i64) -> ReplayedRecords {
+        ReplayedRecords {
             back_to: Some(to),
-            ..Taken::default()
+            ..ReplayedRecords::default()
         }
     }
 
-    fn changed_ids(commits: Vec<Taken>, then: i64) -> (String, String) {
+    fn changed_ids(commits: Vec<ReplayedRecords>, then: i64) -> (String, String) {
         let commits: BTreeMap<_, _> = (1..).map(Generation).zip(commits).collect();
         let now = Generation(i64::try_from(commits.len()).unwrap_or(0));
         let (held, replayed) = changed(&commits, now, Some(Generation(then)));
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_replay_that_died_before_its_marks_is_finished_once() {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-        let taken = Taken {
+        let taken = ReplayedRecords {
             failed: ids(&["b"]),
             outdated: ids(&["c"]),
             ..replay(&["a", "b", "c"])

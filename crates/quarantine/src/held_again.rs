@@ -13,12 +13,12 @@ use towpath_ports::Result;
 use towpath_vocab::{Generation, TableName, TaskKey, TaskKind, Token};
 
 use crate::QuarantinePorts;
-use crate::decide::{Taken, changed, standing};
+use crate::decide::{ReplayedRecords, changed, standing};
 use crate::noting::{marked, taken_of};
 use crate::records::{Change, mark};
 
 /// A task of a table that is restored.
-pub struct SetBack {
+pub struct RestoredTask {
     /// The task.
     pub task: TaskKey,
     /// Its last commit.
@@ -28,7 +28,7 @@ pub struct SetBack {
 }
 
 /// Records of one load's replays whose rows appear or disappear with a restore.
-pub struct Again {
+pub struct RestoreEffect {
     replay: TaskKey,
     /// Records whose rows disappear.
     held: BTreeSet<String>,
@@ -45,12 +45,15 @@ pub fn is_replay(task: &TaskKey) -> bool {
 ///
 /// # Errors
 /// Those of the lakehouse.
-pub async fn records(ports: &QuarantinePorts, behind: &[SetBack]) -> Result<Vec<Again>> {
+pub async fn records(
+    ports: &QuarantinePorts,
+    behind: &[RestoredTask],
+) -> Result<Vec<RestoreEffect>> {
     let mut found = Vec::new();
     for then in behind.iter().filter(|then| is_replay(&then.task)) {
         let commits = commits(ports, &then.task).await?;
         let (held, replayed) = changed(&commits, then.now, then.then);
-        found.push(Again {
+        found.push(RestoreEffect {
             replay: then.task.clone(),
             held,
             replayed,
@@ -63,7 +66,7 @@ pub async fn records(ports: &QuarantinePorts, behind: &[SetBack]) -> Result<Vec<
 pub(crate) async fn standing_replays(
     ports: &QuarantinePorts,
     replay: &TaskKey,
-) -> Result<Vec<Taken>> {
+) -> Result<Vec<ReplayedRecords>> {
     let mut commits = commits(ports, replay).await?;
     let standing = match commits.keys().next_back() {
         Some(last) => standing(&commits, *last),
@@ -75,7 +78,10 @@ pub(crate) async fn standing_replays(
         .collect())
 }
 
-async fn commits(ports: &QuarantinePorts, replay: &TaskKey) -> Result<BTreeMap<Generation, Taken>> {
+async fn commits(
+    ports: &QuarantinePorts,
+    replay: &TaskKey,
+) -> Result<BTreeMap<Generation, ReplayedRecords>> {
     let mut commits = BTreeMap::new();
     for token in ports.log.tokens(replay).await? {
         commits.insert(
@@ -93,14 +99,14 @@ async fn commits(ports: &QuarantinePorts, replay: &TaskKey) -> Result<BTreeMap<G
 pub async fn hold(
     ports: &QuarantinePorts,
     table: &TableName,
-    again: Vec<Again>,
+    again: Vec<RestoreEffect>,
     carried: &[Token],
 ) -> Result<u64> {
     let mut waiting = 0;
     if ports.lake.schema(&quarantine_table(table)).await?.is_none() {
         return Ok(waiting);
     }
-    for Again {
+    for RestoreEffect {
         replay,
         held,
         replayed,

@@ -26,7 +26,7 @@ mod show;
 mod standing;
 
 pub use codes::CODES;
-pub use held_again::{Again, SetBack, hold, is_replay, records as records_to_hold};
+pub use held_again::{RestoreEffect, RestoredTask, hold, is_replay, records as records_to_hold};
 pub use list::{QuarantineLine, discard, list};
 pub use noting::set_back;
 pub use records::{Owner, Record, need_quarantine};

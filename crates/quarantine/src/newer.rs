@@ -33,7 +33,7 @@ use crate::records::{Owner, Record};
 const RECORDS: (&str, &str) = ("replayed", "records");
 
 /// Leaves out records for which the table has a newer row.
-pub(crate) struct Newer {
+pub(crate) struct OlderRowFilter {
     query: Arc<dyn Query>,
     table: TableName,
     /// The table's columns; `None` before its first commit.
@@ -45,7 +45,7 @@ pub(crate) struct Newer {
     admission: Mutex<Admission>,
 }
 
-impl Newer {
+impl OlderRowFilter {
     /// For the replay of these records; `None` for tables without a key.
     pub(crate) async fn of(
         ports: &QuarantinePorts,
@@ -197,7 +197,7 @@ fn as_loaded(plan: &TablePlan, column: &str) -> Option<String> {
 
 /// The operator that leaves out older rows, directly before the writer.
 struct LeaveOutOlder {
-    newer: Arc<Newer>,
+    newer: Arc<OlderRowFilter>,
     schema: SchemaRef,
 }
 
@@ -221,7 +221,7 @@ impl Operator for LeaveOutOlder {
     }
 }
 
-impl Newer {
+impl OlderRowFilter {
     /// The factory of the operator for the replay's table.
     pub(crate) fn operator(self: Arc<Self>) -> OperatorFactory {
         Arc::new(move |schema| {

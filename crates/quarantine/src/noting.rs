@@ -1,7 +1,7 @@
 //! Stores with the commit of a replay which records it loaded and which were rejected again.
 //!
-//! Promise: `Failed` is the destination of the rejects: it stores no row and collects the ids under which
-//! their records wait (a mask or key that changed since gives a record another id). `Noting` wraps the
+//! Promise: `RejectCollector` is the destination of the rejects: it stores no row and collects the ids under which
+//! their records wait (a mask or key that changed since gives a record another id). `RecordingDestination` wraps the
 //! destination of the table, and writes both lists into the annotations of its commit. Read next:
 //! `replay.rs`.
 
@@ -21,8 +21,8 @@ use towpath_vocab::{
     Annotations, Failure, Generation, Position, Remedy, SplitId, SplitPosition, TableName, TaskKey,
 };
 
-use crate::decide::Taken;
-use crate::newer::Newer;
+use crate::decide::ReplayedRecords;
+use crate::newer::OlderRowFilter;
 use crate::records::texts;
 
 /// The split in the position of a replay.
@@ -31,13 +31,13 @@ const SPLIT: &str = "replay";
 const NOTE: &str = "replay";
 
 /// The records of the last replay, with its generation.
-pub(crate) fn taken(last: &Committed) -> Result<Option<(Generation, Taken)>> {
+pub(crate) fn taken(last: &Committed) -> Result<Option<(Generation, ReplayedRecords)>> {
     let taken = taken_of(&last.token.annotations)?;
     Ok(taken.map(|taken| (last.token.generation, taken)))
 }
 
 /// The records of a replay, from its annotations.
-pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
+pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<ReplayedRecords>> {
     annotations.read(NOTE).map_err(|error| {
         let message = format!("the position of the last replay cannot be read: {error}");
         Failure::new("R0971", Remedy::Bug, message)
@@ -49,13 +49,13 @@ pub(crate) fn taken_of(annotations: &Annotations) -> Result<Option<Taken>> {
 /// # Errors
 /// If the annotations cannot be read.
 pub fn set_back(annotations: &Annotations, then: Generation) -> Result<Annotations> {
-    noted(&Taken {
+    noted(&ReplayedRecords {
         back_to: Some(then.0),
         ..taken_of(annotations)?.unwrap_or_default()
     })
 }
 
-fn noted(taken: &Taken) -> Result<Annotations> {
+fn noted(taken: &ReplayedRecords) -> Result<Annotations> {
     Annotations::of(NOTE, taken).map_err(|error| {
         let message = format!("the replay cannot be noted: {error}");
         Failure::new("R0979", Remedy::Bug, message)
@@ -80,13 +80,13 @@ pub(crate) fn mark_of(mark: &Committed) -> Option<u64> {
 
 /// A destination for rejects that collects the ids of records that were rejected again.
 #[derive(Clone)]
-pub(crate) struct Failed {
+pub(crate) struct RejectCollector {
     ids: Arc<Mutex<BTreeSet<String>>>,
     /// The id under which a record waits, by the id that it would get now.
     waiting: Arc<BTreeMap<String, String>>,
 }
 
-impl Failed {
+impl RejectCollector {
     /// For these waiting records.
     pub(crate) fn of(waiting: BTreeMap<String, String>) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Failed {
 }
 
 #[async_trait]
-impl Destination for Failed {
+impl Destination for RejectCollector {
     async fn last(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Committed>> {
         Ok(None)
     }
@@ -130,7 +130,7 @@ impl Destination for Failed {
 }
 
 struct FailedWriter {
-    failed: Failed,
+    failed: RejectCollector,
     intent: Intent,
 }
 
@@ -196,16 +196,16 @@ fn no_table() -> Failure {
 }
 
 /// A destination whose commits store the records of a replay.
-pub(crate) struct Noting {
+pub(crate) struct RecordingDestination {
     pub(crate) inner: Arc<dyn Destination>,
-    pub(crate) taken: Taken,
-    pub(crate) failed: Failed,
+    pub(crate) taken: ReplayedRecords,
+    pub(crate) failed: RejectCollector,
     /// Finds the records that are left out.
-    pub(crate) newer: Option<Arc<Newer>>,
+    pub(crate) newer: Option<Arc<OlderRowFilter>>,
 }
 
 #[async_trait]
-impl Destination for Noting {
+impl Destination for RecordingDestination {
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
         self.inner.last(task, table).await
     }
@@ -233,9 +233,9 @@ impl Destination for Noting {
 }
 
 struct Note {
-    taken: Taken,
-    failed: Failed,
-    newer: Option<Arc<Newer>>,
+    taken: ReplayedRecords,
+    failed: RejectCollector,
+    newer: Option<Arc<OlderRowFilter>>,
     generation: Generation,
 }
 

@@ -23,10 +23,10 @@ use towpath_vocab::{
 
 use crate::QuarantinePorts;
 use crate::admission::{LetIn, SeenKeys};
-use crate::decide::{Taken, marks_due};
+use crate::decide::{ReplayedRecords, marks_due};
 use crate::held_again::standing_replays;
-use crate::newer::Newer;
-use crate::noting::{Failed, Noting, mark_of, marked, taken};
+use crate::newer::OlderRowFilter;
+use crate::noting::{RecordingDestination, RejectCollector, mark_of, marked, taken};
 use crate::reader::ReplayReader;
 use crate::records::{Change, Owner, Record, mark, waiting_records, withheld};
 use crate::standing::OUTDATED;
@@ -209,8 +209,8 @@ impl Replay<'_> {
         plan.bad_rows = BadRows::Quarantine;
         plan.fail_above.percent = Some(100.0);
         plan.fail_above.rows = None;
-        let failed = Failed::of(self.ids_now(&records).await?);
-        let taken = Taken {
+        let failed = RejectCollector::of(self.ids_now(&records).await?);
+        let taken = ReplayedRecords {
             of: self.owner.generation(self.ports).await?.0,
             ids: records.iter().map(|record| record.id.clone()).collect(),
             failed: BTreeSet::new(),
@@ -220,7 +220,7 @@ impl Replay<'_> {
         };
         let records = Arc::new(records);
         let inner = (self.read_again)(Arc::clone(&records)).await?;
-        let newer = Newer::of(self.ports, self.owner, &records, &self.seen)
+        let newer = OlderRowFilter::of(self.ports, self.owner, &records, &self.seen)
             .await?
             .map(Arc::new);
         let output = OutputSpec {
@@ -229,7 +229,7 @@ impl Replay<'_> {
             plan,
             generation: after.next(),
             after: Some(after),
-            destination: Arc::new(Noting {
+            destination: Arc::new(RecordingDestination {
                 inner: Arc::clone(&self.ports.lake) as _,
                 taken,
                 failed: failed.clone(),
@@ -240,7 +240,7 @@ impl Replay<'_> {
             fingerprint: None,
             annotations: Annotations::default(),
             checkpoint: Checkpoint::default(),
-            operators: newer.map(Newer::operator).into_iter().collect(),
+            operators: newer.map(OlderRowFilter::operator).into_iter().collect(),
             rows_before: None,
             skip_empty: false,
         };

@@ -55,7 +55,9 @@ pub use plan::{
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
 pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
-pub use spec::{ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant};
+pub use spec::{
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant,
+};
 pub use token::{
     Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,
 };

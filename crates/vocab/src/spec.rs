@@ -11,7 +11,7 @@ use crate::{ReadMode, WriteMode};
 /// What a connector can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Face {
+pub enum Capability {
     /// Tables can be read.
     Source,
     /// Tables can be written.
@@ -107,7 +107,7 @@ pub struct ConnectorSpec {
     /// The kind of its objects.
     pub objects: ObjectKind,
     /// Its capabilities.
-    pub faces: Vec<Face>,
+    pub capabilities: Vec<Capability>,
     /// Its options.
     pub options: Vec<OptionSpec>,
     /// The modes in which it can be read.

@@ -16,7 +16,7 @@ use crate::Result;
 use crate::services::{files_kind, of_scheme};
 
 /// The source or the target of a copy.
-pub(super) struct End {
+pub(super) struct CopyEndpoint {
     pub(super) connection: ConnectionPlan,
     pub(super) object: String,
 }
@@ -27,7 +27,7 @@ pub(super) fn source(
     table: Option<&str>,
     working_dir: &Path,
     specs: &[ConnectorSpec],
-) -> Result<End> {
+) -> Result<CopyEndpoint> {
     let mut end = end(text, table, working_dir, specs)?;
     let folder = end.connection.text("path").map(Path::new);
     let file = folder.map(|folder| folder.join(&end.object));
@@ -46,7 +46,7 @@ pub(super) fn end(
     table: Option<&str>,
     working_dir: &Path,
     specs: &[ConnectorSpec],
-) -> Result<End> {
+) -> Result<CopyEndpoint> {
     if let Some((spec, path)) = database_file(text, specs) {
         let path = working_dir.join(path).display().to_string();
         let path = OptionValue::Plain(serde_json::Value::String(path));
@@ -114,18 +114,23 @@ fn database_end(
     scheme: &str,
     table: Option<&str>,
     specs: &[ConnectorSpec],
-) -> Result<End> {
+) -> Result<CopyEndpoint> {
     let spec = of_scheme(specs, scheme)?;
     let url = OptionValue::Secret(SecretTemplate::new(url));
     database(&spec.kind, "url", url, table)
 }
 
-fn database(kind: &str, option: &str, value: OptionValue, table: Option<&str>) -> Result<End> {
+fn database(
+    kind: &str,
+    option: &str,
+    value: OptionValue,
+    table: Option<&str>,
+) -> Result<CopyEndpoint> {
     let object = table.ok_or_else(|| {
         Failure::new("R0916", Remedy::FixConfig, "which table of the database?")
             .help("example: --table public.orders")
     })?;
-    Ok(End {
+    Ok(CopyEndpoint {
         connection: connection(kind, kind, option, value),
         object: object.to_owned(),
     })
@@ -141,7 +146,7 @@ fn connection(name: &str, kind: &str, option: &str, value: OptionValue) -> Conne
 }
 
 /// A file in a folder.
-pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
+pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<CopyEndpoint> {
     let path = working_dir.join(text);
     let name = path
         .file_name()
@@ -155,7 +160,7 @@ pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<End> {
         })?;
     let folder = path.parent().unwrap_or(working_dir).display().to_string();
     let folder = OptionValue::Plain(serde_json::Value::String(folder));
-    Ok(End {
+    Ok(CopyEndpoint {
         connection: connection("files", &files_kind(), "path", folder),
         object: name,
     })

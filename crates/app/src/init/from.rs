@@ -17,7 +17,7 @@ use towpath_vocab::{
 use super::start::{Draft, Variable};
 use crate::Result;
 use crate::copy::refuse_address;
-use crate::outside::{Looked, Outside, fact, look};
+use crate::outside::{DiscoveryResult, Outside, fact, look};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
 /// The lakehouse schema of the loaded tables.
@@ -26,7 +26,7 @@ const INTO: &str = "raw";
 const ALL: &str = "*.*";
 
 /// The connection of the new project, and its plan for the discovery.
-struct There {
+struct DraftConnection {
     name: String,
     text: String,
     plan: ConnectionPlan,
@@ -92,7 +92,7 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
 }
 
 /// The name of the source in messages: never the URL.
-fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
+fn from_shown<'a>(from: &'a str, there: &'a DraftConnection) -> &'a str {
     if there.variable.is_some() {
         &there.name
     } else {
@@ -100,7 +100,7 @@ fn from_shown<'a>(from: &'a str, there: &'a There) -> &'a str {
     }
 }
 
-fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
+fn database(url: &str, scheme: &str, outside: &Outside) -> Result<DraftConnection> {
     let specs = connector_specs();
     let spec = of_scheme(&specs, scheme).map_err(|failure| {
         failure.help("write the path of a folder of files: towpath init --from data")
@@ -131,7 +131,7 @@ fn database(url: &str, scheme: &str, outside: &Outside) -> Result<There> {
         spec.kind, variable.name
     );
     let url = OptionValue::Secret(SecretTemplate::new(url));
-    Ok(There {
+    Ok(DraftConnection {
         plan: ConnectionPlan {
             name: name.clone(),
             kind: spec.kind.clone(),
@@ -156,7 +156,11 @@ fn database_name(url: &str) -> Option<String> {
 }
 
 /// Notes about files of a folder that no table reads, with what the user can do.
-fn not_read(there: &There, found: &[Discovered], failed: &[(String, Failure)]) -> Vec<String> {
+fn not_read(
+    there: &DraftConnection,
+    found: &[Discovered],
+    failed: &[(String, Failure)],
+) -> Vec<String> {
     let Some(folder) = there.plan.text("path").filter(|_| there.variable.is_none()) else {
         return Vec::new();
     };
@@ -188,7 +192,7 @@ fn is_variable(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn folder(dir: &Path, from: &Path) -> Result<There> {
+fn folder(dir: &Path, from: &Path) -> Result<DraftConnection> {
     let root = from.canonicalize().map_err(|error| {
         Failure::new(
             "R0933",
@@ -209,7 +213,7 @@ fn folder(dir: &Path, from: &Path) -> Result<There> {
         "path".to_owned(),
         OptionValue::Plain(serde_json::Value::from(root.display().to_string())),
     )]);
-    Ok(There {
+    Ok(DraftConnection {
         text: format!("  {name}: {{ type: files, path: {} }}\n", yaml_text(&path)),
         plan: ConnectionPlan {
             name: name.clone(),
@@ -236,7 +240,7 @@ fn relative(dir: &Path, path: &Path) -> PathBuf {
     beside.map_or_else(|| path.to_path_buf(), |beside| Path::new("..").join(beside))
 }
 
-fn root(name: &str, id: &str, there: &There, names: Naming) -> String {
+fn root(name: &str, id: &str, there: &DraftConnection, names: Naming) -> String {
     let names = match names {
         Naming::Snake => "",
         Naming::Exact => {
@@ -257,7 +261,7 @@ connections:
     )
 }
 
-fn pipeline(connection: &str, (found, failed): &Looked, names: Naming) -> String {
+fn pipeline(connection: &str, (found, failed): &DiscoveryResult, names: Naming) -> String {
     let mut out = format!(
         "\
 # yaml-language-server: $schema=../.towpath/schemas/pipeline.json

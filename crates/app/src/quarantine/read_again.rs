@@ -14,7 +14,7 @@ use super::typed::TypedReader;
 use crate::Result;
 use crate::facts::external_key;
 use crate::services::{ProjectServices, spec_of};
-use crate::work::{load_spec, observed};
+use crate::tasks::{load_spec, observed};
 
 /// Reads records of this load with its source.
 pub(super) fn reader_of<'a>(

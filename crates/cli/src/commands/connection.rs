@@ -8,7 +8,7 @@ use towpath_app::{
     connections, discover,
 };
 use towpath_vocab::passwords::without_passwords;
-use towpath_vocab::{ConnectorSpec, Face};
+use towpath_vocab::{Capability, ConnectorSpec};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{ConnectionCommand, Format};
@@ -100,12 +100,12 @@ fn types(format: Format) -> CommandResult {
 
 fn type_row(spec: &ConnectorSpec) -> Vec<String> {
     let sides: Vec<&str> = [
-        (Face::Source, "read"),
-        (Face::Destination, "written"),
-        (Face::Discover, "discovered"),
+        (Capability::Source, "read"),
+        (Capability::Destination, "written"),
+        (Capability::Discover, "discovered"),
     ]
     .into_iter()
-    .filter_map(|(face, word)| spec.faces.contains(&face).then_some(word))
+    .filter_map(|(capability, word)| spec.capabilities.contains(&capability).then_some(word))
     .collect();
     let needs: Vec<&str> = spec
         .options

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use towpath_app::{Part, RerunRequest, rerun as run_again};
+use towpath_app::{RerunRequest, RerunScope, rerun as run_again};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use super::run::{show_result, wait};
@@ -13,9 +13,9 @@ use crate::{draw, signals};
 
 pub(super) async fn rerun(place: &ProjectArgs, arguments: RerunArguments) -> CommandResult {
     let part = match (arguments.failed, arguments.from) {
-        (true, _) => Part::Failed,
-        (false, Some(step)) => Part::From(step),
-        (false, None) => Part::All,
+        (true, _) => RerunScope::Failed,
+        (false, Some(step)) => RerunScope::From(step),
+        (false, None) => RerunScope::All,
     };
     let request = RerunRequest {
         dir: place.dir()?,

@@ -3,7 +3,7 @@
 //! Generated docs and the check of a project read this; what the options do is in `options.rs`.
 
 use towpath_vocab::{
-    ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
 };
 
 enum Kind {
@@ -157,7 +157,11 @@ pub(crate) fn spec() -> ConnectorSpec {
         kind: "files".to_owned(),
         doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder.".to_owned(),
         objects: ObjectKind::Files,
-        faces: vec![Face::Source, Face::Destination, Face::Discover],
+        capabilities: vec![
+            Capability::Source,
+            Capability::Destination,
+            Capability::Discover,
+        ],
         options,
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: false,

@@ -117,7 +117,8 @@ impl Assembler {
             };
             self.push_row(&cells[..length])?;
             rest = &cells[length..];
-            if self.rows >= self.shape.read.batch_rows || self.bytes >= self.shape.read.batch_bytes {
+            if self.rows >= self.shape.read.batch_rows || self.bytes >= self.shape.read.batch_bytes
+            {
                 self.cut(out)?;
             }
         }

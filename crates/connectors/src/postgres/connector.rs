@@ -1,14 +1,14 @@
-//! What the `postgres` connector is, as data, and the way to its faces.
+//! What the `postgres` connector is, as data, and the way to its capabilities.
 //!
-//! Promise: opening a face reads options and contacts nobody; the URL stays a secret until a face
+//! Promise: opening a capability reads options and contacts nobody; the URL stays a secret until a capability
 //! connects. Read next: `source.rs`, `destination.rs`, `discover.rs`.
 
 use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode,
-    WriteMode,
+    Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
+    ReadMode, WriteMode,
 };
 
 use super::destination::PostgresDestination;
@@ -26,7 +26,11 @@ impl Connector for Postgres {
             kind: "postgres".to_owned(),
             doc: "PostgreSQL 10 or later.".to_owned(),
             objects: ObjectKind::Tables,
-            faces: vec![Face::Source, Face::Destination, Face::Discover],
+            capabilities: vec![
+                Capability::Source,
+                Capability::Destination,
+                Capability::Discover,
+            ],
             options: options(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,

@@ -1,4 +1,4 @@
-//! The destination face: what is there, what was committed last, and the way to a writer.
+//! The destination capability: what is there, what was committed last, and the way to a writer.
 //!
 //! Promise: a connection is written only when the project says `writable: true`; a write that cannot
 //! work (replica, no right to keep tokens, columns that do not fit) is refused before rows come.
@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Look, Memory, TableStates, Writer};
+use towpath_ports::{
+    Committed, Destination, Intent, Memory, StateBeforeWrite, TableStates, Writer,
+};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
@@ -115,7 +117,7 @@ impl Destination for PostgresDestination {
             truncate: truncate(&intent, &self.settings.connection)?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
-            look: Look::of(&intent.write)?,
+            look: StateBeforeWrite::of(&intent.write)?,
             intent,
         };
         check_names([&relation, &self.commits(&relation)])?;

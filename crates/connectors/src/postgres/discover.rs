@@ -1,4 +1,4 @@
-//! The discover face: what tables there are, what they look like, whether we can get in.
+//! The discover capability: what tables there are, what they look like, whether we can get in.
 //!
 //! Promise: it changes nothing and reads no rows; types are those a read would give. A cursor is only
 //! a guess: a column named like a time of change, a timestamp or date, better when indexed.

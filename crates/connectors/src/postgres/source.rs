@@ -1,4 +1,4 @@
-//! The source face: opens a read of a table, view or query.
+//! The source capability: opens a read of a table, view or query.
 //!
 //! Promise: catalogue, horizon and rows are of one snapshot; what is asked for and not there is
 //! refused with the nearest name; mappings and cuts a person should know of are notes. It moves no

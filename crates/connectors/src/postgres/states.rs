@@ -8,7 +8,7 @@
 use std::fmt;
 
 use tokio_postgres::Client;
-use towpath_ports::{Look, PreparedStats, TableState};
+use towpath_ports::{PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::WriteMode;
 
 use super::catalog::{CatalogRelation, look_up};
@@ -57,7 +57,7 @@ pub(super) async fn state(
 /// rules decide row by row. To be asked in the transaction that wrote, under its lock.
 pub(super) async fn leaves(
     writing: &Writing,
-    look: &Look,
+    look: &StateBeforeWrite,
     (mode, stats): (WriteMode, &PreparedStats),
 ) -> Result<Option<TableState>> {
     let client = writing.client();

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::CopyInSink;
-use towpath_ports::{Committed, Intent, Look, Memory, PreparedStats, TableState};
+use towpath_ports::{Committed, Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::{Failure, Remedy};
 
 use super::align::align;
@@ -43,7 +43,7 @@ const PIECE_BYTES: usize = 128 << 10;
 pub(super) struct Job {
     pub(super) intent: Intent,
     /// How the table looked when it was decided what to write.
-    pub(super) look: Option<Look>,
+    pub(super) look: Option<StateBeforeWrite>,
     pub(super) truncate: bool,
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
@@ -167,7 +167,7 @@ impl TableWrite for PostgresWrite {
         &self.job.intent
     }
 
-    fn look(&self) -> Option<&Look> {
+    fn look(&self) -> Option<&StateBeforeWrite> {
         self.job.look.as_ref()
     }
 
@@ -285,7 +285,11 @@ impl TableWrite for PostgresWrite {
         }
     }
 
-    async fn left(&self, look: &Look, stats: &PreparedStats) -> Result<Option<TableState>> {
+    async fn left(
+        &self,
+        look: &StateBeforeWrite,
+        stats: &PreparedStats,
+    ) -> Result<Option<TableState>> {
         let how = (self.job.intent.write.mode, stats);
         states::leaves(&self.writing, look, how).await
     }

@@ -115,7 +115,9 @@ mod tests {
     fn rows_at_the_end_come_once_or_by_key_or_not_at_all() {
         let one = boundary(1).unwrap();
         let ask = |boundary, lookback, may_repeat, there: &'static str| {
-            resume(boundary, ("at", lookback), may_repeat, |name| there.contains(name))
+            resume(boundary, ("at", lookback), may_repeat, |name| {
+                there.contains(name)
+            })
         };
         assert_eq!(ask(Some(&one), 0, false, "id name"), Resume::Behind(&one));
         assert_eq!(ask(Some(&one), 1, false, "id"), Resume::LookBack);

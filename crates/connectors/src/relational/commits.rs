@@ -6,7 +6,7 @@
 //! question to the end of its transaction. It does not know what was written.
 
 use serde::{Deserialize, Serialize};
-use towpath_ports::{Commit, Committed, Intent, Look, PreparedStats, TableState};
+use towpath_ports::{Commit, Committed, Intent, PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::{Annotations, Generation, Position, TaskKey, Token};
 
 use super::fault::Fault;
@@ -161,7 +161,11 @@ pub(crate) fn compare(
 
 /// Refuses a write that deletes rows because of a look at a table which others have changed since; to be
 /// asked under the lock.
-pub(crate) fn check_look(look: &Look, now: Option<&TableState>, table: &str) -> Result<(), Fault> {
+pub(crate) fn check_look(
+    look: &StateBeforeWrite,
+    now: Option<&TableState>,
+    table: &str,
+) -> Result<(), Fault> {
     match look.is_overtaken(now) {
         true => Err(Fault::Moved {
             table: table.to_owned(),

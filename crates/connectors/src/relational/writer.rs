@@ -9,8 +9,8 @@
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Look, OpColumn, Prepared, PreparedStats, Receipt, Scope,
-    StagedFile, TableState, Writer,
+    Candidate, Commit, Committed, Intent, OpColumn, Prepared, PreparedStats, Receipt, Scope,
+    StagedFile, StateBeforeWrite, TableState, Writer,
 };
 use towpath_vocab::{Failure, WriteMode};
 
@@ -42,7 +42,7 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     fn intent(&self) -> &Intent;
 
     /// How the table looked when it was decided what to write.
-    fn look(&self) -> Option<&Look>;
+    fn look(&self) -> Option<&StateBeforeWrite>;
 
     /// The table in SQL, to insert into.
     fn table(&self) -> String;
@@ -94,7 +94,7 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     /// The table as this write leaves it.
     async fn left(
         &self,
-        look: &Look,
+        look: &StateBeforeWrite,
         stats: &PreparedStats,
     ) -> Result<Option<TableState>, Self::Error>;
 
@@ -166,7 +166,7 @@ impl<W: TableWrite> TableWriter<W> {
             commits::check_look(look, now.as_ref(), &shown)?;
         }
         let alignment = write.fit().await?;
-        let is_new = |look: &Look| look.must_hold && look.table.is_none();
+        let is_new = |look: &StateBeforeWrite| look.must_hold && look.table.is_none();
         if !alignment.created && write.look().is_some_and(is_new) {
             // Others made it behind the look.
             return Err(Fault::Moved { table: shown }.into());

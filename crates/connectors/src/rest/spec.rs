@@ -4,7 +4,8 @@
 //! do is in `connection.rs`, `endpoint.rs`, `auth.rs` and `paginate_options.rs`.
 
 use towpath_vocab::{
-    ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant, ReadMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant,
+    ReadMode,
 };
 
 fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
@@ -342,7 +343,7 @@ pub(super) fn spec() -> ConnectorSpec {
         kind: "rest".to_owned(),
         doc: "A JSON API over HTTP. Its `tables` are endpoints.".to_owned(),
         objects: ObjectKind::Endpoints,
-        faces: vec![Face::Source, Face::Discover],
+        capabilities: vec![Capability::Source, Capability::Discover],
         options,
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: true,

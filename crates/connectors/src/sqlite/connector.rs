@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
-    ConnectionPlan, ConnectorSpec, Face, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode,
-    WriteMode,
+    Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
+    ReadMode, WriteMode,
 };
 
 use super::destination::SqliteDestination;
@@ -35,7 +35,11 @@ impl Connector for Sqlite {
             kind: "sqlite".to_owned(),
             doc: "A SQLite database file.".to_owned(),
             objects: ObjectKind::Tables,
-            faces: vec![Face::Source, Face::Destination, Face::Discover],
+            capabilities: vec![
+                Capability::Source,
+                Capability::Destination,
+                Capability::Discover,
+            ],
             options: vec![
                 option(
                     "path",

@@ -1,4 +1,4 @@
-//! The destination face: what is there, what was committed last, and the way to a writer.
+//! The destination capability: what is there, what was committed last, and the way to a writer.
 //!
 //! Promise: a connection is written only when the project says `writable: true`; what cannot work is
 //! refused before rows come. Read next: `writer.rs`.
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Destination, Intent, Look, Memory, TableStates, Writer};
+use towpath_ports::{
+    Committed, Destination, Intent, Memory, StateBeforeWrite, TableStates, Writer,
+};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -17,8 +19,8 @@ use super::names::{quoted, same};
 use super::session::{Session, Settings, blocking};
 use super::sql::Writing;
 use super::stage;
-use super::types::settle;
 use super::state::state;
+use super::types::settle;
 use super::writer::{Job, SqliteWrite};
 use crate::relational::commits;
 use crate::relational::fault::Fault;
@@ -94,7 +96,7 @@ impl Destination for SqliteDestination {
         let (texts, intent) = JsonTexts::of(intent, has_type);
         let table = table_name(&self.settings, &intent.table);
         let job = Job {
-            look: Look::of(&intent.write)?,
+            look: StateBeforeWrite::of(&intent.write)?,
             intent,
             memory: Arc::clone(&self.memory),
         };

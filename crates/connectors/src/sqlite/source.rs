@@ -1,4 +1,4 @@
-//! The source face: opens a read of a table, view or query on one snapshot.
+//! The source capability: opens a read of a table, view or query on one snapshot.
 //!
 //! Promise: all pieces see the same state of the database, also while others write (WAL); what is asked
 //! for and not there is refused with the nearest name. Read next: `types.rs`, `cursor.rs`, `pump.rs`.

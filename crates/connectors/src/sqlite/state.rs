@@ -4,7 +4,7 @@
 //! worked out, not counted, unless triggers decide row by row. It decides nothing. Read next:
 //! `docs/decisions/0011-targets.md`.
 
-use towpath_ports::{Look, PreparedStats, TableState};
+use towpath_ports::{PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::WriteMode;
 
 use super::error::Result;
@@ -48,7 +48,7 @@ async fn rows_of(writing: &Writing, name: &str) -> Result<Option<u64>> {
 /// What a commit leaves that was planned after this look.
 pub(super) async fn leaves(
     writing: &Writing,
-    look: &Look,
+    look: &StateBeforeWrite,
     mode: WriteMode,
     stats: &PreparedStats,
 ) -> Result<Option<TableState>> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Intent, Look, Memory, PreparedStats, TableState};
+use towpath_ports::{Committed, Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::Failure;
 
 use super::align::align;
@@ -28,7 +28,7 @@ use crate::relational::writer::TableWrite;
 pub(super) struct Job {
     pub(super) intent: Intent,
     /// How the table looked when it was decided what to write.
-    pub(super) look: Option<Look>,
+    pub(super) look: Option<StateBeforeWrite>,
     pub(super) memory: Arc<dyn Memory>,
 }
 
@@ -72,7 +72,7 @@ impl TableWrite for SqliteWrite {
         &self.job.intent
     }
 
-    fn look(&self) -> Option<&Look> {
+    fn look(&self) -> Option<&StateBeforeWrite> {
         self.job.look.as_ref()
     }
 
@@ -135,7 +135,11 @@ impl TableWrite for SqliteWrite {
         Ok(())
     }
 
-    async fn left(&self, look: &Look, stats: &PreparedStats) -> Result<Option<TableState>> {
+    async fn left(
+        &self,
+        look: &StateBeforeWrite,
+        stats: &PreparedStats,
+    ) -> Result<Option<TableState>> {
         leaves(&self.writing, look, self.job.intent.write.mode, stats).await
     }
 

@@ -1,4 +1,4 @@
-//! Every connector passes the suite of each port it has a face for.
+//! Every connector passes the suite of each port it implements.
 //!
 //! A new connector adds a module here: what it is, how it is looked at from outside, and the macro.
 #![allow(

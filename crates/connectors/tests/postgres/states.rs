@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::Value;
-use towpath_ports::{Committed, DELETE_ABSENT, Look, Receipt, TableState, TableStates};
+use towpath_ports::{Committed, DELETE_ABSENT, Receipt, StateBeforeWrite, TableState, TableStates};
 use towpath_vocab::{Failure, Remedy, TableName, WriteMode};
 
 use crate::support::{Database, intent, task, write};
@@ -47,7 +47,7 @@ async fn merge(
         let options = &mut merge.write.options;
         options.insert(DELETE_ABSENT.to_owned(), Value::Bool(true));
     }
-    let look = Look {
+    let look = StateBeforeWrite {
         table,
         must_hold: deletes,
     };

@@ -58,8 +58,8 @@ impl LiveAnswers {
     }
 
     async fn columns(&self, table: &TableName) -> Result<Answer, Failure> {
-        let sight = self.engine.sight(&BTreeMap::new())?;
-        match sight.provider(table, &[]).await? {
+        let statement_catalog = self.engine.statement_catalog(&BTreeMap::new())?;
+        match statement_catalog.provider(table, &[]).await? {
             Some(provider) => Ok(Answer::Columns(plain_schema(&provider.schema()))),
             None => Err(Failure::new(
                 "R0502",
@@ -72,7 +72,8 @@ impl LiveAnswers {
     }
 
     async fn rows(&self, sql: &str) -> Result<Answer, Failure> {
-        let mut result = query::answer(&self.engine.sight(&BTreeMap::new())?, sql).await?;
+        let mut result =
+            query::answer(&self.engine.statement_catalog(&BTreeMap::new())?, sql).await?;
         let columns = result
             .schema
             .fields()

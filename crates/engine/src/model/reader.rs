@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt};
 use towpath_ports::{Assignment, BoxStream, Event, Reader, Result, Rows, Split, TableSchema};
 use towpath_vocab::{Failure, Position, Remedy, SplitId, SplitPosition, TableName};
 
-use super::run::Recipe;
+use super::run::RestartableModel;
 use crate::query::Ready;
 use crate::session::border::plain_batch;
 use crate::session::failure::{arrow_failure, failure, is_exhausted};
@@ -32,7 +32,7 @@ pub(super) struct ModelReader {
 
 /// The state of a split while it is read.
 pub(super) struct ModelRows {
-    recipe: Recipe,
+    recipe: RestartableModel,
     schema: SchemaRef,
     /// The plan, until it is started.
     ready: Option<Ready>,
@@ -61,7 +61,7 @@ impl ModelReader {
     }
 
     /// A reader of a plan; `tight` says whether the plan is the form that needs less memory.
-    pub(super) fn new(recipe: Recipe, ready: Ready, tight: bool) -> Self {
+    pub(super) fn new(recipe: RestartableModel, ready: Ready, tight: bool) -> Self {
         let table = recipe.table().clone();
         let schema = Arc::clone(&ready.schema);
         let rows = ModelRows {

@@ -17,14 +17,14 @@ use super::reader::ModelReader;
 use super::{render, view};
 use crate::query::{self, Ready};
 use crate::session::Engine;
-use crate::session::catalog::{LiveTables, Sight};
+use crate::session::catalog::{LiveTables, StatementCatalog};
 use crate::session::permits::ComputePermit;
 
 #[async_trait]
 impl ModelEngine for Engine {
     async fn run(&self, request: ModelRequest) -> Result<ModelRun> {
         let sql = render::sql(self, &request).await?;
-        let recipe = Recipe::new(self, &request.model, sql)?;
+        let recipe = RestartableModel::new(self, &request.model, sql)?;
         let tight = self.is_tight(&recipe.table);
         let (ready, tables) = recipe.plan(tight).await?;
         refuse_repeated_names(&recipe.subject(), &ready.schema)?;
@@ -72,20 +72,20 @@ impl Engine {
 
 /// What is needed to start a model again with the same versions of its inputs.
 #[derive(Clone)]
-pub(super) struct Recipe {
+pub(super) struct RestartableModel {
     engine: Engine,
-    sight: Arc<Sight>,
+    statement_catalog: Arc<StatementCatalog>,
     name: String,
     table: TableName,
     sql: String,
 }
 
-impl Recipe {
+impl RestartableModel {
     /// For a model's final SQL, with the present tables of the lakehouse.
     pub(super) fn new(engine: &Engine, model: &ModelPlan, sql: String) -> Result<Self> {
         Ok(Self {
             engine: engine.clone(),
-            sight: engine.sight(&BTreeMap::new())?,
+            statement_catalog: engine.statement_catalog(&BTreeMap::new())?,
             name: model.name.clone(),
             table: model.table.target.clone(),
             sql,
@@ -95,13 +95,13 @@ impl Recipe {
     /// A view that is not stored yet.
     pub(super) fn of_view(
         engine: &Engine,
-        sight: Arc<Sight>,
+        statement_catalog: Arc<StatementCatalog>,
         table: &TableName,
         sql: &str,
     ) -> Self {
         Self {
             engine: engine.clone(),
-            sight,
+            statement_catalog,
             name: table.table().to_owned(),
             table: table.clone(),
             sql: sql.to_owned(),
@@ -140,7 +140,10 @@ impl Recipe {
 
     async fn plan(&self, tight: bool) -> Result<(Ready, BTreeMap<TableName, SchemaRef>)> {
         let subject = self.subject();
-        let mut planned = self.sight.plan(&subject, &self.sql, &[]).await?;
+        let mut planned = self
+            .statement_catalog
+            .plan(&subject, &self.sql, &[])
+            .await?;
         if tight {
             planned.tighten();
         }

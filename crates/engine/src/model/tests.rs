@@ -25,7 +25,7 @@ use towpath_vocab::{
 };
 
 use super::reader::ModelReader;
-use super::run::Recipe;
+use super::run::RestartableModel;
 use crate::session::fixture::{Fixture, batch, floats, ints, name, text_rows, texts};
 
 fn table_plan(target: &str) -> TablePlan {
@@ -332,7 +332,7 @@ async fn reader(
     tight: bool,
 ) -> ModelReader {
     let request = model("", Some("select carrier from raw.flights order by 1"));
-    let recipe = Recipe::new(
+    let recipe = RestartableModel::new(
         &fixture.engine,
         &request.model,
         request.model.sql.clone().unwrap(),

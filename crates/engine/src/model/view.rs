@@ -16,7 +16,7 @@ use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, Source};
 use towpath_vocab::{Failure, Position, RawRecord, Remedy, TableName};
 
 use super::reader::ModelReader;
-use super::run::Recipe;
+use super::run::RestartableModel;
 use crate::session::Engine;
 use crate::session::border::plain_schema;
 use crate::session::holdings::{self, NamedObject};
@@ -35,20 +35,25 @@ pub(super) async fn candidate(
     sql: &str,
 ) -> Result<Candidate, Failure> {
     let subject = format!("view `{table}`");
-    let sight = engine.sight(&BTreeMap::new())?;
-    let planned = sight
+    let statement_catalog = engine.statement_catalog(&BTreeMap::new())?;
+    let planned = statement_catalog
         .plan(&subject, sql, std::slice::from_ref(table))
         .await?;
     let shown = Arc::new(ViewTable::new(planned.plan, Some(sql.to_owned())));
     Ok(Candidate {
         schema: plain_schema(&shown.schema()),
-        source: Arc::new(ViewSource(Recipe::of_view(engine, sight, table, sql))),
+        source: Arc::new(ViewSource(RestartableModel::of_view(
+            engine,
+            statement_catalog,
+            table,
+            sql,
+        ))),
         native: Arc::new(ViewCandidate(shown)),
     })
 }
 
 /// A view that is not stored yet, read like any other source.
-struct ViewSource(Recipe);
+struct ViewSource(RestartableModel);
 
 #[async_trait]
 impl Source for ViewSource {
@@ -72,8 +77,8 @@ impl Source for ViewSource {
 
 async fn plan(engine: &Engine, table: &TableName, sql: &str) -> Result<(), Failure> {
     let subject = format!("view `{table}`");
-    let sight = engine.sight(&BTreeMap::new())?;
-    sight
+    let statement_catalog = engine.statement_catalog(&BTreeMap::new())?;
+    statement_catalog
         .plan(&subject, sql, std::slice::from_ref(table))
         .await?;
     Ok(())

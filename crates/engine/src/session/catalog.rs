@@ -37,7 +37,7 @@ use crate::lake::Lake;
 const MOST_VIEWS: usize = 500;
 
 /// The tables and views that one statement can read, each at one version.
-pub(crate) struct Sight {
+pub(crate) struct StatementCatalog {
     lake: Lake,
     session: SessionState,
     stand_ins: BTreeMap<TableName, Arc<dyn TableProvider>>,
@@ -67,15 +67,15 @@ impl Planned {
     }
 }
 
-impl fmt::Debug for Sight {
+impl fmt::Debug for StatementCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sight")
+        f.debug_struct("StatementCatalog")
             .field("stand_ins", &self.stand_ins.keys())
             .finish_non_exhaustive()
     }
 }
 
-impl Sight {
+impl StatementCatalog {
     /// A new catalog. `stand_ins` replace the tables with these names; `files` are those that may be read
     /// by name, `None` for none.
     pub(crate) fn new(
@@ -172,7 +172,7 @@ impl Sight {
         let mut session = self.session.clone();
         settings::begin(&mut session);
         session.register_catalog_list(Arc::new(Catalogs {
-            sight: Arc::clone(self),
+            statement_catalog: Arc::clone(self),
             within: within.to_vec(),
         }));
         session
@@ -467,7 +467,7 @@ fn spoken(reference: &TableReference) -> String {
 
 #[derive(Clone, Debug)]
 struct Catalogs {
-    sight: Arc<Sight>,
+    statement_catalog: Arc<StatementCatalog>,
     within: Vec<TableName>,
 }
 
@@ -491,7 +491,7 @@ impl CatalogProviderList for Catalogs {
 
 impl CatalogProvider for Catalogs {
     fn schema_names(&self) -> Vec<String> {
-        let names = self.sight.names.get().into_iter().flatten();
+        let names = self.statement_catalog.names.get().into_iter().flatten();
         let schemas: BTreeSet<String> = names.map(|name| name.schema().to_owned()).collect();
         schemas.into_iter().collect()
     }
@@ -513,7 +513,13 @@ struct Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        let names = self.within.sight.names.get().into_iter().flatten();
+        let names = self
+            .within
+            .statement_catalog
+            .names
+            .get()
+            .into_iter()
+            .flatten();
         names
             .filter(|name| name.schema() == self.schema)
             .map(|name| name.table().to_owned())
@@ -522,17 +528,27 @@ impl SchemaProvider for Tables {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let name = TableName::new(self.schema.clone(), name);
-        match self.within.sight.provider(&name, &self.within.within).await {
+        match self
+            .within
+            .statement_catalog
+            .provider(&name, &self.within.within)
+            .await
+        {
             // The names of a statement were resolved before it was planned. This is the list of all tables,
             // in which a broken view must not hide the others.
-            Err(_) if self.within.sight.names.initialized() => Ok(None),
+            Err(_) if self.within.statement_catalog.names.initialized() => Ok(None),
             found => found.map_err(carried),
         }
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
         let name = TableName::new(self.schema.clone(), name);
-        match self.within.sight.provider(&name, &self.within.within).await {
+        match self
+            .within
+            .statement_catalog
+            .provider(&name, &self.within.within)
+            .await
+        {
             Ok(provider) => Ok(provider.map(|provider| provider.table_type())),
             Err(_) => Ok(Some(TableType::View)),
         }

@@ -11,7 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use towpath_ports::{Candidate, NamedFiles};
 use towpath_vocab::{Environment, Failure, Remedy, TableName};
 
-use super::catalog::Sight;
+use super::catalog::StatementCatalog;
 use super::failure::failure;
 use super::permits::{ComputePermit, ComputePermits};
 use super::spill::SpillFolder;
@@ -112,33 +112,33 @@ impl Engine {
     }
 
     /// A new catalog of the lakehouse for one statement.
-    pub(crate) fn sight(
+    pub(crate) fn statement_catalog(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
-    ) -> Result<Arc<Sight>, Failure> {
-        self.sight_and(candidates, None)
+    ) -> Result<Arc<StatementCatalog>, Failure> {
+        self.statement_catalog_with(candidates, None)
     }
 
     /// A new catalog for a query of a user: with files too, unless a candidate is checked.
-    pub(crate) fn wide_sight(
+    pub(crate) fn query_catalog(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
-    ) -> Result<Arc<Sight>, Failure> {
+    ) -> Result<Arc<StatementCatalog>, Failure> {
         let files = self.inner.files.clone();
-        self.sight_and(candidates, files.filter(|_| candidates.is_empty()))
+        self.statement_catalog_with(candidates, files.filter(|_| candidates.is_empty()))
     }
 
-    fn sight_and(
+    fn statement_catalog_with(
         &self,
         candidates: &BTreeMap<TableName, Candidate>,
         files: Option<Arc<dyn NamedFiles>>,
-    ) -> Result<Arc<Sight>, Failure> {
+    ) -> Result<Arc<StatementCatalog>, Failure> {
         let stand_ins = candidates
             .iter()
             .map(|(name, candidate)| Ok((name.clone(), stand_in::provider(name, candidate)?)))
             .collect::<Result<BTreeMap<TableName, Arc<dyn TableProvider>>, Failure>>()?;
         let session = self.inner.session.clone();
-        Ok(Sight::new(
+        Ok(StatementCatalog::new(
             self.inner.lake.clone(),
             session,
             stand_ins,

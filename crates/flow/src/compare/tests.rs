@@ -42,7 +42,7 @@ async fn applied(then: &Table, now: &Table, bytes: u64) -> (Table, usize) {
     let comparing = Comparing {
         schema: SchemaRef::clone(&now_rows.schema),
         key: vec![0],
-        share: Share {
+        share: MemoryShare {
             bytes,
             spill: SpillFolder::new(folder.path()),
         },

@@ -31,7 +31,7 @@ fn rows(ids: Vec<i64>, versions: Vec<i64>, ops: Option<Vec<u8>>) -> Rows {
 }
 
 fn dedup(stays: KeptRow, bytes: u64, folder: &tempfile::TempDir) -> Deduplicate {
-    let share = Share {
+    let share = MemoryShare {
         bytes,
         spill: SpillFolder::new(folder.path().join("spill")),
     };

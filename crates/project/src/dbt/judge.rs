@@ -9,13 +9,13 @@ use towpath_template::MacroFile;
 
 use super::keys::{DbtKeys, Effect};
 use crate::parsed::TextFile;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::Node;
 
 /// A key with its value and its position.
 pub(crate) struct Setting<'a> {
     pub(crate) key: &'a str,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
     pub(crate) value: Json,
     /// True in YAML, where Jinja is not rendered in this version.
     pub(crate) is_yaml: bool,

@@ -21,7 +21,7 @@ use crate::inputs::Inputs;
 use crate::load::{is_name, is_schema};
 use crate::models::{Model, Properties};
 use crate::parsed::TextFile;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::Subject;
 use crate::table::{self, Frame};
 use crate::yaml::{Entry, Map as Tree, Node, Value};
@@ -38,7 +38,7 @@ pub(crate) struct Seed {
     header: Option<Vec<String>>,
     config: Map<String, Json>,
     pub(crate) properties: Option<Node>,
-    at: At,
+    at: FileRange,
 }
 
 /// The context in which seeds are read.
@@ -100,11 +100,11 @@ fn seed(
     asked: &Asked<'_>,
     report: &mut Report,
 ) -> Option<Seed> {
-    let at = At {
+    let at = FileRange {
         file: file.file,
         line: 1,
         column: 1,
-        ..At::default()
+        ..FileRange::default()
     };
     let path = file.path.strip_prefix("seeds/")?;
     let name = stem(path);
@@ -366,7 +366,7 @@ impl Seed {
     }
 
     /// The position of a key of its config in YAML, or otherwise the start of the file.
-    fn at_of(&self, key: &str) -> At {
+    fn at_of(&self, key: &str) -> FileRange {
         let config = self.properties.as_ref().and_then(|node| node.get("config"));
         config
             .and_then(|config| config.get(key))

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 use towpath_vocab::{
-    ConnectorSpec, Face, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec, ReadMode,
-    WriteMode,
+    Capability, ConnectorSpec, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec,
+    ReadMode, WriteMode,
 };
 
 use super::declare::{Key, KeySchema};
@@ -34,7 +34,11 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
             "file" => ObjectKind::Files,
             _ => ObjectKind::Tables,
         },
-        faces: vec![Face::Source, Face::Destination, Face::Discover],
+        capabilities: vec![
+            Capability::Source,
+            Capability::Destination,
+            Capability::Discover,
+        ],
         options: options.collect(),
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: scheme != "file",

@@ -22,7 +22,7 @@ use crate::step::Node as Task;
 use crate::yaml::Node;
 
 /// The input of the check of models.
-pub(crate) struct Given<'a> {
+pub(crate) struct ModelCheckInput<'a> {
     pub(crate) parsed: &'a Parsed<'a>,
     pub(crate) properties: &'a Properties,
     pub(crate) inputs: &'a Inputs<'a>,
@@ -32,12 +32,12 @@ pub(crate) struct Given<'a> {
 
 /// Reads and checks all models, and adds their tables to `tables`.
 pub(crate) fn check(
-    given: &Given<'_>,
+    given: &ModelCheckInput<'_>,
     loads: &[&Task],
     tables: &mut Tables,
     report: &mut Report,
 ) -> Models {
-    let Given {
+    let ModelCheckInput {
         parsed,
         properties,
         inputs,

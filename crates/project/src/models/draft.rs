@@ -13,7 +13,7 @@ use crate::context::StepContext;
 use crate::dbt::{Asked, DbtProject};
 use crate::inputs::Inputs;
 use crate::parsed::TextFile;
-use crate::report::At;
+use crate::report::FileRange;
 use crate::yaml::Node;
 
 /// A model whose file was read.
@@ -44,7 +44,7 @@ pub(crate) struct Model {
     /// Tables it reads, also through ephemeral models.
     pub(crate) reads: Vec<TableName>,
     pub(crate) references: Vec<Reference>,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
 }
 
 /// All models and seeds of the project.

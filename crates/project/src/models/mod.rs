@@ -15,7 +15,7 @@ mod resolve;
 mod select;
 mod tests_of;
 
-pub(crate) use check::{Given, check};
+pub(crate) use check::{ModelCheckInput, check};
 pub(crate) use draft::Model;
 pub(crate) use properties::{Properties, read as properties};
 pub(crate) use select::{select, unused};

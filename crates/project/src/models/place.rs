@@ -7,14 +7,14 @@ use towpath_vocab::{Diagnostic, Level};
 
 use super::draft::ModelContext;
 use crate::parsed::TextFile;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 
 /// The position of a byte range.
-pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> At {
+pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> FileRange {
     let start = range.0.min(file.text.len());
     let before = file.text.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    At {
+    FileRange {
         file: file.file,
         start,
         end: range.1.clamp(start, file.text.len()),
@@ -27,8 +27,8 @@ pub(super) fn at(file: &TextFile<'_>, range: (usize, usize)) -> At {
 }
 
 /// The first character of a file.
-pub(super) fn head(file: &TextFile<'_>) -> At {
-    At {
+pub(super) fn head(file: &TextFile<'_>) -> FileRange {
+    FileRange {
         file: file.file,
         start: 0,
         end: 0,
@@ -38,7 +38,7 @@ pub(super) fn head(file: &TextFile<'_>) -> At {
 }
 
 /// The position of a setting's value in a model's `config(…)`: `key='value'`, `'key': "value"`.
-pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At> {
+pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<FileRange> {
     let quoted = |c: char| c == '\'' || c == '"' || c == '[' || c.is_whitespace();
     file.text.match_indices(key).find_map(|(start, _)| {
         let behind = start + key.len();
@@ -53,7 +53,7 @@ pub(super) fn setting(file: &TextFile<'_>, key: &str, value: &str) -> Option<At>
 }
 
 /// The position of a key in a model's `config(…)`.
-pub(super) fn key(file: &TextFile<'_>, key: &str) -> Option<At> {
+pub(super) fn key(file: &TextFile<'_>, key: &str) -> Option<FileRange> {
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     file.text.match_indices(key).find_map(|(start, _)| {
         let before = file.text.get(..start)?.chars().next_back();

@@ -16,7 +16,7 @@ use super::draft::{Draft, Model, ModelContext};
 use super::{place, resolve, tests_of};
 use crate::checks::{self, Table};
 use crate::graph::Tables;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::Subject;
 
 /// Plans a model.
@@ -131,7 +131,7 @@ pub(super) fn plan(
 }
 
 /// The position of `unique_key`.
-fn key_place(draft: &Draft<'_>, first: &str) -> Option<At> {
+fn key_place(draft: &Draft<'_>, first: &str) -> Option<FileRange> {
     let config = draft
         .properties
         .as_ref()
@@ -284,7 +284,7 @@ fn full_refresh(draft: &Draft<'_>, report: &mut Report) -> Option<bool> {
 }
 
 /// The position of a key of a model's config: in its file, or otherwise in its YAML.
-fn config_place(draft: &Draft<'_>, key: &str) -> At {
+fn config_place(draft: &Draft<'_>, key: &str) -> FileRange {
     let config = draft
         .properties
         .as_ref()

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use towpath_vocab::TableName;
 
 use crate::dbt;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::yaml::Node;
 
 /// A table under `sources:`.
@@ -16,7 +16,7 @@ use crate::yaml::Node;
 pub(crate) struct Source {
     pub(crate) table: TableName,
     pub(crate) node: Node,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
 }
 
 /// The contents of all property files.
@@ -118,7 +118,7 @@ fn list<'n>(node: &'n Node, key: &str, report: &mut Report) -> &'n [Node] {
         report
             .error(
                 "P0104",
-                At {
+                FileRange {
                     end: value.at.start + 1,
                     ..value.at
                 },
@@ -130,7 +130,7 @@ fn list<'n>(node: &'n Node, key: &str, report: &mut Report) -> &'n [Node] {
     value.items()
 }
 
-fn name<'n>(node: &'n Node, report: &mut Report) -> Option<(&'n str, At)> {
+fn name<'n>(node: &'n Node, report: &mut Report) -> Option<(&'n str, FileRange)> {
     let found = node
         .get("name")
         .and_then(|name| Some((name.text()?, name.at)));
@@ -138,7 +138,7 @@ fn name<'n>(node: &'n Node, report: &mut Report) -> Option<(&'n str, At)> {
         report
             .error(
                 "P0106",
-                At {
+                FileRange {
                     end: node.at.start + 1,
                     ..node.at
                 },

@@ -11,7 +11,7 @@ use towpath_vocab::{Action, Materialized, Selection, TableName};
 use super::draft::{Draft, ModelContext};
 use super::place;
 use crate::graph::{self, Tables};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::step::Node as Task;
 
 /// Loaded tables by connection and object, and by connection and table.
@@ -149,7 +149,7 @@ fn say(
 }
 
 /// The last literal argument of the call, or the whole call.
-fn argument_place(reference: &Reference, draft: &Draft<'_>) -> At {
+fn argument_place(reference: &Reference, draft: &Draft<'_>) -> FileRange {
     let Some((start, end)) = reference.offset else {
         return place::head(&draft.file);
     };

@@ -9,14 +9,14 @@ use super::draft::Models;
 use super::properties::Properties;
 use crate::checks::{self, Checks, Reference, Table};
 use crate::dbt;
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 use crate::rules::{self, Subject};
 use crate::step::Node as Task;
 use crate::yaml::{Map, Node, Value};
 
 /// The target in `to:` of a relationship test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum To {
+pub(crate) enum RelationshipTarget {
     Ref(String),
     Source(String, String),
     Table(TableName),
@@ -26,7 +26,7 @@ pub(crate) enum To {
 pub(crate) fn read(
     node: Option<&Node>,
     table: &Table<'_>,
-    resolve: &dyn Fn(&To) -> Option<TableName>,
+    resolve: &dyn Fn(&RelationshipTarget) -> Option<TableName>,
     report: &mut Report,
 ) -> Checks {
     let mut reader = Reader {
@@ -105,12 +105,12 @@ pub(crate) fn source_tests(
             subject,
             origin: "as it is loaded",
         };
-        let resolve = |to: &To| match to {
-            To::Ref(name) => models.refs.get(name).cloned(),
-            To::Source(name, table) => properties
+        let resolve = |to: &RelationshipTarget| match to {
+            RelationshipTarget::Ref(name) => models.refs.get(name).cloned(),
+            RelationshipTarget::Source(name, table) => properties
                 .source(name, table)
                 .or_else(|| Some(TableName::new(name, table))),
-            To::Table(table) => Some(table.clone()),
+            RelationshipTarget::Table(table) => Some(table.clone()),
         };
         let checks = read(Some(&source.node), &table, &resolve, report);
         task.references.extend(checks.references);
@@ -123,14 +123,14 @@ pub(crate) fn source_tests(
 
 struct Reader<'a> {
     table: &'a Table<'a>,
-    resolve: &'a dyn Fn(&To) -> Option<TableName>,
+    resolve: &'a dyn Fn(&RelationshipTarget) -> Option<TableName>,
     checks: Checks,
     report: &'a mut Report,
 }
 
 impl Reader<'_> {
     /// Reports a column that is described but does not exist.
-    fn column(&mut self, column: &str, at: At) {
+    fn column(&mut self, column: &str, at: FileRange) {
         let Some(schema) = self.table.subject.schema else {
             return;
         };
@@ -155,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    fn test(&mut self, test: &Node, column: Option<(&str, At)>) {
+    fn test(&mut self, test: &Node, column: Option<(&str, FileRange)>) {
         let (name, at, body) = match &test.value {
             Value::Scalar { text, .. } => (text.as_str(), test.at, None),
             Value::Map(map) => match map.iter().find(|(key, _)| !is_setting(key)) {
@@ -320,8 +320,8 @@ impl Reader<'_> {
     fn kind<'n>(
         &mut self,
         name: &str,
-        at: At,
-        column: Option<(&str, At)>,
+        at: FileRange,
+        column: Option<(&str, FileRange)>,
         argument: &dyn Fn(&str) -> Option<&'n Node>,
     ) -> Option<CheckKind> {
         let list = |key: &str| argument(key).map(Node::texts).unwrap_or_default();
@@ -398,7 +398,7 @@ impl Reader<'_> {
     fn relationship<'n>(
         &mut self,
         column: String,
-        at: At,
+        at: FileRange,
         argument: &dyn Fn(&str) -> Option<&'n Node>,
     ) -> Option<CheckKind> {
         let (Some(to), Some(field)) = (argument("to"), argument("field")) else {
@@ -454,14 +454,14 @@ fn arguments_of(test: &str) -> &'static [&'static str] {
 }
 
 /// Reads `ref('x')`, `source('a', 'b')` or `schema.table`.
-fn parse_to(text: &str) -> Option<To> {
+fn parse_to(text: &str) -> Option<RelationshipTarget> {
     let text = text
         .trim()
         .trim_start_matches("{{")
         .trim_end_matches("}}")
         .trim();
     let Some((function, rest)) = text.split_once('(') else {
-        return text.parse().ok().map(To::Table);
+        return text.parse().ok().map(RelationshipTarget::Table);
     };
     let parts: Vec<String> = rest
         .trim_end()
@@ -474,8 +474,8 @@ fn parse_to(text: &str) -> Option<To> {
         })
         .collect();
     match (function.trim(), parts.as_slice()) {
-        ("ref", [.., name]) => Some(To::Ref(name.clone())),
-        ("source", [name, table]) => Some(To::Source(name.clone(), table.clone())),
+        ("ref", [.., name]) => Some(RelationshipTarget::Ref(name.clone())),
+        ("source", [name, table]) => Some(RelationshipTarget::Source(name.clone(), table.clone())),
         _ => None,
     }
 }
@@ -486,18 +486,21 @@ mod tests {
 
     #[test]
     fn targets_are_read() {
-        assert_eq!(parse_to("ref('x')"), Some(To::Ref("x".into())));
+        assert_eq!(
+            parse_to("ref('x')"),
+            Some(RelationshipTarget::Ref("x".into()))
+        );
         assert_eq!(
             parse_to("{{ ref( \"p\", 'x' ) }}"),
-            Some(To::Ref("x".into()))
+            Some(RelationshipTarget::Ref("x".into()))
         );
         assert_eq!(
             parse_to("source('a', 'b')"),
-            Some(To::Source("a".into(), "b".into()))
+            Some(RelationshipTarget::Source("a".into(), "b".into()))
         );
         assert_eq!(
             parse_to("raw.x"),
-            Some(To::Table(TableName::new("raw", "x")))
+            Some(RelationshipTarget::Table(TableName::new("raw", "x")))
         );
         assert_eq!(parse_to("nothing"), None);
     }

@@ -11,7 +11,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as Range};
 
 use super::traps;
 use super::tree::{Entry, Map, Node, Value};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 
 /// The most nodes of one file after its aliases were copied.
 const MAX_NODES: usize = 100_000;
@@ -75,14 +75,17 @@ struct Builder<'a> {
 
 /// A list or map whose end was not read yet.
 struct Open {
-    at: At,
+    at: FileRange,
     anchor: usize,
     content: Content,
 }
 
 enum Content {
     List(Vec<Node>),
-    Map { map: Map, key: Option<(String, At)> },
+    Map {
+        map: Map,
+        key: Option<(String, FileRange)>,
+    },
 }
 
 impl Builder<'_> {
@@ -172,13 +175,13 @@ impl Builder<'_> {
         }
     }
 
-    fn at(&self, range: &Range) -> At {
+    fn at(&self, range: &Range) -> FileRange {
         let start = self.bytes.byte(range.start.index(), self.text.len());
         let end = self
             .bytes
             .byte(range.end.index(), self.text.len())
             .max(start);
-        At {
+        FileRange {
             file: self.file,
             start,
             end,
@@ -187,10 +190,10 @@ impl Builder<'_> {
         }
     }
 
-    fn error_place(&self, marker: &saphyr_parser::Marker) -> At {
+    fn error_place(&self, marker: &saphyr_parser::Marker) -> FileRange {
         let start = self.bytes.byte(marker.index(), self.text.len());
         let end = (start + 1).min(self.text.len());
-        At {
+        FileRange {
             file: self.file,
             start,
             end,
@@ -243,7 +246,7 @@ impl Builder<'_> {
 
     fn close(&self, open: Open, range: &Range) -> (Node, usize) {
         let end = self.at(range).end;
-        let at = At {
+        let at = FileRange {
             end: end.max(open.at.start),
             ..open.at
         };
@@ -264,7 +267,7 @@ impl Builder<'_> {
         }
     }
 
-    fn key(&mut self, node: &Node) -> (String, At) {
+    fn key(&mut self, node: &Node) -> (String, FileRange) {
         match &node.value {
             Value::Scalar { text, .. } => (text.clone(), node.at),
             Value::Null => (String::new(), node.at),
@@ -281,7 +284,7 @@ impl Builder<'_> {
         }
     }
 
-    fn insert(&mut self, map: &mut Map, name: String, key_at: At, value: Node) {
+    fn insert(&mut self, map: &mut Map, name: String, key_at: FileRange, value: Node) {
         if name == "<<" && self.dialect == Dialect::Dbt {
             for source in value.items() {
                 for (key, entry) in source.entries() {

@@ -4,10 +4,10 @@
 //! only writes messages; `parse.rs` finds the errors.
 
 use super::tree::{Map, Node, Value};
-use crate::report::{At, Report};
+use crate::report::{FileRange, Report};
 
 /// Writes the message of a syntax error.
-pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) {
+pub(super) fn syntax_error(text: &str, at: FileRange, info: &str, report: &mut Report) {
     let found = text.get(at.start..).and_then(|rest| rest.chars().next());
     let before = text
         .get(..at.start)
@@ -20,7 +20,7 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
         Some('{') if before == Some('$') => {
             let rest = text.get(at.start..).unwrap_or_default();
             let end = rest.find('}').map_or(at.end, |close| at.start + close + 1);
-            let at = At {
+            let at = FileRange {
                 start: at.start - 1,
                 end,
                 column: at.column - 1,
@@ -102,7 +102,7 @@ pub(super) fn syntax_error(text: &str, at: At, info: &str, report: &mut Report) 
 pub(super) fn split_type(
     map: &mut Map,
     name: &str,
-    key_at: At,
+    key_at: FileRange,
     value: &Node,
     text: &str,
     report: &mut Report,
@@ -124,7 +124,7 @@ pub(super) fn split_type(
         return false;
     }
     let joined = format!("{first},{name}");
-    let at = At {
+    let at = FileRange {
         end: key_at.end,
         ..last.value.at
     };

@@ -5,13 +5,13 @@
 
 use indexmap::IndexMap;
 
-use crate::report::At;
+use crate::report::FileRange;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) value: Value,
-    pub(crate) at: At,
+    pub(crate) at: FileRange,
 }
 
 /// The kinds of values.
@@ -33,19 +33,19 @@ pub(crate) type Map = IndexMap<String, Entry>;
 /// The position of a key, and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
-    pub(crate) key_at: At,
+    pub(crate) key_at: FileRange,
     pub(crate) value: Node,
 }
 
 impl Node {
-    pub(crate) fn null(at: At) -> Self {
+    pub(crate) fn null(at: FileRange) -> Self {
         Self {
             value: Value::Null,
             at,
         }
     }
 
-    pub(crate) fn map(at: At, map: Map) -> Self {
+    pub(crate) fn map(at: FileRange, map: Map) -> Self {
         Self {
             value: Value::Map(map),
             at,

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use towpath_project::{Checked, Inputs, check};
 use towpath_vocab::{
-    Action, ConnectorSpec, Diagnostic, Face, Facts, Guarantee, Level, ObjectKind, OptionKind,
+    Action, Capability, ConnectorSpec, Diagnostic, Facts, Guarantee, Level, ObjectKind, OptionKind,
     OptionSpec, ReadMode, WriteMode,
 };
 
@@ -31,13 +31,17 @@ pub(crate) fn option(name: &str, kind: OptionKind, required: bool, per_table: bo
 
 /// Connectors like the real ones, as data.
 pub(crate) fn specs() -> Vec<ConnectorSpec> {
-    let faces = vec![Face::Source, Face::Destination, Face::Discover];
+    let capabilities = vec![
+        Capability::Source,
+        Capability::Destination,
+        Capability::Discover,
+    ];
     vec![
         ConnectorSpec {
             kind: "files".into(),
             doc: "A folder of files.".into(),
             objects: ObjectKind::Files,
-            faces: faces.clone(),
+            capabilities: capabilities.clone(),
             options: vec![
                 option("path", OptionKind::Path, true, false),
                 option(
@@ -62,7 +66,7 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             kind: "postgres".into(),
             doc: "PostgreSQL.".into(),
             objects: ObjectKind::Tables,
-            faces,
+            capabilities,
             options: vec![
                 option("url", OptionKind::Secret, true, false),
                 option("schema", OptionKind::Text, false, false),

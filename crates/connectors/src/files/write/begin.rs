@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Committed, Intent, Look, has_exact_text};
+use towpath_ports::{Committed, Intent, StateBeforeWrite, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::beside::of_rows;
@@ -38,7 +38,7 @@ pub(super) struct Job {
     pub(super) target: Target,
     pub(super) intent: Intent,
     /// How the place looked when it was decided what to write.
-    pub(super) look: Option<Look>,
+    pub(super) look: Option<StateBeforeWrite>,
     pub(super) known: Known,
     pub(super) columns: Columns,
     /// This generation's commit, when an earlier attempt made it.
@@ -126,7 +126,7 @@ impl Columns {
 /// Claims the place of a target.
 pub(super) fn begin(
     target: Target,
-    (intent, look): (Intent, Option<Look>),
+    (intent, look): (Intent, Option<StateBeforeWrite>),
     group_bytes: u64,
 ) -> Result<(Job, Claim)> {
     check(&target, &intent)?;

@@ -1,4 +1,4 @@
-//! The destination face: what was committed last, what is there now, and the writer.
+//! The destination part: what was committed last, what is there now, and the writer.
 //!
 //! Promise: a connection is written only when the project says `writable: true`. The last commit is
 //! known from the files alone. Read next: `begin.rs`.
@@ -10,7 +10,8 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use towpath_ports::{
-    Committed, Destination, Intent, Look, ReadSpec, Result, TableState, TableStates, Writer,
+    Committed, Destination, Intent, ReadSpec, Result, StateBeforeWrite, TableState, TableStates,
+    Writer,
 };
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
@@ -103,7 +104,7 @@ impl Destination for FilesDestination {
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
         fail::fail_point!("files::begin");
         let target = self.target(&intent)?;
-        let look = Look::of(&intent.write)?;
+        let look = StateBeforeWrite::of(&intent.write)?;
         let shown = target.location.shown.clone();
         let memory = &self.source.context.memory;
         let (group, held) = match target.format {

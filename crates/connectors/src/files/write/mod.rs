@@ -1,4 +1,4 @@
-//! The destination face of `files`: one CSV, JSON lines or Parquet file per table, or a folder of them.
+//! The destination part of `files`: one CSV, JSON lines or Parquet file per table, or a folder of them.
 //!
 //! Promise: a file is written under a hidden name beside its place, synced, and renamed at the commit;
 //! readers see the old file or the new one, never a part. What was committed (the token) is known from

@@ -23,8 +23,9 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Look, Memory,
-    Prepared, ReadSpec, Receipt, ReservedMemory, Result, Scope, Secrets, Source, Writer,
+    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Memory,
+    Prepared, ReadSpec, Receipt, ReservedMemory, Result, Scope, Secrets, Source, StateBeforeWrite,
+    Writer,
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, Generation, OptionValue, Position, ReadMode, SchemaChange,

@@ -326,7 +326,7 @@ async fn a_replacement_planned_after_a_look_does_not_take_what_others_changed_si
         let states = states.unwrap();
         assert_eq!(states.committed, states.now, "{object}");
         let begin = |must_hold: bool| {
-            let look = Look {
+            let look = StateBeforeWrite {
                 table: states.now.clone(),
                 must_hold,
             };

@@ -20,10 +20,10 @@ use towpath_vocab::{
 };
 
 use super::columns::WatchedColumns;
+use super::executor::{RunExecutor, TaskDone};
 use super::generation::{GenerationClaim, claim_generation};
 use super::history::{CommitHistory, HistoryOf, observed};
 use super::overwritten::is_overwritten;
-use super::scope::{RunExecutor, TaskDone};
 use crate::Result;
 use crate::facts::external_key;
 
@@ -138,7 +138,11 @@ impl RunExecutor {
 
     /// The version of a view, if this task has stored it: another environment or pipeline may have replaced
     /// its text.
-    pub(crate) async fn stands(&self, task: &PlannedTask, view: &TableName) -> Result<Option<u64>> {
+    pub(crate) async fn stored_view_version(
+        &self,
+        task: &PlannedTask,
+        view: &TableName,
+    ) -> Result<Option<u64>> {
         let store = self.services.store.as_ref();
         let last = store
             .last_success(&self.environment, &self.pipeline, &task.id)

@@ -1,7 +1,7 @@
 //! What a task does: load a table, build a model, run a command, publish a table.
 //!
 //! `orchestrator` decides when a task runs; this folder decides how, with one file for each action. All of
-//! them end in `write_table.rs`, which transfers the rows and writes the state store. Read next: `scope.rs`
+//! them end in `write_table.rs`, which transfers the rows and writes the state store. Read next: `executor.rs`
 //! (the executor of a run), `dispatch.rs`, `load.rs`.
 
 mod changes;
@@ -9,6 +9,7 @@ mod changing;
 mod columns;
 mod command;
 mod dispatch;
+mod executor;
 mod fingerprint;
 mod finished;
 mod folders;
@@ -23,15 +24,14 @@ mod observed;
 mod overwritten;
 mod publish;
 mod recovered;
-mod scope;
 mod sent;
 mod write_table;
 
 pub(crate) use changing::changing_models;
+pub(crate) use executor::{IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, TaskDone};
 pub(crate) use fingerprint::stable_parts;
 pub(crate) use folders::{logs_in, run_folder, run_id, task_folder, tidy};
 pub use forecast::{Forecast, PlannedEffect};
 pub(crate) use load::load_spec;
 pub(crate) use observed::observed;
 pub(crate) use recovered::{all_done, is_lost};
-pub(crate) use scope::{IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, TaskDone};

@@ -11,10 +11,10 @@ use towpath_ports::{RunRecord, TaskState};
 use towpath_vocab::{Action, PlannedPipeline, PlannedTask, TaskId};
 
 use super::changes::Pinned;
+use super::executor::RunExecutor;
 use super::fingerprint::fingerprint;
 use super::load::read_spec;
 use super::model;
-use super::scope::RunExecutor;
 use crate::Result;
 
 impl RunExecutor {

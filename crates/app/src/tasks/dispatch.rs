@@ -9,8 +9,8 @@ use towpath_orchestrator::{AttemptSuccess, TaskExecutor};
 use towpath_ports::TaskOutcome;
 use towpath_vocab::{Action, Failure, PlannedTask};
 
+use super::executor::{RunExecutor, TaskDone};
 use super::folders::{log_of, task_folder};
-use super::scope::{RunExecutor, TaskDone};
 use super::{command, load, model, publish};
 
 #[async_trait]

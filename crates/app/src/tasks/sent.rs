@@ -14,8 +14,8 @@ use towpath_vocab::{
 };
 
 use super::changes::Pinned;
+use super::executor::RunExecutor;
 use super::generation::GenerationClaim;
-use super::scope::RunExecutor;
 use crate::Result;
 
 /// The annotation that says what was sent.

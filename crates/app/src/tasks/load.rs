@@ -15,10 +15,10 @@ use towpath_vocab::{
 };
 
 use super::changing::loads_by_time;
+use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::observed::{observed, stamped_schema};
-use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;

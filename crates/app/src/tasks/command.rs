@@ -19,12 +19,12 @@ use towpath_vocab::{
     Position, ReadMode, Remedy, SecretTemplate, Selection, TableName, TablePlan,
 };
 
+use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
 use super::finished;
 use super::folders::{OUT, STEP, clear, log_of, task_folder};
 use super::left::only_kind;
 use super::load::read_spec;
-use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::services::files_kind;
 use crate::{Result, private};

@@ -12,7 +12,9 @@ use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::{Clock as _, DELETE_ABSENT, Destination, Look, ReadSpec, Reader, TaskOutcome};
+use towpath_ports::{
+    Clock as _, DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
+};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,
@@ -23,9 +25,9 @@ use super::changes::{
     sent_columns,
 };
 use super::changing::publish_at;
+use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
-use super::scope::{RunExecutor, TaskDone};
 use super::sent::{Same, Sent, Target, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
@@ -391,10 +393,10 @@ impl Outgoing<'_> {
 
     /// The state of the target. A write that deletes rows because all of them belong to this step is only
     /// correct for this state.
-    fn look(&self, plan: &TablePlan) -> Look {
+    fn look(&self, plan: &TablePlan) -> StateBeforeWrite {
         let write = &plan.write;
         let deletes = write.options.contains_key(DELETE_ABSENT) || write.mode != self.mode();
-        Look {
+        StateBeforeWrite {
             table: self.target.now().cloned(),
             must_hold: deletes,
         }

@@ -16,8 +16,8 @@ use towpath_vocab::{
     Position, SchemaChange, TableLineage, TableName, WriteMode,
 };
 
+use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
-use super::scope::{RunExecutor, TaskDone};
 use super::write_table::TableWrite;
 use crate::Result;
 
@@ -140,7 +140,7 @@ async fn view(
     print: String,
 ) -> Result<AttemptSuccess> {
     let target = &model.table.target;
-    let stands = work.stands(task, target).await?;
+    let stands = work.stored_view_version(task, target).await?;
     let is_rerun = work.options.rerun_of.is_some();
     if let Some(version) = stands
         && !is_rerun

@@ -11,8 +11,8 @@ use towpath_vocab::{
 };
 
 use super::changing::{depends_on_time, loads_by_time};
+use super::executor::RunExecutor;
 use super::generation::GenerationClaim;
-use super::scope::RunExecutor;
 use crate::Result;
 use crate::services::spec_of;
 
@@ -151,7 +151,10 @@ impl RunExecutor {
         let plan = match &task.action {
             Action::Load(load) => &load.table,
             Action::Model(model) if model.materialized == Materialized::View => {
-                return Ok(self.stands(task, &model.table.target).await?.is_some());
+                return Ok(self
+                    .stored_view_version(task, &model.table.target)
+                    .await?
+                    .is_some());
             }
             Action::Model(model) => &model.table,
             Action::Command(_) | Action::Publish(_) => return Ok(true),
