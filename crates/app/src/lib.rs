@@ -83,8 +83,8 @@ pub use select::{pipelines_in_order, selected_plan};
 pub use serve::{ServeObserver, ServeRequest, ServeResult, StopSignals, serve};
 pub use services::ProjectServices;
 pub use system::{LocalSystem, time_text};
+pub use tasks::{Forecast, PlannedEffect};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};
-pub use work::{Forecast, PlannedEffect};
 
 /// The result of a use case.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

@@ -437,13 +437,20 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "warn") => ("{ required: true }", "{ min: \"1\" }"),
         (_, "in") => ("[a]", "[b]"),
         (_, "length") => ("1", "{ max: 2 }"),
-        (_, "expression") => ("c = 'x'", "c = 'y'"),
-        (_, "accepted_values") => ("{ c: [a] }", "{ c: [b] }"),
-        (_, "range") => ("{ c: { min: \"1\" } }", "{ c: { max: \"1\" } }"),
-        (_, "relationships") => ("{ c: marts.m.v }", "{ c: other.n.n }"),
-        (_, "row_count") => ("{ min: 1 }", "{ max: 1 }"),
-        (_, "freshness") => ("{ c: 1h }", "{ c: 2h }"),
-        (_, "severity") => ("warn", "error"),
+        _ => return check_values(key),
+    })
+}
+
+/// Two values of a key of a check.
+fn check_values(key: &str) -> Option<(&'static str, &'static str)> {
+    Some(match key {
+        "expression" => ("c = 'x'", "c = 'y'"),
+        "accepted_values" => ("{ c: [a] }", "{ c: [b] }"),
+        "range" => ("{ c: { min: \"1\" } }", "{ c: { max: \"1\" } }"),
+        "relationships" => ("{ c: marts.m.v }", "{ c: other.n.n }"),
+        "row_count" => ("{ min: 1 }", "{ max: 1 }"),
+        "freshness" => ("{ c: 1h }", "{ c: 2h }"),
+        "severity" => ("warn", "error"),
         _ => return None,
     })
 }

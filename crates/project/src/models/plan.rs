@@ -145,15 +145,19 @@ pub(super) fn resolver<'r>(
     drafts: &'r [Draft<'_>],
     context: &'r ModelContext<'_>,
     tables: &'r Tables,
-) -> impl Fn(&tests_of::To) -> Option<towpath_vocab::TableName> + 'r {
+) -> impl Fn(&tests_of::RelationshipTarget) -> Option<towpath_vocab::TableName> + 'r {
     move |to| match to {
-        tests_of::To::Ref(name) => drafts
+        tests_of::RelationshipTarget::Ref(name) => drafts
             .iter()
             .find(|draft| &draft.name == name)
             .map(|draft| draft.table.clone())
             .or_else(|| context.seeds.get(name).cloned()),
-        tests_of::To::Source(name, table) => resolve::find_source(name, table, context, tables),
-        tests_of::To::Table(table) => Some(table.clone()).filter(|table| tables.contains(table)),
+        tests_of::RelationshipTarget::Source(name, table) => {
+            resolve::find_source(name, table, context, tables)
+        }
+        tests_of::RelationshipTarget::Table(table) => {
+            Some(table.clone()).filter(|table| tables.contains(table))
+        }
     }
 }
 
