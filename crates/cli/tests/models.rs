@@ -188,7 +188,7 @@ fn deep_statements_are_built_or_refused_and_end_no_other_task() {
             &desk,
             "select count(*) as rows, sum(n) as n from marts.branches"
         ),
-        r#"[{"n":24000,"rows":1600}]"#
+        r#"[{"rows":1600,"n":24000}]"#
     );
     assert_eq!(
         rows(&desk, "select k, n from marts.chain order by k"),

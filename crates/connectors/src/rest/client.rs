@@ -425,14 +425,20 @@ fn redirected(
     };
     let target = target.to_str().map_err(|_| lost())?;
     let url = request.url.join(target).map_err(|_| lost())?;
-    let keeps = matches!(status, 307 | 308) || request.method == Method::GET;
+    // A browser would send GET without the body there: another question.
+    if request.method != Method::GET && !matches!(status, 307 | 308) {
+        return Err(RestError::Refused {
+            request: address.clone(),
+            status,
+            answer: format!(
+                "{} is led to another address, which keeps the body with 307 and 308 only",
+                request.method
+            ),
+        });
+    }
     Ok(Request {
-        method: if keeps {
-            request.method.clone()
-        } else {
-            Method::GET
-        },
-        body: if keeps { request.body.clone() } else { None },
+        method: request.method.clone(),
+        body: request.body.clone(),
         url,
     })
 }

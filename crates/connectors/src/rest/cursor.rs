@@ -122,21 +122,25 @@ impl Seen {
     }
 
     /// The highest value before which nothing can change unseen. `begun` is the server's time when the
-    /// first page was asked for: what changes later gets a later time.
-    pub(super) fn safe(&self, begun: Option<DateTime<Utc>>) -> Option<String> {
+    /// first page was asked for: what changes later gets a later time, and no value of the future leads
+    /// the next read past it. Of numbered pages (`shifts`) the first one counts only: a record that
+    /// changes moves others to pages that were read before.
+    pub(super) fn safe(&self, begun: Option<DateTime<Utc>>, shifts: bool) -> Option<String> {
+        let first = self.first.text.as_deref();
         let highest = self.all.text.as_deref()?;
-        let first = self.first.text.clone();
-        let (Value::Moment(moment), Some(begun)) = (Value::read(highest), begun) else {
-            return first;
+        let Some(begun) = begun else {
+            return first.map(str::to_owned);
         };
-        let begun = begun.with_timezone(moment.offset());
-        if moment <= begun {
-            return Some(highest.to_owned());
-        }
-        match first.as_deref().map(Value::read) {
-            Some(Value::Moment(of_first)) if of_first >= begun => first,
-            _ => Some(written(begun, highest)),
-        }
+        let text = match Value::read(highest) {
+            Value::Moment(_) if !shifts => highest,
+            _ => first?,
+        };
+        Some(match Value::read(text) {
+            Value::Moment(moment) if moment > begun => {
+                written(begun.with_timezone(moment.offset()), text)
+            }
+            _ => text.to_owned(),
+        })
     }
 }
 
@@ -217,7 +221,7 @@ mod tests {
         };
         let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
         let noon = || at("2026-01-01T12:00:00Z");
-        let safe = |first: &[&str], later: &[&str], begun| seen(first, later).safe(begun);
+        let safe = |first: &[&str], later: &[&str], begun| seen(first, later).safe(begun, false);
         // Of numbers nothing is known but that the first page had them.
         assert_eq!(safe(&["1", "5"], &["9"], noon()).as_deref(), Some("5"));
         assert_eq!(safe(&[], &["9"], noon()), None);
@@ -235,8 +239,25 @@ mod tests {
         );
         assert_eq!(
             safe(&[late], &[new], noon()).as_deref(),
-            Some("2026-01-01T12:00:03Z")
+            Some("2026-01-01T14:00:00+02:00")
         );
+        // A record dated in the future is loaded, and no later read begins behind it.
+        assert_eq!(
+            safe(&["\"2099-01-01T00:00:00Z\""], &[old], noon()).as_deref(),
+            Some("2026-01-01T12:00:00Z")
+        );
+        // On numbered pages a record that changes moves another one to a page that was read.
+        let shifting = |first: &[&str], later: &[&str]| seen(first, later).safe(noon(), true);
+        let older = "\"2026-01-01T09:00:00Z\"";
+        assert_eq!(
+            shifting(&[older], &[old]).as_deref(),
+            Some("2026-01-01T09:00:00Z")
+        );
+        assert_eq!(
+            shifting(&[late], &[old]).as_deref(),
+            Some("2026-01-01T12:00:00Z")
+        );
+        assert_eq!(shifting(&[], &[old]), None);
         assert_eq!(
             safe(&[old], &[new], None).as_deref(),
             Some("2026-01-01T11:00:00Z")

@@ -50,6 +50,13 @@ pub(super) struct Paging {
     pub(super) absent_at_end: bool,
 }
 
+impl Paging {
+    /// True where pages are numbered: a record that changes moves others between them.
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self.how, Paginate::Numbered { .. })
+    }
+}
+
 /// What to ask next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -179,7 +186,11 @@ impl<'p> Pager<'p> {
     pub(super) fn next(&mut self, page: &Page<'_>) -> Result<Next, Fault> {
         self.count(page)?;
         if page.is_nothing {
-            return Ok(Next::End);
+            let at = "the page before".to_owned();
+            return match self.expects_more {
+                true => Err(Fault::More { at }),
+                false => Ok(Next::End),
+            };
         }
         let more = self.says_more(page)?;
         if more == Some(false) {
@@ -225,10 +236,11 @@ impl<'p> Pager<'p> {
 
     /// The end, where nothing in the response speaks against it.
     fn end(&self, page: &Page<'_>) -> Result<Next, Fault> {
-        let must_agree = matches!(
-            self.paging.how,
-            Paginate::Cursor { .. } | Paginate::NextUrl { .. } | Paginate::LinkHeader
-        );
+        let must_agree = match self.paging.how {
+            Paginate::Cursor { .. } | Paginate::NextUrl { .. } | Paginate::LinkHeader => true,
+            Paginate::Numbered { .. } => page.records.is_empty(),
+            Paginate::Unsaid | Paginate::Single | Paginate::LastRecord { .. } => false,
+        };
         match page.next_page() {
             Some((at, _)) if must_agree && !self.is_counted => Err(Fault::More { at }),
             _ => Ok(Next::End),

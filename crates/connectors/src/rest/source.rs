@@ -49,6 +49,8 @@ pub(super) struct Fetched {
     seen: Seen,
     /// The server's time when the first page was asked for.
     begun: Option<DateTime<Utc>>,
+    /// Its pages are numbered, so that records move between them.
+    shifts: bool,
     /// Listings that failed, and why.
     failed: Vec<(Failed, RestError)>,
 }
@@ -115,6 +117,9 @@ impl RestSource {
         let mut take = |given: Given<'_>| collector.take(given);
         listing.read(&mut take).await?;
         let begun = listing.begun.get().copied().flatten();
+        let shifts = chain
+            .last()
+            .is_some_and(|endpoint| endpoint.paging.is_numbered());
         let failed = std::mem::take(&mut *listing.failed());
         let failed = failed.into_iter().map(|(scope, error)| {
             let older = listing.older.get(&scope).cloned();
@@ -128,6 +133,7 @@ impl RestSource {
             records: collector.writer.records,
             seen: collector.seen,
             begun,
+            shifts,
             failed,
         })
     }
@@ -199,7 +205,7 @@ impl RestSource {
         }
         let mut begin = Highest::default();
         begin.extend(last);
-        begin.extend(seen.safe(fetched.begun).as_deref());
+        begin.extend(seen.safe(fetched.begun, fetched.shifts).as_deref());
         let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
         let order = order.map_or(0, |position| position.order) + 1;
         let failed: Vec<&Failed> = fetched.failed.iter().map(|(failed, _)| failed).collect();
