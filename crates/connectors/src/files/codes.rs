@@ -242,4 +242,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A file has another encoding than `encoding` says.",
         "Its characters would be wrong, so nothing was loaded. Leave `encoding` out where the files of a table have different encodings: each one is then read in its own, and the report names those that are not UTF-8.",
     ),
+    CodeEntry::run(
+        "R0175",
+        Remedy::FixData,
+        "A sheet has formulas without a stored value.",
+        "A program wrote the workbook and did not calculate its formulas; Towpath does not calculate them either, and an empty value would be wrong. Nothing of it was loaded. Open the workbook in Excel or LibreOffice and save it, or set a `range` without these cells.",
+    ),
 ];

@@ -93,6 +93,15 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` is not a readable workbook: {why}")]
     Workbook { path: String, why: String },
+    #[error(
+        "the sheet `{sheet}` of `{path}` has {count} formulas without a stored value, the first one in {first}"
+    )]
+    Uncalculated {
+        path: String,
+        sheet: String,
+        count: u64,
+        first: String,
+    },
     #[error("`{path}` has no sheet `{sheet}`")]
     NoSheet {
         path: String,
@@ -196,6 +205,7 @@ impl FilesError {
             Self::NoSheet { .. } => "R0172",
             Self::Workbook { .. } => "R0173",
             Self::OtherEncoding { .. } => "R0174",
+            Self::Uncalculated { .. } => "R0175",
             Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
         }
     }
@@ -221,6 +231,7 @@ impl FilesError {
             | Self::NoRecords { .. }
             | Self::NoColumns { .. }
             | Self::Workbook { .. }
+            | Self::Uncalculated { .. }
             | Self::DamagedGroup { .. }
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
@@ -256,6 +267,9 @@ impl FilesError {
                 "leave `encoding` out: each file is then read in the encoding that is found for it".into(),
             ],
             Self::NoSheet { present, .. } => vec![format!("there are: {}", listed(present))],
+            Self::Uncalculated { .. } => vec![
+                "open it in Excel or LibreOffice and save it: they store the values of formulas; or set a `range` without these cells".into(),
+            ],
             Self::Workbook { .. } => vec![
                 "open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8".into(),
             ],

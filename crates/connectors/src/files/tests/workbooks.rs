@@ -376,6 +376,28 @@ fn numbers_and_errors_are_what_the_cells_have() {
 }
 
 #[test]
+fn a_formula_without_a_stored_value_stops_the_read() {
+    let cells = [
+        "<c r=\"B2\"><v>7</v></c>",
+        "<c r=\"B3\"><f>A1+1</f><v></v></c>",
+        "<c r=\"B4\"><f>A1+2</f><v/></c>",
+        "<c r=\"B5\" t=\"n\"><f>A1+3</f></c>",
+        "<c r=\"B6\" t=\"e\"><f>X()</f><v>#CALC!</v></c>",
+        "<c r=\"B7\" t=\"str\"><f>A1</f><v></v></c>",
+    ];
+    let project = Project::new().file("t.xlsx", sheet_of(&cells));
+    let failure = project.fail("t");
+    assert_eq!(failure.code, "R0175");
+    let said =
+        "the sheet `a` of `data/t.xlsx` has 3 formulas without a stored value, the first one in B3";
+    assert_eq!(failure.message, said);
+    assert!(failure.help[0].contains("save it"), "{failure:?}");
+    // Cells that are not read do not matter.
+    let project = project.with("range", json!("A1:A7"));
+    assert_eq!(project.read("t").rows, ["1", "2", "3", "4", "5", "6"]);
+}
+
+#[test]
 fn a_small_file_cannot_fill_the_memory() {
     let rows = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a"], &["t"]]);
     let good = book(&[("a", &rows)]);

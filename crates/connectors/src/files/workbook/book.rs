@@ -60,6 +60,8 @@ pub(super) struct Extent {
     /// Columns with a time of day in them.
     pub(super) times: BTreeSet<u32>,
     pub(super) calendar: Calendar,
+    /// How many formulas have no stored value, and where the first one is.
+    pub(super) uncalculated: Option<(u64, (u32, u32))>,
     errors: Errors,
 }
 
@@ -241,7 +243,12 @@ pub(super) fn look(
         calendar,
         ..Extent::default()
     };
+    let mut has_empty = false;
     let unknown = each(book, sheet, choice.area, &Errors::new(), |place, value| {
+        if !is_filled(value) {
+            has_empty |= matches!(value, DataRef::Empty);
+            return Ok(());
+        }
         extent.add(place);
         if has_time(value, calendar) {
             extent.times.insert(place.1);
@@ -256,7 +263,34 @@ pub(super) fn look(
         let inside: Vec<_> = places.filter(|place| choice.area.has(*place)).collect();
         inside.into_iter().for_each(|place| extent.add(place));
     }
+    if has_empty {
+        extent.uncalculated = uncalculated(book, sheet, choice.area)?;
+    }
     Ok(extent)
+}
+
+/// Counts the formulas that have no stored value, and finds the first one. A formula with an empty text as
+/// its value is not one of them.
+fn uncalculated(
+    book: &mut Book,
+    sheet: &str,
+    area: Area,
+) -> Result<Option<(u64, (u32, u32))>, XlsxError> {
+    let mut cells = book.worksheet_cells_reader(sheet)?;
+    let mut found = None;
+    loop {
+        let cell = match cells.next_cell_with_formula_metadata() {
+            Ok(Some(cell)) => cell,
+            Ok(None) => return Ok(found),
+            // It has a value: an error that the library does not know.
+            Err(XlsxError::CellError(name)) if is_error(&name) => continue,
+            Err(error) => return Err(error),
+        };
+        if cell.formula.is_some() && cell.value == DataRef::Empty && area.has(cell.pos) {
+            let (count, first) = found.unwrap_or((0, cell.pos));
+            found = Some((count + 1, first));
+        }
+    }
 }
 
 /// Gives each cell of a sheet that was looked over and has a value, by rows.
@@ -265,16 +299,25 @@ pub(super) fn each_of(
     sheet: &str,
     area: Area,
     extent: &Extent,
-    take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
+    mut take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
 ) -> Result<(), XlsxError> {
-    let unknown = each(book, sheet, area, &extent.errors, take)?;
+    let unknown = each(
+        book,
+        sheet,
+        area,
+        &extent.errors,
+        |place, value| match is_filled(value) {
+            true => take(place, value),
+            false => Ok(()),
+        },
+    )?;
     match unknown.is_empty() {
         true => Ok(()),
         false => Err(XlsxError::Unexpected("it changed while it was read")),
     }
 }
 
-/// Gives each cell that has a value, by rows; returns the numbers of those with an error that has no known
+/// Gives each cell, also one without a value, by rows; returns the numbers of those with an error that has no known
 /// place.
 fn each(
     book: &mut Book,
@@ -309,7 +352,7 @@ fn each(
             return Err(XlsxError::Unexpected("its cells are not in order"));
         }
         before = Some(place);
-        if is_filled(&value) && area.has(place) {
+        if area.has(place) {
             take(place, &value).map_err(XlsxError::Io)?;
         }
     }

@@ -52,6 +52,17 @@ impl Area {
     }
 }
 
+/// The name of a cell, such as `B3`.
+pub(super) fn name_of((row, column): (u32, u32)) -> String {
+    let (mut letters, mut left) = (Vec::new(), column + 1);
+    while left > 0 {
+        letters.push(char::from(b'A' + ((left - 1) % 26) as u8));
+        left = (left - 1) / 26;
+    }
+    let letters: String = letters.iter().rev().collect();
+    format!("{letters}{}", u64::from(row) + 1)
+}
+
 /// The row and the column of `$B$3` or `B`, each from 0.
 fn corner(text: &str) -> Option<(Option<u32>, Option<u32>)> {
     let plain = text.trim().replace('$', "").to_ascii_uppercase();

@@ -10,7 +10,7 @@ use calamine::XlsxError;
 
 use super::book::{self, Book, Extent};
 use super::cell::{self, DELIMITER, ROW_END};
-use super::choice::SheetChoice;
+use super::choice::{SheetChoice, name_of};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::parquet::quietly;
@@ -69,6 +69,14 @@ fn send(file: &InputFile, sender: &SyncSender<Piece>) -> Result<(), FilesError> 
     let (mut opened, sheet, note) = book::open(file)?;
     let failed = |error: XlsxError| book::failed(file, &error);
     let extent = book::look(&mut opened, &sheet, &file.sheet).map_err(failed)?;
+    if let Some((count, first)) = extent.uncalculated {
+        return Err(FilesError::Uncalculated {
+            path: file.object.clone(),
+            sheet,
+            count,
+            first: name_of(first),
+        });
+    }
     if sender.send(Piece::Ready(note)).is_err() {
         return Ok(());
     }
