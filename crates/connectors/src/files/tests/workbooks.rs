@@ -437,6 +437,41 @@ fn a_small_file_cannot_fill_the_memory() {
         cell.contains("one of its cells is more than 16 MB"),
         "{cell}"
     );
+    let cells = "<c ".repeat(6 << 20);
+    let cell = fails(
+        "sheet1.xml",
+        "<row r=\"1\"",
+        format!("<row a=\"{cells}\" r=\"1\""),
+    );
+    assert!(cell.contains("more than 16 MB"), "{cell}");
+    // Parts of these folders are not measured.
+    for target in [
+        "media/sheet1.xml",
+        "/xl/Charts/sheet1.xml",
+        "customXml/a.xml",
+    ] {
+        let sheet = fails(
+            "workbook.xml.rels",
+            "worksheets/sheet1.xml",
+            target.to_owned(),
+        );
+        assert!(sheet.contains("in a folder for other parts"), "{sheet}");
+    }
+    let hidden = fails(
+        "workbook.xml.rels",
+        "<Relationship ",
+        "<!-- --><Relationship ".to_owned(),
+    );
+    assert!(hidden.contains("not plain XML"), "{hidden}");
+    let document = fails(
+        "_rels/.rels",
+        "xl/workbook.xml",
+        "xl/media/workbook.xml".to_owned(),
+    );
+    assert!(
+        document.contains("in a folder for other parts"),
+        "{document}"
+    );
     for count in ["18446744073709551615", "900000000000", "many"] {
         let texts = fails(
             "sharedStrings.xml",

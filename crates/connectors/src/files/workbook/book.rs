@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError};
 use zip::ZipArchive;
 
 use super::cell::{Calendar, has_time, is_filled};
 use super::choice::{Area, MOST_COLUMNS, MOST_ROWS, SheetChoice};
+use super::relationships::{self, MOST_RELATIONSHIPS};
 use super::weigh::Weight;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
@@ -111,6 +112,12 @@ fn measured(file: File) -> Result<(), String> {
         if name.ends_with('/') || !is_read && UNREAD.iter().any(|folder| name.contains(folder)) {
             continue;
         }
+        if name.ends_with(".rels") {
+            let weight = relations(part)?;
+            within(needed(&weight, &name), left, "its texts and styles are")?;
+            left -= needed(&weight, &name);
+            continue;
+        }
         let mut weight = Weight::default();
         loop {
             let copied = io::copy(&mut part.by_ref().take(1 << 20), &mut weight);
@@ -128,6 +135,20 @@ fn measured(file: File) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Checks relationships, and counts what they hold.
+fn relations(part: impl io::Read) -> Result<Weight, String> {
+    let mut text = Vec::new();
+    let read = part.take(MOST_RELATIONSHIPS + 1).read_to_end(&mut text);
+    read.map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_RELATIONSHIPS {
+        return Err("its relationships are more than 16 MB".to_owned());
+    }
+    relationships::check(&text, &UNREAD)?;
+    let mut weight = Weight::default();
+    weight.write_all(&text).map_err(|error| error.to_string())?;
+    Ok(weight)
 }
 
 fn within(bytes: u64, most: u64, what: &str) -> Result<(), String> {

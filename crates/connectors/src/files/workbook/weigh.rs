@@ -29,7 +29,10 @@ pub(super) struct Weight {
     name: Vec<u8>,
     is_closing: bool,
     has_root: bool,
+    has_rows: bool,
     has_no_more_rows: bool,
+    /// A document type may have elements that are none: from there on no cell ends a run of bytes.
+    has_document_type: bool,
     /// Where the last cell or row began or ended.
     last: u64,
 }
@@ -40,6 +43,8 @@ enum Inside {
     #[default]
     Text,
     Name,
+    /// Behind the name of an element that begins, and inside of these quotes.
+    Attributes(Option<u8>),
     /// Behind `<!`.
     Mark,
     /// A comment, a literal text or an instruction up to its end, of which so many bytes were there.
@@ -58,7 +63,14 @@ impl Weight {
             (Inside::Text, _) => Inside::Text,
             (Inside::Mark, b'-') => Inside::Special(b"-->", 0),
             (Inside::Mark, b'[') => Inside::Special(b"]]>", 0),
-            (Inside::Mark, _) => Inside::Special(b">", 0),
+            (Inside::Mark, _) => {
+                self.has_document_type = true;
+                Inside::Special(b">", 0)
+            }
+            (Inside::Attributes(None), b'>') => Inside::Text,
+            (Inside::Attributes(None), quote @ (b'"' | b'\'')) => Inside::Attributes(Some(quote)),
+            (Inside::Attributes(Some(quote)), _) if quote == byte => Inside::Attributes(None),
+            (attributes @ Inside::Attributes(_), _) => attributes,
             (Inside::Special(end, seen), _) => special(end, seen, byte),
             (Inside::Name, b'!') if self.name.is_empty() => Inside::Mark,
             (Inside::Name, b'?') if self.name.is_empty() => Inside::Special(b"?>", 0),
@@ -71,8 +83,14 @@ impl Weight {
                 self.name.clear();
                 Inside::Name
             }
-            (Inside::Name, b'/' | b'>') => self.named(),
-            (Inside::Name, blank) if blank.is_ascii_whitespace() => self.named(),
+            (Inside::Name, b'>') => self.named(Inside::Text),
+            (Inside::Name, blank) if blank == b'/' || blank.is_ascii_whitespace() => {
+                // Only an element that begins has attributes.
+                self.named(match self.is_closing {
+                    true => Inside::Text,
+                    false => Inside::Attributes(None),
+                })
+            }
             (Inside::Name, letter) => {
                 if self.name.len() < MOST_NAME {
                     self.name.push(letter);
@@ -83,7 +101,7 @@ impl Weight {
     }
 
     /// The name of an element is complete.
-    fn named(&mut self) -> Inside {
+    fn named(&mut self, next: Inside) -> Inside {
         if !self.has_root {
             (self.has_root, self.is_sheet) = (true, self.name == b"worksheet");
         }
@@ -91,13 +109,14 @@ impl Weight {
             b"si" if !self.is_closing => self.texts += 1,
             b"sst" if self.table.is_none() => self.table = Some(Vec::new()),
             b"c" | b"row" => self.passed(),
-            b"sheetData" if self.is_closing => {
+            b"sheetData" if !self.is_closing => self.has_rows = true,
+            b"sheetData" if self.has_rows && !self.has_document_type => {
                 self.passed();
                 self.has_no_more_rows = true;
             }
             _ => {}
         }
-        Inside::Text
+        next
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -108,7 +127,7 @@ impl Weight {
     }
 
     fn passed(&mut self) {
-        if !self.has_no_more_rows {
+        if !self.has_no_more_rows && !self.has_document_type {
             self.longest = self.longest.max(self.bytes - self.last);
             self.last = self.bytes;
         }
@@ -162,6 +181,25 @@ impl Write for Weight {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn no_cell_is_seen_where_the_library_sees_none() {
+        let cells = "<c ".repeat(100);
+        for text in [
+            format!("<worksheet><sheetData><row a=\"'>{cells}\"/>"),
+            format!("<worksheet><sheetData><row a='\">{cells}'/>"),
+            format!("<!DOCTYPE a [ <!ENTITY b> </sheetData>{cells}]><worksheet><sheetData>"),
+            format!("<worksheet></sheetData><sheetData>{}", "x".repeat(300)),
+        ] {
+            for size in [1, 5, 1000] {
+                let mut weight = Weight::default();
+                for piece in text.as_bytes().chunks(size) {
+                    weight.write_all(piece).unwrap();
+                }
+                assert!(weight.longest >= 300, "{text} {weight:?}");
+            }
+        }
+    }
 
     #[test]
     fn elements_are_counted_in_whatever_pieces_they_come() {
