@@ -376,6 +376,27 @@ fn numbers_and_errors_are_what_the_cells_have() {
 }
 
 #[test]
+fn dates_that_are_stored_as_iso_text_are_dates() {
+    let read = |values: &[&str]| {
+        let cells = (2..).zip(values);
+        let cells: Vec<_> = cells
+            .map(|(row, value)| format!("<c r=\"B{row}\" t=\"d\"><v>{value}</v></c>"))
+            .collect();
+        let cells: Vec<_> = cells.iter().map(String::as_str).collect();
+        let outcome = Project::new().file("t.xlsx", sheet_of(&cells)).read("t");
+        (outcome.columns[1].clone(), outcome.rows)
+    };
+    let (column, rows) = read(&["2026-01-28", "2026-01-29T00:00:00"]);
+    assert_eq!((column.as_str(), rows), ("v date", vec!["1|2026-01-28".into(), "2|2026-01-29".into()]));
+    let (column, rows) = read(&["2026-01-28", "2026-01-29T13:45:30.250"]);
+    assert_eq!(column, "v timestamp");
+    assert_eq!(rows, ["1|2026-01-28T00:00:00", "2|2026-01-29T13:45:30.250"]);
+    let (column, rows) = read(&["2026-01-28T10:00:00Z", "12:30:00", "2026-02-30"]);
+    assert_eq!(column, "v text");
+    assert_eq!(rows, ["1|2026-01-28T10:00:00Z", "2|12:30:00", "3|2026-02-30"]);
+}
+
+#[test]
 fn a_formula_without_a_stored_value_stops_the_read() {
     let cells = [
         "<c r=\"B2\"><v>7</v></c>",

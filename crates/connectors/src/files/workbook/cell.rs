@@ -8,6 +8,7 @@
 use std::io::Write as _;
 
 use calamine::{DataRef, ExcelDateTime};
+use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, Timelike as _};
 
 /// What ends a row. No cell of a workbook can have it outside quotes, and no text in XML at all.
 pub(crate) const ROW_END: u8 = 0x1E;
@@ -53,6 +54,7 @@ pub(super) fn has_time(value: &DataRef<'_>, calendar: Calendar) -> bool {
             let (.., hour, minute, second, milli) = moment.to_ymd_hms_milli();
             (hour, minute, second, milli) != (0, 0, 0, 0)
         }
+        DataRef::DateTimeIso(text) => iso(text).is_some_and(|at| at.time() != NaiveTime::MIN),
         _ => false,
     }
 }
@@ -67,12 +69,28 @@ pub(super) fn write(value: &DataRef<'_>, calendar: Calendar, with_time: bool, ou
         DataRef::DateTime(moment) => {
             out.extend_from_slice(date(moment, calendar, with_time).as_bytes());
         }
-        DataRef::String(own) | DataRef::DateTimeIso(own) | DataRef::DurationIso(own) => {
-            text(own, out);
-        }
+        DataRef::DateTimeIso(own) => match iso(own) {
+            Some(at) if with_time => {
+                out.extend_from_slice(at.format("%Y-%m-%d %H:%M:%S%.f").to_string().as_bytes());
+            }
+            Some(at) => out.extend_from_slice(at.format("%Y-%m-%d").to_string().as_bytes()),
+            None => text(own, out),
+        },
+        DataRef::String(own) | DataRef::DurationIso(own) => text(own, out),
         DataRef::SharedString(shared) => text(shared, out),
         DataRef::Error(error) => text(&error.to_string(), out),
     }
+}
+
+/// The moment of a cell that has its date as text, such as `2026-01-28T13:45:00`; `None` for one with an
+/// offset, or without a date.
+fn iso(text: &str) -> Option<NaiveDateTime> {
+    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
+    let at = at.ok().or_else(|| Some(day()?.and_time(NaiveTime::MIN)))?;
+    // A leap second has no date of its own here.
+    let is_plain = (1..=9999).contains(&at.year()) && at.nanosecond() < 1_000_000_000;
+    is_plain.then_some(at)
 }
 
 /// A text, between quotes.
