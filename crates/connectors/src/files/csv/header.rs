@@ -45,9 +45,9 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         path: file.object.clone(),
         source,
     };
-    let (mut input, note) = match file.format {
+    let (mut input, notes) = match file.format {
         Format::Xlsx => workbook::open(file)?,
-        _ => (open_text(file)?.0, None),
+        _ => (open_text(file)?.0, Vec::new()),
     };
     let mut bytes = Vec::new();
     let mut want = FIRST_LOOK;
@@ -71,7 +71,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         match looked.head()? {
             Found::Head(mut head, length) => {
                 bytes.truncate(length);
-                head.notes.extend(note);
+                head.notes.extend(notes);
                 head.bytes = bytes;
                 return Ok(Some(*head));
             }

@@ -387,13 +387,46 @@ fn dates_that_are_stored_as_iso_text_are_dates() {
         (outcome.columns[1].clone(), outcome.rows)
     };
     let (column, rows) = read(&["2026-01-28", "2026-01-29T00:00:00"]);
-    assert_eq!((column.as_str(), rows), ("v date", vec!["1|2026-01-28".into(), "2|2026-01-29".into()]));
+    assert_eq!(
+        (column.as_str(), rows),
+        ("v date", vec!["1|2026-01-28".into(), "2|2026-01-29".into()])
+    );
     let (column, rows) = read(&["2026-01-28", "2026-01-29T13:45:30.250"]);
     assert_eq!(column, "v timestamp");
     assert_eq!(rows, ["1|2026-01-28T00:00:00", "2|2026-01-29T13:45:30.250"]);
     let (column, rows) = read(&["2026-01-28T10:00:00Z", "12:30:00", "2026-02-30"]);
     assert_eq!(column, "v text");
-    assert_eq!(rows, ["1|2026-01-28T10:00:00Z", "2|12:30:00", "3|2026-02-30"]);
+    assert_eq!(
+        rows,
+        ["1|2026-01-28T10:00:00Z", "2|12:30:00", "3|2026-02-30"]
+    );
+}
+
+#[test]
+fn numbers_that_can_lose_digits_are_named_in_a_note() {
+    let cells = [
+        "<c r=\"B2\"><v>9007199254740991</v></c>",
+        "<c r=\"B3\"><v>9007199254740993</v></c>",
+        "<c r=\"B4\"><v>-1234567890123456789</v></c>",
+    ];
+    let noted = |cells: &[&str]| {
+        let outcome = Project::new().file("t.xlsx", sheet_of(cells)).read("t");
+        let mut notes = outcome.notes.into_iter();
+        notes.find(|note| note.contains("2^53"))
+    };
+    let note = noted(&cells).unwrap();
+    assert!(
+        note.contains("has 2 numbers of 2^53 (9007199254740992) or more, the first one in B3"),
+        "{note}"
+    );
+    assert_eq!(noted(&cells[..1]), None);
+    // Declared as whole numbers, such records are rejected.
+    let project = Project::new().file("t.xlsx", sheet_of(&cells));
+    let mut spec = spec("t");
+    spec.declared = declared(&[("v", "bigint")]);
+    let outcome = project.read_as(&spec);
+    assert_eq!(outcome.rows, ["1|9007199254740991"]);
+    assert_eq!(outcome.reasons(), ["3: type v", "4: type v"]);
 }
 
 #[test]

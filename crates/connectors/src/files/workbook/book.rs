@@ -11,7 +11,7 @@ use std::io::{self, BufReader, Read as _, Write as _};
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError};
 use zip::ZipArchive;
 
-use super::cell::{Calendar, has_time, is_filled};
+use super::cell::{Calendar, has_time, is_filled, is_rounded};
 use super::choice::{Area, MOST_COLUMNS, MOST_ROWS, SheetChoice};
 use super::relationships::{self, MOST_RELATIONSHIPS};
 use super::weigh::Weight;
@@ -63,6 +63,8 @@ pub(super) struct Extent {
     pub(super) calendar: Calendar,
     /// How many formulas have no stored value, and where the first one is.
     pub(super) uncalculated: Option<(u64, (u32, u32))>,
+    /// How many numbers can have lost digits, and where the first one is.
+    pub(super) rounded: Option<(u64, (u32, u32))>,
     errors: Errors,
 }
 
@@ -271,6 +273,10 @@ pub(super) fn look(
             return Ok(());
         }
         extent.add(place);
+        if is_rounded(value) {
+            let (count, first) = extent.rounded.unwrap_or((0, place));
+            extent.rounded = Some((count + 1, first));
+        }
         if has_time(value, calendar) {
             extent.times.insert(place.1);
         }

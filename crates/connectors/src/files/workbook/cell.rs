@@ -47,6 +47,11 @@ pub(super) fn is_filled(value: &DataRef<'_>) -> bool {
     }
 }
 
+/// Whether a number is so large that digits of it can be lost.
+pub(super) fn is_rounded(value: &DataRef<'_>) -> bool {
+    matches!(value, DataRef::Float(number) if number.abs() >= WHOLE)
+}
+
 /// Whether a cell is a date with a time of day.
 pub(super) fn has_time(value: &DataRef<'_>, calendar: Calendar) -> bool {
     match value {

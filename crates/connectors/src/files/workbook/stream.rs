@@ -21,14 +21,14 @@ const WAITING: usize = 4;
 
 enum Piece {
     /// The sheet is found; with what to say about it.
-    Ready(Option<String>),
+    Ready(Vec<String>),
     Text(Vec<u8>),
     End,
     Failed(FilesError),
 }
 
 /// The text of the sheet that a file chooses, and what to say about the choice.
-pub(crate) fn open(file: &InputFile) -> Result<(Box<dyn Read + Send>, Option<String>), FilesError> {
+pub(crate) fn open(file: &InputFile) -> Result<(Box<dyn Read + Send>, Vec<String>), FilesError> {
     let (sender, receiver) = sync_channel(WAITING);
     let read = file.clone();
     let thread = std::thread::Builder::new().name("workbook".to_owned());
@@ -38,14 +38,14 @@ pub(crate) fn open(file: &InputFile) -> Result<(Box<dyn Read + Send>, Option<Str
         source,
     })?;
     match receiver.recv() {
-        Ok(Piece::Ready(note)) => {
+        Ok(Piece::Ready(notes)) => {
             let text = SheetText {
                 receiver,
                 piece: Vec::new(),
                 at: 0,
                 has_ended: false,
             };
-            Ok((Box::new(text), note))
+            Ok((Box::new(text), notes))
         }
         Ok(Piece::Failed(error)) => Err(error),
         _ => Err(FilesError::Broken {
@@ -77,7 +77,15 @@ fn send(file: &InputFile, sender: &SyncSender<Piece>) -> Result<(), FilesError> 
             first: name_of(first),
         });
     }
-    if sender.send(Piece::Ready(note)).is_err() {
+    let rounded = extent.rounded.map(|(count, first)| {
+        format!(
+            "the sheet `{sheet}` of `{}` has {count} numbers of 2^53 (9007199254740992) or more, the first one in {}: they are read with 15 to 17 digits, as Excel stores them; identifiers with more digits must be texts in the workbook",
+            file.object,
+            name_of(first)
+        )
+    });
+    let notes = note.into_iter().chain(rounded).collect();
+    if sender.send(Piece::Ready(notes)).is_err() {
         return Ok(());
     }
     match rows(&mut opened, &sheet, &file.sheet, &extent, sender) {
