@@ -152,7 +152,8 @@ impl Auth {
 
     /// Takes the secrets out of text, and those that servers gave.
     pub(super) fn redaction(&self, given: Vec<String>) -> Redaction {
-        Redaction::new(self.secrets.iter().cloned().chain(given))
+        let secrets = self.secrets.iter().cloned().chain(given);
+        Redaction::new(secrets.flat_map(spellings))
     }
 
     /// The host that is asked for tokens.
@@ -242,4 +243,16 @@ async fn oauth(given: &mut Given<'_>) -> std::result::Result<OAuth, Failure> {
 fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+}
+
+/// A secret as an answer may repeat it: as it is, inside JSON, and in an address.
+fn spellings(secret: String) -> Vec<String> {
+    let json = serde_json::Value::from(secret.as_str()).to_string();
+    let json = json.strip_prefix('"').unwrap_or(&json);
+    let json = json.strip_suffix('"').unwrap_or(json).to_owned();
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let in_path = form.replace('+', "%20");
+    // Some servers write `/` in JSON like this.
+    let slashes = json.replace('/', "\\/");
+    vec![secret, json, slashes, form, in_path]
 }

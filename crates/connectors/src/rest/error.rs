@@ -1,7 +1,8 @@
 //! What can go wrong between a request and its records.
 //!
 //! Each variant becomes a `vocab::Failure` with a code of R035x to R037x, a remedy and what to do.
-//! Addresses are shown without their parameters, and no message holds a value of a record or a secret.
+//! Addresses are shown without their parameters. The help of a refused request repeats the first 300 bytes
+//! of what the server said, which may be data of the answer, without the secrets of the connection.
 //! Read next: `codes.rs`, which explains the codes.
 
 use std::fmt;

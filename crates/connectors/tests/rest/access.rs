@@ -133,6 +133,20 @@ async fn no_message_holds_a_secret_or_a_parameter() {
 }
 
 #[tokio::test]
+async fn no_message_holds_a_secret_in_another_spelling() {
+    let said = r#"{"key":"a b\/c\"d&123","or":"a b/c\"d&123","at":"/x?k=a+b%2Fc%22d%26123","path":"/a%20b%2Fc%22d%26123"}"#;
+    for status in [400, 500] {
+        let api = Api::new(json!({}), move |_| HttpAnswer::new(status, said))
+            .option("auth.type", json!("bearer"))
+            .option("retries", json!(0))
+            .secret("auth.token", "a b/c\"d&123");
+        let failure = api.failure().await;
+        let hidden = r#"the server said: {"key":"***","or":"***","at":"/x?k=***","path":"/***"}"#;
+        assert_eq!(failure.help[0], hidden, "{failure:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_or_link_elsewhere_is_refused_and_a_named_host_gets_no_credentials() {
     let other = std::sync::Arc::new(HttpServer::start(|_| HttpAnswer::json(ids(0..2))).unwrap());
     let target = format!("{}/file", other.url());
