@@ -62,11 +62,14 @@ pub(super) struct Extent {
     pub(super) times: BTreeSet<u32>,
     pub(super) calendar: Calendar,
     /// How many formulas have no stored value, and where the first one is.
-    pub(super) uncalculated: Option<(u64, (u32, u32))>,
+    pub(super) uncalculated: Option<Cells>,
     /// How many numbers can have lost digits, and where the first one is.
-    pub(super) rounded: Option<(u64, (u32, u32))>,
+    pub(super) rounded: Option<Cells>,
     errors: Errors,
 }
+
+/// How many cells, and where the first one is.
+type Cells = (u64, (u32, u32));
 
 /// Where errors are that the library does not know, such as `#SPILL!`, by the number of the cell: it gives
 /// the name of such an error, and not the place.
@@ -298,11 +301,7 @@ pub(super) fn look(
 
 /// Counts the formulas that have no stored value, and finds the first one. A formula with an empty text as
 /// its value is not one of them.
-fn uncalculated(
-    book: &mut Book,
-    sheet: &str,
-    area: Area,
-) -> Result<Option<(u64, (u32, u32))>, XlsxError> {
+fn uncalculated(book: &mut Book, sheet: &str, area: Area) -> Result<Option<Cells>, XlsxError> {
     let mut cells = book.worksheet_cells_reader(sheet)?;
     let mut found = None;
     loop {
