@@ -107,28 +107,49 @@ async fn a_record_that_changes_while_pages_are_read_is_read_again() {
     assert!(second.rows.contains(&changed), "{second:?}");
 }
 
-#[tokio::test]
-async fn a_time_after_the_begin_of_a_read_is_not_where_the_next_one_begins() {
+/// Where the second read of three pages begins; the last record is of a moment after the first request.
+async fn begin_of_the_second_read(paginate: serde_json::Value) -> String {
     let items = json!({
+        "records": "data",
         "params": { "since": "{cursor}" },
-        "paginate": { "type": "page", "size": 1 },
+        "paginate": paginate,
     });
     let api = Api::new(items, |request| {
-        let at = match number(request, "page") {
+        let page = request
+            .parameter("page")
+            .map_or(1, |_| number(request, "page"));
+        let at = match page {
             1 => "2026-01-01T09:00:00Z",
             2 => "2026-01-01T11:00:00Z",
             3 => "2026-01-01T12:00:20Z",
-            _ => return HttpAnswer::json("[]"),
+            _ => return HttpAnswer::json("{\"data\":[],\"next\":null}"),
         };
-        HttpAnswer::json(format!("[{{\"at\":\"{at}\"}}]"))
-            .header("date", "Thu, 01 Jan 2026 12:00:00 GMT")
+        let next = page + 1;
+        HttpAnswer::json(format!(
+            "{{\"data\":[{{\"at\":\"{at}\"}}],\"next\":{next}}}"
+        ))
+        .header("date", "Thu, 01 Jan 2026 12:00:00 GMT")
     });
     let spec = by_cursor("items", "at", 0);
     let first = api.read(&spec, None).await.unwrap();
     api.read(&spec, Some(&first.position)).await.unwrap();
-    let requests = api.server.requests();
-    let since = requests[4].parameter("since").unwrap();
+    let since = api.server.requests()[4].parameter("since");
+    since.unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_time_after_the_begin_of_a_read_is_not_where_the_next_one_begins() {
+    let since =
+        begin_of_the_second_read(json!({ "type": "cursor", "param": "page", "at": "next" }));
+    let since = since.await;
     assert!(since.starts_with("2026-01-01T11%3A59%3A"), "{since}");
+}
+
+#[tokio::test]
+async fn on_numbered_pages_only_the_first_one_moves_the_cursor() {
+    let since = begin_of_the_second_read(json!({ "type": "page", "size": 1 }));
+    let since = since.await;
+    assert!(since.starts_with("2026-01-01T09%3A00%3A"), "{since}");
 }
 
 #[tokio::test]
