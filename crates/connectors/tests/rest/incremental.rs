@@ -133,8 +133,8 @@ async fn begin_of_the_second_read(paginate: serde_json::Value) -> String {
     let spec = by_cursor("items", "at", 0);
     let first = api.read(&spec, None).await.unwrap();
     api.read(&spec, Some(&first.position)).await.unwrap();
-    let since = api.server.requests()[4].parameter("since");
-    since.unwrap().to_owned()
+    let requests = api.server.requests();
+    requests[4].parameter("since").unwrap().to_owned()
 }
 
 #[tokio::test]
