@@ -200,6 +200,6 @@ fn deep_statements_are_built_or_refused_and_end_no_other_task() {
         deeper = format!("select k, n from ({deeper}) t");
     }
     desk.write("models/marts/chain.sql", &format!("{deeper}\n"));
-    let said = desk.exits(1, ".", &["check"]);
-    has(&said, &["M0313", "models/marts/chain.sql"]);
+    let said = desk.exits(2, ".", &["check"]);
+    has(&said, &["M0305", "models/marts/chain.sql:1:1"]);
 }
