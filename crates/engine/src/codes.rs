@@ -131,7 +131,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0421",
         Remedy::Bug,
-        "A table of the lakehouse was asked to replay records.",
+        "A table of the lakehouse cannot replay records.",
         "This should not happen. Please report the message.",
     ),
     CodeEntry::run(

@@ -95,7 +95,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "C0518",
-        "A setting that is shown in plans and logs is the address of a database, or holds a password.",
+        "A setting that is shown in plans and logs is the URL of a database, or contains a password.",
         "Secrets belong in secret options, as placeholders:\n\n  url: ${secret:SHOP_DB_URL}\n\nA database is named by a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; the form `host=… password=…` is not read.",
     ),
     CodeEntry::check(
@@ -421,7 +421,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0205",
-        "The environment asked for is not declared under `environments`.",
+        "The requested environment is not declared under `environments`.",
         "",
     ),
     CodeEntry::check(

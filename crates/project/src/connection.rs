@@ -302,7 +302,7 @@ pub(crate) fn secret_in_plain(what: &str, at: FileRange, report: &mut Report) {
         .error(
             "C0518",
             at,
-            format!("{what} is the address of a database, or holds a password"),
+            format!("{what} is the URL of a database, or contains a password"),
         )
         .help("only secret options such as `url` may hold a password: this one is shown in plans and logs");
 }

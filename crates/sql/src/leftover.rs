@@ -72,7 +72,7 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
             "join it: group its rows by what they are compared with, then `left join`",
         ),
         Left::Lateral => (
-            "this LATERAL query depends on the row beside it in a way that cannot be turned into a join",
+            "this LATERAL query depends on the other row of the join in a way that cannot be turned into a join",
             "number its rows instead of LIMIT: `qualify row_number() over (partition by … order by …) = 1`, then join",
         ),
     };

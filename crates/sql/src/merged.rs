@@ -126,7 +126,7 @@ impl Queries<'_> {
         ControlFlow::Break(
             SqlProblem::new(
                 "M0311",
-                format!("not supported: `{name}` beside a RIGHT or FULL JOIN that merges its columns (USING, NATURAL)"),
+                format!("not supported: `{name}` in a query with a RIGHT or FULL JOIN that merges its columns (USING, NATURAL)"),
             )
             .at(place::of_parse(self.0, span))
             .help(format!("name {key} without its table: it is what either side has"))

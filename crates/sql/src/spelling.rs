@@ -116,7 +116,7 @@ impl VisitorMut for Mend<'_> {
                 ControlFlow::Continue(())
             }
             None => ControlFlow::Break(
-                SqlProblem::new("M0311", "not supported: `^` beside an operator of bits")
+                SqlProblem::new("M0311", "not supported: `^` next to a bitwise operator")
                     .at(place::of_parse(self.0, span))
                     .help("write `power(a, b)`, or put parentheses around it"),
             ),

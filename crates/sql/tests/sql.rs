@@ -715,7 +715,7 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         (
             "select o.order_id, l.email from raw.orders o, lateral (select c.email from raw.customers c where c.customer_id = o.customer_id order by c.email limit 1) l",
             "select c.email",
-            "this LATERAL query depends on the row beside it",
+            "this LATERAL query depends on the other row of the join",
         ),
         (
             "select order_id from raw.orders except all select 1",
@@ -725,12 +725,12 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         (
             "select o.customer_id from raw.orders o right join raw.customers c using (customer_id)",
             "o.customer_id from",
-            "`o.customer_id` beside a RIGHT or FULL JOIN",
+            "`o.customer_id` in a query with a RIGHT or FULL JOIN",
         ),
         (
             "select c.email from raw.orders o natural full join raw.customers c",
             "c.email",
-            "`c.email` beside a RIGHT or FULL JOIN",
+            "`c.email` in a query with a RIGHT or FULL JOIN",
         ),
         (
             "select to_char(updated_at, 'YYYY-MM-DD HH24:MI:SS') k from raw.orders",
@@ -770,12 +770,12 @@ fn what_cannot_be_computed_or_would_be_wrong_is_refused_where_it_stands() {
         (
             "select customer_id from raw.orders o right join raw.customers c using (customer_id) order by o.customer_id",
             "o.customer_id",
-            "`o.customer_id` beside a RIGHT or FULL JOIN",
+            "`o.customer_id` in a query with a RIGHT or FULL JOIN",
         ),
         (
             "select 2 ^ order_id & 1 k from raw.orders",
             "2 ^",
-            "`^` beside an operator of bits",
+            "`^` next to a bitwise operator",
         ),
     ] {
         let problem = &wrong(sql)[0];

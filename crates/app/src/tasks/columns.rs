@@ -109,7 +109,7 @@ fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<Strin
     }
     if !gone.is_empty() {
         notes.push(format!(
-            "columns that the source no longer has, NULL in rows that are read now: {gone}"
+            "columns that the source no longer has are NULL in the rows that are read now: {gone}"
         ));
     }
     notes
@@ -137,7 +137,7 @@ mod tests {
             compared(&before, &coming, SchemaChange::Evolve),
             [
                 "new columns, NULL in rows that are not read again: `c`",
-                "columns that the source no longer has, NULL in rows that are read now: `a`, `b`"
+                "columns that the source no longer has are NULL in the rows that are read now: `a`, `b`"
             ]
         );
         assert!(compared(&before, &before, SchemaChange::Evolve).is_empty());

@@ -82,7 +82,7 @@ impl PartitionStream for SourcePartition {
             Arc::clone(&self.source),
             spec,
             Arc::clone(&self.schema),
-            |name, _| gave(name, "records that are no rows"),
+            |name, _| gave(name, "records that cannot become rows"),
         );
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),

@@ -416,7 +416,7 @@ fn at(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
             .and_then(|rest| rest.strip_suffix('}'));
         let Some(inner) = inner else {
             return exec_err!(
-                "a path behind `#>` is written `'{{a,b,0}}'`, here is `{}`",
+                "a path after `#>` is written `'{{a,b,0}}'`, here is `{}`",
                 path.value(row)
             );
         };
@@ -524,7 +524,7 @@ fn lengths(args: &[ArrayRef]) -> Result<ArrayRef> {
         match value.shape {
             Shape::List => Ok(i32::try_from(value.members.len()).ok()),
             other => exec_err!(
-                "this JSON is no array but {}: it has no length",
+                "this JSON is not an array but {}: it has no length",
                 other.name()
             ),
         }
@@ -538,7 +538,7 @@ fn elements(args: &[ArrayRef], as_text: bool) -> Result<ArrayRef> {
     lists(args, |value, out| {
         if value.shape != Shape::List {
             return exec_err!(
-                "this JSON is no array but {}: it has no elements",
+                "this JSON is not an array but {}: it has no elements",
                 value.shape.name()
             );
         }
