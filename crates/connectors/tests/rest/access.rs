@@ -188,3 +188,32 @@ async fn redirects_to_the_api_itself_are_followed_but_not_in_circles() {
     });
     assert_eq!(api.failure().await.code, "R0361");
 }
+
+#[tokio::test]
+async fn a_post_that_is_redirected_keeps_its_body_or_is_refused() {
+    let items = json!({ "method": "POST", "body": "{{\"size\": 2}}" });
+    let redirecting = |status: u16| {
+        Api::new(items.clone(), move |request| match request.path() {
+            "/v1/items" => HttpAnswer::new(status, "").header("location", "/v2/items"),
+            _ => HttpAnswer::json(ids(0..2)),
+        })
+    };
+    for status in [301, 302, 303] {
+        let api = redirecting(status);
+        let failure = api.failure().await;
+        assert_eq!(failure.code, "R0355", "{status}: {failure:?}");
+        assert!(failure.help[0].contains("keeps the body"), "{failure:?}");
+        assert_eq!(api.server.requests().len(), 1, "{status}");
+    }
+    for status in [307, 308] {
+        let api = redirecting(status);
+        assert_eq!(api.rows().await.unwrap(), rows(0..2), "{status}");
+        let requests = api.server.requests();
+        let last = &requests[1];
+        assert_eq!(
+            (last.method.as_str(), last.path(), last.body.as_str()),
+            ("POST", "/v2/items", "{\"size\": 2}"),
+            "{status}"
+        );
+    }
+}
