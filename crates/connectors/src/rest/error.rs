@@ -76,9 +76,7 @@ pub(super) enum RestError {
         path: String,
         why: &'static str,
     },
-    #[error(
-        "{request}: the answer says at {at} that there is more, and nothing names the next page"
-    )]
+    #[error("{request}: {at} says that there is more, and no page follows")]
     More { request: Address, at: String },
     #[error("a record of `{table}` has a value that cannot be a part of a path: `.` or `..`")]
     DotSegment { table: String },

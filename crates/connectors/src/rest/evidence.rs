@@ -4,6 +4,8 @@
 //! that is true, a count above the records that are there. Each comes with the `paginate` that would read
 //! on. Read next: `paginate.rs`.
 
+use std::borrow::Cow;
+
 use super::path::JsonPath;
 use super::raw::Raw;
 
@@ -66,22 +68,36 @@ const COUNTS: [&str; 10] = [
     "page.totalElements",
 ];
 
-fn found<'p>(
-    paths: &'p [&'p str],
-    body: Raw<'_>,
-    is_sign: impl Fn(&str) -> bool,
-) -> Option<&'p str> {
-    let has = |path: &&&str| {
-        let value = JsonPath::new(path).scalar(body);
-        value.is_some_and(|value| is_sign(&value))
-    };
-    paths.iter().find(has).copied()
+/// The members of an object, found once for many paths: each page is looked at.
+struct Members<'b>(Vec<(Cow<'b, str>, Raw<'b>)>);
+
+impl<'b> Members<'b> {
+    fn of(body: Raw<'b>) -> Self {
+        Self(body.members().collect())
+    }
+
+    /// The scalar at a path, as `JsonPath` finds it.
+    fn scalar(&self, path: &str) -> Option<String> {
+        let (key, rest) = match path.starts_with('"') {
+            true => (path.trim_matches('"'), ""),
+            false => path.split_once('.').unwrap_or((path, "")),
+        };
+        let value = self.0.iter().rev().find(|(name, _)| name == key)?.1;
+        JsonPath::new(rest).scalar(value)
+    }
+
+    /// The first of the paths whose value is a sign.
+    fn found<'p>(&self, paths: &'p [&'p str], is_sign: impl Fn(&str) -> bool) -> Option<&'p str> {
+        let has = |path: &&&str| self.scalar(path).is_some_and(|value| is_sign(&value));
+        paths.iter().find(has).copied()
+    }
 }
 
 /// Where the response names a next page, and how the project would say so.
 pub(super) fn next_page(body: Raw<'_>) -> Option<(String, String)> {
     let is_url = |text: &str| text.contains("://") || text.starts_with('/');
-    if let Some(path) = found(&URLS, body, is_url) {
+    let members = Members::of(body);
+    if let Some(path) = members.found(&URLS, is_url) {
         let at = match path.starts_with('"') {
             true => format!("'{path}'"),
             false => path.to_owned(),
@@ -92,21 +108,30 @@ pub(super) fn next_page(body: Raw<'_>) -> Option<(String, String)> {
             format!("{{ type: next_url, at: {at} }}"),
         ));
     }
-    if let Some(path) = found(&CURSORS, body, |text| !matches!(text, "false" | "0")) {
+    if let Some(path) = members.found(&CURSORS, |text| !matches!(text, "false" | "0")) {
         return Some((
             format!("`{path}`"),
             format!("{{ type: cursor, at: {path}, param: … }}"),
         ));
     }
-    let flag = found(&FLAGS, body, |text| text == "true")?;
+    let flag = members.found(&FLAGS, |text| text == "true")?;
     Some((format!("`{flag}`"), format!("{{ type: …, more: {flag} }}")))
 }
 
 /// Where the response counts more records than it has.
 pub(super) fn more_records(body: Raw<'_>, records: u64) -> Option<(String, String)> {
-    let is_more = |text: &str| text.parse().is_ok_and(|total: u64| total > records);
-    let path = found(&COUNTS, body, is_more)?;
-    Some((format!("`{path}`"), "{ type: … }".to_owned()))
+    let (at, _) = count(body).filter(|(_, count)| *count > records)?;
+    Some((at, "{ type: … }".to_owned()))
+}
+
+/// How many records there are, as the response says it: the highest count, and where it is.
+pub(super) fn count(body: Raw<'_>) -> Option<(String, u64)> {
+    let members = Members::of(body);
+    let counts = COUNTS.iter().filter_map(|path| {
+        let count = members.scalar(path)?.parse().ok()?;
+        Some((format!("`{path}`"), count))
+    });
+    counts.max_by_key(|(_, count)| *count)
 }
 
 #[cfg(test)]
@@ -140,5 +165,7 @@ mod tests {
         let more = |text: &str| more_records(Raw::read(text).unwrap(), 2).is_some();
         assert!(more(r#"{"total":3}"#) && more(r#"{"meta":{"total":"9"}}"#));
         assert!(!more(r#"{"total":2}"#) && !more(r#"{"total":null}"#));
+        let highest = count(Raw::read(r#"{"total":2,"page":{"totalElements":"7"}}"#).unwrap());
+        assert_eq!(highest, Some(("`page.totalElements`".to_owned(), 7)));
     }
 }

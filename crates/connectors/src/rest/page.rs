@@ -131,6 +131,12 @@ impl<'b> Page<'b> {
         let more = |at: &Raw<'_>| evidence::more_records(*at, count);
         next.or_else(|| self.around.iter().find_map(more))
     }
+
+    /// How many records there are, as the response says it, and where it does.
+    pub(super) fn counted(&self) -> Option<(String, u64)> {
+        let counts = self.around.iter().filter_map(|at| evidence::count(*at));
+        counts.max_by_key(|(_, count)| *count)
+    }
 }
 
 /// The records at a path that the project names.

@@ -2,9 +2,9 @@
 //!
 //! Promise: a page is the last one only where the response shows it: an empty page, an empty cursor, a
 //! false `more`. A field that the project names and the response does not have, a response that says
-//! there is more, a page or cursor that comes again, and too many pages are errors. A short page is the
-//! end only where a full one came before: a server may give fewer records than it was asked for. It sends
-//! nothing. Read next: `page.rs` for what a response shows, `paginate_options.rs` for the options.
+//! there is more, a page or cursor that comes again, and too many pages are errors. A short page is never
+//! the end by itself: a server may give fewer records than it was asked for. It sends nothing. Read next:
+//! `page.rs` for what a response shows, `paginate_options.rs` for the options.
 
 use std::collections::HashSet;
 
@@ -95,10 +95,10 @@ pub(super) struct Pager<'p> {
     records: u64,
     /// Empty pages since the last record.
     empty: u64,
-    /// A page had as many records as were asked for.
-    had_full: bool,
-    /// The last page had fewer.
+    /// The last page had fewer records than were asked for.
     was_short: bool,
+    /// How many records there are, as the pages say it, and where they do.
+    counted: Option<(String, u64)>,
     /// The last page said that there are more.
     expects_more: bool,
     /// Options whose field was in a page.
@@ -118,8 +118,8 @@ impl<'p> Pager<'p> {
             pages: 0,
             records: 0,
             empty: 0,
-            had_full: false,
             was_short: false,
+            counted: None,
             expects_more: false,
             present: HashSet::new(),
             seen: HashSet::new(),
@@ -134,8 +134,7 @@ impl<'p> Pager<'p> {
 
     /// True where "not found" may mean that there is no further page: some servers say so behind the last.
     pub(super) fn may_be_behind_the_end(&self) -> bool {
-        let is_numbered = matches!(self.paging.how, Paginate::Numbered { .. });
-        is_numbered && self.pages > 0 && self.was_short && !self.expects_more
+        self.paging.is_numbered() && self.pages > 0 && self.was_short && !self.expects_more
     }
 
     /// The parameters of the first page.
@@ -186,10 +185,12 @@ impl<'p> Pager<'p> {
     pub(super) fn next(&mut self, page: &Page<'_>) -> Result<Next, Fault> {
         self.count(page)?;
         if page.is_nothing {
+            // Behind other pages only a number may lead to nothing: nobody has said that there is a page.
+            let may_end = self.pages == 1 || self.paging.is_numbered() && !self.expects_more;
             let at = "the page before".to_owned();
-            return match self.expects_more {
-                true => Err(Fault::More { at }),
-                false => Ok(Next::End),
+            return match may_end {
+                true => Ok(Next::End),
+                false => Err(Fault::More { at }),
             };
         }
         let more = self.says_more(page)?;
@@ -236,15 +237,27 @@ impl<'p> Pager<'p> {
 
     /// The end, where nothing in the response speaks against it.
     fn end(&self, page: &Page<'_>) -> Result<Next, Fault> {
+        if self.is_counted {
+            return Ok(Next::End);
+        }
         let must_agree = match self.paging.how {
             Paginate::Cursor { .. } | Paginate::NextUrl { .. } | Paginate::LinkHeader => true,
             Paginate::Numbered { .. } => page.records.is_empty(),
             Paginate::Unsaid | Paginate::Single | Paginate::LastRecord { .. } => false,
         };
-        match page.next_page() {
-            Some((at, _)) if must_agree && !self.is_counted => Err(Fault::More { at }),
-            _ => Ok(Next::End),
+        let named = must_agree.then(|| page.next_page()).flatten();
+        let named = named.map(|(at, _)| at);
+        match named.or_else(|| self.counts_more()) {
+            Some(at) => Err(Fault::More { at }),
+            None => Ok(Next::End),
         }
+    }
+
+    /// Where the pages count more records than were read.
+    fn counts_more(&self) -> Option<String> {
+        let counted = self.counted.as_ref();
+        let (at, _) = counted.filter(|(_, count)| *count > self.records)?;
+        Some(at.clone())
     }
 
     /// The next page, if it was not asked for before and may be asked for.
@@ -358,18 +371,19 @@ impl<'p> Pager<'p> {
             return Ok(Next::End);
         };
         let count = page.records.len() as u64;
-        self.had_full |= size.is_some_and(|size| count >= size);
         self.was_short = size.is_none_or(|size| count < size);
-        // Looked at only where it decides: it reads the whole response.
-        let names_next = self.was_short && count > 0 && page.next_page().is_some();
-        self.expects_more = more == Some(true) || pages.is_some() || names_next;
+        if !self.is_counted {
+            self.counted = page.counted().or(self.counted.take());
+        }
+        // What names a page behind an empty one is looked at where the pages end.
+        self.expects_more = more == Some(true)
+            || pages.is_some()
+            || self.counts_more().is_some()
+            || count > 0 && page.next_page().is_some();
         let is_last = match (pages, more) {
             (Some(path), _) => self.pages >= self.number("pages", path, page)?,
             (None, Some(more)) => !more,
-            (None, None) => {
-                let is_short = self.had_full && self.was_short;
-                count == 0 || is_short && !names_next
-            }
+            (None, None) => count == 0,
         };
         if is_last {
             return Ok(Next::End);

@@ -122,6 +122,51 @@ async fn a_short_page_that_names_a_next_one_is_not_the_last() {
 }
 
 #[tokio::test]
+async fn numbered_pages_end_where_a_count_in_them_says_so() {
+    // The last page need not repeat the count.
+    for (count, last, is_whole) in [
+        (57, "{\"data\":[],\"meta\":{\"total\":57}}", false),
+        (57, "{\"data\":[]}", false),
+        (5, "{\"data\":[]}", true),
+        // Records went while the pages were read.
+        (57, "{\"data\":[],\"meta\":{\"total\":4}}", true),
+    ] {
+        let answer = move |request: &HttpRequest| {
+            let records = match number(request, "page") {
+                1 => ids(0..3),
+                2 => ids(3..5),
+                _ => return HttpAnswer::json(last),
+            };
+            HttpAnswer::json(format!(
+                "{{\"data\":{records},\"meta\":{{\"total\":{count}}}}}"
+            ))
+        };
+        let api = Api::new(paged(json!({ "type": "page", "size": 3 })), answer);
+        match is_whole {
+            true => assert_eq!(api.rows().await.unwrap(), rows(0..5), "{count} {last}"),
+            false => assert_eq!(api.failure().await.code, "R0373", "{count} {last}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_numbered_page_that_names_a_next_one_is_not_the_last() {
+    for paginate in [
+        json!({ "type": "page" }),
+        json!({ "type": "page", "size": 2 }),
+        json!({ "type": "offset", "size": 2 }),
+    ] {
+        let api = Api::new(paged(paginate.clone()), |request| {
+            match number(request, "page").max(number(request, "offset")) {
+                0 | 1 => HttpAnswer::json(format!("{{\"data\":{}}}", ids(0..2))),
+                _ => HttpAnswer::json("{\"data\":[],\"next\":\"/v1/items?page=3\"}"),
+            }
+        });
+        assert_eq!(api.failure().await.code, "R0373", "{paginate}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_without_paginate_believes_no_part() {
     for more in [
         "\"total\":57",
@@ -180,6 +225,59 @@ async fn not_found_is_the_end_only_while_the_page_before_is_there() {
             }
         });
         assert_eq!(api.failure().await.code, "R0354", "{paginate}");
+    }
+}
+
+/// Two records and what is beside them, then an answer without content.
+fn then_nothing(paginate: &Value, beside: &'static str, status: u16) -> Api {
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    Api::new(paged(paginate.clone()), move |_| {
+        match asked.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            false => HttpAnswer::json(format!("{{\"data\":{}{beside}}}", ids(0..2))),
+            true => HttpAnswer::new(status, ""),
+        }
+    })
+}
+
+#[tokio::test]
+async fn no_content_behind_a_page_that_promises_more_is_not_the_end() {
+    for (paginate, beside) in [
+        (
+            json!({ "type": "cursor", "at": "next" }),
+            ",\"next\":\"abc\"",
+        ),
+        (
+            json!({ "type": "next_url", "at": "next" }),
+            ",\"next\":\"/v1/items?page=2\"",
+        ),
+        (json!({ "type": "last_record", "param": "after" }), ""),
+        (json!({ "type": "page", "more": "more" }), ",\"more\":true"),
+        (json!({ "type": "page", "pages": "pages" }), ",\"pages\":2"),
+        (json!({ "type": "page" }), ",\"next\":\"/v1/items?page=2\""),
+        (
+            json!({ "type": "page", "size": 2 }),
+            ",\"next\":\"/v1/items?page=2\"",
+        ),
+        (json!({ "type": "page", "size": 2 }), ",\"total\":3"),
+    ] {
+        for status in [204, 205] {
+            let api = then_nothing(&paginate, beside, status);
+            assert_eq!(api.failure().await.code, "R0373", "{paginate}: {status}");
+        }
+    }
+    let linked = json!({ "paginate": { "type": "link_header" } });
+    let api = Api::new(linked, |request| match number(request, "page") {
+        2 => HttpAnswer::new(204, ""),
+        _ => HttpAnswer::json(ids(0..2)).header("link", "<?page=2>; rel=\"next\""),
+    });
+    assert_eq!(api.failure().await.code, "R0373");
+    for (paginate, beside) in [
+        (json!({ "type": "page" }), ""),
+        (json!({ "type": "page", "size": 2 }), ",\"total\":2"),
+        (json!({ "type": "offset", "size": 2 }), ",\"next\":null"),
+    ] {
+        let api = then_nothing(&paginate, beside, 204);
+        assert_eq!(api.rows().await.unwrap(), rows(0..2), "{paginate}");
     }
 }
 

@@ -12,6 +12,7 @@ async fn an_endpoint_is_read_for_each_record_of_another() {
         match (path, page) {
             ("/v1/items", 1) => HttpAnswer::json("[{\"id\":\"a/1\"},{\"id\":\"b\"}]"),
             ("/v1/items", 2) => HttpAnswer::json("[{\"id\":\"c\"}]"),
+            ("/v1/items", 3) => HttpAnswer::json("[]"),
             ("/v1/items/a%2F1/lines", _) => HttpAnswer::json("[{\"n\":1},{\"n\":2}]"),
             ("/v1/items/b/lines", _) => HttpAnswer::json("[]"),
             ("/v1/items/c/lines", _) => HttpAnswer::json("[{\"n\":3}]"),

@@ -27,7 +27,7 @@ async fn values_keep_the_text_of_the_server() {
 }
 
 #[tokio::test]
-async fn pages_by_number_end_with_a_short_one_behind_a_full_one() {
+async fn pages_by_number_end_with_an_empty_one() {
     let api = Api::new(
         json!({ "paginate": { "type": "page", "size": 10, "size_param": "per" } }),
         |request| {
@@ -38,7 +38,26 @@ async fn pages_by_number_end_with_a_short_one_behind_a_full_one() {
         },
     );
     assert_eq!(api.rows().await.unwrap(), rows(0..25));
-    assert_eq!(api.server.requests().len(), 3);
+    assert_eq!(api.server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_short_page_between_full_ones_ends_nothing() {
+    for paginate in [
+        json!({ "type": "page", "size": 2 }),
+        json!({ "type": "offset", "size": 2 }),
+    ] {
+        let api = Api::new(json!({ "paginate": paginate }), |request| {
+            let records = match (number(request, "page"), number(request, "offset")) {
+                (1, _) | (0, 0) => ids([1, 2]),
+                (2, _) | (0, 2) => ids([3]),
+                (3, _) | (0, 3) => ids([4, 5]),
+                _ => ids([]),
+            };
+            HttpAnswer::json(records)
+        });
+        assert_eq!(api.rows().await.unwrap(), rows(1..6));
+    }
 }
 
 #[tokio::test]
@@ -176,7 +195,11 @@ async fn a_total_that_does_not_match_is_a_failure() {
     let pages = |total: u64| {
         move |request: &towpath_testkit::http::HttpRequest| {
             let page = number(request, "page");
-            let records = if page == 1 { ids(0..2) } else { ids(2..3) };
+            let records = match page {
+                1 => ids(0..2),
+                2 => ids(2..3),
+                _ => ids([]),
+            };
             HttpAnswer::json(format!("{{\"data\":{records},\"count\":{total}}}"))
         }
     };
