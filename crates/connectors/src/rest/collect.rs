@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use chrono::Utc;
+
 use super::cursor::Seen;
 use super::error::Result;
 use super::listing::{Given, Taken};
@@ -23,11 +25,12 @@ pub(super) struct Collector {
 }
 
 impl Collector {
+    /// A collector for a read that is about to begin.
     pub(super) fn new(writer: SpoolWriter, column: Option<JsonPath>, keeps_apart: bool) -> Self {
         Self {
             column,
             writer,
-            seen: Seen::default(),
+            seen: Seen::new(Utc::now()),
             open: keeps_apart.then(HashMap::new),
         }
     }
@@ -42,7 +45,7 @@ impl Collector {
             (Given::Record(taken), Some(open)) => {
                 let (segment, seen) = match open.remove(&taken.listing) {
                     Some(apart) => apart,
-                    None => (self.writer.segment(taken.listing)?, Seen::default()),
+                    None => (self.writer.segment(taken.listing)?, self.seen.apart()),
                 };
                 let (segment, seen) = open.entry(taken.listing).or_insert((segment, seen));
                 look(seen, self.column.as_ref(), &taken);

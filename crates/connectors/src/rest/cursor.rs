@@ -3,9 +3,12 @@
 //! Promise: values of one kind are compared as what they are: numbers, times, or texts of one length.
 //! Anything else is an error, because the highest of them would be a guess. The next read begins at a
 //! value that was there before the second page was asked for, so that a record that changes while pages
-//! are read is read again. Read next: `source.rs`, which stores it.
+//! are read is read again, and never in the future. Read next: `source.rs`, which stores it.
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{
+    DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat, SubsecRound as _, TimeDelta,
+    Utc,
+};
 
 use super::raw::Raw;
 
@@ -95,8 +98,10 @@ impl Highest {
 }
 
 /// The values of the records of a read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
+    /// The time of this machine before the first request.
+    started: DateTime<Utc>,
     /// Of all pages.
     pub(super) all: Highest,
     /// Of the first page.
@@ -104,6 +109,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    pub(super) fn new(started: DateTime<Utc>) -> Self {
+        Self {
+            started: started.trunc_subsecs(0),
+            all: Highest::default(),
+            first: Highest::default(),
+        }
+    }
+
+    /// Nothing seen yet, of the same read.
+    pub(super) fn apart(&self) -> Self {
+        Self::new(self.started)
+    }
+
     /// Takes the value of a record.
     pub(super) fn take(&mut self, value: Option<Raw<'_>>, is_first_page: bool) {
         if is_first_page {
@@ -122,31 +140,70 @@ impl Seen {
     }
 
     /// The highest value before which nothing can change unseen. `begun` is the server's time when the
-    /// first page was asked for: what changes later gets a later time, and no value of the future leads
-    /// the next read past it. Of numbered pages (`shifts`) the first one counts only: a record that
-    /// changes moves others to pages that were read before.
+    /// first page was asked for: what changes later gets a later time. Of numbered pages (`shifts`) the
+    /// first one counts only: a record that changes moves others to pages that were read before.
     pub(super) fn safe(&self, begun: Option<DateTime<Utc>>, shifts: bool) -> Option<String> {
         let first = self.first.text.as_deref();
         let highest = self.all.text.as_deref()?;
-        let Some(begun) = begun else {
-            return first.map(str::to_owned);
-        };
         let text = match Value::read(highest) {
-            Value::Moment(_) if !shifts => highest,
+            Value::Moment(_) if !shifts && begun.is_some() => highest,
             _ => first?,
         };
-        Some(match Value::read(text) {
-            Value::Moment(moment) if moment > begun => {
-                written(begun.with_timezone(moment.offset()), text)
+        Some(self.capped(text, begun))
+    }
+
+    /// A value, or the time when the read began where the value is later: no value of the future leads
+    /// the next read past what will change until then. The server's time counts, and this machine's where
+    /// the server does not say it.
+    pub(super) fn capped(&self, text: &str, begun: Option<DateTime<Utc>>) -> String {
+        let cap = begun.unwrap_or(self.started);
+        let (earliest, latest) = (in_zone(cap, WEST), in_zone(cap, EAST));
+        match Value::read(text) {
+            Value::Moment(moment) if moment > cap => {
+                written(cap.with_timezone(moment.offset()), text)
             }
+            // A value without a zone is later where it is so in every zone. Its own zone is not known.
+            Value::Time(time) if time > latest => written_time(earliest, text),
+            Value::Date(date) if date > latest.date() => earliest.date().to_string(),
             _ => text.to_owned(),
-        })
+        }
+    }
+}
+
+/// The zones that are the farthest from UTC, in hours.
+const WEST: i64 = -12;
+const EAST: i64 = 14;
+
+/// The time that clocks show in a zone.
+fn in_zone(moment: DateTime<Utc>, hours: i64) -> NaiveDateTime {
+    let time = moment.naive_utc();
+    let shown = TimeDelta::try_hours(hours).and_then(|by| time.checked_add_signed(by));
+    shown.unwrap_or(time)
+}
+
+/// True for a time more than a day after another: the clocks of two machines do not explain it.
+pub(super) fn is_ahead(text: &str, now: DateTime<Utc>) -> bool {
+    let tomorrow = in_zone(now, 24);
+    match Value::read(text) {
+        Value::Moment(moment) => moment.naive_utc() > tomorrow,
+        Value::Time(time) => time > tomorrow,
+        Value::Date(date) => date > tomorrow.date(),
+        Value::Whole(_) | Value::Fraction(_) | Value::Text(_) => false,
     }
 }
 
 /// A moment in the form of another.
 fn written(moment: DateTime<FixedOffset>, like: &str) -> String {
     moment.to_rfc3339_opts(SecondsFormat::AutoSi, like.ends_with(['Z', 'z']))
+}
+
+/// A time without a zone in the form of another.
+fn written_time(time: NaiveDateTime, like: &str) -> String {
+    let format = match like.contains('T') {
+        true => "%Y-%m-%dT%H:%M:%S%.f",
+        false => "%Y-%m-%d %H:%M:%S%.f",
+    };
+    time.format(format).to_string()
 }
 
 /// A value so much before another: seconds of times, units of numbers. `None` where that is not known.
@@ -160,14 +217,7 @@ pub(super) fn before(text: &str, lookback: u64) -> Option<String> {
         #[allow(clippy::cast_precision_loss, reason = "a fraction is not exact either")]
         Value::Fraction(fraction) => (fraction - lookback as f64).to_string(),
         Value::Moment(moment) => written(moment.checked_sub_signed(seconds)?, text),
-        Value::Time(time) => {
-            let format = if text.contains('T') {
-                "%Y-%m-%dT%H:%M:%S%.f"
-            } else {
-                "%Y-%m-%d %H:%M:%S%.f"
-            };
-            time.checked_sub_signed(seconds)?.format(format).to_string()
-        }
+        Value::Time(time) => written_time(time.checked_sub_signed(seconds)?, text),
         Value::Date(date) => {
             let days = TimeDelta::try_days(
                 seconds.num_days() + i64::from(!lookback.is_multiple_of(86_400)),
@@ -211,7 +261,7 @@ mod tests {
     #[test]
     fn the_next_read_begins_where_nothing_changed_unseen() {
         let seen = |first: &[&str], later: &[&str]| {
-            let mut seen = Seen::default();
+            let mut seen = Seen::new("2026-01-01T13:00:00.5Z".parse().unwrap());
             for (values, is_first) in [(first, true), (later, false)] {
                 for value in values {
                     seen.take(Some(Raw::read(value).unwrap()), is_first);
@@ -262,6 +312,42 @@ mod tests {
             safe(&[old], &[new], None).as_deref(),
             Some("2026-01-01T11:00:00Z")
         );
+    }
+
+    #[test]
+    fn no_read_begins_in_the_future() {
+        let seen = Seen::new("2026-01-01T13:00:00.5Z".parse().unwrap());
+        let noon = Some("2026-01-01T12:00:00Z".parse().unwrap());
+        for (value, begun, capped) in [
+            ("2099-01-01T00:00:00Z", noon, "2026-01-01T12:00:00Z"),
+            ("2099-01-01T00:00:00Z", None, "2026-01-01T13:00:00Z"),
+            (
+                "2099-01-01T00:00:00.25+02:00",
+                None,
+                "2026-01-01T15:00:00+02:00",
+            ),
+            ("2026-01-01T12:30:00Z", None, "2026-01-01T12:30:00Z"),
+            ("2099-01-01T00:00:00", noon, "2026-01-01T00:00:00"),
+            ("2099-01-01 00:00:00.5", None, "2026-01-01 01:00:00"),
+            // In some zone it is that time already.
+            ("2026-01-02T01:59:00", noon, "2026-01-02T01:59:00"),
+            ("2026-01-02T02:01:00", noon, "2026-01-01T00:00:00"),
+            ("2099-01-01", None, "2026-01-01"),
+            ("2026-01-03", noon, "2026-01-01"),
+            ("2026-01-02", noon, "2026-01-02"),
+            // What numbers and texts mean is not known.
+            ("4102444800", None, "4102444800"),
+            ("zz", None, "zz"),
+        ] {
+            assert_eq!(seen.capped(value, begun), capped, "{value}");
+        }
+        let now = noon.unwrap();
+        for value in ["2026-01-02T12:01:00Z", "2026-01-02 12:01:00", "2026-01-03"] {
+            assert!(is_ahead(value, now), "{value}");
+        }
+        for value in ["2026-01-02T11:59:00Z", "2026-01-02", "9999", "zz"] {
+            assert!(!is_ahead(value, now), "{value}");
+        }
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl RestSource {
             return Err(RestError::MixedCursor { table, column });
         }
         let mut begin = Highest::default();
-        begin.extend(last);
+        begin.extend(last.map(|last| seen.capped(last, fetched.begun)).as_deref());
         begin.extend(seen.safe(fetched.begun, fetched.shifts).as_deref());
         let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
         let order = order.map_or(0, |position| position.order) + 1;
@@ -263,8 +263,14 @@ impl RestSource {
     }
 }
 
-/// The cursor where the last read ended.
+/// The cursor where the last read ended. Where it lies in the future, records before it were not asked
+/// for, nobody knows which: the read begins anew.
 fn ended(from: Option<&Position>) -> Option<&str> {
+    stored(from).filter(|last| !cursor::is_ahead(last, Utc::now()))
+}
+
+/// The cursor of a position.
+fn stored(from: Option<&Position>) -> Option<&str> {
     let position = from?.mark(&SplitId(CURSOR.to_owned()))?;
     position.resume.get("cursor")?.as_str()
 }
@@ -274,15 +280,27 @@ fn failed_before(from: Option<&Position>) -> impl Iterator<Item = Failed> {
     let position = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
     let failed = position.and_then(|position| position.resume.get("failed")?.as_array());
     failed.into_iter().flatten().filter_map(|failed| {
+        let from = failed.get("from")?.as_str();
+        let from = from.filter(|from| !cursor::is_ahead(from, Utc::now()));
         Some(Failed {
             scope: Scope::read(failed.get("of")?)?,
-            from: failed.get("from")?.as_str().map(str::to_owned),
+            from: from.map(str::to_owned),
         })
     })
 }
 
+/// What a run says of a read that went on from a position.
+fn notes(table: &str, fetched: &Fetched, from: Option<&Position>) -> Vec<String> {
+    let ahead = stored(from).filter(|last| cursor::is_ahead(last, Utc::now()));
+    let ahead = ahead.map(|last| {
+        format!("the cursor of `{table}` was at `{last}`, which is in the future: all records were asked for again")
+    });
+    let failed = note_of_failed(table, &fetched.failed);
+    ahead.into_iter().chain(failed).collect()
+}
+
 /// What a run says of listings that failed.
-fn note_of(table: &str, failed: &[(Failed, RestError)]) -> Option<String> {
+fn note_of_failed(table: &str, failed: &[(Failed, RestError)]) -> Option<String> {
     const SHOWN: usize = 3;
     let shown = failed.iter().take(SHOWN);
     let shown = shown.map(|(_, error)| format!("{error} ({})", error.code()));
@@ -360,7 +378,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position,
-            note: note_of(&table, &fetched.failed),
+            notes: notes(&table, &fetched, cursor.as_ref().and(from)),
             spool: fetched.spool,
         }))
     }
@@ -386,7 +404,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position: Position::default(),
-            note: None,
+            notes: Vec::new(),
             spool: Arc::new(spool),
         }))
     }
@@ -429,7 +447,7 @@ impl Reader for NothingYet {
 struct RestReader {
     inner: Box<dyn Reader>,
     position: Position,
-    note: Option<String>,
+    notes: Vec<String>,
     spool: Arc<Spool>,
 }
 
@@ -461,7 +479,7 @@ impl Reader for RestReader {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.inner.notes();
-        notes.extend(self.note.clone());
+        notes.extend(self.notes.iter().cloned());
         notes
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use chrono::{NaiveDate, TimeDelta, Utc};
 use serde_json::json;
 use towpath_testkit::http::HttpAnswer;
+use towpath_vocab::{Position, SplitPosition};
 
 use crate::{Api, by_cursor, ids, number, rows};
 
@@ -159,4 +161,79 @@ async fn a_limited_read_moves_nothing() {
     spec.limit = Some(2);
     let first = api.read(&spec, None).await.unwrap();
     assert!(first.position.is_empty(), "{first:?}");
+}
+
+/// Two pages with a record each; the first one is of the year 2099.
+fn with_a_record_of_the_future(first: &'static str, second: &'static str, date: bool) -> Api {
+    let items = json!({
+        "records": "data",
+        "params": { "since": "{cursor}" },
+        "paginate": { "type": "cursor", "param": "c", "at": "next" },
+    });
+    Api::new(items, move |request| {
+        let (at, next) = match request.parameter("c") {
+            None => (first, "\"b\""),
+            Some(_) => (second, "null"),
+        };
+        let answer = HttpAnswer::json(format!(
+            "{{\"data\":[{{\"at\":\"{at}\"}}],\"next\":{next}}}"
+        ));
+        match date {
+            true => answer.header("date", &Utc::now().to_rfc2822().replace("+0000", "GMT")),
+            false => answer,
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_record_of_the_future_does_not_lead_the_next_read_past_the_present() {
+    for (first, second) in [
+        ("2099-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("2099-01-01T00:00:00+02:00", "2026-01-01T00:00:00+02:00"),
+        ("2099-01-01T00:00:00", "2026-01-01T00:00:00"),
+        ("2099-01-01 00:00:00.5", "2026-01-01 00:00:00.5"),
+        ("2099-01-01", "2026-01-01"),
+    ] {
+        for date in [false, true] {
+            let api = with_a_record_of_the_future(first, second, date);
+            let today = Utc::now().date_naive();
+            let spec = by_cursor("items", "at", 0);
+            let read = api.read(&spec, None).await.unwrap();
+            assert_eq!(read.rows.len(), 2);
+            api.read(&spec, Some(&read.position)).await.unwrap();
+            let requests = api.server.requests();
+            let since = requests[2].parameter("since").unwrap();
+            let begin = NaiveDate::parse_from_str(&since[..10], "%Y-%m-%d").unwrap();
+            let distance = (begin - today).abs();
+            assert!(distance <= TimeDelta::days(1), "{first}: {since}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_was_stored_in_the_future_is_not_believed() {
+    for (first, second, future) in [
+        (
+            "2026-01-01T00:00:00Z",
+            "2026-01-02T00:00:00Z",
+            "2099-01-01T00:00:00Z",
+        ),
+        ("2026-01-01", "2026-01-02", "2099-01-01"),
+    ] {
+        let api = with_a_record_of_the_future(first, second, false);
+        let stored = SplitPosition {
+            order: 7,
+            resume: json!({ "cursor": future }),
+        };
+        let stored = Position::single("cursor", stored);
+        let spec = by_cursor("items", "at", 0);
+        let read = api.read(&spec, Some(&stored)).await.unwrap();
+        assert!(read.notes[0].contains(future), "{:?}", read.notes);
+        let next = api.read(&spec, Some(&read.position)).await.unwrap();
+        assert!(next.notes.is_empty(), "{:?}", next.notes);
+        let requests = api.server.requests();
+        assert_eq!(requests[0].parameter("since"), None);
+        let since = requests[2].parameter("since").unwrap();
+        assert!(since.starts_with(&first[..10]), "{since}");
+    }
 }

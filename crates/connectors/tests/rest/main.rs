@@ -49,6 +49,7 @@ struct Api {
 struct Read {
     rows: Vec<String>,
     position: Position,
+    notes: Vec<String>,
 }
 
 fn rest() -> Arc<dyn Connector> {
@@ -121,6 +122,7 @@ impl Api {
         let mut read = Read {
             rows: Vec::new(),
             position: Position::default(),
+            notes: Vec::new(),
         };
         let mut splits = reader.splits();
         while let Some(assignment) = splits.next().await {
@@ -142,6 +144,8 @@ impl Api {
                 Assignment::Revoked(split) => panic!("{split:?}"),
             }
         }
+        drop(splits);
+        read.notes = reader.notes();
         Ok(read)
     }
 
