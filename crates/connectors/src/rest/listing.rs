@@ -50,6 +50,8 @@ pub(super) struct Listing<'l> {
     pub(super) at_once: usize,
     /// The server's time when the first of the endpoint's own pages was asked for.
     pub(super) begun: OnceLock<Option<DateTime<Utc>>>,
+    /// Records that came on two numbered pages behind each other.
+    pub(super) repeated: AtomicU64,
 }
 
 /// A record that was read.
@@ -276,6 +278,7 @@ impl Listing<'_> {
                 ahead = Ahead::new(self.client, requests.collect(), self.pages_at_once(&answer));
             }
         }
+        self.repeated.fetch_add(pager.repeated(), Ordering::Relaxed);
         let is_none = is_nothing && total.is_none() && pager.records() == 0;
         match &endpoint.total {
             Some(path) if !is_none && total.as_deref() != Some(&pager.records().to_string()) => {

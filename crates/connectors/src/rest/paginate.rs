@@ -7,9 +7,11 @@
 //! `page.rs` for what a response shows, `paginate_options.rs` for the options.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher as _};
 
 use super::page::Page;
 use super::path::{At, JsonPath};
+use super::raw::Raw;
 
 /// Empty pages that may follow each other where the response says that there are more.
 const MOST_EMPTY: u64 = 1_000;
@@ -107,6 +109,10 @@ pub(super) struct Pager<'p> {
     seen: HashSet<String>,
     /// The identity of the last page.
     last: Option<u64>,
+    /// The identities of its records, where pages are numbered.
+    last_records: HashSet<u64>,
+    /// Records that came on two numbered pages behind each other.
+    repeated: u64,
 }
 
 impl<'p> Pager<'p> {
@@ -124,12 +130,20 @@ impl<'p> Pager<'p> {
             present: HashSet::new(),
             seen: HashSet::new(),
             last: None,
+            last_records: HashSet::new(),
+            repeated: 0,
         }
     }
 
     /// Records of all pages so far.
     pub(super) fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Records that came on two numbered pages behind each other: the data changed between them, and other
+    /// records may have moved to a page that was read before.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// True where "not found" may mean that there is no further page: some servers say so behind the last.
@@ -232,6 +246,11 @@ impl<'p> Pager<'p> {
             )));
         }
         self.last = Some(identity);
+        if self.paging.is_numbered() {
+            let records: HashSet<u64> = page.records.iter().copied().map(identity_of).collect();
+            self.repeated += records.intersection(&self.last_records).count() as u64;
+            self.last_records = records;
+        }
         Ok(())
     }
 
@@ -415,6 +434,13 @@ impl<'p> Pager<'p> {
             why: "is not a whole number",
         })
     }
+}
+
+/// A number for a record: equal ones have the same.
+fn identity_of(record: Raw<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(record.text().as_bytes());
+    hasher.finish()
 }
 
 /// The parameters of a page by its number.

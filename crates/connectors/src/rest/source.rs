@@ -5,6 +5,7 @@
 //! rejects are those of a file of JSON lines. Read next: `listing.rs`, `spool.rs`, `files/source.rs`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -51,6 +52,8 @@ pub(super) struct Fetched {
     begun: Option<DateTime<Utc>>,
     /// Its pages are numbered, so that records move between them.
     shifts: bool,
+    /// Records that came on two numbered pages behind each other.
+    repeated: u64,
     /// Listings that failed, and why.
     failed: Vec<(Failed, RestError)>,
 }
@@ -113,6 +116,7 @@ impl RestSource {
             most_parents: extent.most_parents,
             at_once: self.options.connections,
             begun: OnceLock::new(),
+            repeated: AtomicU64::new(0),
         };
         let mut take = |given: Given<'_>| collector.take(given);
         listing.read(&mut take).await?;
@@ -134,6 +138,7 @@ impl RestSource {
             seen: collector.seen,
             begun,
             shifts,
+            repeated: listing.repeated.load(Ordering::Relaxed),
             failed,
         })
     }
@@ -205,7 +210,10 @@ impl RestSource {
         }
         let mut begin = Highest::default();
         begin.extend(last.map(|last| seen.capped(last, fetched.begun)).as_deref());
-        begin.extend(seen.safe(fetched.begun, fetched.shifts).as_deref());
+        // Where numbered pages have shifted, the next read asks again for all that this one asked for.
+        if fetched.repeated == 0 {
+            begin.extend(seen.safe(fetched.begun, fetched.shifts).as_deref());
+        }
         let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
         let order = order.map_or(0, |position| position.order) + 1;
         let failed: Vec<&Failed> = fetched.failed.iter().map(|(failed, _)| failed).collect();
@@ -289,14 +297,35 @@ fn failed_before(from: Option<&Position>) -> impl Iterator<Item = Failed> {
     })
 }
 
-/// What a run says of a read that went on from a position.
-fn notes(table: &str, fetched: &Fetched, from: Option<&Position>) -> Vec<String> {
-    let ahead = stored(from).filter(|last| cursor::is_ahead(last, Utc::now()));
+/// What a run says of a read.
+fn notes(
+    table: &str,
+    fetched: &Fetched,
+    cursor: Option<&CursorPlan>,
+    from: Option<&Position>,
+) -> Vec<String> {
+    let ahead = cursor
+        .and(stored(from))
+        .filter(|last| cursor::is_ahead(last, Utc::now()));
     let ahead = ahead.map(|last| {
         format!("the cursor of `{table}` was at `{last}`, which is in the future: all records were asked for again")
     });
     let failed = note_of_failed(table, &fetched.failed);
-    ahead.into_iter().chain(failed).collect()
+    let shifted = note_of_shifted(table, fetched.repeated, cursor.is_some());
+    ahead.into_iter().chain(failed).chain(shifted).collect()
+}
+
+/// What a run says of numbered pages whose records moved while they were read.
+fn note_of_shifted(table: &str, repeated: u64, is_incremental: bool) -> Option<String> {
+    let next = match is_incremental {
+        true => "the next run asks for the same records again",
+        false => "a `paginate` by cursor, link or last record does not have this gap",
+    };
+    (repeated > 0).then(|| {
+        format!(
+            "records of `{table}` that came on two numbered pages: {repeated}: the data changed while it was read, and other records may be missing; {next}"
+        )
+    })
 }
 
 /// What a run says of listings that failed.
@@ -378,7 +407,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position,
-            notes: notes(&table, &fetched, cursor.as_ref().and(from)),
+            notes: notes(&table, &fetched, cursor.as_ref(), from),
             spool: fetched.spool,
         }))
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use towpath_testkit::http::HttpAnswer;
 use towpath_vocab::{Position, SplitPosition};
 
-use crate::{Api, by_cursor, ids, number, rows};
+use crate::{Api, by_cursor, ids, number, rows, table};
 
 fn since() -> serde_json::Value {
     json!({ "params": { "since": "{cursor}", "sort": "id" } })
@@ -236,4 +236,54 @@ async fn a_cursor_that_was_stored_in_the_future_is_not_believed() {
         let since = requests[2].parameter("since").unwrap();
         assert!(since.starts_with(&first[..10]), "{since}");
     }
+}
+
+/// Numbered pages of two records each. Where `moves`, a record comes first while they are read.
+fn shifting(moves: bool) -> Api {
+    let items = json!({
+        "params": { "since": "{cursor}" },
+        "paginate": { "type": "page", "size": 2 },
+    });
+    Api::new(items, move |request| {
+        let first = number(request, "since").max(1);
+        let (page, end) = (number(request, "page"), first + 5);
+        let moved = u64::from(moves && page > 1);
+        let from = first + (page - 1) * 2 - moved;
+        HttpAnswer::json(ids(from.min(end)..(from + 2).min(end)))
+    })
+}
+
+#[tokio::test]
+async fn numbered_pages_that_shift_are_noted_and_read_again() {
+    let spec = by_cursor("items", "id", 0);
+    // Each run goes on from the position before; `since` of its first request.
+    for (moves, begins) in [
+        (false, [None, Some("2"), Some("3")]),
+        (true, [None, None, None]),
+    ] {
+        let api = shifting(moves);
+        let mut position = None;
+        for begin in begins {
+            let asked = api.server.requests().len();
+            let read = api.read(&spec, position.as_ref()).await.unwrap();
+            assert_eq!(api.server.requests()[asked].parameter("since"), begin);
+            assert_eq!(!read.notes.is_empty(), moves, "{:?}", read.notes);
+            position = Some(read.position);
+        }
+    }
+    let read = shifting(true).read(&table("items"), None).await.unwrap();
+    assert!(
+        read.notes[0].contains("`items` that came on two numbered pages: 1:"),
+        "{:?}",
+        read.notes
+    );
+    // A position that is there stays.
+    let api = shifting(true);
+    let stored = SplitPosition {
+        order: 7,
+        resume: json!({ "cursor": "3" }),
+    };
+    let stored = Position::single("cursor", stored);
+    let read = api.read(&spec, Some(&stored)).await.unwrap();
+    assert_eq!(read.position, stored);
 }
