@@ -235,8 +235,8 @@ impl Listing<'_> {
         let address = Address::new(first.method.as_str(), &first.url);
         let fault = |fault| faulty(fault, &address);
         let numbers = matches!(endpoint.paging.how, Paginate::Numbered { .. });
-        let is_counted = endpoint.total.is_some();
-        let mut pager = Pager::new(&endpoint.paging, endpoint.most_pages, is_counted);
+        let counted = endpoint.total.as_ref();
+        let mut pager = Pager::new(&endpoint.paging, endpoint.most_pages, counted);
         let mut request = with_parameters(&first, pager.first(), numbers);
         let (mut total, mut is_nothing) = (None, false);
         let (mut before, mut ahead) = (None::<Request>, Ahead::default());

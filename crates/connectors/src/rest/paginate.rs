@@ -90,8 +90,8 @@ pub(super) enum Fault {
 pub(super) struct Pager<'p> {
     paging: &'p Paging,
     most: u64,
-    /// The number of records is compared with the API's own.
-    is_counted: bool,
+    /// Where the API counts all records: the number of those read is compared with it.
+    total: Option<&'p JsonPath>,
     /// Pages and records so far.
     pages: u64,
     records: u64,
@@ -116,11 +116,11 @@ pub(super) struct Pager<'p> {
 }
 
 impl<'p> Pager<'p> {
-    pub(super) fn new(paging: &'p Paging, most: u64, is_counted: bool) -> Self {
+    pub(super) fn new(paging: &'p Paging, most: u64, total: Option<&'p JsonPath>) -> Self {
         Self {
             paging,
             most,
-            is_counted,
+            total,
             pages: 0,
             records: 0,
             empty: 0,
@@ -256,7 +256,7 @@ impl<'p> Pager<'p> {
 
     /// The end, where nothing in the response speaks against it.
     fn end(&self, page: &Page<'_>) -> Result<Next, Fault> {
-        if self.is_counted {
+        if self.total.is_some() {
             return Ok(Next::End);
         }
         let must_agree = match self.paging.how {
@@ -391,7 +391,7 @@ impl<'p> Pager<'p> {
         };
         let count = page.records.len() as u64;
         self.was_short = size.is_none_or(|size| count < size);
-        if !self.is_counted {
+        if self.total.is_none() {
             self.counted = page.counted().or(self.counted.take());
         }
         // What names a page behind an empty one is looked at where the pages end.
@@ -399,10 +399,13 @@ impl<'p> Pager<'p> {
             || pages.is_some()
             || self.counts_more().is_some()
             || count > 0 && page.next_page().is_some();
+        // A count that is of the first page alone would end there too.
+        let is_count_of_all = self.pages > 1 || size.is_some() && self.was_short;
+        let has_all = is_count_of_all && !self.expects_more && self.has_all(page);
         let is_last = match (pages, more) {
             (Some(path), _) => self.pages >= self.number("pages", path, page)?,
             (None, Some(more)) => !more,
-            (None, None) => count == 0,
+            (None, None) => count == 0 || has_all,
         };
         if is_last {
             return Ok(Next::End);
@@ -419,6 +422,12 @@ impl<'p> Pager<'p> {
             size_param.as_ref(),
             *size,
         )))
+    }
+
+    /// The API's own count of records is reached.
+    fn has_all(&self, page: &Page<'_>) -> bool {
+        let total = self.total.and_then(|path| path.scalar(page.body));
+        total.and_then(|total| total.parse().ok()) == Some(self.records)
     }
 
     fn number(

@@ -215,6 +215,55 @@ async fn a_total_that_does_not_match_is_a_failure() {
 }
 
 #[tokio::test]
+async fn numbered_pages_end_where_the_total_is_reached() {
+    for (paginate, records, requests) in [
+        (json!({ "type": "page", "size": 10 }), 25, 3),
+        (json!({ "type": "page", "size": 10 }), 20, 2),
+        (json!({ "type": "offset", "size": 10 }), 20, 2),
+        (json!({ "type": "page", "size": 10 }), 3, 1),
+        (json!({ "type": "page" }), 25, 3),
+    ] {
+        let items = json!({ "records": "data", "total": "total", "paginate": paginate });
+        let api = Api::new(items, move |request| {
+            let from = match request.parameter("page") {
+                Some(_) => (number(request, "page") - 1) * 10,
+                None => number(request, "offset"),
+            };
+            match from < records {
+                true => HttpAnswer::json(format!(
+                    "{{\"data\":{},\"total\":{records}}}",
+                    ids(from..(from + 10).min(records))
+                )),
+                false => HttpAnswer::new(400, "there is no such page"),
+            }
+        });
+        assert_eq!(api.rows().await.unwrap(), rows(0..records), "{paginate}");
+        assert_eq!(api.server.requests().len(), requests, "{paginate}");
+    }
+    // A count of one page only does not end the read.
+    for (paginate, next) in [
+        (json!({ "type": "page", "size": 10 }), "null"),
+        (json!({ "type": "page" }), "null"),
+        (
+            json!({ "type": "page", "size": 100 }),
+            "\"/v1/items?page=9\"",
+        ),
+    ] {
+        let items = json!({ "records": "data", "total": "count", "paginate": paginate });
+        let api = Api::new(items, move |request| {
+            let from = (number(request, "page") - 1) * 10;
+            let here = slice(from, 10);
+            let count = here.end - here.start;
+            let data = ids(here);
+            HttpAnswer::json(format!(
+                "{{\"data\":{data},\"count\":{count},\"next\":{next}}}"
+            ))
+        });
+        assert_eq!(api.failure().await.code, "R0363", "{paginate}");
+    }
+}
+
+#[tokio::test]
 async fn a_limit_ends_the_read_early() {
     let api = Api::new(json!({ "paginate": { "type": "page" } }), |request| {
         let page = number(request, "page");
