@@ -164,12 +164,12 @@ fn by_number() -> [OptionVariant; 2] {
     [
         form(
             "page",
-            "Pages have numbers. The last one is empty, or shorter than a full one before it.",
+            "Pages have numbers. The last one is empty, unless `more`, `pages` or `total` says which it is.",
             with_end(page),
         ),
         form(
             "offset",
-            "Records have numbers. The last page is empty, or shorter than a full one before it.",
+            "Records have numbers. The last page is empty, unless `more` or `total` says which it is.",
             with_end(offset),
         ),
     ]
