@@ -169,7 +169,7 @@ fn array<'b>(body: Raw<'b>, path: &JsonPath, address: &Address) -> Result<Vec<Ra
 }
 
 /// The path of the response's records: itself, or its only array that may hold records. An empty array
-/// may; one of texts or numbers does not.
+/// may; one of texts or numbers does not; an only one of errors is not taken for records.
 fn choose(body: Raw<'_>, address: &Address) -> Result<JsonPath> {
     if body.is_array() {
         return Ok(JsonPath::default());
@@ -177,9 +177,15 @@ fn choose(body: Raw<'_>, address: &Address) -> Result<JsonPath> {
     let may_hold = |list: &Raw<'_>| list.is_array() && list.items().all(Raw::is_object);
     let mut lists = body.members().filter(|(_, value)| may_hold(value));
     match (lists.next(), lists.next()) {
-        (Some((name, _)), None) => Ok(JsonPath::key(&name)),
+        (Some((name, _)), None) if !names_trouble(&name) => Ok(JsonPath::key(&name)),
         _ => Err(missing(body, None, address)),
     }
+}
+
+/// True for an array that tells what went wrong: alone it does not say that there are no records.
+fn names_trouble(name: &str) -> bool {
+    let names = ["error", "errors", "warnings", "messages"];
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 fn missing(body: Raw<'_>, path: Option<&JsonPath>, address: &Address) -> RestError {
@@ -298,6 +304,8 @@ mod tests {
             two
         );
         assert!(texts("{\"data\":[]}", None).unwrap().is_empty());
+        // Whoever names them has them.
+        assert!(texts("{\"errors\":[]}", Some("errors")).unwrap().is_empty());
         assert!(matches!(
             texts("{\"data\":null}", Some("data")),
             Err(RestError::NullRecords { .. })
@@ -308,6 +316,9 @@ mod tests {
             "{\"a\":[],\"b\":[]}",
             "{\"data\":[],\"warnings\":[{}]}",
             "{\"error\":\"x\"}",
+            "{\"errors\":[{\"code\":7}]}",
+            "{\"errors\":[]}",
+            "{\"Messages\":[{}],\"data\":null}",
             "3",
         ] {
             assert!(

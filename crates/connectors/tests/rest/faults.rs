@@ -143,6 +143,11 @@ async fn what_is_no_json_is_a_failure() {
         HttpAnswer::json("{\"error\":\"no such thing\"}")
     });
     assert_eq!(api.failure().await.code, "R0360");
+    // Nor is an array of errors the table.
+    for body in ["{\"errors\":[{\"message\":\"no\"}]}", "{\"errors\":[]}"] {
+        let api = Api::new(json!({}), move |_| HttpAnswer::json(body));
+        assert_eq!(api.failure().await.code, "R0360", "{body}");
+    }
     let api = Api::new(json!({ "records": "data" }), |_| {
         HttpAnswer::json("{\"items\":[]}")
     });
