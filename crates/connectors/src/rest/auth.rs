@@ -25,6 +25,7 @@ enum Kind {
 }
 
 /// What an OAuth 2 server is asked.
+#[derive(Hash)]
 pub(super) struct OAuth {
     pub(super) token_url: Url,
     pub(super) form: Vec<(&'static str, String)>,
@@ -143,10 +144,13 @@ impl Auth {
         })
     }
 
-    /// A number for the secrets: others have another.
+    /// A number for the secrets, and for what a token server is asked: others have another.
     pub(super) fn identity(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.secrets.hash(&mut hasher);
+        if let Kind::OAuth(oauth) = &self.kind {
+            oauth.hash(&mut hasher);
+        }
         hasher.finish()
     }
 

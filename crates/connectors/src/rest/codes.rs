@@ -170,4 +170,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A GraphQL API answered with `errors`.",
         "The message has the first of them. Data beside errors is not complete, so nothing is loaded. Check `graphql` and `params` of the table.",
     ),
+    CodeEntry::run(
+        "R0378",
+        Remedy::FixConfig,
+        "A refresh token was sent to the OAuth 2 server, and its answer was lost.",
+        "A server that accepts each refresh token once has perhaps given a new one, which did not arrive. Towpath does not send the old one again in the same process, because such servers take that for theft and revoke all tokens. If the server accepts a refresh token more than once, run again in a new process. If it accepts each one once, get a new refresh token and set `refresh_token` of `auth`.",
+    ),
 ];

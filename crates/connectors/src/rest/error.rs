@@ -124,6 +124,10 @@ pub(super) enum RestError {
     Query,
     #[error("connection `{connection}` of type `rest` cannot be written to")]
     NotWritable { connection: String },
+    #[error(
+        "{request}: a refresh token was sent, and the answer with its successor was lost: {why}"
+    )]
+    TokenLost { request: Address, why: String },
 }
 
 /// A method and an address without parameters, user and fragment.
@@ -202,6 +206,7 @@ impl RestError {
             Self::DotSegment { .. } => ("R0374", Remedy::FixData),
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
+            Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
         }
     }
 
@@ -294,6 +299,10 @@ impl RestError {
             }
             Self::NoKey { .. } => vec![
                 "an API gives the records at the cursor again: say their `key`, so that they are merged".to_owned(),
+            ],
+            Self::TokenLost { .. } => vec![
+                "this process does not send the same refresh token again, because a server that accepts each one once may revoke all of them".to_owned(),
+                "if the server accepts a refresh token more than once: run again in a new process; if only once: get a new one, and set `refresh_token` of `auth`".to_owned(),
             ],
             _ => Vec::new(),
         }

@@ -28,6 +28,8 @@ pub(super) struct Tokens {
     pub(super) token: Option<Token>,
     /// The refresh token that the server gave last; before, the project's holds.
     pub(super) refresh: Option<String>,
+    /// A refresh token that was sent, and for which no answer came: it is not sent again.
+    pub(super) sent: Option<String>,
 }
 
 /// What the tables of a connection share.

@@ -1,8 +1,9 @@
 //! Asks an OAuth 2 server for tokens.
 //!
 //! Promise: one token serves all tables until its life ends or the API refuses it; of many requests that
-//! find it refused only one asks for the next. A new refresh token takes the place of the one before. What
-//! the server gave is taken out of messages. Read next: `shared.rs`, where tokens are kept.
+//! find it refused only one asks for the next. A new refresh token takes the place of the one before. One
+//! that was sent is not sent again when the answer is lost, because the server may have given its successor.
+//! What the server gave is taken out of messages. Read next: `shared.rs`, where tokens are kept.
 
 use std::time::Duration;
 
@@ -26,6 +27,14 @@ struct Given {
     access: String,
     refresh: Option<String>,
     life: Duration,
+}
+
+/// Why there is no token.
+enum Unanswered {
+    /// The server did not accept what it was sent, or was not reached.
+    Unused(RestError),
+    /// What was sent is perhaps used up.
+    Sent(RestError),
 }
 
 impl Given {
@@ -56,7 +65,7 @@ impl Client {
         if let Some(token) = tokens.token.as_ref().filter(is_good) {
             return Ok(token.clone());
         }
-        let given = self.ask_for_token(oauth, &tokens).await?;
+        let given = self.ask_for_token(oauth, &mut tokens).await?;
         self.shared.keep_secret(&given.access);
         if let Some(refresh) = given.refresh {
             self.shared.keep_secret(&refresh);
@@ -78,46 +87,96 @@ impl Client {
         Ok(token)
     }
 
-    async fn ask_for_token(&self, oauth: &OAuth, tokens: &Tokens) -> Result<Given> {
+    /// Asks once. A refresh token whose answer does not come is marked as sent, also when nobody waits
+    /// for the answer any more.
+    async fn ask_for_token(&self, oauth: &OAuth, tokens: &mut Tokens) -> Result<Given> {
         let request = Address::new("POST", &oauth.token_url);
-        let refresh = tokens.refresh.as_ref().or(oauth.refresh.as_ref());
+        let lost = |why: String| RestError::TokenLost {
+            request: request.clone(),
+            why,
+        };
+        let refresh = tokens.refresh.as_ref().or(oauth.refresh.as_ref()).cloned();
+        if refresh.is_some() && tokens.sent == refresh {
+            return Err(lost("it is not sent again".to_owned()));
+        }
+        let builder = self.token_request(oauth, refresh.as_deref());
+        tokens.sent.clone_from(&refresh);
+        let given = self.answer_of(builder, &request).await;
+        match given {
+            Err(Unanswered::Sent(error)) if refresh.is_some() => Err(lost(error.to_string())),
+            Err(Unanswered::Sent(error) | Unanswered::Unused(error)) => {
+                tokens.sent = None;
+                Err(error)
+            }
+            Ok(given) => {
+                tokens.sent = None;
+                Ok(given)
+            }
+        }
+    }
+
+    fn token_request(&self, oauth: &OAuth, refresh: Option<&str>) -> reqwest::RequestBuilder {
         let form: String = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&oauth.form)
             .extend_pairs(refresh.map(|token| ("refresh_token", token)))
             .finish();
-        let mut builder = self
+        let builder = self
             .http
             .post(oauth.token_url.clone())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
-        if let Some((client, secret)) = &oauth.basic {
-            builder = builder.basic_auth(client, Some(secret));
+        match &oauth.basic {
+            Some((client, secret)) => builder.basic_auth(client, Some(secret)),
+            None => builder,
         }
-        let unreachable = |error: reqwest::Error| RestError::Unreachable {
-            request: request.clone(),
-            why: reason(&error),
-        };
-        let response = builder.send().await.map_err(unreachable)?;
+    }
+
+    async fn answer_of(
+        &self,
+        builder: reqwest::RequestBuilder,
+        request: &Address,
+    ) -> std::result::Result<Given, Unanswered> {
+        let response = builder.send().await.map_err(|error| {
+            let unreachable = RestError::Unreachable {
+                request: request.clone(),
+                why: reason(&error),
+            };
+            match error.is_connect() {
+                true => Unanswered::Unused(unreachable),
+                false => Unanswered::Sent(unreachable),
+            }
+        })?;
         let status = response.status().as_u16();
-        let answer = self.body(response, &request).await?;
+        let answer = self.body(response, request).await;
+        let answer = answer.map_err(Unanswered::Sent)?;
+        let request = request.clone();
         match status {
-            200..=299 => Given::read(&answer.body).ok_or_else(|| RestError::NotJson {
-                request,
-                why: "it has no `access_token`".to_owned(),
+            200..=299 => Given::read(&answer.body).ok_or_else(|| {
+                Unanswered::Sent(RestError::NotJson {
+                    request,
+                    why: "it has no `access_token`".to_owned(),
+                })
             }),
-            status if may_pass(status) => Err(RestError::Failed {
-                request,
-                status,
-                tries: 1,
-                answer: self.excerpt(&answer.body),
-            }),
+            status if may_pass(status) => {
+                let failed = RestError::Failed {
+                    request,
+                    status,
+                    tries: 1,
+                    answer: self.excerpt(&answer.body),
+                };
+                // Too many requests, or too early: the server did not look at it.
+                Err(match status {
+                    425 | 429 => Unanswered::Unused(failed),
+                    _ => Unanswered::Sent(failed),
+                })
+            }
             // A token server answers 400 to wrong credentials.
-            status => Err(RestError::NoToken {
+            status => Err(Unanswered::Unused(RestError::NoToken {
                 request,
                 status,
                 answer: self.excerpt(&answer.body),
-            }),
+            })),
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 use towpath_testkit::http::{HttpAnswer, HttpRequest};
+use towpath_vocab::Remedy;
 
-use crate::{Api, ids, rows, table};
+use crate::{Api, by_cursor, ids, rows, table};
 
 /// An API whose token server is at `/token`, and gives `t1`, `t2`, … in these answers.
 fn oauth(
@@ -152,4 +153,95 @@ async fn a_token_server_that_fails_is_asked_again_and_one_that_refuses_is_not() 
         "{failure:?}"
     );
     assert_eq!(api.server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_token_whose_answer_was_lost_is_not_sent_again() {
+    let cut = |body: String| HttpAnswer::json(body).cut_after(5);
+    for lost in [
+        HttpAnswer::none(),
+        cut(plain(1)),
+        HttpAnswer::new(502, "gateway"),
+        HttpAnswer::json("{}"),
+        HttpAnswer::new(200, "<html>"),
+    ] {
+        let answer = lost.clone();
+        let api = Api::new(json!({}), move |request| match request.path() {
+            "/token" => answer.clone(),
+            _ => HttpAnswer::json(ids(0..3)),
+        })
+        .table("others", json!({}))
+        .table(
+            "lines",
+            json!({ "path": "lines/{items.id}", "params": { "after": "{cursor}" }, "failed_listings": "next_run" }),
+        );
+        let url = format!("{}/token", api.server.url());
+        let api = api
+            .option("auth.type", json!("oauth2"))
+            .option("auth.token_url", json!(url))
+            .option("retries", json!(3))
+            .secret("auth.client_id", "me")
+            .secret("auth.refresh_token", "refresh-1");
+        let (items, others, lines) = (table("items"), table("others"), by_cursor("lines", "id", 0));
+        let (one, other) = tokio::join!(api.read(&items, None), api.read(&others, None));
+        let lines = api.read(&lines, None).await;
+        for read in [one, other, lines] {
+            let failure = read.unwrap_err();
+            assert_eq!(
+                (failure.code.as_str(), failure.remedy),
+                ("R0378", Remedy::FixConfig),
+                "{lost:?}"
+            );
+            assert!(!format!("{failure:?}").contains("refresh-1"), "{failure:?}");
+        }
+        assert_eq!(api.asked("/token").len(), 1, "{lost:?}");
+        // Another one is sent.
+        let api = api.secret("auth.refresh_token", "refresh-2");
+        api.failure().await;
+        assert_eq!(api.asked("/token").len(), 2, "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_the_server_did_not_look_at_is_sent_again() {
+    let asked = AtomicU64::new(0);
+    let api = Api::new(json!({}), move |request| match request.path() {
+        "/token" if asked.fetch_add(1, Ordering::SeqCst) == 0 => HttpAnswer::new(429, "slow"),
+        "/token" => HttpAnswer::json(plain(1)),
+        _ => HttpAnswer::json(ids(0..1)),
+    });
+    let url = format!("{}/token", api.server.url());
+    let api = api
+        .option("auth.type", json!("oauth2"))
+        .option("auth.token_url", json!(url))
+        .secret("auth.client_id", "me")
+        .secret("auth.refresh_token", "refresh-1");
+    assert_eq!(api.rows().await.unwrap(), rows([0]));
+    assert_eq!(api.asked("/token").len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_of_what_the_connection_asks_for() {
+    let mut api = oauth(|_, _| HttpAnswer::json(ids(0..1)), plain);
+    for (asked, (option, value)) in [
+        ("auth.scope", "read"),
+        ("auth.scope", "write"),
+        ("auth.audience", "billing"),
+        ("auth.credentials_in", "body"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        api = api.option(option, json!(value));
+        if option == "auth.credentials_in" {
+            // Without a client secret both places give the same request.
+            api = api.secret("auth.client_secret", "s");
+        }
+        api.rows().await.unwrap();
+        api.rows().await.unwrap();
+        assert_eq!(api.asked("/token").len(), asked + 1, "{option}: {value}");
+    }
+    let api = api.option("auth.credentials_in", json!("header"));
+    api.rows().await.unwrap();
+    assert_eq!(api.asked("/token").len(), 5);
 }
