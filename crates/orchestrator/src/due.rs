@@ -162,7 +162,7 @@ fn overlap(policy: Overlap, record: &ScheduleRecord, update: &mut ScheduleUpdate
                 .for_each(|one| one.skip = Some(SkipReason::Newer));
             let open = record.open.iter();
             update.skipped = open
-                .filter(|one| one.state == IntervalState::Waiting)
+                .filter(|one| one.state == IntervalState::Waiting && one.run.is_none())
                 .map(|one| (one.interval.end_us, SkipReason::Newer))
                 .collect();
         }

@@ -128,6 +128,26 @@ fn an_earlier_run_follows_the_overlap() {
     assert_eq!(at(Overlap::KeepLatest, Waiting), (None, newer));
 }
 
+/// A run that was stopped lets its interval wait again: what it has done is not left half done.
+#[test]
+fn a_newer_interval_replaces_none_whose_run_was_begun() {
+    let scheduled = scheduled(Catchup::Latest, Overlap::KeepLatest);
+    let stopped = ScheduledInterval {
+        run: Some(towpath_vocab::RunName {
+            pipeline: "p".into(),
+            number: 3,
+        }),
+        ..open(0, IntervalState::Waiting)
+    };
+    let record = ScheduleRecord {
+        open: vec![stopped, open(10, IntervalState::Waiting)],
+        ..record(&scheduled, 20)
+    };
+    let update = due(&scheduled, Some(&record), 30 * MINUTE).unwrap();
+    assert_eq!(update.due[0].skip, None);
+    assert_eq!(update.skipped, [(20 * MINUTE, SkipReason::Newer)]);
+}
+
 #[test]
 fn a_queue_has_an_end_and_goes_on_later() {
     let scheduled = scheduled(Catchup::All, Overlap::Queue);

@@ -109,6 +109,7 @@ pub struct ScheduleUpdate {
     pub decided_us: i64,
     /// Intervals that were due, in the order of time.
     pub due: Vec<IntervalDecision>,
-    /// Ends of intervals that wait and now get no run. One whose run began meanwhile goes on.
+    /// Ends of intervals that wait and now get no run. One whose run began meanwhile keeps its run, also when
+    /// that was stopped.
     pub skipped: Vec<(i64, SkipReason)>,
 }

@@ -141,7 +141,8 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
     for (end_us, reason) in &update.skipped {
         tx.execute(
             "UPDATE scheduled_interval SET state = 'skipped', reason = ?4
-             WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND state = 'waiting'",
+             WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND state = 'waiting'
+               AND run_number IS NULL",
             cells![environment, pipeline, *end_us, skip_reason(*reason)],
         )
         .await?;

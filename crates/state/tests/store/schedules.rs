@@ -189,6 +189,11 @@ pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
         .await
         .unwrap();
     assert_eq!(states(&*store).await, [(Waiting, Some(1)), (Waiting, None)]);
+    // A scheduler that had read it before its run began does not skip it.
+    let mut late = update(Some(1), 20, &[]);
+    late.skipped = vec![(10, SkipReason::Newer)];
+    assert!(store.update_schedule(late).await.unwrap());
+    assert_eq!(states(&*store).await, [(Waiting, Some(1)), (Waiting, None)]);
     let open = scheduled(place, "w2", "h", 0, 0);
     let run = opened_resumed(store.open_run(open).await.unwrap());
     assert_eq!((run.name.number, run.interval), (1, Some(interval(0))));
