@@ -171,9 +171,21 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The message has the first of them. Data beside errors is not complete, so nothing is loaded. Check `graphql` and `params` of the table.",
     ),
     CodeEntry::run(
+        "R0377",
+        Remedy::FixConfig,
+        "The stored position of an incremental read cannot be read.",
+        "The position has the cursor, the listings that were read and those that failed. If `path`, `params`, `body` or `include` of the table now use another value of the parent, a listing that failed before cannot be asked for. `--full-refresh` reads the table from its beginning.",
+    ),
+    CodeEntry::run(
         "R0378",
         Remedy::FixConfig,
         "A refresh token was sent to the OAuth 2 server, and its answer was lost.",
         "A server that accepts each refresh token once has perhaps given a new one, which did not arrive. Towpath does not send the old one again in the same process, because such servers take that for theft and revoke all tokens. If the server accepts a refresh token more than once, run again in a new process. If it accepts each one once, get a new refresh token and set `refresh_token` of `auth`.",
+    ),
+    CodeEntry::run(
+        "R0379",
+        Remedy::FixConfig,
+        "An endpoint that is read by a cursor has listings for more than 100,000 records of its parent.",
+        "Towpath remembers which listings were read, because one that is new has to be read from its beginning. Read the table with `mode: full`, or declare several tables whose parents are a part of the records each, such as by `params: { status: open }` of the parent.",
     ),
 ];

@@ -22,12 +22,21 @@ pub(super) struct Collector {
     pub(super) seen: Seen,
     /// Listings of which some records are there; `None` when records are written as they come.
     open: Option<HashMap<usize, (Segment, Seen)>>,
+    /// What each listing has seen by itself; `None` when there is only one.
+    pub(super) each: Option<HashMap<usize, Seen>>,
 }
 
 impl Collector {
     /// A collector for a read that is about to begin.
-    pub(super) fn new(writer: SpoolWriter, column: Option<JsonPath>, keeps_apart: bool) -> Self {
+    pub(super) fn new(
+        writer: SpoolWriter,
+        column: Option<JsonPath>,
+        keeps_apart: bool,
+        has_many: bool,
+    ) -> Self {
+        let each = (has_many && column.is_some()).then(HashMap::new);
         Self {
+            each,
             column,
             writer,
             seen: Seen::new(Utc::now()),
@@ -37,9 +46,20 @@ impl Collector {
 
     /// Takes what a listing gives.
     pub(super) fn take(&mut self, given: Given<'_>) -> Result<()> {
+        if let (Given::Record(taken), Some(each)) = (&given, &mut self.each) {
+            let seen = each
+                .entry(taken.listing)
+                .or_insert_with(|| self.seen.apart());
+            look(seen, self.column.as_ref(), taken, taken.is_first_of_listing);
+        }
         match (given, &mut self.open) {
             (Given::Record(taken), None) => {
-                look(&mut self.seen, self.column.as_ref(), &taken);
+                look(
+                    &mut self.seen,
+                    self.column.as_ref(),
+                    &taken,
+                    taken.is_first_page,
+                );
                 self.writer.write(&taken.line)
             }
             (Given::Record(taken), Some(open)) => {
@@ -48,7 +68,7 @@ impl Collector {
                     None => (self.writer.segment(taken.listing)?, self.seen.apart()),
                 };
                 let (segment, seen) = open.entry(taken.listing).or_insert((segment, seen));
-                look(seen, self.column.as_ref(), &taken);
+                look(seen, self.column.as_ref(), &taken, taken.is_first_page);
                 segment.write(&taken.line)
             }
             (Given::Complete(listing), Some(open)) => {
@@ -67,8 +87,8 @@ impl Collector {
     }
 }
 
-fn look(seen: &mut Seen, column: Option<&JsonPath>, taken: &Taken<'_>) {
+fn look(seen: &mut Seen, column: Option<&JsonPath>, taken: &Taken<'_>, is_first: bool) {
     if let Some(column) = column {
-        seen.take(column.find(taken.record), taken.is_first_page);
+        seen.take(column.find(taken.record), is_first);
     }
 }

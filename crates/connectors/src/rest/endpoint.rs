@@ -199,26 +199,29 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Slot> {
+    /// What makes its requests.
+    fn request_slots(&self) -> impl Iterator<Item = &Slot> {
         let of_params = self
             .params
             .iter()
             .flat_map(|(_, template)| template.slots());
         let of_body = self.body.iter().flat_map(Template::slots);
-        let of_include = self.include.iter().map(|(_, slot)| slot);
-        self.path
-            .slots()
-            .chain(of_params)
-            .chain(of_body)
-            .chain(of_include)
+        self.path.slots().chain(of_params).chain(of_body)
+    }
+
+    /// The values of the parent's record that make its requests.
+    pub(super) fn request_needs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.request_slots().filter_map(of_parent)
+    }
+
+    /// The values of the parent's record that become columns.
+    pub(super) fn include_needs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.include.iter().filter_map(|(_, slot)| of_parent(slot))
     }
 
     /// The values of the parent's record that it uses.
     pub(super) fn needs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.slots().filter_map(|slot| match slot {
-            Slot::Parent { table, at } => Some((table.as_str(), at.as_str())),
-            Slot::Cursor => None,
-        })
+        self.request_needs().chain(self.include_needs())
     }
 
     /// The table whose records it has listings for.
@@ -228,7 +231,7 @@ impl Endpoint {
 
     /// True when its requests say where the last read ended.
     pub(super) fn uses_cursor(&self) -> bool {
-        self.slots().any(|slot| *slot == Slot::Cursor)
+        self.request_slots().any(|slot| *slot == Slot::Cursor)
     }
 
     fn has_one_parent(&self) -> Result<()> {
@@ -257,5 +260,12 @@ impl Endpoint {
         };
         let why = format!("depends on `{}`, whose {of} has a cursor", parent.table);
         Err(of_table(&self.table, "path", why))
+    }
+}
+
+fn of_parent(slot: &Slot) -> Option<(&str, &str)> {
+    match slot {
+        Slot::Parent { table, at } => Some((table.as_str(), at.as_str())),
+        Slot::Cursor => None,
     }
 }

@@ -128,6 +128,14 @@ pub(super) enum RestError {
         "{request}: a refresh token was sent, and the answer with its successor was lost: {why}"
     )]
     TokenLost { request: Address, why: String },
+    #[error("the stored position of `{table}` cannot be read: {what}")]
+    StoredPosition { table: String, what: &'static str },
+    #[error("`{table}` has {found} listings, and at most {most} can be read by a cursor")]
+    ManyListings {
+        table: String,
+        found: usize,
+        most: usize,
+    },
 }
 
 /// A method and an address without parameters, user and fragment.
@@ -207,6 +215,8 @@ impl RestError {
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
+            Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
+            Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
         }
     }
 
@@ -303,6 +313,12 @@ impl RestError {
             Self::TokenLost { .. } => vec![
                 "this process does not send the same refresh token again, because a server that accepts each one once may revoke all of them".to_owned(),
                 "if the server accepts a refresh token more than once: run again in a new process; if only once: get a new one, and set `refresh_token` of `auth`".to_owned(),
+            ],
+            Self::StoredPosition { .. } => vec![
+                "`towpath run --full-refresh` reads the table from its beginning".to_owned(),
+            ],
+            Self::ManyListings { .. } => vec![
+                "read it with `mode: full`, or declare tables that ask for a part of the parents each".to_owned(),
             ],
             _ => Vec::new(),
         }

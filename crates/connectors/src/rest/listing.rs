@@ -5,7 +5,7 @@
 //! with the API's own where the project names it. It does not know what becomes of a record. Read next:
 //! `paginate.rs`, `scope.rs`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -21,7 +21,8 @@ use super::graphql::{self, Query};
 use super::page::{self, Page, Records};
 use super::paginate::{Fault, Next, Pager, Paginate};
 use super::raw::Raw;
-use super::scope::{Needs, Scope, included};
+use super::resume::{Begin, MOST_LISTINGS};
+use super::scope::{ListingKey, Needs, Scope, included};
 use super::template::{Into, Slot, has_dot_segment};
 
 /// So many listings may fail alone; then the API is not well, and the read fails.
@@ -36,13 +37,13 @@ pub(super) struct Listing<'l> {
     pub(super) chain: &'l [Endpoint],
     /// Where the records of each of them are, once a response has shown it.
     pub(super) found: Vec<OnceLock<Records>>,
-    /// Records are read by a cursor, from here on; the first read has no place yet.
-    pub(super) cursor: Option<Option<&'l str>>,
-    /// Where listings begin that failed in an earlier run.
-    pub(super) older: HashMap<Scope, Option<String>>,
+    /// Records are read by a cursor, from here on.
+    pub(super) begin: Option<&'l Begin>,
     /// A listing that fails does not end the read.
     pub(super) keeps_failed: bool,
     pub(super) failed: Mutex<Vec<(Scope, RestError)>>,
+    /// The numbers of the listings that were read, and what they are known by.
+    pub(super) complete: Mutex<Vec<(usize, ListingKey)>>,
     /// No more records than this, about.
     pub(super) limit: Option<u64>,
     /// No more records of each parent than this, to look at a part.
@@ -54,6 +55,14 @@ pub(super) struct Listing<'l> {
     pub(super) repeated: AtomicU64,
 }
 
+/// One listing of a read.
+struct One {
+    number: usize,
+    scope: Scope,
+    /// It failed before, and no parent gives it now.
+    is_gone: bool,
+}
+
 /// A record that was read.
 pub(super) struct Taken<'r> {
     pub(super) record: Raw<'r>,
@@ -61,6 +70,8 @@ pub(super) struct Taken<'r> {
     pub(super) line: Vec<u8>,
     /// It is of the first page of all.
     pub(super) is_first_page: bool,
+    /// It is of the first page of its listing.
+    pub(super) is_first_of_listing: bool,
     /// The number of its listing.
     pub(super) listing: usize,
 }
@@ -77,8 +88,15 @@ pub(super) enum Given<'r> {
 /// What takes records.
 pub(super) type Sink<'s> = dyn FnMut(Given<'_>) -> Result<()> + Send + 's;
 
-/// What takes the records of a page; true for those of the first page of all.
-type Take<'t> = dyn FnMut(Raw<'_>, bool) -> Result<()> + Send + 't;
+/// Which page a record is of.
+#[derive(Clone, Copy)]
+struct Place {
+    is_first_of_all: bool,
+    is_first_of_listing: bool,
+}
+
+/// What takes the records of a page.
+type Take<'t> = dyn FnMut(Raw<'_>, Place) -> Result<()> + Send + 't;
 
 impl Listing<'_> {
     /// Gives every record to `sink`.
@@ -90,16 +108,21 @@ impl Listing<'_> {
         for parent in 0..last {
             scopes = self.scopes(parent, scopes).await?;
         }
+        let known = scopes.len();
+        self.add_failed(&mut scopes)?;
         let (sink, count) = (Mutex::new(sink), AtomicU64::new(0));
         let (sink, count) = (&sink, &count);
-        let all = scopes.len();
-        let mut scopes = scopes.into_iter().enumerate();
+        let mut scopes = scopes.into_iter().enumerate().map(|(number, scope)| One {
+            number,
+            scope,
+            is_gone: number >= known,
+        });
         // Changes while others are read have a later cursor than what the first page has: it is asked
         // for alone.
-        if self.cursor.is_some()
-            && let Some((number, first)) = scopes.next()
+        if self.begin.is_some()
+            && let Some(first) = scopes.next()
         {
-            self.listing(number, &first, sink, count).await?;
+            self.listing(&first, sink, count).await?;
         }
         let at_once = if self.limit.is_some() {
             1
@@ -108,15 +131,44 @@ impl Listing<'_> {
         };
         stream::iter(scopes)
             .take_while(|_| std::future::ready(!self.is_enough(count)))
-            .map(|(number, scope)| async move { self.listing(number, &scope, sink, count).await })
+            .map(|one| async move { self.listing(&one, sink, count).await })
             .buffer_unordered(at_once)
             .try_collect::<()>()
             .await?;
         let mut failed = self.failed();
-        match failed.len() == all && all > 0 {
+        let complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        match complete.is_empty() && !failed.is_empty() {
             true => Err(failed.swap_remove(0).1),
             false => Ok(()),
         }
+    }
+
+    /// Adds the listings that failed before and that no parent gives now.
+    fn add_failed(&self, scopes: &mut Vec<Scope>) -> Result<()> {
+        let (Some(begin), Some(endpoint)) = (self.begin, self.chain.last()) else {
+            return Ok(());
+        };
+        if scopes.len() > MOST_LISTINGS {
+            return Err(RestError::ManyListings {
+                table: endpoint.table.clone(),
+                found: scopes.len(),
+                most: MOST_LISTINGS,
+            });
+        }
+        let given: HashSet<ListingKey> = scopes.iter().map(Scope::key).collect();
+        for failed in &begin.failed {
+            if given.contains(&failed.scope.key()) {
+                continue;
+            }
+            if !failed.scope.has_columns_of(endpoint) {
+                return Err(RestError::StoredPosition {
+                    table: endpoint.table.clone(),
+                    what: "a listing that failed does not have the values that `include` needs now",
+                });
+            }
+            scopes.push(failed.scope.clone());
+        }
+        Ok(())
     }
 
     /// The listings that failed.
@@ -127,17 +179,25 @@ impl Listing<'_> {
     /// One listing of the endpoint itself, which may fail alone.
     async fn listing(
         &self,
-        number: usize,
-        scope: &Scope,
+        one: &One,
         sink: &Mutex<&mut Sink<'_>>,
         count: &AtomicU64,
     ) -> Result<()> {
-        let read = self.records(number, scope, sink, count).await;
+        let read = self.records(one.number, &one.scope, sink, count).await;
         // Only what the first one saw was there before all others.
         let _ = self.begun.set(None);
         let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
-            Ok(()) => sink(Given::Complete(number)),
+            Ok(()) => {
+                let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+                complete.push((one.number, one.scope.key()));
+                sink(Given::Complete(one.number))
+            }
+            // Neither its parent nor the listing is there any more. If they come again, it is asked for
+            // from its beginning.
+            Err(RestError::Refused {
+                status: 404 | 410, ..
+            }) if one.is_gone => sink(Given::Failed(one.number)),
             Err(error) if self.keeps_failed && error.is_of_listing() => {
                 let mut failed = self.failed();
                 if failed.len() >= MOST_FAILED {
@@ -147,8 +207,8 @@ impl Listing<'_> {
                     code = error.code(),
                     "a listing failed, the next run asks for it: {error}"
                 );
-                failed.push((scope.clone(), error));
-                sink(Given::Failed(number))
+                failed.push((one.scope.clone(), error));
+                sink(Given::Failed(one.number))
             }
             Err(error) => Err(error),
         }
@@ -166,7 +226,7 @@ impl Listing<'_> {
             return Ok(());
         };
         let include = included(endpoint, scope);
-        let mut take = |record: Raw<'_>, is_first_page: bool| {
+        let mut take = |record: Raw<'_>, place: Place| {
             if self.is_enough(count) {
                 return Ok(());
             }
@@ -179,7 +239,8 @@ impl Listing<'_> {
             sink(Given::Record(Taken {
                 record,
                 line,
-                is_first_page,
+                is_first_page: place.is_first_of_all,
+                is_first_of_listing: place.is_first_of_listing,
                 listing,
             }))
         };
@@ -205,7 +266,7 @@ impl Listing<'_> {
             let include = included(endpoint, &scope);
             let found = Mutex::new(Vec::new());
             let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut take = |record: Raw<'_>, _: bool| {
+            let mut take = |record: Raw<'_>, _: Place| {
                 lock().push(needs.scope(record, &include, endpoint)?);
                 Ok(())
             };
@@ -252,10 +313,13 @@ impl Listing<'_> {
                 (answer, _) => answer?,
             };
             let page = self.page(level, endpoint, &answer, &address)?;
-            let is_first =
-                level + 1 == self.chain.len() && self.begun.set(answer.server_time).is_ok();
+            let is_own = level + 1 == self.chain.len();
+            let place = Place {
+                is_first_of_all: is_own && self.begun.set(answer.server_time).is_ok(),
+                is_first_of_listing: before.is_none(),
+            };
             for record in &page.records {
-                take(*record, is_first)?;
+                take(*record, place)?;
             }
             is_nothing |= page.is_nothing;
             if let Some(path) = &endpoint.total {
@@ -350,8 +414,8 @@ impl Listing<'_> {
     fn request(&self, level: usize, endpoint: &Endpoint, scope: &Scope) -> Result<Request> {
         // The cursor is of the endpoint itself: of its parents all records are listed.
         let is_own = level + 1 == self.chain.len();
-        let older = self.older.get(scope).map(Option::as_deref);
-        let cursor = older.or(self.cursor).flatten().filter(|_| is_own);
+        let cursor = self.begin.filter(|_| is_own);
+        let cursor = cursor.and_then(|begin| begin.of(scope));
         let value = |slot: &Slot| match slot {
             Slot::Cursor => cursor,
             Slot::Parent { at, .. } => scope.text(at),

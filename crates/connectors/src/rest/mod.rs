@@ -30,6 +30,7 @@ mod paginate;
 mod paginate_options;
 mod path;
 mod raw;
+mod resume;
 mod retry;
 mod scope;
 mod shared;

@@ -1,11 +1,13 @@
 //! What a listing needs of the record it belongs to: values for its address and its new columns.
 //!
 //! Promise: a value that a listing needs is there and is a text or a number, or the read fails. Two
-//! records with the same values make one listing. Read next: `listing.rs`.
+//! records with the same values make one listing. A listing is known in later runs by what makes its
+//! request; the values of its columns may change. Read next: `listing.rs`, `resume.rs`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::endpoint::Endpoint;
 use super::error::{RestError, Result};
@@ -20,34 +22,81 @@ struct Passed {
     text: String,
 }
 
-/// Values of the record that a listing belongs to, by their paths.
+/// Values by their paths.
+type Values = BTreeMap<String, Passed>;
+
+/// Values of the record that a listing belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Scope(BTreeMap<String, Passed>);
+pub(super) struct Scope {
+    /// What makes the request: a listing is known by it.
+    request: Values,
+    /// What becomes columns of its rows.
+    include: Values,
+}
+
+/// What a listing is known by in all runs: a hash of what makes its request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ListingKey(pub(super) String);
 
 impl Scope {
-    /// The values by their paths, as JSON texts.
-    pub(super) fn stored(&self) -> Value {
-        let values = self.0.iter();
-        values
-            .map(|(at, value)| (at.clone(), Value::from(value.json.as_str())))
-            .collect::<Map<_, _>>()
-            .into()
+    /// What the listing is known by.
+    pub(super) fn key(&self) -> ListingKey {
+        let values = self.request.iter();
+        let values = values.flat_map(|(at, value)| [at.as_str(), value.text.as_str()]);
+        let hash = Sha256::digest(values.collect::<Value>().to_string());
+        let half = hash.iter().take(16);
+        ListingKey(half.map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Reads what `stored` gave.
-    pub(super) fn read(stored: &Value) -> Option<Self> {
-        let values = stored.as_object()?.iter().map(|(at, json)| {
-            let json = json.as_str()?.to_owned();
-            let text = Raw::read(&json).ok()?.scalar()?;
-            Some((at.clone(), Passed { json, text }))
-        });
-        values.collect::<Option<BTreeMap<_, _>>>().map(Self)
+    /// The values by their paths, as JSON texts: those of the request, and those of the columns.
+    pub(super) fn stored(&self) -> (Value, Value) {
+        let stored = |values: &Values| {
+            let values = values.iter();
+            values
+                .map(|(at, value)| (at.clone(), Value::from(value.json.as_str())))
+                .collect::<Map<_, _>>()
+                .into()
+        };
+        (stored(&self.request), stored(&self.include))
+    }
+
+    /// Reads what `stored` gave, for an endpoint as it is now; `None` when a value of its request is not
+    /// there. An earlier version stored all values as one.
+    pub(super) fn read(
+        request: &Value,
+        include: Option<&Value>,
+        endpoint: &Endpoint,
+    ) -> Option<Self> {
+        let mut values = values(request)?;
+        if let Some(include) = include {
+            values.extend(self::values(include)?);
+        }
+        let found = |(_, at): (&str, &str)| Some((at.to_owned(), values.get(at)?.clone()));
+        Some(Self {
+            request: endpoint.request_needs().map(found).collect::<Option<_>>()?,
+            include: endpoint.include_needs().filter_map(found).collect(),
+        })
+    }
+
+    /// True when it has the values of all columns.
+    pub(super) fn has_columns_of(&self, endpoint: &Endpoint) -> bool {
+        let mut needs = endpoint.include_needs();
+        needs.all(|(_, at)| self.include.contains_key(at))
     }
 
     /// A value as requests write it.
     pub(super) fn text(&self, at: &str) -> Option<&str> {
-        self.0.get(at).map(|value| value.text.as_str())
+        self.request.get(at).map(|value| value.text.as_str())
     }
+}
+
+fn values(stored: &Value) -> Option<Values> {
+    let values = stored.as_object()?.iter().map(|(at, json)| {
+        let json = json.as_str()?.to_owned();
+        let text = Raw::read(&json).ok()?.scalar()?;
+        Some((at.clone(), Passed { json, text }))
+    });
+    values.collect()
 }
 
 /// The columns of `include` with their values as JSON.
@@ -56,20 +105,25 @@ pub(super) fn included(endpoint: &Endpoint, scope: &Scope) -> Vec<(String, Strin
         .include
         .iter()
         .filter_map(|(name, slot)| match slot {
-            Slot::Parent { at, .. } => Some((name.clone(), scope.0.get(at)?.json.clone())),
+            Slot::Parent { at, .. } => Some((name.clone(), scope.include.get(at)?.json.clone())),
             Slot::Cursor => None,
         });
     columns.collect()
 }
 
 /// The paths of the values that a child needs of each record.
-pub(super) struct Needs(Vec<(String, JsonPath)>);
+pub(super) struct Needs {
+    request: Vec<(String, JsonPath)>,
+    include: Vec<(String, JsonPath)>,
+}
 
 impl Needs {
     pub(super) fn of(child: &Endpoint) -> Self {
-        let needs = child.needs();
-        let needs = needs.map(|(_, at)| (at.to_owned(), JsonPath::new(at)));
-        Self(needs.collect())
+        let path = |(_, at): (&str, &str)| (at.to_owned(), JsonPath::new(at));
+        Self {
+            request: child.request_needs().map(path).collect(),
+            include: child.include_needs().map(path).collect(),
+        }
     }
 
     /// The values of a record of `parent`, which has these new columns.
@@ -79,8 +133,7 @@ impl Needs {
         include: &[(String, String)],
         parent: &Endpoint,
     ) -> Result<Scope> {
-        let mut scope = BTreeMap::new();
-        for (at, path) in &self.0 {
+        let value = |(at, path): &(String, JsonPath)| {
             let own = path
                 .find(record)
                 .and_then(|value| Some((value.text().to_owned(), value.scalar()?)));
@@ -88,14 +141,17 @@ impl Needs {
                 let (_, json) = include.iter().find(|(name, _)| name == at)?;
                 Some((json.clone(), Raw::read(json).ok()?.scalar()?))
             };
-            let Some((json, text)) = own.or_else(passed) else {
-                return Err(RestError::NoParentValue {
+            match own.or_else(passed) {
+                Some((json, text)) => Ok((at.clone(), Passed { json, text })),
+                None => Err(RestError::NoParentValue {
                     table: parent.table.clone(),
                     column: at.clone(),
-                });
-            };
-            scope.insert(at.clone(), Passed { json, text });
-        }
-        Ok(Scope(scope))
+                }),
+            }
+        };
+        Ok(Scope {
+            request: self.request.iter().map(value).collect::<Result<_>>()?,
+            include: self.include.iter().map(value).collect::<Result<_>>()?,
+        })
     }
 }

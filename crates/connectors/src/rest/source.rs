@@ -4,36 +4,30 @@
 //! incremental read goes on at a cursor before which nothing can have changed unseen. Rows, types and
 //! rejects are those of a file of JSON lines. Read next: `listing.rs`, `spool.rs`, `files/source.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use towpath_ports::{
     Assignment, BoxStream, ConnectorContext, Event, InputVersion, ReadSpec, Reader, Result, Source,
     Split, TableSchema,
 };
-use towpath_vocab::{
-    ConnectionPlan, CursorPlan, Position, RawRecord, ReadMode, Selection, SplitId, SplitPosition,
-};
+use towpath_vocab::{ConnectionPlan, CursorPlan, Position, RawRecord, ReadMode, Selection};
 
 use super::client::Client;
 use super::collect::Collector;
 use super::connection::ConnectionOptions;
-use super::cursor::{self, Highest, Seen};
 use super::endpoint::{Endpoint, of_table};
 use super::error::RestError;
 use super::listing::{Given, Listing};
 use super::path::JsonPath;
+use super::resume::{Begin, Ended, Failed, Resume};
 use super::scope::Scope;
 use super::spool::{RECORDS, Spool};
 use crate::files::{FilesSource, Folder};
-
-/// The split whose position says where the next read begins.
-const CURSOR: &str = "cursor";
 
 /// An API to read from.
 #[derive(Clone)]
@@ -47,44 +41,22 @@ pub(super) struct RestSource {
 pub(super) struct Fetched {
     pub(super) spool: Arc<Spool>,
     pub(super) records: u64,
-    seen: Seen,
-    /// The server's time when the first page was asked for.
-    begun: Option<DateTime<Utc>>,
-    /// Its pages are numbered, so that records move between them.
-    shifts: bool,
-    /// Records that came on two numbered pages behind each other.
-    repeated: u64,
-    /// Listings that failed, and why.
-    failed: Vec<(Failed, RestError)>,
-}
-
-/// A listing that failed, and where it is to begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Failed {
-    scope: Scope,
-    from: Option<String>,
+    ended: Ended,
+    /// Why listings failed.
+    errors: Vec<RestError>,
 }
 
 /// How a read is made.
 #[derive(Default)]
 pub(super) struct Extent<'e> {
-    /// The cursor of an incremental read: its column, and where it begins.
-    pub(super) cursor: Option<(&'e str, Option<&'e str>)>,
+    /// The cursor of an incremental read: its column, and where listings begin.
+    pub(super) cursor: Option<(&'e str, &'e Begin)>,
     /// No more records than this, about.
     pub(super) limit: Option<u64>,
     /// No more records of each parent than this.
     pub(super) most_parents: Option<usize>,
-    /// Listings that may fail without ending the read.
-    pub(super) failing: Failing,
-}
-
-/// Listings that fail.
-#[derive(Default)]
-pub(super) struct Failing {
-    /// They do not end the read.
-    is_allowed: bool,
-    /// Those of an earlier run, and where they begin.
-    older: HashMap<Scope, Option<String>>,
+    /// Listings that fail do not end the read.
+    pub(super) keeps_failed: bool,
 }
 
 impl RestSource {
@@ -101,17 +73,20 @@ impl RestSource {
         let client = Client::open(&self.plan, &self.options, &self.context).await?;
         let (spool, writer) = Spool::new(&self.context.project_dir)?;
         let column = extent.cursor.map(|(column, _)| JsonPath::key(column));
-        let keeps_failed = extent.failing.is_allowed;
-        let mut collector = Collector::new(writer, column, keeps_failed);
+        let keeps_failed = extent.keeps_failed;
+        let begin = extent.cursor.map(|(_, begin)| begin);
+        // A listing that failed before may be gone in the middle.
+        let keeps_apart = keeps_failed || begin.is_some_and(|begin| !begin.failed.is_empty());
+        let mut collector = Collector::new(writer, column, keeps_apart, chain.len() > 1);
         let listing = Listing {
             client: &client,
             base: &self.options.url,
             chain,
             found: chain.iter().map(|_| OnceLock::new()).collect(),
-            cursor: extent.cursor.map(|(_, begin)| begin),
-            older: extent.failing.older,
+            begin,
             keeps_failed,
             failed: Mutex::default(),
+            complete: Mutex::default(),
             limit: extent.limit,
             most_parents: extent.most_parents,
             at_once: self.options.connections,
@@ -124,22 +99,35 @@ impl RestSource {
         let shifts = chain
             .last()
             .is_some_and(|endpoint| endpoint.paging.is_numbered());
-        let failed = std::mem::take(&mut *listing.failed());
-        let failed = failed.into_iter().map(|(scope, error)| {
-            let older = listing.older.get(&scope).cloned();
-            let from = older.unwrap_or_else(|| listing.cursor.flatten().map(str::to_owned));
+        let from = |scope: &Scope| begin.and_then(|begin| begin.of(scope)).map(str::to_owned);
+        let failed = std::mem::take(&mut *listing.failed()).into_iter();
+        let failed = failed.map(|(scope, error)| {
+            let from = from(&scope);
             (Failed { scope, from }, error)
         });
-        let failed = failed.collect();
+        let (failed, errors) = failed.unzip();
+        let complete = listing.complete.into_inner();
+        let complete = complete.unwrap_or_else(PoisonError::into_inner).into_iter();
+        let mut each = collector.each.take().unwrap_or_default();
+        let mut own = |number| {
+            let seen = each.remove(&number);
+            seen.unwrap_or_else(|| collector.seen.apart())
+        };
+        let read = complete.map(|(number, key)| (key, own(number)));
+        let read = read.collect();
         collector.writer.finish()?;
         Ok(Fetched {
             spool: Arc::new(spool),
             records: collector.writer.records,
-            seen: collector.seen,
-            begun,
-            shifts,
-            repeated: listing.repeated.load(Ordering::Relaxed),
-            failed,
+            ended: Ended {
+                seen: collector.seen,
+                begun,
+                shifts,
+                repeated: listing.repeated.load(Ordering::Relaxed),
+                read,
+                failed,
+            },
+            errors,
         })
     }
 
@@ -185,75 +173,16 @@ impl RestSource {
         Ok(cursor)
     }
 
-    /// Where the next read begins.
-    fn position(
-        fetched: &Fetched,
-        cursor: &CursorPlan,
-        table: &str,
-        from: Option<&Position>,
-    ) -> Result<Position, RestError> {
-        let (table, column) = (table.to_owned(), cursor.column.clone());
-        let seen = &fetched.seen;
-        if seen.all.missing > 0 {
-            let count = seen.all.missing;
-            return Err(RestError::NoCursorValue {
-                table,
-                column,
-                count,
-            });
+    /// Whether listings may fail alone.
+    fn keeps_failed(spec: &ReadSpec, endpoint: &Endpoint) -> Result<bool, RestError> {
+        if !endpoint.keeps_failed || spec.limit.is_some() {
+            return Ok(false);
         }
-        let last = ended(from);
-        let mut all = seen.all.clone();
-        all.extend(last);
-        if all.is_mixed {
-            return Err(RestError::MixedCursor { table, column });
-        }
-        let mut begin = Highest::default();
-        begin.extend(last.map(|last| seen.capped(last, fetched.begun)).as_deref());
-        // Where numbered pages have shifted, the next read asks again for all that this one asked for.
-        if fetched.repeated == 0 {
-            begin.extend(seen.safe(fetched.begun, fetched.shifts).as_deref());
-        }
-        let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
-        let order = order.map_or(0, |position| position.order) + 1;
-        let failed: Vec<&Failed> = fetched.failed.iter().map(|(failed, _)| failed).collect();
-        let same = begin.text.as_deref() == last
-            && failed
-                .iter()
-                .map(|failed| (*failed).clone())
-                .eq(failed_before(from));
-        if same {
-            return Ok(from.cloned().unwrap_or_default());
-        }
-        let mut resume = json!({ "cursor": begin.text });
-        if !failed.is_empty() {
-            let failed = failed
-                .iter()
-                .map(|failed| json!({ "of": failed.scope.stored(), "from": failed.from }));
-            resume["failed"] = failed.collect();
-        }
-        Ok(Position::single(CURSOR, SplitPosition { order, resume }))
-    }
-
-    /// Whether listings may fail alone, and those that did.
-    fn failing(
-        spec: &ReadSpec,
-        chain: &[Endpoint],
-        from: Option<&Position>,
-    ) -> Result<Failing, RestError> {
-        let endpoint = chain.last().filter(|endpoint| endpoint.keeps_failed);
-        let (Some(endpoint), None) = (endpoint, spec.limit) else {
-            return Ok(Failing::default());
-        };
         if spec.mode != ReadMode::Incremental {
             let why = "needs a `cursor`: another read has no place to keep what failed";
             return Err(of_table(&endpoint.table, "failed_listings", why));
         }
-        let older = failed_before(from).map(|failed| (failed.scope, failed.from));
-        Ok(Failing {
-            is_allowed: true,
-            older: older.collect(),
-        })
+        Ok(true)
     }
 
     /// True when nothing says which columns the table has.
@@ -271,47 +200,13 @@ impl RestSource {
     }
 }
 
-/// The cursor where the last read ended. Where it lies in the future, records before it were not asked
-/// for, nobody knows which: the read begins anew.
-fn ended(from: Option<&Position>) -> Option<&str> {
-    stored(from).filter(|last| !cursor::is_ahead(last, Utc::now()))
-}
-
-/// The cursor of a position.
-fn stored(from: Option<&Position>) -> Option<&str> {
-    let position = from?.mark(&SplitId(CURSOR.to_owned()))?;
-    position.resume.get("cursor")?.as_str()
-}
-
-/// The listings that failed in the last read.
-fn failed_before(from: Option<&Position>) -> impl Iterator<Item = Failed> {
-    let position = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
-    let failed = position.and_then(|position| position.resume.get("failed")?.as_array());
-    failed.into_iter().flatten().filter_map(|failed| {
-        let from = failed.get("from")?.as_str();
-        let from = from.filter(|from| !cursor::is_ahead(from, Utc::now()));
-        Some(Failed {
-            scope: Scope::read(failed.get("of")?)?,
-            from: from.map(str::to_owned),
-        })
-    })
-}
-
 /// What a run says of a read.
-fn notes(
-    table: &str,
-    fetched: &Fetched,
-    cursor: Option<&CursorPlan>,
-    from: Option<&Position>,
-) -> Vec<String> {
-    let ahead = cursor
-        .and(stored(from))
-        .filter(|last| cursor::is_ahead(last, Utc::now()));
-    let ahead = ahead.map(|last| {
+fn notes(table: &str, fetched: &Fetched, resume: &Resume, is_incremental: bool) -> Vec<String> {
+    let ahead = resume.ahead.as_deref().map(|last| {
         format!("the cursor of `{table}` was at `{last}`, which is in the future: all records were asked for again")
     });
-    let failed = note_of_failed(table, &fetched.failed);
-    let shifted = note_of_shifted(table, fetched.repeated, cursor.is_some());
+    let failed = note_of_failed(table, &fetched.errors);
+    let shifted = note_of_shifted(table, fetched.ended.repeated, is_incremental);
     ahead.into_iter().chain(failed).chain(shifted).collect()
 }
 
@@ -329,10 +224,10 @@ fn note_of_shifted(table: &str, repeated: u64, is_incremental: bool) -> Option<S
 }
 
 /// What a run says of listings that failed.
-fn note_of_failed(table: &str, failed: &[(Failed, RestError)]) -> Option<String> {
+fn note_of_failed(table: &str, failed: &[RestError]) -> Option<String> {
     const SHOWN: usize = 3;
     let shown = failed.iter().take(SHOWN);
-    let shown = shown.map(|(_, error)| format!("{error} ({})", error.code()));
+    let shown = shown.map(|error| format!("{error} ({})", error.code()));
     let shown = shown.collect::<Vec<_>>().join("; ");
     let more = match failed.len() {
         0 => return None,
@@ -364,37 +259,36 @@ pub(super) fn of_file(spec: &ReadSpec) -> ReadSpec {
 impl Source for RestSource {
     async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
         let chain = self.chain(spec)?;
-        let table = chain
-            .last()
-            .map(|endpoint| endpoint.table.clone())
-            .unwrap_or_default();
+        let Some(endpoint) = chain.last() else {
+            return Err(RestError::Query.into());
+        };
+        let table = endpoint.table.clone();
         let cursor = match spec.mode {
             ReadMode::Incremental => Some(self.incremental(spec, &chain)?),
             _ => None,
         };
-        let begin = match (&cursor, ended(from)) {
-            (Some(cursor), Some(last)) => {
-                let mixed = || RestError::MixedCursor {
-                    table: table.clone(),
-                    column: cursor.column.clone(),
-                };
-                Some(cursor::before(last, cursor.lookback).ok_or_else(mixed)?)
-            }
-            _ => None,
+        let resume = Resume::read(from.filter(|_| cursor.is_some()), endpoint)?;
+        let mut begin = match &cursor {
+            Some(cursor) => resume.begin(endpoint, cursor)?,
+            None => Begin::default(),
         };
+        if spec.limit.is_some() {
+            // A part of the records moves nothing.
+            begin.failed.clear();
+        }
         let extent = Extent {
             cursor: cursor
                 .as_ref()
-                .map(|cursor| (cursor.column.as_str(), begin.as_deref())),
+                .map(|cursor| (cursor.column.as_str(), &begin)),
             limit: spec.limit,
             most_parents: None,
-            failing: Self::failing(spec, &chain, from)?,
+            keeps_failed: Self::keeps_failed(spec, endpoint)?,
         };
         let fetched = self.fetch(&chain, extent).await?;
         let position = match &cursor {
             // A part of the records says nothing about where the next read begins.
             _ if spec.limit.is_some() => from.cloned().unwrap_or_default(),
-            Some(cursor) => Self::position(&fetched, cursor, &table, from)?,
+            Some(cursor) => resume.next(&fetched.ended, endpoint, &cursor.column, from)?,
             None => Position::default(),
         };
         if fetched.records == 0 && Self::has_no_columns(spec) {
@@ -407,7 +301,7 @@ impl Source for RestSource {
         Ok(Box::new(RestReader {
             inner,
             position,
-            notes: notes(&table, &fetched, cursor.as_ref(), from),
+            notes: notes(&table, &fetched, &resume, cursor.is_some()),
             spool: fetched.spool,
         }))
     }

@@ -1,7 +1,7 @@
 //! The REST connector against a real server that does everything servers do.
 //!
 //! `pages.rs` reads all kinds of pagination, `complete.rs` what would end a read early, `faults.rs` what goes wrong, `access.rs` credentials and where
-//! they may go, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `tokens.rs` OAuth 2.
+//! they may go, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2.
 //! Each test writes the answers of its own server.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod faults;
 mod graphql;
 mod incremental;
 mod pages;
+mod resumed;
 mod tokens;
 
 use std::collections::BTreeMap;
