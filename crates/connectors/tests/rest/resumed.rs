@@ -1,6 +1,7 @@
 //! Endpoints that depend on others, read by a cursor in several runs: no listing begins behind a record
 //! that was not read, whatever its parents and its failures do.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -11,7 +12,9 @@ use crate::{Api, by_cursor, ids};
 
 /// What the server gives now: paths and their JSON; a path that is not there gives its status.
 #[derive(Clone, Default)]
-struct Given(Arc<Mutex<Vec<(String, Result<String, u16>)>>>);
+struct Given(Arc<Mutex<BTreeMap<String, Answer>>>);
+
+type Answer = Result<String, u16>;
 
 impl Given {
     fn set(&self, path: &str, body: impl Into<String>) {
@@ -22,10 +25,8 @@ impl Given {
         self.put(path, Err(status));
     }
 
-    fn put(&self, path: &str, given: Result<String, u16>) {
-        let mut all = self.0.lock().unwrap();
-        all.retain(|(known, _)| known != path);
-        all.push((path.to_owned(), given));
+    fn put(&self, path: &str, given: Answer) {
+        self.0.lock().unwrap().insert(path.to_owned(), given);
     }
 
     /// An API of `items` and their `lines`, which have these options more.
@@ -34,14 +35,17 @@ impl Given {
         let api = Api::new(json!({}), move |request| {
             let all = given.0.lock().unwrap();
             let path = request.path().trim_start_matches("/v1/");
-            if request.parameter("page").is_some_and(|page| page != "1") {
-                return HttpAnswer::json("[]");
+            let page = request.parameter("page").filter(|page| *page != "1");
+            if let Some(page) = page {
+                let given = all.get(&format!("{path}?page={page}"));
+                let body = given.map_or("[]", |given| given.as_deref().unwrap());
+                return HttpAnswer::json(body.to_owned());
             }
-            match all.iter().find(|(known, _)| known == path) {
-                Some((_, Ok(body))) => {
+            match all.get(path) {
+                Some(Ok(body)) => {
                     HttpAnswer::json(body.clone()).header("date", "Thu, 01 Jan 2026 12:00:00 GMT")
                 }
-                Some((_, Err(status))) => HttpAnswer::new(*status, "no"),
+                Some(Err(status)) => HttpAnswer::new(*status, "no"),
                 None => HttpAnswer::new(404, "no"),
             }
         });
@@ -139,6 +143,69 @@ async fn numbered_pages_have_a_cursor_for_each_listing() {
     let first = api.read(&spec, None).await.unwrap().position;
     api.read(&spec, Some(&first)).await.unwrap();
     assert_eq!(begin(&api, 2).as_deref(), Some("2025-12-11T00%3A00%3A00Z"));
+}
+
+#[tokio::test]
+async fn a_listing_whose_pages_shift_begins_where_it_began() {
+    let given = Given::default();
+    given.set("items", ids([1, 2]));
+    given.set("lines/1", at(20));
+    given.set("lines/2", at(11));
+    let api = given.api(&json!({ "paginate": { "type": "page", "size": 9 } }));
+    let spec = by_cursor("lines", "at", 0);
+    let first = api.read(&spec, None).await.unwrap().position;
+    let record = |day: u64| at(day).trim_matches(['[', ']']).to_owned();
+    given.set("items", ids([1, 2, 3]));
+    given.set("lines/2", format!("[{},{}]", record(16), record(15)));
+    given.set("lines/2?page=2", format!("[{},{}]", record(15), record(14)));
+    given.set("lines/3", at(17));
+    let second = api.read(&spec, Some(&first)).await.unwrap();
+    assert!(
+        second
+            .notes
+            .iter()
+            .any(|note| note.contains("two numbered pages: 1")),
+        "{second:?}"
+    );
+    api.read(&spec, Some(&second.position)).await.unwrap();
+    assert_eq!(begin(&api, 2).as_deref(), Some("2025-12-11T00%3A00%3A00Z"));
+    assert_eq!(begin(&api, 3), None);
+}
+
+#[tokio::test]
+async fn a_cursor_of_the_future_is_not_believed_of_any_listing() {
+    let given = Given::default();
+    given.set("items", ids([1, 2, 3]));
+    for (path, day) in [("lines/1", 20), ("lines/2", 11), ("lines/3", 12)] {
+        given.set(path, at(day));
+    }
+    let next_run = json!({
+        "failed_listings": "next_run",
+        "paginate": { "type": "page", "size": 9 },
+    });
+    let (api, spec) = (given.api(&next_run), by_cursor("lines", "at", 0));
+    let first = api.read(&spec, None).await.unwrap().position;
+    given.fail("lines/3", 500);
+    let second = api.read(&spec, Some(&first)).await.unwrap().position;
+    let future = |text: String| {
+        let text = text.replace("2025-12-11", "2999-12-11");
+        stored(serde_json::from_str(&text.replace("2025-12-12", "2999-12-12")).unwrap())
+    };
+    let wrong = future(resume(&second).to_string());
+    let third = api.read(&spec, Some(&wrong)).await.unwrap();
+    let begins = [1, 2, 3].map(|item| begin(&api, item));
+    assert_eq!(
+        begins,
+        [Some("2025-12-20T00%3A00%3A00Z".into()), None, None]
+    );
+    assert!(
+        third
+            .notes
+            .iter()
+            .any(|note| note.contains("in the future")),
+        "{third:?}"
+    );
+    assert!(!resume(&third.position).to_string().contains("2999"));
 }
 
 #[tokio::test]
