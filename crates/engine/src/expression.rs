@@ -18,6 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use towpath_ports::{ExpressionCompiler, Result, RowExpression};
+use towpath_sql::SqlProblem;
 use towpath_vocab::{Failure, Remedy};
 
 use crate::session::Engine;
@@ -38,8 +39,13 @@ impl ExpressionCompiler for Engine {
 
     fn in_own_names(&self, expression: &str, schema: &SchemaRef) -> Result<String> {
         towpath_sql::in_own_names(expression, schema)
-            .map_err(|problem| from_problem(&subject(expression), expression, &[problem]))
+            .map_err(|problem| expression_failure(expression, &problem))
     }
+}
+
+/// What a run says about a problem that `sql` found in an expression.
+pub fn expression_failure(expression: &str, problem: &SqlProblem) -> Failure {
+    from_problem(&subject(expression), expression, std::slice::from_ref(problem))
 }
 
 /// A compiled expression.
@@ -57,7 +63,7 @@ fn compile(mut session: SessionState, text: &str, schema: &SchemaRef) -> Result<
     let fail = |error| failure(&subject, &error);
     settings::begin(&mut session);
     let planned = towpath_sql::plan_expression(text, schema)
-        .map_err(|problem| from_problem(&subject, text, &[problem]))?;
+        .map_err(|problem| expression_failure(text, &problem))?;
     let exact = exact(planned.expr, &planned.schema).map_err(fail)?;
     let simplified = simplify(&session, exact, &planned.schema).map_err(fail)?;
     let physical = session

@@ -13,5 +13,6 @@ mod query;
 mod session;
 
 pub use codes::CODES;
+pub use expression::expression_failure;
 pub use lake::Lake;
 pub use session::{Engine, EngineLimits, EngineOptions};
