@@ -372,7 +372,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "P0139",
         "The `where` of a publish gives other rows at another time, and its write mode cannot send the difference.",
-        "With `write: replace` any `where` is allowed, and all rows are sent in each run. A publish with a `key` may ask the clock (`now()`, `current_date`): each run sends the rows that come into the window and deletes those that leave it. What chance decides (`random()`) belongs into a model.",
+        "With `write: replace` any `where` is allowed, and all rows are sent in each run. A publish with a `key`, without `write`, may ask the clock (`now()`, `current_date`): each run sends the rows that come into the window and deletes those that leave it. `append`, `insert_only` and `delete+insert` delete no row that left the window. Rows that are chosen by chance (`random()`) belong into a model.",
     ),
     CodeEntry::check(
         "P0140",

@@ -199,7 +199,8 @@ fn task(
     task
 }
 
-/// Refuses a `where` that gives other rows at another time, where the mode cannot send what that changes.
+/// Refuses a `where` that gives other rows at another time, unless the mode also sends what that changes:
+/// a replacement sends all rows, and a merge knows the moment of the rows that it sent.
 fn where_by_time(node: &Node, mode: WriteMode, report: &mut Report) {
     let Some((filter, text)) = node
         .get("where")
@@ -208,35 +209,33 @@ fn where_by_time(node: &Node, mode: WriteMode, report: &mut Report) {
         return;
     };
     let asked = towpath_sql::changing_in_expression(text);
-    let names = |found: Vec<String>| found.join("`, `");
-    match mode {
-        WriteMode::Replace => {}
-        WriteMode::Append if !asked.is_empty() => {
-            let names = names(asked.into_iter().collect());
-            let message = format!(
-                "this `where` gives other rows at another time (`{names}`), and `append` would send rows again, or never"
-            );
-            report.error("P0139", filter.at, message).help(
-                "give the table a `key`: rows that come into the window are then sent, and those that leave it are deleted; or `write: replace`",
-            );
-        }
-        _ => {
-            let chance = asked
-                .into_iter()
-                .filter(|name| !towpath_sql::asks_clock(name));
-            let chance: Vec<String> = chance.collect();
-            if chance.is_empty() {
-                return;
-            }
-            let message = format!(
-                "this `where` gives other rows each time (`{}`), and a publish by key must know which it sent",
-                names(chance)
-            );
-            report.error("P0139", filter.at, message).help(
-                "choose the rows in a model (`materialized: table`) and publish that; or `write: replace`",
-            );
-        }
+    let is_chance = |name: &String| !towpath_sql::asks_clock(name);
+    let refused: Vec<String> = match mode {
+        WriteMode::Replace => Vec::new(),
+        WriteMode::Merge => asked.into_iter().filter(is_chance).collect(),
+        _ => asked.into_iter().collect(),
+    };
+    if refused.is_empty() {
+        return;
     }
+    let names = refused.join("`, `");
+    let by_key = "give the table a `key` and leave out `write`: rows that come into the window are then sent, and those that leave it are deleted; or `write: replace`";
+    let (why, way_out) = match mode {
+        WriteMode::Merge => (
+            "a publish by key must know which rows it sent".to_owned(),
+            "choose the rows in a model (`materialized: table`) and publish that; or `write: replace`",
+        ),
+        WriteMode::Append => (
+            "`append` would send rows again, or never".to_owned(),
+            by_key,
+        ),
+        mode => (
+            format!("`{}` never deletes those that it gave before", word(mode)),
+            by_key,
+        ),
+    };
+    let message = format!("this `where` gives other rows at another time (`{names}`), and {why}");
+    report.error("P0139", filter.at, message).help(way_out);
 }
 
 /// The columns that the published table must have.
