@@ -275,6 +275,11 @@ impl Outgoing<'_> {
     /// Compares with the version in the destination.
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
         let (from, lake) = (&self.publish.from, &self.work.services.lake);
+        if sent.depends_on_time() {
+            return Ok(Sending::Everything(
+                "an earlier version of Towpath, or `write: replace`, sent them with a `where` that gives other rows at another time, without the moment".to_owned(),
+            ));
+        }
         let held = |same: &Same| (same.version, same.commit.clone());
         // A later version with the same rows is compared instead, because it may exist longer. What was the
         // same at one moment may differ by the `where` of another.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use towpath_engine::Lake;
 use towpath_ports::{TableState, TableStates, TaskOutcome};
+use towpath_sql::changing_in_expression;
 use towpath_vocab::{
     Annotations, Generation, PlannedTask, Position, SplitId, SplitPosition, TableName,
 };
@@ -65,6 +66,13 @@ impl Sent {
             version: mark.order,
             ..sent
         })
+    }
+
+    /// True if its `where` does not say which rows were sent. Since the clock in it is replaced by the moment
+    /// of the run, only random numbers are left; earlier versions stored the clock too.
+    pub(super) fn depends_on_time(&self) -> bool {
+        let filter = self.filter.as_deref();
+        filter.is_some_and(|text| !changing_in_expression(text).is_empty())
     }
 
     /// The position: the version that was sent.
