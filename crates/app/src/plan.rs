@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towpath_flow::Progress;
+use towpath_ports::Clock as _;
 use towpath_vocab::{PipelineName, Plan, PlannedPipeline, RunName, TaskId};
 
 use crate::Result;
@@ -63,6 +64,7 @@ fn work(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline
         run_id: String::new(),
         folder: PathBuf::new(),
         interval: None,
+        moment_us: services.system.now_us(),
     };
     let options = RunExecutorOptions {
         changing: changing_models(plan),

@@ -248,6 +248,7 @@ impl PendingRun<'_> {
             run_id: run_id(record),
             folder: run_folder(&self.services.dir, record),
             interval: record.interval.map(|interval| self.interval(interval)),
+            moment_us: record.started_us,
         };
         RunExecutor::new(Arc::clone(&self.services), scope, options, progress)
     }

@@ -11,9 +11,9 @@
 mod test_project;
 
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use towpath_testkit::postgres::PostgresServer;
 
@@ -59,6 +59,14 @@ fn change(desk: &TestProject, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
+/// The keys of a target, in order.
+fn ids(desk: &TestProject, table: &str) -> String {
+    let sql = format!("select group_concat(id) from (select id from {table} order by id)");
+    let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
+    let held: Option<String> = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+    held.unwrap_or_default()
+}
+
 /// A run in which this happens right after the first publish has looked at its target.
 fn run_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) -> String {
     let (is_ok, said) = ends_while(desk, arguments, happens);
@@ -67,6 +75,16 @@ fn run_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) -> 
 }
 
 fn ends_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) -> (bool, String) {
+    let (child, mut edges) = stopped_at_look(desk, arguments);
+    happens();
+    edges.write_all(b"!").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    (output.status.success(), said)
+}
+
+/// A run whose first publish has looked at its target, and waits for a byte.
+fn stopped_at_look(desk: &TestProject, arguments: &[&str]) -> (Child, UnixStream) {
     let socket = desk.path("edges.sock");
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).unwrap();
@@ -83,11 +101,7 @@ fn ends_while(desk: &TestProject, arguments: &[&str], happens: impl FnOnce()) ->
     let (mut edges, _) = listener.accept().unwrap();
     let mut line = [0; "publish::looked\n".len()];
     edges.read_exact(&mut line).unwrap();
-    happens();
-    edges.write_all(b"!").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    (output.status.success(), said)
+    (child, edges)
 }
 
 /// Loses the files of the version that was sent.
@@ -180,12 +194,7 @@ fn rows_that_time_alone_takes_out_of_a_window_or_into_it_are_noticed() {
         "create table mixed (id integer primary key, begins text, ends text); insert into mixed (id) values (7)",
     );
     desk.ok(".", &["run"]);
-    let held = |table: &str| {
-        let all = format!("select group_concat(id) from (select id from {table} order by id)");
-        let connection = rusqlite::Connection::open(desk.path("out.db")).unwrap();
-        let held: String = connection.query_row(&all, [], |row| row.get(0)).unwrap();
-        held
-    };
+    let held = |table: &str| ids(&desk, table);
     let tables = ["t", "whole", "mixed", "loaded"];
     assert_eq!(tables.map(held), ["1,2", "1,2", "1,2,7", "1,2"]);
     has(&desk.ok(".", &["plan"]), &["depends on the time"]);
@@ -201,6 +210,9 @@ fn rows_that_time_alone_takes_out_of_a_window_or_into_it_are_noticed() {
     for (table, where_) in [
         ("{ write: append, where: ends > now() }", "now"),
         ("{ key: id, where: random() < 0.5 }", "random"),
+        ("{ key: id, write: delete+insert, where: ends > now() }", "now"),
+        ("{ key: id, write: insert_only, where: ends > now() }", "now"),
+        ("{ key: id, write: delete+insert, where: random() < 0.5 }", "random"),
     ] {
         let from = "  extract: { load: data, into: raw, tables: { t: { from: t.csv, key: id } } }";
         desk.write(
@@ -212,6 +224,104 @@ fn rows_that_time_alone_takes_out_of_a_window_or_into_it_are_noticed() {
         let refused = desk.towpath(".", &["check"]);
         let said = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
         has(&said, &["P0139", where_]);
+    }
+}
+
+/// A window that one row leaves and another one enters some seconds from now, sent by two steps, one after
+/// the other.
+fn two_windows() -> (TestProject, String) {
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    let window = "{ from: t, key: id, where: begins <= now() and ends > now() }";
+    let steps = format!(
+        "steps:
+  extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, key: id }} }} }}
+  send: {{ publish: raw, into: db, tables: {{ first: {window} }} }}
+  send_again: {{ publish: raw, into: db, after: send, tables: {{ second: {window} }} }}
+"
+    );
+    desk.write("pipelines/p.yml", &steps);
+    let turn = seconds_from_now(5);
+    desk.write(
+        "data/t.csv",
+        &format!(
+            "id,begins,ends\n1,2000-01-01 00:00:00,{turn}\n2,2000-01-01 00:00:00,2100-01-01 00:00:00\n3,{turn},2100-01-01 00:00:00\n"
+        ),
+    );
+    (desk, turn)
+}
+
+fn wait_until(time: &str) {
+    while seconds_from_now(0).as_str() <= time {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn all_tables_of_a_run_are_of_the_moment_at_which_it_began_also_if_it_is_resumed() {
+    for is_killed in [false, true] {
+        let (desk, turn) = two_windows();
+        let (mut child, mut edges) = stopped_at_look(&desk, &["run"]);
+        wait_until(&turn);
+        if is_killed {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            has(&desk.ok(".", &["run"]), &["p#1", "resumed"]);
+        } else {
+            edges.write_all(b"!").unwrap();
+            assert!(child.wait_with_output().unwrap().status.success());
+        }
+        let held = || ["first", "second"].map(|table| ids(&desk, table));
+        assert_eq!(held(), ["1,2", "1,2"]);
+        desk.ok(".", &["run"]);
+        assert_eq!(held(), ["2,3", "2,3"]);
+    }
+}
+
+/// Earlier versions stored a `where` that asks the clock without the moment at which it was asked.
+#[test]
+fn a_window_without_its_moment_is_not_compared() {
+    let steps = |window: &str| {
+        format!(
+            "steps:
+  extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, key: id }} }} }}
+  send: {{ publish: raw, into: db, tables: {{ t: {{ key: id, where: {window} }}, mixed: {{ from: t, key: id, where: {window} }} }} }}
+"
+        )
+    };
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    // All rows are in the window when they are sent, and the first one leaves it afterwards.
+    let at_first = "ends > timestamp '1999-01-01'";
+    desk.write("pipelines/p.yml", &steps(at_first));
+    desk.write("data/t.csv", "id,ends\n1,2000-01-01 00:00:00\n2,2100-01-01 00:00:00\n");
+    change(
+        &desk,
+        "create table mixed (id integer primary key, ends text); insert into mixed values (7, '')",
+    );
+    desk.ok(".", &["run"]);
+    let held = |table: &str| ids(&desk, table);
+    assert_eq!(["t", "mixed"].map(held), ["1,2", "1,2,7"]);
+    for asked in ["ends > now()", "ends > now() or random() < 2"] {
+        let at_first = at_first.replace('\'', "''");
+        change(
+            &desk,
+            &format!("update _towpath_commits set position = replace(position, '{at_first}', '{asked}')"),
+        );
+        desk.write("pipelines/p.yml", &steps("ends > now()"));
+        let said = desk.ok(".", &["run"]);
+        has(
+            &said,
+            &[
+                "all rows were sent, not only the changes",
+                "without the moment",
+                "so none was deleted",
+            ],
+        );
+        assert_eq!(["t", "mixed"].map(held), ["2", "1,2,7"]);
+        desk.write("pipelines/p.yml", &steps(at_first.replace("''", "'").as_str()));
+        desk.ok(".", &["run"]);
+        assert_eq!(["t", "mixed"].map(held), ["1,2", "1,2,7"]);
     }
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Promise: a table that is built from such a query, directly or through views, is never `unchanged`. A
 //! view itself may be: its query runs again whenever it is read. A publish with such a `where` is never
-//! `unchanged` either; all its queries use one moment, which a later run can use again. Read next:
-//! `sql/src/changing.rs`.
+//! `unchanged` either; its queries use the moment at which the run began, and it stores this moment for the
+//! next run. Read next: `sql/src/changing.rs`, `sql/src/moment.rs`.
 
 use std::collections::BTreeSet;
 
+use towpath_engine::expression_failure;
 use towpath_sql::{at_moment, changing_calls, changing_in_expression, changing_words};
 use towpath_vocab::{
     Action, LoadPlan, Materialized, ModelPlan, Plan, PublishPlan, ReadMode, TableName, TablePlan,
     WriteMode,
 };
+
+use crate::Result;
 
 /// The tables of models whose results change over time.
 pub(crate) fn changing_models(plan: &Plan) -> BTreeSet<TableName> {
@@ -74,12 +77,18 @@ pub(super) fn loads_by_time(load: &LoadPlan) -> bool {
     load.read == ReadMode::Full && !adds && depends_on_time(&load.table)
 }
 
-/// A publish whose `where` asks the clock, as it is at a moment; `None` for one that does not. Text that
-/// cannot be read stays as it is: who evaluates it says why.
-pub(super) fn publish_at(publish: &PublishPlan, moment_us: i64) -> Option<PublishPlan> {
+/// A publish whose `where` asks the clock, as it is at a moment; `None` for one that does not.
+///
+/// # Errors
+/// A `where` in which the clock is asked in a way that has no value at a moment, or that is not SQL.
+pub(super) fn publish_at(publish: &PublishPlan, moment_us: i64) -> Result<Option<PublishPlan>> {
     let filter = publish.table.filter.as_deref();
-    let text = filter.filter(|_| depends_on_time(&publish.table))?;
+    let Some(text) = filter.filter(|_| depends_on_time(&publish.table)) else {
+        return Ok(None);
+    };
+    let fixed = at_moment(text, moment_us);
+    let fixed = fixed.map_err(|problem| expression_failure(text, &problem))?;
     let mut then = publish.clone();
-    then.table.filter = Some(at_moment(text, moment_us).unwrap_or_else(|_| text.to_owned()));
-    Some(then)
+    then.table.filter = Some(fixed);
+    Ok(Some(then))
 }

@@ -49,6 +49,9 @@ pub(crate) struct RunExecutor {
     pub(crate) folder: PathBuf,
     /// The interval of the run, if it has one.
     pub(crate) interval: Option<IntervalTexts>,
+    /// The moment at which its publishes ask the clock, in microseconds since 1970 UTC: when the run began,
+    /// also if it was resumed since, so that all its tables have the rows of one moment.
+    pub(crate) moment_us: i64,
     pub(crate) options: RunExecutorOptions,
     pub(crate) progress: Arc<Progress>,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
@@ -94,6 +97,7 @@ impl RunExecutor {
             run_id,
             folder,
             interval,
+            moment_us,
         } = scope;
         Self {
             services,
@@ -104,6 +108,7 @@ impl RunExecutor {
             run_id,
             folder,
             interval,
+            moment_us,
             options,
             progress,
             done: Mutex::default(),
@@ -153,6 +158,7 @@ pub(crate) struct RunScope {
     pub(crate) run_id: String,
     pub(crate) folder: PathBuf,
     pub(crate) interval: Option<IntervalTexts>,
+    pub(crate) moment_us: i64,
 }
 
 /// The interval of a run as programs get it.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{
-    Clock as _, DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
+    DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
 };
 use towpath_vocab::{
     ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
@@ -47,7 +47,7 @@ pub(super) async fn publish(
         work.record(&task.id, TaskDone::Skipped(why));
         return Ok(unchanged(None, TaskOutcome::Nothing));
     }
-    let then = publish_at(publish, work.services.system.now_us());
+    let then = publish_at(publish, work.moment_us)?;
     let (publish, depends_on_time) = (then.as_ref().unwrap_or(publish), then.is_some());
     let destination = work.services.destination(&publish.connection)?;
     let now = Pinned::now(&work.services.lake, &publish.from).await?;
