@@ -210,9 +210,18 @@ fn rows_that_time_alone_takes_out_of_a_window_or_into_it_are_noticed() {
     for (table, where_) in [
         ("{ write: append, where: ends > now() }", "now"),
         ("{ key: id, where: random() < 0.5 }", "random"),
-        ("{ key: id, write: delete+insert, where: ends > now() }", "now"),
-        ("{ key: id, write: insert_only, where: ends > now() }", "now"),
-        ("{ key: id, write: delete+insert, where: random() < 0.5 }", "random"),
+        (
+            "{ key: id, write: delete+insert, where: ends > now() }",
+            "now",
+        ),
+        (
+            "{ key: id, write: insert_only, where: ends > now() }",
+            "now",
+        ),
+        (
+            "{ key: id, write: delete+insert, where: random() < 0.5 }",
+            "random",
+        ),
     ] {
         let from = "  extract: { load: data, into: raw, tables: { t: { from: t.csv, key: id } } }";
         desk.write(
@@ -294,7 +303,10 @@ fn a_window_without_its_moment_is_not_compared() {
     // All rows are in the window when they are sent, and the first one leaves it afterwards.
     let at_first = "ends > timestamp '1999-01-01'";
     desk.write("pipelines/p.yml", &steps(at_first));
-    desk.write("data/t.csv", "id,ends\n1,2000-01-01 00:00:00\n2,2100-01-01 00:00:00\n");
+    desk.write(
+        "data/t.csv",
+        "id,ends\n1,2000-01-01 00:00:00\n2,2100-01-01 00:00:00\n",
+    );
     change(
         &desk,
         "create table mixed (id integer primary key, ends text); insert into mixed values (7, '')",
@@ -306,7 +318,9 @@ fn a_window_without_its_moment_is_not_compared() {
         let at_first = at_first.replace('\'', "''");
         change(
             &desk,
-            &format!("update _towpath_commits set position = replace(position, '{at_first}', '{asked}')"),
+            &format!(
+                "update _towpath_commits set position = replace(position, '{at_first}', '{asked}')"
+            ),
         );
         desk.write("pipelines/p.yml", &steps("ends > now()"));
         let said = desk.ok(".", &["run"]);
@@ -319,7 +333,10 @@ fn a_window_without_its_moment_is_not_compared() {
             ],
         );
         assert_eq!(["t", "mixed"].map(held), ["2", "1,2,7"]);
-        desk.write("pipelines/p.yml", &steps(at_first.replace("''", "'").as_str()));
+        desk.write(
+            "pipelines/p.yml",
+            &steps(at_first.replace("''", "'").as_str()),
+        );
         desk.ok(".", &["run"]);
         assert_eq!(["t", "mixed"].map(held), ["1,2", "1,2,7"]);
     }

@@ -45,7 +45,11 @@ impl ExpressionCompiler for Engine {
 
 /// What a run says about a problem that `sql` found in an expression.
 pub fn expression_failure(expression: &str, problem: &SqlProblem) -> Failure {
-    from_problem(&subject(expression), expression, std::slice::from_ref(problem))
+    from_problem(
+        &subject(expression),
+        expression,
+        std::slice::from_ref(problem),
+    )
 }
 
 /// A compiled expression.

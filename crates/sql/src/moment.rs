@@ -7,7 +7,9 @@
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
-use datafusion_sql::sqlparser::ast::{Expr, Function, FunctionArguments, VisitMut as _, VisitorMut};
+use datafusion_sql::sqlparser::ast::{
+    Expr, Function, FunctionArguments, VisitMut as _, VisitorMut,
+};
 use datafusion_sql::sqlparser::ast::{ObjectNamePart, Spanned as _};
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
@@ -42,7 +44,11 @@ pub fn at_moment(text: &str, moment_us: i64) -> Result<String, SqlProblem> {
         return Err(problem);
     }
     let fixed = with_values(text, calls.found);
-    let asks = |text: &str| changing_in_expression(text).iter().any(|name| asks_clock(name));
+    let asks = |text: &str| {
+        changing_in_expression(text)
+            .iter()
+            .any(|name| asks_clock(name))
+    };
     match statement::written(&fixed) {
         Ok(found) if found == expected && !asks(&fixed) => Ok(fixed),
         _ => Err(no_value("the clock is called in a way that is not known")),
@@ -50,8 +56,9 @@ pub fn at_moment(text: &str, moment_us: i64) -> Result<String, SqlProblem> {
 }
 
 fn no_value(message: impl Into<String>) -> SqlProblem {
-    SqlProblem::new("M0310", message)
-        .help("write `now()`, `current_timestamp`, `current_date` or `current_time`, without arguments")
+    SqlProblem::new("M0310", message).help(
+        "write `now()`, `current_timestamp`, `current_date` or `current_time`, without arguments",
+    )
 }
 
 /// Finds the calls of the clock, and replaces them in the parsed expression.
@@ -127,7 +134,9 @@ fn call_at(text: &str, function: &Function) -> Option<(usize, usize)> {
     let mut tokens = tokens.ok()?.into_iter();
     let mut next = || tokens.find(|token| !matches!(token.token, Token::Whitespace(_)));
     let is = |token: Option<TokenWithSpan>, expected: &Token| -> Option<Span> {
-        token.filter(|token| token.token == *expected).map(|token| token.span)
+        token
+            .filter(|token| token.token == *expected)
+            .map(|token| token.span)
     };
     is(next(), &Token::LParen)?;
     let close = is(next(), &Token::RParen)?;
@@ -186,18 +195,36 @@ mod tests {
     #[test]
     fn an_expression_at_a_moment_asks_no_clock_and_is_otherwise_unchanged() {
         for (text, then) in [
-            ("d > now() - interval '1 day'", "d > {now} - interval '1 day'"),
+            (
+                "d > now() - interval '1 day'",
+                "d > {now} - interval '1 day'",
+            ),
             (
                 "date_trunc('day', d) = Current_Date -- today()",
                 "date_trunc('day', d) = {today} -- today()",
             ),
-            ("name = 'now()' and \"now\" > 1", "name = 'now()' and \"now\" > 1"),
+            (
+                "name = 'now()' and \"now\" > 1",
+                "name = 'now()' and \"now\" > 1",
+            ),
             ("d>\"now\" /* ) */ ( -- (\n ) or x", "d>{now} or x"),
             ("not\"now\"()is null", "not {now}is null"),
-            ("- -0 < - - x and d < today()", "- -0 < - - x and d < {today}"),
-            ("a - -1 = -(-b) and 'ü' < current_time", "a - -1 = -(-b) and 'ü' < {time}"),
-            ("now()::date = current_date::date", "{now}::date = {today}::date"),
-            ("(select max(now()) from t)\n> d", "(select max({now}) from t)\n> d"),
+            (
+                "- -0 < - - x and d < today()",
+                "- -0 < - - x and d < {today}",
+            ),
+            (
+                "a - -1 = -(-b) and 'ü' < current_time",
+                "a - -1 = -(-b) and 'ü' < {time}",
+            ),
+            (
+                "now()::date = current_date::date",
+                "{now}::date = {today}::date",
+            ),
+            (
+                "(select max(now()) from t)\n> d",
+                "(select max({now}) from t)\n> d",
+            ),
         ] {
             let then = then.replace("{now}", NOW);
             let then = then.replace("{today}", TODAY).replace("{time}", TIME);
@@ -221,7 +248,10 @@ mod tests {
             "d > now()) or (e",
         ] {
             let problem = at_moment(text, NOON).unwrap_err();
-            assert!(["M0310", "M0305"].contains(&problem.code), "{text}: {problem:?}");
+            assert!(
+                ["M0310", "M0305"].contains(&problem.code),
+                "{text}: {problem:?}"
+            );
         }
         assert_eq!(at_moment("now()", i64::MAX).unwrap_err().code, "M0310");
     }
@@ -229,27 +259,74 @@ mod tests {
     /// Expressions in which `{0}`, `{1}` and so on are calls of the clock.
     fn expression() -> impl Strategy<Value = String> {
         let leaf = prop::sample::select(vec![
-            "{0}", "{1}", "{2}", "{3}", "{4}", "{5}", "{6}", "{7}", "d", "\"now\"", "\"a \"\"now()\"", "-0", "- -0",
-            "1.50", "1e-3", "'now()'", "'it''s'", "e'a\\'now()'", "interval '1 day'",
-            "timestamp '2026-01-01'", "null", "'ü--'", "x'00'", "'\n'",
+            "{0}",
+            "{1}",
+            "{2}",
+            "{3}",
+            "{4}",
+            "{5}",
+            "{6}",
+            "{7}",
+            "d",
+            "\"now\"",
+            "\"a \"\"now()\"",
+            "-0",
+            "- -0",
+            "1.50",
+            "1e-3",
+            "'now()'",
+            "'it''s'",
+            "e'a\\'now()'",
+            "interval '1 day'",
+            "timestamp '2026-01-01'",
+            "null",
+            "'ü--'",
+            "x'00'",
+            "'\n'",
         ]);
-        let space = || prop::sample::select(vec![" ", "\n", "\t", " /* now() */ ", " -- now()\n", " /*/* */ now() */ "]);
-        leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, move |inner| {
-            let operators = prop::sample::select(vec!["+", "-", "- -", "and", "=", "<", "||", "is distinct from"]);
-            prop_oneof![
-                (inner.clone(), space(), operators, space(), inner.clone())
-                    .prop_map(|(a, s, o, t, b)| format!("{a}{s}{o}{t}{b}")),
-                (space(), inner.clone()).prop_map(|(s, a)| format!("-{s}{a}")),
-                (space(), inner.clone()).prop_map(|(s, a)| format!("({s}{a}{s})")),
-                inner.clone().prop_map(|a| format!("not {a}")),
-                inner.clone().prop_map(|a| format!("({a})::varchar(3)")),
-                inner.clone().prop_map(|a| format!("cast({a} as timestamp)")),
-                inner.clone().prop_map(|a| format!("date_trunc('day', {a})")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("case when {a} then {b} end")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) in ({b}, 'now()')")),
-                (inner.clone(), inner).prop_map(|(a, b)| format!("(select {a} from t where {b})")),
-            ]
-        })
+        let space = || {
+            prop::sample::select(vec![
+                " ",
+                "\n",
+                "\t",
+                " /* now() */ ",
+                " -- now()\n",
+                " /*/* */ now() */ ",
+            ])
+        };
+        leaf.prop_map(str::to_owned)
+            .prop_recursive(4, 24, 3, move |inner| {
+                let operators = prop::sample::select(vec![
+                    "+",
+                    "-",
+                    "- -",
+                    "and",
+                    "=",
+                    "<",
+                    "||",
+                    "is distinct from",
+                ]);
+                prop_oneof![
+                    (inner.clone(), space(), operators, space(), inner.clone())
+                        .prop_map(|(a, s, o, t, b)| format!("{a}{s}{o}{t}{b}")),
+                    (space(), inner.clone()).prop_map(|(s, a)| format!("-{s}{a}")),
+                    (space(), inner.clone()).prop_map(|(s, a)| format!("({s}{a}{s})")),
+                    inner.clone().prop_map(|a| format!("not {a}")),
+                    inner.clone().prop_map(|a| format!("({a})::varchar(3)")),
+                    inner
+                        .clone()
+                        .prop_map(|a| format!("cast({a} as timestamp)")),
+                    inner
+                        .clone()
+                        .prop_map(|a| format!("date_trunc('day', {a})")),
+                    (inner.clone(), inner.clone())
+                        .prop_map(|(a, b)| format!("case when {a} then {b} end")),
+                    (inner.clone(), inner.clone())
+                        .prop_map(|(a, b)| format!("({a}) in ({b}, 'now()')")),
+                    (inner.clone(), inner)
+                        .prop_map(|(a, b)| format!("(select {a} from t where {b})")),
+                ]
+            })
     }
 
     proptest! {

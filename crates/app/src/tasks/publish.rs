@@ -12,9 +12,7 @@ use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::{
-    DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
-};
+use towpath_ports::{DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome};
 use towpath_vocab::{
     ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
     Selection, TableLineage, TablePlan, WriteMode,
