@@ -162,7 +162,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0238",
         Remedy::FixConfig,
         "New rows cannot be distinguished from rows that are about 2^32 transactions older.",
-        "A row stores 32 bits of its transaction number, and the server has assigned the same numbers again. Write the table by a `key` (`write: merge`): rows that are read again then replace themselves. Or set `late_rows: lookback`, which reads by the cursor alone. `--full-refresh` replaces the table, but a later run stops again as soon as new rows have the numbers of other old rows.",
+        "A row stores 32 bits of its transaction number, and the server has assigned the same numbers again. Towpath recognises the 8,000 old rows whose numbers come next one by one, and the others as long as not more than about 300 of a group were deleted, updated or stored anew since the last read. It stops when there were more of them between two runs, when `VACUUM FULL` or `CLUSTER` rewrote such rows, when the type of the cursor column changed, or, with a position that an earlier version of Towpath stored, when one of them was deleted or updated. Write the table by a `key` (`write: merge`): rows that are read again then replace themselves. Or set `late_rows: lookback`, which reads by the cursor alone. Or read everything again with `--full-refresh`, and run more often.",
     ),
     CodeEntry::run(
         "R0290",

@@ -28,7 +28,7 @@ use super::error::{Doing as _, PgError, Result};
 use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::pump::Piece;
-use super::recycled::{LongAgo, Recycled};
+use super::recycled::{LongAgo, Recycled, Rows, Shared};
 use super::running;
 use super::seen::{ReadProgress, VERSION, read_mark};
 use super::transactions::{Moment, Ranges, written_since};
@@ -206,11 +206,19 @@ impl Cursor {
         }
         if by_transaction {
             // Rows that were given are among those that are held back, if their numbers came again.
-            let open = match holds {
-                true => cursor.long_ago.numbers.since(cursor.moment.horizon),
-                false => Ranges::of_numbers(&open),
+            let (numbers, given) = match holds {
+                true => (
+                    cursor.long_ago.numbers.since(cursor.moment.horizon),
+                    cursor.long_ago.include(),
+                ),
+                false => (Ranges::of_numbers(&open), "true"),
             };
-            cursor.present.recycled = Recycled::of(client, sql, &cursor.moment, &open).await?;
+            let shared = Shared {
+                numbers: &numbers,
+                given,
+            };
+            let rows = Rows::new(client, sql, column);
+            cursor.present.recycled = Recycled::of(&rows, &cursor.moment, &shared).await?;
         }
         cursor.compare_columns(client, subject).await?;
         cursor.present.upper = cursor.largest(client, sql).await?;
@@ -226,7 +234,7 @@ impl Cursor {
         let before = self.before.as_ref()?;
         let new = written_since(before.horizon, self.moment.next);
         let unseen = (!before.seen.is_empty()).then(|| before.seen.exclude(before.horizon));
-        let young = self.long_ago.exclude(before.horizon);
+        let young = self.long_ago.exclude();
         Some(both(both(new, unseen), young))
     }
 

@@ -270,7 +270,7 @@ impl PgError {
                 return vec![
                     "write the table by a `key` (`write: merge`): rows that are read again then replace themselves, and no run stops for this".to_owned(),
                     "or set `late_rows: lookback` on the table: rows are read by the cursor alone, from its last value on; late rows below it are then found only within the `lookback`".to_owned(),
-                    "`--full-refresh` reads all rows again and replaces the table; a later run stops again as soon as new rows have the numbers of other old rows".to_owned(),
+                    "or read all rows again with `--full-refresh`, which replaces the table; later runs continue from there, and stop again only if many old rows are deleted, updated or rewritten between two runs: run more often".to_owned(),
                 ];
             }
             Self::TooFar { .. } => "start over with `--full-refresh`, or set `late_rows: lookback` to continue from the last cursor value (new or changed rows below it are then never read)".to_owned(),

@@ -14,10 +14,10 @@ use super::transactions::Ranges;
 use crate::relational::columns::SeenColumn;
 
 /// The form that is stored today.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
-/// How far a table has been read. Versions 2 and 3 of its stored form: since 3, numbers that come again are kept
-/// in blocks, with the last place of a row.
+/// How far a table has been read. Versions 2 to 4 of its stored form: since 3, numbers that come again are kept
+/// in blocks, with the last place of a row; since 4, with the rows that have them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ReadProgress {
     pub(super) version: u32,
@@ -73,10 +73,10 @@ pub(super) fn read_mark(mark: &SplitPosition, column: &str, object: &str) -> Res
         Some(1) => serde_json::from_value::<FirstSeen>(resume)
             .map_err(unknown)?
             .into(),
-        Some(2 | 3) | None => serde_json::from_value::<ReadProgress>(resume).map_err(unknown)?,
+        Some(2..=4) | None => serde_json::from_value::<ReadProgress>(resume).map_err(unknown)?,
         Some(other) => {
             return Err(wrong(format!(
-                "it has version {other}, this Towpath knows versions 1 to 3"
+                "it has version {other}, this Towpath knows versions 1 to 4"
             )));
         }
     };

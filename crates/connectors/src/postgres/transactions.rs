@@ -185,14 +185,18 @@ impl Ranges {
         )
     }
 
+    /// Those of them before a number.
+    pub(super) fn before(&self, number: i64) -> Self {
+        let kept = self.0.iter().filter(|(begin, _)| *begin < number);
+        Self(
+            kept.map(|(begin, end)| (*begin, (*end).min(number - 1)))
+                .collect(),
+        )
+    }
+
     /// True for rows written since `horizon` by none of these.
     pub(super) fn exclude(&self, horizon: i64) -> String {
         format!("{} % 2 = 0", place_among(&self.0, horizon))
-    }
-
-    /// True for rows written since `horizon` by one of these.
-    pub(super) fn include(&self, horizon: i64) -> String {
-        format!("{} % 2 = 1", place_among(&self.0, horizon))
     }
 
     /// The transactions from `horizon` on whose rows this snapshot sees; `None` when there are too
@@ -244,6 +248,10 @@ mod tests {
             Ranges(vec![(horizon + 2, horizon + 3), (horizon + 7, horizon + 7)])
         );
         assert!(ranges.since(horizon + 8).is_empty());
+        assert_eq!(
+            ranges.before(horizon + 2),
+            Ranges(vec![(horizon, horizon + 1)])
+        );
         assert!(ranges.exclude(horizon).contains("'{0,4,7,8}'"));
         assert_eq!(
             ranges.without(&[1, horizon, horizon + 2, horizon + 5, horizon + 7]),

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
-use crate::postgres::recycled::{Among, is_between};
+use crate::postgres::recycled::{Places, Recycled, Rows, is_between};
 use crate::postgres::sql::PostgresDialect;
 use crate::postgres::transactions::ROUND;
 use crate::relational::columns::{ColumnChanges, NewColumns};
@@ -83,31 +83,29 @@ impl Cursor {
         let Some(before) = self.before.as_ref().filter(|_| next > ROUND) else {
             return Ok(());
         };
-        let known = before.recycled.as_ref().filter(|list| list.reaches(next));
-        let unclear = match known {
+        let rows = Rows::new(client, subject.sql, &self.column);
+        let is_known = |list: &&Recycled| list.reaches(next) && list.fits(&rows);
+        let unclear = match before.recycled.as_ref().filter(is_known) {
             None => is_between(before.next, next),
             Some(known) => {
-                // A row that is stored after all that were there is new, unless they were stored anew; or it
-                // was there and held back.
-                let stored_anew = !change.rewritten.is_empty() || !change.exchanged.is_empty();
-                let among = match self.holds || stored_anew {
-                    true => Among::AllRows,
-                    false => Among::RowsOfThen,
+                let anew = [change.rewritten.as_slice(), &change.exchanged].concat();
+                let places = Places {
+                    anew: &anew,
+                    held_back: self.holds,
                 };
-                let again = known.again(client, subject.sql, (next, among)).await?;
+                let again = known.again(&rows, (next, places)).await?;
                 self.long_ago = again.old;
-                if again.unclear.is_empty() {
-                    return Ok(());
+                match again.unclear {
+                    Some(unclear) => unclear,
+                    None => return Ok(()),
                 }
-                let numbers = again.unclear.include(before.horizon);
-                format!("{numbers} AND NOT ({})", again.came_later)
             }
         };
         if self.may_repeat || self.lookback > 0 {
             return Ok(());
         }
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE {unclear} AND ({}) IS NOT TRUE)",
+            "SELECT EXISTS (SELECT FROM {} WHERE ({unclear}) AND ({}) IS NOT TRUE)",
             subject.sql,
             self.above(before.upper.as_deref()),
         );
