@@ -227,14 +227,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0441",
         Remedy::FixData,
-        "A row says that it is valid from a time before the current version of its key began, or before the last one ended.",
-        "A history is not changed afterwards; nothing of the load is visible. A row that the history has already is no error. Leave late rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load.",
+        "A row is valid from a time at which the history has another version of its key, or from that at which the current one began.",
+        "A history is not changed afterwards; nothing of the load is visible. A row that the history has already is not an error, and neither is one that is equal to the current version and older than it, if the key had no version at that time. Leave late rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load. A `date` cannot tell two changes of one day apart: name a `timestamp` in `valid_from`.",
     ),
     CodeEntry::run(
         "R0442",
         Remedy::FixConfig,
         "The column of `valid_from` cannot say from when on a row is valid.",
-        "It must be a timestamp or a date, with microseconds at most. The changes of a feed are ordered by the feed: remove `valid_from` there.",
+        "It must be a timestamp or a date, with microseconds at most.",
     ),
     CodeEntry::run(
         "R0443",
@@ -264,13 +264,25 @@ pub const CODES: &[CodeEntry] = &[
         "R0447",
         Remedy::Retry,
         "The clock of this machine is behind the newest time in a history, so that new versions would overlap old ones, or snapshots mix.",
-        "Set the clock, or run again when that time has passed. With `valid_from` the times come from the rows.",
+        "Set the clock, or run again when that time has passed. With `valid_from` only a key that was gone and comes back needs the clock.",
     ),
     CodeEntry::run(
         "R0448",
         Remedy::FixConfig,
         "`track` names a column that the table does not have.",
         "Name columns of the table, or remove `track`: then every column is compared.",
+    ),
+    CodeEntry::run(
+        "R0450",
+        Remedy::FixData,
+        "Two rows of one key have the same time in the column of `valid_from` and different values.",
+        "Name a column in `valid_from` that tells the changes of a key apart (a `date` cannot tell two changes of one day apart), keep one of the rows with `dedup`, or remove `valid_from`.",
+    ),
+    CodeEntry::run(
+        "R0451",
+        Remedy::Retry,
+        "A row is gone from the source before the time from which it is valid, as `valid_from` says.",
+        "A version cannot end before it begins. The next load after that time closes it. If the time is wrong, correct it in the source; with `deletes: ignore` no row is closed because it is gone.",
     ),
     CodeEntry::run(
         "R0501",

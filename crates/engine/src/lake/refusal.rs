@@ -31,6 +31,34 @@ pub enum Refusal {
         at: String,
         /// When the version began that it would have to follow.
         since: String,
+        /// The times are dates, which cannot tell two changes of one day apart.
+        is_date: bool,
+    },
+    /// Two rows of a key that are valid from one time.
+    #[error("`{table}`: two rows with {key} are valid from {at}, and have different values")]
+    SameTime {
+        /// The table.
+        table: String,
+        /// The key, in words.
+        key: String,
+        /// From when on both are valid.
+        at: String,
+        /// The times are dates, which cannot tell two changes of one day apart.
+        is_date: bool,
+    },
+    /// A row that is gone before the time from which it is valid.
+    #[error(
+        "`{table}`: the row with {key} is gone, and is valid from {from}: after this load, which is of {at}"
+    )]
+    Future {
+        /// The table.
+        table: String,
+        /// The key, in words.
+        key: String,
+        /// From when on it is valid.
+        from: String,
+        /// The time of the load.
+        at: String,
     },
     /// A column that cannot say when a row is valid.
     #[error("`valid_from` of `{table}`: column `{column}` {why}")]
@@ -110,6 +138,8 @@ impl Refusal {
             Refusal::TwoCurrent { .. } => "R0446",
             Refusal::ClockBehind { .. } => "R0447",
             Refusal::Track { .. } => "R0448",
+            Refusal::SameTime { .. } => "R0450",
+            Refusal::Future { .. } => "R0451",
         }
     }
 
@@ -118,16 +148,21 @@ impl Refusal {
             Refusal::OwnColumn { .. } | Refusal::ValidFrom { .. } | Refusal::Track { .. } => {
                 Remedy::FixConfig
             }
-            Refusal::Late { .. } | Refusal::NoTime { .. } => Remedy::FixData,
+            Refusal::Late { .. } | Refusal::NoTime { .. } | Refusal::SameTime { .. } => {
+                Remedy::FixData
+            }
             Refusal::NoHistory { .. } | Refusal::HoldsHistory { .. } => Remedy::FixConfig,
             Refusal::TwoCurrent { .. } => Remedy::Refused,
-            Refusal::ClockBehind { .. } => Remedy::Retry,
+            Refusal::ClockBehind { .. } | Refusal::Future { .. } => Remedy::Retry,
         }
     }
 
     pub(crate) fn help(&self) -> String {
         match self {
             Refusal::OwnColumn { column, .. } => format!("rename it: `columns: {{ source_{column}: {{ from: {column} }} }}`, or leave it out with `drop`"),
+            Refusal::Late { is_date: true, .. } | Refusal::SameTime { is_date: true, .. } => "a date cannot tell two changes of one day apart: name a column of type `timestamp` in `valid_from`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            Refusal::SameTime { .. } => "name a column in `valid_from` that tells the changes of a key apart, keep one of the rows with `dedup: { by: COLUMN, keep: last }`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            Refusal::Future { .. } => "a version cannot end before it begins. The next load after that time closes it. If the time is wrong, correct it in the source; with `deletes: ignore` no row is closed because it is gone".to_owned(),
             Refusal::Late { .. } => "history is not changed afterwards. Leave such rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
             Refusal::ValidFrom { column, .. } => format!("name a column of type `timestamp` or `date`; a column gets a type with `columns: {{ {column}: {{ type: timestamp }} }}`. Without `valid_from` rows are valid from the time of the load"),
             Refusal::NoTime { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`"),

@@ -1,7 +1,7 @@
 //! Keeps the history of a table (`write: scd2`): which rows are new versions, which versions they close.
 //!
 //! Promise: after a commit each key has at most one current version, versions of a key do not overlap, and
-//! of a version that was there before nothing changes but its end. Incoming rows are already in files, as in
+//! of a version that was there before nothing changes but its end, or an earlier begin. Incoming rows are already in files, as in
 //! `merge.rs`: keys are looked up in passes that fit into memory, contents are compared by a hash of 128
 //! bits, and only files with a version that is closed are written anew. Read next: `scd2/decide.rs` (what
 //! becomes of one key), `scd2/apply.rs` (the files that say so).
@@ -10,18 +10,22 @@ mod apply;
 mod contents;
 mod dated;
 mod decide;
+mod edits;
+mod feed;
 mod probe;
 
 use std::collections::BTreeMap;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use futures::TryStreamExt as _;
 use towpath_ports::Op;
 
-use self::apply::{Closed, incoming_files, rewritten_files};
+use self::apply::{incoming_files, rewritten_files};
 use self::dated::History;
 pub(crate) use self::dated::{Dated, check_table};
-use self::decide::{Outcome, Sighting, Version, judge};
+use self::decide::{Held, Misfit, Outcome, Version, Why, judge};
+use self::edits::{Edits, RowPlace};
+use self::feed::judge_feed;
 use self::probe::{Probe, check_clock, has_current};
 use super::bitmap::Bitmap;
 use super::error::{LakeError, LakeResult};
@@ -32,14 +36,16 @@ use super::refusal::Refusal;
 
 /// What an incoming key costs in memory beside its own bytes: its entry, its version, what the table holds.
 const KEY_OVERHEAD: u64 = 192;
+/// What a version that ends at a time of its own costs besides.
+const EDIT_OVERHEAD: u64 = 96;
 
 /// Which incoming rows stay and which rows of the table are closed.
 struct Found {
     keep: Bitmap,
     /// Incoming versions that another one of the same load ends.
-    ended: Closed,
-    /// Closed rows of the table, by file.
-    closed: BTreeMap<usize, Closed>,
+    ended: Bitmap,
+    /// Closed rows of the table, by file; a file with none of them has one that begins earlier.
+    closed: BTreeMap<usize, Bitmap>,
     inserted: u64,
     updated: u64,
     deleted: u64,
@@ -77,9 +83,38 @@ async fn add_versions(
     history: &History,
     incoming: Incoming,
 ) -> LakeResult<Merged> {
-    let found = find(place, history, &incoming).await?;
-    let (removed, rewritten) = rewritten_files(place, history, &found.closed).await?;
-    let kept = match incoming_files(place, history, &incoming, &found.keep, &found.ended).await {
+    let mut edits = Edits::new(place);
+    let merged = write_versions(place, history, incoming, &mut edits).await;
+    match edits.delete().await {
+        Ok(()) => merged,
+        Err(error) => {
+            let merged = merged?;
+            files::delete(place.table, &merged.rewritten).await?;
+            files::delete(place.table, &merged.incoming).await?;
+            Err(error)
+        }
+    }
+}
+
+async fn write_versions(
+    place: &MergeContext<'_>,
+    history: &History,
+    incoming: Incoming,
+    edits: &mut Edits<'_>,
+) -> LakeResult<Merged> {
+    let found = find(place, history, &incoming, edits).await?;
+    let is_edited = found.ended.count() > 0 || edits.has_incoming();
+    let mut edits = edits.reader();
+    let (removed, rewritten) = rewritten_files(place, history, &found.closed, &mut edits).await?;
+    let keep = &found.keep;
+    let kept = match keep.count() == keep.len() && !is_edited {
+        true => Ok(incoming.adds.clone()),
+        false => {
+            let rows = (keep, &found.ended);
+            incoming_files(place, history, &incoming, rows, &mut edits).await
+        }
+    };
+    let kept = match kept {
         Ok(kept) => kept,
         Err(error) => {
             files::delete(place.table, &rewritten).await?;
@@ -101,8 +136,9 @@ async fn find(
     place: &MergeContext<'_>,
     history: &History,
     incoming: &Incoming,
+    edits: &mut Edits<'_>,
 ) -> LakeResult<Found> {
-    if !history.by_column {
+    if !history.by_column() {
         let [from, to, _] = history.own;
         check_clock(place, history.at, &[from, to]).await?;
     }
@@ -111,14 +147,18 @@ async fn find(
     let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
     let mut found = Found {
         keep: Bitmap::filled(rows, false),
-        ended: Closed::none(rows),
+        ended: Bitmap::filled(rows, false),
         closed: BTreeMap::new(),
         inserted: 0,
         updated: 0,
         deleted: 0,
     };
     let candidates = candidates(place, history, &key, incoming);
-    let needed = incoming.key_bytes + incoming.rows * KEY_OVERHEAD;
+    let overhead = match history.by_column() {
+        true => KEY_OVERHEAD + EDIT_OVERHEAD,
+        false => KEY_OVERHEAD,
+    };
+    let needed = incoming.key_bytes + incoming.rows * overhead;
     let of = needed.div_ceil(place.sizes.key_bytes()).max(1);
     for number in 0..of {
         let keys = KeySet::new(&code, Pass { number, of });
@@ -130,15 +170,16 @@ async fn find(
         for at in &candidates {
             let absent = probe.file(*at).await?;
             found.deleted += absent.len() as u64;
-            close(
-                place,
-                &mut found.closed,
-                *at,
-                absent.into_iter().map(|row| (row, None)),
-            );
+            if !absent.is_empty() {
+                let closed = found.touched(place, *at);
+                absent.into_iter().for_each(|row| mark(closed, row));
+            }
         }
         probe.read_incoming(&incoming.adds).await?;
-        take_over(place, &mut found, incoming, &probe).await?;
+        take_over(place, history, (&mut found, edits), incoming, &probe).await?;
+        if number + 1 < of {
+            edits.end_pass().await?;
+        }
     }
     Ok(found)
 }
@@ -161,7 +202,7 @@ fn candidates(
         .filter(|(_, (file, is_near))| match has_current(file) {
             true => history.closes_absent || *is_near,
             // What was closed matters only where rows say themselves when they were valid.
-            false => history.by_column && *is_near,
+            false => history.by_column() && *is_near,
         })
         .map(|(at, _)| at)
         .collect()
@@ -178,7 +219,7 @@ async fn collect<'k>(
     let [from, ..] = history.own;
     let wanted: Vec<usize> = place.key.iter().copied().chain([from]).collect();
     let wanted = columns(place.schema, &wanted)?;
-    let unique = !history.by_column && incoming.ops.is_none();
+    let unique = !history.by_column() && incoming.ops.is_none();
     let mut versions = Vec::new();
     let mut batches = place.read(files::lake_files(place.table, &incoming.adds), &wanted);
     let mut first = 0;
@@ -190,7 +231,7 @@ async fn collect<'k>(
                 key: name_key(&batch, at, key.fields().len()),
             });
         }
-        if history.by_column {
+        if history.by_column() {
             let times = dated::times(time)?;
             keys.find(parts, |row, entry| {
                 versions.extend(entry.map(|entry| {
@@ -201,18 +242,18 @@ async fn collect<'k>(
         }
         first += batch.num_rows() as u64;
     }
-    if !history.by_column {
+    if !history.by_column() {
         // The changes of a feed have one instant: of one key the last one counts.
-        for (entry, known) in keys.entries.iter().enumerate() {
-            let mut version = Version::new(entry, known.last, history.at);
-            version.is_delete = match &incoming.ops {
-                None => false,
-                Some(ops) => op(ops, known.last)? == Op::Delete,
-            };
-            versions.push(version);
+        let entries = keys.entries.iter().enumerate();
+        versions.extend(entries.map(|(entry, known)| Version::new(entry, known.last, history.at)));
+    }
+    if let Some(ops) = &incoming.ops {
+        for version in &mut versions {
+            version.is_delete = op(ops, version.row)? == Op::Delete;
         }
     }
-    versions.sort_unstable_by_key(|version| (version.entry, version.from, version.row));
+    let time = |version: &Version| if history.is_feed { 0 } else { version.from };
+    versions.sort_unstable_by_key(|version| (version.entry, time(version), version.row));
     Ok((keys, versions))
 }
 
@@ -227,16 +268,22 @@ fn op(ops: &[u8], row: u64) -> LakeResult<Op> {
 /// Takes over what becomes of the keys of one pass.
 async fn take_over(
     place: &MergeContext<'_>,
-    found: &mut Found,
+    history: &History,
+    (found, edits): (&mut Found, &mut Edits<'_>),
     incoming: &Incoming,
     probe: &Probe<'_, '_>,
 ) -> LakeResult<()> {
     for (entry, versions) in probe.by_key() {
-        let outcome = match judge(probe.held(entry), versions) {
-            Ok(outcome) => outcome,
-            Err(sighting) => return Err(refused(place, incoming, sighting).await?),
+        let (held, at) = (probe.held(entry), probe.at());
+        let judged = match history.is_feed && history.by_column() {
+            true => judge_feed(held, versions, at),
+            false => judge(held, versions, at),
         };
-        found.take(place, probe, entry, outcome);
+        let outcome = match judged {
+            Ok(outcome) => outcome,
+            Err(misfit) => return Err(refused(place, history, incoming, misfit).await?),
+        };
+        found.take(place, edits, (held, at), &outcome);
     }
     Ok(())
 }
@@ -245,51 +292,64 @@ impl Found {
     fn take(
         &mut self,
         place: &MergeContext<'_>,
-        probe: &Probe<'_, '_>,
-        entry: usize,
-        outcome: Outcome,
+        edits: &mut Edits<'_>,
+        (held, at): (Held, i64),
+        outcome: &Outcome,
     ) {
         let row = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
         for opened in &outcome.opened {
-            self.keep.set(row(opened.row), true);
+            let row = row(opened.row);
+            self.keep.set(row, true);
             if let Some(until) = opened.until {
-                self.ended.add(row(opened.row), Some(until));
+                mark(&mut self.ended, row);
+                edits.end(RowPlace::incoming(row), until);
+            }
+            if let Some(from) = opened.from {
+                edits.begin(RowPlace::incoming(row), from);
             }
         }
-        if let (Some(at), Some(held)) = (outcome.closed_at, probe.held(entry).current) {
-            let time = (at != probe.at()).then_some(at);
-            close(place, &mut self.closed, held.file, [(held.row, time)]);
+        if let Some(current) = held.current {
+            let row = RowPlace::held(current.file, current.row);
+            if let Some(end) = outcome.closed_at {
+                mark(self.touched(place, current.file), current.row);
+                // A time only where it is not that of the load.
+                if end != at {
+                    edits.end(row, end);
+                }
+            }
+            if let Some(from) = outcome.begins_at {
+                self.touched(place, current.file);
+                edits.begin(row, from);
+            }
         }
         let opened = outcome.opened.len() as u64;
-        let is_new = u64::from(probe.held(entry).current.is_none() && opened > 0);
+        let is_new = u64::from(held.current.is_none() && opened > 0);
         self.inserted += is_new;
         self.updated += opened - is_new;
         self.deleted += u64::from(outcome.ends);
     }
+
+    /// The closed rows of a file of the table, which is written anew.
+    fn touched(&mut self, place: &MergeContext<'_>, file: usize) -> &mut Bitmap {
+        let known = place.files.get(file).and_then(|file| file.rows);
+        let size = usize::try_from(known.unwrap_or(0)).unwrap_or(0);
+        let none = || Bitmap::filled(size, false);
+        self.closed.entry(file).or_insert_with(none)
+    }
 }
 
-/// Notes closed rows of a file; a time only where it is not that of the load.
-fn close(
-    place: &MergeContext<'_>,
-    closed: &mut BTreeMap<usize, Closed>,
-    file: usize,
-    rows: impl IntoIterator<Item = (usize, Option<i64>)>,
-) {
-    let mut rows = rows.into_iter().peekable();
-    if rows.peek().is_none() {
-        return;
-    }
-    let known = place.files.get(file).and_then(|file| file.rows);
-    let size = usize::try_from(known.unwrap_or(0)).unwrap_or(0);
-    let closed = closed.entry(file).or_insert_with(|| Closed::none(size));
-    rows.for_each(|(row, time)| closed.add(row, time));
+/// Sets a bit, which may lie behind the end.
+fn mark(bits: &mut Bitmap, at: usize) {
+    bits.grow((at + 1).saturating_sub(bits.len()));
+    bits.set(at, true);
 }
 
 /// The error about a version that does not fit, with its key in words.
 async fn refused(
     place: &MergeContext<'_>,
+    history: &History,
     incoming: &Incoming,
-    sighting: Sighting,
+    misfit: Misfit,
 ) -> LakeResult<LakeError> {
     let wanted = columns(place.schema, place.key)?;
     let mut batches = place.read(files::lake_files(place.table, &incoming.adds), &wanted);
@@ -297,22 +357,42 @@ async fn refused(
     let mut key = String::new();
     while let Some(batch) = batches.try_next().await? {
         let end = first + batch.num_rows() as u64;
-        if sighting.row < end {
-            let row = usize::try_from(sighting.row - first).unwrap_or(0);
+        if misfit.row < end {
+            let row = usize::try_from(misfit.row - first).unwrap_or(0);
             key = name_key(&batch, row, place.key.len());
             break;
         }
         first = end;
     }
     let table = place.table.name.to_string();
-    Ok(match sighting.since {
-        None => LakeError::DuplicateKey { table, key },
-        Some(since) => Refusal::Late {
+    let said = history.said.map(|at| place.schema.field(at).data_type());
+    let is_date = said == Some(&DataType::Date32);
+    let at = dated::shown(misfit.from);
+    Ok(match misfit.why {
+        Why::Twice => Refusal::SameTime {
             table,
             key,
-            at: dated::shown(sighting.from),
+            at,
+            is_date,
+        },
+        Why::Late(since) => Refusal::Late {
+            table,
+            key,
+            at,
             since: dated::shown(since),
-        }
-        .into(),
-    })
+            is_date: is_date && since == misfit.from,
+        },
+        Why::Future => Refusal::Future {
+            table,
+            key,
+            from: at,
+            at: dated::shown(history.at),
+        },
+        Why::Clock(since) => Refusal::ClockBehind {
+            table,
+            at: dated::shown(history.at),
+            newest: dated::shown(since),
+        },
+    }
+    .into())
 }

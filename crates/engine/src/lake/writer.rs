@@ -184,7 +184,7 @@ impl LakeWriter {
         let target = &self.write.target;
         let batch = match &self.dated {
             None => batch_to_lake(batch, &target.schema, &target.from)?,
-            Some(dated) => batch_to_lake(&dated.dated(batch)?, &target.schema, &target.from)?,
+            Some(dated) => batch_to_lake(&dated.dated(batch, ops)?, &target.schema, &target.from)?,
         };
         for at in &self.key {
             let column = batch.column(*at);
@@ -214,9 +214,7 @@ impl LakeWriter {
             }
             return Ok(());
         };
-        if let (Mode::History, Some(dated)) = (self.write.mode, &self.dated) {
-            dated.check_ops()?;
-        } else if self.write.mode != Mode::Keyed(Keyed::Merge) {
+        if !matches!(self.write.mode, Mode::History | Mode::Keyed(Keyed::Merge)) {
             return Err(LakeError::Key {
                 table: self.write.table.name.to_string(),
                 why: "its rows are changes, which only `merge` and `scd2` can apply".to_owned(),
@@ -290,7 +288,8 @@ async fn merged(
         Mode::Keyed(keyed) => merge::merge(place, keyed, incoming).await,
         Mode::History => {
             let dated = dated.ok_or(LakeError::Misuse("a history has no times"))?;
-            let history = dated.history(&write.target, place.key, is_whole)?;
+            let history =
+                dated.history(&write.target, place.key, (is_whole, incoming.ops.is_some()))?;
             scd2::keep_history(place, &history, incoming).await
         }
         Mode::Append => {

@@ -1,6 +1,6 @@
 //! Writes what was decided: touched files with the ends of closed versions, incoming files with what stays.
 //!
-//! Promise: a row that was there before keeps all its values but its end, and none is lost: what is written
+//! Promise: a row that was there before keeps all its values but its times, and none is lost: what is written
 //! is counted against what was read. Current and closed versions go to different files, so that later loads
 //! look only into those that hold current ones. Read next: `../merge.rs`, which does the same for merges.
 
@@ -13,72 +13,50 @@ use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
 
 use super::dated::{History, times, utc};
+use super::edits::{EditReader, RowPlace};
 use crate::lake::bitmap::Bitmap;
 use crate::lake::candidate::LakeFile;
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::files::{self, FileWriter};
 use crate::lake::merge::{Incoming, MergeContext, filtered};
 
-/// Rows that are closed, each at the time of the load or at one of its own.
-pub(super) struct Closed {
-    bits: Bitmap,
-    times: BTreeMap<usize, i64>,
+/// Rows whose times change: they are closed, at the time of the load or at one of their own, or they begin at
+/// another time.
+struct Changes<'b> {
+    history: &'b History,
+    closed: &'b Bitmap,
+    edits: &'b mut EditReader,
 }
 
-impl Closed {
-    pub(super) fn none(rows: usize) -> Self {
-        Self {
-            bits: Bitmap::filled(rows, false),
-            times: BTreeMap::new(),
-        }
-    }
-
-    /// Closes a row; without a time at that of the load.
-    pub(super) fn add(&mut self, row: usize, time: Option<i64>) {
-        if row >= self.bits.len() {
-            self.bits.grow(row + 1 - self.bits.len());
-        }
-        self.bits.set(row, true);
-        if let Some(time) = time {
-            self.times.insert(row, time);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bits.count() == 0
-    }
-
-    /// The rows of a batch that begins at `first`, with their ends.
-    fn apply(
-        &self,
-        history: &History,
-        batch: RecordBatch,
-        first: usize,
-    ) -> LakeResult<RecordBatch> {
-        let marks = self.bits.filter(first, batch.num_rows(), false);
-        if marks.true_count() == 0 {
+impl Changes<'_> {
+    /// The rows of a batch, the first of which is here, with their times.
+    async fn apply(&mut self, batch: RecordBatch, first: RowPlace) -> LakeResult<RecordBatch> {
+        let rows = batch.num_rows();
+        let edits = self.edits.of(first, rows).await?;
+        let marks = self.closed.filter(first.row(), rows, false);
+        if marks.true_count() == 0 && edits.is_empty() {
             return Ok(batch);
         }
-        let [_, to, current] = history.own;
+        let edit = |row: usize| edits.get(&row).copied().unwrap_or_default();
+        let [from, to, current] = self.history.own;
         let (ends, is_current) = (column(&batch, to)?, column(&batch, current)?);
         let held = times(ends)?.iter().enumerate();
         let ends: TimestampMicrosecondArray = held
             .map(|(row, end)| match marks.value(row) {
-                true => Some(
-                    self.times
-                        .get(&(first + row))
-                        .copied()
-                        .unwrap_or(history.at),
-                ),
+                true => edit(row).to.or(Some(self.history.at)),
                 false => end,
             })
             .collect();
+        let held = times(column(&batch, from)?)?.iter().enumerate();
+        let begins: TimestampMicrosecondArray =
+            held.map(|(row, begin)| edit(row).from.or(begin)).collect();
         let held = is_current.as_boolean().iter().zip(marks.values());
         let is_current: BooleanArray = held
             .map(|(held, is_closed)| if is_closed { Some(false) } else { held })
             .collect();
         let mut columns = batch.columns().to_vec();
         for (place, made) in [
+            (from, Arc::new(utc(begins)) as ArrayRef),
             (to, Arc::new(utc(ends)) as ArrayRef),
             (current, Arc::new(is_current) as ArrayRef),
         ] {
@@ -142,14 +120,14 @@ impl<'a> SplitWriter<'a> {
     async fn copy(
         &mut self,
         files: Vec<LakeFile>,
-        keep: Option<&Bitmap>,
-        closed: &Closed,
+        (begin, keep): (RowPlace, Option<&Bitmap>),
+        changes: &mut Changes<'_>,
     ) -> LakeResult<u64> {
         let mut batches = self.place.read(files, self.place.schema);
         let mut first = 0;
         while let Some(batch) = batches.try_next().await? {
             let rows = batch.num_rows();
-            let batch = closed.apply(self.history, batch, first)?;
+            let batch = changes.apply(batch, begin.after(first)).await?;
             let batch = match keep.map(|keep| keep.filter(first, rows, false)) {
                 Some(keep) if keep.true_count() < rows => filtered(&batch, &keep)?,
                 _ => batch,
@@ -207,10 +185,11 @@ fn is_null(column: &ArrayRef) -> BooleanArray {
 pub(super) async fn rewritten_files(
     place: &MergeContext<'_>,
     history: &History,
-    closed: &BTreeMap<usize, Closed>,
+    closed: &BTreeMap<usize, Bitmap>,
+    edits: &mut EditReader,
 ) -> LakeResult<(Vec<usize>, Vec<Add>)> {
     let mut writer = SplitWriter::new(place, history)?;
-    let none = Closed::none(0);
+    let none = Bitmap::filled(0, false);
     let (mut removed, mut rows) = (Vec::new(), 0);
     for (at, file) in place.files.iter().enumerate() {
         let touched = closed.get(&at);
@@ -218,9 +197,13 @@ pub(super) async fn rewritten_files(
             continue;
         }
         removed.push(at);
-        let copied = writer
-            .copy(vec![file.clone()], None, touched.unwrap_or(&none))
-            .await;
+        let mut changes = Changes {
+            history,
+            closed: touched.unwrap_or(&none),
+            edits: &mut *edits,
+        };
+        let begin = (RowPlace::held(at, 0), None);
+        let copied = writer.copy(vec![file.clone()], begin, &mut changes).await;
         let copied = copied.and_then(|read| {
             place.expect_rows(&file.key, read, file.rows)?;
             Ok(read)
@@ -241,15 +224,18 @@ pub(super) async fn incoming_files(
     place: &MergeContext<'_>,
     history: &History,
     incoming: &Incoming,
-    keep: &Bitmap,
-    ended: &Closed,
+    (keep, ended): (&Bitmap, &Bitmap),
+    edits: &mut EditReader,
 ) -> LakeResult<Vec<Add>> {
-    if keep.count() == keep.len() && ended.is_empty() {
-        return Ok(incoming.adds.clone());
-    }
     let mut writer = SplitWriter::new(place, history)?;
     let files = files::lake_files(place.table, &incoming.adds);
-    let copied = writer.copy(files, Some(keep), ended).await;
+    let mut changes = Changes {
+        history,
+        closed: ended,
+        edits,
+    };
+    let begin = (RowPlace::incoming(0), Some(keep));
+    let copied = writer.copy(files, begin, &mut changes).await;
     let copied = copied
         .and_then(|read| place.expect_rows(&place.table.prefix, read, Some(keep.len() as u64)));
     if let Err(error) = copied {

@@ -13,7 +13,7 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
-use towpath_ports::Intent;
+use towpath_ports::{Intent, Op, OpColumn};
 use towpath_vocab::{
     HistoryPlan, IS_CURRENT, SNAPSHOT_AT, VALID_FROM, VALID_TO, WriteMode, added_fields,
     is_added_column, written_columns,
@@ -29,14 +29,24 @@ use crate::lake::table::Snapshot;
 pub(crate) struct History {
     /// The time of the load.
     pub(crate) at: i64,
-    /// The rows say themselves from when on they are valid.
-    pub(crate) by_column: bool,
+    /// The column that says from when on rows are valid, by place in the table's columns; `None` means that
+    /// they are so since the load.
+    pub(crate) said: Option<usize>,
+    /// The rows are changes, in the order of a feed.
+    pub(crate) is_feed: bool,
     /// Current rows whose key does not come are closed.
     pub(crate) closes_absent: bool,
     /// Columns whose change makes a version, by place in the table's columns.
     pub(crate) tracked: Vec<usize>,
     /// The places of `_valid_from`, `_valid_to` and `_is_current`.
     pub(crate) own: [usize; 3],
+}
+
+impl History {
+    /// The rows say themselves from when on they are valid.
+    pub(crate) fn by_column(&self) -> bool {
+        self.said.is_some()
+    }
 }
 
 /// Incoming rows of a history: gives them their three columns.
@@ -97,11 +107,16 @@ impl Dated {
     }
 
     /// The rows with the columns that are added: a version is current until another one is known.
-    pub(crate) fn dated(&self, batch: &RecordBatch) -> LakeResult<RecordBatch> {
+    /// A row that says that its key is gone needs no time.
+    pub(crate) fn dated(
+        &self,
+        batch: &RecordBatch,
+        ops: Option<&OpColumn>,
+    ) -> LakeResult<RecordBatch> {
         let rows = batch.num_rows();
         let from: ArrayRef = match self.valid_from {
             None => Arc::new(utc(TimestampMicrosecondArray::from_value(self.at, rows))),
-            Some(place) => self.times(batch.column(place))?,
+            Some(place) => self.times(batch.column(place), ops)?,
         };
         let mut columns = batch.columns().to_vec();
         columns.push(Arc::clone(&from));
@@ -113,33 +128,22 @@ impl Dated {
         RecordBatch::try_new(schema, columns).map_err(dating)
     }
 
-    fn times(&self, column: &ArrayRef) -> LakeResult<ArrayRef> {
-        // Times of any zone are kept as UTC already; one without a zone is taken as such.
-        let zone = match column.data_type() {
-            DataType::Timestamp(_, zone) => zone.clone(),
-            _ => None,
-        };
-        let times = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, zone));
-        let times = times.map_err(dating)?;
+    fn times(&self, column: &ArrayRef, ops: Option<&OpColumn>) -> LakeResult<ArrayRef> {
+        let times = said_times(column)?;
+        let delete = Op::Delete as u8;
+        let is_delete =
+            |row: usize| ops.is_some_and(|ops| row < ops.len() && ops.value(row) == delete);
+        let times: TimestampMicrosecondArray = times
+            .iter()
+            .enumerate()
+            .map(|(row, time)| if is_delete(row) { Some(self.at) } else { time })
+            .collect();
         if times.null_count() > 0 {
             let (table, column) = (self.table.clone(), self.plan.valid_from.clone());
             let column = column.unwrap_or_default();
             return Err(Refusal::NoTime { table, column }.into());
         }
-        Ok(Arc::new(utc(self::times(&times)?.clone())))
-    }
-
-    /// Changes of a feed come in an order of their own.
-    pub(crate) fn check_ops(&self) -> LakeResult<()> {
-        match &self.plan.valid_from {
-            None => Ok(()),
-            Some(column) => Err(Refusal::ValidFrom {
-                table: self.table.clone(),
-                column: column.clone(),
-                why: "cannot order the changes of a feed".to_owned(),
-            }
-            .into()),
-        }
+        Ok(Arc::new(utc(times)))
     }
 
     /// The place of the column with the times of snapshots, and the time of this one; `None` where
@@ -150,12 +154,12 @@ impl Dated {
         Some((column, self.at))
     }
 
-    /// What the versions are made by, when no row is missing but those that are gone.
+    /// What the versions are made by, when no row is missing but those that are gone; of rows or of changes.
     pub(crate) fn history(
         &self,
         target: &Target,
         key: &[usize],
-        is_whole: bool,
+        (is_whole, is_feed): (bool, bool),
     ) -> LakeResult<History> {
         let place = |name: &str| {
             let found = find(&target.schema, name);
@@ -163,7 +167,11 @@ impl Dated {
         };
         Ok(History {
             at: self.at,
-            by_column: self.valid_from.is_some(),
+            said: match &self.plan.valid_from {
+                None => None,
+                Some(column) => Some(place(column)?),
+            },
+            is_feed,
             closes_absent: self.plan.closes_absent && is_whole,
             tracked: self.tracked(target, key)?,
             own: [place(VALID_FROM)?, place(VALID_TO)?, place(IS_CURRENT)?],
@@ -254,6 +262,17 @@ pub(super) fn apart(batch: &RecordBatch, width: usize) -> LakeResult<(&[ArrayRef
     let parts = batch.columns().split_at_checked(width);
     let parts = parts.and_then(|(first, rest)| Some((first, rest.first()?)));
     parts.ok_or(LakeError::Misuse("a batch has too few columns"))
+}
+
+/// The times of a column that says from when on rows are valid. Times of any zone are kept as UTC already;
+/// one without a zone is taken as such.
+pub(super) fn said_times(column: &ArrayRef) -> LakeResult<TimestampMicrosecondArray> {
+    let zone = match column.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let found = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, zone));
+    Ok(times(&found.map_err(dating)?)?.clone())
 }
 
 /// A column of times.

@@ -10,7 +10,7 @@ use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
 
 use super::contents::Contents;
-use super::dated::{History, shown, times};
+use super::dated::{History, said_times, shown, times};
 use super::decide::{Current, Held, Version};
 use crate::lake::candidate::LakeFile;
 use crate::lake::error::{LakeError, LakeResult};
@@ -28,8 +28,10 @@ pub(super) struct Probe<'a, 'k> {
     versions: Vec<Version>,
     /// Per key.
     held: Vec<Held>,
+    /// Places of versions, with the hash of a closed version of their key and time.
+    recorded: Vec<(usize, u128)>,
     contents: Contents,
-    /// Key, `_valid_from`, `_valid_to`.
+    /// Key, `_valid_from`, `_valid_to`, and the column of `valid_from`.
     looked_at: SchemaRef,
     tracked: SchemaRef,
 }
@@ -44,7 +46,7 @@ struct Wanted {
 enum Of {
     /// The current version of a key.
     Current(usize),
-    /// A closed version with the key and time of an incoming one.
+    /// The closed version that was valid at the time of an incoming one, or whose row had that time.
     Recorded(usize),
 }
 
@@ -56,13 +58,15 @@ impl<'a, 'k> Probe<'a, 'k> {
         versions: Vec<Version>,
     ) -> LakeResult<Self> {
         let [from, to, _] = history.own;
-        let looked_at: Vec<usize> = place.key.iter().copied().chain([from, to]).collect();
+        let looked_at = place.key.iter().copied().chain([from, to]);
+        let looked_at: Vec<usize> = looked_at.chain(history.said).collect();
         let tracked = columns(place.schema, &history.tracked)?;
         Ok(Self {
             contents: Contents::new(&tracked)?,
             looked_at: columns(place.schema, &looked_at)?,
             tracked,
             held: vec![Held::default(); keys.entries.len()],
+            recorded: Vec::new(),
             place,
             history,
             keys,
@@ -115,10 +119,16 @@ impl<'a, 'k> Probe<'a, 'k> {
         wanted: &mut Vec<Wanted>,
     ) -> LakeResult<()> {
         let width = self.place.key.len();
-        let [key @ .., from, to] = batch.columns() else {
+        let (key, own) = batch.columns().split_at_checked(width).unwrap_or_default();
+        let [from, to, said @ ..] = own else {
             return Err(LakeError::Misuse("a batch has too few columns"));
         };
         let (from, to) = (times(from)?, times(to)?);
+        let said = said.first().map(said_times).transpose()?;
+        let said = |row: usize| match &said {
+            Some(said) if said.is_valid(row) => said.value(row),
+            _ => from.value(row),
+        };
         let (held, versions, history) = (&mut self.held, &self.versions, self.history);
         let (mut twice, mut behind) = (None, None);
         self.keys.find(key, |row, entry| {
@@ -135,6 +145,7 @@ impl<'a, 'k> Probe<'a, 'k> {
                         file,
                         row: place,
                         from: from.value(row),
+                        said: said(row),
                         print: 0,
                     });
                     let of = Of::Current(entry);
@@ -146,16 +157,19 @@ impl<'a, 'k> Probe<'a, 'k> {
                     }
                     absent.push(place);
                 }
-                (Some(entry), false) if history.by_column => {
+                (Some(entry), false) if history.by_column() => {
                     if let Some(held) = held.get_mut(entry) {
                         held.last_end = held.last_end.max(Some(to.value(row)));
                     }
-                    let wish = (entry, from.value(row));
-                    let found = versions.binary_search_by_key(&wish, |v| (v.entry, v.from));
-                    if let Ok(version) = found {
-                        let of = Of::Recorded(version);
-                        wanted.push(Wanted { row: place, of });
+                    if history.is_feed {
+                        return;
                     }
+                    let mut want = |of| wanted.push(Wanted { row: place, of });
+                    let (from, to) = (from.value(row), to.value(row));
+                    between(versions, entry, from, to).for_each(|at| want(Of::Recorded(at)));
+                    let said = said(row);
+                    let same = between(versions, entry, said, said.saturating_add(1));
+                    same.for_each(|at| want(Of::Recorded(at)));
                 }
                 _ => {}
             }
@@ -167,6 +181,13 @@ impl<'a, 'k> Probe<'a, 'k> {
         }
         match behind {
             None => Ok(()),
+            Some(row) if history.by_column() => Err(Refusal::Future {
+                table: table(),
+                key: name_key(batch, row, width),
+                from: shown(from.value(row)),
+                at: shown(history.at),
+            }
+            .into()),
             Some(row) => Err(Refusal::ClockBehind {
                 table: table(),
                 at: shown(history.at),
@@ -177,7 +198,16 @@ impl<'a, 'k> Probe<'a, 'k> {
     }
 
     async fn read_contents(&mut self, file: LakeFile, wanted: &[Wanted]) -> LakeResult<()> {
-        if wanted.is_empty() || self.tracked.fields().is_empty() {
+        if self.tracked.fields().is_empty() {
+            // Nothing is compared: all rows of a key are equal.
+            let recorded = wanted.iter().filter_map(|wanted| match wanted.of {
+                Of::Current(_) => None,
+                Of::Recorded(version) => Some((version, 0)),
+            });
+            self.recorded.extend(recorded);
+            return Ok(());
+        }
+        if wanted.is_empty() {
             return Ok(());
         }
         let mut batches = self.place.read(vec![file], &self.tracked);
@@ -188,7 +218,11 @@ impl<'a, 'k> Probe<'a, 'k> {
             let here = rest.partition_point(|wanted| wanted.row < end);
             let (now, later) = rest.split_at(here);
             let prints = self.prints(&batch, now.iter().map(|wanted| wanted.row - first))?;
-            for (wanted, print) in now.iter().zip(prints) {
+            // Several may want one row.
+            let places = now.chunk_by(|one, next| one.row == next.row).zip(prints);
+            let places =
+                places.flat_map(|(wanted, print)| wanted.iter().map(move |one| (one, print)));
+            for (wanted, print) in places {
                 match wanted.of {
                     Of::Current(entry) => {
                         let held = self.held.get_mut(entry);
@@ -196,11 +230,7 @@ impl<'a, 'k> Probe<'a, 'k> {
                             current.print = print;
                         }
                     }
-                    Of::Recorded(version) => {
-                        if let Some(version) = self.versions.get_mut(version) {
-                            version.recorded = Some(print);
-                        }
-                    }
+                    Of::Recorded(version) => self.recorded.push((version, print)),
                 }
             }
             rest = later;
@@ -230,6 +260,16 @@ impl<'a, 'k> Probe<'a, 'k> {
 
     /// Reads what the incoming versions hold, where that is compared with anything.
     pub(super) async fn read_incoming(&mut self, adds: &[Add]) -> LakeResult<()> {
+        self.read_versions(adds).await?;
+        for (version, print) in std::mem::take(&mut self.recorded) {
+            if let Some(version) = self.versions.get_mut(version) {
+                version.is_known |= version.print == print;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_versions(&mut self, adds: &[Add]) -> LakeResult<()> {
         let compared = |versions: &[Version]| {
             let entry = versions.first().map_or(usize::MAX, |version| version.entry);
             let held = self.held(entry);
@@ -266,6 +306,12 @@ impl<'a, 'k> Probe<'a, 'k> {
         }
         Ok(())
     }
+}
+
+/// The places of a key's versions from a time up to another one.
+fn between(versions: &[Version], entry: usize, from: i64, to: i64) -> std::ops::Range<usize> {
+    let before = |time: i64| versions.partition_point(|v| (v.entry, v.from) < (entry, time));
+    before(from)..before(to)
 }
 
 /// False when the log says that every row of a file is closed.

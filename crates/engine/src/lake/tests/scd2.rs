@@ -1,5 +1,7 @@
 //! `write: scd2` beside a model in memory: versions, their ends, what makes none, what is refused.
 
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::types::TimestampMicrosecondType;
@@ -419,7 +421,7 @@ async fn times_of_rows_order_versions_and_late_ones_are_refused() {
     for (list, code) in [
         (vec![some(1, "late", 5)], "R0441"),
         (vec![some(1, "A", 1)], "R0441"),
-        (vec![some(3, "p", 5), some(3, "q", 5)], "R0406"),
+        (vec![some(3, "p", 5), some(3, "q", 5)], "R0450"),
         (vec![(3, "p", None)], "R0443"),
     ] {
         let refused = load(&f.lake, by_column(102, false), timed(&list))
@@ -433,14 +435,12 @@ async fn times_of_rows_order_versions_and_late_ones_are_refused() {
             assert!(refused.message.contains("`id = "), "{}", refused.message);
         }
     }
-    // A row that is gone ends with the load; it may come back later, not before.
+    // A row that is gone ends with the load; one that comes back earlier is there since the load that saw it.
     let gone = load(&f.lake, by_column(103, true), timed(&[some(2, "x", 2)]))
         .await
         .unwrap();
     assert_eq!(gone.committed.stats.deleted, 1);
-    let early = load(&f.lake, by_column(104, false), timed(&[some(1, "d", 50)])).await;
-    assert_eq!(early.unwrap_err().code, "R0441");
-    load(&f.lake, by_column(104, false), timed(&[some(1, "d", 104)]))
+    load(&f.lake, by_column(104, false), timed(&[some(1, "d", 50)]))
         .await
         .unwrap();
     let rows = versions(&f.lake).await;
@@ -449,6 +449,162 @@ async fn times_of_rows_order_versions_and_late_ones_are_refused() {
         rows[2..4],
         [row(1, "c", 9, Some(103)), row(1, "d", 104, None)]
     );
+}
+
+/// Adds rows with times of their own; what the history says then.
+async fn dated(lake: &Lake, generation: i64, closes: bool, list: &[(i64, &str, i64)]) -> Vec<Row> {
+    let list: Vec<_> = list.iter().map(|row| (row.0, row.1, Some(row.2))).collect();
+    load(lake, by_column(generation, closes), timed(&list))
+        .await
+        .unwrap();
+    let rows = versions(lake).await;
+    check_invariants(&rows);
+    rows
+}
+
+#[tokio::test]
+async fn a_key_that_was_gone_and_comes_back_is_current_again() {
+    let f = Fixture::new();
+    dated(&f.lake, 100, true, &[(1, "a", 2), (2, "b", 3), (3, "c", 4)]).await;
+    dated(&f.lake, 103, true, &[(3, "c", 4)]).await;
+    // One comes back as it was, another one with a time that lies before its end: it is there again since
+    // the load that sees it, and each later load knows it.
+    let expected = [
+        row(1, "a", 2, Some(103)),
+        row(1, "a", 110, None),
+        row(2, "B", 110, None),
+        row(2, "b", 3, Some(103)),
+        row(3, "c", 4, None),
+    ];
+    let back = [(1, "a", 2), (2, "B", 50), (3, "c", 4)];
+    assert_eq!(dated(&f.lake, 110, true, &back).await, expected);
+    assert_eq!(dated(&f.lake, 120, true, &back).await, expected);
+    // A change that the source dates before the load that saw the row again follows that load.
+    let rows = dated(
+        &f.lake,
+        130,
+        true,
+        &[(1, "a", 2), (2, "D", 60), (3, "c", 4)],
+    )
+    .await;
+    assert_eq!(
+        rows[2..4],
+        [row(2, "B", 110, Some(130)), row(2, "D", 130, None)]
+    );
+}
+
+#[tokio::test]
+async fn a_change_log_that_is_delivered_again_is_known() {
+    let f = Fixture::new();
+    // Of equal changes only the first makes a version; all of them are known when they come again.
+    let log = [
+        (1, "a", 1),
+        (1, "a", 2),
+        (1, "b", 3),
+        (1, "b", 4),
+        (1, "b", 4),
+        (1, "c", 6),
+    ];
+    let expected = [
+        row(1, "a", 1, Some(3)),
+        row(1, "b", 3, Some(6)),
+        row(1, "c", 6, None),
+    ];
+    for generation in 100..103 {
+        assert_eq!(dated(&f.lake, generation, false, &log).await, expected);
+    }
+    assert_eq!(dated(&f.lake, 103, false, &log[1..4]).await, expected);
+    // What contradicts it is none of it.
+    for wrong in [(1, "b", 2), (1, "a", 3), (1, "c", 5), (1, "a", 0)] {
+        let list = [(wrong.0, wrong.1, Some(wrong.2))];
+        let refused = load(&f.lake, by_column(104, false), timed(&list)).await;
+        assert_eq!(refused.unwrap_err().code, "R0441", "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_row_equal_to_the_current_one_lets_it_begin_earlier() {
+    let f = Fixture::new();
+    dated(
+        &f.lake,
+        100,
+        false,
+        &[(1, "a", 5), (2, "x", 1), (2, "y", 5)],
+    )
+    .await;
+    let rows = dated(&f.lake, 101, false, &[(1, "a", 3), (1, "a", 4)]).await;
+    assert_eq!(rows[0], row(1, "a", 3, None));
+    // Its end in the same load, and what lies between is known then.
+    let rows = dated(
+        &f.lake,
+        102,
+        false,
+        &[(1, "a", 2), (1, "a", 4), (1, "b", 9)],
+    )
+    .await;
+    assert_eq!(rows[..2], [row(1, "a", 2, Some(9)), row(1, "b", 9, None)]);
+    // A closed version says something else about that time.
+    for list in [vec![(2, "y", Some(4))], vec![(1, "b", Some(5))]] {
+        let refused = load(&f.lake, by_column(103, false), timed(&list)).await;
+        assert_eq!(refused.unwrap_err().code, "R0441");
+    }
+    // After a time in which it was gone.
+    dated(&f.lake, 110, true, &[(1, "b", 9)]).await;
+    dated(&f.lake, 120, false, &[(2, "y", 119)]).await;
+    let rows = dated(&f.lake, 121, false, &[(2, "y", 115)]).await;
+    assert_eq!(
+        rows[3..],
+        [row(2, "y", 5, Some(110)), row(2, "y", 115, None)]
+    );
+}
+
+#[tokio::test]
+async fn dates_and_future_times_are_refused_with_a_way_out() {
+    let f = Fixture::new();
+    let days = |list: &[(&str, i32)]| {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(list.iter().map(|_| 1)));
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values(list.iter().map(|row| row.0)));
+        let days = list.iter().map(|row| row.1);
+        let days: ArrayRef = Arc::new(arrow_array::Date32Array::from_iter_values(days));
+        let columns = [
+            ("id", ids, true),
+            ("name", names, true),
+            ("changed", days, true),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+    };
+    let by_day = |generation: i64| {
+        let valid_from = Some("changed".to_owned());
+        let history = HistoryPlan {
+            valid_from,
+            ..HistoryPlan::default()
+        };
+        scd2(days(&[]).schema(), generation, history)
+    };
+    load(&f.lake, by_day(1), days(&[("a", 1), ("b", 2)]))
+        .await
+        .unwrap();
+    load(&f.lake, by_day(2), days(&[("b", 2)])).await.unwrap();
+    for (list, code) in [
+        (vec![("c", 2)], "R0441"),
+        (vec![("c", 3), ("d", 3)], "R0450"),
+    ] {
+        let refused = load(&f.lake, by_day(3), days(&list)).await.unwrap_err();
+        assert_eq!(
+            (refused.code.as_str(), refused.remedy),
+            (code, Remedy::FixData)
+        );
+        let help = refused.help.join(" ");
+        assert!(help.contains("two changes of one day"), "{help}");
+    }
+    let f = Fixture::new();
+    dated(&f.lake, 100, true, &[(1, "a", 200), (2, "b", 1)]).await;
+    let gone = load(&f.lake, by_column(101, true), timed(&[(2, "b", Some(1))])).await;
+    let gone = gone.unwrap_err();
+    assert_eq!((gone.code.as_str(), gone.remedy), ("R0451", Remedy::Retry));
+    assert!(gone.message.contains("`id = 1`"), "{}", gone.message);
+    let rows = dated(&f.lake, 201, true, &[(2, "b", 1)]).await;
+    assert_eq!(rows[0], row(1, "a", 200, Some(201)));
 }
 
 #[tokio::test]
@@ -469,13 +625,92 @@ async fn a_column_without_times_is_refused() {
     ]));
     let refused = f.lake.begin(scd2(fine, 1, named("t"))).await.err().unwrap();
     assert_eq!(refused.code, "R0442");
-    let ops = Some(UInt8Array::from(vec![Op::Update as u8]));
-    let batches = vec![(timed(&[(1, "a", Some(1))]), ops)];
-    let feed = prepare(&f.lake, by_column(1, false), batches)
+}
+
+#[tokio::test]
+async fn each_change_of_a_feed_makes_a_version_that_its_time_tells_apart() {
+    let f = Fixture::new();
+    dated(&f.lake, 100, true, &[(1, "a", 1), (2, "x", 1)]).await;
+    let feed = |generation: i64, list: Vec<(i64, &'static str, Option<i64>, Op)>| {
+        let lake = f.lake.clone();
+        async move {
+            let ops = UInt8Array::from_iter_values(list.iter().map(|row| row.3 as u8));
+            let list: Vec<_> = list.iter().map(|row| (row.0, row.1, row.2)).collect();
+            let batches = vec![(timed(&list), Some(ops))];
+            let prepared = prepare(&lake, by_column(generation, false), batches).await?;
+            let stats = prepared.stats();
+            prepared.commit(position(1)).await?;
+            let rows = versions(&lake).await;
+            check_invariants(&rows);
+            Ok::<_, towpath_vocab::Failure>((rows, (stats.inserted, stats.updated, stats.deleted)))
+        }
+    };
+    let changes = vec![
+        (1, "b", Some(5), Op::Update),
+        (2, "", None, Op::Delete),
+        (1, "c", Some(9), Op::Update),
+        (1, "d", Some(9), Op::Update),
+        (3, "n", Some(7), Op::Insert),
+        (3, "", None, Op::Delete),
+    ];
+    let (rows, stats) = feed(110, changes).await.unwrap();
+    let expected = [
+        row(1, "a", 1, Some(5)),
+        row(1, "b", 5, Some(9)),
+        row(1, "d", 9, None),
+        row(2, "x", 1, Some(110)),
+        row(3, "n", 7, Some(110)),
+    ];
+    assert_eq!((rows, stats), (expected.to_vec(), (1, 2, 2)));
+    // Newer in the feed, older in time; and a key that comes back with the time of before.
+    let changes = vec![(1, "e", Some(8), Op::Update), (2, "x", Some(1), Op::Insert)];
+    let (rows, _) = feed(120, changes).await.unwrap();
+    assert_eq!(
+        rows[2..4],
+        [row(1, "d", 9, Some(120)), row(1, "e", 120, None)]
+    );
+    assert_eq!(rows[5], row(2, "x", 120, None));
+    let missing = feed(130, vec![(1, "f", None, Op::Update)]).await;
+    assert_eq!(missing.unwrap_err().code, "R0443");
+}
+
+#[tokio::test]
+async fn times_of_more_versions_than_memory_are_in_files_until_they_are_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    // 128 KiB for keys: some 450 at once.
+    let lake = Lake::open(folder.path().to_str().unwrap(), 1 << 20).unwrap();
+    let list = |from: i64, name: &'static str| {
+        (0..3_000)
+            .map(move |id| (id, name, Some(from + id % 7)))
+            .collect::<Vec<_>>()
+    };
+    load(&lake, by_column(100, false), timed(&list(10, "a")))
         .await
-        .err()
         .unwrap();
-    assert_eq!(feed.code, "R0442");
+    let first = data_files(&lake);
+    let mut second = list(20, "b");
+    second.extend(list(40, "c"));
+    load(&lake, by_column(101, false), timed(&second))
+        .await
+        .unwrap();
+    let rows = versions(&lake).await;
+    check_invariants(&rows);
+    let expected: Vec<Row> = (0..3_000)
+        .flat_map(|id| {
+            let at = id % 7;
+            [
+                row(id, "a", 10 + at, Some(20 + at)),
+                row(id, "b", 20 + at, Some(40 + at)),
+                row(id, "c", 40 + at, None),
+            ]
+        })
+        .collect();
+    assert!(rows == expected);
+    let named = lake.snapshot(&table()).await.unwrap().unwrap().files.len();
+    assert_eq!(data_files(&lake), first + named, "of edits nothing is left");
+    let late = load(&lake, by_column(102, false), timed(&[(1, "z", Some(1))])).await;
+    assert_eq!(late.unwrap_err().code, "R0441");
+    assert_eq!(data_files(&lake), first + named);
 }
 
 #[tokio::test]
