@@ -342,6 +342,38 @@ fn a_window_without_its_moment_is_not_compared() {
     }
 }
 
+/// The first write evaluates a `where` row by row, later ones in a query.
+#[test]
+fn a_where_may_name_columns_as_the_source_does() {
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    let steps = |filter: &str| {
+        let steps = format!(
+            "steps:
+  extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, key: id }} }} }}
+  send: {{ publish: raw, into: db, tables: {{ t: {{ key: id, where: '{filter}' }}, whole: {{ from: t, where: '{filter}' }} }} }}
+"
+        );
+        desk.write("pipelines/p.yml", &steps);
+    };
+    let held = || ["t", "whole"].map(|table| ids(&desk, table));
+    for filter in [
+        "\"Amount Due\" > 15",
+        "AMOUNT_DUE > 15 and \"Id\" > 0 and now() is not null -- today",
+    ] {
+        steps(filter);
+        desk.write("data/t.csv", "Id,Amount Due\n1,10\n2,20\n3,30\n");
+        desk.ok(".", &["run"]);
+        assert_eq!(held(), ["2,3", "2,3"]);
+        desk.write("data/t.csv", "Id,Amount Due\n1,40\n2,5\n3,31\n");
+        desk.ok(".", &["run"]);
+        assert_eq!(held(), ["1,3", "1,3"]);
+        change(&desk, "delete from t");
+        desk.ok(".", &["run"]);
+        assert_eq!(held(), ["1,3", "1,3"]);
+    }
+}
+
 #[test]
 fn another_where_takes_away_what_it_leaves_out() {
     let desk = desk(0..1000);

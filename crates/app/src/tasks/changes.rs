@@ -14,18 +14,22 @@ use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use towpath_engine::Lake;
+use towpath_engine::{Lake, expression_failure};
 use towpath_engine::lake::LakeCandidate;
 use towpath_flow::{Differences, Versions, can_compare, differences, key_repeats};
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
     TableSchema,
 };
+use towpath_sql::in_own_names;
 use towpath_vocab::types::BLANKS;
 use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
 
 use crate::Result;
 use crate::services::ProjectServices;
+
+/// Why a version is not compared if its `where` cannot be used.
+const NOT_EVALUATED: &str = "was sent with a `where` that cannot be evaluated any more";
 
 /// The SQL schema of the two versions in a comparison.
 const SCHEMA: &str = "towpath_publish";
@@ -136,7 +140,8 @@ impl Comparison<'_> {
             return gone("has columns of other types");
         };
         // The filter of the earlier version used its own columns.
-        let then_columns = with_columns_of(&schema, &then.schema);
+        let then_schema = Arc::clone(&then.schema);
+        let then_columns = with_columns_of(&schema, &then_schema);
         // If the filter has changed, rows of a file that both versions have may differ.
         let same_rows = self.filter_before == self.publish.table.filter.as_deref();
         let (then_only, now_only) = match same_rows {
@@ -165,7 +170,9 @@ impl Comparison<'_> {
         if !can_compare(&columns) {
             return gone("has columns of a type that cannot be compared");
         }
-        let text = Text::of(self, &columns);
+        let Some(text) = Text::of(self, &columns, (&schema, &then_schema))? else {
+            return gone(NOT_EVALUATED);
+        };
         let engine = self.services.engine.as_ref();
         let transfer = self.services.transfer_services(Arc::default());
         if key_repeats(engine, &text.keys(), &candidates, &transfer).await? {
@@ -177,7 +184,7 @@ impl Comparison<'_> {
         let then = match engine.query(&text.rows_before(), &candidates).await {
             Ok(then) => then,
             Err(failure) if !same_rows && !failure.remedy.may_pass() => {
-                return gone("was sent with a `where` that cannot be evaluated any more");
+                return gone(NOT_EVALUATED);
             }
             Err(failure) => return Err(failure),
         };
@@ -197,14 +204,14 @@ impl Comparison<'_> {
         let Some(first) = changes.next().await else {
             return Ok(Sending::Nothing);
         };
-        let changes = stream::iter([first]).chain(changes);
+        let changes = Box::pin(stream::iter([first]).chain(changes));
+        Ok(Sending::Changes(self.reader(&columns, changes)))
+    }
+
+    fn reader(&self, columns: &SchemaRef, changes: Differences) -> Box<dyn Reader> {
         let changes = changes.map_ok(|(batch, ops)| (batch, Some(ops)));
-        Ok(Sending::Changes(Box::new(Changes::of(
-            self.publish,
-            &columns,
-            self.dropped,
-            Box::pin(changes),
-        ))))
+        let changes = Box::pin(changes);
+        Box::new(Changes::of(self.publish, columns, self.dropped, changes))
     }
 
     /// Files as a candidate, which the engine reads by `native`.
@@ -297,15 +304,24 @@ struct Text {
 }
 
 impl Text {
-    fn of(comparison: &Comparison<'_>, columns: &Schema) -> Self {
+    /// `None` if the earlier `where` is not an expression.
+    fn of(
+        comparison: &Comparison<'_>,
+        columns: &Schema,
+        (now, then): (&Schema, &Schema),
+    ) -> Result<Option<Self>> {
         let table = &comparison.publish.table;
+        let filter = filter_text(table.filter.as_deref(), now)?;
+        let Ok(filter_before) = filter_text(comparison.filter_before, then) else {
+            return Ok(None);
+        };
         let fields = columns.fields().iter();
-        Self {
+        Ok(Some(Self {
             columns: fields.map(|field| quoted(field.name())).collect(),
             key: table.write.key.iter().map(|k| quoted(k)).collect(),
-            filter: filter_text(table.filter.as_deref()),
-            filter_before: filter_text(comparison.filter_before),
-        }
+            filter,
+            filter_before,
+        }))
     }
 
     /// The columns that are sent.
@@ -327,9 +343,15 @@ impl Text {
     }
 }
 
-/// A filter on lines of its own, so that a comment at its end does not hide the SQL that follows.
-fn filter_text(filter: Option<&str>) -> String {
-    filter.map_or_else(String::new, |text| format!(" where (\n{text}\n)"))
+/// A filter with the names of the table, as a write of all rows reads them: names of the source and other
+/// case are allowed. It is on lines of its own, so that a comment at its end does not hide the SQL that
+/// follows.
+fn filter_text(filter: Option<&str>, schema: &Schema) -> Result<String> {
+    let Some(text) = filter else {
+        return Ok(String::new());
+    };
+    let text = in_own_names(text, schema).map_err(|problem| expression_failure(text, &problem))?;
+    Ok(format!(" where (\n{text}\n)"))
 }
 
 /// The number of rows of a version that are sent.
@@ -341,7 +363,7 @@ pub(super) async fn rows_to_send(
     let Some(filter) = publish.table.filter.as_deref() else {
         return Ok(now.table.rows());
     };
-    let filter = filter_text(Some(filter));
+    let filter = filter_text(Some(filter), &now.table.schema)?;
     let sql = format!("select count(*) as n from {SCHEMA}.now{filter}");
     let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
     let counted = services.engine.query(&sql, &candidates).await?;
@@ -366,7 +388,7 @@ pub(super) async fn rows_with_nulls(
     let names: Vec<String> = columns.fields().iter().map(|f| quoted(f.name())).collect();
     let (names, filter) = (
         names.join(", "),
-        filter_text(publish.table.filter.as_deref()),
+        filter_text(publish.table.filter.as_deref(), &now.table.schema)?,
     );
     let sql = format!("select {names} from {SCHEMA}.now{filter}");
     let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
