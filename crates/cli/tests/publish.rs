@@ -375,6 +375,60 @@ fn a_where_may_name_columns_as_the_source_does() {
 }
 
 #[test]
+fn a_key_is_never_published_both_masked_and_clear() {
+    let mut desk = TestProject::new();
+    let project = format!("{PROJECT}mask_key: ${{secret:MASK_KEY}}\n");
+    desk.write("towpath.yml", &project);
+    desk.set("MASK_KEY", "one");
+    let mask = |desk: &TestProject, columns: &str| {
+        let steps = format!(
+            "steps:
+  extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, key: id, write: merge{columns} }} }} }}
+  build: {{ models: all }}
+  send: {{ publish: marts, into: db, tables: {{ m: {{ key: id }} }} }}
+"
+        );
+        desk.write("pipelines/p.yml", &steps);
+    };
+    let hash = ", columns: { id: { mask: hash } }";
+    let model = "{{ config(materialized='incremental', unique_key='id') }}\nselect id, v from {{ source('raw', 't') }}\n";
+    desk.write("models/marts/m.sql", model);
+    desk.write("data/t.csv", "id,v\na,1\nb,2\n");
+    // Its rows, and the length of all keys: 64 for each hash.
+    let held = |desk: &TestProject| sql(desk, "select count(*) * 1000 + sum(length(id)) from m");
+    let refused = |desk: &TestProject, why: &str| {
+        let refused = desk.towpath(".", &["run"]);
+        let said = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+        assert!(!refused.status.success(), "{said}");
+        has(&said, &["R0436", why, "--full-refresh"]);
+        held(desk)
+    };
+    mask(&desk, "");
+    desk.ok(".", &["run"]);
+    mask(&desk, hash);
+    assert_eq!(refused(&desk, "not masked, and the rows come masked"), 2002);
+    // The load alone: the model still has the clear keys.
+    desk.ok(".", &["run", "--select", "step:extract", "--full-refresh"]);
+    assert_eq!(refused(&desk, "not masked, and the rows come masked"), 2002);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(held(&desk), 2128);
+    mask(&desk, "");
+    assert_eq!(refused(&desk, "is masked, and the rows come without"), 2128);
+    desk.ok(".", &["run", "--select", "step:extract", "--full-refresh"]);
+    assert_eq!(refused(&desk, "is masked, and the rows come without"), 2128);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(held(&desk), 2002);
+    mask(&desk, hash);
+    desk.ok(".", &["run", "--full-refresh"]);
+    desk.set("MASK_KEY", "two");
+    desk.write("data/t.csv", "id,v\na,1\nb,2\nc,3\n");
+    assert_eq!(refused(&desk, "another `mask_key`"), 2128);
+    desk.set("MASK_KEY", "one");
+    desk.ok(".", &["run"]);
+    assert_eq!(held(&desk), 3192);
+}
+
+#[test]
 fn another_where_takes_away_what_it_leaves_out() {
     let desk = desk(0..1000);
     assert_holds(&desk, 0..1000);

@@ -215,8 +215,14 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0435",
         Remedy::FixConfig,
-        "A key column of the table has values that end in blanks, and rows come without them.",
+        "A key column of the table has values that end in blanks, and rows come without them; or its values are masked, and an earlier version of Towpath may have masked them with these blanks.",
         "The rows come from a `char(n)` column of PostgreSQL. Earlier versions of Towpath kept the blanks that fill up such values; now they are read as PostgreSQL compares them, without these blanks. A write by key would find no old row. Nothing was written. Run once with `--full-refresh`, or write the key column with `rpad`, as the message says.",
+    ),
+    CodeEntry::run(
+        "R0436",
+        Remedy::FixConfig,
+        "A key column of the table is masked and the rows come without the mask, or the reverse, or they are masked with another `mask_key`.",
+        "`mask` of the column was added or removed, or `mask_key` changed, since the table was written. A write by key would find no old row, and the table would have each row twice, masked and not. Nothing was written. Run once with `--full-refresh`, or undo the change.",
     ),
     CodeEntry::run(
         "R0440",

@@ -18,6 +18,9 @@ use crate::predicate::kernel;
 use crate::seal::no_key;
 use crate::services::Services;
 
+/// Few digits: two keys differ, and a key cannot be searched for with them alone.
+const KEY_ID_DIGITS: usize = 6;
+
 /// A mask with its resolved key, which is never shown.
 #[derive(Clone)]
 pub(crate) enum Masking {
@@ -34,6 +37,18 @@ impl Masking {
             Masking::Hash(_) => DataType::Utf8,
             Masking::Null => given.clone(),
         }
+    }
+
+    /// Which key made the hashes: a part of the hash of a fixed text, from which the key cannot be found.
+    pub(crate) fn key_id(&self) -> Option<String> {
+        let Masking::Hash(key) = self else {
+            return None;
+        };
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+        mac.update(b"towpath: which key is this");
+        let mut id = hex(&mac.finalize().into_bytes());
+        id.truncate(KEY_ID_DIGITS);
+        Some(id)
     }
 
     /// The masked column; NULL stays NULL.

@@ -498,10 +498,14 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
     match &column.mask {
         _ if data_type != DataType::Utf8 => {
             metadata.remove(types::BLANKS);
+            metadata.remove(types::MASKED);
         }
-        Some(_) => {
+        Some(mask) => {
             if let Some(word) = metadata.get_mut(types::BLANKS) {
                 types::BLANKS_MASKED.clone_into(word);
+            }
+            if let Some(key) = mask.key_id() {
+                metadata.insert(types::MASKED.to_owned(), format!("hash {key}"));
             }
         }
         None => {}

@@ -17,14 +17,18 @@ pub const SOURCE_TYPE: &str = "towpath.type";
 /// that it has to this type. It is never stored.
 pub const DECLARED: &str = "towpath.declared";
 
-/// Field metadata: the source fills the values of the column with blanks up to a length (`char(n)`), and
-/// they come without these: `BLANKS_CUT`, or `BLANKS_MASKED`. A lakehouse table stores it where it is true
-/// of all its rows.
+/// Field metadata: the source fills the values of the column with blanks up to a length (`char(n)`), and the
+/// blanks were removed when the values were read. It is `BLANKS_CUT` or `BLANKS_MASKED`. A lakehouse table
+/// stores it if it is true of all its rows.
 pub const BLANKS: &str = "towpath.blanks";
-/// The values come without the blanks.
+/// The values are the text without the blanks.
 pub const BLANKS_CUT: &str = "cut";
-/// The blanks were removed before the values were masked.
+/// The values are hashes of the text without the blanks.
 pub const BLANKS_MASKED: &str = "masked";
+
+/// Field metadata: the values are hashes (`mask: hash`), and with which key. A lakehouse table stores it if it
+/// is true of all its rows; tables that an earlier version wrote do not have it.
+pub const MASKED: &str = "towpath.masked";
 
 /// Field metadata: the column had no value, so its type is not known.
 pub const NO_VALUES: &str = "towpath.no_values";

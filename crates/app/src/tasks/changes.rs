@@ -22,7 +22,7 @@ use towpath_ports::{
     TableSchema,
 };
 use towpath_sql::in_own_names;
-use towpath_vocab::types::BLANKS;
+use towpath_vocab::types::{BLANKS, MASKED};
 use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
 
 use crate::Result;
@@ -248,11 +248,12 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
     )))
 }
 
-/// What is known of a column beside its type. That its source cuts blanks changes no value that is here.
+/// The metadata of a column that may change the meaning of its values. How the values came to be what they
+/// are, with cut blanks or masked, does not.
 fn words(field: &Field) -> BTreeMap<&str, &str> {
     let words = field.metadata().iter();
     let words = words.map(|(key, word)| (key.as_str(), word.as_str()));
-    words.filter(|(key, _)| *key != BLANKS).collect()
+    words.filter(|(key, _)| ![BLANKS, MASKED].contains(key)).collect()
 }
 
 /// The present columns, followed by those that only the older version had.

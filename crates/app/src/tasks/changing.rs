@@ -65,13 +65,13 @@ fn asks_for_more(model: &ModelPlan) -> bool {
     }
 }
 
-/// Whether the `where` of a table wants other rows at another time.
+/// Whether the `where` of a table gives other rows at another time.
 pub(super) fn depends_on_time(table: &TablePlan) -> bool {
     let filter = table.filter.as_deref();
     filter.is_some_and(|text| !changing_in_expression(text).is_empty())
 }
 
-/// Whether a load that reads everything wants other rows at another time, of a source that did not change.
+/// Whether a load that reads everything gives other rows at another time, although its source is the same.
 pub(super) fn loads_by_time(load: &LoadPlan) -> bool {
     let adds = load.table.write.mode == WriteMode::Append;
     load.read == ReadMode::Full && !adds && depends_on_time(&load.table)

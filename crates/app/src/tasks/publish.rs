@@ -124,7 +124,7 @@ struct Outgoing<'a> {
     sent: Option<Sent>,
     same: Option<Same>,
     target: Target,
-    /// The same version has other rows to send at another time.
+    /// True if the `where` asks the clock: at another time, other rows of the same version are sent.
     depends_on_time: bool,
 }
 
@@ -279,8 +279,8 @@ impl Outgoing<'_> {
             ));
         }
         let held = |same: &Same| (same.version, same.commit.clone());
-        // A later version with the same rows is compared instead, because it may exist longer. What was the
-        // same at one moment may differ by the `where` of another.
+        // A later version with the same rows is compared instead, because it may exist longer. If the `where`
+        // asks the clock, the two versions had the same rows at one moment only.
         let is_as_good = sent.task == self.identity && !self.depends_on_time;
         let same = self.same.as_ref().filter(|_| is_as_good);
         let mut before = None;

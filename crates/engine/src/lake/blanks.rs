@@ -1,17 +1,17 @@
 //! Keys of `char(n)` columns, which earlier versions loaded with the blanks that fill them up.
 //!
-//! Promise: values without these blanks are never written by key beside the same values with them. A table
-//! whose column has no such value is marked, so that it is looked at once only. Which source cuts blanks is
-//! in `connectors/postgres/types.rs`. Read next: `writer.rs`, `evolve.rs` (when the mark is lost).
+//! Promise: values without these blanks are never written by key beside the same values with them. If a
+//! column of a table has no such value, the table is marked, so its rows are read only once for this. Which
+//! source cuts blanks is in `connectors/postgres/types.rs`. It does not know whether a mask was added or
+//! removed: `masks.rs` comes first. Read next: `writer.rs`, `evolve.rs` (when the mark is removed).
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_schema::{Field, Schema};
 use futures::TryStreamExt as _;
 use towpath_ports::Intent;
-use towpath_vocab::types::{BLANKS, BLANKS_CUT};
+use towpath_vocab::types::{BLANKS, BLANKS_CUT, MASKED};
 
 use super::error::{LakeError, LakeResult};
 use super::evolve::Target;
@@ -37,7 +37,7 @@ pub(crate) async fn check_keys(
         }
         let with_blanks = match word == BLANKS_CUT {
             true => first_with_blanks(table, base, field).await?,
-            // What was masked does not show its blanks.
+            // A hash does not show whether the value had blanks.
             false => has_rows(table, base).then_some(None),
         };
         if let Some(length) = with_blanks {
@@ -47,21 +47,23 @@ pub(crate) async fn check_keys(
                 length,
             });
         }
-        mark(target, *at, word);
+        mark(target, *at, BLANKS, word);
     }
     Ok(())
 }
 
-/// All rows are replaced by those that come.
+/// The marks of a table whose rows are all replaced by the incoming ones.
 pub(crate) fn replace_all(mut target: Target, incoming: &Schema) -> Target {
     for at in 0..target.from.len() {
         let from = target.from.get(at).copied().flatten();
-        let field = from.and_then(|from| incoming.fields().get(from));
-        let word = field.and_then(|field| field.metadata().get(BLANKS));
-        if let Some(word) =
-            word.filter(|word| target.schema.field(at).metadata().get(BLANKS) != Some(*word))
-        {
-            mark(&mut target, at, word);
+        let Some(field) = from.and_then(|from| incoming.fields().get(from)) else {
+            continue;
+        };
+        for key in [BLANKS, MASKED] {
+            let held = target.schema.field(at).metadata().get(key);
+            if let Some(word) = field.metadata().get(key).filter(|word| held != Some(*word)) {
+                mark(&mut target, at, key, word);
+            }
         }
     }
     target
@@ -73,37 +75,44 @@ async fn first_with_blanks(
     base: &Snapshot,
     field: &Field,
 ) -> LakeResult<Option<Option<usize>>> {
+    let has_blanks = |value: &str| value.ends_with(' ');
+    let value = first_value(table, base, field, has_blanks).await?;
+    Ok(value.map(|value| Some(value.chars().count())))
+}
+
+/// The first value of a text column that is `wanted`.
+pub(super) async fn first_value(
+    table: &Arc<Table>,
+    base: &Snapshot,
+    field: &Field,
+    wanted: fn(&str) -> bool,
+) -> LakeResult<Option<String>> {
     let column = Arc::new(Schema::new(vec![field.clone()]));
     let storage = Arc::clone(&table.storage);
     let files = base.files(table);
     let mut batches = read_ahead(read_files(storage, files, column, BatchSize::default()));
     while let Some(batch) = batches.try_next().await? {
-        if let Some(length) = length_with_blanks(&batch) {
-            return Ok(Some(Some(length)));
+        let values = batch.column(0).as_string_opt::<i32>();
+        let mut values = values.iter().flat_map(|values| values.iter().flatten());
+        if let Some(value) = values.find(|value| wanted(value)) {
+            return Ok(Some(value.to_owned()));
         }
     }
     Ok(None)
 }
 
-fn length_with_blanks(batch: &RecordBatch) -> Option<usize> {
-    let values = batch.column(0).as_string_opt::<i32>()?;
-    let mut values = values.iter().flatten();
-    let value = values.find(|value| value.ends_with(' '))?;
-    Some(value.chars().count())
-}
-
-fn has_rows(table: &Table, base: &Snapshot) -> bool {
+pub(super) fn has_rows(table: &Table, base: &Snapshot) -> bool {
     let files = base.files(table);
     files.iter().any(|file| file.rows != Some(0))
 }
 
-/// All rows of the column are as its source gives them now.
-fn mark(target: &mut Target, at: usize, word: &str) {
+/// Marks a column: this is true of all its rows.
+pub(super) fn mark(target: &mut Target, at: usize, key: &str, word: &str) {
     let fields = target.schema.fields().iter().enumerate();
     let marked = fields.map(|(place, field)| {
         let mut metadata = field.metadata().clone();
         if place == at {
-            metadata.insert(BLANKS.to_owned(), word.to_owned());
+            metadata.insert(key.to_owned(), word.to_owned());
         }
         field.as_ref().clone().with_metadata(metadata)
     });

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::mask_change::MaskChange;
 use super::refusal::Refusal;
 
 /// A failure of the lakehouse.
@@ -291,6 +292,16 @@ pub enum LakeError {
         /// How long a value with blanks is; `None` where they cannot be seen.
         length: Option<usize>,
     },
+    /// Rows come by a key that is masked otherwise than in the table.
+    #[error("the key column `{column}` of `{table}` {}: the same rows would be in the table twice", change.words())]
+    KeyMask {
+        /// The table.
+        table: String,
+        /// The key column.
+        column: String,
+        /// The difference.
+        change: MaskChange,
+    },
     /// The Delta library refused.
     #[error("{doing} `{table}` failed: {}", brief(source))]
     Delta {
@@ -364,6 +375,7 @@ impl LakeError {
             LakeError::OutOfReach { .. } => "R0434",
             LakeError::LeaseLost { .. } => "R0433",
             LakeError::KeyBlanks { .. } => "R0435",
+            LakeError::KeyMask { .. } => "R0436",
             LakeError::History(refusal) => refusal.code(),
         }
     }
@@ -377,6 +389,7 @@ impl LakeError {
             | LakeError::ColumnNames { .. }
             | LakeError::Key { .. }
             | LakeError::KeyBlanks { .. }
+            | LakeError::KeyMask { .. }
             | LakeError::Missing { .. }
             | LakeError::Gone { .. }
             | LakeError::Location { .. } => Remedy::FixConfig,
@@ -486,15 +499,17 @@ fn blanks(length: Option<usize>) -> &'static str {
             "has values that end in blanks, and the rows come from a `char(n)` column, whose values are read without them: the same rows would be in the table twice"
         }
         None => {
-            "is masked and comes from a `char(n)` column, and the rows of the table may have been masked with the blanks that fill its values: the same rows would be in the table twice"
+            "is masked and comes from a `char(n)` column, and an earlier version of Towpath may have masked the values in the table with the blanks that fill them: the same rows would be in the table twice"
         }
     }
 }
 
+/// The table is built again.
+const REFRESH: &str = "read the table again with `--full-refresh`, which replaces it: rows that the source no longer has are then lost";
+
 /// What can be done about keys with blanks in a table.
 fn ways_past_blanks(column: &str, length: Option<usize>) -> Vec<String> {
-    let refresh = "read the table again with `--full-refresh`, which replaces it: rows that the source no longer has are then lost";
-    let mut ways = vec![refresh.to_owned()];
+    let mut ways = vec![REFRESH.to_owned()];
     if let Some(length) = length {
         ways.push(format!(
             "or continue with the blanks, which keeps all rows: `columns: {{ {column}: {{ set: \"rpad({column}, {length})\" }} }}` (in a model: `rpad({column}, {length}) as {column}`)"
@@ -561,6 +576,7 @@ impl From<LakeError> for Failure {
             } => ways_out(table, address, *last_good),
             LakeError::DataFile { table, address, .. } => ways_around(table, address),
             LakeError::KeyBlanks { column, length, .. } => ways_past_blanks(column, *length),
+            LakeError::KeyMask { change, .. } => change.ways_out(REFRESH),
             other => other.help().into_iter().collect(),
         };
         ways.into_iter().fold(failure, Failure::help)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::SchemaChange;
-use towpath_vocab::types::{BLANKS, DECLARED, SOURCE_TYPE};
+use towpath_vocab::types::{BLANKS, DECLARED, MASKED, SOURCE_TYPE};
 
 use super::error::{LakeError, LakeResult};
 use super::types::describe;
@@ -155,9 +155,11 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
     if old_word.is_some() && old_word != new_word {
         metadata.remove(SOURCE_TYPE);
     }
-    // It is true of all rows or not stored.
-    if metadata.get(BLANKS) != new.metadata().get(BLANKS) {
-        metadata.remove(BLANKS);
+    // These are stored only if they are true of all rows.
+    for mark in [BLANKS, MASKED] {
+        if metadata.get(mark) != new.metadata().get(mark) {
+            metadata.remove(mark);
+        }
     }
     Ok(old
         .clone()

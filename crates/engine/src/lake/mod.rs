@@ -7,6 +7,8 @@
 
 mod bitmap;
 mod blanks;
+mod mask_change;
+mod masks;
 mod candidate;
 mod care;
 mod checkpoint;

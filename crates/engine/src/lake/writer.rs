@@ -27,6 +27,7 @@ use super::evolve::{Target, evolve};
 use super::files::DAYS;
 use super::files::{self, FileWriter, lake_file};
 use super::mark::AttemptMarker;
+use super::masks;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::names::word;
 use super::open::Lake;
@@ -119,6 +120,8 @@ struct LakeWriter {
     write: Write,
     files: FileWriter,
     key: Vec<usize>,
+    /// Columns of the key whose values must be hashes.
+    hashed: Vec<usize>,
     key_bytes: u64,
     ops: Option<Vec<u8>>,
     /// Of a history: what gives the rows their times.
@@ -141,7 +144,9 @@ impl LakeWriter {
         }
         let mut target = target(&intent, mode, base.as_ref())?;
         let key = key_columns(&intent, mode, &target.schema)?;
+        let mut hashed = Vec::new();
         if let Some(base) = &base {
+            hashed = masks::check_keys((&table, base), &intent, &key, &mut target).await?;
             blanks::check_keys((&table, base), &intent, &key, &mut target).await?;
         }
         let attempt = uuid::Uuid::new_v4().simple().to_string();
@@ -167,6 +172,7 @@ impl LakeWriter {
             write,
             files,
             key,
+            hashed,
             key_bytes: 0,
             ops: None,
             dated,
@@ -197,6 +203,7 @@ impl LakeWriter {
             }
             self.key_bytes += column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
         }
+        masks::check_values(&self.write.intent, target, &self.hashed, &batch)?;
         self.take_ops(batch.num_rows(), ops)?;
         self.files.write(&batch).await
     }

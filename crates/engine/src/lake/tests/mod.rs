@@ -9,6 +9,7 @@
 )]
 
 mod blanks;
+mod masks;
 mod care;
 mod checkpoints;
 mod checksums;
