@@ -14,8 +14,8 @@ use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use towpath_engine::{Lake, expression_failure};
 use towpath_engine::lake::LakeCandidate;
+use towpath_engine::{Lake, expression_failure};
 use towpath_flow::{Differences, Versions, can_compare, differences, key_repeats};
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
@@ -253,7 +253,9 @@ fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
 fn words(field: &Field) -> BTreeMap<&str, &str> {
     let words = field.metadata().iter();
     let words = words.map(|(key, word)| (key.as_str(), word.as_str()));
-    words.filter(|(key, _)| ![BLANKS, MASKED].contains(key)).collect()
+    words
+        .filter(|(key, _)| ![BLANKS, MASKED].contains(key))
+        .collect()
 }
 
 /// The present columns, followed by those that only the older version had.

@@ -39,7 +39,9 @@ pub(crate) async fn check_keys(
             continue;
         };
         let metadata = before.metadata();
-        let was_masked = metadata.get(BLANKS).is_some_and(|word| word == BLANKS_MASKED);
+        let was_masked = metadata
+            .get(BLANKS)
+            .is_some_and(|word| word == BLANKS_MASKED);
         let change = match (metadata.get(MASKED), &now) {
             (Some(before), Some(now)) => (before != now).then_some(MaskChange::OtherKey),
             (Some(word), None) => {

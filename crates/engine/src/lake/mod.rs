@@ -7,8 +7,6 @@
 
 mod bitmap;
 mod blanks;
-mod mask_change;
-mod masks;
 mod candidate;
 mod care;
 mod checkpoint;
@@ -26,6 +24,8 @@ mod keys;
 mod lenient;
 mod log;
 mod mark;
+mod mask_change;
+mod masks;
 mod merge;
 mod names;
 mod object_file;

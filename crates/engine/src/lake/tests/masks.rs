@@ -26,7 +26,9 @@ fn hash(of: u64) -> String {
 
 /// Rows of one text column with this metadata.
 fn texts(words: &[(&str, &str)], keys: &[String]) -> RecordBatch {
-    let words = words.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned()));
+    let words = words
+        .iter()
+        .map(|(key, word)| ((*key).to_owned(), (*word).to_owned()));
     let metadata: HashMap<_, _> = words.collect();
     let field = Field::new("k", DataType::Utf8, true).with_metadata(metadata);
     let keys: ArrayRef = Arc::new(StringArray::from_iter_values(keys));
@@ -62,24 +64,70 @@ async fn keys_are_never_written_beside_the_same_keys_in_another_form() {
     let masked = || [hash(1), hash(2)];
     for mode in KEYED {
         for (before, held, now, comes, said) in [
-            (CLEAR, clear(), ONE, masked(), "not masked, and the rows come masked"),
-            (CUT, clear(), ONE_OF_CHARS, masked(), "not masked, and the rows come masked"),
-            (ONE, masked(), CLEAR, clear(), "is masked, and the rows come without"),
-            (ONE_OF_CHARS, masked(), CUT, clear(), "is masked, and the rows come without"),
-            (OLD, masked(), CUT, clear(), "is masked, and the rows come without"),
-            (CLEAR, masked(), CUT, clear(), "is masked, and the rows come without"),
-            (OLD, masked(), CLEAR, clear(), "is masked, and the rows come without"),
+            (
+                CLEAR,
+                clear(),
+                ONE,
+                masked(),
+                "not masked, and the rows come masked",
+            ),
+            (
+                CUT,
+                clear(),
+                ONE_OF_CHARS,
+                masked(),
+                "not masked, and the rows come masked",
+            ),
+            (
+                ONE,
+                masked(),
+                CLEAR,
+                clear(),
+                "is masked, and the rows come without",
+            ),
+            (
+                ONE_OF_CHARS,
+                masked(),
+                CUT,
+                clear(),
+                "is masked, and the rows come without",
+            ),
+            (
+                OLD,
+                masked(),
+                CUT,
+                clear(),
+                "is masked, and the rows come without",
+            ),
+            (
+                CLEAR,
+                masked(),
+                CUT,
+                clear(),
+                "is masked, and the rows come without",
+            ),
+            (
+                OLD,
+                masked(),
+                CLEAR,
+                clear(),
+                "is masked, and the rows come without",
+            ),
             (ONE, masked(), OTHER, masked(), "another `mask_key`"),
         ] {
             let f = Fixture::new();
             let before = texts(before, &held);
             write(&f.lake, WriteMode::Merge, 1, before).await.unwrap();
-            let refused = write(&f.lake, mode, 2, texts(now, &comes)).await.unwrap_err();
+            let refused = write(&f.lake, mode, 2, texts(now, &comes))
+                .await
+                .unwrap_err();
             assert_eq!(refused.code, "R0436", "{refused:?}");
             assert!(refused.message.contains(said), "{refused:?}");
             assert!(refused.help[0].contains("--full-refresh"), "{refused:?}");
             assert_eq!(rows(&f.reopened()).await, 2);
-            write(&f.lake, WriteMode::Replace, 2, texts(now, &comes)).await.unwrap();
+            write(&f.lake, WriteMode::Replace, 2, texts(now, &comes))
+                .await
+                .unwrap();
             write(&f.lake, mode, 3, texts(now, &comes)).await.unwrap();
             assert_eq!(rows(&f.reopened()).await, 2);
         }
@@ -101,7 +149,9 @@ async fn a_table_of_an_earlier_version_is_looked_at_once() {
         let other = texts(CLEAR, &["clear".to_owned()]);
         write(&f.lake, WriteMode::Append, 3, other).await.unwrap();
         assert_eq!(word(&f.reopened()).await, None);
-        let refused = write(&f.lake, WriteMode::Merge, 4, comes()).await.unwrap_err();
+        let refused = write(&f.lake, WriteMode::Merge, 4, comes())
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, "R0436");
     }
 }
@@ -109,7 +159,9 @@ async fn a_table_of_an_earlier_version_is_looked_at_once() {
 #[tokio::test]
 async fn hashes_without_metadata_are_hashes() {
     let f = Fixture::new();
-    write(&f.lake, WriteMode::Merge, 1, texts(ONE, &[hash(1)])).await.unwrap();
+    write(&f.lake, WriteMode::Merge, 1, texts(ONE, &[hash(1)]))
+        .await
+        .unwrap();
     // As after an expression of a model.
     let comes = texts(CLEAR, &[hash(1), hash(2)]);
     write(&f.lake, WriteMode::Merge, 2, comes).await.unwrap();
@@ -120,7 +172,9 @@ async fn hashes_without_metadata_are_hashes() {
 #[tokio::test]
 async fn an_empty_table_takes_each_mask() {
     let f = Fixture::new();
-    write(&f.lake, WriteMode::Merge, 1, texts(ONE, &[])).await.unwrap();
+    write(&f.lake, WriteMode::Merge, 1, texts(ONE, &[]))
+        .await
+        .unwrap();
     let comes = texts(OTHER, &[hash(1)]);
     write(&f.lake, WriteMode::Merge, 2, comes).await.unwrap();
     assert_eq!(word(&f.reopened()).await.as_deref(), Some("hash 2"));

@@ -9,7 +9,6 @@
 )]
 
 mod blanks;
-mod masks;
 mod care;
 mod checkpoints;
 mod checksums;
@@ -17,6 +16,7 @@ mod commits;
 mod damage;
 mod faults;
 mod kills;
+mod masks;
 mod modes;
 mod scd2;
 mod schemas;
