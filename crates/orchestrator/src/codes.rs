@@ -59,7 +59,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0709",
         Remedy::Bug,
-        "A task ended in a panic.",
+        "A task or a run ended in a panic.",
         "This is a fault in Towpath. No partial result of the task is visible. Please report the message with the lines above it in the log.",
     ),
     CodeEntry::run(
@@ -73,5 +73,11 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::Retry,
         "A running program could not be monitored.",
         "The operating system did not report the state of the program, usually because it has too few processes or files left. Run again; if the error stays, raise these limits (`ulimit -n`, `ulimit -u`).",
+    ),
+    CodeEntry::run(
+        "R0714",
+        Remedy::Refused,
+        "Another server decides about a schedule, with another copy of it.",
+        "Of two servers with different copies of a schedule, the one that started later (or read its project later) decides which intervals are due. The other one says so once and decides nothing about this schedule; it still begins the runs that wait. Give all servers the same project and start this one again.",
     ),
 ];

@@ -1,12 +1,17 @@
 //! What becomes of intervals that are due: each policy by an example, and each interval exactly once for any.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
 
 use proptest::prelude::*;
-use towpath_ports::{IntervalState, ScheduleRecord, ScheduledInterval, SkipReason};
+use towpath_ports::{IntervalState, ScheduleRecord, ScheduleUpdate, ScheduledInterval, SkipReason};
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 
-use super::{MOST_WAITING, ScheduledPipeline, due};
+use super::{MOST_WAITING, ScheduledPipeline, due, removed};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -38,6 +43,9 @@ fn record(scheduled: &ScheduledPipeline, decided: i64) -> ScheduleRecord {
         environment: "dev".into(),
         plan: scheduled.plan.clone(),
         decided_us: decided * MINUTE,
+        since_us: None,
+        queued_us: None,
+        removed_us: None,
         fence: 7,
         open: Vec::new(),
     }
@@ -170,7 +178,7 @@ fn a_schedule_begins_at_its_start_or_now() {
     let first = due(&plain, None, 25 * MINUTE).unwrap();
     assert_eq!(
         (first.fence, first.decided_us, first.due.len()),
-        (None, 25 * MINUTE, 0)
+        (None, 20 * MINUTE, 0)
     );
     assert_eq!(decisions(&plain, &record(&plain, 25), 35), [(20, 30, None)]);
     let started = |start_us| {
@@ -198,19 +206,18 @@ fn a_schedule_begins_at_its_start_or_now() {
 }
 
 #[test]
-fn a_changed_schedule_begins_now() {
+fn another_policy_is_no_other_schedule() {
     let before = scheduled(Catchup::All, Overlap::Queue);
     let after = of(SchedulePlan {
         recurrence: Recurrence::EveryMs(300_000),
         ..before.plan.clone()
     });
     let update = due(&after, Some(&record(&before, 0)), 27 * MINUTE).unwrap();
-    assert_eq!(update.decided_us, 27 * MINUTE);
-    assert_eq!(update.due.len(), 1);
     assert_eq!(
-        (update.due[0].skip, update.due[0].intervals),
-        (Some(SkipReason::Changed), 5)
+        (update.decided_us, update.since_us),
+        (20 * MINUTE, Some(27 * MINUTE))
     );
+    assert_eq!(minutes(Some(update)), [(0, 10, None), (10, 20, None)]);
     // Another policy is no other schedule.
     let policy = of(SchedulePlan {
         catchup: Catchup::None,
@@ -219,6 +226,268 @@ fn a_changed_schedule_begins_now() {
     let update = due(&policy, Some(&record(&before, 30)), 31 * MINUTE).unwrap();
     assert_eq!((update.decided_us, update.due.len()), (30 * MINUTE, 0));
     assert_eq!(update.plan.catchup, Catchup::None);
+}
+
+/// Takes a decision as the store does: fence and limit, what waits, what is skipped.
+fn take(record: &mut ScheduleRecord, update: &ScheduleUpdate) {
+    assert_eq!(update.fence, Some(record.fence));
+    assert!(update.decided_us >= record.decided_us);
+    for (end_us, _) in &update.skipped {
+        record.open.retain(|open| open.interval.end_us != *end_us);
+    }
+    let waiting = update.due.iter().filter(|one| one.skip.is_none());
+    record.open.extend(waiting.map(|one| ScheduledInterval {
+        interval: one.interval,
+        ..open(0, IntervalState::Waiting)
+    }));
+    record.fence += 1;
+    record.plan = update.plan.clone();
+    record.decided_us = update.decided_us;
+    record.since_us = update.since_us;
+    record.queued_us = update.queued_us;
+    record.removed_us = update.removed_us;
+}
+
+fn every(minutes: u64, catchup: Catchup, overlap: Overlap) -> ScheduledPipeline {
+    of(SchedulePlan {
+        recurrence: Recurrence::EveryMs(minutes * 60_000),
+        ..scheduled(catchup, overlap).plan
+    })
+}
+
+fn cron(text: &str, catchup: Catchup, overlap: Overlap) -> ScheduledPipeline {
+    of(SchedulePlan {
+        recurrence: Recurrence::Cron(text.to_owned()),
+        timezone: "Europe/Berlin".to_owned(),
+        ..scheduled(catchup, overlap).plan
+    })
+}
+
+/// All intervals that the update decides, in minutes.
+fn minutes(update: Option<ScheduleUpdate>) -> Vec<(i64, i64, Option<SkipReason>)> {
+    let due = update.into_iter().flat_map(|update| update.due);
+    due.map(|one| {
+        let Interval { start_us, end_us } = one.interval;
+        (start_us / MINUTE, end_us / MINUTE, one.skip)
+    })
+    .collect()
+}
+
+/// A whole life of a schedule: at each moment the pipeline has one of several schedules.
+fn play(
+    plans: &[ScheduledPipeline],
+    steps: &[(usize, i64)],
+) -> Vec<(i64, i64, Option<SkipReason>)> {
+    let first = due(&plans[0], None, 0).unwrap();
+    let mut record = ScheduleRecord {
+        decided_us: first.decided_us,
+        ..record(&plans[0], 0)
+    };
+    let mut found = Vec::new();
+    for (plan, at) in steps {
+        let update = due(&plans[*plan], Some(&record), *at * MINUTE);
+        let Some(update) = update else { continue };
+        take(&mut record, &update);
+        found.extend(minutes(Some(update)));
+    }
+    found
+}
+
+#[test]
+fn a_changed_schedule_goes_on_where_the_old_one_was() {
+    let plans = [
+        every(10, Catchup::All, Overlap::Queue),
+        every(60, Catchup::All, Overlap::Queue),
+        every(7, Catchup::All, Overlap::Queue),
+    ];
+    // What the old schedule has had until the change is its own; the rest is part of the first new interval.
+    assert_eq!(
+        play(
+            &plans,
+            &[(0, 10), (1, 35), (1, 61), (2, 62), (2, 63), (2, 71)]
+        ),
+        [
+            (0, 10, None),
+            (10, 20, None),
+            (20, 30, None),
+            (30, 60, None),
+            (60, 63, None),
+            (63, 70, None)
+        ]
+    );
+    // To smaller intervals: no moment before the change is one of the new schedule.
+    assert_eq!(
+        play(&plans, &[(1, 1), (1, 60), (2, 100), (2, 106)]),
+        [(0, 60, None), (60, 105, None)]
+    );
+    // Changed twice between two moments.
+    assert_eq!(
+        play(
+            &plans,
+            &[(1, 1), (1, 60), (2, 61), (1, 62), (0, 79), (0, 80)]
+        ),
+        [(0, 60, None), (60, 80, None)]
+    );
+}
+
+#[test]
+fn a_change_without_a_scheduler_follows_the_catchup_of_the_old_schedule() {
+    let plans = [
+        every(10, Catchup::Latest, Overlap::KeepLatest),
+        every(60, Catchup::Latest, Overlap::KeepLatest),
+    ];
+    assert_eq!(
+        play(&plans, &[(0, 10), (1, 155), (1, 180)]),
+        [
+            (0, 10, None),
+            (10, 140, Some(SkipReason::Missed)),
+            (140, 150, None),
+            (150, 180, None)
+        ]
+    );
+}
+
+#[test]
+fn a_changed_start_or_end_leaves_no_hole() {
+    let plain = every(10, Catchup::All, Overlap::Queue);
+    let with = |start: Option<i64>, end: Option<i64>| {
+        of(SchedulePlan {
+            start_us: start.map(|at| at * MINUTE),
+            end_us: end.map(|at| at * MINUTE),
+            ..plain.plan.clone()
+        })
+    };
+    // Nothing begins before the new start, which is no moment of the old schedule.
+    let plans = [plain.clone(), with(Some(45), None)];
+    assert_eq!(
+        play(&plans, &[(0, 20), (1, 21), (1, 66)]),
+        [
+            (0, 10, None),
+            (10, 20, None),
+            (45, 55, None),
+            (55, 65, None)
+        ]
+    );
+    // A schedule that has ended goes on from its end.
+    let plans = [with(None, Some(20)), plain.clone()];
+    assert_eq!(
+        play(&plans, &[(0, 20), (0, 50), (1, 41), (1, 41)]),
+        [
+            (0, 10, None),
+            (10, 20, None),
+            (20, 30, None),
+            (30, 40, None)
+        ]
+    );
+    // One that has not begun yet has had no interval.
+    let plans = [with(Some(500), None), plain];
+    assert_eq!(play(&plans, &[(0, 20), (1, 25), (1, 30)]), [(20, 30, None)]);
+}
+
+#[test]
+fn a_removed_schedule_that_comes_back_has_missed_nothing() {
+    let scheduled = scheduled(Catchup::Latest, Overlap::Queue);
+    let mut record = record(&scheduled, 20);
+    record.open = vec![
+        open(0, IntervalState::Running),
+        open(10, IntervalState::Waiting),
+    ];
+    let update = removed(&record, 27 * MINUTE).unwrap();
+    assert_eq!((update.decided_us, update.due.len()), (20 * MINUTE, 0));
+    assert_eq!(update.skipped, [(20 * MINUTE, SkipReason::Removed)]);
+    take(&mut record, &update);
+    assert_eq!(removed(&record, 28 * MINUTE), None);
+    let back = due(&scheduled, Some(&record), 95 * MINUTE).unwrap();
+    take(&mut record, &back);
+    assert_eq!(record.removed_us, None);
+    assert_eq!(decisions(&scheduled, &record, 100), [(90, 100, None)]);
+    // At once again: nothing is done twice.
+    let update = removed(&record, 96 * MINUTE).unwrap();
+    take(&mut record, &update);
+    let sevens = every(7, Catchup::All, Overlap::Queue);
+    let mut twice = record.clone();
+    twice.decided_us = 95 * MINUTE;
+    let back = due(&sevens, Some(&twice), 97 * MINUTE).unwrap();
+    take(&mut twice, &back);
+    let next = due(&sevens, Some(&twice), 98 * MINUTE);
+    assert_eq!(minutes(next), [(95, 98, None)]);
+}
+
+#[test]
+fn intervals_without_room_wait_and_are_not_missed() {
+    for catchup in [Catchup::None, Catchup::Latest] {
+        let scheduled = scheduled(catchup, Overlap::Queue);
+        let mut record = record(&scheduled, 1000);
+        record.open = (0..100)
+            .map(|n| open(n * 10, IntervalState::Waiting))
+            .collect();
+        // A scheduler looks all the time, and there is no room.
+        for now in [1010, 1020, 1021, 1030, 1035] {
+            if let Some(update) = due(&scheduled, Some(&record), now * MINUTE) {
+                assert_eq!(update.due, []);
+                take(&mut record, &update);
+            }
+        }
+        let fence = record.fence;
+        assert_eq!(due(&scheduled, Some(&record), 1036 * MINUTE), None);
+        assert_eq!(fence, record.fence);
+        record.open.drain(..2);
+        let update = due(&scheduled, Some(&record), 1037 * MINUTE).unwrap();
+        take(&mut record, &update);
+        assert_eq!(
+            minutes(Some(update)),
+            [(1000, 1010, None), (1010, 1020, None)]
+        );
+        // Then nobody looks for a long time: that is missed, what waited before is not.
+        record.open.drain(..50);
+        let update = due(&scheduled, Some(&record), 1095 * MINUTE);
+        let missed = Some(SkipReason::Missed);
+        match catchup {
+            Catchup::None => {
+                assert_eq!(minutes(update), [(1020, 1030, None), (1030, 1090, missed)])
+            }
+            _ => assert_eq!(
+                minutes(update),
+                [(1020, 1030, None), (1030, 1080, missed), (1080, 1090, None)]
+            ),
+        }
+    }
+}
+
+#[test]
+fn years_of_seconds_are_counted_at_once() {
+    let began = std::time::Instant::now();
+    let each_second = of(SchedulePlan {
+        recurrence: Recurrence::EveryMs(1000),
+        start_us: Some(0),
+        ..scheduled(Catchup::None, Overlap::KeepLatest).plan
+    });
+    let (half_year, ten_years) = (250_000, 10 * 365 * 24 * 60);
+    let update = due(
+        &each_second,
+        Some(&record(&each_second, 0)),
+        ten_years * MINUTE,
+    )
+    .unwrap();
+    let missed = &update.due[0];
+    assert_eq!(missed.skip, Some(SkipReason::Missed));
+    assert_eq!(
+        (missed.interval.start_us, missed.intervals),
+        (0, (ten_years as u64 - 1) * 60 - 1)
+    );
+    assert_eq!(update.decided_us, ten_years * MINUTE);
+    assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
+    // A cron expression is counted in pieces.
+    let each_minute = cron("* * * * *", Catchup::Latest, Overlap::KeepLatest);
+    let mut record = record(&each_minute, 0);
+    let (mut pieces, mut counted) = (0, 0);
+    while let Some(update) = due(&each_minute, Some(&record), half_year * MINUTE) {
+        counted += update.due.iter().map(|one| one.intervals).sum::<u64>();
+        pieces += 1;
+        assert!(update.due.iter().all(|one| one.intervals <= 100_000));
+        take(&mut record, &update);
+    }
+    assert_eq!((pieces, counted), (3, half_year as u64));
 }
 
 fn policies() -> impl Strategy<Value = (Catchup, Overlap)> {
@@ -272,5 +541,52 @@ proptest! {
                 record.open.remove(0);
             }
         }
+    }
+
+    /// Whatever is changed whenever: the intervals follow each other, and no change waits for ever.
+    #[test]
+    fn edits_leave_no_hole_and_no_overlap(
+        (catchup, overlap) in policies(),
+        steps in prop::collection::vec((0..6_usize, -40..400_i64, 0..120_usize), 1..60),
+    ) {
+        let plans = [
+            every(10, catchup, overlap),
+            every(7, catchup, overlap),
+            every(60, catchup, overlap),
+            cron("*/15 * * * *", catchup, overlap),
+            cron("30 2 * * *", catchup, overlap),
+            cron("5 */4 * * 1-5", catchup, overlap),
+        ];
+        let mut now = 0;
+        let first = due(&plans[0], None, now).unwrap();
+        let mut record = ScheduleRecord { decided_us: first.decided_us, ..record(&plans[0], 0) };
+        let mut end_us = record.decided_us;
+        for (plan, step, done) in steps {
+            now += step;
+            let scheduled = &plans[plan];
+            if let Some(update) = due(scheduled, Some(&record), now * MINUTE) {
+                for one in &update.due {
+                    prop_assert_eq!(one.interval.start_us, end_us);
+                    prop_assert!(one.interval.end_us > end_us);
+                    prop_assert!(one.interval.end_us <= now * MINUTE);
+                    end_us = one.interval.end_us;
+                }
+                prop_assert_eq!(update.decided_us, end_us);
+                prop_assert!(update.plan == scheduled.plan);
+                take(&mut record, &update);
+            }
+            prop_assert!(record.open.len() <= MOST_WAITING);
+            record.open.drain(..done.min(record.open.len()));
+        }
+        // All that is due now is decided in the end, but for the room.
+        for _ in 0..100_000 {
+            let plan = plans.iter().find(|one| one.plan == record.plan).unwrap();
+            let Some(update) = due(plan, Some(&record), now * MINUTE) else { break };
+            take(&mut record, &update);
+            record.open.clear();
+        }
+        let plan = plans.iter().find(|one| one.plan == record.plan).unwrap();
+        let last = plan.table.previous(now * MINUTE).unwrap();
+        prop_assert!(record.decided_us >= last || record.since_us.is_some_and(|since| since >= last));
     }
 }

@@ -1,21 +1,30 @@
 //! Decides about schedules again and again: reads, decides, writes with the fence.
 //!
 //! Promise: any number of schedulers may do this at once; the state store takes one decision about each
-//! interval, and the others read it. It begins no run: `tick` says which interval of each pipeline is next,
-//! and `StateStore::open_run` gives it one run. Read next: `due.rs`.
+//! interval, and the others read it. Of two schedulers with different copies of a schedule the one that came
+//! later decides. It begins no run: `tick` says which interval of each pipeline is next, and
+//! `StateStore::open_run` gives it one run. Read next: `due.rs`, `fair.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use towpath_ports::{Result, ScheduledInterval, StateStore};
-use towpath_vocab::Environment;
+use towpath_ports::{Result, ScheduleRecord, ScheduleRecords, ScheduledInterval, StateStore};
+use towpath_vocab::{Environment, Failure, PipelineName, Remedy};
 
-use crate::due::{ScheduledPipeline, due};
+use crate::due::{ScheduledPipeline, due, next_due, removed};
+
+/// How long two servers may need to read the same change of a project.
+const SAME_CHANGE_US: i64 = 30_000_000;
 
 /// A scheduler of one environment.
 pub struct Scheduler {
     store: Arc<dyn StateStore>,
     environment: Environment,
-    pipelines: Vec<ScheduledPipeline>,
+    schedules: Vec<Followed>,
+    /// Pipelines whose files cannot be read: their schedules stay as they are.
+    unread: BTreeSet<PipelineName>,
+    /// Whether schedules of the store that the project does not have were looked for.
+    looked_for_removed: bool,
 }
 
 /// What is to be done after a decision.
@@ -25,6 +34,21 @@ pub struct Tick {
     pub next: Vec<ScheduledInterval>,
     /// How long nothing will be due, in microseconds.
     pub idle_us: Option<i64>,
+    /// What keeps a schedule from being decided; each of them comes once, until it is over or another one.
+    pub failures: Vec<Failure>,
+}
+
+/// A schedule, and what is known about it here.
+struct Followed {
+    scheduled: ScheduledPipeline,
+    /// The store has had this schedule. If it has another one then, somebody came later.
+    was_in_force: bool,
+    /// Since when the store has another one.
+    replaced_us: Option<i64>,
+    /// The fence of the record and a moment: with this fence nothing is due before it.
+    rests_until: Option<(u64, i64)>,
+    /// What was reported last.
+    reported: Option<(String, String)>,
 }
 
 impl Scheduler {
@@ -34,46 +58,169 @@ impl Scheduler {
         environment: Environment,
         pipelines: Vec<ScheduledPipeline>,
     ) -> Self {
-        Self {
+        let mut scheduler = Self {
             store,
             environment,
-            pipelines,
+            schedules: Vec::new(),
+            unread: BTreeSet::new(),
+            looked_for_removed: false,
+        };
+        scheduler.replace(pipelines, BTreeSet::new());
+        scheduler
+    }
+
+    /// The project was read again: a schedule that has changed is the later copy of it. Pipelines whose files
+    /// cannot be read keep their schedules.
+    pub fn replace(&mut self, pipelines: Vec<ScheduledPipeline>, unread: BTreeSet<PipelineName>) {
+        let mut before = std::mem::take(&mut self.schedules);
+        for scheduled in pipelines {
+            let is_same = |one: &Followed| {
+                one.scheduled.pipeline == scheduled.pipeline && one.scheduled.plan == scheduled.plan
+            };
+            let same = before.iter().position(is_same);
+            self.schedules.push(match same {
+                Some(same) => before.swap_remove(same),
+                None => Followed {
+                    scheduled,
+                    was_in_force: false,
+                    replaced_us: None,
+                    rests_until: None,
+                    reported: None,
+                },
+            });
         }
+        before.retain(|one| unread.contains(&one.scheduled.pipeline));
+        self.schedules.extend(before);
+        self.unread = unread;
+        self.looked_for_removed = false;
     }
 
     /// Decides what is due by the store's clock.
     ///
     /// # Errors
-    /// Those of the state store; what was decided before stays.
-    pub async fn tick(&self) -> Result<Tick> {
+    /// Those of the state store that concern all schedules; what was decided before stays.
+    pub async fn tick(&mut self) -> Result<Tick> {
         let mut found = self.store.schedules(&self.environment).await?;
+        let mut tick = Tick::default();
         let mut changed = false;
-        for scheduled in &self.pipelines {
-            let mut records = found.schedules.iter();
-            let record = records.find(|one| one.pipeline == scheduled.pipeline);
-            if let Some(update) = due(scheduled, record, found.now_us) {
-                fail::fail_point!("orchestrator::before_schedule");
-                self.store.update_schedule(update).await?;
-                fail::fail_point!("orchestrator::after_schedule");
-                changed = true;
+        for one in &mut self.schedules {
+            let name = &one.scheduled.pipeline;
+            let unreadable = found.unreadable.iter().find(|(other, _)| other == name);
+            let step = match unreadable {
+                Some((_, failure)) => Err(failure.clone()),
+                None => {
+                    let record = found
+                        .schedules
+                        .iter()
+                        .find(|record| record.pipeline == *name);
+                    one.step(&*self.store, record, found.now_us).await
+                }
+            };
+            match step {
+                Ok(written) => {
+                    changed |= written;
+                    one.reported = None;
+                }
+                Err(failure) => tick.failures.extend(one.report(failure)),
             }
+        }
+        if !self.looked_for_removed {
+            changed |= self.remove(&found).await?;
+            self.looked_for_removed = true;
         }
         if changed {
             found = self.store.schedules(&self.environment).await?;
         }
-        let ours = |one: &ScheduledInterval| {
-            let mut pipelines = self.pipelines.iter();
-            pipelines.any(|known| known.pipeline == one.pipeline)
-        };
         let open = found.schedules.into_iter();
-        let next = open
+        let open = open.filter(|record| self.has(&record.pipeline));
+        tick.next = open
             .filter_map(|record| record.open.into_iter().next())
-            .filter(ours);
-        let moments = self.pipelines.iter();
-        let first = moments.filter_map(|one| one.table.next(found.now_us)).min();
-        Ok(Tick {
-            next: next.collect(),
-            idle_us: first.map(|first| first.saturating_sub(found.now_us)),
-        })
+            .collect();
+        let moments = self.schedules.iter().filter_map(|one| one.rests_until);
+        let first = moments.map(|(_, until)| until).min();
+        tick.idle_us = first.map(|first| first.saturating_sub(found.now_us));
+        Ok(tick)
     }
+
+    fn has(&self, pipeline: &PipelineName) -> bool {
+        let mut schedules = self.schedules.iter();
+        schedules.any(|known| known.scheduled.pipeline == *pipeline)
+    }
+
+    /// Ends the schedules that the project does not have any more; true when there were some.
+    async fn remove(&self, found: &ScheduleRecords) -> Result<bool> {
+        let mut changed = false;
+        for record in &found.schedules {
+            if self.has(&record.pipeline) || self.unread.contains(&record.pipeline) {
+                continue;
+            }
+            if let Some(update) = removed(record, found.now_us) {
+                changed |= self.store.update_schedule(update).await?;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+impl Followed {
+    /// Decides about one schedule; true when something was written, by us or by another scheduler.
+    async fn step(
+        &mut self,
+        store: &dyn StateStore,
+        record: Option<&ScheduleRecord>,
+        now_us: i64,
+    ) -> Result<bool> {
+        let ours = record.is_some_and(|record| {
+            record.plan == self.scheduled.plan && record.removed_us.is_none()
+        });
+        if record.is_some() && !ours && self.was_in_force {
+            self.rests_until = None;
+            let since_us = *self.replaced_us.get_or_insert(now_us);
+            return match now_us.saturating_sub(since_us) < SAME_CHANGE_US {
+                true => Ok(false),
+                false => Err(newer_elsewhere(&self.scheduled.pipeline)),
+            };
+        }
+        self.replaced_us = None;
+        self.was_in_force |= ours;
+        let rests = |record: &ScheduleRecord| {
+            let rests = self.rests_until;
+            rests.is_some_and(|(fence, until)| ours && fence == record.fence && now_us < until)
+        };
+        if record.is_some_and(rests) {
+            return Ok(false);
+        }
+        let Some(update) = due(&self.scheduled, record, now_us) else {
+            self.rests_until = record.and_then(|record| {
+                let next = next_due(&self.scheduled, record).unwrap_or(i64::MAX);
+                // One that waits for room is due, although nothing can be decided.
+                (next > now_us).then_some((record.fence, next))
+            });
+            return Ok(false);
+        };
+        self.rests_until = None;
+        let plan = update.plan.clone();
+        fail::fail_point!("orchestrator::before_schedule");
+        let taken = store.update_schedule(update).await?;
+        fail::fail_point!("orchestrator::after_schedule");
+        self.was_in_force |= taken && plan == self.scheduled.plan;
+        Ok(true)
+    }
+
+    /// The failure, if it was not reported yet.
+    fn report(&mut self, failure: Failure) -> Option<Failure> {
+        let known = (failure.code.clone(), failure.message.clone());
+        let reported = self.reported.as_ref() == Some(&known);
+        self.reported = Some(known);
+        (!reported).then_some(failure)
+    }
+}
+
+fn newer_elsewhere(pipeline: &PipelineName) -> Failure {
+    let message = format!(
+        "the schedule of `{pipeline}` is decided by a server that started later, with another copy of it"
+    );
+    Failure::new("R0714", Remedy::Refused, message)
+        .help("give all servers the same project, then start this one again")
+        .help("this server still begins the runs that are due")
 }

@@ -122,7 +122,7 @@ impl Simulation {
     }
 
     async fn serve(&self, store: &Arc<SimulatedStateStore>, worker: &str) -> Result<()> {
-        let scheduler = Scheduler::new(
+        let mut scheduler = Scheduler::new(
             Arc::clone(store) as _,
             "dev".into(),
             vec![self.scheduled.clone()],
@@ -132,7 +132,13 @@ impl Simulation {
                 let by_s = (self.system.random() % 2400).cast_signed() - 1200;
                 self.system.skew(by_s * 1_000_000);
             }
-            let tick = scheduler.tick().await?;
+            let mut tick = scheduler.tick().await?;
+            if let Some(failure) = tick.failures.pop() {
+                if self.chance(2) {
+                    return Err(failure);
+                }
+                self.broken.fetch_add(1, Ordering::Relaxed);
+            }
             let Some(next) = tick.next.into_iter().next() else {
                 if self.is_done(store).await {
                     return Ok(());
@@ -275,4 +281,105 @@ async fn schedulers_give_each_interval_one_run_on_postgres() {
     let server = PostgresServer::start_with(&quick).unwrap();
     let url = PathBuf::from(server.url("postgres"));
     play(seeds() / 5, |_| url.clone()).await;
+}
+
+/// A pipeline that runs so often.
+fn every(minutes: u64) -> ScheduledPipeline {
+    let plan = SchedulePlan {
+        recurrence: Recurrence::EveryMs(minutes * 60_000),
+        start_us: None,
+        end_us: None,
+        ..Simulation::new(1, Path::new("")).scheduled.plan
+    };
+    ScheduledPipeline {
+        pipeline: "p".into(),
+        environment: "dev".into(),
+        table: Timetable::new(&plan).unwrap(),
+        plan,
+    }
+}
+
+#[tokio::test]
+async fn of_two_copies_of_a_schedule_the_later_one_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = SimulatedSystem::new(7);
+    let store = SimulatedStateStore::open(&folder.path().join("s.db"), &system);
+    let scheduler = |scheduled: ScheduledPipeline| {
+        Scheduler::new(Arc::clone(&store) as _, "dev".into(), vec![scheduled])
+    };
+    let (half_hours, fives) = (every(30), every(5));
+    let mut older = scheduler(half_hours.clone());
+    older.tick().await.unwrap();
+    older.tick().await.unwrap();
+    let mut newer = scheduler(fives.clone());
+    let mut failures = Vec::new();
+    for _ in 0..60 {
+        system.skew(90_000_000);
+        newer.tick().await.unwrap();
+        failures.extend(older.tick().await.unwrap().failures);
+    }
+    let codes: Vec<_> = failures.iter().map(|one| one.code.as_str()).collect();
+    assert_eq!(codes, ["R0714"], "{failures:?}");
+    let found = store.schedules(&"dev".into()).await.unwrap().schedules;
+    assert_eq!(found[0].plan, fives.plan);
+    let mut all = store
+        .scheduled_intervals(&"dev".into(), None, 100)
+        .await
+        .unwrap();
+    all.reverse();
+    assert!(all.len() >= 17, "{all:?}");
+    assert!(
+        all.iter().all(|one| one.state == IntervalState::Waiting),
+        "{all:?}"
+    );
+    for pair in all.windows(2) {
+        assert_eq!(pair[0].interval.end_us, pair[1].interval.start_us);
+    }
+    // The older project starts again: now it came later.
+    let mut again = scheduler(half_hours.clone());
+    again.tick().await.unwrap();
+    // It may be the same change of one folder that the other one reads a moment later.
+    assert_eq!(newer.tick().await.unwrap().failures, []);
+    system.skew(31_000_000);
+    let failure = newer.tick().await.unwrap().failures.remove(0);
+    assert!(failure.message.contains("`p`"), "{failure:?}");
+    // What was the newer one gets the same project, and both agree.
+    assert_eq!(older.tick().await.unwrap().failures, []);
+    assert_eq!(again.tick().await.unwrap().failures, []);
+}
+
+#[tokio::test]
+async fn a_removed_schedule_leaves_nothing_waiting_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = SimulatedSystem::new(7);
+    let store = SimulatedStateStore::open(&folder.path().join("s.db"), &system);
+    let (fives, named) = (every(5), |name: &str, of: &ScheduledPipeline| {
+        ScheduledPipeline {
+            pipeline: name.into(),
+            ..of.clone()
+        }
+    });
+    let both = vec![named("a", &fives), named("b", &fives)];
+    let mut scheduler = Scheduler::new(Arc::clone(&store) as _, "dev".into(), both.clone());
+    scheduler.tick().await.unwrap();
+    system.skew(900_000_000);
+    assert_eq!(scheduler.tick().await.unwrap().next.len(), 2);
+    let open = async || {
+        let found = store.schedules(&"dev".into()).await.unwrap().schedules;
+        found.iter().map(|one| one.open.len()).collect::<Vec<_>>()
+    };
+    // Its file cannot be read: it stays. It is gone: nothing of it waits.
+    scheduler.replace(vec![both[0].clone()], BTreeSet::from(["b".into()]));
+    scheduler.tick().await.unwrap();
+    assert_eq!(open().await, [3, 3]);
+    scheduler.replace(vec![both[0].clone()], BTreeSet::new());
+    assert_eq!(scheduler.tick().await.unwrap().next.len(), 1);
+    assert_eq!(open().await, [3, 0]);
+    // A server that had it says that it is not in force any more; a later one brings it back.
+    system.skew(3_600_000_000);
+    scheduler.replace(both, BTreeSet::new());
+    scheduler.tick().await.unwrap();
+    system.skew(300_000_000);
+    scheduler.tick().await.unwrap();
+    assert_eq!(open().await, [16, 1]);
 }

@@ -5,7 +5,7 @@
 //! `orchestrator`. Read next: `state.rs`.
 
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{Environment, Interval, PipelineName, RunName, SchedulePlan};
+use towpath_vocab::{Environment, Failure, Interval, PipelineName, RunName, SchedulePlan};
 
 /// What became of an interval that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +33,9 @@ pub enum SkipReason {
     Newer,
     /// An earlier run had not ended.
     Overlap,
-    /// The schedule was changed.
+    /// The pipeline has no schedule any more.
+    Removed,
+    /// The schedule was changed: earlier versions of Towpath did not run such an interval.
     Changed,
 }
 
@@ -68,6 +70,13 @@ pub struct ScheduleRecord {
     pub plan: SchedulePlan,
     /// All that was due until this moment is decided, in microseconds since 1970 UTC.
     pub decided_us: i64,
+    /// Since when the schedule is this one, if it was another one before: no interval ends between
+    /// `decided_us` and this moment, and the next one begins at `decided_us`.
+    pub since_us: Option<i64>,
+    /// What was due until this moment and is not decided waits for room: it was not missed.
+    pub queued_us: Option<i64>,
+    /// Since when the project does not have it any more.
+    pub removed_us: Option<i64>,
     /// Rises with every change; a decision with another one is stale.
     pub fence: u64,
     /// What waits or runs, in the order of time.
@@ -81,6 +90,8 @@ pub struct ScheduleRecords {
     pub now_us: i64,
     /// The schedules, by pipeline.
     pub schedules: Vec<ScheduleRecord>,
+    /// Those that cannot be read, each with the reason. They do not keep the others from being decided.
+    pub unreadable: Vec<(PipelineName, Failure)>,
 }
 
 /// A decision about one interval.
@@ -107,9 +118,15 @@ pub struct ScheduleUpdate {
     pub plan: SchedulePlan,
     /// How far it is decided then. Never goes back.
     pub decided_us: i64,
+    /// Since when the schedule is this one, if it was another one before.
+    pub since_us: Option<i64>,
+    /// What was due until this moment and is not decided waits for room.
+    pub queued_us: Option<i64>,
+    /// Since when the project does not have it any more.
+    pub removed_us: Option<i64>,
     /// Intervals that were due, in the order of time.
     pub due: Vec<IntervalDecision>,
     /// Ends of intervals that wait and now get no run. One whose run began meanwhile keeps its run, also when
-    /// that was stopped.
+    /// that was stopped, unless the schedule was removed.
     pub skipped: Vec<(i64, SkipReason)>,
 }

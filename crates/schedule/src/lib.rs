@@ -10,7 +10,7 @@ mod timetable;
 mod zone;
 
 pub use error::ScheduleError;
-pub use timetable::Timetable;
+pub use timetable::{Counted, Timetable};
 pub use zone::{local_date_us, local_text, local_time_us, zone_names};
 
 #[cfg(test)]

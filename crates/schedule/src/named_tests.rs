@@ -236,8 +236,6 @@ fn a_schedule_has_a_start_and_an_end() {
         table.intervals(day("2025-06-01")).collect::<Vec<_>>(),
         expected
     );
-    assert_eq!(table.last_interval(day("2027-01-01")), Some(expected[2]));
-    assert_eq!(table.last_interval(day("2026-01-01 12:00")), None);
     assert_eq!(table.next(day("2026-01-04")), None);
     assert_eq!(table.previous(day("2025-12-31")), None);
     let window = Interval {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZoneDatabase;
 use proptest::prelude::*;
-use towpath_vocab::{DstGap, DstOverlap, Interval, SchedulePlan};
+use towpath_vocab::{DstGap, DstOverlap, Interval, Recurrence, SchedulePlan};
 
 use crate::Timetable;
 use crate::cron::Cron;
@@ -166,9 +166,29 @@ proptest! {
         for interval in table.intervals(window.start_us).take(40) {
             prop_assert!(interval.start_us < interval.end_us);
             prop_assert!(end.is_none_or(|end| end == interval.start_us));
-            prop_assert_eq!(table.last_interval(interval.end_us), Some(interval));
+            prop_assert_eq!(table.previous(interval.end_us - 1), Some(interval.start_us));
             end = Some(interval.end_us);
         }
+    }
+
+    #[test]
+    fn moments_are_counted_as_they_come((plan, _) in plans(), near in any::<u32>(), most in 1..60_u64) {
+        let window = windows(&plan.timezone, near, true);
+        let table = Timetable::new(&plan).unwrap();
+        let all: Vec<i64> = table.moments(window.start_us).take_while(|us| *us <= window.end_us).collect();
+        let counted = table.count(window.start_us, window.end_us, most);
+        let moments = counted.map_or(0, |counted| counted.moments);
+        let is_all = counted.is_none_or(|counted| counted.complete);
+        prop_assert_eq!(is_all, moments == all.len() as u64);
+        prop_assert!(is_all || moments == most);
+        let last = moments.checked_sub(1).and_then(|last| all.get(last as usize).copied());
+        prop_assert_eq!(counted.map(|counted| counted.last_us), last);
+        let every = SchedulePlan { recurrence: Recurrence::EveryMs(most * 61_000), ..plan };
+        let table = Timetable::new(&every).unwrap();
+        let all: Vec<i64> = table.moments(window.start_us).take_while(|us| *us <= window.end_us).collect();
+        let counted = table.count(window.start_us, window.end_us, 1).unwrap();
+        prop_assert_eq!((counted.moments, Some(&counted.last_us)), (all.len() as u64, all.last()));
+        prop_assert!(counted.complete);
     }
 
     #[test]

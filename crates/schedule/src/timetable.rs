@@ -28,6 +28,17 @@ pub struct Timetable {
     end_us: i64,
 }
 
+/// Moments that were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// How many.
+    pub moments: u64,
+    /// The last of them.
+    pub last_us: i64,
+    /// False when more follow: the limit was reached.
+    pub complete: bool,
+}
+
 #[derive(Clone, Debug)]
 enum Times {
     Cron {
@@ -138,6 +149,36 @@ impl Timetable {
         .fuse()
     }
 
+    /// Counts the moments after one and until another, `most` of them at most; `None` when there are none.
+    pub fn count(&self, after_us: i64, until_us: i64, most: u64) -> Option<Counted> {
+        if let Times::Every { every_us, .. } = &self.times {
+            let first_us = self.next(after_us).filter(|first| *first <= until_us)?;
+            let last_us = self.previous(until_us)?;
+            let steps = last_us.checked_sub(first_us)?.div_euclid(*every_us);
+            return Some(Counted {
+                moments: u64::try_from(steps).ok()?.saturating_add(1),
+                last_us,
+                complete: true,
+            });
+        }
+        let mut counted: Option<Counted> = None;
+        for last_us in self.moments(after_us).take_while(|us| *us <= until_us) {
+            let moments = counted.map_or(0, |counted| counted.moments);
+            if moments >= most {
+                return counted.map(|counted| Counted {
+                    complete: false,
+                    ..counted
+                });
+            }
+            counted = Some(Counted {
+                moments: moments + 1,
+                last_us,
+                complete: true,
+            });
+        }
+        counted
+    }
+
     /// The intervals that are due after this moment, in their order.
     pub fn intervals(&self, after_us: i64) -> impl Iterator<Item = Interval> + '_ {
         let mut start = self.previous(after_us);
@@ -145,13 +186,6 @@ impl Timetable {
             let start_us = start.replace(end_us)?;
             Some(Interval { start_us, end_us })
         })
-    }
-
-    /// The last interval that is due at this moment.
-    pub fn last_interval(&self, at_us: i64) -> Option<Interval> {
-        let end_us = self.previous(at_us)?;
-        let start_us = self.previous(end_us.saturating_sub(1))?;
-        Some(Interval { start_us, end_us })
     }
 
     /// The intervals that lie in a window as a whole: what a backfill of it runs.

@@ -216,6 +216,7 @@ pub(crate) fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::Missed => "missed",
         SkipReason::Newer => "newer",
         SkipReason::Overlap => "overlap",
+        SkipReason::Removed => "removed",
         SkipReason::Changed => "changed",
     }
 }
@@ -226,6 +227,7 @@ pub(crate) fn parse_skip_reason(word: &str) -> Result<SkipReason, StateError> {
         SkipReason::Missed,
         SkipReason::Newer,
         SkipReason::Overlap,
+        SkipReason::Removed,
         SkipReason::Changed,
     ];
     one_of("reason of a skip", word, all, skip_reason)

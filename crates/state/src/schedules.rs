@@ -8,7 +8,7 @@ use towpath_ports::{
     IntervalState, NewRun, RunState, ScheduleRecord, ScheduleRecords, ScheduleUpdate,
     ScheduledInterval,
 };
-use towpath_vocab::{Environment, Interval, PipelineName, RunName};
+use towpath_vocab::{Environment, Failure, Interval, PipelineName, Remedy, RunName};
 
 use crate::codec::{
     interval_state, json, parse_interval_state, parse_skip_reason, skip_reason, to_column,
@@ -26,34 +26,67 @@ pub(crate) async fn list(
 ) -> Result<ScheduleRecords, StateError> {
     let rows = tx
         .rows(
-            "SELECT pipeline, body, decided_us, fence FROM schedule
+            "SELECT pipeline, body, decided_us, fence, since_us, queued_us,
+                    removed_us FROM schedule
              WHERE environment = ?1 ORDER BY pipeline",
             cells![environment.as_str()],
         )
         .await?;
     let mut found = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
     for row in &rows {
-        found.push(ScheduleRecord {
-            pipeline: PipelineName::new(row.text(0)?),
-            environment: environment.clone(),
-            plan: json("schedule", row, 1)?,
-            decided_us: row.int(2)?,
-            fence: row.count(3)?,
-            open: Vec::new(),
-        });
+        match record(row, environment) {
+            Ok(record) => found.push(record),
+            Err(error) => unreadable.push((PipelineName::new(row.text(0)?), refused(row, &error)?)),
+        }
     }
     let query = format!("{INTERVAL} AND state IN ('waiting', 'running') ORDER BY end_us");
     for row in tx.rows(&query, cells![environment.as_str()]).await? {
-        let open = read(&row)?;
-        let schedule = found.iter_mut().find(|one| one.pipeline == open.pipeline);
-        if let Some(schedule) = schedule {
-            schedule.open.push(open);
+        match read(&row) {
+            Ok(open) => {
+                let schedule = found.iter_mut().find(|one| one.pipeline == open.pipeline);
+                if let Some(schedule) = schedule {
+                    schedule.open.push(open);
+                }
+            }
+            Err(error) => {
+                let pipeline = PipelineName::new(row.text(0)?);
+                if let Some(place) = found.iter().position(|one| one.pipeline == pipeline) {
+                    found.remove(place);
+                    unreadable.push((pipeline, refused(&row, &error)?));
+                }
+            }
         }
     }
     Ok(ScheduleRecords {
         now_us: tx.now_us,
         schedules: found,
+        unreadable,
     })
+}
+
+fn record(row: &Row, environment: &Environment) -> Result<ScheduleRecord, StateError> {
+    Ok(ScheduleRecord {
+        pipeline: PipelineName::new(row.text(0)?),
+        environment: environment.clone(),
+        plan: json("schedule", row, 1)?,
+        decided_us: row.int(2)?,
+        fence: row.count(3)?,
+        since_us: row.maybe_int(4)?,
+        queued_us: row.maybe_int(5)?,
+        removed_us: row.maybe_int(6)?,
+        open: Vec::new(),
+    })
+}
+
+/// One schedule that cannot be read.
+fn refused(row: &Row, error: &StateError) -> Result<Failure, StateError> {
+    let message = format!(
+        "the schedule of `{}` in the state store cannot be read: {error}",
+        row.text(0)?
+    );
+    Ok(Failure::new("R0810", Remedy::Bug, message)
+        .help("the other schedules go on; please report this with the message"))
 }
 
 /// The last intervals that were due, newest first.
@@ -99,17 +132,37 @@ fn read(row: &Row) -> Result<ScheduledInterval, StateError> {
 pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool, StateError> {
     let (environment, pipeline) = (update.environment.as_str(), update.pipeline.as_str());
     let body = to_column("schedule", &update.plan)?;
+    let (since_us, queued_us, removed_us) = (update.since_us, update.queued_us, update.removed_us);
     let changed = match update.fence {
         None => {
-            let sql = "INSERT INTO schedule (environment, pipeline, body, decided_us, fence)
-                       VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT (environment, pipeline) DO NOTHING";
-            let values = cells![environment, pipeline, body, update.decided_us];
+            let sql = "INSERT INTO schedule
+                           (environment, pipeline, body, decided_us, fence, since_us, queued_us)
+                       VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6) ON CONFLICT (environment, pipeline) DO NOTHING";
+            let values = cells![
+                environment,
+                pipeline,
+                body,
+                update.decided_us,
+                since_us,
+                queued_us
+            ];
             tx.execute(sql, values).await?
         }
         Some(fence) => {
-            let sql = "UPDATE schedule SET body = ?3, decided_us = ?4, fence = fence + 1
-                       WHERE environment = ?1 AND pipeline = ?2 AND fence = ?5 AND decided_us <= ?4";
-            let values = cells![environment, pipeline, body, update.decided_us, fence];
+            let sql = "UPDATE schedule SET body = ?3, decided_us = ?4, fence = fence + 1,
+                           since_us = ?5, queued_us = ?6, removed_us = ?8
+                       WHERE environment = ?1 AND pipeline = ?2 AND fence = ?7 AND decided_us <= ?4";
+            let decided_us = update.decided_us;
+            let values = cells![
+                environment,
+                pipeline,
+                body,
+                decided_us,
+                since_us,
+                queued_us,
+                fence,
+                removed_us
+            ];
             tx.execute(sql, values).await?
         }
     };
@@ -142,7 +195,7 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
         tx.execute(
             "UPDATE scheduled_interval SET state = 'skipped', reason = ?4
              WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND state = 'waiting'
-               AND run_number IS NULL",
+               AND (run_number IS NULL OR ?4 = 'removed')",
             cells![environment, pipeline, *end_us, skip_reason(*reason)],
         )
         .await?;

@@ -499,3 +499,34 @@ async fn a_file_of_format_2_goes_on_where_it_was() {
     assert_eq!(store.reported_notes(&dev).await.unwrap().len(), 1);
     assert_eq!(store.facts(&dev).await.unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_keeps_no_other_one() {
+    let place = TestFolder::new();
+    let store = place.open();
+    let raw = Connection::open(place.file()).unwrap();
+    let plan = r#"{"recurrence":{"every_ms":60000},"timezone":"UTC","catchup":"all","overlap":"queue","dst_gap":"shift","dst_overlap":"first"}"#;
+    let plan = &format!(r#"{{"v":1,"d":{plan}}}"#);
+    let later = plan.replace("every_ms", "moon");
+    for (name, body) in [("a", plan), ("b", &later), ("c", plan), ("d", plan)] {
+        let sql = "INSERT INTO schedule (environment, pipeline, body, decided_us, fence)
+                   VALUES ('dev', ?1, ?2, 5, 1)";
+        raw.execute(sql, (name, body)).unwrap();
+        let state = if name == "c" { "running" } else { "waiting" };
+        let reason = (name == "c").then_some("new reason");
+        let sql = "INSERT INTO scheduled_interval VALUES ('dev', ?1, 1, 5, ?2, ?3, 1, NULL, 5)";
+        raw.execute(sql, (name, state, reason)).unwrap();
+    }
+    let found = store.schedules(&Environment::new("dev")).await.unwrap();
+    let names: Vec<_> = found
+        .schedules
+        .iter()
+        .map(|one| one.pipeline.as_str())
+        .collect();
+    assert_eq!(names, ["a", "d"]);
+    let codes = found.unreadable.iter();
+    let codes: Vec<_> = codes
+        .map(|(name, why)| (name.as_str(), why.code.as_str()))
+        .collect();
+    assert_eq!(codes, [("b", "R0810"), ("c", "R0810")]);
+}

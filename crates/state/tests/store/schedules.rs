@@ -46,6 +46,9 @@ fn update(
         fence,
         plan: plan(),
         decided_us,
+        since_us: Some(decided_us - 5),
+        queued_us: (decided_us > 0).then_some(decided_us + 5),
+        removed_us: None,
         due: due.collect(),
         skipped: Vec::new(),
     }
@@ -93,6 +96,7 @@ pub(crate) async fn a_decision_is_taken_once(place: &TestPlace) {
         (found.decided_us, found.fence, &found.plan),
         (20, 2, &plan())
     );
+    assert_eq!((found.since_us, found.queued_us), (Some(15), Some(25)));
     assert_eq!(found.open.len(), 1);
     assert_eq!(found.open[0].interval, interval(1));
     let mut newer = update(Some(2), 30, &[(2, None)]);
@@ -194,6 +198,22 @@ pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
     late.skipped = vec![(10, SkipReason::Newer)];
     assert!(store.update_schedule(late).await.unwrap());
     assert_eq!(states(&*store).await, [(Waiting, Some(1)), (Waiting, None)]);
+    // The store says since when a schedule is removed; nothing of it waits then.
+    let removed = ScheduleUpdate {
+        removed_us: Some(20),
+        pipeline: "other".into(),
+        ..update(None, 20, &[(0, None)])
+    };
+    assert!(store.update_schedule(removed.clone()).await.unwrap());
+    let removed = ScheduleUpdate {
+        fence: Some(1),
+        due: Vec::new(),
+        skipped: vec![(10, SkipReason::Removed)],
+        ..removed
+    };
+    assert!(store.update_schedule(removed).await.unwrap());
+    let found = store.schedules(&"dev".into()).await.unwrap().schedules;
+    assert_eq!((found[0].removed_us, found[0].open.len()), (Some(20), 0));
     let open = scheduled(place, "w2", "h", 0, 0);
     let run = opened_resumed(store.open_run(open).await.unwrap());
     assert_eq!((run.name.number, run.interval), (1, Some(interval(0))));
