@@ -4,7 +4,7 @@
 //! rules are in `project`; this file only collects their input (files, facts, specs) and returns a
 //! report. Read next: `folder.rs` (the files), `facts.rs`, `live.rs` (the live systems).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub struct CheckRequest {
     pub environment: Option<String>,
     /// `--param k=v`.
     pub params: BTreeMap<String, String>,
+    /// Project files that are left out, as if they did not exist.
+    pub without: BTreeSet<String>,
 }
 
 /// The result of a check.
@@ -71,7 +73,10 @@ pub async fn check_connected(request: &CheckRequest) -> Result<CheckReport> {
 
 async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
     let system = LocalSystem::new(request.dir.clone());
-    let folder = ProjectFolder::read(&request.dir)?;
+    let mut folder = ProjectFolder::read(&request.dir)?;
+    folder
+        .files
+        .retain(|file, _| !request.without.contains(file));
     let specs = connector_specs();
     let once = |facts: &towpath_vocab::Facts| -> Checked {
         towpath_project::check(&Inputs {

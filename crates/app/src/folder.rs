@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use towpath_vocab::{Failure, Remedy};
 
@@ -40,6 +41,8 @@ const ROOT_FILES: &[&str] = &["towpath.yml", "towpath.yaml", DBT_PROJECT];
 const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The largest size of all project files together.
 const MAX_FOLDER_BYTES: u64 = 512 << 20;
+/// How many folders deep changes of files are looked for.
+const DEEPEST_STAMP: usize = 12;
 /// The number of bytes in which the first line of a seed must end.
 const HEADER_BYTES: u64 = 64 << 10;
 
@@ -118,6 +121,44 @@ impl ProjectFolder {
             dir: dir.to_path_buf(),
             files: reading.files,
         })
+    }
+}
+
+/// Names, sizes and times of change of all project files: as long as these are the same, so is the project.
+pub(crate) fn stamp(dir: &Path) -> BTreeMap<PathBuf, (u64, Option<SystemTime>)> {
+    let mut found = BTreeMap::new();
+    for name in ROOT_FILES {
+        stamp_of(&dir.join(name), &[], 0, &mut found);
+    }
+    for (place, endings) in PLACES {
+        stamp_of(&dir.join(place), endings, 0, &mut found);
+    }
+    found
+}
+
+fn stamp_of(
+    path: &Path,
+    endings: &[&str],
+    depth: usize,
+    found: &mut BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
+) {
+    // What cannot be read is not part of it: reading the project says so.
+    let Ok(facts) = path.metadata() else { return };
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_read = endings.is_empty() || ending.is_some_and(|ending| endings.contains(&ending));
+    if !facts.is_dir() {
+        if is_read {
+            found.insert(path.to_owned(), (facts.len(), facts.modified().ok()));
+        }
+        return;
+    }
+    // A link may lead to a folder above it.
+    if depth < DEEPEST_STAMP
+        && let Ok(entries) = fs::read_dir(path)
+    {
+        for entry in entries.flatten() {
+            stamp_of(&entry.path(), endings, depth + 1, found);
+        }
     }
 }
 

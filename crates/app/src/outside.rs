@@ -265,7 +265,7 @@ async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
     let report = check(&CheckRequest {
         dir: request.dir.clone(),
         environment: request.environment.clone(),
-        params: BTreeMap::new(),
+        ..CheckRequest::default()
     })
     .await?;
     let mut all = loads(report.plan.as_ref());

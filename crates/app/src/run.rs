@@ -5,8 +5,8 @@
 //! `--wait`. Read next: `opening.rs` (how a run begins), `tasks/` (what its tasks do), `rerun.rs` (a past
 //! run again).
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,7 +112,10 @@ pub async fn run(
     watch: &dyn RunObserver,
     cancel: CancellationToken,
 ) -> Result<RunResult> {
-    let checked = checked(request).await?;
+    let mut checked = checked(request).await?;
+    if request.scheduled && checked.plan.is_none() {
+        checked = valid_part(request, checked).await?;
+    }
     let Some(plan) = checked.plan.clone() else {
         return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
@@ -254,12 +257,40 @@ impl PendingRun<'_> {
     }
 }
 
+/// The project without the files of other pipelines that have mistakes, if the rest is valid then; else the
+/// report with the mistakes. So a mistake in one pipeline does not stop the others of a server.
+pub(crate) async fn valid_part(request: &RunRequest, report: CheckReport) -> Result<CheckReport> {
+    let errors = report.diagnostics.iter().filter(|one| one.is_error());
+    let files = errors.filter_map(|one| Some(one.span.as_ref()?.file.clone()));
+    let broken: BTreeSet<String> = files
+        .filter(|file| file.starts_with("pipelines/"))
+        .collect();
+    let target = request.target.as_deref();
+    let is_own = |file: &String| {
+        let name = Path::new(file).file_stem().and_then(|name| name.to_str());
+        target.is_some() && name == target
+    };
+    if broken.is_empty() || broken.iter().any(is_own) {
+        return Ok(report);
+    }
+    let valid = checked_without(request, broken).await?;
+    Ok(match valid.plan.is_some() {
+        true => valid,
+        false => report,
+    })
+}
+
 /// The checked project. If a table pattern needs the list of tables, the connections are read first.
 pub(crate) async fn checked(request: &RunRequest) -> Result<CheckReport> {
+    checked_without(request, BTreeSet::new()).await
+}
+
+async fn checked_without(request: &RunRequest, without: BTreeSet<String>) -> Result<CheckReport> {
     let asked = CheckRequest {
         dir: request.dir.clone(),
         environment: request.environment.clone(),
         params: request.params.clone(),
+        without,
     };
     let first = check(&asked).await?;
     let needs = first

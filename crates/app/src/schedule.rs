@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use towpath_orchestrator::ScheduledPipeline;
-use towpath_ports::{Clock, IntervalState, RunState, ScheduledInterval};
+use towpath_ports::{IntervalState, RunState, ScheduleRecord, ScheduledInterval};
 use towpath_schedule::{Timetable, local_text, local_time_us};
 use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy, SchedulePlan};
 
@@ -48,6 +48,10 @@ pub struct ScheduleLine {
     pub schedule: SchedulePlan,
     /// When it runs next, in its zone; nothing when it has ended.
     pub next: Option<String>,
+    /// Set when a clock that was ahead has decided the schedule until this moment, in its zone: nothing runs
+    /// before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_was_ahead: Option<String>,
     /// How many intervals wait for their run.
     pub waiting: usize,
     /// The last interval that was due.
@@ -117,18 +121,30 @@ pub async fn schedules(services: &ProjectServices, plan: &Plan) -> Result<Vec<Sc
             .store
             .scheduled_intervals(&plan.environment, Some(&pipeline.name), 1)
             .await?;
-        let record = stored.schedules.iter();
-        let mut record = record.filter(|one| one.pipeline == pipeline.name);
-        let next = scheduled.table.intervals(services.system.now_us()).next();
+        let mut record = stored.schedules.iter();
+        let record = record.find(|one| one.pipeline == pipeline.name);
+        let decided_us = record.map_or(i64::MIN, |record| record.decided_us);
+        let zone = &scheduled.plan.timezone;
+        // A clock that was ahead decided more than was due: nothing runs until that moment.
+        let ahead_us = Some(decided_us).filter(|decided| *decided > stored.now_us);
+        let after_us = ahead_us.unwrap_or(stored.now_us);
+        let next = scheduled.table.intervals(after_us).next();
         lines.push(ScheduleLine {
             pipeline: pipeline.name.to_string(),
-            next: next.map(|next| local_text(next.end_us, &scheduled.plan.timezone)),
+            next: next.map(|next| local_text(next.end_us, zone)),
+            clock_was_ahead: ahead_us.map(|ahead| local_text(ahead, zone)),
             schedule: scheduled.plan,
-            waiting: record.next().map_or(0, |record| record.open.len()),
+            waiting: record.map_or(0, waiting),
             last: last.into_iter().next(),
         });
     }
     Ok(lines)
+}
+
+fn waiting(record: &ScheduleRecord) -> usize {
+    let open = record.open.iter();
+    open.filter(|one| one.state == IntervalState::Waiting)
+        .count()
 }
 
 /// An interval that waits for its run.

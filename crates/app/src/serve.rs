@@ -3,28 +3,35 @@
 //! Promise: each interval of each scheduled pipeline gets one run, also when the process is killed and
 //! started again, and when several processes serve one project; runs of one pipeline follow each other. At
 //! the first sign to stop it begins nothing more and waits for what runs. It listens on no network.
-//! The schedules are those of the project when it starts; each run reads the project anew. Read next:
+//! A change of the project's files changes the schedules; each run reads the project anew. Read next:
 //! `orchestrator::Scheduler`, `run.rs`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tokio::task::JoinSet;
+use futures::FutureExt as _;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::{ScheduledPipeline, Scheduler};
+use towpath_orchestrator::{FairOrder, ScheduledPipeline, Scheduler};
 use towpath_ports::{Clock, ScheduledInterval};
 use towpath_vocab::{Failure, PipelineName, Plan, Remedy};
 
 use crate::Result;
 use crate::check::CheckReport;
-use crate::run::{RunObserver, RunRequest, RunResult, checked, run};
+use crate::folder::stamp;
+use crate::run::{RunObserver, RunRequest, RunResult, checked, run, valid_part};
 use crate::schedule::scheduled;
 use crate::services::ProjectServices;
 
 /// How often a scheduler looks what others decided, at least.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the project's files are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long after a run that could not begin the next try is.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,13 +61,19 @@ pub trait ServeObserver: Send + Sync {
     /// It begins to serve these pipelines.
     fn begins(&self, pipelines: &[ScheduledPipeline]);
 
+    /// The project has changed, and these are its schedules now.
+    fn changed(&self, pipelines: &[ScheduledPipeline]);
+
+    /// The project has changed and has mistakes: the pipelines that have them wait.
+    fn invalid(&self, report: &CheckReport);
+
     /// A run begins: who watches it.
     fn run(&self, interval: &ScheduledInterval) -> Arc<dyn RunObserver>;
 
-    /// A run has ended, or could not begin.
+    /// A run has ended, or could not begin; the same reason comes once, however often it is tried again.
     fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>);
 
-    /// Something failed that is tried again.
+    /// Something failed that is tried again; it comes once.
     fn fails(&self, failure: &Failure);
 }
 
@@ -86,11 +99,18 @@ pub async fn serve(
         environment: request.environment.clone(),
         ..RunRequest::default()
     };
+    let stamp = stamp(&request.dir);
     let report = checked(&asked).await?;
     let Some(plan) = &report.plan else {
         return Ok(ServeResult::InvalidProject(Box::new(report)));
     };
     let pipelines = pipelines(plan)?;
+    if pipelines.is_empty() {
+        return Err(
+            Failure::new("R0922", Remedy::FixConfig, "no pipeline has a schedule")
+                .help("add one to a pipeline: schedule: { cron: 0 2 * * * }"),
+        );
+    }
     let services = ProjectServices::of_plan(&request.dir, plan, report.memory_bytes)?;
     observer.begins(&pipelines);
     let runs = request.runs.max(1);
@@ -106,12 +126,19 @@ pub async fn serve(
         observer,
         stop,
         asked: RunRequest {
+            // A project that gets another default environment meanwhile does not move the runs.
+            environment: Some(plan.environment.to_string()),
             memory_bytes: Some(share),
             ..asked
         },
         runs,
         going: JoinSet::new(),
         busy: BTreeMap::new(),
+        order: FairOrder::default(),
+        reported: BTreeMap::new(),
+        unreachable: None,
+        looked_us: services.system.monotonic_us(),
+        stamp,
     };
     server.serve().await;
     Ok(ServeResult::Stopped)
@@ -122,13 +149,7 @@ fn pipelines(plan: &Plan) -> Result<Vec<ScheduledPipeline>> {
     for pipeline in &plan.pipelines {
         found.extend(scheduled(plan, pipeline)?);
     }
-    match found.is_empty() {
-        false => Ok(found),
-        true => Err(
-            Failure::new("R0922", Remedy::FixConfig, "no pipeline has a schedule")
-                .help("add one to a pipeline: schedule: { cron: 0 2 * * * }"),
-        ),
-    }
+    Ok(found)
 }
 
 struct Server {
@@ -138,16 +159,30 @@ struct Server {
     stop: StopSignals,
     asked: RunRequest,
     runs: usize,
-    going: JoinSet<(PipelineName, bool)>,
+    going: JoinSet<(ScheduledInterval, Result<RunResult>)>,
     /// Pipelines with a run of this process, and those that failed to begin, with the time of the next try.
     busy: BTreeMap<PipelineName, u64>,
+    order: FairOrder,
+    /// Why the run of a pipeline could not begin, as it was reported.
+    reported: BTreeMap<PipelineName, String>,
+    /// Why nothing can be decided, as it was reported.
+    unreachable: Option<String>,
+    /// The project's files as they were read last, and when they were looked at.
+    stamp: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
+    looked_us: u64,
 }
 
 impl Server {
     async fn serve(&mut self) {
         while !self.stop.drain.is_cancelled() {
+            self.reload().await;
             let idle = match self.scheduler.tick().await {
-                Ok(tick) => {
+                Ok(mut tick) => {
+                    self.unreachable = None;
+                    for failure in &tick.failures {
+                        self.observer.fails(failure);
+                    }
+                    self.order.sort(&mut tick.next);
                     for next in tick.next {
                         self.begin(next);
                     }
@@ -157,7 +192,11 @@ impl Server {
                     })
                 }
                 Err(failure) => {
-                    self.observer.fails(&failure);
+                    let said = Some(failure.to_string());
+                    if self.unreachable != said {
+                        self.observer.fails(&failure);
+                    }
+                    self.unreachable = said;
                     RETRY_INTERVAL
                 }
             };
@@ -166,28 +205,78 @@ impl Server {
             tokio::select! {
                 () = self.stop.drain.cancelled() => {}
                 () = self.system.sleep(idle) => {}
-                Some(ended) = self.going.join_next() => self.ended(ended.ok()),
+                Some(ended) = self.going.join_next() => self.ended(ended),
             }
         }
         while let Some(ended) = self.going.join_next().await {
-            self.ended(ended.ok());
+            self.ended(ended);
         }
     }
 
-    fn ended(&mut self, ended: Option<(PipelineName, bool)>) {
-        let Some((pipeline, began)) = ended else {
-            // Its task panicked: the interval waits until its lease is over, then it is begun again.
-            self.busy.retain(|_, until| *until != u64::MAX);
+    /// Reads the project again if its files have changed. With mistakes, the pipelines that have none go on,
+    /// and the schedules of the others stay as they are.
+    async fn reload(&mut self) {
+        let now_us = self.system.monotonic_us();
+        if u128::from(now_us.saturating_sub(self.looked_us)) < RELOAD_INTERVAL.as_micros() {
             return;
+        }
+        self.looked_us = now_us;
+        let stamp = stamp(&self.asked.dir);
+        if stamp == self.stamp {
+            return;
+        }
+        self.stamp = stamp;
+        if let Err(failure) = self.read_again().await {
+            self.observer.fails(&failure);
+        }
+    }
+
+    async fn read_again(&mut self) -> Result<()> {
+        let mut report = checked(&self.asked).await?;
+        let mut unread = BTreeSet::new();
+        if report.plan.is_none() {
+            self.observer.invalid(&report);
+            unread = with_mistakes(&report);
+            report = valid_part(&self.asked, report).await?;
+        }
+        let Some(plan) = &report.plan else {
+            return Ok(());
         };
-        match began {
-            true => self.busy.remove(&pipeline),
-            false => {
+        let pipelines = pipelines(plan)?;
+        self.observer.changed(&pipelines);
+        self.scheduler.replace(pipelines, unread);
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        ended: std::result::Result<(ScheduledInterval, Result<RunResult>), JoinError>,
+    ) {
+        // A task that ended without a result was aborted; its panic is a result.
+        let Ok((interval, ended)) = ended else { return };
+        let pipeline = &interval.pipeline;
+        let problem = match &ended {
+            Ok(RunResult::Report(_)) => None,
+            Ok(RunResult::InvalidProject(report)) => Some(format!("{:?}", report.diagnostics)),
+            Ok(RunResult::NothingToRun(why)) => Some(why.clone()),
+            Err(failure) => Some(failure.to_string()),
+        };
+        match problem {
+            None => {
+                self.busy.remove(pipeline);
+                self.reported.remove(pipeline);
+                self.observer.ended(&interval, &ended);
+            }
+            Some(problem) => {
                 let again = RETRY_INTERVAL.as_micros().try_into().unwrap_or(u64::MAX);
                 let again = self.system.monotonic_us().saturating_add(again);
-                self.busy.insert(pipeline, again)
+                self.busy.insert(pipeline.clone(), again);
+                let known = self.reported.insert(pipeline.clone(), problem.clone());
+                if known.as_ref() != Some(&problem) {
+                    self.observer.ended(&interval, &ended);
+                }
             }
-        };
+        }
     }
 
     /// Begins the run of an interval, if there is room.
@@ -198,6 +287,7 @@ impl Server {
             return;
         }
         self.busy.insert(next.pipeline.clone(), u64::MAX);
+        self.order.begins(&next.pipeline);
         let request = RunRequest {
             target: Some(next.pipeline.to_string()),
             interval: Some(next.interval),
@@ -206,11 +296,38 @@ impl Server {
         };
         let (observer, cancel) = (Arc::clone(&self.observer), self.stop.cancel.clone());
         self.going.spawn(async move {
-            let watch = observer.run(&next);
-            let ended = Box::pin(run(&request, watch.as_ref(), cancel)).await;
-            let began = matches!(&ended, Ok(RunResult::Report(_)));
-            observer.ended(&next, &ended);
-            (next.pipeline, began)
+            let work = async {
+                let watch = observer.run(&next);
+                Box::pin(run(&request, watch.as_ref(), cancel)).await
+            };
+            let ended = AssertUnwindSafe(work).catch_unwind().await;
+            let ended = ended.unwrap_or_else(|panic| Err(panicked(&next.pipeline, &*panic)));
+            (next, ended)
         });
     }
 }
+
+/// The pipelines whose files have mistakes.
+fn with_mistakes(report: &CheckReport) -> BTreeSet<PipelineName> {
+    let errors = report.diagnostics.iter().filter(|one| one.is_error());
+    let files = errors.filter_map(|one| one.span.as_ref()?.file.strip_prefix("pipelines/"));
+    let names = files.filter_map(|file| Path::new(file).file_stem()?.to_str());
+    names.map(PipelineName::new).collect()
+}
+
+/// A run that ended in a panic; its interval waits until the lease of the run is over.
+fn panicked(pipeline: &PipelineName, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = format!(
+        "the run of `{pipeline}` ended in a panic: {}",
+        text.unwrap_or("without a message")
+    );
+    Failure::new("R0709", Remedy::Bug, message)
+        .help("please report this with the lines above it in the log")
+        .help("the run is tried again")
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

@@ -94,9 +94,9 @@ pub(crate) enum Command {
     /// Run the scheduled pipelines: scheduler and workers in one process.
     ///
     /// Each interval of each schedule gets one run, also if the process is killed and started again, or if
-    /// several processes serve the project. The schedules are read at the start; each run reads the
-    /// project anew. Ctrl-C once: nothing new begins and the runs end; twice: the runs are stopped and
-    /// resumed later. It listens on no network port.
+    /// several processes serve the project. A change of the project's files is noticed within seconds,
+    /// and each run reads the project anew. Ctrl-C once: nothing new begins and the runs end; twice: the
+    /// runs are stopped and resumed later. It listens on no network port.
     #[command(after_help = "Example:\n  towpath serve\n  towpath serve --env prod --runs 4")]
     Serve(ServeArguments),
 

@@ -63,6 +63,7 @@ impl ProjectArgs {
             dir: self.dir()?,
             environment: self.env.clone(),
             params: params.into_iter().collect(),
+            ..CheckRequest::default()
         })
     }
 

@@ -44,6 +44,14 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
                 "{}",
                 draw::text_table(&names.map(str::to_owned), &rows, &right)
             );
+            for line in &lines {
+                if let Some(until) = &line.clock_was_ahead {
+                    outln!(
+                        "{}: a clock was ahead, and all until {until} is decided; nothing runs before",
+                        line.pipeline
+                    );
+                }
+            }
         }
         ScheduleCommand::Preview {
             pipeline,

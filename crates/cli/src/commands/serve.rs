@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towpath_app::{
-    Result, RunObserver, RunResult, ServeObserver, ServeRequest, ServeResult, is_begun_elsewhere,
-    schedule_words, serve,
+    CheckReport, Result, RunObserver, RunResult, ServeObserver, ServeRequest, ServeResult,
+    is_begun_elsewhere, schedule_words, serve,
 };
 use towpath_flow::Progress;
 use towpath_orchestrator::{RunListener, RunNotification, ScheduledPipeline};
@@ -39,10 +39,20 @@ struct Lines;
 
 impl ServeObserver for Lines {
     fn begins(&self, pipelines: &[ScheduledPipeline]) {
-        for one in pipelines {
-            say(&format!("{}: {}", one.pipeline, schedule_words(&one.plan)));
-        }
+        list(pipelines);
         say("Serving. Press Ctrl-C to stop.");
+    }
+
+    fn changed(&self, pipelines: &[ScheduledPipeline]) {
+        say("The project has changed.");
+        list(pipelines);
+    }
+
+    fn invalid(&self, report: &CheckReport) {
+        errln!(
+            "The project has changed and has mistakes. Pipelines with mistakes wait, the others go on."
+        );
+        draw::diagnostics(&report.diagnostics, &report.files);
     }
 
     fn run(&self, _interval: &ScheduledInterval) -> Arc<dyn RunObserver> {
@@ -59,12 +69,11 @@ impl ServeObserver for Lines {
                     errln!("  {task}: {} {}", failure.code, failure.message);
                 }
             }
-            Ok(RunResult::InvalidProject(report)) => {
+            Ok(RunResult::InvalidProject(_)) => {
                 errln!(
-                    "{} due at {at} waits: the project has mistakes",
+                    "{} due at {at} waits: the project has mistakes; look: towpath check",
                     interval.pipeline
                 );
-                draw::diagnostics(&report.diagnostics, &report.files);
             }
             Ok(RunResult::NothingToRun(why)) => {
                 errln!("{} due at {at} waits: {why}", interval.pipeline);
@@ -82,6 +91,12 @@ impl ServeObserver for Lines {
 
     fn fails(&self, failure: &Failure) {
         draw::failure(failure);
+    }
+}
+
+fn list(pipelines: &[ScheduledPipeline]) {
+    for one in pipelines {
+        say(&format!("{}: {}", one.pipeline, schedule_words(&one.plan)));
     }
 }
 

@@ -87,12 +87,12 @@ pub(crate) static SCHEDULE: KeySchema = KeySchema {
         key(
             "every",
             Kind::Duration,
-            "A fixed interval instead of `cron`, counted from `start`: `15m`.",
+            "A fixed interval instead of `cron`, counted from `start`, or without it from 1970-01-01 UTC: `15m`.",
         ),
         key(
             "start",
             Kind::Text,
-            "No interval begins before this day or time. Default: the first time the schedule is seen.",
+            "No interval begins before this day or time. Default: the first interval is the one that goes on when `towpath serve` first sees the schedule.",
         ),
         key(
             "end",
