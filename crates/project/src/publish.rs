@@ -15,6 +15,7 @@ use crate::load;
 use crate::report::{FileRange, Report};
 use crate::rules::Subject;
 use crate::settings::{self, Setting};
+use crate::sqltext;
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{word, write_word};
 use crate::yaml::{Entry, Map, Node};
@@ -149,7 +150,7 @@ fn task(
     };
     let key = node.get("key").map(Node::texts).unwrap_or_default();
     let mode = mode(node, &key, connection, entry.key_at, report);
-    where_by_time(node, mode, report);
+    check_where(node, mode, report);
     let table = checks::Table {
         name: &target,
         subject: Subject {
@@ -199,16 +200,25 @@ fn task(
     task
 }
 
-/// Refuses a `where` that gives other rows at another time, unless the mode also sends what that changes:
-/// a replacement sends all rows, and a merge knows the moment of the rows that it sent.
-fn where_by_time(node: &Node, mode: WriteMode, report: &mut Report) {
+/// Checks the syntax of a `where`. Refuses one that gives other rows at another time, unless the mode also
+/// sends what that changes: a replacement sends all rows, and a merge knows the moment of the rows that it
+/// sent.
+fn check_where(node: &Node, mode: WriteMode, report: &mut Report) {
     let Some((filter, text)) = node
         .get("where")
         .and_then(|node| Some((node, node.text()?)))
     else {
         return;
     };
+    sqltext::syntax(text, filter.at, report);
     let asked = towpath_sql::changing_in_expression(text);
+    // Whether each call of the clock has a value does not depend on the moment.
+    if asked.iter().any(|name| towpath_sql::asks_clock(name))
+        && let Err(problem) = towpath_sql::at_moment(text, 0)
+        && problem.code != "M0305"
+    {
+        sqltext::say(&problem, text, filter.at, true, report);
+    }
     let is_chance = |name: &String| !towpath_sql::asks_clock(name);
     let refused: Vec<String> = match mode {
         WriteMode::Replace => Vec::new(),
