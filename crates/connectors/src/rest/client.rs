@@ -83,6 +83,8 @@ pub(super) struct Client {
     longest_wait: Duration,
     most_bytes: u64,
     memory: Arc<dyn Memory>,
+    /// The connection, as it reserves memory.
+    connection: String,
 }
 
 /// How one try ended.
@@ -139,7 +141,15 @@ impl Client {
             longest_wait: options.longest_wait,
             most_bytes: options.most_page_bytes,
             memory: Arc::clone(&context.memory),
+            connection: options.name.clone(),
         })
+    }
+
+    /// Waits for memory; a failure if all who hold some wait for each other.
+    pub(super) async fn reserve(&self, what: &str, bytes: u64) -> Result<ReservedMemory> {
+        let holder = format!("{what} of connection `{}`", self.connection);
+        let lease = self.memory.lease(&holder, bytes).await;
+        lease.map_err(RestError::Memory)
     }
 
     /// The memory that all reads share.
@@ -238,6 +248,7 @@ impl Client {
                     request,
                     status,
                     answer,
+                    end: None,
                 };
                 match token.filter(|_| status == 401) {
                     Some(number) => Ok(Try::TokenRefused(error, number)),
@@ -316,7 +327,7 @@ impl Client {
         if said > self.most_bytes {
             return Err(too_large());
         }
-        let mut lease = self.memory.hold(said.max(64 << 10)).await;
+        let mut lease = self.reserve("answers", said.max(64 << 10)).await?;
         let mut held = said.max(64 << 10);
         let mut body = Vec::new();
         loop {
@@ -334,7 +345,7 @@ impl Client {
             if body.len() as u64 > held {
                 drop(lease);
                 held = body.len() as u64 * 2;
-                lease = self.memory.hold(held).await;
+                lease = self.reserve("answers", held).await?;
             }
         }
         let headers = response.headers().clone();
@@ -345,7 +356,7 @@ impl Client {
         if packed && !body.is_empty() {
             body = unpacked(&body, most, address)?;
             drop(lease);
-            lease = self.memory.hold(body.len() as u64).await;
+            lease = self.reserve("answers", body.len() as u64).await?;
         }
         Ok(Answer {
             is_nothing: matches!(status.as_u16(), 204 | 205),
@@ -422,6 +433,7 @@ fn redirected(
         request: address.clone(),
         status,
         answer: "a redirect to an address that is not valid".to_owned(),
+        end: None,
     };
     let target = target.to_str().map_err(|_| lost())?;
     let url = request.url.join(target).map_err(|_| lost())?;
@@ -434,6 +446,7 @@ fn redirected(
                 "{} is led to another address, which keeps the body with 307 and 308 only",
                 request.method
             ),
+            end: None,
         });
     }
     Ok(Request {

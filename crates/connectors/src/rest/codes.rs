@@ -36,13 +36,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0354",
         Remedy::FixConfig,
         "There is no such endpoint on the server (404, 405 or 410).",
-        "Check `url` of the connection, and `path` and `method` of the table.",
+        "Check `url` of the connection, and `path` and `method` of the table. If the API answers so behind its last page: `end_status: 404` in `paginate`.",
     ),
     CodeEntry::run(
         "R0355",
         Remedy::FixConfig,
         "The server refused the request.",
-        "The message has the status and the beginning of the answer. Check `params`, `headers` and `body` of the table.",
+        "The message has the status and the beginning of the answer. Check `params`, `headers` and `body` of the table. If the API answers so behind its last page: `end_status` in `paginate` names the status.",
     ),
     CodeEntry::run(
         "R0356",
@@ -90,7 +90,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0363",
         Remedy::Retry,
         "The number of records is not the one that the API says in `total`.",
-        "Records that came or went while pages were read can cause this: Towpath reads again. If it stays, `paginate` or `total` is not right.",
+        "Records that came or went while pages were read can cause this: Towpath reads again. If it stays, `paginate` or `total` is not right: a `total` that counts other records than the request asks for, such as those of the whole table, must be left out. Of numbered pages set `ignore_count: true` in `paginate` then, so that the count in the response is not looked at.",
     ),
     CodeEntry::run(
         "R0364",
@@ -150,7 +150,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0373",
         Remedy::FixConfig,
         "The response says that there are more records, and the pagination of the table ends.",
-        "`paginate` is probably not of the kind that the API uses. Where `more` or `total` is set, it alone decides.",
+        "`paginate` is probably not of the kind that the API uses. Where `more` or `total` is set, it alone decides. If it is a count of other records than the request asks for, such as of the whole table: `ignore_count: true` in `paginate`.",
     ),
     CodeEntry::run(
         "R0374",

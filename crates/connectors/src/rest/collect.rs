@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
-
 use super::cursor::Seen;
 use super::error::Result;
 use super::listing::{Given, Taken};
@@ -27,10 +25,11 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// A collector for a read that is about to begin.
+    /// A collector for a read that is about to begin, and has seen nothing.
     pub(super) fn new(
         writer: SpoolWriter,
         column: Option<JsonPath>,
+        seen: Seen,
         keeps_apart: bool,
         has_many: bool,
     ) -> Self {
@@ -39,7 +38,7 @@ impl Collector {
             each,
             column,
             writer,
-            seen: Seen::new(Utc::now()),
+            seen,
             open: keeps_apart.then(HashMap::new),
         }
     }

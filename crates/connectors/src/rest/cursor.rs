@@ -12,6 +12,53 @@ use chrono::{
 
 use super::raw::Raw;
 
+/// What the numbers of a cursor count since 1970, where the project says that they are times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Epoch {
+    Seconds,
+    Milliseconds,
+}
+
+/// Seconds of today do not reach this number, and milliseconds of today are above it.
+const BETWEEN: f64 = 1e11;
+
+impl Epoch {
+    const fn per_second(self) -> u32 {
+        match self {
+            Self::Seconds => 1,
+            Self::Milliseconds => 1_000,
+        }
+    }
+
+    /// The number of a moment.
+    fn number(self, moment: DateTime<Utc>) -> i64 {
+        match self {
+            Self::Seconds => moment.timestamp(),
+            Self::Milliseconds => moment.timestamp_millis(),
+        }
+    }
+
+    /// True where a number is of a later time.
+    fn is_later(self, value: &Value<'_>, than: DateTime<Utc>) -> bool {
+        let than = Value::Whole(self.number(than).into());
+        value.is_number() && value.is_higher(&than) == Some(true)
+    }
+
+    /// True for a number that can be such a time.
+    pub(super) fn fits(self, text: &str) -> bool {
+        #[allow(clippy::cast_precision_loss, reason = "the order of magnitude counts")]
+        let number = match Value::read(text) {
+            Value::Whole(whole) => whole as f64,
+            Value::Fraction(fraction) => fraction,
+            _ => return false,
+        };
+        match self {
+            Self::Seconds => number < BETWEEN,
+            Self::Milliseconds => number > BETWEEN || number <= 0.0,
+        }
+    }
+}
+
 /// A value of a cursor, as it compares.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 enum Value<'t> {
@@ -43,6 +90,10 @@ impl<'t> Value<'t> {
             Ok(date) => Self::Date(date),
             Err(_) => Self::Text(text),
         }
+    }
+
+    const fn is_number(&self) -> bool {
+        matches!(self, Self::Whole(_) | Self::Fraction(_))
     }
 
     fn is_higher(&self, other: &Self) -> Option<bool> {
@@ -102,6 +153,8 @@ impl Highest {
 pub(super) struct Seen {
     /// The time of this machine before the first request.
     started: DateTime<Utc>,
+    /// What numbers are.
+    epoch: Option<Epoch>,
     /// Of all pages.
     pub(super) all: Highest,
     /// Of the first page.
@@ -109,9 +162,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(started: DateTime<Utc>) -> Self {
+    pub(super) fn new(started: DateTime<Utc>, epoch: Option<Epoch>) -> Self {
         Self {
             started: started.trunc_subsecs(0),
+            epoch,
             all: Highest::default(),
             first: Highest::default(),
         }
@@ -119,7 +173,7 @@ impl Seen {
 
     /// Nothing seen yet, of the same read.
     pub(super) fn apart(&self) -> Self {
-        Self::new(self.started)
+        Self::new(self.started, self.epoch)
     }
 
     /// Takes the value of a record.
@@ -145,9 +199,13 @@ impl Seen {
     pub(super) fn safe(&self, begun: Option<DateTime<Utc>>, shifts: bool) -> Option<String> {
         let first = self.first.text.as_deref();
         let highest = self.all.text.as_deref()?;
-        let text = match Value::read(highest) {
-            Value::Moment(_) if !shifts && begun.is_some() => highest,
-            _ => first?,
+        let is_moment = match Value::read(highest) {
+            Value::Moment(_) => true,
+            value => value.is_number() && self.epoch.is_some(),
+        };
+        let text = match is_moment && !shifts && begun.is_some() {
+            true => highest,
+            false => first?,
         };
         Some(self.capped(text, begun))
     }
@@ -158,7 +216,11 @@ impl Seen {
     pub(super) fn capped(&self, text: &str, begun: Option<DateTime<Utc>>) -> String {
         let cap = begun.unwrap_or(self.started);
         let (earliest, latest) = (in_zone(cap, WEST), in_zone(cap, EAST));
-        match Value::read(text) {
+        let value = Value::read(text);
+        if let Some(epoch) = self.epoch.filter(|epoch| epoch.is_later(&value, cap)) {
+            return epoch.number(cap).to_string();
+        }
+        match value {
             Value::Moment(moment) if moment > cap => {
                 written(cap.with_timezone(moment.offset()), text)
             }
@@ -182,13 +244,22 @@ fn in_zone(moment: DateTime<Utc>, hours: i64) -> NaiveDateTime {
 }
 
 /// True for a time more than a day after another: the clocks of two machines do not explain it.
-pub(super) fn is_ahead(text: &str, now: DateTime<Utc>) -> bool {
+pub(super) fn is_ahead(text: &str, now: DateTime<Utc>, epoch: Option<Epoch>) -> bool {
     let tomorrow = in_zone(now, 24);
     match Value::read(text) {
         Value::Moment(moment) => moment.naive_utc() > tomorrow,
         Value::Time(time) => time > tomorrow,
         Value::Date(date) => date > tomorrow.date(),
-        Value::Whole(_) | Value::Fraction(_) | Value::Text(_) => false,
+        value => epoch.is_some_and(|epoch| epoch.is_later(&value, tomorrow.and_utc())),
+    }
+}
+
+/// True for a value of a clock, which all records share.
+pub(super) fn is_time(text: &str, epoch: Option<Epoch>) -> bool {
+    match Value::read(text) {
+        Value::Moment(_) | Value::Time(_) | Value::Date(_) => true,
+        Value::Whole(_) | Value::Fraction(_) => epoch.is_some(),
+        Value::Text(_) => false,
     }
 }
 
@@ -206,16 +277,18 @@ fn written_time(time: NaiveDateTime, like: &str) -> String {
     time.format(format).to_string()
 }
 
-/// A value so much before another: seconds of times, units of numbers. `None` where that is not known.
-pub(super) fn before(text: &str, lookback: u64) -> Option<String> {
+/// A value so much before another: seconds of times, units of other numbers. `None` where that is not
+/// known.
+pub(super) fn before(text: &str, lookback: u64, epoch: Option<Epoch>) -> Option<String> {
     if lookback == 0 {
         return Some(text.to_owned());
     }
     let seconds = TimeDelta::try_seconds(i64::try_from(lookback).ok()?)?;
+    let units = lookback.checked_mul(epoch.map_or(1, Epoch::per_second).into())?;
     Some(match Value::read(text) {
-        Value::Whole(whole) => whole.checked_sub(i128::from(lookback))?.to_string(),
+        Value::Whole(whole) => whole.checked_sub(i128::from(units))?.to_string(),
         #[allow(clippy::cast_precision_loss, reason = "a fraction is not exact either")]
-        Value::Fraction(fraction) => (fraction - lookback as f64).to_string(),
+        Value::Fraction(fraction) => (fraction - units as f64).to_string(),
         Value::Moment(moment) => written(moment.checked_sub_signed(seconds)?, text),
         Value::Time(time) => written_time(time.checked_sub_signed(seconds)?, text),
         Value::Date(date) => {
@@ -261,7 +334,7 @@ mod tests {
     #[test]
     fn the_next_read_begins_where_nothing_changed_unseen() {
         let seen = |first: &[&str], later: &[&str]| {
-            let mut seen = Seen::new("2026-01-01T13:00:00.5Z".parse().unwrap());
+            let mut seen = Seen::new("2026-01-01T13:00:00.5Z".parse().unwrap(), None);
             for (values, is_first) in [(first, true), (later, false)] {
                 for value in values {
                     seen.take(Some(Raw::read(value).unwrap()), is_first);
@@ -316,7 +389,8 @@ mod tests {
 
     #[test]
     fn no_read_begins_in_the_future() {
-        let seen = Seen::new("2026-01-01T13:00:00.5Z".parse().unwrap());
+        let started = "2026-01-01T13:00:00.5Z".parse().unwrap();
+        let seen = Seen::new(started, None);
         let now: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
         let noon = Some(now);
         for (value, begun, capped) in [
@@ -343,21 +417,61 @@ mod tests {
             assert_eq!(seen.capped(value, begun), capped, "{value}");
         }
         for value in ["2026-01-02T12:01:00Z", "2026-01-02 12:01:00", "2026-01-03"] {
-            assert!(is_ahead(value, now), "{value}");
+            assert!(is_ahead(value, now, None), "{value}");
         }
         for value in ["2026-01-02T11:59:00Z", "2026-01-02", "9999", "zz"] {
-            assert!(!is_ahead(value, now), "{value}");
+            assert!(!is_ahead(value, now, None), "{value}");
         }
     }
 
     #[test]
     fn lookback_keeps_the_form() {
-        let back = |text: &str, by| before(text, by).unwrap();
+        let back = |text: &str, by| before(text, by, None).unwrap();
         assert_eq!(back("100", 7), "93");
         assert_eq!(back("2026-01-01T00:00:10Z", 20), "2025-12-31T23:59:50Z");
         assert_eq!(back("2026-01-01 00:00:10", 20), "2025-12-31 23:59:50");
         assert_eq!(back("2026-01-02", 3_600), "2026-01-01");
         assert_eq!(back("x", 0), "x");
-        assert_eq!(before("x", 1), None);
+        assert_eq!(before("x", 1, None), None);
+    }
+
+    #[test]
+    fn numbers_are_times_where_the_project_says_so() {
+        let started = "2026-01-01T13:00:00Z".parse().unwrap();
+        let now: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+        for (epoch, factor) in [(Epoch::Seconds, 1), (Epoch::Milliseconds, 1_000)] {
+            let text = |seconds: i64| (seconds * factor).to_string();
+            let noon = now.timestamp();
+            let epoch = Some(epoch);
+            let mut seen = Seen::new(started, epoch);
+            let capped = |value: i64, begun| seen.capped(&text(value), begun);
+            assert_eq!(capped(4_102_444_800, Some(now)), text(noon));
+            assert_eq!(capped(4_102_444_800, None), text(noon + 3_600));
+            assert_eq!(capped(noon - 1, Some(now)), text(noon - 1));
+            assert!(is_ahead(&text(noon + 90_000), now, epoch));
+            assert!(!is_ahead(&text(noon + 80_000), now, epoch));
+            assert_eq!(before(&text(noon), 60, epoch), Some(text(noon - 60)));
+            assert!(is_time(&text(noon), epoch) && !is_time(&text(noon), None));
+            // What is older than the read cannot change behind it.
+            let (first, later) = (text(noon - 50), text(noon - 10));
+            seen.take(Some(Raw::read(&first).unwrap()), true);
+            seen.take(Some(Raw::read(&later).unwrap()), false);
+            assert_eq!(seen.safe(Some(now), false), Some(later));
+            assert_eq!(seen.safe(Some(now), true), Some(first.clone()));
+            assert_eq!(seen.safe(None, false), Some(first));
+        }
+        let fraction = Seen::new(started, Some(Epoch::Seconds));
+        let noon = now.timestamp().to_string();
+        assert_eq!(fraction.capped("4102444800.5", Some(now)), noon);
+        for (epoch, text, fits) in [
+            (Epoch::Seconds, "1767268800", true),
+            (Epoch::Seconds, "1767268800000", false),
+            (Epoch::Seconds, "2026-01-01", false),
+            (Epoch::Milliseconds, "1767268800000", true),
+            (Epoch::Milliseconds, "1767268800", false),
+            (Epoch::Milliseconds, "0", true),
+        ] {
+            assert_eq!(epoch.fits(text), fits, "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Map, Value};
 
+use super::cursor::Epoch;
 use super::error::{RestError, Result};
 use super::page::Records;
 use super::paginate::Paging;
@@ -36,6 +37,8 @@ pub(super) struct Endpoint {
     pub(super) most_pages: u64,
     /// A listing that fails does not end the read: the next run asks for it.
     pub(super) keeps_failed: bool,
+    /// What numbers of its cursor count, where they are times.
+    pub(super) epoch: Option<Epoch>,
 }
 
 /// The options of a table, and what they are called in messages.
@@ -151,6 +154,18 @@ impl<'o> Given<'o> {
         }
     }
 
+    fn epoch(&self) -> Result<Option<Epoch>> {
+        match self.text("cursor_epoch") {
+            None => Ok(None),
+            Some("seconds") => Ok(Some(Epoch::Seconds)),
+            Some("milliseconds") => Ok(Some(Epoch::Milliseconds)),
+            Some(other) => Err(self.wrong(
+                "cursor_epoch",
+                format!("is `{other}`, but must be seconds or milliseconds"),
+            )),
+        }
+    }
+
     fn most_pages(&self) -> Result<u64> {
         match self.value("max_pages") {
             None => Ok(MOST_PAGES),
@@ -177,6 +192,11 @@ impl Endpoint {
             return Err(given.wrong("graphql", "is a body already, and the table has `body` too"));
         }
         let paging = paginate_options::read(given.value("paginate"));
+        let paging = paging.map_err(|why| given.wrong("paginate", why))?;
+        if paging.ignore_count && given.text("total").is_some() {
+            let why = "is a count to compare with, but `paginate` has `ignore_count: true`";
+            return Err(given.wrong("total", why));
+        }
         let endpoint = Self {
             table: table.to_owned(),
             method,
@@ -185,13 +205,18 @@ impl Endpoint {
             body,
             graphql: given.text("graphql").map(str::to_owned),
             records: given.records()?,
-            paging: paging.map_err(|why| given.wrong("paginate", why))?,
+            paging,
             total: given.text("total").map(JsonPath::new),
             include: given.include()?,
             most_pages: given.most_pages()?,
             keeps_failed: given.keeps_failed()?,
+            epoch: given.epoch()?,
         };
         endpoint.has_one_parent()?;
+        if endpoint.epoch.is_some() && !endpoint.uses_cursor() {
+            let why = "is for endpoints whose `params` or `body` have a `{cursor}`";
+            return Err(given.wrong("cursor_epoch", why));
+        }
         if endpoint.keeps_failed && endpoint.parent().is_none() {
             let why = "is for endpoints that depend on another";
             return Err(given.wrong("failed_listings", why));

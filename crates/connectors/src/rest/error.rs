@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::paginate::IGNORE_COUNT;
+
 pub(super) type Result<T> = std::result::Result<T, RestError>;
 
 /// A failure of the REST connector.
@@ -35,6 +37,8 @@ pub(super) enum RestError {
         status: u16,
         /// The beginning of the answer, without secrets.
         answer: String,
+        /// How the project says that this is the end of the pages, where it may be.
+        end: Option<String>,
     },
     #[error("{request} gave no token: status {status}")]
     NoToken {
@@ -77,7 +81,12 @@ pub(super) enum RestError {
         why: &'static str,
     },
     #[error("{request}: {at} says that there is more, and no page follows")]
-    More { request: Address, at: String },
+    More {
+        request: Address,
+        at: String,
+        /// It counts more records.
+        is_count: bool,
+    },
     #[error("a record of `{table}` has a value that cannot be a part of a path: `.` or `..`")]
     DotSegment { table: String },
     #[error("the pages of {request} do not end: {why}")]
@@ -130,6 +139,8 @@ pub(super) enum RestError {
     TokenLost { request: Address, why: String },
     #[error("the stored position of `{table}` cannot be read: {what}")]
     StoredPosition { table: String, what: &'static str },
+    #[error(transparent)]
+    Memory(Failure),
     #[error("`{table}` has {found} listings, and at most {most} can be read by a cursor")]
     ManyListings {
         table: String,
@@ -217,6 +228,8 @@ impl RestError {
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
+            // What the budget says goes on as it is.
+            Self::Memory(failure) => ("R0727", failure.remedy),
         }
     }
 
@@ -255,19 +268,8 @@ impl RestError {
                 "declare the endpoint under `tables` of connection `{connection}`"
             )],
             Self::NoTable { known, .. } => vec![format!("its tables: {}", known.join(", "))],
-            Self::Refused { answer, status, .. } | Self::Failed { answer, status, .. } => {
-                let mut help = Vec::new();
-                if !answer.is_empty() {
-                    help.push(format!("the server said: {answer}"));
-                }
-                if matches!(status, 401 | 403) {
-                    help.push("check `auth` of the connection, and the rights of its user".to_owned());
-                }
-                if matches!(status, 404 | 405 | 410) {
-                    help.push("check `url` of the connection, and `path` and `method` of the table".to_owned());
-                }
-                help
-            }
+            Self::Refused { answer, status, end, .. } => refused(answer, *status, end.as_deref()),
+            Self::Failed { answer, status, .. } => refused(answer, *status, None),
             Self::NoToken { answer, .. } => {
                 let said = Some(answer).filter(|answer| !answer.is_empty());
                 let said = said.map(|answer| format!("the server said: {answer}"));
@@ -293,6 +295,10 @@ impl RestError {
             Self::Field { option: "at" | "more", why, .. } if why.contains("there") => vec![
                 "if the API leaves it out of the last page: `absent_at_end: true` in `paginate`".to_owned(),
             ],
+            Self::More { is_count: true, .. } => vec![
+                IGNORE_COUNT.to_owned(),
+                "else choose the `paginate` that reads on there".to_owned(),
+            ],
             Self::More { .. } => vec![
                 "choose the `paginate` that reads on there; `more` or `total` of the table, where it is right, counts instead".to_owned(),
             ],
@@ -300,7 +306,8 @@ impl RestError {
                 format!("write `paginate: {proposal}`"),
                 "`paginate: { type: single }` reads this page only".to_owned(),
             ],
-            Self::Total { .. } => vec![
+            Self::Total { path, .. } => vec![
+                format!("if `{path}` counts other records than the request asks for, such as those of the whole table: leave `total` out, and of numbered pages set `ignore_count: true` in `paginate`"),
                 "records that come or go while pages are read can cause this; a page that is cut off can too".to_owned(),
             ],
             Self::Egress { host, .. } => vec![format!("if that is right: `hosts: [{host}]` of the connection")],
@@ -325,8 +332,26 @@ impl RestError {
     }
 }
 
+/// What to do when a server refuses a request with this answer. `end`: how the project says that it is
+/// the end of the pages.
+fn refused(answer: &str, status: u16, end: Option<&str>) -> Vec<String> {
+    let said = (!answer.is_empty()).then(|| format!("the server said: {answer}"));
+    let check = match (end, status) {
+        (Some(end), _) => Some(end),
+        (None, 401 | 403) => Some("check `auth` of the connection, and the rights of its user"),
+        (None, 404 | 405 | 410) => {
+            Some("check `url` of the connection, and `path` and `method` of the table")
+        }
+        (None, _) => None,
+    };
+    said.into_iter().chain(check.map(str::to_owned)).collect()
+}
+
 impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
+        if let RestError::Memory(failure) = error {
+            return failure;
+        }
         let (code, remedy) = error.kind();
         let failure = Failure::new(code, remedy, error.to_string());
         error.help().into_iter().fold(failure, Failure::help)

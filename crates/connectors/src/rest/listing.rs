@@ -6,8 +6,9 @@
 //! `paginate.rs`, `scope.rs`.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -20,6 +21,7 @@ use super::error::{Address, RestError, Result};
 use super::graphql::{self, Query};
 use super::page::{self, Page, Records};
 use super::paginate::{Fault, Next, Pager, Paginate};
+use super::parents::{Kept, Once};
 use super::raw::Raw;
 use super::resume::{Begin, MOST_LISTINGS};
 use super::scope::{ListingKey, Needs, Scope, included};
@@ -53,12 +55,14 @@ pub(super) struct Listing<'l> {
     pub(super) begun: OnceLock<Option<DateTime<Utc>>>,
     /// Records that came on two numbered pages behind each other.
     pub(super) repeated: AtomicU64,
+    /// The memory of its parents.
+    pub(super) kept: Kept,
 }
 
 /// One listing of a read.
 struct One {
     number: usize,
-    scope: Scope,
+    scope: Arc<Scope>,
     /// It failed before, and no parent gives it now.
     is_gone: bool,
 }
@@ -104,7 +108,7 @@ impl Listing<'_> {
         let Some(last) = self.chain.len().checked_sub(1) else {
             return Ok(());
         };
-        let mut scopes = vec![Scope::default()];
+        let mut scopes = vec![Arc::new(Scope::default())];
         for parent in 0..last {
             scopes = self.scopes(parent, scopes).await?;
         }
@@ -144,7 +148,7 @@ impl Listing<'_> {
     }
 
     /// Adds the listings that failed before and that no parent gives now.
-    fn add_failed(&self, scopes: &mut Vec<Scope>) -> Result<()> {
+    fn add_failed(&self, scopes: &mut Vec<Arc<Scope>>) -> Result<()> {
         let (Some(begin), Some(endpoint)) = (self.begin, self.chain.last()) else {
             return Ok(());
         };
@@ -155,7 +159,10 @@ impl Listing<'_> {
                 most: MOST_LISTINGS,
             });
         }
-        let given: HashSet<ListingKey> = scopes.iter().map(Scope::key).collect();
+        if begin.failed.is_empty() {
+            return Ok(());
+        }
+        let given: HashSet<ListingKey> = scopes.iter().map(|scope| scope.key()).collect();
         for failed in &begin.failed {
             if given.contains(&failed.scope.key()) {
                 continue;
@@ -166,7 +173,7 @@ impl Listing<'_> {
                     what: "a listing that failed does not have the values that `include` needs now",
                 });
             }
-            scopes.push(failed.scope.clone());
+            scopes.push(Arc::new(failed.scope.clone()));
         }
         Ok(())
     }
@@ -189,8 +196,11 @@ impl Listing<'_> {
         let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
             Ok(()) => {
-                let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
-                complete.push((one.number, one.scope.key()));
+                if self.begin.is_some() {
+                    let complete = self.complete.lock();
+                    let mut complete = complete.unwrap_or_else(PoisonError::into_inner);
+                    complete.push((one.number, one.scope.key()));
+                }
                 sink(Given::Complete(one.number))
             }
             // Neither its parent nor the listing is there any more. If they come again, it is asked for
@@ -207,7 +217,7 @@ impl Listing<'_> {
                     code = error.code(),
                     "a listing failed, the next run asks for it: {error}"
                 );
-                failed.push((one.scope.clone(), error));
+                failed.push((one.scope.as_ref().clone(), error));
                 sink(Given::Failed(one.number))
             }
             Err(error) => Err(error),
@@ -254,7 +264,7 @@ impl Listing<'_> {
     }
 
     /// For each record of a parent, what listings of its child need of it: once, also when it comes again.
-    async fn scopes(&self, parent: usize, above: Vec<Scope>) -> Result<Vec<Scope>> {
+    async fn scopes(&self, parent: usize, above: Vec<Arc<Scope>>) -> Result<Vec<Arc<Scope>>> {
         let pair = self.chain.get(parent).zip(self.chain.get(parent + 1));
         let Some((endpoint, child)) = pair else {
             return Ok(Vec::new());
@@ -264,21 +274,31 @@ impl Listing<'_> {
         let most = self.most_parents.unwrap_or(usize::MAX);
         let listings = stream::iter(above).map(|scope| async move {
             let include = included(endpoint, &scope);
-            let found = Mutex::new(Vec::new());
+            let found = Mutex::new(Once::default());
             let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
             let mut take = |record: Raw<'_>, _: Place| {
-                lock().push(needs.scope(record, &include, endpoint)?);
+                let scope = Arc::new(needs.scope(record, &include, endpoint)?);
+                if lock().add(Arc::clone(&scope)) {
+                    self.kept.add(&scope);
+                }
                 Ok(())
             };
             let is_enough = || lock().len() >= most;
             self.pages(parent, &scope, &mut take, &is_enough).await?;
-            Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+            self.kept.remove(&scope);
+            let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+            Ok::<_, RestError>(found.first(most))
         });
-        let found: Vec<Vec<Scope>> = listings.buffered(self.at_once).try_collect().await?;
-        let mut seen = HashSet::new();
-        let once = found.into_iter().flatten();
-        let once = once.filter(|scope| seen.insert(scope.clone()));
-        Ok(once.take(most).collect())
+        let mut listings = pin!(listings.buffered(self.at_once));
+        let mut once = Once::default();
+        while let Some(found) = listings.try_next().await? {
+            for scope in found {
+                if !once.add(Arc::clone(&scope)) {
+                    self.kept.remove(&scope);
+                }
+            }
+        }
+        Ok(once.first(most))
     }
 
     /// The pages of one listing.
@@ -302,15 +322,16 @@ impl Listing<'_> {
         let (mut total, mut is_nothing) = (None, false);
         let (mut before, mut ahead) = (None::<Request>, Ahead::default());
         loop {
+            self.kept.reserve(self.client).await?;
             let answer = match (ahead.ask(self.client, &request).await, &before) {
-                (Err(RestError::Refused { status: 404, .. }), Some(before))
-                    if pager.may_be_behind_the_end() =>
+                (Err(RestError::Refused { status, .. }), Some(before))
+                    if pager.may_be_behind_the_end(status) =>
                 {
                     // The end, if the page before it is still there.
                     self.client.ask(before).await?;
                     break;
                 }
-                (answer, _) => answer?,
+                (answer, _) => answer.map_err(|error| behind(error, &pager))?,
             };
             let page = self.page(level, endpoint, &answer, &address)?;
             let is_own = level + 1 == self.chain.len();
@@ -510,11 +531,23 @@ fn next_url(first: &Request, answer: &Answer, url: &str, address: &Address) -> R
     })
 }
 
+/// A failure of the request for the next page, with how the project says that it is the end.
+fn behind(mut error: RestError, pager: &Pager<'_>) -> RestError {
+    if let RestError::Refused { status, end, .. } = &mut error {
+        *end = pager.end_by(*status);
+    }
+    error
+}
+
 fn faulty(fault: Fault, request: &Address) -> RestError {
     let request = request.clone();
     match fault {
         Fault::Endless(why) => RestError::Endless { request, why },
-        Fault::More { at } => RestError::More { request, at },
+        Fault::More { at, is_count } => RestError::More {
+            request,
+            at,
+            is_count,
+        },
         Fault::Field { option, path, why } => RestError::Field {
             request,
             option,

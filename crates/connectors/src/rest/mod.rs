@@ -28,6 +28,7 @@ mod listing;
 mod page;
 mod paginate;
 mod paginate_options;
+mod parents;
 mod path;
 mod raw;
 mod resume;

@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use super::page::Page;
 use super::path::{At, JsonPath};
 use super::raw::Raw;
+use super::retry::may_pass;
 
 /// Empty pages that may follow each other where the response says that there are more.
 const MOST_EMPTY: u64 = 1_000;
@@ -50,12 +51,24 @@ pub(super) struct Paging {
     pub(super) more: Option<JsonPath>,
     /// The API leaves `at` and `more` out of the last page.
     pub(super) absent_at_end: bool,
+    /// The API answers with this status behind the last page.
+    pub(super) end_status: Option<u16>,
+    /// A count in the response is of other records: nothing is compared with it.
+    pub(super) ignore_count: bool,
 }
+
+/// How a project says that a count is of other records.
+pub(super) const IGNORE_COUNT: &str = "if that count is of other records, such as of the whole table where the request asks for a part: `ignore_count: true` in `paginate`";
 
 impl Paging {
     /// True where pages are numbered: a record that changes moves others between them.
     pub(super) fn is_numbered(&self) -> bool {
         matches!(self.how, Paginate::Numbered { .. })
+    }
+
+    /// True where a next page is asked for that no response has named: it may not be there.
+    fn asks_unnamed(&self) -> bool {
+        self.is_numbered() || matches!(self.how, Paginate::LastRecord { .. })
     }
 }
 
@@ -82,7 +95,7 @@ pub(super) enum Fault {
         why: &'static str,
     },
     /// The response says here that there are more, and nothing names the next page.
-    More { at: String },
+    More { at: String, is_count: bool },
 }
 
 /// The pages of one listing.
@@ -146,9 +159,29 @@ impl<'p> Pager<'p> {
         self.repeated
     }
 
-    /// True where "not found" may mean that there is no further page: some servers say so behind the last.
-    pub(super) fn may_be_behind_the_end(&self) -> bool {
-        self.paging.is_numbered() && self.pages > 0 && self.was_short && !self.expects_more
+    /// True where a refusal may mean that there is no further page: "not found" behind a short numbered
+    /// page, and the status that the project names.
+    pub(super) fn may_be_behind_the_end(&self, status: u16) -> bool {
+        let is_named = self.paging.end_status == Some(status);
+        let is_usual = self.paging.is_numbered() && self.was_short && status == 404;
+        self.pages > 0 && !self.expects_more && (is_named || is_usual)
+    }
+
+    /// How a project says that this refusal behind a page is the end, where it may be.
+    pub(super) fn end_by(&self, status: u16) -> Option<String> {
+        let paging = self.paging;
+        if self.pages == 0 || !paging.asks_unnamed() || !may_be_the_end(status) {
+            return None;
+        }
+        if self.counts_more().is_some() {
+            return Some(IGNORE_COUNT.to_owned());
+        }
+        let is_open = !self.expects_more && paging.end_status != Some(status);
+        is_open.then(|| {
+            format!(
+                "if the API answers so behind its last page: `end_status: {status}` in `paginate`"
+            )
+        })
     }
 
     /// The parameters of the first page.
@@ -199,12 +232,13 @@ impl<'p> Pager<'p> {
     pub(super) fn next(&mut self, page: &Page<'_>) -> Result<Next, Fault> {
         self.count(page)?;
         if page.is_nothing {
-            // Behind other pages only a number may lead to nothing: nobody has said that there is a page.
-            let may_end = self.pages == 1 || self.paging.is_numbered() && !self.expects_more;
+            // Behind other pages there may be nothing only where nobody has said that there is a page.
+            let may_end = self.pages == 1 || self.paging.asks_unnamed() && !self.expects_more;
             let at = "the page before".to_owned();
+            let is_count = self.counts_more().is_some();
             return match may_end {
                 true => Ok(Next::End),
-                false => Err(Fault::More { at }),
+                false => Err(Fault::More { at, is_count }),
             };
         }
         let more = self.says_more(page)?;
@@ -215,6 +249,7 @@ impl<'p> Pager<'p> {
             Next::End => match (more, &self.paging.more) {
                 (Some(true), Some(path)) => Err(Fault::More {
                     at: format!("`{path}`"),
+                    is_count: false,
                 }),
                 _ => self.end(page),
             },
@@ -265,9 +300,10 @@ impl<'p> Pager<'p> {
             Paginate::Unsaid | Paginate::Single | Paginate::LastRecord { .. } => false,
         };
         let named = must_agree.then(|| page.next_page()).flatten();
+        let is_count = named.is_none();
         let named = named.map(|(at, _)| at);
         match named.or_else(|| self.counts_more()) {
-            Some(at) => Err(Fault::More { at }),
+            Some(at) => Err(Fault::More { at, is_count }),
             None => Ok(Next::End),
         }
     }
@@ -359,6 +395,7 @@ impl<'p> Pager<'p> {
                 None => Next::End,
             }),
             Paginate::LastRecord { param, at } => {
+                self.expects_more = more == Some(true) || page.next_page().is_some();
                 let Some(last) = page.records.last() else {
                     return Ok(Next::End);
                 };
@@ -391,7 +428,7 @@ impl<'p> Pager<'p> {
         };
         let count = page.records.len() as u64;
         self.was_short = size.is_none_or(|size| count < size);
-        if self.total.is_none() {
+        if self.total.is_none() && !paging.ignore_count {
             self.counted = page.counted().or(self.counted.take());
         }
         // What names a page behind an empty one is looked at where the pages end.
@@ -443,6 +480,11 @@ impl<'p> Pager<'p> {
             why: "is not a whole number",
         })
     }
+}
+
+/// True for a refusal that may mean that there is no such page: not one of credentials or limits.
+pub(super) fn may_be_the_end(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 401 | 403 | 407) && !may_pass(status)
 }
 
 /// A number for a record: equal ones have the same.

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::paginate::{Paginate, Paging};
+use super::paginate::{Paginate, Paging, may_be_the_end};
 use super::path::JsonPath;
 
 /// The keys of one `paginate`.
@@ -38,6 +38,28 @@ impl Keys<'_> {
         }
     }
 
+    fn flag(&self, key: &str) -> Result<bool, String> {
+        match self.0.get(key).filter(|value| !value.is_null()) {
+            None => Ok(false),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| format!("has `{key}: {value}`, which is neither true nor false")),
+        }
+    }
+
+    fn end_status(&self) -> Result<Option<u16>, String> {
+        let Some(number) = self.number("end_status")? else {
+            return Ok(None);
+        };
+        let status = u16::try_from(number).ok();
+        match status.filter(|status| may_be_the_end(*status)) {
+            None => Err(format!(
+                "has `end_status: {number}`, which is not a status that says that there is no such page, such as 400, 404 or 422"
+            )),
+            status => Ok(status),
+        }
+    }
+
     fn size(&self) -> Result<Option<u64>, String> {
         match self.number("size")? {
             Some(0) => Err("has `size: 0`".to_owned()),
@@ -53,20 +75,34 @@ pub(super) fn read(value: Option<&Value>) -> Result<Paging, String> {
             how: Paginate::Unsaid,
             more: None,
             absent_at_end: false,
+            end_status: None,
+            ignore_count: false,
         });
     };
     let keys = Keys(value);
-    let absent_at_end = match value.get("absent_at_end").filter(|value| !value.is_null()) {
-        None => false,
-        Some(value) => value.as_bool().ok_or_else(|| {
-            format!("has `absent_at_end: {value}`, which is neither true nor false")
-        })?,
-    };
-    Ok(Paging {
+    let paging = Paging {
         how: how(&keys)?,
         more: keys.path("more"),
-        absent_at_end,
-    })
+        absent_at_end: keys.flag("absent_at_end")?,
+        end_status: keys.end_status()?,
+        ignore_count: keys.flag("ignore_count")?,
+    };
+    let pages = matches!(paging.how, Paginate::Numbered { pages: Some(_), .. });
+    let decides = match (&paging.more, pages) {
+        (Some(_), _) => "more",
+        (None, true) => "pages",
+        (None, false) => return Ok(paging),
+    };
+    let both = |key| {
+        Err(format!(
+            "has `{key}`, but `{decides}` says already where the end is"
+        ))
+    };
+    match (paging.end_status, paging.ignore_count) {
+        (Some(_), _) => both("end_status"),
+        (None, true) if decides == "more" => both("ignore_count"),
+        (None, _) => Ok(paging),
+    }
 }
 
 fn how(keys: &Keys<'_>) -> Result<Paginate, String> {

@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use towpath_vocab::{CursorPlan, Position, SplitId, SplitPosition};
 
-use super::cursor::{self, Highest, Seen};
-use super::endpoint::Endpoint;
+use super::cursor::{self, Epoch, Highest, Seen};
+use super::endpoint::{Endpoint, of_table};
 use super::error::{RestError, Result};
 use super::scope::{ListingKey, Scope};
 
@@ -142,16 +142,16 @@ impl Resume {
             failed: failed.collect::<Result<_>>()?,
             ahead: None,
         };
-        resume.leave_the_future(Utc::now());
+        resume.leave_the_future(Utc::now(), endpoint.epoch);
         Ok(resume)
     }
 
     /// Forgets the cursors that lie in the future.
-    fn leave_the_future(&mut self, now: DateTime<Utc>) {
+    fn leave_the_future(&mut self, now: DateTime<Utc>, epoch: Option<Epoch>) {
         let failed = self.failed.iter_mut().map(|failed| &mut failed.from);
         let read = self.read.iter_mut().flat_map(HashMap::values_mut);
         for cursor in std::iter::once(&mut self.last).chain(read).chain(failed) {
-            if let Some(ahead) = cursor.take_if(|text| cursor::is_ahead(text, now)) {
+            if let Some(ahead) = cursor.take_if(|text| cursor::is_ahead(text, now, epoch)) {
                 self.ahead.get_or_insert(ahead);
             }
         }
@@ -160,13 +160,18 @@ impl Resume {
     /// Where the next read of it begins.
     pub(super) fn begin(&self, endpoint: &Endpoint, plan: &CursorPlan) -> Result<Begin> {
         let before = |cursor: &String| {
-            cursor::before(cursor, plan.lookback).ok_or_else(|| RestError::MixedCursor {
+            let before = cursor::before(cursor, plan.lookback, endpoint.epoch);
+            before.ok_or_else(|| RestError::MixedCursor {
                 table: endpoint.table.clone(),
                 column: plan.column.clone(),
             })
         };
         let last = self.last.as_ref().map(before).transpose()?;
-        let is_one = has_one_begin(self.last.as_deref(), endpoint.paging.is_numbered());
+        let is_one = has_one_begin(
+            self.last.as_deref(),
+            endpoint,
+            endpoint.paging.is_numbered(),
+        );
         let mut each = Cursors::new();
         for (key, own) in self.read.iter().flatten() {
             let from = match is_one {
@@ -223,12 +228,18 @@ impl Resume {
         if all.is_mixed {
             return Err(mixed());
         }
+        if let (Some(epoch), Some(highest)) = (endpoint.epoch, &all.text)
+            && !epoch.fits(highest)
+        {
+            let why = format!("does not fit `{column}`, which has the value `{highest}`");
+            return Err(of_table(&table, "cursor_epoch", why));
+        }
         let mut begin = Highest::default();
         begin.extend(last.map(|last| seen.capped(last, ended.begun)).as_deref());
         begin.extend(ended.safe(seen).as_deref());
         let mut resume = json!({ "cursor": begin.text });
         if endpoint.parent().is_some() {
-            let is_one = has_one_begin(begin.text.as_deref(), ended.shifts);
+            let is_one = has_one_begin(begin.text.as_deref(), endpoint, ended.shifts);
             resume["read"] = self.listings(ended, is_one).ok_or_else(mixed)?;
         }
         if !ended.failed.is_empty() {
@@ -290,8 +301,6 @@ fn resume_of(from: Option<&Position>) -> Option<&Value> {
 }
 
 /// True when all listings may begin at the same value: they share a clock, and no page moves.
-fn has_one_begin(last: Option<&str>, shifts: bool) -> bool {
-    // Of texts that are no time nothing is known to be before them.
-    let is_time = |text: &str| text.parse::<f64>().is_err() && cursor::before(text, 1).is_some();
-    last.is_some_and(is_time) && !shifts
+fn has_one_begin(last: Option<&str>, endpoint: &Endpoint, shifts: bool) -> bool {
+    last.is_some_and(|last| cursor::is_time(last, endpoint.epoch)) && !shifts
 }

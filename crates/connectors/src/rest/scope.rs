@@ -48,6 +48,15 @@ impl Scope {
         ListingKey(half.map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The memory it takes, about.
+    pub(super) fn bytes(&self) -> i64 {
+        const EACH: usize = 128;
+        let values = self.request.iter().chain(&self.include);
+        let values =
+            values.map(|(at, value)| EACH + at.len() + value.json.len() + value.text.len());
+        i64::try_from(EACH + values.sum::<usize>()).unwrap_or(i64::MAX)
+    }
+
     /// The values by their paths, as JSON texts: those of the request, and those of the columns.
     pub(super) fn stored(&self) -> (Value, Value) {
         let stored = |values: &Values| {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use chrono::Utc;
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use towpath_ports::{
@@ -20,9 +21,11 @@ use towpath_vocab::{ConnectionPlan, CursorPlan, Position, RawRecord, ReadMode, S
 use super::client::Client;
 use super::collect::Collector;
 use super::connection::ConnectionOptions;
+use super::cursor::Seen;
 use super::endpoint::{Endpoint, of_table};
 use super::error::RestError;
 use super::listing::{Given, Listing};
+use super::parents::Kept;
 use super::path::JsonPath;
 use super::resume::{Begin, Ended, Failed, Resume};
 use super::scope::Scope;
@@ -77,7 +80,9 @@ impl RestSource {
         let begin = extent.cursor.map(|(_, begin)| begin);
         // A listing that failed before may be gone in the middle.
         let keeps_apart = keeps_failed || begin.is_some_and(|begin| !begin.failed.is_empty());
-        let mut collector = Collector::new(writer, column, keeps_apart, chain.len() > 1);
+        let epoch = chain.last().and_then(|endpoint| endpoint.epoch);
+        let seen = Seen::new(Utc::now(), epoch);
+        let mut collector = Collector::new(writer, column, seen, keeps_apart, chain.len() > 1);
         let listing = Listing {
             client: &client,
             base: &self.options.url,
@@ -92,6 +97,7 @@ impl RestSource {
             at_once: self.options.connections,
             begun: OnceLock::new(),
             repeated: AtomicU64::new(0),
+            kept: Kept::default(),
         };
         let mut take = |given: Given<'_>| collector.take(given);
         listing.read(&mut take).await?;

@@ -122,6 +122,24 @@ fn with_end(mut keys: Vec<OptionSpec>) -> Vec<OptionSpec> {
     keys
 }
 
+/// The status behind the last page, where no response names a next one.
+fn end_status() -> OptionSpec {
+    key(
+        "end_status",
+        OptionKind::Integer,
+        "The status of the refusal with which the API answers behind the last page, such as 400 or 404. It is the end if the page before it is still there, and does not say that there are more.",
+    )
+}
+
+/// A count that does not count.
+fn ignore_count() -> OptionSpec {
+    key(
+        "ignore_count",
+        OptionKind::Boolean,
+        "Whether a count in the response, such as `total`, is of other records than the request asks for; default false, and a read of fewer records is a failure.",
+    )
+}
+
 /// Pages that have numbers.
 fn by_number() -> [OptionVariant; 2] {
     use OptionKind::{Integer, Text};
@@ -147,6 +165,8 @@ fn by_number() -> [OptionVariant; 2] {
             Text,
             "The path of the number of pages in the response.",
         ),
+        end_status(),
+        ignore_count(),
     ];
     let offset = vec![
         key(
@@ -160,6 +180,8 @@ fn by_number() -> [OptionVariant; 2] {
             Text,
             "The parameter that asks for `size` records; default `limit`.",
         ),
+        end_status(),
+        ignore_count(),
     ];
     [
         form(
@@ -193,6 +215,7 @@ fn by_name() -> [OptionVariant; 4] {
     let last = vec![
         required("param", Text, "The parameter, such as `starting_after`."),
         key("at", Text, "The path inside a record; default `id`."),
+        end_status(),
     ];
     let at = "The path of the URL, such as `links.next`.";
     [
@@ -326,6 +349,11 @@ fn of_tables() -> Vec<OptionSpec> {
             "failed_listings",
             words(&["stop", "next_run"]),
             "What a failed listing of an endpoint that depends on another does: `stop`, the default, ends the read without a row; `next_run` keeps the rows of the others, says so, and asks for it again in the next run. Only with a `cursor`.",
+        ),
+        of_table(
+            "cursor_epoch",
+            words(&["seconds", "milliseconds"]),
+            "What numbers of the cursor count since 1970, where they are times; default: they are only numbers. Times are limited to the present, and `lookback` is a time of them.",
         ),
         of_table(
             "max_pages",

@@ -250,7 +250,14 @@ async fn no_content_behind_a_page_that_promises_more_is_not_the_end() {
             json!({ "type": "next_url", "at": "next" }),
             ",\"next\":\"/v1/items?page=2\"",
         ),
-        (json!({ "type": "last_record", "param": "after" }), ""),
+        (
+            json!({ "type": "last_record", "param": "after" }),
+            ",\"has_more\":true",
+        ),
+        (
+            json!({ "type": "last_record", "param": "after", "more": "more" }),
+            ",\"more\":true",
+        ),
         (json!({ "type": "page", "more": "more" }), ",\"more\":true"),
         (json!({ "type": "page", "pages": "pages" }), ",\"pages\":2"),
         (json!({ "type": "page" }), ",\"next\":\"/v1/items?page=2\""),
@@ -273,11 +280,144 @@ async fn no_content_behind_a_page_that_promises_more_is_not_the_end() {
     assert_eq!(api.failure().await.code, "R0373");
     for (paginate, beside) in [
         (json!({ "type": "page" }), ""),
+        (json!({ "type": "last_record", "param": "after" }), ""),
+        (
+            json!({ "type": "last_record", "param": "after" }),
+            ",\"has_more\":false",
+        ),
         (json!({ "type": "page", "size": 2 }), ",\"total\":2"),
+        (
+            json!({ "type": "page", "ignore_count": true }),
+            ",\"total\":57",
+        ),
         (json!({ "type": "offset", "size": 2 }), ",\"next\":null"),
     ] {
         let api = then_nothing(&paginate, beside, 204);
         assert_eq!(api.rows().await.unwrap(), rows(0..2), "{paginate}");
+    }
+}
+
+/// Two records, a count of the whole table beside them, and nothing behind them.
+fn counting(items: Value, behind: fn() -> HttpAnswer) -> Api {
+    Api::new(items, move |request| match number(request, "page") {
+        1 => HttpAnswer::json(format!("{{\"data\":{},\"total\":57}}", ids(0..2))),
+        _ => behind(),
+    })
+}
+
+#[tokio::test]
+async fn a_count_of_other_records_is_left_alone_where_the_project_says_so() {
+    let nothing = || HttpAnswer::json("{\"data\":[],\"total\":57}");
+    let gone = || HttpAnswer::new(404, "no such page");
+    for (behind, code) in [(nothing as fn() -> HttpAnswer, "R0373"), (gone, "R0354")] {
+        let failure = counting(paged(json!({ "type": "page" })), behind)
+            .failure()
+            .await;
+        assert_eq!(failure.code, code);
+        let help = failure.help.join("\n");
+        assert!(help.contains("`ignore_count: true`"), "{failure:?}");
+        let said = paged(json!({ "type": "page", "size": 3, "ignore_count": true }));
+        assert_eq!(counting(said, behind).rows().await.unwrap(), rows(0..2));
+    }
+    let mut compared = paged(json!({ "type": "page" }));
+    compared["total"] = "total".into();
+    let failure = counting(compared.clone(), nothing).failure().await;
+    assert_eq!(failure.code, "R0363");
+    assert!(
+        failure.help[0].contains("`ignore_count: true`"),
+        "{failure:?}"
+    );
+    // What is compared cannot be ignored too.
+    compared["paginate"]["ignore_count"] = true.into();
+    assert_eq!(counting(compared, nothing).failure().await.code, "R0350");
+    // A count of pages is of the request.
+    let pages = json!({ "type": "page", "pages": "pages", "ignore_count": true });
+    let api = always(
+        paged(pages),
+        &format!("{{\"data\":{},\"total\":57,\"pages\":1}}", ids(0..2)),
+    );
+    assert_eq!(api.rows().await.unwrap(), rows(0..2));
+}
+
+/// Full pages of two records, then a refusal; `gone` refuses all once a page behind the last was asked for.
+fn refusing(paginate: &Value, status: u16, gone: bool) -> Api {
+    let is_behind = std::sync::atomic::AtomicBool::new(false);
+    Api::new(paged(paginate.clone()), move |request| {
+        let by_page = request.parameter("page").is_some();
+        let from = match by_page {
+            true => (number(request, "page") - 1) * 2,
+            false => number(request, "offset").max(number(request, "after")),
+        };
+        let order = std::sync::atomic::Ordering::SeqCst;
+        if from >= 4 {
+            is_behind.store(true, order);
+        }
+        match from >= 4 || gone && is_behind.load(order) {
+            true => HttpAnswer::new(status, "there is no such page"),
+            false => {
+                let records = match request.parameter("after") {
+                    None if !by_page && from == 0 => ids(1..3),
+                    _ => ids(from + 1..from + 3),
+                };
+                HttpAnswer::json(format!("{{\"data\":{records}}}"))
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_refusal_behind_the_last_page_is_the_end_where_the_project_says_so() {
+    for (mut paginate, status) in [
+        (json!({ "type": "page", "size": 2 }), 400),
+        (json!({ "type": "page", "size": 2 }), 404),
+        (json!({ "type": "page" }), 422),
+        (json!({ "type": "offset", "size": 2 }), 400),
+        (json!({ "type": "last_record", "param": "after" }), 404),
+    ] {
+        let failure = refusing(&paginate, status, false).failure().await;
+        let help = failure.help.join("\n");
+        let way = format!("`end_status: {status}` in `paginate`");
+        assert!(help.contains(&way), "{paginate}: {failure:?}");
+        paginate["end_status"] = status.into();
+        let api = refusing(&paginate, status, false);
+        assert_eq!(api.rows().await.unwrap(), rows(1..5), "{paginate}");
+        // Not where the page before is gone too, and not as the first answer.
+        let failure = refusing(&paginate, status, true).failure().await;
+        assert!(failure.code.starts_with("R035"), "{failure:?}");
+        let api = Api::new(paged(paginate), move |_| HttpAnswer::new(status, "no"));
+        let failure = api.failure().await;
+        assert!(
+            !failure.help.join("\n").contains("end_status"),
+            "{failure:?}"
+        );
+    }
+    // Nor where the page before says that there are more.
+    let said = paged(json!({ "type": "page", "end_status": 400 }));
+    let api = Api::new(said, |request| match number(request, "page") {
+        1 => HttpAnswer::json(format!("{{\"data\":{},\"has_more\":true}}", ids(0..2))),
+        _ => HttpAnswer::new(400, "no"),
+    });
+    assert_eq!(api.failure().await.code, "R0355");
+}
+
+#[tokio::test]
+async fn what_cannot_be_the_end_is_refused() {
+    for paginate in [
+        json!({ "type": "page", "end_status": 401 }),
+        json!({ "type": "page", "end_status": 403 }),
+        json!({ "type": "page", "end_status": 429 }),
+        json!({ "type": "page", "end_status": 500 }),
+        json!({ "type": "page", "end_status": 200 }),
+        json!({ "type": "page", "end_status": 70_000 }),
+        json!({ "type": "page", "end_status": 404, "more": "more" }),
+        json!({ "type": "page", "end_status": 404, "pages": "pages" }),
+        json!({ "type": "page", "ignore_count": true, "more": "more" }),
+        json!({ "type": "page", "ignore_count": 1 }),
+    ] {
+        let failure = always(paged(paginate.clone()), "{\"data\":[]}")
+            .failure()
+            .await;
+        assert_eq!(failure.code, "R0350", "{paginate}: {failure:?}");
     }
 }
 

@@ -1,7 +1,12 @@
 //! Endpoints that depend on the records of others: one listing for each, none twice, none elsewhere.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
+use towpath_ports::{Memory, ReservedMemory};
 use towpath_testkit::http::HttpAnswer;
+use towpath_vocab::{Failure, Remedy};
 
 use crate::{Api, by_cursor, ids, number, rows, table};
 
@@ -271,4 +276,95 @@ async fn an_api_where_everything_fails_is_no_partial_success() {
         HttpAnswer::json("[]")
     });
     assert_eq!(alone.failure().await.code, "R0350");
+}
+
+/// Bytes of each holder now, and the most there were.
+type Holders = Arc<Mutex<BTreeMap<String, (u64, u64)>>>;
+
+/// A budget whose waits end at once.
+struct Tight {
+    limit: u64,
+    holders: Holders,
+}
+
+struct Lease {
+    holder: String,
+    bytes: u64,
+    holders: Holders,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut holders = self.holders.lock().unwrap();
+        holders.get_mut(&self.holder).unwrap().0 -= self.bytes;
+    }
+}
+
+#[async_trait::async_trait]
+impl Memory for Tight {
+    fn limit_bytes(&self) -> u64 {
+        self.limit
+    }
+
+    async fn hold(&self, _: u64) -> ReservedMemory {
+        panic!("nobody ends this wait")
+    }
+
+    async fn lease(&self, holder: &str, bytes: u64) -> towpath_ports::Result<ReservedMemory> {
+        let mut holders = self.holders.lock().unwrap();
+        let used: u64 = holders.values().map(|(now, _)| now).sum();
+        if used + bytes > self.limit {
+            return Err(Failure::new("R0727", Remedy::FixConfig, holder));
+        }
+        let (now, most) = holders.entry(holder.to_owned()).or_default();
+        *now += bytes;
+        *most = (*most).max(*now);
+        Ok(Box::new(Lease {
+            holder: holder.to_owned(),
+            bytes,
+            holders: Arc::clone(&self.holders),
+        }))
+    }
+}
+
+#[tokio::test]
+async fn what_stays_of_parents_is_counted_once() {
+    // Each parent comes on both pages.
+    let page = |numbers: &mut dyn Iterator<Item = u64>| {
+        let records = numbers.map(|id| format!("{{\"id\":\"{id:0100}\"}}"));
+        format!("[{}]", records.collect::<Vec<_>>().join(","))
+    };
+    let mut api = Api::new(
+        json!({ "paginate": { "type": "page" } }),
+        move |request| match (request.path(), number(request, "page")) {
+            ("/v1/items", 1) => HttpAnswer::json(page(&mut (0..20_000))),
+            ("/v1/items", 2) => HttpAnswer::json(page(&mut (0..20_000).rev())),
+            ("/v1/items", _) => HttpAnswer::json("[]"),
+            _ => HttpAnswer::json("[{\"n\":1}]"),
+        },
+    )
+    .table("lines", json!({ "path": "items/{items.id}/lines" }));
+    let holders = Holders::default();
+    let memory = |limit| {
+        Arc::new(Tight {
+            limit,
+            holders: Arc::clone(&holders),
+        })
+    };
+    let mut spec = table("lines");
+    spec.limit = Some(1);
+    api.context.memory = memory(1 << 30);
+    assert_eq!(api.read(&spec, None).await.unwrap().rows.len(), 1);
+    let of_parents = |(name, (_, most)): (&String, &(u64, u64))| {
+        let is_theirs = name == "values of parents of connection `api`";
+        is_theirs.then_some(most >> 20)
+    };
+    let most = holders.lock().unwrap().iter().find_map(of_parents).unwrap();
+    assert!((7..12).contains(&most), "{most} MB");
+    assert!(holders.lock().unwrap().values().all(|(now, _)| *now == 0));
+    // A wait for memory that nobody returns ends.
+    for limit in [8 << 20, 1] {
+        api.context.memory = memory(limit);
+        assert_eq!(api.read(&spec, None).await.unwrap_err().code, "R0727");
+    }
 }

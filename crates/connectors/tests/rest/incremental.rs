@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use chrono::{NaiveDate, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use towpath_testkit::http::HttpAnswer;
 use towpath_vocab::{Position, SplitPosition};
 
@@ -236,6 +236,48 @@ async fn a_cursor_that_was_stored_in_the_future_is_not_believed() {
         let since = requests[2].parameter("since").unwrap();
         assert!(since.starts_with(&first[..10]), "{since}");
     }
+}
+
+/// One record, of this time.
+fn stamped(items: Value, at: i64) -> Api {
+    Api::new(items, move |_| {
+        HttpAnswer::json(format!("[{{\"id\":1,\"at\":{at}}}]"))
+            .header("date", "Thu, 01 Jan 2026 12:00:00 GMT")
+    })
+}
+
+#[tokio::test]
+async fn numbers_that_are_times_are_not_of_the_future() {
+    // A second less than the server's `Date`, which may have begun earlier.
+    let noon = 1_767_268_800;
+    for (unit, factor) in [("seconds", 1), ("milliseconds", 1_000)] {
+        let items = json!({ "params": { "since": "{cursor}" }, "cursor_epoch": unit });
+        let api = stamped(items.clone(), 4_102_444_800 * factor);
+        let spec = by_cursor("items", "at", 60);
+        let first = api.read(&spec, None).await.unwrap().position;
+        api.read(&spec, Some(&first)).await.unwrap();
+        let requests = api.server.requests();
+        let since = requests[1].parameter("since").unwrap();
+        let seconds = since.parse::<i64>().unwrap() / factor;
+        assert!((noon - 70..noon - 60).contains(&seconds), "{since}");
+        // What was stored before the project said so.
+        let stored = SplitPosition {
+            order: 7,
+            resume: json!({ "cursor": (4_102_444_800_i64 * factor).to_string() }),
+        };
+        let stored = Position::single("cursor", stored);
+        let read = api.read(&spec, Some(&stored)).await.unwrap();
+        assert!(read.notes[0].contains("in the future"), "{read:?}");
+        // Numbers of another kind.
+        let wrong = stamped(items, noon * (1_001 - factor));
+        let failure = wrong.read(&spec, None).await.unwrap_err();
+        assert_eq!(failure.code, "R0350");
+        assert!(failure.message.contains("cursor_epoch"), "{failure:?}");
+    }
+    let unused = json!({ "cursor_epoch": "seconds" });
+    assert_eq!(stamped(unused, noon).failure().await.code, "R0350");
+    let unknown = json!({ "params": { "since": "{cursor}" }, "cursor_epoch": "days" });
+    assert_eq!(stamped(unknown, noon).failure().await.code, "R0350");
 }
 
 /// Numbered pages of two records each. Where `moves`, a record comes first while they are read.
