@@ -11,14 +11,14 @@ use crate::files::workbook::Area;
 type Fill<'a> = &'a dyn Fn(&mut Worksheet);
 
 /// A workbook with these sheets, in this order.
-fn book(sheets: &[(&str, Fill<'_>)]) -> Vec<u8> {
-    let mut book = Workbook::new();
+fn workbook(sheets: &[(&str, Fill<'_>)]) -> Vec<u8> {
+    let mut workbook = Workbook::new();
     for (name, fill) in sheets {
-        let sheet = book.add_worksheet();
+        let sheet = workbook.add_worksheet();
         sheet.set_name(*name).unwrap();
         fill(sheet);
     }
-    book.save_to_buffer().unwrap()
+    workbook.save_to_buffer().unwrap()
 }
 
 /// Texts and numbers: what reads as a number is one.
@@ -71,7 +71,7 @@ fn types_of(sheet: &mut Worksheet) {
 
 #[test]
 fn a_sheet_is_a_table_with_its_types() {
-    let project = Project::new().file("t.xlsx", book(&[("Data", &types_of)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("Data", &types_of)]));
     let outcome = project.read("t.xlsx");
     assert_eq!(
         outcome.columns,
@@ -121,7 +121,7 @@ fn sheets_and_ranges_are_chosen() {
         fill(sheet, (7, 6), &[&["a note"]]);
     };
     let third = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a"], &["7"]]);
-    let bytes = book(&[("Old", &first), ("Sales", &second), ("2", &third)]);
+    let bytes = workbook(&[("Old", &first), ("Sales", &second), ("2", &third)]);
     let read = |options: &[(&str, &str)]| {
         let project = Project::new().file("b.xlsx", &bytes);
         let mut spec = spec("b.xlsx");
@@ -210,7 +210,7 @@ fn errors_merged_cells_and_empty_rows() {
             .unwrap();
         sheet.write_blank(40, 9, &Format::new().set_bold()).unwrap();
     };
-    let project = Project::new().file("t.xlsx", book(&[("a", &fill_sheet)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("a", &fill_sheet)]));
     let outcome = project.read("t");
     assert_eq!(outcome.columns, ["id bigint", "v text", "of text"]);
     assert_eq!(outcome.rows, ["1|2|∅", "2|#N/A|both", "3|0.25|∅"]);
@@ -218,7 +218,7 @@ fn errors_merged_cells_and_empty_rows() {
     let project = project.with("null_values", json!(["#N/A"]));
     assert_eq!(project.read("t").rows, ["1|2.0|∅", "2|∅|both", "3|0.25|∅"]);
     // A value that does not fit its type is one reject, with its row in the sheet, and is replayed.
-    let project = Project::new().file("t.xlsx", book(&[("a", &fill_sheet)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("a", &fill_sheet)]));
     let mut spec = spec("t");
     spec.declared = declared(&[("v", "double")]);
     let outcome = project.read_as(&spec);
@@ -237,7 +237,7 @@ fn sheet_of(cells: &[&str]) -> Vec<u8> {
             sheet.write_number(row, 0, row).unwrap();
         }
     };
-    let good = book(&[("a", &header)]);
+    let good = workbook(&[("a", &header)]);
     repacked(&good, |name, text| {
         let mut text = text;
         if name.contains("worksheets/") {
@@ -263,7 +263,7 @@ fn a_text_that_looks_like_a_number_is_a_text() {
         sheet.write_string(2, 2, "08").unwrap();
         fill(sheet, (0, 0), &[&["id", "code", "mixed"]]);
     };
-    let project = Project::new().file("t.xlsx", book(&[("a", &rows)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("a", &rows)]));
     let outcome = project.read("t");
     assert_eq!(outcome.columns, ["id bigint", "code text", "mixed text"]);
     assert_eq!(outcome.rows, ["1|1E5|7", "2|2|08", "3|true|n/a"]);
@@ -288,7 +288,7 @@ fn lines_above_the_header_are_skipped_with_a_note() {
         );
     };
     let outcome = Project::new()
-        .file("t.xlsx", book(&[("a", &rows)]))
+        .file("t.xlsx", workbook(&[("a", &rows)]))
         .read("t");
     assert_eq!(outcome.columns, ["id bigint", "v text", "w bigint"]);
     assert_eq!(outcome.rows, ["1|x|2", "2|y|3"]);
@@ -307,7 +307,7 @@ fn both_calendars_give_the_same_day() {
             sheet.write_number(row, 1, days).unwrap();
         }
     };
-    let bytes = book(&[("a", &rows)]);
+    let bytes = workbook(&[("a", &rows)]);
     let read = |bytes: Vec<u8>| Project::new().file("t.xlsx", bytes).read("t").rows;
     assert_eq!(
         read(bytes.clone()),
@@ -454,7 +454,7 @@ fn a_formula_without_a_stored_value_stops_the_read() {
 #[test]
 fn a_small_file_cannot_fill_the_memory() {
     let rows = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a"], &["t"]]);
-    let good = book(&[("a", &rows)]);
+    let good = workbook(&[("a", &rows)]);
     let fails = |part: &'static str, from: &'static str, to: String| {
         let bytes = repacked(&good, |name, text| match name.ends_with(part) {
             true => {
@@ -539,10 +539,10 @@ fn a_small_file_cannot_fill_the_memory() {
 #[test]
 fn a_workbook_without_rows_is_empty() {
     let none = |_: &mut Worksheet| {};
-    let project = Project::new().file("t.xlsx", book(&[("a", &none)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("a", &none)]));
     assert_eq!(project.fail("t.xlsx").code, "R0108");
     let header = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["a", "b"]]);
-    project.put("t.xlsx", book(&[("a", &header)]));
+    project.put("t.xlsx", workbook(&[("a", &header)]));
     let outcome = project.read("t.xlsx");
     assert_eq!((outcome.columns.len(), outcome.rows.len()), (2, 0));
 }
@@ -558,7 +558,7 @@ fn many_rows_come_in_their_order() {
                 .unwrap();
         }
     };
-    let project = Project::new().file("t.xlsx", book(&[("a", &rows)]));
+    let project = Project::new().file("t.xlsx", workbook(&[("a", &rows)]));
     let mut spec = spec("t");
     spec.batch_bytes = 20_000;
     let outcome = project.read_as(&spec);
@@ -593,7 +593,7 @@ fn a_damaged_workbook_is_an_error_and_never_a_shorter_table() {
             fill(sheet, (at, 0), &[&[&row[0], &row[1]]]);
         }
     };
-    let good = book(&[("a", &rows)]);
+    let good = workbook(&[("a", &rows)]);
     let project = Project::new();
     let code = |bytes: Vec<u8>| {
         project.put("t.xlsx", bytes);
@@ -643,7 +643,7 @@ fn a_damaged_workbook_is_an_error_and_never_a_shorter_table() {
 fn a_workbook_is_described_and_never_written() {
     let rows = |sheet: &mut Worksheet| fill(sheet, (0, 0), &[&["id", "v"], &["1", "x"]]);
     let project = Project::new()
-        .file("t.xlsx", book(&[("a", &rows)]))
+        .file("t.xlsx", workbook(&[("a", &rows)]))
         .file("~$t.xlsx", "a mark of Excel");
     let found = run(async { project.discover().tables("*").await.unwrap() });
     assert_eq!(found, ["t.xlsx"]);

@@ -1,6 +1,6 @@
 //! Which sheet of a workbook is read, and which cells of it: the options `sheet` and `range`.
 //!
-//! Promise: a range that cannot be meant is refused. It opens no file. Read next: `book.rs`.
+//! Promise: a range that cannot be meant is refused. It opens no file. Read next: `open.rs`.
 
 /// Excel has so many rows and columns.
 pub(super) const MOST_ROWS: u32 = 1_048_576;

@@ -5,12 +5,12 @@
 //! rejects and replays are those of CSV: this module knows none of them. A sheet is read row by row; only
 //! the table of its texts is in memory, up to a limit.
 //!
-//! The way of a read: `choice.rs` (which sheet and cells) -> `book.rs` (open, with `weigh.rs` and `relationships.rs`; look over) ->
+//! The way of a read: `choice.rs` (which sheet and cells) -> `open.rs` (open, with `weigh.rs` and `relationships.rs`; look over) ->
 //! `stream.rs` (rows as text, from a thread) with `cell.rs` (one value as text).
 
-mod book;
 mod cell;
 mod choice;
+mod open;
 mod relationships;
 mod stream;
 mod weigh;

@@ -1,7 +1,7 @@
 //! Looks at the relationships of a workbook, which say where its sheets are.
 //!
 //! Promise: a workbook or a sheet below a folder whose parts are not measured is refused, however its
-//! relationships are written. It knows no other relationship. Read next: `book.rs`, which measures.
+//! relationships are written. It knows no other relationship. Read next: `open.rs`, which measures.
 
 /// No file of relationships has more bytes.
 pub(super) const MOST_RELATIONSHIPS: u64 = 16 << 20;

@@ -1,16 +1,16 @@
 //! A sheet as a stream of text, made by a thread of its own.
 //!
 //! Promise: the text ends only where the sheet ends; whatever stops the thread before is an error of the
-//! read. The thread ends when nobody reads any more. Read next: `book.rs`, `cell.rs`.
+//! read. The thread ends when nobody reads any more. Read next: `open.rs`, `cell.rs`.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use calamine::XlsxError;
 
-use super::book::{self, Book, Extent};
 use super::cell::{self, DELIMITER, ROW_END};
 use super::choice::{SheetChoice, name_of};
+use super::open::{self, Extent, OpenWorkbook};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::parquet::quietly;
@@ -59,16 +59,16 @@ fn run(file: &InputFile, sender: &SyncSender<Piece>) {
     let last = match done {
         Ok(Ok(())) => Piece::End,
         Ok(Err(error)) => Piece::Failed(error),
-        Err(why) => Piece::Failed(book::unreadable(file, &why)),
+        Err(why) => Piece::Failed(open::unreadable(file, &why)),
     };
     // Nobody may listen any more.
     let _ = sender.send(last);
 }
 
 fn send(file: &InputFile, sender: &SyncSender<Piece>) -> Result<(), FilesError> {
-    let (mut opened, sheet, note) = book::open(file)?;
-    let failed = |error: XlsxError| book::failed(file, &error);
-    let extent = book::look(&mut opened, &sheet, &file.sheet).map_err(failed)?;
+    let (mut opened, sheet, note) = open::open(file)?;
+    let failed = |error: XlsxError| open::failed(file, &error);
+    let extent = open::look(&mut opened, &sheet, &file.sheet).map_err(failed)?;
     if let Some((count, first)) = extent.uncalculated {
         return Err(FilesError::Uncalculated {
             path: file.object.clone(),
@@ -97,7 +97,7 @@ fn send(file: &InputFile, sender: &SyncSender<Piece>) -> Result<(), FilesError> 
 
 /// Sends all rows. Each has as many cells as the widest; one without a value is a blank line.
 fn rows(
-    opened: &mut Book,
+    opened: &mut OpenWorkbook,
     sheet: &str,
     choice: &SheetChoice,
     extent: &Extent,
@@ -116,7 +116,7 @@ fn rows(
         let sent = sender.send(Piece::Text(piece));
         sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     };
-    book::each_of(opened, sheet, choice.area, extent, |(at, place), value| {
+    open::each_of(opened, sheet, choice.area, extent, |(at, place), value| {
         while row < at {
             end(&mut text, column.take());
             row += 1;

@@ -2,7 +2,7 @@
 //!
 //! Promise: what the library would take into memory for a part is never more than what is counted here,
 //! whatever the part looks like; nothing of it is kept. It reads names of elements and knows no cell. Read
-//! next: `book.rs`.
+//! next: `open.rs`.
 
 use std::io::{self, Write};
 

@@ -49,7 +49,7 @@ const READ: [&str; 3] = ["sharedstrings.xml", "styles.xml", ".rels"];
 const OLD_OR_LOCKED: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0];
 
 /// A workbook that is open.
-pub(super) type Book = Xlsx<BufReader<File>>;
+pub(super) type OpenWorkbook = Xlsx<BufReader<File>>;
 
 /// Where the values of a sheet are.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ type Cells = (u64, (u32, u32));
 type Errors = BTreeMap<u64, (u32, u32)>;
 
 /// The workbook, its sheet, and a note about other sheets.
-pub(super) fn open(file: &InputFile) -> Result<(Book, String, Option<String>), FilesError> {
+pub(super) fn open(file: &InputFile) -> Result<(OpenWorkbook, String, Option<String>), FilesError> {
     if file.compression != Compression::None {
         return Err(unreadable(file, "it is packed once more: unpack it first"));
     }
@@ -99,9 +99,9 @@ pub(super) fn open(file: &InputFile) -> Result<(Book, String, Option<String>), F
         ));
     }
     measured(opened()?).map_err(|why| unreadable(file, &why))?;
-    let book = Xlsx::new(BufReader::new(opened()?)).map_err(|error| failed(file, &error))?;
-    let (sheet, note) = chosen(&book, file)?;
-    Ok((book, sheet, note))
+    let workbook = Xlsx::new(BufReader::new(opened()?)).map_err(|error| failed(file, &error))?;
+    let (sheet, note) = chosen(&workbook, file)?;
+    Ok((workbook, sheet, note))
 }
 
 /// Refuses a workbook whose parts are damaged, too large, or say of themselves that they are. A sheet may
@@ -191,8 +191,11 @@ fn counted(table: Option<&[u8]>) -> u64 {
     counts.max().unwrap_or(0)
 }
 
-fn chosen(book: &Book, file: &InputFile) -> Result<(String, Option<String>), FilesError> {
-    let sheets = book.sheets_metadata().iter();
+fn chosen(
+    workbook: &OpenWorkbook,
+    file: &InputFile,
+) -> Result<(String, Option<String>), FilesError> {
+    let sheets = workbook.sheets_metadata().iter();
     let sheets: Vec<_> = sheets
         .filter(|sheet| sheet.typ == SheetType::WorkSheet)
         .collect();
@@ -258,51 +261,61 @@ impl Extent {
 
 /// Looks at all cells once.
 pub(super) fn look(
-    book: &mut Book,
+    workbook: &mut OpenWorkbook,
     sheet: &str,
     choice: &SheetChoice,
 ) -> Result<Extent, XlsxError> {
     let calendar = Calendar {
-        is_from_1904: book.has_1904_epoch(),
+        is_from_1904: workbook.has_1904_epoch(),
     };
     let mut extent = Extent {
         calendar,
         ..Extent::default()
     };
     let mut has_empty = false;
-    let unknown = each(book, sheet, choice.area, &Errors::new(), |place, value| {
-        if !is_filled(value) {
-            has_empty |= matches!(value, DataRef::Empty);
-            return Ok(());
-        }
-        extent.add(place);
-        if is_rounded(value) {
-            let (count, first) = extent.rounded.unwrap_or((0, place));
-            extent.rounded = Some((count + 1, first));
-        }
-        if has_time(value, calendar) {
-            extent.times.insert(place.1);
-        }
-        Ok(())
-    })?;
+    let unknown = each(
+        workbook,
+        sheet,
+        choice.area,
+        &Errors::new(),
+        |place, value| {
+            if !is_filled(value) {
+                has_empty |= matches!(value, DataRef::Empty);
+                return Ok(());
+            }
+            extent.add(place);
+            if is_rounded(value) {
+                let (count, first) = extent.rounded.unwrap_or((0, place));
+                extent.rounded = Some((count + 1, first));
+            }
+            if has_time(value, calendar) {
+                extent.times.insert(place.1);
+            }
+            Ok(())
+        },
+    )?;
     if !unknown.is_empty() {
-        extent.errors = places(book, sheet, &unknown)?;
+        extent.errors = places(workbook, sheet, &unknown)?;
         // With these in their places, all cells must still be in order.
-        each_of(book, sheet, choice.area, &extent, |_, _| Ok(()))?;
+        each_of(workbook, sheet, choice.area, &extent, |_, _| Ok(()))?;
         let places = extent.errors.values().copied();
         let inside: Vec<_> = places.filter(|place| choice.area.has(*place)).collect();
         inside.into_iter().for_each(|place| extent.add(place));
     }
     if has_empty {
-        extent.uncalculated = uncalculated(book, sheet, choice.area)?;
+        extent.uncalculated = uncalculated(workbook, sheet, choice.area)?;
     }
     Ok(extent)
 }
 
 /// Counts the formulas that have no stored value, and finds the first one. A formula with an empty text as
 /// its value is not one of them.
-fn uncalculated(book: &mut Book, sheet: &str, area: Area) -> Result<Option<Cells>, XlsxError> {
-    let mut cells = book.worksheet_cells_reader(sheet)?;
+fn uncalculated(
+    workbook: &mut OpenWorkbook,
+    sheet: &str,
+    area: Area,
+) -> Result<Option<Cells>, XlsxError> {
+    let mut cells = workbook.worksheet_cells_reader(sheet)?;
     let mut found = None;
     loop {
         let cell = match cells.next_cell_with_formula_metadata() {
@@ -321,14 +334,14 @@ fn uncalculated(book: &mut Book, sheet: &str, area: Area) -> Result<Option<Cells
 
 /// Gives each cell of a sheet that was looked over and has a value, by rows.
 pub(super) fn each_of(
-    book: &mut Book,
+    workbook: &mut OpenWorkbook,
     sheet: &str,
     area: Area,
     extent: &Extent,
     mut take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
 ) -> Result<(), XlsxError> {
     let unknown = each(
-        book,
+        workbook,
         sheet,
         area,
         &extent.errors,
@@ -346,13 +359,13 @@ pub(super) fn each_of(
 /// Gives each cell, also one without a value, by rows; returns the numbers of those with an error that has no known
 /// place.
 fn each(
-    book: &mut Book,
+    workbook: &mut OpenWorkbook,
     sheet: &str,
     area: Area,
     errors: &Errors,
     mut take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
 ) -> Result<Vec<u64>, XlsxError> {
-    let mut cells = book.worksheet_cells_reader(sheet)?;
+    let mut cells = workbook.worksheet_cells_reader(sheet)?;
     let (mut before, mut number, mut unknown) = (None, 0_u64, Vec::new());
     loop {
         number += 1;
@@ -390,8 +403,8 @@ fn is_error(name: &str) -> bool {
 }
 
 /// The places of cells by their numbers.
-fn places(book: &mut Book, sheet: &str, wanted: &[u64]) -> Result<Errors, XlsxError> {
-    let mut cells = book.worksheet_cells_reader(sheet)?;
+fn places(workbook: &mut OpenWorkbook, sheet: &str, wanted: &[u64]) -> Result<Errors, XlsxError> {
+    let mut cells = workbook.worksheet_cells_reader(sheet)?;
     let (mut found, mut number) = (Errors::new(), 0_u64);
     let mut wanted = wanted.iter().peekable();
     // What is asked for here are formulas, so no value can stop it.
