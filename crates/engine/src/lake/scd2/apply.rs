@@ -227,6 +227,10 @@ pub(super) async fn incoming_files(
     (keep, ended): (&Bitmap, &Bitmap),
     edits: &mut EditReader,
 ) -> LakeResult<Vec<Add>> {
+    if keep.count() == 0 {
+        files::delete(place.table, &incoming.adds).await?;
+        return Ok(Vec::new());
+    }
     let mut writer = SplitWriter::new(place, history)?;
     let files = files::lake_files(place.table, &incoming.adds);
     let mut changes = Changes {

@@ -174,24 +174,36 @@ impl<'a, 'k> Probe<'a, 'k> {
                 _ => {}
             }
         })?;
+        self.check(batch, twice, behind.map(|row| (row, from.value(row))))
+    }
+
+    /// Refuses a key with two current versions, and a row that is gone before its version has begun.
+    fn check(
+        &self,
+        batch: &RecordBatch,
+        twice: Option<usize>,
+        behind: Option<(usize, i64)>,
+    ) -> LakeResult<()> {
+        let width = self.place.key.len();
         let table = || self.place.table.name.to_string();
         if let Some(row) = twice {
             let (table, key) = (table(), name_key(batch, row, width));
             return Err(Refusal::TwoCurrent { table, key }.into());
         }
+        let at = shown(self.history.at);
         match behind {
             None => Ok(()),
-            Some(row) if history.by_column() => Err(Refusal::Future {
+            Some((row, from)) if self.history.by_column() => Err(Refusal::Future {
                 table: table(),
                 key: name_key(batch, row, width),
-                from: shown(from.value(row)),
-                at: shown(history.at),
+                from: shown(from),
+                at,
             }
             .into()),
-            Some(row) => Err(Refusal::ClockBehind {
+            Some((_, newest)) => Err(Refusal::ClockBehind {
                 table: table(),
-                at: shown(history.at),
-                newest: shown(from.value(row)),
+                at,
+                newest: shown(newest),
             }
             .into()),
         }

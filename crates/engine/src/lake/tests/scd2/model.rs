@@ -126,28 +126,37 @@ fn take(spans: &mut Vec<Span>, rows: &[(i64, &'static str)], now: i64) -> Option
     Some(())
 }
 
-fn random_list(dice: &mut Dice, now: i64, log: &[Loaded], last: &[Loaded]) -> Vec<Loaded> {
+/// All rows that the source ever showed, and the newest of each key.
+#[derive(Default)]
+struct Seen {
+    log: Vec<Loaded>,
+    newest: BTreeMap<i64, Loaded>,
+}
+
+fn random_list(dice: &mut Dice, now: i64, closes: bool, seen: &Seen) -> Vec<Loaded> {
     let names = ["a", "b", "c"];
-    let mut random = |oldest: i64| {
-        let back = dice.below(u64::try_from(oldest).unwrap()) as i64;
+    let mut random = |oldest: u64| {
+        let back = i64::try_from(dice.below(oldest)).unwrap();
         let name = names[dice.below(3) as usize];
         (dice.below(4) as i64, name, (now - back).max(1))
     };
-    let one = random(9);
-    let late = random(40);
+    let (one, late) = (random(9), random(60));
+    let all = seen.newest.values().copied();
+    if closes {
+        // All that is there; one row is gone, changed or as before.
+        let mut list: Vec<_> = all.filter(|row| row.0 != one.0).collect();
+        list.extend([None, Some(one), seen.newest.get(&one.0).copied()][dice.below(3) as usize]);
+        return list;
+    }
     match dice.below(6) {
-        0 => last.to_vec(),
-        1 => log.to_vec(),
-        2 => vec![late],
-        3 => {
-            // All that is there, with one change.
-            let mut list = last.to_vec();
-            list.retain(|row| row.0 != one.0);
-            list.push(one);
-            list
+        0 => seen.log.clone(),
+        1 => {
+            let from = dice.below(seen.log.len() as u64 + 1) as usize;
+            seen.log[from..].to_vec()
         }
-        4 => last.iter().copied().filter(|row| row.0 != one.0).collect(),
-        _ => vec![one, (one.0, names[dice.below(3) as usize], one.2 + 1)],
+        2 | 3 => vec![late],
+        4 => vec![one, (one.0, names[dice.below(3) as usize], one.2 + 1)],
+        _ => all.filter(|row| row.0 != one.0).chain([one]).collect(),
     }
 }
 
@@ -155,14 +164,15 @@ fn random_list(dice: &mut Dice, now: i64, log: &[Loaded], last: &[Loaded]) -> Ve
 async fn random_loads_with_times_agree_with_a_model() {
     let (mut taken, mut refused, mut back) = (0, 0, 0);
     for seed in 0..24 {
-        let mut dice = Dice(seed);
+        let mut dice = Dice(seed * 7_919);
+        dice.below(1);
         let f = Fixture::new();
         let mut model = Model::default();
-        let (mut log, mut last) = (Vec::new(), Vec::new());
+        let mut seen = Seen::default();
         for generation in 1..=14 {
             let now = generation * 10;
-            let closes = dice.below(3) == 0;
-            let list = random_list(&mut dice, now, &log, &last);
+            let closes = dice.below(4) == 0;
+            let list = random_list(&mut dice, now, closes, &seen);
             let batch: Vec<_> = list.iter().map(|row| (row.0, row.1, Some(row.2))).collect();
             let intent = || by_column(now, closes);
             if dice.below(5) == 0 {
@@ -187,9 +197,12 @@ async fn random_loads_with_times_agree_with_a_model() {
                         .count();
                     model = next;
                     taken += 1;
-                    if !list.is_empty() {
-                        log.extend(list.clone());
-                        last = list;
+                    for row in list {
+                        seen.log.push(row);
+                        let newest = seen.newest.entry(row.0).or_insert(row);
+                        if newest.2 <= row.2 {
+                            *newest = row;
+                        }
                     }
                 }
                 None => {
@@ -212,7 +225,7 @@ async fn random_loads_with_times_agree_with_a_model() {
         }
     }
     assert!(
-        taken > 150 && refused > 0 && back > 0,
+        taken > 150 && refused > 10 && back > 0,
         "{taken} {refused} {back}"
     );
 }
