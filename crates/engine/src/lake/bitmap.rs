@@ -37,6 +37,14 @@ impl Bitmap {
         self.words.resize(self.len.div_ceil(64), 0);
     }
 
+    /// Sets all bits that another one has set, and grows to its length.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.grow(other.len.saturating_sub(self.len));
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
     /// Sets one bit; false when it stands outside.
     pub(crate) fn set(&mut self, at: usize, value: bool) -> bool {
         if at >= self.len {
@@ -100,5 +108,11 @@ mod tests {
         grown.set(2, true);
         grown.grow(100);
         assert_eq!((grown.len(), grown.count(), grown.get(2)), (103, 1, true));
+        let mut joined = Bitmap::at(70, &[1, 69]);
+        joined.join(&Bitmap::at(200, &[1, 199]));
+        assert_eq!(
+            (joined.len(), joined.count(), joined.get(199)),
+            (200, 3, true)
+        );
     }
 }

@@ -169,10 +169,9 @@ async fn find(
         }
         for at in &candidates {
             let absent = probe.file(*at).await?;
-            found.deleted += absent.len() as u64;
-            if !absent.is_empty() {
-                let closed = found.touched(place, *at);
-                absent.into_iter().for_each(|row| mark(closed, row));
+            if absent.count() > 0 {
+                found.deleted += absent.count() as u64;
+                found.touched(place, *at).join(&absent);
             }
         }
         probe.read_incoming(&incoming.adds).await?;

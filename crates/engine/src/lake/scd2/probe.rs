@@ -12,6 +12,7 @@ use futures::TryStreamExt as _;
 use super::contents::Contents;
 use super::dated::{History, said_times, shown, times};
 use super::decide::{Current, Held, Version};
+use crate::lake::bitmap::Bitmap;
 use crate::lake::candidate::LakeFile;
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::files;
@@ -95,11 +96,11 @@ impl<'a, 'k> Probe<'a, 'k> {
     }
 
     /// Looks into one file; gives its current rows whose key does not come, if those are to be closed.
-    pub(super) async fn file(&mut self, at: usize) -> LakeResult<Vec<usize>> {
+    pub(super) async fn file(&mut self, at: usize) -> LakeResult<Bitmap> {
         let Some(file) = self.place.files.get(at).cloned() else {
-            return Ok(Vec::new());
+            return Ok(Bitmap::filled(0, false));
         };
-        let (mut absent, mut wanted) = (Vec::new(), Vec::new());
+        let (mut absent, mut wanted) = (Bitmap::filled(0, false), Vec::new());
         let mut batches = self.place.read(vec![file.clone()], &self.looked_at);
         let mut first = 0;
         while let Some(batch) = batches.try_next().await? {
@@ -115,9 +116,10 @@ impl<'a, 'k> Probe<'a, 'k> {
         &mut self,
         batch: &RecordBatch,
         (file, first): (usize, usize),
-        absent: &mut Vec<usize>,
+        absent: &mut Bitmap,
         wanted: &mut Vec<Wanted>,
     ) -> LakeResult<()> {
+        absent.grow(batch.num_rows());
         let width = self.place.key.len();
         let (key, own) = batch.columns().split_at_checked(width).unwrap_or_default();
         let [from, to, said @ ..] = own else {
@@ -155,7 +157,7 @@ impl<'a, 'k> Probe<'a, 'k> {
                     if from.value(row) >= history.at {
                         behind = Some(row);
                     }
-                    absent.push(place);
+                    absent.set(place, true);
                 }
                 (Some(entry), false) if history.by_column() => {
                     if let Some(held) = held.get_mut(entry) {
