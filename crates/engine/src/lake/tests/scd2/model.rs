@@ -47,13 +47,13 @@ impl Model {
             take(spans, &rows.into_iter().collect::<Vec<_>>(), now)?;
         }
         for (id, spans) in &mut next.0 {
-            if closes && !ids.contains(id) {
-                if let Some(open) = spans.iter_mut().find(|span| span.to.is_none()) {
-                    if open.from >= now {
-                        return None;
-                    }
-                    open.to = Some(now);
+            let is_gone = closes && !ids.contains(id);
+            let mut open = spans.iter_mut().filter(|span| is_gone && span.to.is_none());
+            if let Some(open) = open.next() {
+                if open.from >= now {
+                    return None;
                 }
+                open.to = Some(now);
             }
         }
         Some(next)
