@@ -6,7 +6,6 @@
 //! A change of the project's files changes the schedules; each run reads the project anew. Read next:
 //! `orchestrator::Scheduler`, `run.rs`.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use futures::FutureExt as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use towpath_orchestrator::{FairOrder, ScheduledPipeline, Scheduler};
+use towpath_orchestrator::{FairOrder, ScheduledPipeline, Scheduler, panicked_run};
 use towpath_ports::{Clock, ScheduledInterval};
 use towpath_vocab::{Failure, PipelineName, Plan, Remedy};
 
@@ -301,7 +300,7 @@ impl Server {
                 Box::pin(run(&request, watch.as_ref(), cancel)).await
             };
             let ended = AssertUnwindSafe(work).catch_unwind().await;
-            let ended = ended.unwrap_or_else(|panic| Err(panicked(&next.pipeline, &*panic)));
+            let ended = ended.unwrap_or_else(|panic| Err(panicked_run(&next.pipeline, &*panic)));
             (next, ended)
         });
     }
@@ -313,19 +312,6 @@ fn with_mistakes(report: &CheckReport) -> BTreeSet<PipelineName> {
     let files = errors.filter_map(|one| one.span.as_ref()?.file.strip_prefix("pipelines/"));
     let names = files.filter_map(|file| Path::new(file).file_stem()?.to_str());
     names.map(PipelineName::new).collect()
-}
-
-/// A run that ended in a panic; its interval waits until the lease of the run is over.
-fn panicked(pipeline: &PipelineName, panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = format!(
-        "the run of `{pipeline}` ended in a panic: {}",
-        text.unwrap_or("without a message")
-    );
-    Failure::new("R0709", Remedy::Bug, message)
-        .help("please report this with the lines above it in the log")
-        .help("the run is tried again")
 }
 
 #[cfg(test)]

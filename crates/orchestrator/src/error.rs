@@ -2,10 +2,11 @@
 //!
 //! Promise: each failure names the run, task or program and what to do. Codes: `codes.rs`.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use towpath_vocab::{Failure, Remedy, RunName, TaskId};
+use towpath_vocab::{Failure, PipelineName, Remedy, RunName, TaskId};
 
 /// A failure of the orchestrator.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +113,19 @@ impl From<RunError> for Failure {
             .help(help)
             .caused_by(&error)
     }
+}
+
+/// A run that ended in a panic; its interval waits until the lease of the run is over.
+pub fn panicked_run(pipeline: &PipelineName, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = format!(
+        "the run of `{pipeline}` ended in a panic: {}",
+        text.unwrap_or("without a message")
+    );
+    Failure::new("R0709", Remedy::Bug, message)
+        .help("please report this with the lines above it in the log")
+        .help("the run is tried again")
 }
 
 /// Formats a duration as it is written in `timeout`.

@@ -28,6 +28,7 @@ pub use codes::CODES;
 pub use decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, decide};
 pub use driver::{RunSetup, RunSummary, drive};
 pub use due::{ScheduledPipeline, due};
+pub use error::panicked_run;
 pub use fair::FairOrder;
 pub use lease::keep as keep_lease;
 pub use notification::{RunListener, RunNotification};
