@@ -110,6 +110,11 @@ impl PresentColumn for RawColumn {
     fn type_name(&self) -> &str {
         &self.described.full_name
     }
+
+    fn ignores_blanks(&self) -> bool {
+        let name = self.type_name();
+        name == "bpchar" || (name.starts_with("character(") && name.ends_with(')'))
+    }
 }
 
 #[async_trait]

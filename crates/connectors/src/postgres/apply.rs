@@ -68,10 +68,9 @@ pub(super) async fn lock_table(client: &Client, relation: &Relation) -> Result<b
         return Ok(false);
     }
     let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", relation.sql());
-    client
-        .batch_execute(&sql)
-        .await
-        .doing(&format!("locking `{}`", relation))?;
+    let locked = client.batch_execute(&sql).await;
+    let doing = format!("locking `{relation}`");
+    locked.map_err(|error| PgError::about_table(&error, &doing, relation))?;
     Ok(true)
 }
 

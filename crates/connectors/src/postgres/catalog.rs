@@ -5,6 +5,7 @@
 //! the nearest name. It decides nothing about types (`types.rs`) or reading (`pieces.rs`).
 
 use arrow_schema::DataType;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::error::{Doing as _, PgError, Result};
@@ -111,6 +112,27 @@ pub(super) async fn look_up(
         [first, ..] if first.relation == *relation => Ok(Some(first.clone())),
         _ => Ok(None),
     }
+}
+
+/// Locks the tables that rows of `source` come from, so that nobody rewrites them before the transaction's
+/// end. False when somebody did so after its snapshot.
+pub(super) async fn hold(client: &Client, source: &str) -> Result<bool> {
+    let sql = format!("SELECT FROM {source} LIMIT 0");
+    if let Err(error) = client.query(&sql, &[]).await {
+        // It was there when the snapshot was taken.
+        return match error.code() {
+            Some(&SqlState::UNDEFINED_TABLE) => Ok(false),
+            _ => Err(PgError::from_driver(&error, "opening a read transaction")),
+        };
+    }
+    // The catalogue is read as of the snapshot, `pg_relation_filenode` says what is there now.
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+               WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' \
+               AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) \
+               AND (c.oid IS NULL OR c.relfilenode <> 0 AND c.relkind IN ('r', 'm') \
+                    AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)))";
+    let row = client.query_one(sql, &[]).await.doing(LOOKING)?;
+    Ok(!row.get::<_, bool>(0))
 }
 
 async fn similar_table(

@@ -220,6 +220,8 @@ impl Cursor {
             let rows = Rows::new(client, sql, column);
             cursor.present.recycled = Recycled::of(&rows, &cursor.moment, &shared).await?;
         }
+        // No number says which rows came late; written by key, none is doubled.
+        cursor.everything = asked.may_repeat && cursor.is_elsewhere();
         cursor.compare_columns(client, subject).await?;
         cursor.present.upper = cursor.largest(client, sql).await?;
         cursor.present.boundary = cursor.boundary(client, subject).await?;
@@ -227,6 +229,14 @@ impl Cursor {
             cursor.kept = from.cloned();
         }
         Ok(cursor)
+    }
+
+    /// True when transactions were compared and cannot be: on another server, or one that was restored.
+    fn is_elsewhere(&self) -> bool {
+        let before = self.before.as_ref();
+        self.way == Way::Value
+            && self.present.by_transaction
+            && before.is_some_and(|before| before.by_transaction)
     }
 
     /// True for rows written since the last read by a transaction that it had not seen.
@@ -366,10 +376,12 @@ impl Cursor {
         if self.crowded {
             notes.push("an old transaction is open and too many transactions have ended since: their rows are read after it ends".to_owned());
         }
-        let by_transaction =
-            |seen: &ReadProgress| seen.by_transaction && self.present.by_transaction;
-        if self.way == Way::Value && self.before.as_ref().is_some_and(by_transaction) {
-            notes.push(format!("this is a different server from last time, or it was restored: rows are read from the last `{name}` on"));
+        if self.is_elsewhere() {
+            let rows = match self.may_repeat {
+                true => "all rows are read again and written by key (rows that the source no longer has stay)".to_owned(),
+                false => format!("rows are read from the last `{name}` on; rows with a lower one that committed since the last read are not found, `--full-refresh` reads all rows again and replaces the table"),
+            };
+            notes.push(format!("this is a different server from last time, or it was restored or became the primary: {rows}"));
         }
         if let Some(tables) = named(client, &self.whole).await? {
             notes.push(format!(

@@ -8,6 +8,7 @@
 use tokio_postgres::error::SqlState;
 use towpath_vocab::{Failure, Remedy};
 
+use super::names::Relation;
 use crate::relational::fault::{Fault, RelationalError};
 
 pub(super) type Result<T, E = PgError> = std::result::Result<T, E>;
@@ -157,6 +158,24 @@ pub(super) enum PgError {
 
 impl PgError {
     /// Sorts a driver's error by who must act.
+    /// An error of a statement about a table that was there when it was looked at.
+    pub(super) fn about_table(
+        error: &tokio_postgres::Error,
+        doing: &str,
+        relation: &Relation,
+    ) -> Self {
+        let is_gone = error.as_db_error().is_some_and(|db| {
+            *db.code() == SqlState::UNDEFINED_TABLE && db.message().contains(&relation.name)
+        });
+        match is_gone {
+            true => Fault::Dropped {
+                table: relation.to_string(),
+            }
+            .into(),
+            false => Self::from_driver(error, doing),
+        }
+    }
+
     pub(super) fn from_driver(error: &tokio_postgres::Error, doing: &str) -> Self {
         let doing = doing.to_owned();
         let Some(db) = error.as_db_error() else {

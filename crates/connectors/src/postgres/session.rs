@@ -96,6 +96,12 @@ impl Session {
             .doing("opening a read transaction")
     }
 
+    /// Ends a reading transaction.
+    pub(super) async fn end_read(&self) -> Result<()> {
+        let ended = self.client.batch_execute("ROLLBACK").await;
+        ended.doing("ending a read transaction")
+    }
+
     /// Opens a reading transaction in which each question sees the newest commits, and which waits
     /// for no lock longer than a minute.
     pub(super) async fn begin_look(&self) -> Result<()> {

@@ -30,6 +30,9 @@ use crate::relational::cursor::end_position;
 use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit, select_list};
 use crate::relational::selection::{Columns, Unknown};
 
+/// So often a read begins again because others rewrote its tables.
+const MOST_SNAPSHOTS: usize = 20;
+
 /// Reads a PostgreSQL database.
 pub(super) struct PostgresSource {
     pub(super) settings: Settings,
@@ -122,12 +125,12 @@ impl PostgresSource {
         spec: &ReadSpec,
         from: Option<&Position>,
     ) -> Result<TableReader<Copies>> {
+        let (target, mut raw) = self.hold(&session, &spec.selection).await?;
         let client = session.client();
         let mut notes = Vec::new();
         if let Some(note) = standby(client).await? {
             notes.push(note);
         }
-        let (target, mut raw) = self.look_at(client, &spec.selection).await?;
         let object = target.object();
         notes.extend(leave_out_unreadable(&object, &mut raw, spec)?);
         let columns = choose(&object, &raw, spec)?;
@@ -199,6 +202,28 @@ impl PostgresSource {
             pieces,
             position,
             notes,
+        })
+    }
+
+    /// Finds what is to be read and holds it as the snapshot sees it. A table that was rewritten, emptied or
+    /// made anew after the snapshot and before this session had its lock would look empty: then the
+    /// transaction begins again.
+    async fn hold(
+        &self,
+        session: &Session,
+        selection: &Selection,
+    ) -> Result<(Target, Vec<RawColumn>)> {
+        for _ in 0..MOST_SNAPSHOTS {
+            let found = self.look_at(session.client(), selection).await?;
+            if catalog::hold(session.client(), &found.0.sql()).await? {
+                return Ok(found);
+            }
+            session.end_read().await?;
+            session.begin_read(None, &self.settings.schema).await?;
+        }
+        Err(PgError::Passing {
+            doing: "opening a read transaction".to_owned(),
+            reason: "other programs replace or rewrite the table all the time".to_owned(),
         })
     }
 

@@ -113,10 +113,8 @@ impl Session for Writing {
     }
 
     async fn execute(&self, sql: &str, params: &[Value], doing: &str) -> Result<u64> {
-        self.client()
-            .execute(sql, &borrowed(params))
-            .await
-            .doing(doing)
+        let done = self.client().execute(sql, &borrowed(params)).await;
+        done.map_err(|error| PgError::about_table(&error, doing, &self.relation))
     }
 
     async fn rows(&self, sql: &str, params: &[Value], doing: &str) -> Result<Vec<Vec<Value>>> {
@@ -174,6 +172,16 @@ impl Session for Writing {
 
     async fn index_keys(&self, _: usize, _: bool) -> Result<()> {
         Ok(())
+    }
+
+    async fn storage(&self) -> Result<Option<String>> {
+        let sql = "SELECT c.oid::text || '/' || c.relfilenode::text FROM pg_catalog.pg_class c \
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r'";
+        let (schema, name) = (&self.relation.schema, &self.relation.name);
+        let row = self.client().query_opt(sql, &[schema, name]).await;
+        let row = row.doing("looking at the table")?;
+        Ok(row.map(|row| row.get(0)))
     }
 
     async fn interferes(&self) -> Result<bool> {

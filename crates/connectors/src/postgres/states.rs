@@ -12,7 +12,7 @@ use towpath_ports::{PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::WriteMode;
 
 use super::catalog::{CatalogRelation, look_up};
-use super::error::{Doing as _, Result};
+use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::sql::Writing;
 use crate::relational::session::Session as _;
@@ -205,7 +205,8 @@ async fn count(
         ),
     };
     let row = client.query_one(&sql, &[]).await;
-    let row = row.doing(&format!("counting the rows of `{}`", found.relation))?;
+    let doing = format!("counting the rows of `{}`", found.relation);
+    let row = row.map_err(|error| PgError::about_table(&error, &doing, &found.relation))?;
     let number = |at: usize| row.get::<_, i64>(at).unsigned_abs();
     Ok(Counted {
         rows: Some(number(0)),

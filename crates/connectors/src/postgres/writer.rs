@@ -7,6 +7,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
@@ -60,6 +61,8 @@ pub(super) struct PostgresWrite {
     deletes: bool,
     /// No other session can write the table.
     locked: bool,
+    /// The number of the table that the rows were fitted to; 0 where there was none.
+    number: AtomicU32,
     /// Whoever reads a candidate holds it; the commit waits for it.
     turn: Arc<Mutex<()>>,
 }
@@ -75,6 +78,7 @@ impl PostgresWrite {
             bytes: 0,
             deletes: deletes_absent(&job.intent.write),
             locked: false,
+            number: AtomicU32::new(0),
             turn: Arc::new(Mutex::new(())),
             job,
         }
@@ -111,6 +115,8 @@ impl PostgresWrite {
     async fn align(&self) -> Result<Alignment> {
         let (client, relation) = (self.writing.client(), &self.writing.relation);
         let found = look_up(client, relation).await?;
+        let number = found.as_ref().map_or(0, |found| found.oid);
+        self.number.store(number, Ordering::Relaxed);
         let write = &self.job.intent.write;
         if let Some(found) = found.as_ref().filter(|_| self.deletes) {
             refuse_cascades(client, found, write.mode, true).await?;
@@ -250,10 +256,9 @@ impl TableWrite for PostgresWrite {
             definition::ensure_schema(client, &relation.schema).await?;
         }
         for statement in &alignment.statements {
-            client
-                .batch_execute(statement)
-                .await
-                .doing(&format!("fitting `{relation}` to the rows"))?;
+            let doing = format!("fitting `{relation}` to the rows");
+            let done = client.batch_execute(statement).await;
+            done.map_err(|error| PgError::about_table(&error, &doing, relation))?;
         }
         Ok(alignment)
     }
@@ -261,6 +266,14 @@ impl TableWrite for PostgresWrite {
     async fn check_values(&mut self, alignment: &Alignment) -> Result<()> {
         let relation = &self.writing.relation;
         self.locked = lock_table(self.writing.client(), relation).await?;
+        if !alignment.created {
+            let now = look_up(self.writing.client(), relation).await?;
+            let number = self.number.load(Ordering::Relaxed);
+            if now.is_none_or(|now| now.oid != number) {
+                let table = relation.to_string();
+                return Err(Fault::Dropped { table }.into());
+            }
+        }
         check_values(self.writing.client(), relation, alignment).await
     }
 

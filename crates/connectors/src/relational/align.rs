@@ -24,7 +24,7 @@ pub(crate) struct Aligned {
     pub(crate) staged: String,
     /// The same in the type of the table.
     pub(crate) value: String,
-    /// It comes without the blanks that fill it up in its source.
+    /// It comes without the blanks that fill it up in its source, and the column of the table may have them.
     pub(crate) cut: bool,
     /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
     /// would become.
@@ -71,6 +71,10 @@ pub(crate) trait PresentColumn: Send + Sync {
     fn name(&self) -> &str;
     /// Its type in the database's words.
     fn type_name(&self) -> &str;
+    /// Whether values are equal that differ only in blanks at their end.
+    fn ignores_blanks(&self) -> bool {
+        false
+    }
 }
 
 /// The type table of a database.
@@ -180,7 +184,9 @@ async fn evolve<T: TableTypes>(
                 column.data_type
             ));
             let cast = column.cast.then_some(column.data_type.as_str());
-            let aligned = aligned(types, request, (at, field), field.name(), cast);
+            let mut aligned = aligned(types, request, (at, field), field.name(), cast);
+            // No row of the table has a value there.
+            aligned.cut = false;
             alignment.columns.push(aligned);
             continue;
         };
@@ -208,7 +214,8 @@ async fn evolve<T: TableTypes>(
                 .into());
             }
         };
-        let aligned = aligned(types, request, (at, field), name, cast.as_deref());
+        let mut aligned = aligned(types, request, (at, field), name, cast.as_deref());
+        aligned.cut &= !column.ignores_blanks();
         alignment.columns.push(aligned);
     }
     Ok(alignment)

@@ -20,6 +20,8 @@ pub(crate) struct Apply<'a, S: ?Sized> {
     pub(crate) rows: u64,
     /// The rows are changes, in order: of several of one key the last one counts.
     pub(crate) changes: bool,
+    /// Key columns of which an earlier write of the same task found no value with blanks.
+    pub(crate) plain_keys: Vec<String>,
 }
 
 impl<S: Session + ?Sized> Apply<'_, S> {
@@ -130,6 +132,10 @@ impl<S: Session + ?Sized> Apply<'_, S> {
         if !is_keyed(statements.mode) || statements.alignment.created {
             return Ok(());
         }
+        let cut = statements.cut_columns()?;
+        if cut.iter().all(|column| self.plain_keys.contains(column)) {
+            return Ok(());
+        }
         let Some(sql) = statements.keys_with_blanks()? else {
             return Ok(());
         };
@@ -137,7 +143,7 @@ impl<S: Session + ?Sized> Apply<'_, S> {
             0 => Ok(()),
             rows => Err(Fault::KeyBlanks {
                 table: statements.shown.to_owned(),
-                columns: statements.cut_columns()?.join(", "),
+                columns: cut.join(", "),
                 rows,
             }
             .into()),

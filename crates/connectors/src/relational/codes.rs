@@ -81,6 +81,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The rows come from a `char(n)` column of PostgreSQL. Earlier versions of Towpath wrote the blanks that fill up such values; now they are read as PostgreSQL compares them, without these blanks. The same rows would be in the table twice, so nothing was written. Remove the blanks in the table as the message says.",
     ),
     CodeEntry::run(
+        "R0252",
+        Remedy::Retry,
+        "Another program dropped the table, or created it again, while a write waited for it.",
+        "Nothing was written. Towpath looks at the table again and tries again: a table that is gone is created with the columns of the rows, but without the permissions, indexes and views that the old one had.",
+    ),
+    CodeEntry::run(
         "R0255",
         Remedy::Retry,
         "Others changed the table after it was decided which of its rows to delete.",

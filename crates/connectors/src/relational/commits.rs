@@ -27,6 +27,16 @@ struct StoredStats {
     stats: PreparedStats,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     left: Option<TableState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plain_keys: Option<PlainKeys>,
+}
+
+/// Key columns in which a write found no value with blanks that its rows come without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlainKeys {
+    pub(crate) columns: Vec<String>,
+    /// `Session::storage` of the table.
+    pub(crate) storage: String,
 }
 
 /// What the column `position` holds.
@@ -115,13 +125,29 @@ pub(crate) async fn state<S: Session + ?Sized>(
     session: &S,
     task: &TaskKey,
 ) -> Result<Option<TableState>, S::Error> {
+    Ok(stored(session, task).await?.and_then(|stored| stored.left))
+}
+
+/// What the newest commit of a task found of the keys.
+pub(crate) async fn plain_keys<S: Session + ?Sized>(
+    session: &S,
+    task: &TaskKey,
+) -> Result<Option<PlainKeys>, S::Error> {
+    let stored = stored(session, task).await?;
+    Ok(stored.and_then(|stored| stored.plain_keys))
+}
+
+async fn stored<S: Session + ?Sized>(
+    session: &S,
+    task: &TaskKey,
+) -> Result<Option<StoredStats>, S::Error> {
     let rows = newest(session, "stats", task).await?;
     let Some([stats]) = rows.first().map(Vec::as_slice) else {
         return Ok(None);
     };
-    let stored: StoredStats = serde_json::from_str(stats.text())
+    let stored = serde_json::from_str(stats.text())
         .map_err(|_| wrong(task, "its statistics are not JSON"))?;
-    Ok(stored.left)
+    Ok(Some(stored))
 }
 
 /// A commit in the port's words.
@@ -180,11 +206,13 @@ pub(crate) async fn store<S: Session + ?Sized>(
     intent: &Intent,
     commit: &Commit,
     (stats, left): (&PreparedStats, Option<TableState>),
+    plain_keys: Option<PlainKeys>,
 ) -> Result<(), S::Error> {
     let (dialect, commits) = (session.dialect(), session.commits());
     let stored = StoredStats {
         stats: *stats,
         left,
+        plain_keys,
     };
     if !session.has_commits().await? {
         let sql = definition(session, &commits);

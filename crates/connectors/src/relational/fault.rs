@@ -70,6 +70,8 @@ pub(crate) enum Fault {
     Commit { table: String, reason: String },
     #[error("`{table}` was changed by others after it was decided which of its rows to delete")]
     Moved { table: String },
+    #[error("`{table}` was dropped or created again while the write waited for it")]
+    Dropped { table: String },
     #[error("connection `{connection}` is read-only")]
     ReadOnly { connection: String },
     #[error("a list, struct or map cannot be written as JSON text: {reason}")]
@@ -93,6 +95,7 @@ impl Fault {
             Self::ReadOnly { .. } => ("R0249", Remedy::Refused),
             Self::NotJson { .. } => ("R0250", Remedy::FixConfig),
             Self::KeyBlanks { .. } => ("R0251", Remedy::FixData),
+            Self::Dropped { .. } => ("R0252", Remedy::Retry),
             Self::Moved { .. } => ("R0255", Remedy::Retry),
         }
     }
@@ -135,6 +138,9 @@ impl Fault {
             }
             Self::NotJson { .. } => {
                 "leave the column out, or give it the type text in the table's `columns`".to_owned()
+            }
+            Self::Dropped { .. } => {
+                "nothing was written; the next attempt looks at the table again, and creates it if it is gone".to_owned()
             }
             Self::Moved { .. } => {
                 "nothing was written; the next attempt looks at the table again".to_owned()

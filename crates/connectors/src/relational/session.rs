@@ -73,6 +73,12 @@ pub(crate) trait Session: Send + Sync {
     /// Makes the keys of the stage quick to find, after they are judged; `unique` when none repeats.
     async fn index_keys(&self, keys: usize, unique: bool) -> Result<(), Self::Error>;
 
+    /// What the table that is written has until its rows are replaced from outside: when it is the same, no
+    /// rows came but by statements. `None` where nothing says so.
+    async fn storage(&self) -> Result<Option<String>, Self::Error> {
+        Ok(None)
+    }
+
     /// Whether something in the database decides row by row what a write comes to.
     async fn interferes(&self) -> Result<bool, Self::Error>;
 }

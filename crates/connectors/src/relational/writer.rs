@@ -17,9 +17,9 @@ use towpath_vocab::{Failure, WriteMode};
 use super::align::Alignment;
 use super::apply::Apply;
 use super::candidate::{CandidateSession, View, candidate};
-use super::commits;
+use super::commits::{self, PlainKeys};
 use super::fault::{Fault, RelationalError};
-use super::modes::deletes_absent;
+use super::modes::{deletes_absent, is_keyed};
 use super::session::Session;
 use super::statements::Statements;
 
@@ -173,8 +173,9 @@ impl<W: TableWrite> TableWriter<W> {
         }
         write.check_values(&alignment).await?;
         let names = TableNames::of(write, &alignment);
-        let apply = names.apply(write, &alignment, (rows, self.changes));
+        let mut apply = names.apply(write, &alignment, (rows, self.changes));
         apply.check_keys().await?;
+        apply.plain_keys = known_plain_keys(write, &apply).await?;
         let stats = match write.applies_late(&alignment) {
             true => PreparedStats {
                 rows_in: rows,
@@ -251,8 +252,39 @@ impl TableNames {
             },
             rows,
             changes,
+            plain_keys: Vec::new(),
         }
     }
+}
+
+/// Key columns that need not be looked at again: an earlier write of this task found no blanks in them.
+async fn known_plain_keys<W: TableWrite>(
+    write: &W,
+    apply: &Apply<'_, W::Session>,
+) -> Result<Vec<String>, W::Error> {
+    if !is_keyed(apply.statements.mode) || apply.statements.cut_columns()?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = commits::plain_keys(write.session(), &write.intent().task).await?;
+    let storage = write.session().storage().await?;
+    let known = known.filter(|known| Some(&known.storage) == storage.as_ref());
+    Ok(known.map_or_else(Vec::new, |known| known.columns))
+}
+
+/// What this write found of the keys, to be stored with its commit.
+async fn plain_keys<W: TableWrite>(
+    write: &W,
+    apply: &Apply<'_, W::Session>,
+) -> Result<Option<PlainKeys>, W::Error> {
+    if !is_keyed(apply.statements.mode) {
+        return Ok(None);
+    }
+    let columns = apply.statements.cut_columns()?;
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let storage = write.session().storage().await?;
+    Ok(storage.map(|storage| PlainKeys { columns, storage }))
 }
 
 /// A write that only needs its COMMIT. Dropping it rolls back.
@@ -282,14 +314,16 @@ impl<W: TableWrite> PreparedWrite<W> {
     ) -> Result<(), W::Error> {
         let write = &self.write;
         let names = TableNames::of(write, alignment);
-        let is_late = write.applies_late(alignment);
-        let late = is_late.then(|| names.apply(write, alignment, (stats.rows_in, false)));
-        write.begin_commit(commit.audited, late.as_ref()).await?;
+        let apply = names.apply(write, alignment, (stats.rows_in, false));
+        let late = write.applies_late(alignment).then_some(&apply);
+        write.begin_commit(commit.audited, late).await?;
         let left = match write.look() {
             Some(look) => write.left(look, stats).await?,
             None => None,
         };
-        commits::store(write.session(), write.intent(), commit, (stats, left)).await
+        let plain_keys = plain_keys(write, &apply).await?;
+        let (session, intent) = (write.session(), write.intent());
+        commits::store(session, intent, commit, (stats, left), plain_keys).await
     }
 
     async fn finish(&self, commit: Commit) -> Result<Receipt, Failure> {

@@ -192,3 +192,39 @@ async fn a_key_that_lost_its_blanks_is_not_deleted_where_both_are_one_key() {
         assert_eq!(database.sql(&rows).to_lowercase(), "a=new", "{name}");
     }
 }
+
+/// The whole table is looked at for such keys only by the first write of a task.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_with_blanks_are_looked_for_once() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE t (k char(4), v text); INSERT INTO t VALUES ('a', 'new'), ('b', 'new'); \
+         CREATE TABLE out.t (k text PRIMARY KEY, v text); INSERT INTO out.t VALUES ('a', 'old'), ('z', 'old'); \
+         CREATE TABLE out.same (k char(4) PRIMARY KEY, v text); INSERT INTO out.same VALUES ('a', 'old')",
+    );
+    let given = read_table(&database, "t").await;
+    let merge = async |name: &str, generation| {
+        let target = TableName::new("out", name);
+        let schema = given.schema.clone().unwrap();
+        let how = intent(&target, schema, WriteMode::Merge, &["k"], generation);
+        write(database.destination().as_ref(), how, &given.batches).await
+    };
+    merge("t", 1).await.unwrap();
+    let found = "SELECT stats::json -> 'plain_keys' ->> 'columns' FROM out._towpath_commits WHERE table_name = 'out.t' ORDER BY generation DESC LIMIT 1";
+    assert_eq!(database.sql(found), r#"["k"]"#);
+    // What others write by hand is theirs.
+    database.sql("DELETE FROM out.t WHERE k = 'b'; INSERT INTO out.t VALUES ('b   ', 'by hand')");
+    merge("t", 2).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "4");
+    // A table whose rows were put back is another one.
+    database
+        .sql("TRUNCATE out.t; INSERT INTO out.t VALUES ('a   ', 'restored'), ('c   ', 'restored')");
+    assert_eq!(merge("t", 3).await.unwrap_err().code, "R0251");
+    database.sql("UPDATE out.t SET k = rtrim(k)");
+    merge("t", 3).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "3");
+    // A column that compares without blanks needs no look at all.
+    merge("same", 1).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM out.same"), "2");
+    let found = found.replace("out.t'", "out.same'");
+    assert_eq!(database.sql(&found), "");
+}

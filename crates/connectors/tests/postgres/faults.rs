@@ -305,6 +305,47 @@ async fn what_another_program_defines_meanwhile_is_no_fault_of_the_data() {
     assert_eq!(database.sql("SELECT count(*) FROM out.t"), "10");
 }
 
+const WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_dropped_while_a_write_waits_for_it_is_named() {
+    for (then, modes) in [
+        ("DROP TABLE out.t", [WriteMode::Append, WriteMode::Merge]),
+        (
+            "DROP TABLE out.t; CREATE TABLE out.t (other text, id bigint)",
+            [WriteMode::Append, WriteMode::Replace],
+        ),
+    ] {
+        for mode in modes {
+            let database =
+                Database::with("CREATE SCHEMA out; CREATE TABLE out.t (id bigint, v text)");
+            let target = TableName::new("out", "t");
+            let how = intent(&target, rows(10).schema(), mode, &["id"], 1);
+            let other = database.client().await;
+            let insert = "BEGIN; INSERT INTO out.t VALUES (77)";
+            other.batch_execute(insert).await.unwrap();
+            let waiting = tokio::spawn({
+                let (destination, how) = (database.destination(), how.clone());
+                async move { write(destination.as_ref(), how, &[rows(10)]).await }
+            });
+            until(&database, WAITS).await;
+            let then = format!("{then}; COMMIT");
+            other.batch_execute(&then).await.unwrap();
+            let failure = waiting.await.unwrap().unwrap_err();
+            assert_eq!(
+                (failure.code.as_str(), failure.remedy),
+                ("R0252", Remedy::Retry),
+                "{failure}"
+            );
+            assert!(failure.message.contains("`out.t`"), "{failure}");
+            write(database.destination().as_ref(), how, &[rows(10)])
+                .await
+                .unwrap();
+            assert_eq!(database.sql("SELECT count(*) FROM out.t"), "10");
+        }
+    }
+}
+
 async fn until(database: &Database, condition: &str) {
     for _ in 0..600 {
         if database.sql(condition) == "t" {

@@ -269,3 +269,53 @@ async fn a_write_that_deletes_is_tried_again_when_the_table_is_gone() {
         ("R0255", Remedy::Retry)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_read_its_target_appends_and_is_refused_by_name_where_it_must_read() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id bigint); INSERT INTO out.t VALUES (1); CREATE SCHEMA tokens",
+    );
+    let user = format!("blind_{}", database.name);
+    database.sql(&format!(
+        "CREATE ROLE {user} LOGIN PASSWORD 'w'; GRANT USAGE ON SCHEMA out TO {user}; \
+         GRANT INSERT, UPDATE, DELETE ON out.t TO {user}; GRANT USAGE, CREATE ON SCHEMA tokens TO {user};"
+    ));
+    let mut plan = crate::support::plan(&format!(
+        "postgres://{user}:w@127.0.0.1:{}/{}",
+        database.server.port(),
+        database.name
+    ));
+    let schema = towpath_vocab::OptionValue::Plain("tokens".into());
+    plan.options.insert("commits_schema".into(), schema);
+    let destination = crate::support::destination(&plan);
+    for generation in 1..3 {
+        let states = destination
+            .states(&task(&target()), &target())
+            .await
+            .unwrap();
+        let now = states.now.unwrap();
+        assert_eq!((now.rows, now.newer), (None, None));
+        let rows = batch(&[generation + 1]);
+        let mut append = intent(&target(), rows.schema(), WriteMode::Append, &[], generation);
+        let look = StateBeforeWrite {
+            table: destination
+                .states(&task(&target()), &target())
+                .await
+                .unwrap()
+                .now,
+            must_hold: false,
+        };
+        look.put(&mut append.write).unwrap();
+        crate::support::write(destination.as_ref(), append, &[rows])
+            .await
+            .unwrap();
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "3");
+    let rows = batch(&[3, 4]);
+    let merge = intent(&target(), rows.schema(), WriteMode::Merge, &["id"], 3);
+    let refused = crate::support::write(destination.as_ref(), merge, &[rows])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, "R0212", "{refused:?}");
+    assert_eq!(database.sql("SELECT count(*) FROM out.t"), "3");
+}

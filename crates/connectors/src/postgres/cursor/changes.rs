@@ -144,7 +144,7 @@ impl Cursor {
             .doing("looking at new columns")?;
         let flags: Vec<bool> = (0..new.count()).map(|at| row.get(at)).collect();
         self.filled = new.filled(&flags);
-        self.everything = self.may_repeat && !self.filled.is_empty();
+        self.everything |= self.may_repeat && !self.filled.is_empty();
         Ok(())
     }
 }
