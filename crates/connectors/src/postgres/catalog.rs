@@ -71,8 +71,8 @@ const FOUND: &str = "SELECT c.oid, c.relfilenode, n.nspname::text, c.relname::te
     CASE WHEN c.relkind IN ('r', 'm') THEN coalesce(pg_relation_size(c.oid), 0) ELSE 0 END AS size, \
     current_setting('block_size')::int4 AS block, \
     c.relrowsecurity AND row_security_active(c.oid) AS secured, \
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS readable, \
-    has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') AS partly \
+    coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), true) AS readable, \
+    coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'), true) AS partly \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam";
 
@@ -238,7 +238,7 @@ impl RawColumn {
 pub(super) async fn table_columns(client: &Client, oid: u32) -> Result<Vec<RawColumn>> {
     let sql = format!(
         "WITH input AS (SELECT a.attnum::int4 AS pos, a.attname::text AS name, a.atttypid AS oid, a.atttypmod AS mod, \
-         a.attnotnull AS not_null, has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
+         a.attnotnull AS not_null, coalesce(has_column_privilege(a.attrelid, a.attnum, 'SELECT'), true) AS readable FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 \
          AND NOT a.attisdropped) {RESOLVE}"
     );
     let rows = client.query(&sql, &[&oid]).await.doing(LOOKING)?;
