@@ -4,6 +4,7 @@ Projects are made here, in the form `towpath.yml` has. Read next: `cases.py`.
 """
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -81,12 +82,13 @@ def merge(towpath: Towpath, base: pathlib.Path, changes: pathlib.Path, rows: int
             connections = {"landing": {"type": "files", "path": "landing"}}
             Towpath.project(part, pipeline({}), connections)
             (part / "landing").mkdir()
-            (part / "landing/now.csv").symlink_to(base)
+            os.link(base, part / "landing/now.csv")
             measure.run([towpath.binary, "run"], part)
             part.rename(made)
-        shutil.copytree(made, out, symlinks=True, dirs_exist_ok=True)
-        (out / "landing/now.csv").unlink()
-        (out / "landing/now.csv").symlink_to(changes)
+        shutil.copytree(made, out, ignore=shutil.ignore_patterns("landing"), dirs_exist_ok=True)
+        # Links that lead out of a connection's folder are not followed: hard links.
+        (out / "landing").mkdir()
+        os.link(changes, out / "landing/now.csv")
         (out / "pipelines/bench.yml").write_text(json.dumps(pipeline(table), indent=1))
 
     holds = {"checks": [{"row_count": {"min": rows}}, {"unique": ["id"]}]}
