@@ -10,5 +10,6 @@ pub(crate) mod fences;
 pub(crate) mod files;
 pub(crate) mod generated;
 pub(crate) mod licences;
+pub(crate) mod unused;
 pub(crate) mod versions;
 pub(crate) mod words;

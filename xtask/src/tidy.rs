@@ -21,6 +21,7 @@ const RULES: &[Rule] = &[
     rules::crate_table::check,
     rules::versions::check,
     rules::licences::check,
+    rules::unused::check,
     rules::circles::check,
     rules::files::check_length,
     rules::files::check_header,
