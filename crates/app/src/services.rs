@@ -1,6 +1,6 @@
 //! The ports of one project in one environment: lakehouse, engine, state store, connectors, memory budget.
 //!
-//! Promise: opening them touches only the project folder. It knows every adapter and no use case. Read
+//! Promise: opening them touches only the project folder and the places that `state:` and `lakehouse:` name. It knows every adapter and no use case. Read
 //! next: `run.rs`, which uses them.
 
 use std::path::{Path, PathBuf};

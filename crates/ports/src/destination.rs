@@ -1,8 +1,8 @@
 //! The interface of a destination: begin a write, write, prepare, read the candidate, then commit or
 //! discard.
 //!
-//! Promise: before `commit`, nothing that a writer does is visible to a reader. The token is stored in the
-//! same transaction as the rows. The first commit of a generation wins; a later one adopts it. It does not
+//! Promise: before `commit`, nothing that a writer does is visible to a reader. The token becomes valid with
+//! the rows, never before or after them. The first commit of a generation wins; a later one adopts it. It does not
 //! know which system it writes to. Read next: `flow/src/output.rs`, which uses it.
 
 use std::any::Any;

@@ -1,5 +1,5 @@
-//! The token: what a destination stores in the same transaction as the rows, so that a load happens exactly
-//! once.
+//! The token: what a destination stores so that it is valid exactly when the rows are, and a load happens
+//! exactly once.
 //!
 //! A token says which task wrote (`TaskKey`), in which of its generations (`Generation`), how far the
 //! source was read (`Position`), what was read (the fingerprint), and what the writer noted
@@ -255,7 +255,8 @@ impl Annotations {
     }
 }
 
-/// What a destination stores with a commit, in the same transaction as the rows.
+/// What a destination stores with a commit. A database has it in the transaction of the rows; in the
+/// lakehouse the log entry of the rows names the task, the generation and the file that has the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "stored::StoredToken", into = "stored::StoredToken")]
 pub struct Token {

@@ -1,7 +1,7 @@
 //! What a task does: load a table, build a model, run a command, publish a table.
 //!
-//! `orchestrator` decides when a task runs; this folder decides how, with one file for each action. All of
-//! them end in `write_table.rs`, which transfers the rows and writes the state store. Read next: `executor.rs`
+//! `orchestrator` decides when a task runs; this folder decides how, with one file for each action. What
+//! writes a table ends in `write_table.rs`, which transfers the rows and writes the state store. Read next: `executor.rs`
 //! (the executor of a run), `dispatch.rs`, `load.rs`.
 
 mod changes;

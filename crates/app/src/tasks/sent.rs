@@ -1,7 +1,7 @@
 //! Remembers what a publish sent: which commit of the lakehouse the destination has, and how it was sent.
 //!
-//! Promise: this is an annotation of the token, stored in the same transaction as the rows, so both are
-//! restored together. Tokens of version 1 have it in a split of the position, which is read too. A
+//! Promise: this is an annotation of the token, which is valid with the rows, so both are restored
+//! together. Tokens of version 1 have it in a split of the position, which is read too. A
 //! lakehouse version is identified by its commit, not by its number: numbers repeat if a lakehouse is
 //! restored or copied. It compares no rows: `changes.rs` does.
 

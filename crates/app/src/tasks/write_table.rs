@@ -1,4 +1,4 @@
-//! `write_table`: the last step of every load, model and publish.
+//! `write_table`: the last step of every task that writes a table.
 //!
 //! Promise: it moves rows from one `Reader` into one table of a `Destination`. Each commit is recorded in
 //! the state store. A result that is already in the destination is adopted, not written again. It does not

@@ -37,12 +37,12 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "mode",
             Kind::OneOf(&["full", "incremental", "cdc"]),
-            "Which rows are read. Default `full`, or `incremental` with a cursor.",
+            "Which rows are read. Default `full`, or `incremental` with a cursor. `cdc` is not supported in this version.",
         ),
         key(
             "write",
             Kind::OneOf(WRITES),
-            "How the target is written. The default depends on `mode` and `key`.",
+            "How the target is written. The default depends on `mode` and `key`. `scd3` is not supported in this version.",
         ),
         key(
             "cursor",
