@@ -11,8 +11,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0900",
         Remedy::FixConfig,
-        "The text after `--after` is not a date.",
-        "Write a date or a time: `--after 2026-03-28`, `--after 2026-03-28T06:00:00`.",
+        "The date of a command cannot be used.",
+        "Write a date or a time: `--after 2026-03-28`, `--until 2026-03-28T06:00:00`. `--until` is a moment to come.",
     ),
     CodeEntry::run(
         "R0901",
@@ -408,7 +408,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0969",
         Remedy::Refused,
         "An interval of a schedule already has its run.",
-        "Another scheduler began the run, or the interval was skipped. `towpath schedule ls` shows the last intervals. Nothing needs to be done.",
+        "Another scheduler began the run, the interval was skipped, or the schedule is paused. `towpath schedule ls` shows the last intervals. Nothing needs to be done.",
     ),
     CodeEntry::run(
         "R0970",

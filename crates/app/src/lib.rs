@@ -25,6 +25,7 @@ mod names;
 mod new_notes;
 mod opening;
 mod outside;
+mod pause;
 mod pipeline_lock;
 mod plan;
 mod private;
@@ -64,6 +65,10 @@ pub use outside::{
     ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
     connection_test, connection_types, connections, discover,
 };
+pub use pause::{
+    PauseLine, PauseRequest, PausedSchedule, ResumedSchedule, ScheduleEvents, schedule_events,
+    schedule_pause, schedule_resume,
+};
 pub use plan::forecast;
 pub use quarantine::{
     QuarantineLine, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
@@ -76,8 +81,8 @@ pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use sample::sample_of;
 pub use schedule::{
-    PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, schedule_preview, schedule_words,
-    schedules, waiting_intervals,
+    PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,
+    schedule_words, schedules, waiting_intervals,
 };
 pub use select::{pipelines_in_order, selected_plan};
 pub use serve::{ServeObserver, ServeRequest, ServeResult, StopSignals, serve};
@@ -85,6 +90,7 @@ pub use services::ProjectServices;
 pub use system::{LocalSystem, time_text};
 pub use tasks::{Forecast, PlannedEffect};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};
+pub use towpath_schedule::local_text;
 
 /// The result of a use case.
 pub type Result<T, E = towpath_vocab::Failure> = std::result::Result<T, E>;

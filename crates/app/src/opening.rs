@@ -158,7 +158,8 @@ pub fn is_begun_elsewhere(failure: &Failure) -> bool {
 
 /// Another scheduler was quicker.
 pub(crate) fn decided(pipeline: &PipelineName) -> Failure {
-    let message = format!("this interval of `{pipeline}` already has its run, or was skipped");
+    let message =
+        format!("this interval of `{pipeline}` already has its run, was skipped, or is paused");
     Failure::new("R0969", Remedy::Refused, message).help("look: towpath schedule ls")
 }
 

@@ -12,6 +12,7 @@ use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy
 use crate::Result;
 use crate::history::runs;
 use crate::names::pipeline_called;
+use crate::pause::PauseLine;
 use crate::services::ProjectServices;
 
 /// The next runs of a pipeline.
@@ -52,6 +53,9 @@ pub struct ScheduleLine {
     /// before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_was_ahead: Option<String>,
+    /// Set while a user has paused it: nothing of it is decided, and no run of it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseLine>,
     /// How many intervals wait for their run.
     pub waiting: usize,
     /// The last interval that was due.
@@ -69,21 +73,7 @@ pub fn schedule_preview(
     now_us: i64,
     count: usize,
 ) -> Result<SchedulePreview> {
-    pipeline_called(plan, pipeline)?;
-    let found = plan.pipelines.iter();
-    let found = found.filter(|one| one.name.as_str() == pipeline);
-    let mut scheduled = Vec::new();
-    for one in found {
-        scheduled.extend(self::scheduled(plan, one)?);
-    }
-    let Some(scheduled) = scheduled.pop() else {
-        let message = format!("pipeline `{pipeline}` has no schedule");
-        return Err(
-            Failure::new("R0922", Remedy::FixConfig, message).help(format!(
-                "add one in pipelines/{pipeline}.yml: schedule: {{ cron: 0 2 * * * }}"
-            )),
-        );
-    };
+    let scheduled = schedule_of(plan, pipeline)?;
     let zone = &scheduled.plan.timezone;
     let after_us = match after {
         None => now_us,
@@ -103,6 +93,23 @@ pub fn schedule_preview(
         pipeline: pipeline.to_owned(),
         runs: runs.collect(),
         schedule: scheduled.plan.clone(),
+    })
+}
+
+/// The schedule of a pipeline.
+///
+/// # Errors
+/// R0922 when it has none, R0920 when there is no such pipeline.
+pub(crate) fn schedule_of(plan: &Plan, pipeline: &str) -> Result<ScheduledPipeline> {
+    pipeline_called(plan, pipeline)?;
+    let found = plan.pipelines.iter();
+    let mut found = found.filter(|one| one.name.as_str() == pipeline);
+    let scheduled = found.next().map(|one| scheduled(plan, one)).transpose()?;
+    scheduled.flatten().ok_or_else(|| {
+        let message = format!("pipeline `{pipeline}` has no schedule");
+        Failure::new("R0922", Remedy::FixConfig, message).help(format!(
+            "add one in pipelines/{pipeline}.yml: schedule: {{ cron: 0 2 * * * }}"
+        ))
     })
 }
 
@@ -129,10 +136,12 @@ pub async fn schedules(services: &ProjectServices, plan: &Plan) -> Result<Vec<Sc
         let ahead_us = Some(decided_us).filter(|decided| *decided > stored.now_us);
         let after_us = ahead_us.unwrap_or(stored.now_us);
         let next = scheduled.table.intervals(after_us).next();
+        let pause = record.and_then(|record| record.paused_at(stored.now_us));
         lines.push(ScheduleLine {
             pipeline: pipeline.name.to_string(),
             next: next.map(|next| local_text(next.end_us, zone)),
             clock_was_ahead: ahead_us.map(|ahead| local_text(ahead, zone)),
+            paused: pause.map(|pause| PauseLine::new(pause, zone)),
             schedule: scheduled.plan,
             waiting: record.map_or(0, waiting),
             last: last.into_iter().next(),
@@ -183,6 +192,11 @@ pub async fn waiting_intervals(
             Some(line) => Some(format!("{} is running", line.record.name)),
             None => None,
         };
+        let pause = record.paused_at(stored.now_us);
+        let pause = pause.map(|pause| PauseLine::new(pause, &record.plan.timezone));
+        if let Some(pause) = pause {
+            before = Some(format!("the schedule is paused {}", pause.words()));
+        }
         for open in record.open {
             if open.state == IntervalState::Waiting {
                 let because = before.clone();
@@ -196,6 +210,25 @@ pub async fn waiting_intervals(
         }
     }
     Ok(waiting)
+}
+
+/// The pause of a schedule, if it is paused.
+///
+/// # Errors
+/// Those of the state store.
+pub async fn pause_of(
+    services: &ProjectServices,
+    plan: &Plan,
+    pipeline: &str,
+) -> Result<Option<PauseLine>> {
+    let stored = services.store.schedules(&plan.environment).await?;
+    let mut records = stored.schedules.iter();
+    let record = records.find(|record| record.pipeline.as_str() == pipeline);
+    let pause = record.and_then(|record| {
+        let pause = record.paused_at(stored.now_us)?;
+        Some(PauseLine::new(pause, &record.plan.timezone))
+    });
+    Ok(pause)
 }
 
 /// A schedule in a few words: `0 2 * * * (Europe/Berlin)`.

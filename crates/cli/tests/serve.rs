@@ -146,6 +146,54 @@ fn a_killed_server_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_paused_schedule_begins_nothing_until_it_goes_on() {
+    let desk = often("{ every: 1s, catchup: all }");
+    let first = Server::start(&desk);
+    until_succeeded(&desk, 2);
+    let reason = "the database moves";
+    let said = desk.ok(".", &["schedule", "pause", "often", "--reason", reason]);
+    has(
+        &said,
+        &["is paused since", reason, "towpath schedule resume often"],
+    );
+    first.kill();
+    let second = Server::start(&desk);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = runs(&desk).len();
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(runs(&desk).len(), before);
+    has(&desk.ok(".", &["schedule", "ls"]), &["paused", reason]);
+    has(
+        &desk.ok(".", &["why", "often"]),
+        &["is paused since", reason],
+    );
+    let said = desk.ok(".", &["schedule", "resume", "often"]);
+    has(
+        &said,
+        &[
+            "`often` goes on",
+            "get a run and 0 are skipped (`catchup: all`)",
+        ],
+    );
+    let said = desk.ok(".", &["schedule", "resume", "often"]);
+    has(&said, &["is not paused"]);
+    until_succeeded(&desk, before + 6);
+    assert_eq!(second.stop(), 0);
+    assert_each_once(&desk);
+    let said = desk.ok(".", &["schedule", "events", "often"]);
+    has(&said, &["paused", "resumed", reason]);
+    let until = ["schedule", "pause", "often", "--until", "2026-01-01"];
+    has(&desk.exits(2, ".", &until), &["error[R0900]", "is over"]);
+    let until = ["schedule", "pause", "often", "--until", "soon"];
+    has(
+        &desk.exits(2, ".", &until),
+        &["error[R0900]", "`soon` is not a date"],
+    );
+    let other = desk.exits(2, ".", &["schedule", "pause", "other"]);
+    has(&other, &["error[R0920]"]);
+}
+
+#[test]
 fn two_servers_share_the_intervals() {
     let desk = often("{ every: 1s, catchup: all }");
     let (first, second) = (Server::start(&desk), Server::start(&desk));

@@ -8,6 +8,8 @@ use towpath_ports::{IntervalDecision, IntervalState, ScheduleRecord, ScheduleUpd
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, Environment, Interval, Overlap, PipelineName, SchedulePlan};
 
+use crate::pause::resume;
+
 /// An interval that was due no longer than this ago is on time, whatever `catchup` says.
 const ON_TIME_US: i64 = 60_000_000;
 
@@ -45,6 +47,8 @@ pub fn due(
         since_us: record.and_then(|record| record.since_us),
         queued_us: record.and_then(|record| record.queued_us),
         removed_us: None,
+        paused: record.and_then(|record| record.paused.clone()),
+        event: None,
         due: Vec::new(),
         skipped: Vec::new(),
     };
@@ -58,11 +62,16 @@ pub fn due(
         update.queued_us = None;
         return Some(update);
     }
+    if let Some(pause) = &record.paused {
+        // Nothing is decided until it goes on.
+        let until_us = pause.until_us.filter(|until| *until <= now_us)?;
+        return resume(record, until_us, None);
+    }
     if !record.plan.same_times(&scheduled.plan) {
         changed(scheduled, record, now_us, &mut update);
         return Some(update);
     }
-    decide(scheduled, record, now_us, &mut update);
+    decide(scheduled, record, now_us, Late::of(now_us), &mut update);
     let same = update.due.is_empty()
         && update.queued_us == record.queued_us
         && record.plan == scheduled.plan;
@@ -77,23 +86,21 @@ pub(crate) fn removed(record: &ScheduleRecord, now_us: i64) -> Option<ScheduleUp
     let waiting = record.open.iter();
     let waiting = waiting.filter(|one| one.state == IntervalState::Waiting);
     Some(ScheduleUpdate {
-        pipeline: record.pipeline.clone(),
-        environment: record.environment.clone(),
-        fence: Some(record.fence),
-        plan: record.plan.clone(),
-        decided_us: record.decided_us,
-        since_us: record.since_us,
         queued_us: None,
         removed_us: Some(now_us),
-        due: Vec::new(),
         skipped: waiting
             .map(|one| (one.interval.end_us, SkipReason::Removed))
             .collect(),
+        ..unchanged(record)
     })
 }
 
-/// When the next interval of a schedule is due: in the past when it waits for room, nothing when it has ended.
+/// When something is to be decided about a schedule: in the past when it waits for room, never when it has
+/// ended or was paused for ever.
 pub(crate) fn next_due(scheduled: &ScheduledPipeline, record: &ScheduleRecord) -> Option<i64> {
+    if let Some(pause) = &record.paused {
+        return pause.until_us;
+    }
     let rest = Undecided::of(scheduled, record.decided_us, record.since_us)?;
     scheduled.table.next(rest.after_us)
 }
@@ -106,6 +113,24 @@ fn begin(scheduled: &ScheduledPipeline, now_us: i64) -> i64 {
         .map_or(now_us, |start| start.min(now_us));
     let first = Undecided::of(scheduled, at_us, None).map(|first| first.start_us);
     first.filter(|first| *first <= now_us).unwrap_or(at_us)
+}
+
+/// An update that changes nothing.
+pub(crate) fn unchanged(record: &ScheduleRecord) -> ScheduleUpdate {
+    ScheduleUpdate {
+        pipeline: record.pipeline.clone(),
+        environment: record.environment.clone(),
+        fence: Some(record.fence),
+        plan: record.plan.clone(),
+        decided_us: record.decided_us,
+        since_us: record.since_us,
+        queued_us: record.queued_us,
+        removed_us: record.removed_us,
+        paused: record.paused.clone(),
+        event: None,
+        due: Vec::new(),
+        skipped: Vec::new(),
+    }
 }
 
 /// A changed schedule: what was due until now is decided by the old one, the rest belongs to the new one,
@@ -126,7 +151,7 @@ fn changed(
         table,
         ..scheduled.clone()
     };
-    if !decide(&old, record, now_us, update) {
+    if !decide(&old, record, now_us, Late::of(now_us), update) {
         update.plan = old.plan;
         return;
     }
@@ -205,8 +230,8 @@ impl Undecided {
     }
 
     /// The intervals until this moment as one that is missed; false when there are more of them.
-    fn miss(&mut self, table: &Timetable, until_us: i64) -> (Option<IntervalDecision>, bool) {
-        let Some(counted) = table.count(self.after_us, until_us, MOST_COUNTED) else {
+    fn miss(&mut self, table: &Timetable, late: Late) -> (Option<IntervalDecision>, bool) {
+        let Some(counted) = table.count(self.after_us, late.until_us, MOST_COUNTED) else {
             return (None, true);
         };
         let missed = IntervalDecision {
@@ -214,7 +239,7 @@ impl Undecided {
                 start_us: self.start_us,
                 end_us: counted.last_us,
             },
-            skip: Some(SkipReason::Missed),
+            skip: Some(late.reason),
             intervals: counted.moments,
         };
         (self.start_us, self.after_us) = (counted.last_us, counted.last_us);
@@ -230,11 +255,29 @@ fn waits(interval: Interval) -> IntervalDecision {
     }
 }
 
+/// What was due until this moment and is not decided was missed, for this reason.
+#[derive(Clone, Copy)]
+pub(crate) struct Late {
+    pub(crate) until_us: i64,
+    pub(crate) reason: SkipReason,
+}
+
+impl Late {
+    /// While no scheduler ran.
+    fn of(now_us: i64) -> Self {
+        Self {
+            until_us: now_us.saturating_sub(ON_TIME_US).saturating_sub(1),
+            reason: SkipReason::Missed,
+        }
+    }
+}
+
 /// Decides what is due by one schedule; false when missed intervals are left for the next time.
-fn decide(
+pub(crate) fn decide(
     scheduled: &ScheduledPipeline,
     record: &ScheduleRecord,
     now_us: i64,
+    late: Late,
     update: &mut ScheduleUpdate,
 ) -> bool {
     let Some(mut from) = Undecided::of(scheduled, record.decided_us, record.since_us) else {
@@ -249,7 +292,7 @@ fn decide(
             from.wait(&scheduled.table, now_us, &mut room, &mut update.due);
             true
         }
-        Catchup::None | Catchup::Latest => catch_up(scheduled, from, now_us, room, update),
+        Catchup::None | Catchup::Latest => catch_up(scheduled, from, (now_us, late), room, update),
     };
     if let Some(last) = update.due.last() {
         update.decided_us = last.interval.end_us;
@@ -263,22 +306,24 @@ fn decide(
 fn catch_up(
     scheduled: &ScheduledPipeline,
     mut from: Undecided,
-    now_us: i64,
+    (now_us, late): (i64, Late),
     mut room: usize,
     update: &mut ScheduleUpdate,
 ) -> bool {
     let table = &scheduled.table;
-    let late_us = now_us.saturating_sub(ON_TIME_US).saturating_sub(1);
     let queued_us = update.queued_us.unwrap_or(i64::MIN).min(now_us);
     from.wait(table, queued_us, &mut room, &mut update.due);
     if from.has(table, queued_us) {
         // Nobody was late since: what came is queued, too.
-        if table.next(queued_us).is_some_and(|next| next > late_us) {
+        if table
+            .next(queued_us)
+            .is_some_and(|next| next > late.until_us)
+        {
             update.queued_us = table.previous(now_us).max(update.queued_us);
         }
         return true;
     }
-    let (mut missed, complete) = from.miss(table, late_us);
+    let (mut missed, complete) = from.miss(table, late);
     let mut last = None;
     // `latest` runs the last of the missed ones, if none came after it.
     if let (Catchup::Latest, true, Some(all)) = (scheduled.plan.catchup, complete, &mut missed)

@@ -7,11 +7,14 @@
 )]
 
 use proptest::prelude::*;
-use towpath_ports::{IntervalState, ScheduleRecord, ScheduleUpdate, ScheduledInterval, SkipReason};
+use towpath_ports::{
+    IntervalState, SchedulePause, ScheduleRecord, ScheduleUpdate, ScheduledInterval, SkipReason,
+};
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 
 use super::{MOST_WAITING, ScheduledPipeline, due, removed};
+use crate::pause::{pause, resume};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -46,6 +49,7 @@ fn record(scheduled: &ScheduledPipeline, decided: i64) -> ScheduleRecord {
         since_us: None,
         queued_us: None,
         removed_us: None,
+        paused: None,
         fence: 7,
         open: Vec::new(),
     }
@@ -246,6 +250,7 @@ fn take(record: &mut ScheduleRecord, update: &ScheduleUpdate) {
     record.since_us = update.since_us;
     record.queued_us = update.queued_us;
     record.removed_us = update.removed_us;
+    record.paused = update.paused.clone();
 }
 
 fn every(minutes: u64, catchup: Catchup, overlap: Overlap) -> ScheduledPipeline {
@@ -413,6 +418,121 @@ fn a_removed_schedule_that_comes_back_has_missed_nothing() {
     assert_eq!(minutes(next), [(95, 98, None)]);
 }
 
+fn wanted(until: Option<i64>) -> SchedulePause {
+    SchedulePause {
+        since_us: 0,
+        until_us: until.map(|at| at * MINUTE),
+        reason: Some("the database moves".to_owned()),
+        by: "ann".to_owned(),
+    }
+}
+
+#[test]
+fn intervals_of_a_pause_follow_the_catchup() {
+    let skipped = Some(SkipReason::Paused);
+    let during = |catchup| {
+        let scheduled = scheduled(catchup, Overlap::Queue);
+        let mut record = record(&scheduled, 10);
+        // What was due when it was paused is decided as ever.
+        let update = pause(&scheduled, Some(&record), &wanted(None), 21 * MINUTE).unwrap();
+        take(&mut record, &update);
+        assert_eq!(minutes(Some(update)), [(10, 20, None)]);
+        assert_eq!(record.paused.as_ref().unwrap().since_us, 21 * MINUTE);
+        for now in [30, 31, 50, 20] {
+            assert_eq!(due(&scheduled, Some(&record), now * MINUTE), None);
+        }
+        // One that is due just when it goes on was due while it was paused, too.
+        let update = resume(&record, 50 * MINUTE, Some("ben")).unwrap();
+        let (kind, details) = update.event.clone().unwrap();
+        assert_eq!(
+            (kind.as_str(), details.by.as_deref()),
+            ("resumed", Some("ben"))
+        );
+        take(&mut record, &update);
+        assert_eq!(resume(&record, 50 * MINUTE, None), None);
+        let mut found = minutes(Some(update));
+        found.extend(minutes(due(&scheduled, Some(&record), 60 * MINUTE)));
+        found
+    };
+    assert_eq!(during(Catchup::None), [(20, 50, skipped), (50, 60, None)]);
+    assert_eq!(
+        during(Catchup::Latest),
+        [(20, 40, skipped), (40, 50, None), (50, 60, None)]
+    );
+    assert_eq!(
+        during(Catchup::All),
+        [
+            (20, 30, None),
+            (30, 40, None),
+            (40, 50, None),
+            (50, 60, None)
+        ]
+    );
+}
+
+#[test]
+fn a_pause_ends_by_itself_and_can_be_changed() {
+    let scheduled = scheduled(Catchup::Latest, Overlap::Queue);
+    let mut record = record(&scheduled, 10);
+    let update = pause(&scheduled, Some(&record), &wanted(None), 11 * MINUTE).unwrap();
+    take(&mut record, &update);
+    let update = pause(&scheduled, Some(&record), &wanted(Some(45)), 31 * MINUTE).unwrap();
+    take(&mut record, &update);
+    let paused = record.paused.as_ref().unwrap();
+    assert_eq!(
+        (paused.since_us, paused.until_us),
+        (11 * MINUTE, Some(45 * MINUTE))
+    );
+    assert_eq!(due(&scheduled, Some(&record), 44 * MINUTE), None);
+    // No scheduler ran for a while: what was due after the end of the pause was missed.
+    let update = due(&scheduled, Some(&record), 95 * MINUTE).unwrap();
+    assert_eq!(update.event.as_ref().unwrap().1.by, None);
+    take(&mut record, &update);
+    let skip = Some;
+    assert_eq!(
+        minutes(Some(update)),
+        [(10, 30, skip(SkipReason::Paused)), (30, 40, None)]
+    );
+    let update = due(&scheduled, Some(&record), 95 * MINUTE);
+    assert_eq!(
+        minutes(update),
+        [(40, 80, skip(SkipReason::Missed)), (80, 90, None)]
+    );
+}
+
+#[test]
+fn a_pause_outlasts_an_edit_and_a_removed_schedule() {
+    let (tens, sevens) = (
+        every(10, Catchup::All, Overlap::Queue),
+        every(7, Catchup::All, Overlap::Queue),
+    );
+    // Nobody has served it yet.
+    let update = pause(&tens, None, &wanted(None), 15 * MINUTE).unwrap();
+    assert_eq!((update.fence, update.decided_us), (None, 10 * MINUTE));
+    assert!(update.paused.is_some());
+    let mut record = record(&tens, 10);
+    let update = pause(&tens, Some(&record), &wanted(None), 15 * MINUTE).unwrap();
+    take(&mut record, &update);
+    assert_eq!(due(&sevens, Some(&record), 40 * MINUTE), None);
+    let mut edited = record.clone();
+    take(&mut edited, &resume(&record, 40 * MINUTE, None).unwrap());
+    assert_eq!(edited.plan, tens.plan);
+    let update = due(&sevens, Some(&edited), 43 * MINUTE).unwrap();
+    take(&mut edited, &update);
+    assert_eq!(
+        minutes(due(&sevens, Some(&edited), 49 * MINUTE)),
+        [(40, 49, None)]
+    );
+    let update = removed(&record, 60 * MINUTE).unwrap();
+    take(&mut record, &update);
+    let back = due(&tens, Some(&record), 90 * MINUTE).unwrap();
+    take(&mut record, &back);
+    assert_eq!((record.removed_us, record.paused.is_some()), (None, true));
+    assert_eq!(due(&tens, Some(&record), 120 * MINUTE), None);
+    let update = resume(&record, 120 * MINUTE, None).unwrap();
+    assert_eq!(minutes(Some(update)).last(), Some(&(110, 120, None)));
+}
+
 #[test]
 fn intervals_without_room_wait_and_are_not_missed() {
     for catchup in [Catchup::None, Catchup::Latest] {
@@ -540,6 +660,45 @@ proptest! {
             if step % 3 == 0 && !record.open.is_empty() {
                 record.open.remove(0);
             }
+        }
+    }
+
+    /// Whatever is paused whenever, and whatever the clock does: nothing of a pause is decided before it ends,
+    /// and the intervals leave no hole.
+    #[test]
+    fn pauses_leave_no_hole_and_are_obeyed(
+        (catchup, overlap) in policies(),
+        steps in prop::collection::vec((0..8_u8, -40..400_i64, 0..120_usize), 1..60),
+    ) {
+        let scheduled = scheduled(catchup, overlap);
+        let mut record = record(&scheduled, 0);
+        let (mut now, mut end_us) = (0, 0);
+        for (act, step, done) in steps.into_iter().chain([(1, 1000, 0), (7, 1, 0)]) {
+            now += step;
+            let before = record.paused.clone();
+            let update = match act {
+                0 => pause(&scheduled, Some(&record), &wanted(Some(now + 25)), now * MINUTE),
+                2 => pause(&scheduled, Some(&record), &wanted(None), now * MINUTE),
+                1 => resume(&record, now * MINUTE, Some("ann")),
+                _ => due(&scheduled, Some(&record), now * MINUTE),
+            };
+            let Some(update) = update else { continue };
+            for one in &update.due {
+                prop_assert_eq!(one.interval.start_us, end_us);
+                prop_assert!(one.interval.end_us <= now * MINUTE);
+                end_us = one.interval.end_us;
+            }
+            prop_assert_eq!(update.decided_us, end_us);
+            if before.is_some() && update.paused == before {
+                prop_assert!(update.due.is_empty());
+            }
+            take(&mut record, &update);
+            prop_assert!(record.open.len() <= MOST_WAITING + 2);
+            record.open.drain(..done.min(record.open.len()));
+        }
+        prop_assert_eq!(&record.paused, &None);
+        if overlap != Overlap::Queue && catchup != Catchup::All {
+            prop_assert!(record.decided_us >= scheduled.table.previous(now * MINUTE).unwrap());
         }
     }
 

@@ -19,8 +19,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, Result, RunEvent,
-    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleRecords,
-    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
+    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleEvent,
+    ScheduleRecords, ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome,
+    TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -362,6 +363,14 @@ impl StateStore for SimulatedStateStore {
         }
         let done = forward!(self, update_schedule(update));
         if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn schedule_events(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+    ) -> Result<Vec<ScheduleEvent>> {
+        forward!(self, schedule_events(environment, pipeline))
     }
 
     async fn scheduled_intervals(

@@ -132,7 +132,7 @@ impl Scheduler {
             found = self.store.schedules(&self.environment).await?;
         }
         let open = found.schedules.into_iter();
-        let open = open.filter(|record| self.has(&record.pipeline));
+        let open = open.filter(|record| self.has(&record.pipeline) && record.paused.is_none());
         tick.next = open
             .filter_map(|record| record.open.into_iter().next())
             .collect();

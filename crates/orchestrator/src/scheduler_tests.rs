@@ -1,6 +1,7 @@
 //! Seeded schedulers at once on one state store, on both databases: they die at any moment, their store
-//! breaks before or after a change, and its clock jumps in both directions. Whatever happens, each interval
-//! has exactly one run, which ended well, and no interval is left out. `TOWPATH_SEEDS` asks for more seeds.
+//! breaks before or after a change, its clock jumps in both directions, and a user pauses the schedule now
+//! and then. Whatever happens, each interval has exactly one run, which ended well, no interval is left out,
+//! and no run begins in a pause. `TOWPATH_SEEDS` asks for more seeds.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use towpath_ports::{
-    Clock, IntervalState, NewRun, Opened, Result, RunFilter, RunRecord, RunState, StateStore,
-    System,
+    Clock, IntervalState, NewRun, Opened, Result, RunFilter, RunRecord, RunState, SchedulePause,
+    ScheduleRecord, StateStore, System,
 };
 use towpath_schedule::Timetable;
 use towpath_testkit::SimulatedSystem;
@@ -27,7 +28,7 @@ use towpath_vocab::{
 };
 
 use crate::fixture::{SimulatedStateStore, new_run, pipeline, retry, task};
-use crate::{ScheduledPipeline, Scheduler};
+use crate::{ScheduledPipeline, Scheduler, pause, resume};
 
 const INTERVALS: i64 = 12;
 const EVERY_US: i64 = 1_800_000_000;
@@ -46,6 +47,8 @@ struct Simulation {
     resumed: AtomicU64,
     broken: AtomicU64,
     deaths: AtomicU64,
+    /// Odd while a user knows that the schedule is paused.
+    paused: AtomicU64,
 }
 
 impl Simulation {
@@ -80,6 +83,7 @@ impl Simulation {
             resumed: AtomicU64::new(0),
             broken: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
         }
     }
 
@@ -151,7 +155,17 @@ impl Simulation {
                 scheduled: true,
                 ..new_run(&self.graph, worker)
             };
-            match store.open_run(new).await? {
+            let paused = self.paused.load(Ordering::SeqCst);
+            let opened = store.open_run(new).await?;
+            if matches!(opened, Opened::New(_) | Opened::Resumed(_)) {
+                let still = self.paused.load(Ordering::SeqCst) == paused;
+                assert!(
+                    !(still && paused % 2 == 1),
+                    "seed {}: in a pause",
+                    self.seed
+                );
+            }
+            match opened {
                 Opened::New(record) => self.work(store, record, worker).await?,
                 Opened::Resumed(record) => {
                     assert_eq!(record.interval, Some(next.interval));
@@ -164,11 +178,61 @@ impl Simulation {
         }
     }
 
-    async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
+    /// A user who pauses the schedule now and then, and lets it go on.
+    async fn user(&self) {
+        for _ in 0..self.system.random() % 4 {
+            self.sleep(7200).await;
+            let breaks = if self.chance(2) { 0 } else { -1 };
+            let kept = self.chance(2);
+            let store = SimulatedStateStore::breaking(&self.at, &self.system, breaks, kept);
+            let minutes = (self.system.random() % 60).cast_signed();
+            let until = self.chance(3).then_some(minutes * 60_000_000 + 1);
+            if self.pauses(&store, until).await && until.is_none() {
+                self.paused.fetch_add(1, Ordering::SeqCst);
+            }
+            self.sleep(3600).await;
+            let paused = self.paused.load(Ordering::SeqCst);
+            self.paused.store(paused + paused % 2, Ordering::SeqCst);
+            let store = SimulatedStateStore::open(&self.at, &self.system);
+            while !self.resumes(&store).await {}
+        }
+    }
+
+    async fn record(&self, store: &Arc<SimulatedStateStore>) -> (Option<ScheduleRecord>, i64) {
         let found = store.schedules(&"dev".into()).await.unwrap();
         let mut ours = found.schedules.into_iter();
         let ours = ours.find(|one| one.pipeline == self.graph.name);
-        ours.is_some_and(|one| Some(one.decided_us) == self.scheduled.plan.end_us)
+        (ours, found.now_us)
+    }
+
+    /// True when the user knows that it is paused.
+    async fn pauses(&self, store: &Arc<SimulatedStateStore>, length_us: Option<i64>) -> bool {
+        let (record, now_us) = self.record(store).await;
+        let wanted = SchedulePause {
+            since_us: now_us,
+            until_us: length_us.map(|length| now_us + length),
+            reason: None,
+            by: "user".to_owned(),
+        };
+        match pause(&self.scheduled, record.as_ref(), &wanted, now_us) {
+            Some(update) => matches!(store.update_schedule(update).await, Ok(true)),
+            None => false,
+        }
+    }
+
+    async fn resumes(&self, store: &Arc<SimulatedStateStore>) -> bool {
+        let (record, now_us) = self.record(store).await;
+        match record.and_then(|record| resume(&record, now_us, Some("user"))) {
+            Some(update) => matches!(store.update_schedule(update).await, Ok(true)),
+            None => true,
+        }
+    }
+
+    async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
+        let (ours, _) = self.record(store).await;
+        ours.is_some_and(|one| {
+            Some(one.decided_us) == self.scheduled.plan.end_us && one.open.is_empty()
+        })
     }
 
     /// A run that takes a while; the lease may be lost meanwhile.
@@ -244,14 +308,15 @@ impl Simulation {
 }
 
 async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
-    let (mut resumed, mut broken, mut deaths) = (0, 0, 0);
+    let (mut resumed, mut broken, mut deaths, mut pauses) = (0, 0, 0, 0);
     for seed in 0..seeds {
         let simulation = Simulation::new(seed, &at(seed));
         let all = async {
             tokio::join!(
                 simulation.schedulers(0),
                 simulation.schedulers(1),
-                simulation.schedulers(2)
+                simulation.schedulers(2),
+                simulation.user()
             )
         };
         simulation.system.run(all).await;
@@ -259,11 +324,12 @@ async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
         resumed += simulation.resumed.into_inner();
         broken += simulation.broken.into_inner();
         deaths += simulation.deaths.into_inner();
+        pauses += simulation.paused.into_inner() / 2;
     }
-    let soft = resumed < seeds / 4 || broken < seeds / 4 || deaths < seeds;
+    let soft = resumed < seeds / 4 || broken < seeds / 4 || deaths < seeds || pauses < seeds / 4;
     assert!(
         !soft,
-        "the simulation is too easy: {resumed} {broken} {deaths}"
+        "the simulation is too easy: {resumed} {broken} {deaths} {pauses}"
     );
 }
 

@@ -49,8 +49,8 @@ pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use schedule::{
-    IntervalDecision, IntervalState, ScheduleRecord, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, SkipReason,
+    IntervalDecision, IntervalState, ScheduleEvent, ScheduleEventDetails, SchedulePause,
+    ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
 };
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,

@@ -35,6 +35,8 @@ pub enum SkipReason {
     Overlap,
     /// The pipeline has no schedule any more.
     Removed,
+    /// The schedule was paused when it was due.
+    Paused,
     /// The schedule was changed: earlier versions of Towpath did not run such an interval.
     Changed,
 }
@@ -59,6 +61,49 @@ pub struct ScheduledInterval {
     pub run: Option<RunName>,
 }
 
+/// A schedule that a user has paused: nothing of it is decided, and none of its runs begins or is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulePause {
+    /// Since when, in microseconds since 1970 UTC.
+    pub since_us: i64,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<i64>,
+    /// What the user gave as the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The user.
+    pub by: String,
+}
+
+/// What a user did to a schedule, or what happened to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScheduleEvent {
+    /// Its number among the events of this schedule; numbers have no gap.
+    pub seq: u64,
+    /// When, by the clock of the store.
+    pub at_us: i64,
+    /// A stable word: `paused`, `resumed`.
+    pub kind: String,
+    /// Details.
+    #[serde(flatten)]
+    pub details: ScheduleEventDetails,
+}
+
+/// The details of an event of a schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleEventDetails {
+    /// The user; nobody when it happened by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What the user gave as the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When a pause ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<i64>,
+}
+
 /// A schedule as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScheduleRecord {
@@ -77,10 +122,20 @@ pub struct ScheduleRecord {
     pub queued_us: Option<i64>,
     /// Since when the project does not have it any more.
     pub removed_us: Option<i64>,
+    /// Set while a user has paused it.
+    pub paused: Option<SchedulePause>,
     /// Rises with every change; a decision with another one is stale.
     pub fence: u64,
     /// What waits or runs, in the order of time.
     pub open: Vec<ScheduledInterval>,
+}
+
+impl ScheduleRecord {
+    /// The pause, unless it has ended by itself.
+    pub fn paused_at(&self, now_us: i64) -> Option<&SchedulePause> {
+        let paused = self.paused.as_ref();
+        paused.filter(|pause| pause.until_us.is_none_or(|until| until > now_us))
+    }
 }
 
 /// All schedules of an environment at one moment.
@@ -124,6 +179,10 @@ pub struct ScheduleUpdate {
     pub queued_us: Option<i64>,
     /// Since when the project does not have it any more.
     pub removed_us: Option<i64>,
+    /// The pause of a user.
+    pub paused: Option<SchedulePause>,
+    /// What is added to the events of the schedule: a kind, and its details.
+    pub event: Option<(String, ScheduleEventDetails)>,
     /// Intervals that were due, in the order of time.
     pub due: Vec<IntervalDecision>,
     /// Ends of intervals that wait and now get no run. One whose run began meanwhile keeps its run, also when

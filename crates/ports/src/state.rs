@@ -14,7 +14,9 @@ use towpath_vocab::{
     TableLineage, TableName, TaskId, TaskKey,
 };
 
-use crate::{Result, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome};
+use crate::{
+    Result, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
+};
 
 /// What a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -148,7 +150,7 @@ pub enum Opened {
     Resumed(RunRecord),
     /// Another process is running this pipeline in this environment.
     Busy(RunRecord),
-    /// The interval of a scheduled run has had its run, or was skipped.
+    /// The interval of a scheduled run has had its run or was skipped, or its schedule is paused.
     Decided,
 }
 
@@ -448,6 +450,13 @@ pub trait StateStore: Send + Sync {
     /// Writes down what a scheduler decided. False when the schedule has another fence, or was decided
     /// further: another scheduler was quicker, and nothing was changed.
     async fn update_schedule(&self, update: ScheduleUpdate) -> Result<bool>;
+
+    /// The events of a schedule, in their order.
+    async fn schedule_events(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+    ) -> Result<Vec<ScheduleEvent>>;
 
     /// The last intervals that were due, newest first.
     async fn scheduled_intervals(

@@ -217,6 +217,7 @@ pub(crate) fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::Newer => "newer",
         SkipReason::Overlap => "overlap",
         SkipReason::Removed => "removed",
+        SkipReason::Paused => "paused",
         SkipReason::Changed => "changed",
     }
 }
@@ -228,6 +229,7 @@ pub(crate) fn parse_skip_reason(word: &str) -> Result<SkipReason, StateError> {
         SkipReason::Newer,
         SkipReason::Overlap,
         SkipReason::Removed,
+        SkipReason::Paused,
         SkipReason::Changed,
     ];
     one_of("reason of a skip", word, all, skip_reason)

@@ -48,6 +48,12 @@ pub(crate) async fn open(
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Opening, StateError> {
     let mut dead_worker = None;
+    if run.scheduled && !schedules::may_begin(tx, run).await? {
+        return Ok(Opening {
+            opened: Opened::Decided,
+            dead_worker,
+        });
+    }
     let latest = running(tx, run).await?;
     if let Some(latest) = &latest
         && workers::has_live_worker(tx, latest.id, &latest.worker, is_dead).await?

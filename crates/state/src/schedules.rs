@@ -5,13 +5,14 @@
 //! Locks are taken in the order schedule, run, interval. Read next: `runs.rs`.
 
 use towpath_ports::{
-    IntervalState, NewRun, RunState, ScheduleRecord, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval,
+    IntervalState, NewRun, RunState, ScheduleEvent, ScheduleEventDetails, ScheduleRecord,
+    ScheduleRecords, ScheduleUpdate, ScheduledInterval,
 };
 use towpath_vocab::{Environment, Failure, Interval, PipelineName, Remedy, RunName};
 
 use crate::codec::{
-    interval_state, json, parse_interval_state, parse_skip_reason, skip_reason, to_column,
+    interval_state, json, maybe_json, parse_interval_state, parse_skip_reason, skip_reason,
+    to_column,
 };
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
@@ -27,7 +28,7 @@ pub(crate) async fn list(
     let rows = tx
         .rows(
             "SELECT pipeline, body, decided_us, fence, since_us, queued_us,
-                    removed_us FROM schedule
+                    removed_us, paused FROM schedule
              WHERE environment = ?1 ORDER BY pipeline",
             cells![environment.as_str()],
         )
@@ -75,6 +76,7 @@ fn record(row: &Row, environment: &Environment) -> Result<ScheduleRecord, StateE
         since_us: row.maybe_int(4)?,
         queued_us: row.maybe_int(5)?,
         removed_us: row.maybe_int(6)?,
+        paused: maybe_json("pause", row, 7)?,
         open: Vec::new(),
     })
 }
@@ -132,40 +134,33 @@ fn read(row: &Row) -> Result<ScheduledInterval, StateError> {
 pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool, StateError> {
     let (environment, pipeline) = (update.environment.as_str(), update.pipeline.as_str());
     let body = to_column("schedule", &update.plan)?;
-    let (since_us, queued_us, removed_us) = (update.since_us, update.queued_us, update.removed_us);
-    let changed = match update.fence {
+    let paused = update.paused.as_ref();
+    let paused = paused.map(|pause| to_column("pause", pause)).transpose()?;
+    let mut values = cells![
+        environment,
+        pipeline,
+        body,
+        update.decided_us,
+        update.since_us,
+        update.queued_us,
+        update.removed_us,
+        paused,
+    ]
+    .to_vec();
+    let sql = match update.fence {
         None => {
-            let sql = "INSERT INTO schedule
-                           (environment, pipeline, body, decided_us, fence, since_us, queued_us)
-                       VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6) ON CONFLICT (environment, pipeline) DO NOTHING";
-            let values = cells![
-                environment,
-                pipeline,
-                body,
-                update.decided_us,
-                since_us,
-                queued_us
-            ];
-            tx.execute(sql, values).await?
+            "INSERT INTO schedule (environment, pipeline, body, decided_us, fence, since_us, queued_us,
+                                   removed_us, paused)
+             VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8) ON CONFLICT (environment, pipeline) DO NOTHING"
         }
         Some(fence) => {
-            let sql = "UPDATE schedule SET body = ?3, decided_us = ?4, fence = fence + 1,
-                           since_us = ?5, queued_us = ?6, removed_us = ?8
-                       WHERE environment = ?1 AND pipeline = ?2 AND fence = ?7 AND decided_us <= ?4";
-            let decided_us = update.decided_us;
-            let values = cells![
-                environment,
-                pipeline,
-                body,
-                decided_us,
-                since_us,
-                queued_us,
-                fence,
-                removed_us
-            ];
-            tx.execute(sql, values).await?
+            values.push(fence.into());
+            "UPDATE schedule SET body = ?3, decided_us = ?4, fence = fence + 1, since_us = ?5,
+                    queued_us = ?6, removed_us = ?7, paused = ?8
+             WHERE environment = ?1 AND pipeline = ?2 AND fence = ?9 AND decided_us <= ?4"
         }
     };
+    let changed = tx.execute(sql, &values).await?;
     if changed == 0 {
         return Ok(false);
     }
@@ -200,7 +195,71 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
         )
         .await?;
     }
+    if let Some((kind, details)) = &update.event {
+        add_event(tx, (environment, pipeline, "schedule"), kind, details).await?;
+    }
     Ok(true)
+}
+
+/// Adds an event of a schedule, whose row this transaction has locked.
+async fn add_event(
+    tx: &Tx<'_>,
+    (environment, pipeline, subject): (&str, &str, &str),
+    kind: &str,
+    details: &ScheduleEventDetails,
+) -> Result<(), StateError> {
+    tx.execute(
+        "INSERT INTO schedule_event (environment, pipeline, subject, seq, at_us, kind, body)
+         SELECT ?1, ?2, ?3, coalesce(max(seq), 0) + 1, CAST(?4 AS BIGINT), ?5, ?6
+         FROM schedule_event
+         WHERE environment = ?1 AND pipeline = ?2 AND subject = ?3",
+        cells![
+            environment,
+            pipeline,
+            subject,
+            tx.now_us,
+            kind,
+            to_column("event of a schedule", details)?,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The events of a schedule, in their order.
+pub(crate) async fn events(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    pipeline: &PipelineName,
+) -> Result<Vec<ScheduleEvent>, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT seq, at_us, kind, body FROM schedule_event
+             WHERE environment = ?1 AND pipeline = ?2 AND subject = 'schedule' ORDER BY seq",
+            cells![environment.as_str(), pipeline.as_str()],
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(ScheduleEvent {
+            seq: row.count(0)?,
+            at_us: row.int(1)?,
+            kind: row.text(2)?.to_owned(),
+            details: json("event of a schedule", row, 3)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// True when runs of the schedule may begin: it is there and is not paused. Until this transaction ends,
+/// nobody can pause it.
+pub(crate) async fn may_begin(tx: &Tx<'_>, run: &NewRun) -> Result<bool, StateError> {
+    let lock = tx.only_on_server("FOR SHARE");
+    let query = format!(
+        "SELECT fence FROM schedule
+         WHERE environment = ?1 AND pipeline = ?2 AND paused IS NULL {lock}"
+    );
+    let values = cells![run.environment.as_str(), run.pipeline.as_str()];
+    Ok(tx.one(&query, values).await?.is_some())
 }
 
 /// True when the interval of a run that the scheduler begins has not had its run yet; locks it.

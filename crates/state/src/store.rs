@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     Claim, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
-    RunUpdate, RunUpdateResult, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore,
-    TaskRecord,
+    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    StateStore, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableFact, TableLineage,
@@ -300,6 +300,18 @@ impl StateStore for Store {
         let writing = operation!(tx, [update] => async { schedules::update(tx, &update).await });
         // Done again it finds its own fence and says that another one was quicker: nothing is lost.
         self.write(Redo::Harmless, writing).await
+    }
+
+    async fn schedule_events(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+    ) -> Result<Vec<ScheduleEvent>> {
+        let (environment, pipeline) = (environment.clone(), pipeline.clone());
+        let reading = operation!(tx, [environment, pipeline] => async {
+            schedules::events(tx, &environment, &pipeline).await
+        });
+        self.read(reading).await
     }
 
     async fn scheduled_intervals(

@@ -20,6 +20,43 @@ pub(crate) enum ScheduleCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Pause the schedule of a pipeline: no run of it begins. Runs that have begun go on.
+    ///
+    /// A schedule that is paused already gets the new time and reason.
+    #[command(
+        after_help = "Example:\n  towpath schedule pause nycflights --until 2026-04-01 --reason \"the database moves\""
+    )]
+    Pause {
+        /// The pipeline.
+        pipeline: String,
+        /// Go on by itself at this day or time, in the time zone of the schedule: 2026-04-01.
+        #[arg(long, value_name = "DATE")]
+        until: Option<String>,
+        /// Why; it is shown wherever something waits because of it.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Let a paused schedule go on. Its `catchup` decides about the intervals that were due meanwhile.
+    #[command(after_help = "Example:\n  towpath schedule resume nycflights")]
+    Resume {
+        /// The pipeline.
+        pipeline: String,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Show who paused and resumed the schedule of a pipeline, when and why.
+    #[command(after_help = "Example:\n  towpath schedule events nycflights")]
+    Events {
+        /// The pipeline.
+        pipeline: String,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Show the next runs of a pipeline, each with its interval, in the time zone of the schedule.
     #[command(after_help = "Example:\n  towpath schedule preview nycflights --next 20")]
     Preview {

@@ -2,7 +2,7 @@
 //!
 //! They call `app/src/history.rs` and print the report as text or JSON.
 
-use towpath_app::{WaitingInterval, runs as list, waiting_intervals, why as explain};
+use towpath_app::{WaitingInterval, pause_of, runs as list, waiting_intervals, why as explain};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, RunsArguments, WhyArguments};
@@ -77,9 +77,13 @@ pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> Command
     let mut names = plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
     if names.any(|name| name == arguments.subject) {
         let waiting = waiting_intervals(&services, &plan, Some(&arguments.subject)).await?;
+        let subject = &arguments.subject;
+        if let Some(pause) = pause_of(&services, &plan, subject).await? {
+            outln!("The schedule of `{subject}` is paused {}", pause.words());
+            outln!("To let it go on: towpath schedule resume {subject}");
+        }
         waiting.iter().for_each(say_waiting);
         if waiting.is_empty() {
-            let subject = &arguments.subject;
             outln!("Nothing of `{subject}` waits. To see its runs: towpath runs {subject}");
         }
         return Ok(Exit::Done);

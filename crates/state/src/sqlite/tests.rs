@@ -530,3 +530,23 @@ async fn a_schedule_that_cannot_be_read_keeps_no_other_one() {
         .collect();
     assert_eq!(codes, [("b", "R0810"), ("c", "R0810")]);
 }
+
+#[tokio::test]
+async fn a_file_of_format_6_keeps_its_schedules_and_can_pause_them() {
+    let place = TestFolder::new();
+    let mut connection = Connection::open(place.file()).unwrap();
+    schema::migrate(&mut connection, &schema::MIGRATIONS[..6]).unwrap();
+    let plan = r#"{"v":1,"d":{"recurrence":{"every_ms":60000},"timezone":"UTC","catchup":"all","overlap":"queue","dst_gap":"shift","dst_overlap":"first"}}"#;
+    let sql = "INSERT INTO schedule VALUES ('dev', 'shop', ?1, 5, 3, 1, 2, NULL)";
+    connection.execute(sql, [plan]).unwrap();
+    let sql =
+        "INSERT INTO scheduled_interval VALUES ('dev', 'shop', 1, 5, 'waiting', NULL, 1, NULL, 5)";
+    connection.execute(sql, []).unwrap();
+    drop(connection);
+    let store = place.open();
+    let found = store.schedules(&Environment::new("dev")).await.unwrap();
+    let one = &found.schedules[0];
+    assert_eq!((one.decided_us, one.fence, one.open.len()), (5, 3, 1));
+    assert_eq!((one.since_us, one.queued_us), (Some(1), Some(2)));
+    assert_eq!(one.paused, None);
+}

@@ -3,10 +3,10 @@
 //! Each function is one test on an empty store. Read next: `suite.rs`, `../store.rs` (who runs these).
 
 use towpath_ports::{
-    Interval, IntervalDecision, IntervalState, NewRun, Opened, RunState, ScheduleUpdate,
-    ScheduledInterval, SkipReason, StateStore,
+    Interval, IntervalDecision, IntervalState, NewRun, Opened, RunState, ScheduleEventDetails,
+    SchedulePause, ScheduleUpdate, ScheduledInterval, SkipReason, StateStore,
 };
-use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, Recurrence, SchedulePlan};
+use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, PipelineName, Recurrence, SchedulePlan};
 
 use crate::place::{LEASE_US, TestPlace, opened_new, opened_resumed};
 
@@ -49,6 +49,8 @@ fn update(
         since_us: Some(decided_us - 5),
         queued_us: (decided_us > 0).then_some(decided_us + 5),
         removed_us: None,
+        paused: None,
+        event: None,
         due: due.collect(),
         skipped: Vec::new(),
     }
@@ -245,4 +247,64 @@ pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
     let open = scheduled(place, "w5", "h", 1, 1);
     let run = opened_new(store.open_run(open).await.unwrap());
     assert_eq!((run.name.number, run.interval), (4, Some(interval(1))));
+}
+
+pub(crate) async fn a_pause_is_obeyed_and_kept_with_its_events(place: &TestPlace) {
+    use IntervalState::{Running, Waiting};
+    let store = place.open();
+    let decided = update(None, 20, &[(0, None), (1, None)]);
+    assert!(store.update_schedule(decided).await.unwrap());
+    let pause = SchedulePause {
+        since_us: 7,
+        until_us: Some(90),
+        reason: Some("moves".to_owned()),
+        by: "ann".to_owned(),
+    };
+    let details = ScheduleEventDetails {
+        by: Some("ann".to_owned()),
+        reason: Some("moves".to_owned()),
+        until_us: Some(90),
+    };
+    place.at(7);
+    let paused = ScheduleUpdate {
+        paused: Some(pause.clone()),
+        event: Some(("paused".to_owned(), details.clone())),
+        ..update(Some(1), 20, &[])
+    };
+    assert!(store.update_schedule(paused.clone()).await.unwrap());
+    // With a stale fence neither the pause nor its event is written.
+    assert!(!store.update_schedule(paused).await.unwrap());
+    let found = place.open().schedules(&"dev".into()).await.unwrap();
+    let record = &found.schedules[0];
+    assert_eq!(record.paused, Some(pause));
+    assert!(record.paused_at(89).is_some() && record.paused_at(90).is_none());
+    let open = |number| scheduled(place, "w1", "h", number, 0);
+    let opened = store.open_run(open(0)).await.unwrap();
+    assert!(matches!(opened, Opened::Decided), "{opened:?}");
+    assert_eq!(states(&*store).await, [(Waiting, None), (Waiting, None)]);
+    // A run by hand is no run of the schedule.
+    let run = opened_new(store.open_run(place.new_run("w1", "h", 8)).await.unwrap());
+    let (name, dev) = (&run.name, &run.environment);
+    let close = store.close_run(name, dev, RunState::Succeeded, "w1", 9);
+    close.await.unwrap();
+    place.at(11);
+    let resumed = ScheduleUpdate {
+        event: Some(("resumed".to_owned(), ScheduleEventDetails::default())),
+        ..update(Some(2), 20, &[])
+    };
+    assert!(store.update_schedule(resumed).await.unwrap());
+    opened_new(store.open_run(open(0)).await.unwrap());
+    assert_eq!(states(&*store).await, [(Running, Some(2)), (Waiting, None)]);
+    let shop = PipelineName::new("shop");
+    let events = store.schedule_events(dev, &shop).await.unwrap();
+    let lines = events
+        .iter()
+        .map(|one| (one.seq, one.at_us, one.kind.as_str()));
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [(1, 7, "paused"), (2, 11, "resumed")]
+    );
+    assert_eq!(events[0].details, details);
+    let other = store.schedule_events(&"prod".into(), &shop).await;
+    assert_eq!(other.unwrap(), []);
 }

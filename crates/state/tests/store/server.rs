@@ -154,3 +154,40 @@ async fn a_store_of_format_1_keeps_its_notes() {
     assert_eq!(notes, [("shop/extract/orders".to_owned(), digests)]);
     assert!(store.runs(RunFilter::default()).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_store_of_format_4_keeps_its_schedules() {
+    let server = Arc::new(PostgresServer::start().unwrap());
+    let scripts = [
+        include_str!("../../src/postgres/schema_1.sql"),
+        include_str!("../../src/postgres/schema_schedules.sql"),
+        include_str!("../../src/postgres/schema_reported_notes.sql"),
+        include_str!("../../src/postgres/schema_changed_schedules.sql"),
+    ];
+    let plan = r#"{"v":1,"d":{"recurrence":{"every_ms":60000},"timezone":"UTC","catchup":"all","overlap":"queue","dst_gap":"shift","dst_overlap":"first"}}"#;
+    server
+        .psql(
+            "postgres",
+            &format!(
+                "CREATE SCHEMA s; SET search_path = s; {}
+                 INSERT INTO meta (key, value) VALUES ('format', '4');
+                 INSERT INTO schedule VALUES ('dev', 'shop', '{plan}', 5, 3, 1, 2, NULL);
+                 INSERT INTO scheduled_interval
+                     VALUES ('dev', 'shop', 1, 5, 'waiting', NULL, 1, NULL, 5);",
+                scripts.concat()
+            ),
+        )
+        .unwrap();
+    let place = TestPlace::sqlite();
+    let url = format!("{}?schema=s", server.url("postgres"));
+    let store = open(Location {
+        url: Some(SecretTemplate::new(url)),
+        ..place.location()
+    })
+    .unwrap();
+    let found = store.schedules(&Environment::new("dev")).await.unwrap();
+    let one = &found.schedules[0];
+    assert_eq!((one.decided_us, one.fence, one.open.len()), (5, 3, 1));
+    assert_eq!((one.since_us, one.queued_us), (Some(1), Some(2)));
+    assert_eq!(one.paused, None);
+}
