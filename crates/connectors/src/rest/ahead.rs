@@ -8,8 +8,9 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
 
-use super::client::{Answer, Client, Request};
+use super::client::{Answer, Client};
 use super::error::Result;
+use super::request::Request;
 
 type Answers<'a> = Pin<Box<dyn Stream<Item = (Request, Result<Answer>)> + Send + 'a>>;
 

@@ -26,37 +26,13 @@ use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
-use super::graphql::Query;
+use super::request::Request;
 use super::retry::{Tries, may_pass};
 use super::shared::{self, Shared};
 
 const MOST_REDIRECTS: usize = 10;
 /// So much of a refusal is shown.
 const SHOWN_BYTES: usize = 300;
-
-/// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) body: Option<Body>,
-}
-
-/// The body of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    Json(String),
-    GraphQl(Query),
-}
-
-impl Body {
-    fn text(&self) -> String {
-        match self {
-            Self::Json(text) => text.clone(),
-            Self::GraphQl(query) => query.body(),
-        }
-    }
-}
 
 /// What was answered, whole.
 pub(super) struct Answer {

@@ -188,4 +188,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "An endpoint that is read by a cursor has listings for more than 100,000 records of its parent.",
         "Towpath remembers which listings were read, because one that is new has to be read from its beginning. Read the table with `mode: full`, or declare several tables whose parents are a part of the records each, such as by `params: { status: open }` of the parent.",
     ),
+    CodeEntry::run(
+        "R0380",
+        Remedy::FixConfig,
+        "A record of a GraphQL table has a list inside it that has another page.",
+        "Only the first page of such a list is in the answer, so the record is not complete. Read the list as a table of its own, with a query for each record: `params: { id: \"{issues.id}\" }`. Or ask for more of it at once, such as `comments(first: 100)`. If the first page is enough: `lists_inside: first_page` of the table.",
+    ),
 ];

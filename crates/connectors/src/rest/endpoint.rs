@@ -15,7 +15,8 @@ use super::page::Records;
 use super::paginate::Paging;
 use super::paginate_options;
 use super::path::JsonPath;
-use super::template::{Slot, Template, has_dot_segment};
+use super::request::with_values;
+use super::template::{self, Slot, Template, has_dot_segment};
 
 const MOST_PAGES: u64 = 100_000;
 
@@ -27,8 +28,12 @@ pub(super) struct Endpoint {
     pub(super) path: Template,
     pub(super) params: Vec<(String, Template)>,
     pub(super) body: Option<Template>,
+    /// The value of `{cursor}` where no read has ended yet.
+    pub(super) cursor_start: Option<String>,
     /// A GraphQL query, whose variables `params` are.
     pub(super) graphql: Option<String>,
+    /// Of lists inside its records the first page is enough.
+    pub(super) keeps_first_inside: bool,
     pub(super) records: Records,
     pub(super) paging: Paging,
     pub(super) total: Option<JsonPath>,
@@ -166,6 +171,62 @@ impl<'o> Given<'o> {
         }
     }
 
+    fn paging(&self) -> Result<Paging> {
+        let paging = paginate_options::read(self.value("paginate"));
+        let paging = paging.map_err(|why| self.wrong("paginate", why))?;
+        if paging.ignore_count && self.text("total").is_some() {
+            let why = "is a count to compare with, but `paginate` has `ignore_count: true`";
+            return Err(self.wrong("total", why));
+        }
+        Ok(paging)
+    }
+
+    /// The body. One that gets the parameters of pages has place for them, whatever its values are.
+    fn body(&self, method: &Method, paging: &Paging) -> Result<Option<Template>> {
+        let is_graphql = self.text("graphql").is_some();
+        let body = match self.text("body") {
+            Some(_) if is_graphql => {
+                let why = "is a body already, and the table has `body` too";
+                return Err(self.wrong("graphql", why));
+            }
+            Some(_) if *method == Method::GET => {
+                return Err(self.wrong("body", "needs `method: POST`"));
+            }
+            Some(text) => Some(self.template("body", text)?),
+            None => None,
+        };
+        if !paging.in_body {
+            return Ok(body);
+        }
+        let wrong = |why: String| self.wrong("paginate", why);
+        if is_graphql {
+            let why = "has `in`, but the parameters of a page are variables of `graphql`";
+            return Err(wrong(why.to_owned()));
+        }
+        if *method == Method::GET {
+            return Err(wrong("has `in: body`, which needs `method: POST`".to_owned()));
+        }
+        let body = body.map_or_else(|| self.template("body", "{{}}"), Ok)?;
+        // Zero is a value inside a text and outside of one.
+        let sample = body.fill(template::Into::Json, |_| Some("0")).unwrap_or_default();
+        with_values(&sample, paging.sample()).map_err(wrong)?;
+        Ok(Some(body))
+    }
+
+    fn keeps_first_inside(&self) -> Result<bool> {
+        match self.text("lists_inside") {
+            Some(_) if self.text("graphql").is_none() => {
+                Err(self.wrong("lists_inside", "is for tables with `graphql`"))
+            }
+            None | Some("whole") => Ok(false),
+            Some("first_page") => Ok(true),
+            Some(other) => Err(self.wrong(
+                "lists_inside",
+                format!("is `{other}`, but must be whole or first_page"),
+            )),
+        }
+    }
+
     fn most_pages(&self) -> Result<u64> {
         match self.value("max_pages") {
             None => Ok(MOST_PAGES),
@@ -183,26 +244,16 @@ impl Endpoint {
     pub(super) fn read(table: &str, options: &BTreeMap<String, Value>) -> Result<Self> {
         let given = Given { table, options };
         let method = given.method()?;
-        let body = given.text("body");
-        let body = body.map(|body| given.template("body", body)).transpose()?;
-        if body.is_some() && method == Method::GET {
-            return Err(given.wrong("body", "needs `method: POST`"));
-        }
-        if body.is_some() && given.text("graphql").is_some() {
-            return Err(given.wrong("graphql", "is a body already, and the table has `body` too"));
-        }
-        let paging = paginate_options::read(given.value("paginate"));
-        let paging = paging.map_err(|why| given.wrong("paginate", why))?;
-        if paging.ignore_count && given.text("total").is_some() {
-            let why = "is a count to compare with, but `paginate` has `ignore_count: true`";
-            return Err(given.wrong("total", why));
-        }
+        let paging = given.paging()?;
+        let body = given.body(&method, &paging)?;
         let endpoint = Self {
             table: table.to_owned(),
             method,
             path: given.path()?,
             params: given.params()?,
             body,
+            cursor_start: given.text("cursor_start").map(str::to_owned),
+            keeps_first_inside: given.keeps_first_inside()?,
             graphql: given.text("graphql").map(str::to_owned),
             records: given.records()?,
             paging,
@@ -213,9 +264,11 @@ impl Endpoint {
             epoch: given.epoch()?,
         };
         endpoint.has_one_parent()?;
-        if endpoint.epoch.is_some() && !endpoint.uses_cursor() {
+        let of_cursor = ["cursor_epoch", "cursor_start"];
+        let of_cursor = of_cursor.iter().find(|key| given.value(key).is_some());
+        if let Some(key) = of_cursor.filter(|_| !endpoint.uses_cursor()) {
             let why = "is for endpoints whose `params` or `body` have a `{cursor}`";
-            return Err(given.wrong("cursor_epoch", why));
+            return Err(given.wrong(key, why));
         }
         if endpoint.keeps_failed && endpoint.parent().is_none() {
             let why = "is for endpoints that depend on another";
@@ -277,10 +330,11 @@ impl Endpoint {
 
     /// All records of a parent are listed, so what needs a cursor cannot be one.
     pub(super) fn accepts(&self, parent: &Self) -> Result<()> {
-        let has_cursor = |template: &Template| template.slots().any(|slot| *slot == Slot::Cursor);
+        let needs_cursor = |template: &Template| template.slots().any(|slot| *slot == Slot::Cursor);
         let of = match &parent.body {
-            _ if has_cursor(&parent.path) => "path",
-            Some(body) if has_cursor(body) => "body",
+            _ if parent.cursor_start.is_some() => return Ok(()),
+            _ if needs_cursor(&parent.path) => "path",
+            Some(body) if needs_cursor(body) => "body",
             _ => return Ok(()),
         };
         let why = format!("depends on `{}`, whose {of} has a cursor", parent.table);

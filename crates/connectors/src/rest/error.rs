@@ -71,6 +71,8 @@ pub(super) enum RestError {
         /// The first message, without secrets.
         message: String,
     },
+    #[error("a record in the answer to {request} has a list with another page: `{at}.hasNextPage` is true")]
+    MoreInside { request: Address, at: String },
     #[error("the answer to {request} has null at `records: {path}`")]
     NullRecords { request: Address, path: String },
     #[error("{request}: `{option}: {path}` {why}")]
@@ -225,6 +227,7 @@ impl RestError {
             Self::DotSegment { .. } => ("R0374", Remedy::FixData),
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
+            Self::MoreInside { .. } => ("R0380", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -247,6 +250,7 @@ impl RestError {
             | Self::NotJson { .. }
             | Self::TooLarge { .. }
             | Self::GraphQl { .. }
+            | Self::MoreInside { .. }
             | Self::NoRecords { .. }
             | Self::NullRecords { .. }
             | Self::Field { .. }
@@ -289,6 +293,10 @@ impl RestError {
                 vec!["`records: $` reads an answer that is one record".to_owned()]
             }
             Self::GraphQl { message, .. } => vec![format!("the server said: {message}")],
+            Self::MoreInside { .. } => vec![
+                "read the list as a table of its own, or ask for more of it at once".to_owned(),
+                "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),
+            ],
             Self::NullRecords { .. } => vec![
                 "if the API writes null for no records: `records_may_be_null: true` of the table".to_owned(),
             ],

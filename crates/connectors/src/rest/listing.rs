@@ -15,17 +15,17 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use url::Url;
 
 use super::ahead::Ahead;
-use super::client::{Answer, Body, Client, Request};
+use super::client::{Answer, Client};
 use super::endpoint::{Endpoint, of_table};
 use super::error::{Address, RestError, Result};
-use super::graphql::{self, Query};
+use super::graphql;
 use super::page::{self, Page, Records};
 use super::paginate::{Fault, Next, Pager, Paginate};
 use super::parents::{Kept, Once};
 use super::raw::Raw;
+use super::request::Request;
 use super::resume::{Begin, MOST_LISTINGS};
 use super::scope::{ListingKey, Needs, Scope, included};
-use super::template::{Into, Slot, has_dot_segment};
 
 /// So many listings may fail alone; then the API is not well, and the read fails.
 const MOST_FAILED: usize = 100;
@@ -315,10 +315,9 @@ impl Listing<'_> {
         let first = self.request(level, endpoint, scope)?;
         let address = Address::new(first.method.as_str(), &first.url);
         let fault = |fault| faulty(fault, &address);
-        let numbers = matches!(endpoint.paging.how, Paginate::Numbered { .. });
         let counted = endpoint.total.as_ref();
         let mut pager = Pager::new(&endpoint.paging, endpoint.most_pages, counted);
-        let mut request = with_parameters(&first, pager.first(), numbers);
+        let mut request = first.with(endpoint, pager.first())?;
         let (mut total, mut is_nothing) = (None, false);
         let (mut before, mut ahead) = (None::<Request>, Ahead::default());
         loop {
@@ -352,15 +351,14 @@ impl Listing<'_> {
             let is_second = before.replace(request).is_none();
             request = match pager.next(&page).map_err(fault)? {
                 Next::End => break,
-                Next::Parameters(parameters) => with_parameters(&first, parameters, numbers),
+                Next::Parameters(parameters) => first.with(endpoint, parameters)?,
                 Next::Url(url) => next_url(&first, &answer, &url, &address)?,
             };
             if is_second {
                 let ahead_of = pager.ahead(&page, total.as_deref());
-                let requests = ahead_of
-                    .into_iter()
-                    .map(|of| with_parameters(&first, of, numbers));
-                ahead = Ahead::new(self.client, requests.collect(), self.pages_at_once(&answer));
+                let requests = ahead_of.into_iter().map(|of| first.with(endpoint, of));
+                let requests = requests.collect::<Result<_>>()?;
+                ahead = Ahead::new(self.client, requests, self.pages_at_once(&answer));
             }
         }
         self.repeated.fetch_add(pager.repeated(), Ordering::Relaxed);
@@ -418,6 +416,15 @@ impl Listing<'_> {
                 page = Page::read(&answer.body, &answer.headers, known, address)?;
             }
         }
+        if endpoint.graphql.is_some()
+            && !endpoint.keeps_first_inside
+            && let Some(at) = page.records.iter().find_map(|one| graphql::more_inside(*one))
+        {
+            return Err(RestError::MoreInside {
+                request: address.clone(),
+                at,
+            });
+        }
         if endpoint.paging.how != Paginate::Unsaid {
             return Ok(page);
         }
@@ -437,87 +444,8 @@ impl Listing<'_> {
         let is_own = level + 1 == self.chain.len();
         let cursor = self.begin.filter(|_| is_own);
         let cursor = cursor.and_then(|begin| begin.of(scope));
-        let value = |slot: &Slot| match slot {
-            Slot::Cursor => cursor,
-            Slot::Parent { at, .. } => scope.text(at),
-        };
-        let wrong = |option: &str, why: &str| of_table(&endpoint.table, option, why);
-        let first = "needs a cursor, and the first read has none";
-        let path = endpoint.path.fill(Into::Path, value);
-        let path = path.ok_or_else(|| wrong("path", first))?;
-        if has_dot_segment(&path) {
-            return Err(RestError::DotSegment {
-                table: endpoint.table.clone(),
-            });
-        }
-        let mut url = self
-            .base
-            .join(&path)
-            .map_err(|_| wrong("path", "does not make a valid URL"))?;
-        let filled = endpoint.params.iter();
-        let filled: Vec<(&str, String)> = filled
-            .filter_map(|(name, template)| {
-                Some((name.as_str(), template.fill(Into::Plain, value)?))
-            })
-            .collect();
-        if path.is_empty() {
-            // Without a path of its own the address is the connection's `url` as it was written.
-            url.path_segments_mut()
-                .map_err(|()| wrong("path", "does not make a valid URL"))?
-                .pop_if_empty();
-        }
-        if endpoint.graphql.is_none() && !filled.is_empty() {
-            url.query_pairs_mut().extend_pairs(&filled);
-        }
-        let body = match (&endpoint.body, &endpoint.graphql) {
-            (_, Some(query)) => {
-                let variables = filled.into_iter();
-                let variables = variables.map(|(name, value)| (name.to_owned(), value));
-                Some(Body::GraphQl(Query::new(query, variables)))
-            }
-            (None, None) => None,
-            (Some(body), None) => {
-                let text = body.fill(Into::Json, value);
-                let text = text.ok_or_else(|| wrong("body", first))?;
-                Raw::read(&text).map_err(|at| wrong("body", &format!("is not JSON: {at}")))?;
-                Some(Body::Json(text))
-            }
-        };
-        Ok(Request {
-            method: endpoint.method.clone(),
-            url,
-            body,
-        })
+        Request::first(self.base, endpoint, scope, cursor)
     }
-}
-
-/// A request with these parameters instead of its own of the same names.
-fn with_parameters(
-    first: &Request,
-    parameters: Vec<(String, String)>,
-    are_numbers: bool,
-) -> Request {
-    let mut request = first.clone();
-    if parameters.is_empty() {
-        return request;
-    }
-    if let Some(Body::GraphQl(query)) = &first.body {
-        request.body = Some(Body::GraphQl(query.with(parameters, are_numbers)));
-        return request;
-    }
-    let kept: Vec<(String, String)> = first
-        .url
-        .query_pairs()
-        .filter(|(name, _)| parameters.iter().all(|(other, _)| other != name))
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    request
-        .url
-        .query_pairs_mut()
-        .clear()
-        .extend_pairs(kept)
-        .extend_pairs(parameters);
-    request
 }
 
 fn next_url(first: &Request, answer: &Answer, url: &str, address: &Address) -> Result<Request> {

@@ -31,6 +31,7 @@ mod paginate_options;
 mod parents;
 mod path;
 mod raw;
+mod request;
 mod resume;
 mod retry;
 mod scope;

@@ -9,10 +9,14 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher as _};
 
+use serde_json::Value;
+
 use super::page::Page;
 use super::path::{At, JsonPath};
 use super::raw::Raw;
 use super::retry::may_pass;
+
+const NOT_SINGLE: &str = "is not a single value";
 
 /// Empty pages that may follow each other where the response says that there are more.
 const MOST_EMPTY: u64 = 1_000;
@@ -55,7 +59,12 @@ pub(super) struct Paging {
     pub(super) end_status: Option<u16>,
     /// A count in the response is of other records: nothing is compared with it.
     pub(super) ignore_count: bool,
+    /// The parameters of a page are values in the JSON body.
+    pub(super) in_body: bool,
 }
+
+/// The parameters of a page: their names, or paths in a body, and their values with the types they have.
+pub(super) type Parameters = Vec<(String, Value)>;
 
 /// How a project says that a count is of other records.
 pub(super) const IGNORE_COUNT: &str = "if that count is of other records, such as of the whole table where the request asks for a part: `ignore_count: true` in `paginate`";
@@ -64,6 +73,19 @@ impl Paging {
     /// True where pages are numbered: a record that changes moves others between them.
     pub(super) fn is_numbered(&self) -> bool {
         matches!(self.how, Paginate::Numbered { .. })
+    }
+
+    /// Parameters of a page as they may be, to see whether there is place for them.
+    pub(super) fn sample(&self) -> Parameters {
+        let (param, size_param) = match &self.how {
+            Paginate::Numbered {
+                param, size_param, ..
+            } => (param, size_param.as_ref()),
+            Paginate::Cursor { param, .. } | Paginate::LastRecord { param, .. } => (param, None),
+            _ => return Parameters::new(),
+        };
+        let params = [param].into_iter().chain(size_param);
+        params.map(|param| (param.clone(), Value::Null)).collect()
     }
 
     /// True where a next page is asked for that no response has named: it may not be there.
@@ -78,7 +100,7 @@ pub(super) enum Next {
     /// Nothing: this was the last page.
     End,
     /// The same address with these parameters.
-    Parameters(Vec<(String, String)>),
+    Parameters(Parameters),
     /// This address, relative to the last one.
     Url(String),
 }
@@ -185,7 +207,7 @@ impl<'p> Pager<'p> {
     }
 
     /// The parameters of the first page.
-    pub(super) fn first(&self) -> Vec<(String, String)> {
+    pub(super) fn first(&self) -> Parameters {
         match &self.paging.how {
             Paginate::Numbered {
                 param,
@@ -200,7 +222,7 @@ impl<'p> Pager<'p> {
 
     /// The parameters of the pages that will follow by what the last one says, if it says how many there
     /// are. Each is asked for only where `next` leads to it.
-    pub(super) fn ahead(&self, page: &Page<'_>, total: Option<&str>) -> Vec<Vec<(String, String)>> {
+    pub(super) fn ahead(&self, page: &Page<'_>, total: Option<&str>) -> Vec<Parameters> {
         let Paginate::Numbered {
             param,
             start,
@@ -325,7 +347,7 @@ impl<'p> Pager<'p> {
         }
         let name = match &next {
             Next::Url(url) => Some(url.clone()),
-            Next::Parameters(list) => list.first().map(|(_, value)| value.clone()),
+            Next::Parameters(list) => list.first().map(|(_, value)| value.to_string()),
             Next::End => None,
         };
         match name.filter(|name| !self.seen.insert(name.clone())) {
@@ -362,6 +384,24 @@ impl<'p> Pager<'p> {
         path: &JsonPath,
         page: &Page<'_>,
     ) -> Result<Option<String>, Fault> {
+        match self.raw_field(option, path, page)? {
+            Some(value) if value.is_array() || value.is_object() => Err(Fault::Field {
+                option,
+                path: path.to_string(),
+                why: NOT_SINGLE,
+            }),
+            value => Ok(value.and_then(Raw::scalar)),
+        }
+    }
+
+    /// A field that an option names, whatever it is; `None` where it is null, and where it is missing from
+    /// a last page.
+    fn raw_field<'b>(
+        &mut self,
+        option: &'static str,
+        path: &JsonPath,
+        page: &Page<'b>,
+    ) -> Result<Option<Raw<'b>>, Fault> {
         let wrong = |why| Fault::Field {
             option,
             path: path.to_string(),
@@ -375,13 +415,27 @@ impl<'p> Pager<'p> {
                 self.present.insert(option);
                 Ok(None)
             }
-            At::Value(value) if value.is_array() || value.is_object() => {
-                Err(wrong("is not a single value"))
-            }
             At::Value(value) => {
                 self.present.insert(option);
-                Ok(value.scalar())
+                Ok(Some(value))
             }
+        }
+    }
+
+    /// A value of a response as a parameter of the next page, with the type it has; `None` for an empty
+    /// text. Lists and maps are parameters in a body only.
+    fn parameter(&self, path: &JsonPath, value: Raw<'_>) -> Result<Option<Value>, Fault> {
+        let is_single = !value.is_array() && !value.is_object();
+        let value: Option<Value> = serde_json::from_str(value.text()).ok();
+        let value = value.filter(|_| is_single || self.paging.in_body);
+        match value {
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(value) => Ok(Some(value)),
+            None => Err(Fault::Field {
+                option: "at",
+                path: path.to_string(),
+                why: NOT_SINGLE,
+            }),
         }
     }
 
@@ -390,16 +444,24 @@ impl<'p> Pager<'p> {
         match &paging.how {
             Paginate::Unsaid | Paginate::Single => Ok(Next::End),
             Paginate::Numbered { .. } => self.numbered(page, more),
-            Paginate::Cursor { param, at } => Ok(match self.field("at", at, page)? {
-                Some(cursor) => Next::Parameters(vec![(param.clone(), cursor)]),
-                None => Next::End,
-            }),
+            Paginate::Cursor { param, at } => {
+                let cursor = self.raw_field("at", at, page)?;
+                let cursor = cursor.map(|cursor| self.parameter(at, cursor)).transpose()?;
+                Ok(match cursor.flatten() {
+                    Some(cursor) => Next::Parameters(vec![(param.clone(), cursor)]),
+                    None => Next::End,
+                })
+            }
             Paginate::LastRecord { param, at } => {
                 self.expects_more = more == Some(true) || page.next_page().is_some();
                 let Some(last) = page.records.last() else {
                     return Ok(Next::End);
                 };
-                let value = at.scalar(*last).ok_or_else(|| Fault::Field {
+                let value = match at.at(*last) {
+                    At::Value(value) => self.parameter(at, value)?,
+                    At::Absent | At::Null => None,
+                };
+                let value = value.ok_or_else(|| Fault::Field {
                     option: "at",
                     path: at.to_string(),
                     why: "is not there or empty in the last record of a page",
@@ -500,8 +562,8 @@ fn page_parameters(
     number: u64,
     size_param: Option<&String>,
     size: Option<u64>,
-) -> Vec<(String, String)> {
-    let number = (param.to_owned(), number.to_string());
-    let size = size_param.cloned().zip(size.map(|size| size.to_string()));
+) -> Parameters {
+    let number = (param.to_owned(), Value::from(number));
+    let size = size_param.cloned().zip(size.map(Value::from));
     [number].into_iter().chain(size).collect()
 }

@@ -47,6 +47,23 @@ impl Keys<'_> {
         }
     }
 
+    /// The value that is false on the last page.
+    fn more(&self) -> Result<Option<JsonPath>, String> {
+        match self.text("type").as_deref() {
+            Some("page_info") => Ok(Some(self.needed("at")?.child("hasNextPage"))),
+            _ => Ok(self.path("more")),
+        }
+    }
+
+    /// Whether parameters are values in the JSON body.
+    fn in_body(&self) -> Result<bool, String> {
+        match self.text("in").as_deref() {
+            None | Some("query") => Ok(false),
+            Some("body") => Ok(true),
+            Some(other) => Err(format!("has `in: {other}`, but must have query or body")),
+        }
+    }
+
     fn end_status(&self) -> Result<Option<u16>, String> {
         let Some(number) = self.number("end_status")? else {
             return Ok(None);
@@ -77,15 +94,17 @@ pub(super) fn read(value: Option<&Value>) -> Result<Paging, String> {
             absent_at_end: false,
             end_status: None,
             ignore_count: false,
+            in_body: false,
         });
     };
     let keys = Keys(value);
     let paging = Paging {
         how: how(&keys)?,
-        more: keys.path("more"),
+        more: keys.more()?,
         absent_at_end: keys.flag("absent_at_end")?,
         end_status: keys.end_status()?,
         ignore_count: keys.flag("ignore_count")?,
+        in_body: keys.in_body()?,
     };
     let pages = matches!(paging.how, Paginate::Numbered { pages: Some(_), .. });
     let decides = match (&paging.more, pages) {
@@ -133,6 +152,10 @@ fn how(keys: &Keys<'_>) -> Result<Paginate, String> {
         Some("cursor") => Paginate::Cursor {
             param: keys.text_or("param", "cursor"),
             at: keys.needed("at")?,
+        },
+        Some("page_info") => Paginate::Cursor {
+            param: keys.text_or("param", "after"),
+            at: keys.needed("at")?.child("endCursor"),
         },
         Some("last_record") => Paginate::LastRecord {
             param: keys.text("param").ok_or("has no `param`")?,

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use super::raw::Raw;
 
 /// What is at a path.
@@ -51,6 +53,42 @@ impl JsonPath {
     /// One member by its name, whatever letters it has.
     pub(super) fn key(name: &str) -> Self {
         Self(vec![name.to_owned()])
+    }
+
+    /// The path of a member of what is at this one.
+    pub(super) fn child(&self, name: &str) -> Self {
+        let keys = self.0.iter().cloned();
+        Self(keys.chain([name.to_owned()]).collect())
+    }
+
+    /// Puts a value where the path leads, in maps that are there or are made; the error is what is in its
+    /// way. A number is written as a text where the place holds a text.
+    pub(super) fn put(&self, into: &mut Value, value: Value) -> Result<(), String> {
+        if self.0.is_empty() {
+            return Err("it would replace as a whole".to_owned());
+        }
+        let mut place = into;
+        for (at, key) in self.0.iter().enumerate() {
+            if place.is_null() {
+                *place = Value::Object(Map::new());
+            }
+            place = match place {
+                Value::Object(map) => map.entry(key.as_str()).or_insert(Value::Null),
+                Value::Array(list) => {
+                    let item = key.parse().ok().and_then(|at: usize| list.get_mut(at));
+                    item.ok_or_else(|| format!("has no item `{key}`"))?
+                }
+                _ => {
+                    let before = Self(self.0.iter().take(at).cloned().collect());
+                    return Err(format!("is not a map at `{before}`"));
+                }
+            };
+        }
+        *place = match (&*place, value) {
+            (Value::String(_), Value::Number(number)) => Value::String(number.to_string()),
+            (_, value) => value,
+        };
+        Ok(())
     }
 
     /// The value at the path.
@@ -132,6 +170,23 @@ mod tests {
         let shown = |path: &str| JsonPath::new(path).to_string();
         assert_eq!(shown("\"@odata.nextLink\""), "\"@odata.nextLink\"");
         assert_eq!((shown("$"), shown("$.a.b")), ("$".into(), "a.b".into()));
+    }
+
+    #[test]
+    fn values_are_put_into_maps_that_are_there_or_are_made() {
+        let put = |body: &str, path: &str, value: &str| {
+            let mut body: Value = serde_json::from_str(body).unwrap();
+            let value = serde_json::from_str(value).unwrap();
+            let done = JsonPath::new(path).put(&mut body, value);
+            done.map(|()| body.to_string())
+        };
+        let made = put(r#"{"b":1.10}"#, "a.c", "[1]").unwrap();
+        assert_eq!(made, r#"{"b":1.10,"a":{"c":[1]}}"#);
+        assert_eq!(put(r#"[{"p":"1"}]"#, "0.p", "2").unwrap(), r#"[{"p":"2"}]"#);
+        assert_eq!(put(r#"{"p":1}"#, "p", "\"x\"").unwrap(), r#"{"p":"x"}"#);
+        assert!(put(r#"{"p":1}"#, "p.q", "2").is_err());
+        assert!(put("[]", "0", "2").is_err());
+        assert!(put("{}", "$", "2").is_err());
     }
 
     #[test]

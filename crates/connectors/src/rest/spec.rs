@@ -131,6 +131,15 @@ fn end_status() -> OptionSpec {
     )
 }
 
+/// Where parameters of a page are.
+fn place() -> OptionSpec {
+    key(
+        "in",
+        words(&["query", "body"]),
+        "Where the parameters are: in the URL, the default, or in the JSON body of a POST. `param` is then a path in the body, such as `page.after`, and the value keeps the type it has in the response.",
+    )
+}
+
 /// A count that does not count.
 fn ignore_count() -> OptionSpec {
     key(
@@ -167,6 +176,7 @@ fn by_number() -> [OptionVariant; 2] {
         ),
         end_status(),
         ignore_count(),
+        place(),
     ];
     let offset = vec![
         key(
@@ -182,6 +192,7 @@ fn by_number() -> [OptionVariant; 2] {
         ),
         end_status(),
         ignore_count(),
+        place(),
     ];
     [
         form(
@@ -198,7 +209,7 @@ fn by_number() -> [OptionVariant; 2] {
 }
 
 /// Pages that name the next one.
-fn by_name() -> [OptionVariant; 4] {
+fn by_name() -> [OptionVariant; 5] {
     use OptionKind::Text;
     let cursor = vec![
         key(
@@ -211,11 +222,25 @@ fn by_name() -> [OptionVariant; 4] {
             Text,
             "The path of the next cursor, such as `meta.next_cursor`.",
         ),
+        place(),
+    ];
+    let page_info = vec![
+        required(
+            "at",
+            Text,
+            "The path of `pageInfo`, such as `data.issues.pageInfo`.",
+        ),
+        key(
+            "param",
+            Text,
+            "The variable of the cursor; default `after`. `input.after` is a value inside a variable.",
+        ),
     ];
     let last = vec![
         required("param", Text, "The parameter, such as `starting_after`."),
         key("at", Text, "The path inside a record; default `id`."),
         end_status(),
+        place(),
     ];
     let at = "The path of the URL, such as `links.next`.";
     [
@@ -223,6 +248,11 @@ fn by_name() -> [OptionVariant; 4] {
             "cursor",
             "Each response holds the cursor of the next page; the last one holds none.",
             with_end(cursor),
+        ),
+        form(
+            "page_info",
+            "GraphQL: `pageInfo` of each response has `hasNextPage` and `endCursor`.",
+            page_info,
         ),
         form(
             "last_record",
@@ -291,9 +321,9 @@ fn of_connection() -> Vec<OptionSpec> {
     ]
 }
 
-/// The options of a table.
-fn of_tables() -> Vec<OptionSpec> {
-    use OptionKind::{Integer, Text, TextMap};
+/// What a table asks.
+fn of_requests() -> Vec<OptionSpec> {
+    use OptionKind::{Text, TextMap};
     vec![
         of_table(
             "path",
@@ -313,13 +343,35 @@ fn of_tables() -> Vec<OptionSpec> {
         of_table(
             "body",
             Text,
-            "The JSON body of a POST. `{{` and `}}` are braces.",
+            "The JSON body of a POST. `{{` and `}}` are braces. With `{cursor}` it needs `cursor_start`.",
         ),
         of_table(
             "graphql",
             Text,
-            "A GraphQL query, sent as a POST to `url` or `path`. `params` and the parameter of `paginate` are its variables: texts, but numbers of pages. An answer with `errors` is a failure.",
+            "A GraphQL query, sent as a POST to `url` or `path`. `params` and the parameter of `paginate` are its variables, with the types that the query declares. An answer with `errors` is a failure.",
         ),
+        of_table(
+            "lists_inside",
+            words(&["whole", "first_page"]),
+            "What a list inside a record of `graphql` must be, where it has a `pageInfo`: `whole`, the default, and one with another page is a failure; or its `first_page` is enough.",
+        ),
+        of_table(
+            "cursor_start",
+            Text,
+            "The value of `{cursor}` where no read has ended yet, such as `1970-01-01`; default none: a parameter with `{cursor}` is left out, and a path or body with it cannot be read.",
+        ),
+        of_table(
+            "cursor_epoch",
+            words(&["seconds", "milliseconds"]),
+            "What numbers of the cursor count since 1970, where they are times; default: they are only numbers. Times are limited to the present, and `lookback` is a time of them.",
+        ),
+    ]
+}
+
+/// What a table makes of the answers.
+fn of_responses() -> Vec<OptionSpec> {
+    use OptionKind::{Integer, Text, TextMap};
+    vec![
         of_table(
             "records",
             Text,
@@ -351,11 +403,6 @@ fn of_tables() -> Vec<OptionSpec> {
             "What a failed listing of an endpoint that depends on another does: `stop`, the default, ends the read without a row; `next_run` keeps the rows of the others, says so, and asks for it again in the next run. Only with a `cursor`.",
         ),
         of_table(
-            "cursor_epoch",
-            words(&["seconds", "milliseconds"]),
-            "What numbers of the cursor count since 1970, where they are times; default: they are only numbers. Times are limited to the present, and `lookback` is a time of them.",
-        ),
-        of_table(
             "max_pages",
             Integer,
             "More pages of one listing are a failure; default 100000.",
@@ -366,7 +413,8 @@ fn of_tables() -> Vec<OptionSpec> {
 /// The connector as data.
 pub(super) fn spec() -> ConnectorSpec {
     let mut options = of_connection();
-    options.extend(of_tables());
+    options.extend(of_requests());
+    options.extend(of_responses());
     ConnectorSpec {
         kind: "rest".to_owned(),
         doc: "A JSON API over HTTP. Its `tables` are endpoints.".to_owned(),

@@ -88,6 +88,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// True when its text begins with one of these letters.
+    pub(super) fn begins_with<const N: usize>(&self, letters: [char; N]) -> bool {
+        matches!(self.0.first(), Some(Part::Text(text)) if text.trim_start().starts_with(letters))
+    }
+
     /// Its placeholders.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.0.iter().filter_map(|part| match part {

@@ -108,3 +108,51 @@ async fn what_cannot_be_a_query_is_refused() {
     let api = Api::new(unsaid, |_| HttpAnswer::json(page(&ids(0..2), 2, true)));
     assert_eq!(api.failure().await.code, "R0362");
 }
+
+#[tokio::test]
+async fn page_info_is_followed_and_variables_have_the_types_of_the_query() {
+    let query = "query I($first: Int!, $in: Filter, $after: String) { issues(first: $first, filter: $in, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } } }";
+    let issues = json!({
+        "graphql": query,
+        "params": { "first": "2", "in": "{{\"states\": [\"OPEN\"]}}" },
+        "records": "data.issues.nodes",
+        "paginate": { "type": "page_info", "at": "data.issues.pageInfo" },
+    });
+    let api = Api::new(issues.clone(), |request| {
+        let variables = sent(request)["variables"].clone();
+        assert_eq!(variables["first"], 2);
+        assert_eq!(variables["in"], json!({ "states": ["OPEN"] }));
+        let from = variables["after"].as_str().map_or(0, |at| at.parse().unwrap());
+        HttpAnswer::json(page(&ids(from..(from + 2).min(5)), from + 2, from + 2 < 5))
+    });
+    assert_eq!(api.rows().await.unwrap(), rows(0..5));
+    // More pages, and no cursor that leads there.
+    let api = Api::new(issues.clone(), |_| {
+        HttpAnswer::json(page(&ids(0..2), 2, true).replace("\"2\"", "null"))
+    });
+    assert_eq!(api.failure().await.code, "R0373");
+    // The answer does not have what says whether there are more.
+    let api = Api::new(issues, |_| HttpAnswer::json("{\"data\":{\"issues\":{\"nodes\":[{\"id\":1}]}}}"));
+    assert_eq!(api.failure().await.code, "R0372");
+    let wrong = json!({ "graphql": query, "params": { "first": "two" } });
+    let api = Api::new(wrong, |_| HttpAnswer::json("{}"));
+    assert_eq!(api.failure().await.code, "R0350");
+    assert!(api.server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_inside_a_record_that_has_another_page_is_a_failure() {
+    let body = r#"{"data":{"issues":[{"id":1,"comments":{"nodes":[{"t":"a"}],"pageInfo":{"hasNextPage":true,"endCursor":"x"}}}]}}"#;
+    let issues = json!({ "graphql": "{ issues { id } }", "records": "data.issues" });
+    let api = Api::new(issues.clone(), move |_| HttpAnswer::json(body));
+    let failure = api.failure().await;
+    assert_eq!(failure.code, "R0380");
+    assert!(failure.message.contains("comments.pageInfo"), "{failure:?}");
+    let mut first = issues.clone();
+    first["lists_inside"] = json!("first_page");
+    let api = Api::new(first, move |_| HttpAnswer::json(body));
+    assert_eq!(api.rows().await.unwrap().len(), 1);
+    let whole = body.replace("true", "false");
+    let api = Api::new(issues, move |_| HttpAnswer::json(whole.clone()));
+    assert_eq!(api.rows().await.unwrap().len(), 1);
+}

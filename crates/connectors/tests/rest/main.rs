@@ -1,7 +1,7 @@
 //! The REST connector against a real server that does everything servers do.
 //!
 //! `pages.rs` reads all kinds of pagination, `complete.rs` what would end a read early, `faults.rs` what goes wrong, `access.rs` credentials and where
-//! they may go, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2.
+//! they may go, `bodies.rs` tables that are read by a POST, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2.
 //! Each test writes the answers of its own server.
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod bodies;
 mod complete;
 mod dependent;
 mod faults;
