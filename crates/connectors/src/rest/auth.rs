@@ -1,27 +1,43 @@
-//! How requests show who asks: a token, a user, a key, or a token of an OAuth 2 server.
+//! How requests show who asks: a token, a user, a key, a signature, or a token that a server gives.
 //!
 //! Promise: secrets are resolved when the connection is used and are never part of a message; `Redaction`
 //! takes them and the tokens of servers out of what servers answer. A token is asked for once for all
 //! tables, and again when its life ends or the API refuses it. It does not decide where credentials may
-//! go: `egress.rs`. Read next: `token.rs`, which asks for tokens.
+//! go: `egress.rs`. Read next: `token.rs`, which asks for tokens, `auth_options.rs`.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use towpath_ports::{Redaction, Secrets};
-use towpath_vocab::{ConnectionPlan, Failure, OptionValue, SecretTemplate};
+use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
+use super::auth_options::AuthOptions;
 use super::client::Client;
-use super::error::{RestError, Result};
+use super::error::Result;
+use super::jwt::{GRANTS, Jwt};
+use super::session::Session;
+use super::signature::Signer;
 
 /// The kinds, with their secrets.
 enum Kind {
     None,
     Header(HeaderName, HeaderValue),
     Query(String, String),
-    OAuth(Box<OAuth>),
+    /// A token that is made or asked for.
+    Token(Box<TokenSource>),
+    /// A signature of each request.
+    Signed(Box<Signer>),
+}
+
+/// Where tokens come from.
+#[derive(Hash)]
+pub(super) enum TokenSource {
+    OAuth(OAuth),
+    /// A token that this connection signs, and the API accepts as it is.
+    Signed(Jwt),
+    Session(Session),
 }
 
 /// What an OAuth 2 server is asked.
@@ -33,6 +49,8 @@ pub(super) struct OAuth {
     pub(super) basic: Option<(String, String)>,
     /// The project's refresh token; without one the client's credentials are used.
     pub(super) refresh: Option<String>,
+    /// A signed token that is sent, and the name it is sent by.
+    pub(super) assertion: Option<(&'static str, Jwt)>,
 }
 
 /// How a connection's requests show who asks.
@@ -52,61 +70,13 @@ pub(super) struct Credentials<'a> {
     pub(super) token: Option<u64>,
 }
 
-/// Options of `auth`, with their secrets resolved.
-struct Given<'a> {
-    plan: &'a ConnectionPlan,
-    secrets: &'a Arc<dyn Secrets>,
-    known: Vec<String>,
-}
-
-impl Given<'_> {
-    fn text(&self, key: &str) -> Option<String> {
-        self.plan.text(&format!("auth.{key}")).map(str::to_owned)
-    }
-
-    async fn secret(&mut self, key: &str) -> std::result::Result<Option<String>, Failure> {
-        let template = match self.plan.options.get(&format!("auth.{key}")) {
-            Some(OptionValue::Secret(template)) => template.clone(),
-            Some(OptionValue::Plain(serde_json::Value::String(text))) => {
-                SecretTemplate::new(text.clone())
-            }
-            _ => return Ok(None),
-        };
-        let value = self.secrets.resolve(&template).await?;
-        self.known.push(value.clone());
-        Ok(Some(value))
-    }
-
-    async fn needed(&mut self, key: &'static str) -> std::result::Result<String, Failure> {
-        match self.secret(key).await? {
-            Some(value) => Ok(value),
-            None => Err(self.wrong(key, "is missing").into()),
-        }
-    }
-
-    fn wrong(&self, key: &str, why: &str) -> RestError {
-        RestError::Option {
-            place: format!("connection `{}`", self.plan.name),
-            option: format!("auth.{key}"),
-            why: why.to_owned(),
-        }
-    }
-
-    fn header(&self, key: &str, text: &str) -> Result<HeaderValue> {
-        let mut value = HeaderValue::from_str(text)
-            .map_err(|_| self.wrong(key, "holds a character that no header can"))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
 impl Auth {
     /// Reads and resolves `auth` of a connection.
     pub(super) async fn read(
         plan: &ConnectionPlan,
         secrets: &Arc<dyn Secrets>,
     ) -> std::result::Result<Self, Failure> {
-        let mut given = Given {
+        let mut given = AuthOptions {
             plan,
             secrets,
             known: Vec::new(),
@@ -131,7 +101,16 @@ impl Auth {
                 )
             }
             Some("api_key") => api_key(&mut given).await?,
-            Some("oauth2") => Kind::OAuth(Box::new(oauth(&mut given).await?)),
+            Some("oauth2") => {
+                let oauth = oauth(&mut given).await?;
+                Kind::Token(Box::new(TokenSource::OAuth(oauth)))
+            }
+            Some("jwt") => Kind::Token(Box::new(jwt(&mut given).await?)),
+            Some("session") => {
+                let session = Session::read(&mut given).await?;
+                Kind::Token(Box::new(TokenSource::Session(session)))
+            }
+            Some("hmac") => Kind::Signed(Box::new(Signer::read(&mut given).await?)),
             Some(other) => {
                 return Err(given
                     .wrong("type", &format!("is `{other}`, which is not known"))
@@ -148,8 +127,10 @@ impl Auth {
     pub(super) fn identity(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.secrets.hash(&mut hasher);
-        if let Kind::OAuth(oauth) = &self.kind {
-            oauth.hash(&mut hasher);
+        match &self.kind {
+            Kind::Token(source) => source.hash(&mut hasher),
+            Kind::Signed(signer) => signer.hash(&mut hasher),
+            Kind::None | Kind::Header(..) | Kind::Query(..) => {}
         }
         hasher.finish()
     }
@@ -163,7 +144,15 @@ impl Auth {
     /// The host that is asked for tokens.
     pub(super) fn token_host(&self) -> Option<&str> {
         match &self.kind {
-            Kind::OAuth(oauth) => oauth.token_url.host_str(),
+            Kind::Token(source) => source.url()?.host_str(),
+            _ => None,
+        }
+    }
+
+    /// What signs requests.
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        match &self.kind {
+            Kind::Signed(signer) => Some(signer),
             _ => None,
         }
     }
@@ -175,7 +164,7 @@ impl Auth {
         client: &Client,
     ) -> Result<Credentials<'_>> {
         Ok(match &self.kind {
-            Kind::None => Credentials::default(),
+            Kind::None | Kind::Signed(_) => Credentials::default(),
             Kind::Header(name, value) => Credentials {
                 header: Some((name.clone(), value.clone())),
                 ..Credentials::default()
@@ -184,10 +173,10 @@ impl Auth {
                 parameter: Some((name, value)),
                 ..Credentials::default()
             },
-            Kind::OAuth(oauth) => {
-                let token = client.token(oauth, refused).await?;
+            Kind::Token(source) => {
+                let token = client.token(source, refused).await?;
                 Credentials {
-                    header: Some((AUTHORIZATION, token.header)),
+                    header: Some((token.name, token.header)),
                     parameter: None,
                     token: Some(token.number),
                 }
@@ -196,7 +185,33 @@ impl Auth {
     }
 }
 
-async fn api_key(given: &mut Given<'_>) -> std::result::Result<Kind, Failure> {
+impl TokenSource {
+    /// Who is asked for tokens.
+    pub(super) fn url(&self) -> Option<&Url> {
+        match self {
+            Self::OAuth(oauth) => Some(&oauth.token_url),
+            Self::Session(session) => Some(&session.url),
+            Self::Signed(_) => None,
+        }
+    }
+
+    /// What to look at when the server gives no token.
+    pub(super) fn check(&self) -> &'static str {
+        match self {
+            Self::OAuth(oauth) if oauth.assertion.is_some() => {
+                "check `key`, `key_id`, `issuer`, `subject`, `audience` and `scope` of `auth`, and the clock of this machine"
+            }
+            Self::OAuth(_) | Self::Signed(_) => {
+                "check `client_id`, `client_secret` and `refresh_token` of `auth`; a server that accepts a refresh token only once needs a new one"
+            }
+            Self::Session(_) => {
+                "check `login`, `user` and `password` of `auth`, and the names of its fields"
+            }
+        }
+    }
+}
+
+async fn api_key(given: &mut AuthOptions<'_>) -> std::result::Result<Kind, Failure> {
     let name = given
         .text("name")
         .ok_or_else(|| given.wrong("name", "is missing"))?;
@@ -204,17 +219,59 @@ async fn api_key(given: &mut Given<'_>) -> std::result::Result<Kind, Failure> {
     if given.text("in").as_deref() == Some("query") {
         return Ok(Kind::Query(name, value));
     }
-    let header = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| given.wrong("name", "is not the name of a header"))?;
+    let header = given.header_name("name", &name)?;
     Ok(Kind::Header(header, given.header("value", &value)?))
 }
 
-async fn oauth(given: &mut Given<'_>) -> std::result::Result<OAuth, Failure> {
-    let url = given.text("token_url").unwrap_or_default();
-    let token_url = Url::parse(&url)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"));
-    let token_url = token_url.ok_or_else(|| given.wrong("token_url", "is not a URL"))?;
+/// A signed token: as it is, or exchanged for one of the server.
+async fn jwt(given: &mut AuthOptions<'_>) -> std::result::Result<TokenSource, Failure> {
+    let (jwt, token_url) = Jwt::read(given).await?;
+    let client = given.secret("client_id").await?;
+    let Some(url) = token_url else {
+        for key in ["grant", "scope"] {
+            if given.text(key).is_some() {
+                return Err(given.wrong(key, "needs a `token_url`").into());
+            }
+        }
+        return match client {
+            Some(_) => Err(given.wrong("client_id", "needs a `token_url`").into()),
+            None => Ok(TokenSource::Signed(jwt)),
+        };
+    };
+    let is_client = given.word("grant", GRANTS)? == "client_credentials";
+    let mut form = match is_client {
+        true => vec![
+            ("grant_type", "client_credentials".to_owned()),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+            ),
+        ],
+        false => vec![(
+            "grant_type",
+            "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned(),
+        )],
+    };
+    if is_client {
+        form.extend(given.text("scope").map(|scope| ("scope", scope)));
+    }
+    form.extend(client.map(|client| ("client_id", client)));
+    let name = match is_client {
+        true => "client_assertion",
+        false => "assertion",
+    };
+    Ok(TokenSource::OAuth(OAuth {
+        token_url: given.url("token_url", &url)?,
+        form,
+        basic: None,
+        refresh: None,
+        assertion: Some((name, jwt)),
+    }))
+}
+
+async fn oauth(given: &mut AuthOptions<'_>) -> std::result::Result<OAuth, Failure> {
+    let token_url = given.text("token_url").unwrap_or_default();
+    let token_url = given.url("token_url", &token_url)?;
     let client = given.needed("client_id").await?;
     let secret = given.secret("client_secret").await?;
     let refresh = given.secret("refresh_token").await?;
@@ -240,6 +297,7 @@ async fn oauth(given: &mut Given<'_>) -> std::result::Result<OAuth, Failure> {
         form,
         basic,
         refresh,
+        assertion: None,
     })
 }
 

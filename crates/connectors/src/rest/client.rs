@@ -26,9 +26,10 @@ use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
-use super::request::Request;
+use super::request::{Body, Request};
 use super::retry::{Tries, may_pass};
 use super::shared::{self, Shared};
+use super::signature::Signed;
 
 const MOST_REDIRECTS: usize = 10;
 /// So much of a refusal is shown.
@@ -128,6 +129,11 @@ impl Client {
         lease.map_err(RestError::Memory)
     }
 
+    /// No request begins for so long, within what the connection allows.
+    pub(super) fn pause(&self, wait: Duration) {
+        self.shared.budget.pause(wait.min(self.longest_wait));
+    }
+
     /// The memory that all reads share.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory.limit_bytes()
@@ -203,7 +209,7 @@ impl Client {
             // Others are a part of an answer, or the promise of one.
             (200 | 201 | 203 | 204 | 205, _) => {
                 if let Some(wait) = wait {
-                    self.shared.budget.pause(wait.min(self.longest_wait));
+                    self.pause(wait);
                 }
                 answer.server_time = server_time(&headers, sent.took);
                 Ok(Try::Done(answer))
@@ -266,12 +272,23 @@ impl Client {
                 url = with_parameter(&url, name, value);
             }
         }
+        let body = request.body.as_ref().map(Body::text);
+        if let Some(signer) = self.auth.signer().filter(|_| reach == Reach::Own) {
+            let signed = Signed {
+                method: &request.method,
+                url: &url,
+                body: body.as_deref().unwrap_or_default(),
+            };
+            for (name, value) in signer.headers(&signed, Utc::now())? {
+                headers.insert(name, value);
+            }
+        }
         let mut builder = self
             .http
             .request(request.method.clone(), url)
             .headers(headers);
-        if let Some(body) = &request.body {
-            builder = builder.body(body.text());
+        if let Some(body) = body {
+            builder = builder.body(body);
         }
         let start = Instant::now();
         let response = builder

@@ -194,4 +194,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A record of a GraphQL table has a list inside it that has another page.",
         "Only the first page of such a list is in the answer, so the record is not complete. Read the list as a table of its own, with a query for each record: `params: { id: \"{issues.id}\" }`. Or ask for more of it at once, such as `comments(first: 100)`. If the first page is enough: `lists_inside: first_page` of the table.",
     ),
+    CodeEntry::run(
+        "R0381",
+        Remedy::FixConfig,
+        "The answer to a login does not have the token or cookie that `auth` names.",
+        "Some servers answer a wrong password with a page and the status 200: check `login`, `user` and `password`. Else check `token_at`, the path of the token in the answer, or `cookies`, the names of the cookies it sets.",
+    ),
 ];

@@ -204,11 +204,15 @@ impl<'o> Given<'o> {
             return Err(wrong(why.to_owned()));
         }
         if *method == Method::GET {
-            return Err(wrong("has `in: body`, which needs `method: POST`".to_owned()));
+            return Err(wrong(
+                "has `in: body`, which needs `method: POST`".to_owned(),
+            ));
         }
         let body = body.map_or_else(|| self.template("body", "{{}}"), Ok)?;
         // Zero is a value inside a text and outside of one.
-        let sample = body.fill(template::Into::Json, |_| Some("0")).unwrap_or_default();
+        let sample = body
+            .fill(template::Into::Json, |_| Some("0"))
+            .unwrap_or_default();
         with_values(&sample, paging.sample()).map_err(wrong)?;
         Ok(Some(body))
     }

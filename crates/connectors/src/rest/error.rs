@@ -45,7 +45,11 @@ pub(super) enum RestError {
         request: Address,
         status: u16,
         answer: String,
+        /// What to look at.
+        check: &'static str,
     },
+    #[error("the answer to {request} has no {what}")]
+    NoCredential { request: Address, what: String },
     #[error("{request} failed with status {status}, {} tried", times(*.tries))]
     Failed {
         request: Address,
@@ -71,7 +75,9 @@ pub(super) enum RestError {
         /// The first message, without secrets.
         message: String,
     },
-    #[error("a record in the answer to {request} has a list with another page: `{at}.hasNextPage` is true")]
+    #[error(
+        "a record in the answer to {request} has a list with another page: `{at}.hasNextPage` is true"
+    )]
     MoreInside { request: Address, at: String },
     #[error("the answer to {request} has null at `records: {path}`")]
     NullRecords { request: Address, path: String },
@@ -228,6 +234,7 @@ impl RestError {
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
             Self::MoreInside { .. } => ("R0380", Remedy::FixConfig),
+            Self::NoCredential { .. } => ("R0381", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -274,11 +281,10 @@ impl RestError {
             Self::NoTable { known, .. } => vec![format!("its tables: {}", known.join(", "))],
             Self::Refused { answer, status, end, .. } => refused(answer, *status, end.as_deref()),
             Self::Failed { answer, status, .. } => refused(answer, *status, None),
-            Self::NoToken { answer, .. } => {
+            Self::NoToken { answer, check, .. } => {
                 let said = Some(answer).filter(|answer| !answer.is_empty());
                 let said = said.map(|answer| format!("the server said: {answer}"));
-                let check = "check `client_id`, `client_secret` and `refresh_token` of `auth`; a server that accepts a refresh token only once needs a new one";
-                said.into_iter().chain([check.to_owned()]).collect()
+                said.into_iter().chain([(*check).to_owned()]).collect()
             }
             Self::LongWait { .. } => {
                 vec!["run again later, or set `max_wait_s` of the connection".to_owned()]
@@ -293,10 +299,6 @@ impl RestError {
                 vec!["`records: $` reads an answer that is one record".to_owned()]
             }
             Self::GraphQl { message, .. } => vec![format!("the server said: {message}")],
-            Self::MoreInside { .. } => vec![
-                "read the list as a table of its own, or ask for more of it at once".to_owned(),
-                "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),
-            ],
             Self::NullRecords { .. } => vec![
                 "if the API writes null for no records: `records_may_be_null: true` of the table".to_owned(),
             ],
@@ -325,15 +327,28 @@ impl RestError {
             Self::NoKey { .. } => vec![
                 "an API gives the records at the cursor again: say their `key`, so that they are merged".to_owned(),
             ],
-            Self::TokenLost { .. } => vec![
-                "this process does not send the same refresh token again, because a server that accepts each one once may revoke all of them".to_owned(),
-                "if the server accepts a refresh token more than once: run again in a new process; if only once: get a new one, and set `refresh_token` of `auth`".to_owned(),
-            ],
             Self::StoredPosition { .. } => vec![
                 "`towpath run --full-refresh` reads the table from its beginning".to_owned(),
             ],
             Self::ManyListings { .. } => vec![
                 "read it with `mode: full`, or declare tables that ask for a part of the parents each".to_owned(),
+            ],
+            _ => self.more_help(),
+        }
+    }
+
+    fn more_help(&self) -> Vec<String> {
+        match self {
+            Self::MoreInside { .. } => vec![
+                "read the list as a table of its own, or ask for more of it at once".to_owned(),
+                "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),
+            ],
+            Self::NoCredential { .. } => vec![
+                "check `token_at` or `cookies` of `auth`; some servers answer so to a wrong password".to_owned(),
+            ],
+            Self::TokenLost { .. } => vec![
+                "this process does not send the same refresh token again, because a server that accepts each one once may revoke all of them".to_owned(),
+                "if the server accepts a refresh token more than once: run again in a new process; if only once: get a new one, and set `refresh_token` of `auth`".to_owned(),
             ],
             _ => Vec::new(),
         }

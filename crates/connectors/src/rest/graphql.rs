@@ -171,7 +171,10 @@ mod tests {
         assert_eq!(set("ids", json!("[1]")).unwrap(), r#"{"ids":[1]}"#);
         assert_eq!(set("f", json!("{\"a\":1}")).unwrap(), r#"{"f":{"a":1}}"#);
         assert_eq!(set("x", json!("1.10")).unwrap(), r#"{"x":"1.10"}"#);
-        assert_eq!(set("f.after", json!("c")).unwrap(), r#"{"f":{"after":"c"}}"#);
+        assert_eq!(
+            set("f.after", json!("c")).unwrap(),
+            r#"{"f":{"after":"c"}}"#
+        );
         assert_eq!(set("unknown", json!("1")).unwrap(), r#"{"unknown":"1"}"#);
         for (name, wrong) in [("first", "ten"), ("on", "yes"), ("ids", "[1")] {
             assert!(set(name, json!(wrong)).is_err(), "{name}");

@@ -418,7 +418,10 @@ impl Listing<'_> {
         }
         if endpoint.graphql.is_some()
             && !endpoint.keeps_first_inside
-            && let Some(at) = page.records.iter().find_map(|one| graphql::more_inside(*one))
+            && let Some(at) = page
+                .records
+                .iter()
+                .find_map(|one| graphql::more_inside(*one))
         {
             return Err(RestError::MoreInside {
                 request: address.clone(),

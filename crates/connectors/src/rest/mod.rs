@@ -11,6 +11,8 @@
 
 mod ahead;
 mod auth;
+mod auth_options;
+mod auth_spec;
 mod budget;
 mod client;
 mod codes;
@@ -24,6 +26,7 @@ mod endpoint;
 mod error;
 mod evidence;
 mod graphql;
+mod jwt;
 mod listing;
 mod page;
 mod paginate;
@@ -35,7 +38,9 @@ mod request;
 mod resume;
 mod retry;
 mod scope;
+mod session;
 mod shared;
+mod signature;
 mod source;
 mod spec;
 mod spool;

@@ -446,7 +446,9 @@ impl<'p> Pager<'p> {
             Paginate::Numbered { .. } => self.numbered(page, more),
             Paginate::Cursor { param, at } => {
                 let cursor = self.raw_field("at", at, page)?;
-                let cursor = cursor.map(|cursor| self.parameter(at, cursor)).transpose()?;
+                let cursor = cursor
+                    .map(|cursor| self.parameter(at, cursor))
+                    .transpose()?;
                 Ok(match cursor.flatten() {
                     Some(cursor) => Next::Parameters(vec![(param.clone(), cursor)]),
                     None => Next::End,

@@ -64,7 +64,8 @@ impl Filled<'_> {
     fn needed(&self, option: &str, template: &Template, into: Into) -> Result<String> {
         let text = template.fill(into, |slot| self.value(slot));
         text.ok_or_else(|| {
-            let why = "needs a cursor, and the first read has none: `cursor_start` is the value for it";
+            let why =
+                "needs a cursor, and the first read has none: `cursor_start` is the value for it";
             self.wrong(option, why)
         })
     }
@@ -77,7 +78,9 @@ impl Filled<'_> {
             });
         }
         let not_valid = "does not make a valid URL";
-        let mut url = base.join(&path).map_err(|_| self.wrong("path", not_valid))?;
+        let mut url = base
+            .join(&path)
+            .map_err(|_| self.wrong("path", not_valid))?;
         if path.is_empty() {
             // Without a path of its own the address is the connection's `url` as it was written.
             url.path_segments_mut()

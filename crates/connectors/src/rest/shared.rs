@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Rate};
 
-/// A token of an OAuth 2 server.
+/// A token, and the header it is sent in.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
+    pub(super) name: HeaderName,
     pub(super) header: HeaderValue,
     pub(super) until: Instant,
     /// Which one it is, from 1.
@@ -30,6 +31,8 @@ pub(super) struct Tokens {
     pub(super) refresh: Option<String>,
     /// A refresh token that was sent, and for which no answer came: it is not sent again.
     pub(super) sent: Option<String>,
+    /// Credentials that a login refused: until when they are not sent again, the status, the answer.
+    pub(super) refused: Option<(Instant, u16, String)>,
 }
 
 /// What the tables of a connection share.

@@ -8,7 +8,9 @@ use towpath_vocab::{
     ReadMode,
 };
 
-fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
+use super::auth_spec;
+
+pub(super) fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
         name: name.to_owned(),
         kind,
@@ -18,7 +20,7 @@ fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     }
 }
 
-fn required(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
+pub(super) fn required(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
         required: true,
         ..key(name, kind, doc)
@@ -32,73 +34,16 @@ fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     }
 }
 
-fn words(words: &[&str]) -> OptionKind {
+pub(super) fn words(words: &[&str]) -> OptionKind {
     OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
-fn form(word: &str, doc: &str, keys: Vec<OptionSpec>) -> OptionVariant {
+pub(super) fn form(word: &str, doc: &str, keys: Vec<OptionSpec>) -> OptionVariant {
     OptionVariant {
         word: word.to_owned(),
         doc: doc.to_owned(),
         keys,
     }
-}
-
-fn auth() -> OptionKind {
-    use OptionKind::{Secret, Text};
-    OptionKind::Variants(vec![
-        form(
-            "bearer",
-            "A token in the header `Authorization`.",
-            vec![required("token", Secret, "The token.")],
-        ),
-        form(
-            "basic",
-            "A user and a password.",
-            vec![
-                required("user", Secret, "The user."),
-                key("password", Secret, "The password; default empty."),
-            ],
-        ),
-        form(
-            "api_key",
-            "A key in a header or a parameter.",
-            vec![
-                required("name", Text, "The name of the header or parameter."),
-                required("value", Secret, "The key."),
-                key(
-                    "in",
-                    words(&["header", "query"]),
-                    "Where; default `header`.",
-                ),
-            ],
-        ),
-        form(
-            "oauth2",
-            "A token from an OAuth 2 server, by the client's credentials or a refresh token; a new one is asked for before it expires and when the API refuses it.",
-            vec![
-                required("token_url", Text, "Where tokens are asked for."),
-                required("client_id", Secret, "The client."),
-                key("client_secret", Secret, "The client's secret."),
-                key(
-                    "refresh_token",
-                    Secret,
-                    "A refresh token; without one the client's credentials are used.",
-                ),
-                key("scope", Text, "The scopes, separated by spaces."),
-                key(
-                    "audience",
-                    Text,
-                    "The audience, if the server asks for one.",
-                ),
-                key(
-                    "credentials_in",
-                    words(&["header", "body"]),
-                    "Where the client's credentials are sent; default `header`.",
-                ),
-            ],
-        ),
-    ])
 }
 
 /// How a response says that it is the last one.
@@ -287,7 +232,11 @@ fn of_connection() -> Vec<OptionSpec> {
             Text,
             "Where the API begins: `https://api.example.com/v1`. Paths of tables follow it.",
         ),
-        key("auth", auth(), "How requests show who asks; default none."),
+        key(
+            "auth",
+            auth_spec::auth(),
+            "How requests show who asks; default none.",
+        ),
         key(
             "headers",
             TextMap,

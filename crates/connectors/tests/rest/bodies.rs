@@ -78,7 +78,11 @@ async fn a_cursor_in_a_body_keeps_its_type() {
                 assert!(start.is_null(), "{start}");
                 0
             });
-            let next = if from < 20 { of(from + 10) } else { Value::Null };
+            let next = if from < 20 {
+                of(from + 10)
+            } else {
+                Value::Null
+            };
             let data = ids(slice(from, 10));
             HttpAnswer::json(format!("{{\"data\":{data},\"meta\":{{\"next\":{next}}}}}"))
         });
@@ -86,7 +90,9 @@ async fn a_cursor_in_a_body_keeps_its_type() {
     }
     // A URL has no place for a list.
     let cursor = json!({ "records": "data", "paginate": { "type": "cursor", "at": "next" } });
-    let api = Api::new(cursor, |_| HttpAnswer::json("{\"data\":[{\"id\":1}],\"next\":[1]}"));
+    let api = Api::new(cursor, |_| {
+        HttpAnswer::json("{\"data\":[{\"id\":1}],\"next\":[1]}")
+    });
     assert_eq!(api.failure().await.code, "R0372");
 }
 
@@ -122,9 +128,7 @@ async fn a_first_read_begins_at_cursor_start() {
         }
         items
     };
-    let answer = |_: &HttpRequest| {
-        HttpAnswer::json("[{\"id\":1,\"at\":\"2020-01-01T00:00:00Z\"}]")
-    };
+    let answer = |_: &HttpRequest| HttpAnswer::json("[{\"id\":1,\"at\":\"2020-01-01T00:00:00Z\"}]");
     let spec = by_cursor("items", "at", 0);
     let api = Api::new(items(false), answer);
     let failure = api.read(&spec, None).await.unwrap_err();
@@ -134,7 +138,9 @@ async fn a_first_read_begins_at_cursor_start() {
     let first = api.read(&spec, None).await.unwrap();
     api.read(&spec, Some(&first.position)).await.unwrap();
     let asked = api.server.requests();
-    let sent = asked.iter().map(|request| sent(request)["filter"]["gte"].clone());
+    let sent = asked
+        .iter()
+        .map(|request| sent(request)["filter"]["gte"].clone());
     let sent: Vec<Value> = sent.collect();
     assert_eq!(sent, ["2000-01-01T00:00:00Z", "2020-01-01T00:00:00Z"]);
 }
@@ -146,7 +152,10 @@ async fn values_of_other_records_cannot_change_a_body() {
         _ => {
             let body: Value = serde_json::from_str(&request.body).unwrap();
             assert_eq!(body["of"], "a\", \"all\": \"1");
-            HttpAnswer::json(ids(body["from"].as_u64().filter(|from| *from > 0).map_or(0..1, |_| 0..0)))
+            HttpAnswer::json(ids(body["from"]
+                .as_u64()
+                .filter(|from| *from > 0)
+                .map_or(0..1, |_| 0..0)))
         }
     })
     .table(

@@ -122,7 +122,9 @@ async fn page_info_is_followed_and_variables_have_the_types_of_the_query() {
         let variables = sent(request)["variables"].clone();
         assert_eq!(variables["first"], 2);
         assert_eq!(variables["in"], json!({ "states": ["OPEN"] }));
-        let from = variables["after"].as_str().map_or(0, |at| at.parse().unwrap());
+        let from = variables["after"]
+            .as_str()
+            .map_or(0, |at| at.parse().unwrap());
         HttpAnswer::json(page(&ids(from..(from + 2).min(5)), from + 2, from + 2 < 5))
     });
     assert_eq!(api.rows().await.unwrap(), rows(0..5));
@@ -132,7 +134,9 @@ async fn page_info_is_followed_and_variables_have_the_types_of_the_query() {
     });
     assert_eq!(api.failure().await.code, "R0373");
     // The answer does not have what says whether there are more.
-    let api = Api::new(issues, |_| HttpAnswer::json("{\"data\":{\"issues\":{\"nodes\":[{\"id\":1}]}}}"));
+    let api = Api::new(issues, |_| {
+        HttpAnswer::json("{\"data\":{\"issues\":{\"nodes\":[{\"id\":1}]}}}")
+    });
     assert_eq!(api.failure().await.code, "R0372");
     let wrong = json!({ "graphql": query, "params": { "first": "two" } });
     let api = Api::new(wrong, |_| HttpAnswer::json("{}"));

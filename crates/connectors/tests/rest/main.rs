@@ -1,7 +1,8 @@
 //! The REST connector against a real server that does everything servers do.
 //!
 //! `pages.rs` reads all kinds of pagination, `complete.rs` what would end a read early, `faults.rs` what goes wrong, `access.rs` credentials and where
-//! they may go, `bodies.rs` tables that are read by a POST, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2.
+//! they may go, `bodies.rs` tables that are read by a POST, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2,
+//! `sessions.rs` signed tokens, signed requests and logins.
 //! Each test writes the answers of its own server.
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ mod graphql;
 mod incremental;
 mod pages;
 mod resumed;
+mod sessions;
 mod tokens;
 
 use std::collections::BTreeMap;
