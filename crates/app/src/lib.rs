@@ -4,6 +4,7 @@
 //! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
 //! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
+mod backfill;
 mod check;
 mod codes;
 mod copy;
@@ -44,6 +45,10 @@ mod system;
 mod tasks;
 mod written;
 
+pub use backfill::{
+    BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
+    backfills,
+};
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
 pub use copy::{CopyRequest, Waits, copy};
 pub use editor::{ProjectFile, json_schema};

@@ -142,6 +142,7 @@ fn new_run(going: &PendingRun<'_>, worker: &str) -> Result<NewRun> {
         kind: RunKind::Run,
         interval: going.request.interval,
         scheduled: going.request.scheduled,
+        backfill: going.request.backfill,
         params: going.request.params.clone(),
         graph: compiled(going)?,
         request: asked,

@@ -217,7 +217,7 @@ pub async fn schedule_events(
 }
 
 /// What the state store has about the schedule of a pipeline, and its clock.
-async fn stored(
+pub(crate) async fn stored(
     services: &ProjectServices,
     plan: &Plan,
     pipeline: &str,

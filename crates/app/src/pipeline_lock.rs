@@ -57,6 +57,7 @@ pub(crate) async fn lock_pipeline<'a>(
         kind,
         interval: None,
         scheduled: false,
+        backfill: None,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: what.to_owned(),

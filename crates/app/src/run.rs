@@ -62,6 +62,8 @@ pub struct RunRequest {
     pub interval: Option<Interval>,
     /// Whether a scheduler begins it: the interval must wait for its run.
     pub scheduled: bool,
+    /// With `scheduled`: the backfill in which the interval must wait, instead of the schedule.
+    pub backfill: Option<u64>,
     /// The memory budget, instead of the project's.
     pub memory_bytes: Option<u64>,
 }

@@ -1,7 +1,8 @@
 //! `serve`: scheduler and workers in one process.
 //!
 //! Promise: each interval of each scheduled pipeline gets one run, also when the process is killed and
-//! started again, and when several processes serve one project; runs of one pipeline follow each other. At
+//! started again, and when several processes serve one project; runs of one pipeline follow each other. The
+//! same holds for the intervals of backfills, which come after what the schedules have due. At
 //! the first sign to stop it begins nothing more and waits for what runs. It listens on no network.
 //! A change of the project's files changes the schedules; each run reads the project anew. Read next:
 //! `orchestrator::Scheduler`, `run.rs`.
@@ -104,13 +105,15 @@ pub async fn serve(
         return Ok(ServeResult::InvalidProject(Box::new(report)));
     };
     let pipelines = pipelines(plan)?;
-    if pipelines.is_empty() {
-        return Err(
-            Failure::new("R0922", Remedy::FixConfig, "no pipeline has a schedule")
-                .help("add one to a pipeline: schedule: { cron: 0 2 * * * }"),
-        );
-    }
     let services = ProjectServices::of_plan(&request.dir, plan, report.memory_bytes)?;
+    if pipelines.is_empty() && !has_backfill(&services, plan).await? {
+        let message = "no pipeline has a schedule, and no backfill waits";
+        return Err(Failure::new("R0922", Remedy::FixConfig, message)
+            .help("add one to a pipeline: schedule: { cron: 0 2 * * * }")
+            .help(
+                "or create a backfill: towpath backfill PIPELINE --from 2026-01-01 --to 2026-01-31",
+            ));
+    }
     observer.begins(&pipelines);
     let runs = request.runs.max(1);
     let share = services.budget_bytes / runs as u64;
@@ -133,6 +136,8 @@ pub async fn serve(
         runs,
         going: JoinSet::new(),
         busy: BTreeMap::new(),
+        known: plan.pipelines.iter().map(|one| one.name.clone()).collect(),
+        backfilled: BTreeSet::new(),
         order: FairOrder::default(),
         reported: BTreeMap::new(),
         unreachable: None,
@@ -151,6 +156,12 @@ fn pipelines(plan: &Plan) -> Result<Vec<ScheduledPipeline>> {
     Ok(found)
 }
 
+/// True when a backfill has something left to do.
+async fn has_backfill(services: &ProjectServices, plan: &Plan) -> Result<bool> {
+    let found = services.store.backfills(&plan.environment).await?;
+    Ok(found.iter().any(|one| !one.has_ended()))
+}
+
 struct Server {
     system: Arc<dyn Clock>,
     scheduler: Scheduler,
@@ -161,6 +172,10 @@ struct Server {
     going: JoinSet<(ScheduledInterval, Result<RunResult>)>,
     /// Pipelines with a run of this process, and those that failed to begin, with the time of the next try.
     busy: BTreeMap<PipelineName, u64>,
+    /// The pipelines of the project: backfills of others wait.
+    known: BTreeSet<PipelineName>,
+    /// Pipelines with a run of a backfill in this process.
+    backfilled: BTreeSet<PipelineName>,
     order: FairOrder,
     /// Why the run of a pipeline could not begin, as it was reported.
     reported: BTreeMap<PipelineName, String>,
@@ -243,6 +258,8 @@ impl Server {
         };
         let pipelines = pipelines(plan)?;
         self.observer.changed(&pipelines);
+        let known = plan.pipelines.iter().map(|one| one.name.clone());
+        self.known = known.chain(unread.iter().cloned()).collect();
         self.scheduler.replace(pipelines, unread);
         Ok(())
     }
@@ -254,6 +271,7 @@ impl Server {
         // A task that ended without a result was aborted; its panic is a result.
         let Ok((interval, ended)) = ended else { return };
         let pipeline = &interval.pipeline;
+        self.backfilled.remove(pipeline);
         let problem = match &ended {
             Ok(RunResult::Report(_)) => None,
             Ok(RunResult::InvalidProject(report)) => Some(format!("{:?}", report.diagnostics)),
@@ -285,12 +303,21 @@ impl Server {
         if self.going.len() >= self.runs || self.busy.contains_key(&next.pipeline) {
             return;
         }
+        if next.backfill.is_some() {
+            // A slot is left to the schedules, if there are several.
+            let most = self.runs.saturating_sub(1).max(1);
+            if self.backfilled.len() >= most || !self.known.contains(&next.pipeline) {
+                return;
+            }
+            self.backfilled.insert(next.pipeline.clone());
+        }
         self.busy.insert(next.pipeline.clone(), u64::MAX);
         self.order.begins(&next.pipeline);
         let request = RunRequest {
             target: Some(next.pipeline.to_string()),
             interval: Some(next.interval),
             scheduled: true,
+            backfill: next.backfill,
             ..self.asked.clone()
         };
         let (observer, cancel) = (Arc::clone(&self.observer), self.stop.cancel.clone());

@@ -19,7 +19,10 @@ pub(crate) use outside::{
 pub(crate) use run::{
     LogsArguments, PlanArguments, RerunArguments, RunArguments, SelectionArguments, WaitArgument,
 };
-pub(crate) use schedule::{ScheduleCommand, ServeArguments};
+pub(crate) use schedule::{
+    BackfillArguments, BackfillCommand, BackfillNumber, BackfillOrderArgument, OnExistingArgument,
+    ScheduleCommand, ServeArguments,
+};
 
 /// Moves data from source systems to where it is used, checks it before it becomes visible, and explains what it did.
 #[derive(Debug, Parser)]
@@ -90,6 +93,17 @@ pub(crate) enum Command {
         after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
     )]
     Rerun(RerunArguments),
+
+    /// Have past intervals of a pipeline run: create, list, show, pause, resume, cancel.
+    ///
+    /// `towpath serve` runs them one after the other, each once, after what the schedules have due. An
+    /// interval that the schedule runs is left to it.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "Example:\n  towpath backfill nycflights --from 2026-01-01 --to 2026-01-31 --dry-run\n  towpath backfill nycflights --from 2026-01-01 --to 2026-01-31\n  towpath backfill show 1"
+    )]
+    Backfill(BackfillArguments),
 
     /// Run the scheduled pipelines: scheduler and workers in one process.
     ///

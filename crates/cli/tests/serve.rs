@@ -1,5 +1,6 @@
 //! `towpath serve` and `towpath schedule` as a user types them, with the real binary: a server that is killed
 //! and started again gives each interval one run, two servers share the intervals, and TERM lets runs end.
+//! `towpath backfill`: also the intervals of 30 days, with two servers of which one is killed.
 
 #![allow(
     clippy::unwrap_used,
@@ -323,6 +324,239 @@ fn a_changed_project_changes_the_schedules() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(runs_of("more").len(), count);
     assert_eq!(server.stop(), 0);
+}
+
+/// The intervals of a backfill and what has become of them.
+fn filled(desk: &TestProject, number: u64) -> Vec<(i64, String)> {
+    let number = number.to_string();
+    let shown = desk.json(".", &["backfill", "show", &number, "--format", "json"]);
+    let intervals = shown["intervals"].as_array().unwrap().iter();
+    let line = intervals.map(|one| {
+        let state = one["state"].as_str().unwrap().to_owned();
+        (one["start_us"].as_i64().unwrap(), state)
+    });
+    line.collect()
+}
+
+#[test]
+fn a_backfill_over_30_days_survives_a_killed_server() {
+    let desk = often("{ cron: 0 2 * * *, timezone: Europe/Berlin }");
+    let range = [
+        "backfill",
+        "often",
+        "--from",
+        "2026-03-01",
+        "--to",
+        "2026-03-31",
+    ];
+    let dry: Vec<&str> = range.iter().copied().chain(["--dry-run"]).collect();
+    let said = desk.ok(".", &dry);
+    has(
+        &said,
+        &[
+            "INTERVAL FROM",
+            "2026-03-01 02:00 +01:00  2026-03-02 02:00 +01:00  is run",
+            "2026-03-28 02:00 +01:00  2026-03-29 03:00 +02:00  is run",
+            "30 of 30 intervals get a run.",
+        ],
+    );
+    has(
+        &desk.ok(".", &["backfill", "ls"]),
+        &["There is no backfill."],
+    );
+    let said = desk.ok(".", &range);
+    has(
+        &said,
+        &["Backfill 1 of `often`: 30 of 30", "towpath backfill show 1"],
+    );
+    has(
+        &desk.ok(".", &["why", "often"]),
+        &["Backfill 1 of `often` is active: 30 waiting"],
+    );
+    // Asked for twice, nothing is run twice.
+    has(
+        &desk.ok(".", &range),
+        &["another backfill runs it", "0 of 30"],
+    );
+    let done = || {
+        filled(&desk, 1)
+            .iter()
+            .filter(|one| one.1 == "succeeded")
+            .count()
+    };
+    let until = |count: usize| {
+        let began = Instant::now();
+        while done() < count {
+            assert!(
+                began.elapsed() < Duration::from_secs(180),
+                "{:?}",
+                filled(&desk, 1)
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let (first, second) = (Server::start(&desk), Server::start(&desk));
+    until(5);
+    first.kill();
+    until(10);
+    second.kill();
+    let third = Server::start(&desk);
+    until(12);
+    has(
+        &desk.ok(".", &["backfill", "pause", "1"]),
+        &["is now paused"],
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    let before = done();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(done(), before);
+    has(
+        &desk.ok(".", &["backfill", "pause", "1"]),
+        &["was already paused"],
+    );
+    has(
+        &desk.ok(".", &["backfill", "resume", "1"]),
+        &["is now active"],
+    );
+    until(30);
+    assert_eq!(third.stop(), 0);
+    let runs = runs(&desk);
+    assert_eq!(runs.len(), 30, "{runs:?}");
+    for pair in runs.windows(2) {
+        assert_eq!(pair[0].1, pair[1].0);
+    }
+    assert!(runs.iter().all(|run| run.2 == "succeeded"), "{runs:?}");
+    has(
+        &desk.ok(".", &["backfill", "ls"]),
+        &["done", "30 succeeded"],
+    );
+    has(
+        &desk.ok(".", &dry),
+        &["skipped: often#1 has ended well", "0 of 30"],
+    );
+    let shown = desk.ok(".", &["backfill", "show", "1"]);
+    has(
+        &shown,
+        &[
+            "is done: 30 succeeded",
+            "succeeded often#30",
+            "paused by",
+            "resumed by",
+        ],
+    );
+}
+
+#[test]
+fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
+    let desk = often("{ cron: 0 2 * * *, timezone: Europe/Berlin }");
+    // One of the intervals fails.
+    desk.write(
+        "step.sh",
+        &format!("{STEP}case \"$1\" in 2026-01-02*) exit 3 ;; esac\n"),
+    );
+    let range = [
+        "backfill",
+        "often",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-04",
+    ];
+    let with = |more: &[&'static str]| [&range[..], more].concat();
+    desk.ok(".", &with(&["--order", "newest"]));
+    let server = Server::start(&desk);
+    let ended = |number: u64| {
+        let began = Instant::now();
+        loop {
+            let found = filled(&desk, number);
+            if found
+                .iter()
+                .all(|one| one.1 != "waiting" && one.1 != "running")
+            {
+                return found;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{found:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let states: Vec<String> = ended(1).into_iter().map(|one| one.1).collect();
+    assert_eq!(states, ["succeeded", "failed", "succeeded"]);
+    let seen = desk.read("seen.txt");
+    let days: Vec<&str> = seen.lines().map(|line| &line[..10]).collect();
+    assert_eq!(days, ["2026-01-03", "2026-01-02", "2026-01-01"]);
+    let lines = |said: String| -> Vec<bool> {
+        let lines = said.lines().filter(|line| line.starts_with("2026-"));
+        lines.map(|line| line.contains("is run")).collect()
+    };
+    let dry =
+        |more: &'static str| lines(desk.ok(".", &with(&["--dry-run", "--on-existing", more])));
+    assert_eq!(dry("skip"), [false, false, false]);
+    assert_eq!(dry("rerun-failed"), [false, true, false]);
+    assert_eq!(dry("rerun"), [true, true, true]);
+    desk.write("step.sh", STEP);
+    desk.ok(".", &with(&["--on-existing", "rerun-failed"]));
+    let states: Vec<String> = ended(2).into_iter().map(|one| one.1).collect();
+    assert_eq!(states, ["skipped", "succeeded", "skipped"]);
+    assert_eq!(desk.read("seen.txt").lines().count(), 4);
+    assert_eq!(server.stop(), 0);
+    let hours = [
+        "backfill",
+        "often",
+        "--from",
+        "2026-02-01",
+        "--to",
+        "2026-02-01 06:00",
+    ];
+    let hours = [&hours[..], &["--every", "2h"]].concat();
+    desk.ok(".", &hours);
+    has(
+        &desk.ok(".", &["backfill", "cancel", "3"]),
+        &["is now cancelled: 3 skipped"],
+    );
+    has(
+        &desk.ok(".", &["backfill", "resume", "3"]),
+        &["was already cancelled"],
+    );
+    // What is to come is not run.
+    let future = [
+        "backfill",
+        "often",
+        "--from",
+        "2100-01-01",
+        "--to",
+        "2100-01-03",
+    ];
+    has(&desk.ok(".", &future), &["its end has not come", "0 of 2"]);
+    for (more, code, says) in [
+        (["--parallel", "3"], "R0715", "3 runs at once"),
+        (["--every", "0s"], "R0900", "--every"),
+    ] {
+        has(&desk.exits(2, ".", &with(&more)), &[code, says]);
+    }
+    let soon = ["backfill", "often", "--from", "2026-01-01", "--to", "soon"];
+    has(
+        &desk.exits(2, ".", &soon),
+        &["error[R0900]", "--to: `soon` is not a date"],
+    );
+    let far = [
+        "backfill",
+        "often",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-02-01",
+        "--every",
+        "1m",
+    ];
+    has(
+        &desk.exits(2, ".", &far),
+        &["error[R0900]", "more than 10000 intervals"],
+    );
+    has(
+        &desk.exits(2, ".", &["backfill", "show", "9"]),
+        &["error[R0813]"],
+    );
+    has(&desk.exits(2, ".", &["backfill", "often"]), &["--from"]);
 }
 
 #[test]

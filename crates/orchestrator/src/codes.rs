@@ -80,4 +80,10 @@ pub const CODES: &[CodeEntry] = &[
         "Another server decides about a schedule, with another copy of it.",
         "Of two servers with different copies of a schedule, the one that started later (or read its project later) decides which intervals are due. The other one says so once and decides nothing about this schedule; it still begins the runs that wait. Give all servers the same project and start this one again.",
     ),
+    CodeEntry::run(
+        "R0715",
+        Remedy::FixConfig,
+        "The runs of a backfill cannot overlap.",
+        "Runs of one pipeline never overlap, so the intervals of a backfill are run one after the other. Leave `--parallel` out. Backfills of different pipelines run at once, as `towpath serve --runs` has room.",
+    ),
 ];

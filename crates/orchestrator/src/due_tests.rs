@@ -66,6 +66,7 @@ fn open(start: i64, state: IntervalState) -> ScheduledInterval {
         reason: None,
         intervals: 1,
         run: None,
+        backfill: None,
     }
 }
 

@@ -128,6 +128,14 @@ pub fn panicked_run(pipeline: &PipelineName, panic: &(dyn Any + Send)) -> Failur
         .help("the run is tried again")
 }
 
+/// Runs of a backfill that are to overlap.
+pub fn parallel_backfill(asked: u16) -> Failure {
+    let message = format!("a backfill cannot have {asked} runs at once");
+    Failure::new("R0715", Remedy::FixConfig, message)
+        .help("runs of one pipeline never overlap: leave `--parallel` out")
+        .help("backfills of different pipelines run at once: towpath serve --runs 4")
+}
+
 /// Formats a duration as it is written in `timeout`.
 fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -1,7 +1,7 @@
 //! Which pipeline gets a free slot first.
 //!
-//! Promise: no pipeline waits longer than one run of each of the others, whatever their names and however
-//! many intervals they have to catch up. It knows no slots and begins nothing: the server does. Read next:
+//! Promise: what a schedule has due comes before every backfill; of either, no pipeline waits longer than one
+//! run of each of the others, whatever their names and however many intervals they have to catch up. It knows no slots and begins nothing: the server does. Read next:
 //! `scheduler.rs` (where the intervals come from).
 
 use std::collections::BTreeMap;
@@ -22,7 +22,8 @@ impl FairOrder {
     pub fn sort(&self, next: &mut [ScheduledInterval]) {
         next.sort_by_cached_key(|one| {
             let begun = self.begun.get(&one.pipeline).copied().unwrap_or(0);
-            (begun, one.interval.end_us, one.pipeline.clone())
+            let order = (begun, one.interval.end_us, one.pipeline.clone());
+            (one.backfill.is_some(), order)
         });
     }
 
@@ -51,6 +52,7 @@ mod tests {
             reason: None,
             intervals: 1,
             run: None,
+            backfill: None,
         }
     }
 
@@ -73,6 +75,20 @@ mod tests {
     fn the_oldest_is_first_and_then_each_in_its_order() {
         let of = [("a", 500), ("b", 20), ("c", 900)];
         assert_eq!(slots(&of, 7), ["b", "a", "c", "b", "a", "c", "b"]);
+    }
+
+    #[test]
+    fn a_schedule_comes_before_every_backfill() {
+        let mut order = FairOrder::default();
+        let (live, filled) = (due("live", 900), due("filled", 10));
+        let filled = ScheduledInterval {
+            backfill: Some(1),
+            ..filled
+        };
+        order.begins(&"live".into());
+        let mut next = vec![filled, live];
+        order.sort(&mut next);
+        assert_eq!(next[0].pipeline.as_str(), "live");
     }
 
     #[test]

@@ -18,15 +18,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    Claim, Clock, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, Result, RunEvent,
-    RunFilter, RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleEvent,
-    ScheduleRecords, ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome,
-    TaskRecord, TaskState,
+    BackfillChange, BackfillInterval, BackfillRecord, Claim, Clock, CompiledGraph, GraphTask,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind, RunRecord,
+    RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{
-    Action, CheckResult, CommandPlan, Environment, Failure, Generation, PipelineName,
+    Action, CheckResult, CommandPlan, Environment, Failure, Generation, Interval, PipelineName,
     PlannedPipeline, PlannedTask, Remedy, RetryPlan, RunName, SecretTemplate, TableFact,
     TableLineage, TableName, TaskId, TaskKey, TriggerRule,
 };
@@ -142,6 +142,7 @@ pub(crate) fn new_run(pipeline: &PlannedPipeline, worker: &str) -> NewRun {
         kind: RunKind::Run,
         interval: None,
         scheduled: false,
+        backfill: None,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: "h".to_owned(),
@@ -380,6 +381,61 @@ impl StateStore for SimulatedStateStore {
         limit: u64,
     ) -> Result<Vec<ScheduledInterval>> {
         forward!(self, scheduled_intervals(environment, pipeline, limit))
+    }
+
+    async fn interval_runs(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+        range: Interval,
+    ) -> Result<Vec<(Interval, RunName, RunState)>> {
+        forward!(self, interval_runs(environment, pipeline, range))
+    }
+
+    async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64> {
+        let breaks = self.breaks();
+        if breaks && !self.keep_last {
+            return Err(Self::broken());
+        }
+        let done = forward!(self, create_backfill(backfill));
+        if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn change_backfill(&self, change: BackfillChange) -> Result<bool> {
+        let breaks = self.breaks();
+        if breaks && !self.keep_last {
+            return Err(Self::broken());
+        }
+        let done = forward!(self, change_backfill(change));
+        if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn backfills(&self, environment: &Environment) -> Result<Vec<BackfillRecord>> {
+        forward!(self, backfills(environment))
+    }
+
+    async fn backfill(&self, environment: &Environment, number: u64) -> Result<BackfillRecord> {
+        forward!(self, backfill(environment, number))
+    }
+
+    async fn backfill_intervals(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<BackfillInterval>> {
+        forward!(self, backfill_intervals(environment, number))
+    }
+
+    async fn backfill_events(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<ScheduleEvent>> {
+        forward!(self, backfill_events(environment, number))
+    }
+
+    async fn next_backfills(&self, environment: &Environment) -> Result<Vec<ScheduledInterval>> {
+        forward!(self, next_backfills(environment))
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {

@@ -22,7 +22,7 @@ pub fn pause(
     let mut update = match (record, stored) {
         (_, Some(record)) => {
             // The copy that is in force decides what was due until now.
-            let old = of_record(record).and_then(|old| due(&old, Some(record), now_us));
+            let old = in_force(record).and_then(|old| due(&old, Some(record), now_us));
             old.unwrap_or_else(|| unchanged(record))
         }
         (record, None) => due(scheduled, record, now_us)?,
@@ -46,7 +46,7 @@ pub fn pause(
 pub fn resume(record: &ScheduleRecord, at_us: i64, by: Option<&str>) -> Option<ScheduleUpdate> {
     record.paused.as_ref()?;
     let mut update = unchanged(record);
-    let stored = record.removed_us.is_none().then(|| of_record(record));
+    let stored = record.removed_us.is_none().then(|| in_force(record));
     if let Some(scheduled) = stored.flatten() {
         let late = Late {
             until_us: at_us,
@@ -66,7 +66,7 @@ pub fn resume(record: &ScheduleRecord, at_us: i64, by: Option<&str>) -> Option<S
 }
 
 /// The copy of a schedule that is in force; nothing when this version does not know its zone.
-fn of_record(record: &ScheduleRecord) -> Option<ScheduledPipeline> {
+pub fn in_force(record: &ScheduleRecord) -> Option<ScheduledPipeline> {
     Some(ScheduledPipeline {
         pipeline: record.pipeline.clone(),
         environment: record.environment.clone(),

@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use towpath_ports::{Result, ScheduleRecord, ScheduleRecords, ScheduledInterval, StateStore};
+use towpath_ports::{
+    IntervalState, Result, ScheduleRecord, ScheduleRecords, ScheduledInterval, StateStore,
+};
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy};
 
 use crate::due::{ScheduledPipeline, due, next_due, removed};
@@ -30,7 +32,7 @@ pub struct Scheduler {
 /// What is to be done after a decision.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
-    /// Of each pipeline the first interval that waits or runs.
+    /// Of each pipeline the first interval that waits or runs, of its schedule or of a backfill.
     pub next: Vec<ScheduledInterval>,
     /// How long nothing will be due, in microseconds.
     pub idle_us: Option<i64>,
@@ -133,9 +135,9 @@ impl Scheduler {
         }
         let open = found.schedules.into_iter();
         let open = open.filter(|record| self.has(&record.pipeline) && record.paused.is_none());
-        tick.next = open
-            .filter_map(|record| record.open.into_iter().next())
-            .collect();
+        let live = open.filter_map(|record| record.open.into_iter().next());
+        let backfills = self.store.next_backfills(&self.environment).await?;
+        tick.next = with_backfills(live.collect(), backfills);
         let moments = self.schedules.iter().filter_map(|one| one.rests_until);
         let first = moments.map(|(_, until)| until).min();
         tick.idle_us = first.map(|first| first.saturating_sub(found.now_us));
@@ -214,6 +216,23 @@ impl Followed {
         self.reported = Some(known);
         (!reported).then_some(failure)
     }
+}
+
+/// Of each pipeline one interval: that of its schedule comes before that of a backfill, unless the run of the
+/// latter has begun.
+fn with_backfills(
+    mut live: Vec<ScheduledInterval>,
+    backfills: Vec<ScheduledInterval>,
+) -> Vec<ScheduledInterval> {
+    for one in backfills {
+        let same = live.iter_mut().find(|open| open.pipeline == one.pipeline);
+        match same {
+            None => live.push(one),
+            Some(open) if one.state == IntervalState::Running => *open = one,
+            Some(_) => {}
+        }
+    }
+    live
 }
 
 fn newer_elsewhere(pipeline: &PipelineName) -> Failure {

@@ -1,6 +1,6 @@
 //! Seeded schedulers at once on one state store, on both databases: they die at any moment, their store
 //! breaks before or after a change, its clock jumps in both directions, and a user pauses the schedule now
-//! and then. Whatever happens, each interval has exactly one run, which ended well, no interval is left out,
+//! and then and asks for past intervals, also twice. Whatever happens, each interval has exactly one run, which ended well, no interval is left out,
 //! and no run begins in a pause. `TOWPATH_SEEDS` asks for more seeds.
 #![allow(
     clippy::unwrap_used,
@@ -13,11 +13,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use towpath_ports::{
-    Clock, IntervalState, NewRun, Opened, Result, RunFilter, RunRecord, RunState, SchedulePause,
+    BackfillChange, BackfillOrder, BackfillPlan, BackfillState, Clock, Interval, IntervalState,
+    NewBackfill, NewRun, OnExisting, Opened, Result, RunFilter, RunRecord, RunState, SchedulePause,
     ScheduleRecord, StateStore, System,
 };
 use towpath_schedule::Timetable;
@@ -32,6 +33,8 @@ use crate::{ScheduledPipeline, Scheduler, pause, resume};
 
 const INTERVALS: i64 = 12;
 const EVERY_US: i64 = 1_800_000_000;
+/// The intervals of the backfill, before those of the schedule.
+const PAST: i64 = 5;
 
 fn seeds() -> u64 {
     let asked = std::env::var("TOWPATH_SEEDS").ok();
@@ -49,6 +52,10 @@ struct Simulation {
     deaths: AtomicU64,
     /// Odd while a user knows that the schedule is paused.
     paused: AtomicU64,
+    /// The same of the backfill.
+    held: AtomicU64,
+    /// The backfill was created, and its user does nothing more.
+    asked: AtomicBool,
 }
 
 impl Simulation {
@@ -84,6 +91,8 @@ impl Simulation {
             broken: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
             paused: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
         }
     }
 
@@ -143,7 +152,9 @@ impl Simulation {
                 }
                 self.broken.fetch_add(1, Ordering::Relaxed);
             }
-            let Some(next) = tick.next.into_iter().next() else {
+            let mut next = tick.next.into_iter();
+            let next = next.find(|one| one.pipeline == self.graph.name);
+            let Some(next) = next else {
                 if self.is_done(store).await {
                     return Ok(());
                 }
@@ -153,12 +164,17 @@ impl Simulation {
             let new = NewRun {
                 interval: Some(next.interval),
                 scheduled: true,
+                backfill: next.backfill,
                 ..new_run(&self.graph, worker)
             };
-            let paused = self.paused.load(Ordering::SeqCst);
+            let pauses = match next.backfill {
+                None => &self.paused,
+                Some(_) => &self.held,
+            };
+            let paused = pauses.load(Ordering::SeqCst);
             let opened = store.open_run(new).await?;
             if matches!(opened, Opened::New(_) | Opened::Resumed(_)) {
-                let still = self.paused.load(Ordering::SeqCst) == paused;
+                let still = pauses.load(Ordering::SeqCst) == paused;
                 assert!(
                     !(still && paused % 2 == 1),
                     "seed {}: in a pause",
@@ -198,6 +214,77 @@ impl Simulation {
         }
     }
 
+    /// The intervals of the backfill.
+    fn past(&self) -> Vec<Interval> {
+        let start_us = self.scheduled.plan.start_us.unwrap();
+        let past = (-PAST..0).map(|number| Interval {
+            start_us: start_us + number * EVERY_US,
+            end_us: start_us + (number + 1) * EVERY_US,
+        });
+        past.collect()
+    }
+
+    /// A user who asks for past intervals until the store says that it has them, pauses that, and asks again.
+    async fn asks(&self) {
+        self.sleep(20_000).await;
+        for _ in 0..2 {
+            loop {
+                let breaks = if self.chance(2) { 0 } else { -1 };
+                let kept = self.chance(2);
+                let store = SimulatedStateStore::breaking(&self.at, &self.system, breaks, kept);
+                let past = self.past();
+                let new = NewBackfill {
+                    pipeline: self.graph.name.clone(),
+                    environment: "dev".into(),
+                    plan: BackfillPlan {
+                        range: Interval {
+                            start_us: past[0].start_us,
+                            end_us: past[past.len() - 1].end_us,
+                        },
+                        timezone: "UTC".to_owned(),
+                        every_ms: None,
+                        order: BackfillOrder::Oldest,
+                        on_existing: OnExisting::RerunFailed,
+                    },
+                    by: "user".to_owned(),
+                    intervals: past.into_iter().map(|one| (one, None)).collect(),
+                };
+                if store.create_backfill(new).await.is_ok() {
+                    break;
+                }
+                self.sleep(600).await;
+            }
+            self.sleep(3000).await;
+            if self.change(BackfillState::Paused).await {
+                self.held.fetch_add(1, Ordering::SeqCst);
+            }
+            self.sleep(3000).await;
+            let held = self.held.load(Ordering::SeqCst);
+            self.held.store(held + held % 2, Ordering::SeqCst);
+            self.change(BackfillState::Active).await;
+        }
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// Changes all backfills of this pipeline; true when one of them is changed.
+    async fn change(&self, state: BackfillState) -> bool {
+        let store = SimulatedStateStore::open(&self.at, &self.system);
+        let mut changed = false;
+        for one in store.backfills(&"dev".into()).await.unwrap() {
+            if one.pipeline == self.graph.name {
+                let change = BackfillChange {
+                    environment: "dev".into(),
+                    number: one.number,
+                    state,
+                    by: "user".to_owned(),
+                    reason: None,
+                };
+                changed |= store.change_backfill(change).await.unwrap();
+            }
+        }
+        changed
+    }
+
     async fn record(&self, store: &Arc<SimulatedStateStore>) -> (Option<ScheduleRecord>, i64) {
         let found = store.schedules(&"dev".into()).await.unwrap();
         let mut ours = found.schedules.into_iter();
@@ -229,6 +316,12 @@ impl Simulation {
     }
 
     async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
+        let backfills = store.backfills(&"dev".into()).await.unwrap();
+        let mut backfills = backfills.iter();
+        let left = backfills.any(|one| one.pipeline == self.graph.name && !one.has_ended());
+        if left || !self.asked.load(Ordering::SeqCst) {
+            return false;
+        }
         let (ours, _) = self.record(store).await;
         ours.is_some_and(|one| {
             Some(one.decided_us) == self.scheduled.plan.end_us && one.open.is_empty()
@@ -285,7 +378,17 @@ impl Simulation {
             pipeline: name.cloned(),
             ..RunFilter::default()
         };
-        let runs = store.runs(filter).await.unwrap();
+        let mut runs = store.runs(filter).await.unwrap();
+        // What was interrupted in a pause gave way to another run.
+        runs.retain(|run| run.state != RunState::Superseded);
+        let past = self.past();
+        let is_past = |run: &RunRecord| run.interval.is_some_and(|one| past.contains(&one));
+        let (filled, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_past);
+        let well = filled.iter().filter(|run| run.state == RunState::Succeeded);
+        let mut well: Vec<_> = well.filter_map(|run| run.interval).collect();
+        well.sort_unstable();
+        assert_eq!(well, past, "seed {}", self.seed);
+        assert_eq!(filled.len(), past.len(), "seed {}", self.seed);
         let of_runs: BTreeSet<_> = runs.iter().filter_map(|run| run.interval).collect();
         assert_eq!(runs.len() as i64, INTERVALS, "seed {}", self.seed);
         assert_eq!(
@@ -316,7 +419,8 @@ async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
                 simulation.schedulers(0),
                 simulation.schedulers(1),
                 simulation.schedulers(2),
-                simulation.user()
+                simulation.user(),
+                simulation.asks()
             )
         };
         simulation.system.run(all).await;
@@ -412,6 +516,51 @@ async fn of_two_copies_of_a_schedule_the_later_one_decides() {
     // What was the newer one gets the same project, and both agree.
     assert_eq!(older.tick().await.unwrap().failures, []);
     assert_eq!(again.tick().await.unwrap().failures, []);
+}
+
+#[tokio::test]
+async fn a_schedule_comes_before_a_backfill_whose_run_has_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = SimulatedSystem::new(7);
+    let store = SimulatedStateStore::open(&folder.path().join("s.db"), &system);
+    let mut scheduler = Scheduler::new(Arc::clone(&store) as _, "dev".into(), vec![every(5)]);
+    scheduler.tick().await.unwrap();
+    let past = Interval {
+        start_us: 0,
+        end_us: EVERY_US,
+    };
+    let new = NewBackfill {
+        pipeline: "p".into(),
+        environment: "dev".into(),
+        plan: BackfillPlan {
+            range: past,
+            timezone: "UTC".to_owned(),
+            every_ms: None,
+            order: BackfillOrder::Oldest,
+            on_existing: OnExisting::Skip,
+        },
+        by: "user".to_owned(),
+        intervals: vec![(past, None)],
+    };
+    let number = store.create_backfill(new).await.unwrap();
+    // Nothing of the schedule is due.
+    let next = scheduler.tick().await.unwrap().next;
+    assert_eq!((next.len(), next[0].backfill), (1, Some(number)));
+    system.skew(400_000_000);
+    let next = scheduler.tick().await.unwrap().next;
+    assert_eq!((next.len(), next[0].backfill), (1, None));
+    // A run that has begun goes on first: else its work would be done again.
+    let task = task(0, &[], TriggerRule::AllSuccess, retry(0));
+    let run = NewRun {
+        interval: Some(past),
+        scheduled: true,
+        backfill: Some(number),
+        ..new_run(&pipeline(vec![task], 1), "w")
+    };
+    assert!(matches!(store.open_run(run).await.unwrap(), Opened::New(_)));
+    let next = scheduler.tick().await.unwrap().next;
+    assert_eq!((next.len(), next[0].backfill), (1, Some(number)));
+    assert_eq!(next[0].state, IntervalState::Running);
 }
 
 #[tokio::test]

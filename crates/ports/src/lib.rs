@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod backfill;
 mod checkpoint;
 mod codes;
 mod commit_log;
@@ -27,6 +28,10 @@ mod source;
 mod state;
 mod system;
 
+pub use backfill::{
+    BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,
+    BackfillState, NewBackfill, OnExisting,
+};
 pub use checkpoint::Checkpoint;
 pub use codes::CODES;
 pub use commit_log::CommitLog;

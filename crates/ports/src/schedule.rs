@@ -59,6 +59,9 @@ pub struct ScheduledInterval {
     /// Its last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunName>,
+    /// The number of the backfill that runs it; none where the schedule does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<u64>,
 }
 
 /// A schedule that a user has paused: nothing of it is decided, and none of its runs begins or is resumed.

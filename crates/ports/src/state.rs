@@ -15,7 +15,8 @@ use towpath_vocab::{
 };
 
 use crate::{
-    Result, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
+    BackfillChange, BackfillInterval, BackfillRecord, NewBackfill, Result, ScheduleEvent,
+    ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
 };
 
 /// What a run is.
@@ -127,6 +128,9 @@ pub struct NewRun {
     /// True when a scheduler begins it: its interval must wait for a run, and then has this one.
     #[serde(default)]
     pub scheduled: bool,
+    /// With `scheduled`: the backfill in which its interval must wait, instead of the schedule.
+    #[serde(default)]
+    pub backfill: Option<u64>,
     /// The values of the pipeline's parameters; they contain no secret.
     pub params: BTreeMap<String, String>,
     /// Its graph.
@@ -465,6 +469,45 @@ pub trait StateStore: Send + Sync {
         pipeline: Option<&PipelineName>,
         limit: u64,
     ) -> Result<Vec<ScheduledInterval>>;
+
+    /// The runs of a pipeline about intervals in a range, oldest first.
+    async fn interval_runs(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+        range: Interval,
+    ) -> Result<Vec<(Interval, RunName, RunState)>>;
+
+    /// Creates a backfill and returns its number. An interval that waits or runs in another backfill, or has
+    /// had a run that keeps it from being run, is skipped.
+    async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64>;
+
+    /// Changes a backfill; false when it has this state already, or was cancelled.
+    async fn change_backfill(&self, change: BackfillChange) -> Result<bool>;
+
+    /// All backfills of an environment, newest first.
+    async fn backfills(&self, environment: &Environment) -> Result<Vec<BackfillRecord>>;
+
+    /// One backfill.
+    async fn backfill(&self, environment: &Environment, number: u64) -> Result<BackfillRecord>;
+
+    /// The intervals of a backfill, in the order in which they are run.
+    async fn backfill_intervals(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<BackfillInterval>>;
+
+    /// What users did to a backfill, in order.
+    async fn backfill_events(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<ScheduleEvent>>;
+
+    /// Of each pipeline with an active backfill the interval that is next: one whose run has begun, else the
+    /// first one that waits.
+    async fn next_backfills(&self, environment: &Environment) -> Result<Vec<ScheduledInterval>>;
 
     /// Runs, newest first, with their tasks.
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>>;

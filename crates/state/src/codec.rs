@@ -6,7 +6,10 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use towpath_ports::{IntervalState, RunKind, RunState, SkipReason, TaskOutcome, TaskState};
+use towpath_ports::{
+    BackfillSkip, BackfillState, IntervalState, RunKind, RunState, SkipReason, TaskOutcome,
+    TaskState,
+};
 
 use crate::error::StateError;
 use crate::tx::Row;
@@ -233,6 +236,52 @@ pub(crate) fn parse_skip_reason(word: &str) -> Result<SkipReason, StateError> {
         SkipReason::Changed,
     ];
     one_of("reason of a skip", word, all, skip_reason)
+}
+
+/// The word of a backfill's state.
+pub(crate) fn backfill_state(state: BackfillState) -> &'static str {
+    match state {
+        BackfillState::Active => "active",
+        BackfillState::Paused => "paused",
+        BackfillState::Cancelled => "cancelled",
+    }
+}
+
+/// A backfill's state from its word.
+pub(crate) fn parse_backfill_state(word: &str) -> Result<BackfillState, StateError> {
+    let all = [
+        BackfillState::Active,
+        BackfillState::Paused,
+        BackfillState::Cancelled,
+    ];
+    one_of("state of a backfill", word, all, backfill_state)
+}
+
+/// The word of the reason for which a backfill skips an interval.
+pub(crate) fn backfill_skip(reason: BackfillSkip) -> &'static str {
+    match reason {
+        BackfillSkip::Succeeded => "succeeded",
+        BackfillSkip::Failed => "failed",
+        BackfillSkip::Running => "running",
+        BackfillSkip::Scheduled => "scheduled",
+        BackfillSkip::OtherBackfill => "other_backfill",
+        BackfillSkip::NotDue => "not_due",
+        BackfillSkip::Cancelled => "cancelled",
+    }
+}
+
+/// The reason from its word.
+pub(crate) fn parse_backfill_skip(word: &str) -> Result<BackfillSkip, StateError> {
+    let all = [
+        BackfillSkip::Succeeded,
+        BackfillSkip::Failed,
+        BackfillSkip::Running,
+        BackfillSkip::Scheduled,
+        BackfillSkip::OtherBackfill,
+        BackfillSkip::NotDue,
+        BackfillSkip::Cancelled,
+    ];
+    one_of("reason of a backfill", word, all, backfill_skip)
 }
 
 fn one_of<T: Copy, const N: usize>(

@@ -134,4 +134,10 @@ pub const CODES: &[CodeEntry] = &[
         "The disk under the state store failed.",
         "Check the disk, then run again: an interrupted run continues where it stopped.",
     ),
+    CodeEntry::run(
+        "R0813",
+        Remedy::Refused,
+        "The state store has no backfill of this number.",
+        "`towpath backfill ls` lists the backfills it has. Each environment has its own: `--env NAME`.",
+    ),
 ];

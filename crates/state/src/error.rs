@@ -59,6 +59,8 @@ pub(crate) enum StateError {
     Stale,
     #[error("there is no run `{run}`")]
     NoSuchRun { run: RunName },
+    #[error("there is no backfill {number}")]
+    NoSuchBackfill { number: u64 },
     #[error("run `{run}` belongs to another process now")]
     TakenOver { run: RunName },
     #[error("worker `{worker}` is in use by another process")]
@@ -120,6 +122,11 @@ impl StateError {
             StateError::NoSuchRun { run } => {
                 Failure::new("R0808", Remedy::Refused, format!("{place} has no run `{run}`"))
                     .help("`towpath runs` lists the runs")
+            }
+            StateError::NoSuchBackfill { number } => {
+                let message = format!("{place} has no backfill {number}");
+                Failure::new("R0813", Remedy::Refused, message)
+                    .help("`towpath backfill ls` lists the backfills")
             }
             StateError::NoSuchPool { pool, task } => Failure::new(
                 "R0688",

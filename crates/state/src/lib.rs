@@ -6,6 +6,7 @@
 //! Nobody outside names the database or its file: `open` gives `ports::StateStore`.
 //! Read next: `open.rs`, `store.rs`, then `runs.rs` and `tasks.rs` (the operations).
 
+mod backfills;
 mod clock;
 mod codec;
 mod codes;

@@ -13,7 +13,7 @@ use crate::error::StateError;
 use crate::history::run_by_id;
 use crate::journal::Journal;
 use crate::tx::{Row, Tx, cells};
-use crate::{schedules, workers};
+use crate::{backfills, schedules, workers};
 
 /// The result of `open_run`, and the worker whose leftover files can be deleted.
 pub(crate) struct Opening {
@@ -48,7 +48,7 @@ pub(crate) async fn open(
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Opening, StateError> {
     let mut dead_worker = None;
-    if run.scheduled && !schedules::may_begin(tx, run).await? {
+    if run.scheduled && run.backfill.is_none() && !schedules::may_begin(tx, run).await? {
         return Ok(Opening {
             opened: Opened::Decided,
             dead_worker,
@@ -64,7 +64,12 @@ pub(crate) async fn open(
             dead_worker,
         });
     }
-    if run.scheduled && !schedules::is_open(tx, run).await? {
+    let open = match run.backfill {
+        _ if !run.scheduled => true,
+        Some(backfill) => backfills::is_open(tx, run, backfill).await?,
+        None => schedules::is_open(tx, run).await?,
+    };
+    if !open {
         return Ok(Opening {
             opened: Opened::Decided,
             dead_worker,
@@ -147,12 +152,17 @@ async fn begin(tx: &Tx<'_>, run: &NewRun) -> Result<Opened, StateError> {
     }
     workers::lease(tx, &run.worker, run.lease_us).await?;
     let mut journal = Journal::of_row(tx, id).await?;
-    let body = match run.interval {
-        Some(interval) => json!({ "worker": run.worker, "interval": interval }),
-        None => json!({ "worker": run.worker }),
+    let body = match (run.interval, run.backfill) {
+        (Some(interval), Some(backfill)) => {
+            json!({ "worker": run.worker, "interval": interval, "backfill": backfill })
+        }
+        (Some(interval), None) => json!({ "worker": run.worker, "interval": interval }),
+        (None, _) => json!({ "worker": run.worker }),
     };
-    if run.scheduled {
-        schedules::begun(tx, id).await?;
+    match run.backfill {
+        _ if !run.scheduled => {}
+        Some(_) => backfills::begun(tx, id, run.backfill).await?,
+        None => schedules::begun(tx, id).await?,
     }
     journal
         .add(tx, tx.now_us, None, "run_started", &body)
@@ -282,6 +292,7 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
     }
     raise_fences(tx, id).await?;
     schedules::begun(tx, id).await?;
+    backfills::begun(tx, id, run.backfill).await?;
     journal.finish(tx).await?;
     Ok(Opened::Resumed(run_by_id(tx, id).await?))
 }
@@ -359,6 +370,7 @@ async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result
         }
     }
     schedules::ended(tx, id, state).await?;
+    backfills::ended(tx, id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, tx.now_us, None, &kind, body).await?;
     journal.finish(tx).await
@@ -414,6 +426,7 @@ pub(crate) async fn close(
     )
     .await?;
     schedules::ended(tx, journal.id, state).await?;
+    backfills::ended(tx, journal.id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, now_us, None, &kind, &Value::Null).await?;
     journal.finish(tx).await?;

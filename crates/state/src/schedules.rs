@@ -127,6 +127,7 @@ fn read(row: &Row) -> Result<ScheduledInterval, StateError> {
             number,
         }),
         pipeline,
+        backfill: None,
     })
 }
 
@@ -201,8 +202,8 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
     Ok(true)
 }
 
-/// Adds an event of a schedule, whose row this transaction has locked.
-async fn add_event(
+/// Adds an event of a schedule or of a backfill, whose row this transaction has locked.
+pub(crate) async fn add_event(
     tx: &Tx<'_>,
     (environment, pipeline, subject): (&str, &str, &str),
     kind: &str,
@@ -232,11 +233,23 @@ pub(crate) async fn events(
     environment: &Environment,
     pipeline: &PipelineName,
 ) -> Result<Vec<ScheduleEvent>, StateError> {
+    events_of(tx, environment, Some(pipeline), "schedule").await
+}
+
+/// The events of a schedule or of a backfill, in their order.
+pub(crate) async fn events_of(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    pipeline: Option<&PipelineName>,
+    subject: &str,
+) -> Result<Vec<ScheduleEvent>, StateError> {
+    let pipeline = pipeline.map(PipelineName::as_str);
     let rows = tx
         .rows(
             "SELECT seq, at_us, kind, body FROM schedule_event
-             WHERE environment = ?1 AND pipeline = ?2 AND subject = 'schedule' ORDER BY seq",
-            cells![environment.as_str(), pipeline.as_str()],
+             WHERE environment = ?1 AND (CAST(?2 AS TEXT) IS NULL OR pipeline = ?2)
+               AND subject = ?3 ORDER BY seq",
+            cells![environment.as_str(), pipeline, subject],
         )
         .await?;
     let read = |row: &Row| {

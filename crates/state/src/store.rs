@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    Claim, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
-    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
-    StateStore, TaskRecord,
+    BackfillChange, BackfillInterval, BackfillRecord, Claim, NewBackfill, NewRun, Opened,
+    OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunUpdate, RunUpdateResult,
+    ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore, TaskRecord,
 };
 use towpath_vocab::{
-    CheckResult, Environment, Generation, PipelineName, RunName, TableFact, TableLineage,
+    CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
     TableName, TaskId, TaskKey,
 };
 
@@ -26,7 +26,7 @@ use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
 use crate::tx::{Found, Operation, Tx};
-use crate::{history, outbox, runs, schedules, tasks, workers};
+use crate::{backfills, history, outbox, runs, schedules, tasks, workers};
 
 /// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
@@ -323,6 +323,81 @@ impl StateStore for Store {
         let (environment, pipeline) = (environment.clone(), pipeline.cloned());
         let reading = operation!(tx, [environment, pipeline] => async {
             schedules::intervals(tx, &environment, pipeline.as_ref(), limit).await
+        });
+        self.read(reading).await
+    }
+
+    async fn interval_runs(
+        &self,
+        environment: &Environment,
+        pipeline: &PipelineName,
+        range: Interval,
+    ) -> Result<Vec<(Interval, RunName, RunState)>> {
+        let (environment, pipeline) = (environment.clone(), pipeline.clone());
+        let reading = operation!(tx, [environment, pipeline] => async {
+            backfills::interval_runs(tx, &environment, &pipeline, range).await
+        });
+        self.read(reading).await
+    }
+
+    async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64> {
+        let backfill = Arc::new(backfill);
+        let writing =
+            operation!(tx, [backfill] => async { backfills::create(tx, &backfill).await });
+        // Done again after an unknown end, all that waits already is skipped.
+        self.write(Redo::Never, writing).await
+    }
+
+    async fn change_backfill(&self, change: BackfillChange) -> Result<bool> {
+        let change = Arc::new(change);
+        let writing = operation!(tx, [change] => async { backfills::change(tx, &change).await });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn backfills(&self, environment: &Environment) -> Result<Vec<BackfillRecord>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            backfills::list(tx, &environment, None).await
+        });
+        self.read(reading).await
+    }
+
+    async fn backfill(&self, environment: &Environment, number: u64) -> Result<BackfillRecord> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            backfills::one(tx, &environment, number).await
+        });
+        self.read(reading).await
+    }
+
+    async fn backfill_intervals(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<BackfillInterval>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            backfills::intervals(tx, &environment, number).await
+        });
+        self.read(reading).await
+    }
+
+    async fn backfill_events(
+        &self,
+        environment: &Environment,
+        number: u64,
+    ) -> Result<Vec<ScheduleEvent>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            backfills::events(tx, &environment, number).await
+        });
+        self.read(reading).await
+    }
+
+    async fn next_backfills(&self, environment: &Environment) -> Result<Vec<ScheduledInterval>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            backfills::next(tx, &environment).await
         });
         self.read(reading).await
     }

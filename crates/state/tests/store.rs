@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+#[path = "store/backfills.rs"]
+mod backfills;
 #[path = "store/place.rs"]
 mod place;
 #[path = "store/schedules.rs"]
@@ -68,4 +70,8 @@ suite! {
         an_interval_has_one_run,
         an_interrupted_interval_goes_on,
         a_pause_is_obeyed_and_kept_with_its_events;
+    backfills:
+        a_backfill_runs_each_interval_once,
+        an_interrupted_backfill_goes_on,
+        backfills_created_at_once_share_the_intervals;
 }

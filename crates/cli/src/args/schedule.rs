@@ -1,14 +1,109 @@
-//! The commands about schedules: `serve` and `schedule`.
+//! The commands about schedules: `serve`, `schedule` and `backfill`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::Format;
+use super::{Format, FormatOnly};
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// The most runs at once; they share the memory limit.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runs: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackfillArguments {
+    /// The pipeline.
+    #[arg(required = true)]
+    pub(crate) pipeline: Option<String>,
+    /// No interval begins before this day or time, in the time zone of the schedule: 2026-01-01.
+    #[arg(long, value_name = "DATE", required = true)]
+    pub(crate) from: Option<String>,
+    /// No interval ends after this time, or after the end of this day: 2026-01-31.
+    #[arg(long, value_name = "DATE", required = true)]
+    pub(crate) to: Option<String>,
+    /// Intervals of this length from `--from` on, instead of those of the schedule: 1h, 24h.
+    #[arg(long, value_name = "TIME", value_parser = super::run::duration)]
+    pub(crate) every: Option<std::time::Duration>,
+    /// The most runs of it at once; runs of one pipeline never overlap, so only 1 is possible.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) parallel: u16,
+    /// Which interval comes first.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) order: BackfillOrderArgument,
+    /// What happens to an interval that has had a run.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_existing: OnExistingArgument,
+    /// Show the intervals that would be run, and why others would not; creates nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Format of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) command: Option<BackfillCommand>,
+}
+
+/// Which interval comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackfillOrderArgument {
+    /// The oldest one.
+    #[default]
+    Oldest,
+    /// The newest one.
+    Newest,
+}
+
+/// What happens to an interval that has had a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnExistingArgument {
+    /// It is skipped.
+    #[default]
+    Skip,
+    /// It is run again.
+    Rerun,
+    /// It is run again if no run of it ended well.
+    RerunFailed,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackfillCommand {
+    /// List the backfills, newest first.
+    #[command(after_help = "Example:\n  towpath backfill ls")]
+    Ls(FormatOnly),
+    /// Show a backfill with all its intervals.
+    #[command(after_help = "Example:\n  towpath backfill show 1")]
+    Show(BackfillShow),
+    /// Pause a backfill: no run of it begins.
+    #[command(after_help = "Example:\n  towpath backfill pause 1 --reason \"the database moves\"")]
+    Pause(BackfillNumber),
+    /// Let a paused backfill go on.
+    #[command(after_help = "Example:\n  towpath backfill resume 1")]
+    Resume(BackfillNumber),
+    /// Skip all that waits in a backfill.
+    #[command(after_help = "Example:\n  towpath backfill cancel 1")]
+    Cancel(BackfillNumber),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackfillShow {
+    /// The number of the backfill.
+    pub(crate) number: u64,
+    /// Format of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackfillNumber {
+    /// The number of the backfill.
+    pub(crate) number: u64,
+    /// Why; it is kept with the change.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Format of the output.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Subcommand)]

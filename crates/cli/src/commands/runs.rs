@@ -2,8 +2,11 @@
 //!
 //! They call `app/src/history.rs` and print the report as text or JSON.
 
-use towpath_app::{WaitingInterval, pause_of, runs as list, waiting_intervals, why as explain};
+use towpath_app::{
+    WaitingInterval, backfills, pause_of, runs as list, waiting_intervals, why as explain,
+};
 
+use super::backfill;
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, RunsArguments, WhyArguments};
 use crate::draw;
@@ -83,7 +86,15 @@ pub(super) async fn why(place: &ProjectArgs, arguments: WhyArguments) -> Command
             outln!("To let it go on: towpath schedule resume {subject}");
         }
         waiting.iter().for_each(say_waiting);
-        if waiting.is_empty() {
+        let filled = backfills(&services, &plan).await?;
+        let mut filled = filled.iter().filter(|one| one.pipeline.as_str() == subject);
+        if let Some(one) = filled.find(|one| !one.has_ended()) {
+            outln!("{}", backfill::line(one));
+            outln!(
+                "Its runs come after those of the schedule: towpath backfill show {}",
+                one.number
+            );
+        } else if waiting.is_empty() {
             outln!("Nothing of `{subject}` waits. To see its runs: towpath runs {subject}");
         }
         return Ok(Exit::Done);

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_reported_notes.sql"),
     include_str!("schema_changed_schedules.sql"),
     include_str!("schema_paused_schedules.sql"),
+    include_str!("schema_backfills.sql"),
 ];
 
 /// The advisory lock for creating the tables, because two sessions that create them at once would conflict.

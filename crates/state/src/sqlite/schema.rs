@@ -15,7 +15,7 @@ use crate::error::StateError;
 
 /// The format this binary writes.
 #[cfg(test)]
-pub(crate) const FORMAT: u32 = 7;
+pub(crate) const FORMAT: u32 = 8;
 
 /// The application id of the file: `Towp`.
 const APPLICATION_ID: i64 = 0x546f_7770;
@@ -32,6 +32,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema_reported_notes.sql"),
     include_str!("schema_changed_schedules.sql"),
     include_str!("schema_paused_schedules.sql"),
+    include_str!("schema_backfills.sql"),
 ];
 
 /// Opens the writing connection, after checks that do not change the file.

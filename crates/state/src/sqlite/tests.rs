@@ -86,6 +86,7 @@ fn new_run(worker: &str, hash: &str) -> NewRun {
         kind: RunKind::Run,
         interval: None,
         scheduled: false,
+        backfill: None,
         params: Default::default(),
         graph: CompiledGraph {
             hash: hash.to_owned(),

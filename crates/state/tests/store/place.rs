@@ -138,6 +138,7 @@ impl TestPlace {
             kind: RunKind::Run,
             interval: None,
             scheduled: false,
+            backfill: None,
             params: Default::default(),
             graph: graph(hash, &tasks),
             request: json!({ "select": "all", "big": 12_345_678_901_234_567_890_u64 }),
