@@ -34,7 +34,7 @@ use crate::{ScheduledPipeline, Scheduler, pause, resume};
 const INTERVALS: i64 = 12;
 const EVERY_US: i64 = 1_800_000_000;
 /// The intervals of the backfill, before those of the schedule.
-const PAST: i64 = 5;
+const PAST: i64 = 3;
 
 fn seeds() -> u64 {
     let asked = std::env::var("TOWPATH_SEEDS").ok();
@@ -226,7 +226,7 @@ impl Simulation {
 
     /// A user who asks for past intervals until the store says that it has them, pauses that, and asks again.
     async fn asks(&self) {
-        self.sleep(20_000).await;
+        self.sleep(9000).await;
         for _ in 0..2 {
             loop {
                 let breaks = if self.chance(2) { 0 } else { -1 };
@@ -254,11 +254,11 @@ impl Simulation {
                 }
                 self.sleep(600).await;
             }
-            self.sleep(3000).await;
+            self.sleep(1500).await;
             if self.change(BackfillState::Paused).await {
                 self.held.fetch_add(1, Ordering::SeqCst);
             }
-            self.sleep(3000).await;
+            self.sleep(1500).await;
             let held = self.held.load(Ordering::SeqCst);
             self.held.store(held + held % 2, Ordering::SeqCst);
             self.change(BackfillState::Active).await;
@@ -316,16 +316,19 @@ impl Simulation {
     }
 
     async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
-        let backfills = store.backfills(&"dev".into()).await.unwrap();
-        let mut backfills = backfills.iter();
-        let left = backfills.any(|one| one.pipeline == self.graph.name && !one.has_ended());
-        if left || !self.asked.load(Ordering::SeqCst) {
+        if !self.asked.load(Ordering::SeqCst) {
             return false;
         }
         let (ours, _) = self.record(store).await;
-        ours.is_some_and(|one| {
+        let decided = ours.is_some_and(|one| {
             Some(one.decided_us) == self.scheduled.plan.end_us && one.open.is_empty()
-        })
+        });
+        if !decided {
+            return false;
+        }
+        let backfills = store.backfills(&"dev".into()).await.unwrap();
+        let mut backfills = backfills.iter();
+        !backfills.any(|one| one.pipeline == self.graph.name && !one.has_ended())
     }
 
     /// A run that takes a while; the lease may be lost meanwhile.
