@@ -482,7 +482,9 @@ fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
     let states: Vec<String> = ended(1).into_iter().map(|one| one.1).collect();
     assert_eq!(states, ["succeeded", "failed", "succeeded"]);
     let seen = desk.read("seen.txt");
-    let days: Vec<&str> = seen.lines().map(|line| &line[..10]).collect();
+    // The command that fails is tried again within its run.
+    let mut days: Vec<&str> = seen.lines().map(|line| &line[..10]).collect();
+    days.dedup();
     assert_eq!(days, ["2026-01-03", "2026-01-02", "2026-01-01"]);
     let lines = |said: String| -> Vec<bool> {
         let lines = said.lines().filter(|line| line.starts_with("2026-"));
@@ -497,7 +499,8 @@ fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
     desk.ok(".", &with(&["--on-existing", "rerun-failed"]));
     let states: Vec<String> = ended(2).into_iter().map(|one| one.1).collect();
     assert_eq!(states, ["skipped", "succeeded", "skipped"]);
-    assert_eq!(desk.read("seen.txt").lines().count(), 4);
+    let again = desk.read("seen.txt");
+    assert_eq!(again.lines().count(), seen.lines().count() + 1);
     assert_eq!(server.stop(), 0);
     let hours = [
         "backfill",
@@ -553,7 +556,7 @@ fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
         &["error[R0900]", "more than 10000 intervals"],
     );
     has(
-        &desk.exits(2, ".", &["backfill", "show", "9"]),
+        &desk.exits(4, ".", &["backfill", "show", "9"]),
         &["error[R0813]"],
     );
     has(&desk.exits(2, ".", &["backfill", "often"]), &["--from"]);
