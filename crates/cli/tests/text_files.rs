@@ -262,3 +262,116 @@ fn nested_json_of_a_declared_type_is_opened_by_queries() {
         &["x"],
     );
 }
+
+/// Nested JSON without declared types, with what else a table may have.
+const INFERRED: &str = r#"steps:
+  extract:
+    load: data
+    into: raw
+    tables:
+      orders:
+        from: orders.jsonl
+        key: id
+        write: merge
+        where: customer.name <> 'skip'
+        dedup: { by: at, keep: last }
+        fail_above: 90%
+        columns:
+          zip: { set: "customer.address.zip" }
+          tags: { required: true }
+          old: { type: text }
+        checks:
+          - { not_null: [customer, lines] }
+          - { row_count: { min: 1 } }
+          - { sql: "select * from {table} where lines[1]['qty'] < 0" }
+  send:
+    publish: raw
+    into: store
+    tables: { orders: { key: id } }
+"#;
+
+#[test]
+fn nested_json_gets_types_and_keeps_every_value() {
+    let project = TestProject::with_pipeline(INFERRED);
+    let root = project.read("towpath.yml");
+    let store = "  store: { type: sqlite, path: store.db, writable: true }\n";
+    project.write("towpath.yml", &(root + store));
+    let first = r#"{"id": 1, "at": 1, "customer": {"name": "Ada", "address": {"zip": "05", "n": 9007199254740993}}, "lines": [{"sku": "a", "qty": 1}, {"sku": "ü", "qty": 2}], "tags": ["x", null], "old": {"k":  1.50}}
+{"id": 2, "at": 1, "customer": {"name": "skip"}, "lines": [], "tags": []}
+{"id": 3, "at": 1, "customer": {"name": "Bo"}, "lines": [{"sku": "b", "qty": 3}], "tags": []}
+{"id": 3, "at": 2, "customer": {"name": "Bob"}, "lines": [{"sku": "b", "qty": 4}], "tags": []}
+{"id": 4, "at": 1, "customer": {"name": "Cy"}, "lines": []}
+"#;
+    project.write("data/orders.jsonl", first);
+    project.ok(".", &["check"]);
+    let said = project.ok(".", &["run"]);
+    has(&said, &["1 row rejected"]);
+    let ask = |sql: &str| project.ok(".", &["query", "--format", "csv", sql]);
+    let opened = "select id, customer.name, customer.address.n, zip, lines[1]['qty'] q, tags[1] t, old from raw.orders order by id";
+    has(
+        &ask(opened),
+        &[
+            "1,Ada,9007199254740993,05,1,x,\"{\"\"k\"\":  1.50}\"",
+            "3,Bob,,,4,,",
+        ],
+    );
+    // A later file has a new member and a wider number: old rows have NULL there.
+    let second = r#"{"id": 5, "at": 1, "customer": {"name": "Di", "vip": true}, "lines": [{"sku": "c", "qty": 0.5}], "tags": ["y"]}
+{"id": 6, "at": 1, "customer": {"name": ["Ed"]}, "lines": [{"sku": 7}], "tags": ["z"]}
+{"id": 7, "at": 1, "customer": "Flo", "lines": [], "tags": []}
+"#;
+    project.write("data/orders.jsonl", second);
+    let said = project.ok(".", &["run"]);
+    has(
+        &said,
+        &["new members, NULL in rows that are not read again: `customer.vip`"],
+    );
+    let opened = "select id, customer.vip, customer.name, lines[1]['sku'] s, lines[1]['qty'] q from raw.orders order by id";
+    let rows = ask(opened);
+    has(&rows, &["1,,Ada,a,1", "3,,Bob,b,4", "5,true,Di,c,0.5", "6,,\"[\"\"Ed\"\"]\",7,"]);
+    assert_eq!(project.count(".", "raw.orders"), 4);
+    let shown = project.ok(".", &["quarantine", "show", "raw.orders"]);
+    has(&shown, &["\"Flo\""]);
+    // The database has the same values, also of the rows that came first.
+    let database = rusqlite::Connection::open(project.path("store.db")).unwrap();
+    let text = |id: i64, path: &str| -> Option<String> {
+        let sql = format!("select cast(json_extract(customer, '{path}') as text) from orders where id = {id}");
+        database.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(text(1, "$.address.n").as_deref(), Some("9007199254740993"));
+    assert_eq!((text(1, "$.vip"), text(5, "$.vip").as_deref()), (None, Some("1")));
+    // A rejected record is replayed once it fits: here the one without tags.
+    project.write("pipelines/p.yml", &INFERRED.replace("tags: { required: true }", "tags: {}"));
+    project.ok(".", &["quarantine", "replay", "raw.orders"]);
+    assert_eq!(project.count(".", "raw.orders"), 5);
+    has(&ask("select customer.name from raw.orders where id = 4"), &["Cy"]);
+    let lineage = project.ok(".", &["lineage", "raw.orders.zip"]);
+    has(&lineage, &["customer"]);
+}
+
+#[test]
+fn a_table_that_has_nested_json_as_text_keeps_it() {
+    let text = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.jsonl, write: append, nested: text } } }
+";
+    let project = TestProject::with_pipeline(text);
+    project.write("data/t.jsonl", "{\"a\": {\"b\":  1}}\n");
+    project.ok(".", &["run"]);
+    // As an earlier version left it: nothing says how nested values are read.
+    project.write("pipelines/p.yml", &text.replace(", nested: text", ""));
+    std::fs::remove_dir_all(project.path(".towpath")).unwrap();
+    project.write("data/t.jsonl", "{\"a\": {\"b\":  2}}\n");
+    project.ok(".", &["run"]);
+    let rows = project.ok(".", &["query", "--format", "csv", "select a from raw.t order by a"]);
+    has(&rows, &["{\"\"b\"\":  1}", "{\"\"b\"\":  2}"]);
+    // The option is obeyed, or the table refuses.
+    let project = TestProject::with_pipeline(&text.replace("nested: text", "nested: types"));
+    project.write("data/t.jsonl", "{\"a\": {\"b\": 1}}\n");
+    project.ok(".", &["run"]);
+    project.write("pipelines/p.yml", text);
+    project.write("data/t.jsonl", "{\"a\": {\"b\": 2}}\n");
+    let said = project.exits(1, ".", &["run"]);
+    has(&said, &["`a`", "struct(b bigint)"]);
+    let said = project.ok(".", &["run", "--full-refresh"]);
+    assert!(!said.contains('✗'), "{said}");
+}

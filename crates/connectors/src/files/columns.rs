@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
-use towpath_vocab::{Finder, Naming, types};
+use towpath_vocab::{Finder, Mask, Naming, types};
 
 use super::column::{ColumnFormat, Formats, readable_type};
 use super::error::FilesError;
 use super::infer::Guess;
 use super::job::Request;
+use super::json::{AsText, new_members};
 use super::options::{Format, Options};
 use super::survey::Findings;
 use super::value::TimeFormats;
@@ -28,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) exact: bool,
     /// The type is the one of the last read: values may show that a wider one is needed.
     widens: bool,
+    /// Its lists and objects stay JSON text.
+    as_text: bool,
     /// No value was there to tell the type.
     pub(crate) has_no_values: bool,
     /// How its numbers or dates are written, where that was found out from its values.
@@ -43,6 +46,7 @@ impl Wanted {
             data_type: None,
             exact: false,
             widens: false,
+            as_text: false,
             has_no_values: false,
             numbers: NumberFormat::PLAIN,
             order: DateOrder::Dots,
@@ -194,6 +198,11 @@ fn is_readable(data_type: &DataType, format: Format) -> bool {
 
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
 fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, format: Format) {
+    for name in hashed(request) {
+        if let Some(column) = finder.find(name).and_then(|at| wanted.get_mut(at)) {
+            column.as_text = true;
+        }
+    }
     for (name, field) in request.observed() {
         let at = finder.find(&name);
         let Some(column) = at.and_then(|at| wanted.get_mut(at)) else {
@@ -206,11 +215,35 @@ fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, for
         if let Some((_, numbers, order)) = written {
             (column.numbers, column.order) = (*numbers, *order);
         }
-        if column.data_type.is_none() && is_readable(field.data_type(), format) {
+        let is_text = column.as_text || request.options.nested_text;
+        let stays = !(is_text && field.data_type().is_nested());
+        if column.data_type.is_none() && stays && is_readable(field.data_type(), format) {
             column.data_type = Some(field.data_type().clone());
             (column.exact, column.widens) = (true, true);
         }
     }
+}
+
+/// Columns whose values are hashed: a hash is of the text that the source has.
+fn hashed<'r>(request: &'r Request<'_>) -> impl Iterator<Item = &'r String> {
+    let plans = request.spec.declared.iter();
+    let hashed = plans.filter(|plan| matches!(plan.mask, Some(Mask::Hash(_))));
+    hashed.map(|plan| plan.from.as_ref().unwrap_or(&plan.name))
+}
+
+/// Columns whose lists and objects nobody has to look into.
+pub(crate) fn as_text(request: &Request<'_>) -> AsText {
+    if request.options.nested_text {
+        return AsText::All;
+    }
+    let texts = |fields: Vec<(String, DataType)>| {
+        let texts = fields.into_iter().filter(|(_, of)| *of == DataType::Utf8);
+        texts.map(|(name, _)| name)
+    };
+    let observed = request.observed().into_iter();
+    let observed = observed.map(|(name, field)| (name, field.data_type().clone()));
+    let columns = texts(observed.collect()).chain(texts(request.known()));
+    AsText::Of(Arc::new(columns.chain(hashed(request).cloned()).collect()))
 }
 
 fn project(
@@ -266,13 +299,19 @@ pub(crate) fn fill_types(
     for column in wanted.iter_mut() {
         if column.data_type.is_none() {
             let verdict = findings.verdict(&column.name, fixed);
-            notes.extend(verdict.note);
+            let is_text = column.as_text && verdict.data_type.is_nested();
+            notes.extend(verdict.note.filter(|_| !is_text));
             column.has_no_values = verdict.has_no_values;
-            column.data_type = Some(verdict.data_type);
+            column.data_type = Some(match is_text {
+                true => DataType::Utf8,
+                false => verdict.data_type,
+            });
         }
-        if let (true, Some(before)) = (column.widens, &column.data_type) {
-            let wider = findings.wider(&column.name, before, fixed);
-            column.data_type = wider.or_else(|| column.data_type.take());
+        if let (true, Some(before)) = (column.widens, &column.data_type)
+            && let Some(wider) = findings.wider(&column.name, before, fixed)
+        {
+            notes.extend(note_of_members(before, &wider, &column.name));
+            column.data_type = Some(wider);
         }
         let (numbers, order) = findings.written(&column.name);
         match &column.data_type {
@@ -305,6 +344,21 @@ pub(crate) fn fill_types(
             grouped.join(", ")
         ));
     }
+}
+
+/// Which members objects have that the table does not have yet.
+fn note_of_members(before: &DataType, after: &DataType, column: &str) -> Option<String> {
+    const SHOWN: usize = 5;
+    let new = new_members(before, after, column);
+    let more = match new.len().checked_sub(SHOWN) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {more} more"),
+    };
+    let names: Vec<String> = new.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    (!new.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("new members, NULL in rows that are not read again: {names}{more}")
+    })
 }
 
 /// How the columns are written: by the options, or else as their values show.

@@ -183,6 +183,11 @@ impl Guess {
         true
     }
 
+    /// Whether there was a value.
+    pub(crate) fn has_values(&self) -> bool {
+        self.values > 0
+    }
+
     /// What the column says about how numbers are written in its table.
     pub(crate) fn hint(&self, hint: &mut Hint) {
         if self.kinds & !WRITING != 0 {

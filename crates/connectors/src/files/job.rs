@@ -103,6 +103,7 @@ pub(crate) fn cutter(shape: &RecordFormat) -> Box<dyn Cutter> {
         RecordFormat::Json {
             lines: true,
             max_record_bytes,
+            ..
         } => Box::new(LineCutter {
             max_record_bytes: *max_record_bytes,
         }),

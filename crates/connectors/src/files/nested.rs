@@ -13,7 +13,8 @@ use towpath_vocab::types;
 
 use super::cells::{Cells, Nulls, Span};
 use super::column::{Column, ColumnFormat, misfit, readable_type};
-use super::json::{Skim, unescape};
+use super::json::{Member, Skim, unescape};
+use super::value;
 
 /// How leaves are read.
 #[derive(Clone, Copy)]
@@ -97,6 +98,33 @@ impl<'a> Cell<'a> {
         unescape(text, &mut plain);
         plain
     }
+
+    fn is(self, name: &str) -> bool {
+        match self.span.is_escaped() {
+            true => self.text() == name.as_bytes(),
+            false => self.span.text(self.bytes) == name.as_bytes(),
+        }
+    }
+
+    /// Whether a column of this type takes the value.
+    fn fits(self, leaf: &DataType, leaves: Leaves<'_>) -> bool {
+        let (text, numbers) = (self.span.text(self.bytes), leaves.format.numbers);
+        let double = match leaves.exact {
+            true => value::exact_double,
+            false => value::double,
+        };
+        match leaf {
+            DataType::Utf8 => true,
+            DataType::Int64 if !self.span.is_escaped() => {
+                numbers.read(text, value::integer).is_some()
+            }
+            DataType::Float64 if !self.span.is_escaped() => numbers.read(text, double).is_some(),
+            _ => {
+                let mut probe = Column::new(leaf, 1, leaves.format).exactly(leaves.exact);
+                self.fill(&mut probe)
+            }
+        }
+    }
 }
 
 fn items(bytes: &[u8]) -> Option<Vec<Span>> {
@@ -105,33 +133,55 @@ fn items(bytes: &[u8]) -> Option<Vec<Span>> {
     Some(items)
 }
 
-/// The members of an object by name.
-fn members(bytes: &[u8]) -> Option<Vec<(String, Span)>> {
+fn members(bytes: &[u8]) -> Option<Vec<Member>> {
     let mut members = Vec::new();
     Skim::new(bytes, 0).object(&mut members).ok()?;
-    let named = members.into_iter().map(|(key, value)| {
-        let key = Cell { bytes, span: key }.text();
-        (String::from_utf8_lossy(&key).into_owned(), value)
-    });
-    Some(named.collect())
+    Some(members)
+}
+
+/// The member of a struct with this name; objects mostly have them in the order of the struct.
+fn find(fields: &Fields, key: Cell<'_>, expected: usize) -> Option<usize> {
+    match fields.get(expected) {
+        Some(field) if key.is(field.name()) => Some(expected),
+        _ => fields.iter().position(|field| key.is(field.name())),
+    }
+}
+
+/// Where in a value something does not fit, and why.
+struct Misfit {
+    place: String,
+    why: String,
+}
+
+impl Misfit {
+    fn here(why: String) -> Self {
+        Self {
+            place: String::new(),
+            why,
+        }
+    }
+
+    fn inside(mut self, outer: &str) -> Self {
+        let dot = match self.place.is_empty() || self.place.starts_with('[') {
+            true => "",
+            false => ".",
+        };
+        self.place = format!("{outer}{dot}{}", self.place);
+        self
+    }
 }
 
 /// Why the text of a cell does not fit a type; `Ok` when it does.
 pub(super) fn check(text: &[u8], data_type: &DataType, leaves: Leaves<'_>) -> Result<(), String> {
-    check_cell(Cell::whole(text), data_type, leaves, "")
-}
-
-fn check_cell(
-    cell: Cell<'_>,
-    data_type: &DataType,
-    leaves: Leaves<'_>,
-    place: &str,
-) -> Result<(), String> {
-    let of_place = |why: String| match place {
+    let checked = check_cell(Cell::whole(text), data_type, leaves);
+    checked.map_err(|Misfit { place, why }| match place.as_str() {
         "" => why,
         place => format!("`{place}` {why}"),
-    };
-    let wrong = || of_place(format!("is not a valid `{}`", types::name(data_type)));
+    })
+}
+
+fn check_cell(cell: Cell<'_>, data_type: &DataType, leaves: Leaves<'_>) -> Result<(), Misfit> {
+    let wrong = || Misfit::here(format!("is not a valid `{}`", types::name(data_type)));
     if cell.is_null() {
         return Ok(());
     }
@@ -139,43 +189,50 @@ fn check_cell(
         DataType::List(item) => {
             let text = cell.inner().ok_or_else(wrong)?;
             for (at, span) in items(text).ok_or_else(wrong)?.into_iter().enumerate() {
-                let place = format!("{place}[{at}]");
-                check_cell(Cell { bytes: text, span }, item.data_type(), leaves, &place)?;
+                let item = check_cell(Cell { bytes: text, span }, item.data_type(), leaves);
+                item.map_err(|misfit| misfit.inside(&format!("[{at}]")))?;
             }
             Ok(())
         }
         DataType::Struct(fields) => {
             let text = cell.inner().ok_or_else(wrong)?;
             let members = members(text).ok_or_else(wrong)?;
-            for (at, (name, span)) in members.iter().enumerate() {
-                if members.iter().take(at).any(|(other, _)| other == name) {
-                    return Err(of_place(format!("has the member `{name}` twice")));
-                }
-                let Some((_, field)) = fields.find(name) else {
-                    return Err(of_place(format!(
-                        "has a member `{name}`, which its type does not have"
-                    )));
-                };
-                let place = match place {
-                    "" => name.clone(),
-                    place => format!("{place}.{name}"),
-                };
-                let cell = Cell {
-                    bytes: text,
-                    span: *span,
-                };
-                check_cell(cell, field.data_type(), leaves, &place)?;
-            }
-            Ok(())
+            check_members(text, &members, fields, leaves)
         }
-        leaf => {
-            let mut probe = Column::new(leaf, 1, leaves.format).exactly(leaves.exact);
-            match cell.fill(&mut probe) {
-                true => Ok(()),
-                false => Err(of_place(misfit(&cell.text(), leaf, leaves.format))),
-            }
+        leaf if cell.fits(leaf, leaves) => Ok(()),
+        leaf => Err(Misfit::here(misfit(&cell.text(), leaf, leaves.format))),
+    }
+}
+
+fn check_members(
+    bytes: &[u8],
+    members: &[Member],
+    fields: &Fields,
+    leaves: Leaves<'_>,
+) -> Result<(), Misfit> {
+    let mut seen = vec![false; fields.len()];
+    let mut expected = 0;
+    for (key, span) in members {
+        let key = Cell { bytes, span: *key };
+        let name = || String::from_utf8_lossy(&key.text()).into_owned();
+        let at = find(fields, key, expected).ok_or_else(|| {
+            let name = name();
+            Misfit::here(format!(
+                "has a member `{name}`, which its type does not have"
+            ))
+        })?;
+        expected = at + 1;
+        if seen.get(at).copied().unwrap_or(false) {
+            return Err(Misfit::here(format!("has the member `{}` twice", name())));
+        }
+        if let (Some(seen), Some(field)) = (seen.get_mut(at), fields.get(at)) {
+            *seen = true;
+            let value = Cell { bytes, span: *span };
+            let checked = check_cell(value, field.data_type(), leaves);
+            checked.map_err(|misfit| misfit.inside(field.name()))?;
         }
     }
+    Ok(())
 }
 
 impl Nested {
@@ -237,13 +294,22 @@ impl Nested {
             } => {
                 let found = members(text).filter(|_| !cell.is_null());
                 nulls.append(found.is_some());
-                let found = found.unwrap_or_default();
-                for (field, column) in fields.iter().zip(columns) {
-                    let member = found.iter().find(|(name, _)| name == field.name());
-                    column.push_cell(member.map_or(NULL, |(_, span)| Cell {
+                let mut values = vec![NULL; columns.len()];
+                let mut expected = 0;
+                for (key, span) in found.into_iter().flatten() {
+                    let key = Cell {
                         bytes: text,
-                        span: *span,
-                    }));
+                        span: key,
+                    };
+                    // Each member was checked to be one of the type's.
+                    let at = find(fields, key, expected).unwrap_or(usize::MAX - 1);
+                    expected = at + 1;
+                    if let Some(value) = values.get_mut(at) {
+                        *value = Cell { bytes: text, span };
+                    }
+                }
+                for (column, value) in columns.iter_mut().zip(values) {
+                    column.push_cell(value);
                 }
             }
         }

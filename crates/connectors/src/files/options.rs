@@ -68,14 +68,16 @@ pub(crate) struct Options {
     pub(crate) numbers: Option<NumberFormat>,
     /// The members that lead to the array of rows in a JSON file; empty for the file itself.
     pub(crate) records: Option<String>,
+    /// Lists and objects of JSON without a declared type are JSON text.
+    pub(crate) nested_text: bool,
     pub(crate) missing_columns_null: bool,
     pub(crate) max_record_bytes: usize,
     pub(in crate::files) max_columns: Option<usize>,
     /// What is read of a workbook.
     pub(crate) sheet: SheetChoice,
     /// Of the table's own options, the first one with a value that only text files have, and the first
-    /// that only workbooks have.
-    pub(in crate::files) own: [Option<(&'static str, String)>; 2],
+    /// that only workbooks have; and the first that only JSON has.
+    pub(in crate::files) own: [Option<(&'static str, String)>; 3],
 }
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
@@ -238,6 +240,7 @@ const OF_TEXT: [&str; 10] = [
     "thousands",
 ];
 const OF_WORKBOOKS: [&str; 2] = ["sheet", "range"];
+const OF_JSON: [&str; 1] = ["nested"];
 
 fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
     match given.text("max_columns")? {
@@ -293,8 +296,10 @@ impl Options {
     /// says of its text files. An option that the table itself sets for another format is refused.
     pub(crate) fn of_format(self, format: Format) -> Result<Self, FilesError> {
         let is_workbook = format == Format::Xlsx;
-        let [text, workbook] = &self.own;
-        if let Some((option, value)) = if is_workbook { text } else { workbook } {
+        let is_json = matches!(format, Format::Json | Format::Jsonl);
+        let [text, workbook, json] = &self.own;
+        let other = if is_workbook { text } else { workbook };
+        if let Some((option, value)) = other.as_ref().or(json.as_ref().filter(|_| !is_json)) {
             return Err(FilesError::Option {
                 option,
                 value: value.clone(),
@@ -380,6 +385,8 @@ impl Options {
             times: TimeFormats::read(given.text("date_format")?, given.text("timestamp_format")?),
             numbers: numbers(&given)?,
             records: given.text("records")?,
+            nested_text: word(&given, "nested", &[("types", false), ("text", true)])?
+                .unwrap_or(false),
             missing_columns_null: word(
                 &given,
                 "missing_columns",
@@ -388,7 +395,7 @@ impl Options {
             .unwrap_or(false),
             max_columns: max_columns(&given)?,
             sheet: sheet(&given)?,
-            own: [first_of(&given, &OF_TEXT), first_of(&given, &OF_WORKBOOKS)],
+            own: [&OF_TEXT[..], &OF_WORKBOOKS, &OF_JSON].map(|options| first_of(&given, options)),
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))
                 .unwrap_or(DEFAULT_MAX_RECORD_BYTES),

@@ -19,7 +19,7 @@ use super::chunk::Chunk;
 use super::column::{Column, Formats};
 use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
-use super::json;
+use super::json::{self, AsText};
 use super::readable::readable;
 use super::set_aside::{Flawed, Rejects, SetAside};
 use crate::exact::local::NumberFormat;
@@ -36,6 +36,7 @@ pub(crate) enum RecordFormat {
     Json {
         lines: bool,
         max_record_bytes: usize,
+        as_text: AsText,
     },
 }
 
@@ -290,6 +291,7 @@ pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Parsed, FilesE
         RecordFormat::Json {
             lines,
             max_record_bytes,
+            ..
         } => parse_json(chunk, layout, *lines, *max_record_bytes),
     }
 }

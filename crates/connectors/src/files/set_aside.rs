@@ -93,6 +93,7 @@ impl Rejects {
             RecordFormat::Json {
                 lines,
                 max_record_bytes,
+                ..
             } => self.of_json(start, &flaw, *lines, *max_record_bytes),
         };
         let place = place(&self.chunk, start);

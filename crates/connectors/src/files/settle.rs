@@ -13,7 +13,7 @@ use towpath_vocab::{Selection, types};
 
 use super::cells::Nulls;
 use super::columns::{
-    Declared, Wanted, by_name, exact_of, fill_types, formats_of, give_types, join_names,
+    Declared, Wanted, as_text, by_name, exact_of, fill_types, formats_of, give_types, join_names,
     needs_look, schema_of,
 };
 use super::csv::{Head, read_head};
@@ -275,7 +275,7 @@ fn json_jobs(
     wanted: &[Wanted],
     request: &Request<'_>,
 ) -> Vec<Job> {
-    let schema = schema_of(wanted);
+    let (schema, as_text) = (schema_of(wanted), as_text(request));
     let job = |(file, array): &(InputFile, json::RecordArray)| {
         let layout = Layout {
             table: request.spec.table.clone(),
@@ -285,6 +285,7 @@ fn json_jobs(
             shape: RecordFormat::Json {
                 lines: file.format == Format::Jsonl,
                 max_record_bytes: request.options.max_record_bytes,
+                as_text: as_text.clone(),
             },
             nulls: Nulls::default(),
             // A JSON number has one form.

@@ -97,6 +97,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Where the array of rows is in a JSON file that is one object, such as `data.items`; default: the only member that is an array of objects; empty for the file itself.",
     ),
     (
+        "nested",
+        Kind::OneOf(&["types", "text"]),
+        "What lists and objects of JSON become where no type is declared: structs and lists, or JSON text; default types.",
+    ),
+    (
         "sheet",
         Kind::Text,
         "The sheet of an Excel workbook: its name, or its place from 1; default: the first visible one.",

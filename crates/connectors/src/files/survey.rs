@@ -15,7 +15,7 @@ use super::csv::{self, Index, Walk};
 use super::error::FilesError;
 use super::infer::{Guess, Hint, Look, Verdict};
 use super::job::{How, Job, Request};
-use super::json;
+use super::json::{self, MOST_NAMES, Shape};
 use super::pieces::{Piece, pieces, workers};
 use super::rows::{Layout, RecordFormat, without_foreign_bytes};
 use crate::exact::local::{DateOrder, NumberFormat};
@@ -24,8 +24,10 @@ use crate::exact::local::{DateOrder, NumberFormat};
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// In the order of first appearance.
-    columns: Vec<(String, Guess)>,
+    columns: Vec<(String, Shape)>,
     places: HashMap<String, usize>,
+    /// Names of members of nested columns that are kept.
+    names: usize,
     pub(crate) rows: u64,
     /// How numbers are written in the table.
     hint: Hint,
@@ -39,49 +41,53 @@ impl Findings {
         self.columns.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The type of a column; text when it never had a value. `fixed`: as in `Numbers::data_type`.
-    pub(crate) fn verdict(&self, name: &str, fixed: bool) -> Verdict {
-        let guess = self
-            .places
-            .get(name)
-            .and_then(|at| self.columns.get(*at))
-            .map(|(_, guess)| *guess);
-        guess.unwrap_or_default().verdict(name, self.hint, fixed)
+    fn shape(&self, name: &str) -> Option<&Shape> {
+        let at = self.places.get(name)?;
+        self.columns.get(*at).map(|(_, shape)| shape)
     }
 
-    /// A type for values that one known from before does not keep: as in `Guess::wider`.
+    /// The type of a column; text when it never had a value. `fixed`: as in `Numbers::data_type`.
+    pub(crate) fn verdict(&self, name: &str, fixed: bool) -> Verdict {
+        match self.shape(name) {
+            Some(shape) => shape.verdict(name, self.hint, fixed),
+            None => Guess::default().verdict(name, self.hint, fixed),
+        }
+    }
+
+    /// A type for values that one known from before does not keep: as in `Shape::wider`.
     pub(crate) fn wider(&self, name: &str, before: &DataType, fixed: bool) -> Option<DataType> {
-        let guess = self.places.get(name).and_then(|at| self.columns.get(*at));
-        guess.and_then(|(_, guess)| guess.wider(before, self.hint, fixed))
+        self.shape(name)?.wider(before, self.hint, fixed)
     }
 
     /// How a column is written, as far as its values tell.
     pub(crate) fn written(&self, name: &str) -> (Option<NumberFormat>, Option<DateOrder>) {
-        let guess = self.places.get(name).and_then(|at| self.columns.get(*at));
-        guess.map_or((None, None), |(_, guess)| guess.written(self.hint))
+        let shape = self.shape(name);
+        shape.map_or((None, None), |shape| shape.scalars().written(self.hint))
     }
 
     fn add(&mut self, part: Part) {
         self.broken = self.broken.take().or(part.broken);
         self.rows += part.rows;
-        for (name, guess) in part.columns {
+        let mut room = MOST_NAMES.saturating_sub(self.names);
+        for (name, shape) in part.columns {
             let at = match self.places.get(&name) {
                 Some(at) => *at,
                 None => {
                     self.places.insert(name.clone(), self.columns.len());
-                    self.columns.push((name, Guess::default()));
+                    self.columns.push((name, Shape::default()));
                     self.columns.len() - 1
                 }
             };
             if let Some((_, all)) = self.columns.get_mut(at) {
-                all.merge(guess);
+                all.merge(shape, &mut room);
             }
         }
+        self.names = MOST_NAMES.saturating_sub(room);
     }
 }
 
 struct Part {
-    columns: Vec<(String, Guess)>,
+    columns: Vec<(String, Shape)>,
     rows: u64,
     broken: Option<(u64, String)>,
 }
@@ -120,8 +126,8 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
             bounded(&findings, jobs, most)?;
         }
     }
-    for (_, guess) in &findings.columns {
-        guess.hint(&mut findings.hint);
+    for (_, shape) in &findings.columns {
+        shape.scalars().hint(&mut findings.hint);
     }
     Ok(findings)
 }
@@ -154,8 +160,9 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
         RecordFormat::Json {
             lines,
             max_record_bytes,
+            as_text,
         } => {
-            let mut survey = json::Survey::new(&layout.formats.usual.times, most);
+            let mut survey = json::Survey::new(&layout.formats.usual.times, most, as_text);
             let mut walk = json::Walk::new(&chunk.bytes, *lines, *max_record_bytes);
             let (mut broken, mut first) = (Vec::new(), None);
             let mut more = true;
@@ -213,7 +220,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
             let columns = columns
                 .iter()
                 .zip(guesses)
-                .map(|((name, _), guess)| (name.clone(), guess));
+                .map(|((name, _), guess)| (name.clone(), Shape::from(guess)));
             Part {
                 columns: columns.collect(),
                 rows,

@@ -1,12 +1,13 @@
 //! What becomes of a table's columns when others come in: fit, add, widen, or stop with what to do.
 //!
 //! Delta cannot change a column's type without rewriting its files unless readers know a feature most
-//! do not; so a wider type rewrites the table's files in the same commit (`Target::rewrite`).
+//! do not; so a wider type rewrites the table's files in the same commit (`Target::rewrite`). So does a
+//! new member of a struct, which some readers do not find missing in older files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use towpath_vocab::SchemaChange;
 use towpath_vocab::types::{BLANKS, DECLARED, MASKED, SOURCE_TYPE};
 
@@ -199,8 +200,38 @@ fn join(old: &DataType, new: &DataType) -> Option<DataType> {
         }
         (T::Date32, moment @ T::Timestamp(_, None))
         | (moment @ T::Timestamp(_, None), T::Date32) => Some(moment.clone()),
+        (T::List(item), T::List(other)) => {
+            let joined = join(item.data_type(), other.data_type())?;
+            Some(T::List(Arc::new(Field::clone(item).with_data_type(joined))))
+        }
+        (T::Struct(members), T::Struct(others)) => join_members(members, others),
         _ => None,
     }
+}
+
+/// The members of both structs: those of the first one, and new ones at the end. `None` where two of them
+/// differ only in case, which Delta takes for one.
+fn join_members(old: &Fields, new: &Fields) -> Option<DataType> {
+    let own_type = |field: &Field| field.metadata().get(SOURCE_TYPE).cloned();
+    let mut joined = Vec::with_capacity(old.len());
+    for member in old {
+        joined.push(match new.find(member.name()) {
+            None => Arc::clone(member),
+            Some((_, other)) if own_type(member) != own_type(other) => return None,
+            Some((_, other)) => {
+                let joined = join(member.data_type(), other.data_type())?;
+                Arc::new(Field::clone(member).with_data_type(joined))
+            }
+        });
+    }
+    let mut names: HashSet<String> = old.iter().map(|field| field.name().to_lowercase()).collect();
+    for member in new.iter().filter(|field| old.find(field.name()).is_none()) {
+        if !names.insert(member.name().to_lowercase()) {
+            return None;
+        }
+        joined.push(Arc::clone(member));
+    }
+    Some(DataType::Struct(joined.into()))
 }
 
 /// The decimal with room for both, each by its precision and scale.
@@ -278,6 +309,47 @@ mod tests {
             (T::Date32, T::Utf8),
         ] {
             assert_eq!(join(&a, &b), None);
+        }
+    }
+
+    #[test]
+    fn members_of_structs_are_joined() {
+        let of = |word: &str| towpath_vocab::types::parse(word).unwrap();
+        let joined = |old: &str, new: &str| {
+            let joined = join(&of(old), &of(new));
+            joined.map(|joined| towpath_vocab::types::name(&joined))
+        };
+        for (old, new, both) in [
+            (
+                "struct(a bigint, b text)",
+                "struct(c bool, a double)",
+                "struct(a double, b text, c bool)",
+            ),
+            (
+                "list(struct(a int, s struct(x date)))",
+                "list(struct(s struct(y text, x timestamp)))",
+                "list(struct(a int, s struct(x timestamp, y text)))",
+            ),
+        ] {
+            assert_eq!(joined(old, new).as_deref(), Some(both));
+        }
+        for (old, new) in [
+            ("struct(a bigint)", "struct(a text)"),
+            ("struct(a bigint)", "struct(A bigint)"),
+            ("struct(a bigint)", "list(bigint)"),
+            ("struct(a bigint)", "text"),
+        ] {
+            assert_eq!(joined(old, new), None);
+        }
+        let field = |word: &str| Schema::new(vec![Field::new("c", of(word), true)]);
+        let (old, new) = (field("struct(a bigint)"), field("struct(b bigint)"));
+        let target = evolve("t.t", &old, &new, SchemaChange::Evolve).unwrap();
+        assert!(target.changed && target.rewrite);
+        for change in [SchemaChange::Fail, SchemaChange::Ignore] {
+            assert!(matches!(
+                evolve("t.t", &old, &new, change),
+                Err(LakeError::SchemaChanged { .. })
+            ));
         }
     }
 

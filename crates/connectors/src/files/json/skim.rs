@@ -3,7 +3,7 @@
 //! Promise: it allocates no values; a member is a span of the text, and a mistake has its byte. It does
 //! not know records or files (`walk.rs`) and converts nothing (`../cells.rs`).
 
-use crate::files::cells::Span;
+use crate::files::cells::{Cells, Nulls, Span};
 
 /// A member's key and value; `null` is `Span::NULL`, strings are quoted spans.
 pub(crate) type Member = (Span, Span);
@@ -285,6 +285,22 @@ pub(crate) fn unescape(text: &[u8], to: &mut Vec<u8>) {
         to.push(plain);
         at += 2;
     }
+}
+
+/// The text of a key.
+pub(crate) fn key_of(bytes: &[u8], key: Span) -> String {
+    let nulls = Nulls::default();
+    let cells = Cells {
+        bytes,
+        spans: &[key],
+        width: 1,
+        column: 0,
+        nulls: &nulls,
+        unescape: &unescape,
+    };
+    let mut name = String::new();
+    cells.each(|_, text, _| name = String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
+    name
 }
 
 #[cfg(test)]

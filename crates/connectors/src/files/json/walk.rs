@@ -5,17 +5,19 @@
 //! element is rejected alone, and only unbalanced brackets cost the rest of the file. An array
 //! without its end was cut short: that is a failure, for no one knows what is missing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use memchr::{memchr, memchr2, memrchr};
 use towpath_vocab::Reason;
 
-use super::skim::{Member, Skim, Wrong, unescape};
-use crate::files::cells::{Cells, Nulls, Span};
+use super::shape::{MOST_NAMES, Shape};
+use super::skim::{Member, Skim, Wrong, key_of, unescape};
+use crate::files::cells::{Cells, Span};
 use crate::files::chunk::{Cut, Cutter, Suspicion};
 use crate::files::column::{Column, Readings};
-use crate::files::infer::{Guess, Look};
+use crate::files::infer::Look;
 use crate::files::value::TimeFormats;
 
 /// What is wrong with a record.
@@ -305,21 +307,6 @@ impl Cutter for JsonCutter {
     }
 }
 
-fn key_of(bytes: &[u8], key: Span) -> String {
-    let nulls = Nulls::default();
-    let cells = Cells {
-        bytes,
-        spans: &[key],
-        width: 1,
-        column: 0,
-        nulls: &nulls,
-        unescape: &unescape,
-    };
-    let mut name = String::new();
-    cells.each(|_, text, _| name = String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
-    name
-}
-
 /// Cells of records, one per column that is read; other keys are passed over.
 pub(crate) struct Table<'n> {
     names: HashMap<&'n str, usize>,
@@ -397,23 +384,47 @@ impl Take for Table<'_> {
     }
 }
 
-/// Columns and guesses of a chunk, at most one more than allowed, in the order of their first appearance.
-#[derive(Default)]
-pub(crate) struct Survey {
-    pub(crate) columns: Vec<(String, Guess)>,
+/// Which lists and objects are not looked into: they are JSON text.
+#[derive(Clone, Debug)]
+pub(crate) enum AsText {
+    All,
+    /// Those of these columns.
+    Of(Arc<HashSet<String>>),
+}
+
+impl AsText {
+    fn has(&self, column: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(columns) => columns.contains(column),
+        }
+    }
+}
+
+/// Columns of a chunk and what their values are, at most one more than allowed, in the order of their
+/// first appearance.
+pub(crate) struct Survey<'a> {
+    pub(crate) columns: Vec<(String, Shape)>,
     places: HashMap<String, usize>,
     pub(crate) rows: u64,
     times: TimeFormats,
     most: usize,
+    as_text: &'a AsText,
+    /// Names of members that may still be kept.
+    room: usize,
 }
 
-impl Survey {
+impl<'a> Survey<'a> {
     /// With the user's patterns of times, for so many columns.
-    pub(crate) fn new(times: &TimeFormats, most: usize) -> Self {
+    pub(crate) fn new(times: &TimeFormats, most: usize, as_text: &'a AsText) -> Self {
         Self {
+            columns: Vec::new(),
+            places: HashMap::new(),
+            rows: 0,
             times: times.clone(),
             most,
-            ..Self::default()
+            as_text,
+            room: MOST_NAMES,
         }
     }
 
@@ -433,36 +444,30 @@ impl Survey {
         if self.columns.len() > self.most {
             return usize::MAX - 1;
         }
-        self.columns.push((name.clone(), Guess::default()));
+        let shape = match self.as_text.has(&name) {
+            true => Shape::text(),
+            false => Shape::default(),
+        };
+        self.columns.push((name.clone(), shape));
         self.places.insert(name, self.columns.len() - 1);
         self.columns.len() - 1
     }
 }
 
-impl Take for Survey {
+impl Take for Survey<'_> {
     fn record(&mut self, bytes: &[u8], _: usize, members: &[Member]) -> Result<(), String> {
-        let nulls = Nulls::default();
         let mut expected = 0;
         for (key, value) in members {
             let column = self.column(bytes, *key, expected);
             expected = column + 1;
-            let spans = [*value];
-            let cells = Cells {
-                bytes,
-                spans: &spans,
-                width: 1,
-                column: 0,
-                nulls: &nulls,
-                unescape: &unescape,
-            };
-            if let Some((_, guess)) = self.columns.get_mut(column) {
+            if let Some((_, shape)) = self.columns.get_mut(column) {
                 let look = Look {
                     times: &self.times,
                     typed: true,
                     numbers: None,
                     commas: false,
                 };
-                guess.see(&cells, &look);
+                shape.see(bytes, *value, &look, &mut self.room);
             }
         }
         self.rows += 1;

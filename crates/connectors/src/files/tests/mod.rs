@@ -12,7 +12,7 @@ mod cases;
 mod columnar;
 mod formats;
 mod named;
-
+mod nested;
 mod properties;
 mod real;
 mod replay;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -90,6 +91,8 @@ struct Outcome {
     columns: Vec<String>,
     /// One line per row: values joined by `|`, `∅` for NULL.
     rows: Vec<String>,
+    batches: Vec<RecordBatch>,
+    schema: Option<SchemaRef>,
     origins: Vec<Arc<dyn Origin>>,
     ordinals: Vec<u64>,
     rejects: Vec<Reject>,
@@ -303,6 +306,7 @@ async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
         .iter()
         .map(|field| format!("{} {}", field.name(), types::name(field.data_type())))
         .collect();
+    outcome.schema = Some(Arc::clone(&schema));
     assert!(reader.bounded());
     let mut splits = reader.splits();
     while let Some(assignment) = splits.next().await {
@@ -320,6 +324,7 @@ async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
                         outcome.ordinals.push(*ordinal);
                     }
                     outcome.rows.extend(lines(&rows.batch));
+                    outcome.batches.push(rows.batch);
                 }
                 Event::Rejects(rejects) => outcome.rejects.extend(rejects),
                 Event::Boundary(mark) => outcome.boundaries.push(mark.order),

@@ -169,7 +169,7 @@ proptest! {
 }
 
 /// Equal as exact decimals.
-fn same_number(one: &str, other: &str) -> bool {
+pub(super) fn same_number(one: &str, other: &str) -> bool {
     one == other || exact(one).is_some() && exact(one) == exact(other)
 }
 

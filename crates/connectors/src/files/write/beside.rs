@@ -16,7 +16,7 @@ use super::ledger::Standing;
 use crate::files::chunk::ChunkReader;
 use crate::files::csv::read_head;
 use crate::files::find::InputFile;
-use crate::files::json::{LineCutter, Survey, Walk};
+use crate::files::json::{AsText, LineCutter, Survey, Walk};
 use crate::files::options::{Compression, Format, Options};
 
 /// Text that is looked at together.
@@ -107,7 +107,7 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     let cutter = Box::new(LineCutter { max_record_bytes });
     let mut reader = ChunkReader::open(file, (&[], None), cutter, CHUNK_BYTES)?;
     let is_alike = job.location().many && job.known.standing == Standing::Ours;
-    let mut survey = Survey::new(&options.times, options.most_keys());
+    let mut survey = Survey::new(&options.times, options.most_keys(), &AsText::All);
     // Within what the writer holds for itself.
     while let Some(chunk) = reader.next_chunk(&mut |_| Ok(Box::new(())))? {
         let mut walk = Walk::new(&chunk.bytes, true, max_record_bytes);
