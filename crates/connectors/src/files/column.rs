@@ -70,7 +70,10 @@ impl Readings<'_> {
     pub(crate) fn misfit(&self, column: &str, text: &[u8], data_type: &DataType) -> String {
         let mut why = misfit(text, data_type, self.formats.of(column));
         if self.exact.contains(column) {
-            why.push_str(", the type of this column so far; declare a different one to change it");
+            why.push_str(match data_type.is_nested() {
+                true => "; the column keeps its type, declare a different one to change it",
+                false => ", the type of this column so far; declare a different one to change it",
+            });
         }
         why
     }

@@ -354,7 +354,11 @@ fn note_of_members(before: &DataType, after: &DataType, column: &str) -> Option<
         None | Some(0) => String::new(),
         Some(more) => format!(" and {more} more"),
     };
-    let names: Vec<String> = new.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = new
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
     (!new.is_empty()).then(|| {
         let names = names.join(", ");
         format!("new members, NULL in rows that are not read again: {names}{more}")

@@ -224,7 +224,10 @@ fn join_members(old: &Fields, new: &Fields) -> Option<DataType> {
             }
         });
     }
-    let mut names: HashSet<String> = old.iter().map(|field| field.name().to_lowercase()).collect();
+    let mut names: HashSet<String> = old
+        .iter()
+        .map(|field| field.name().to_lowercase())
+        .collect();
     for member in new.iter().filter(|field| old.find(field.name()).is_none()) {
         if !names.insert(member.name().to_lowercase()) {
             return None;

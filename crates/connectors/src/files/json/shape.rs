@@ -67,6 +67,8 @@ struct Parts {
     item: Shape,
     members: Vec<Member>,
     places: HashMap<String, usize>,
+    /// An object has a member twice.
+    has_repeats: bool,
     /// They are text whatever else comes: nothing more is kept.
     given_up: Option<Why>,
 }
@@ -249,9 +251,7 @@ impl Parts {
         }
         for item in items {
             match is_nested(text, item) {
-                true => self
-                    .item
-                    .look_into(item.text(text), look, room, depth + 1),
+                true => self.item.look_into(item.text(text), look, room, depth + 1),
                 false => self.item.see_scalars(text, &[item], look),
             }
         }
@@ -275,11 +275,9 @@ impl Parts {
             let Some(member) = self.members.get_mut(at) else {
                 continue;
             };
-            if member.last == self.objects {
-                return Err(Why::Twice);
-            }
+            self.has_repeats |= member.last == self.objects;
+            member.seen += u64::from(member.last != self.objects);
             member.last = self.objects;
-            member.seen += 1;
             match is_nested(text, value) {
                 true => member
                     .shape
@@ -340,6 +338,7 @@ impl Parts {
     fn merge(&mut self, other: Parts, room: &mut usize) {
         self.lists += other.lists;
         self.objects += other.objects;
+        self.has_repeats |= other.has_repeats;
         if let Some(why) = self.given_up.max(other.given_up) {
             return self.give_up(why, room);
         }
@@ -377,6 +376,7 @@ impl Parts {
             |member: &Member| !member.name.is_empty() && names.insert(member.name.to_lowercase());
         match self.members.is_empty() {
             true => Some(Why::Empty),
+            false if self.has_repeats => Some(Why::Twice),
             false if self.has_rare_members() => Some(Why::Data),
             false if !self.members.iter().all(&mut names_differ) => Some(Why::Names),
             false => None,
@@ -407,8 +407,10 @@ impl Parts {
         });
         let mut all: Vec<FieldRef> = known.collect();
         if !self.has_rare_members() {
-            let mut names: HashSet<String> =
-                all.iter().map(|field| field.name().to_lowercase()).collect();
+            let mut names: HashSet<String> = all
+                .iter()
+                .map(|field| field.name().to_lowercase())
+                .collect();
             for member in &self.members {
                 let is_new = !member.name.is_empty() && names.insert(member.name.to_lowercase());
                 if is_new && all.len() < MOST_MEMBERS {

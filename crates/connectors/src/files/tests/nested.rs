@@ -36,23 +36,41 @@ fn json_of(array: &ArrayRef, row: usize) -> Value {
 #[test]
 fn objects_are_structs_and_arrays_are_lists() {
     for (values, word) in [
-        (&["{\"a\": {\"b\": 1, \"c\": [1, 2]}}"][..], "struct(a struct(b bigint, c list(bigint)))"),
+        (
+            &["{\"a\": {\"b\": 1, \"c\": [1, 2]}}"][..],
+            "struct(a struct(b bigint, c list(bigint)))",
+        ),
         (&["[1, 2.5]", "[]", "null"], "list(double)"),
-        (&["[9223372036854775807, 9223372036854775808]"], "list(decimal(38,0))"),
+        (
+            &["[9223372036854775807, 9223372036854775808]"],
+            "list(decimal(38,0))",
+        ),
         (&["[0.1234567890123456789]"], "list(decimal(20,19))"),
-        (&["{\"a\": 1}", "{\"b\": \"x\"}", "{}"], "struct(a bigint, b text)"),
-        (&["[{\"at\": \"2026-01-02\"}, {\"at\": null, \"ok\": true}]"], "list(struct(at date, ok bool))"),
+        (
+            &["{\"a\": 1}", "{\"b\": \"x\"}", "{}"],
+            "struct(a bigint, b text)",
+        ),
+        (
+            &["[{\"at\": \"2026-01-02\"}, {\"at\": null, \"ok\": true}]"],
+            "list(struct(at date, ok bool))",
+        ),
         (&["[[1], []]", "[[\"x\"]]"], "list(list(text))"),
         // Nothing shows what an item is; days and months are known only of whole columns.
         (&["[]"], "list(text)"),
         (&["[null]"], "list(text)"),
         (&["{\"a\": null}"], "struct(a text)"),
         (&["{\"d\": \"13/01/2026\"}"], "struct(d text)"),
-        (&["{\"a b\": 1, \"\\u00e4\\\"\": 2}"], "struct(\"a b\" bigint, \"ä\"\"\" bigint)"),
+        (
+            &["{\"a b\": 1, \"\\u00e4\\\"\": 2}"],
+            "struct(\"a b\" bigint, \"ä\"\"\" bigint)",
+        ),
     ] {
         let outcome = column(values);
         assert_eq!(outcome.columns, [format!("v {word}")]);
-        assert_eq!((outcome.rows.len(), outcome.rejects.len()), (values.len(), 0));
+        assert_eq!(
+            (outcome.rows.len(), outcome.rejects.len()),
+            (values.len(), 0)
+        );
         assert_eq!(outcome.notes, Vec::<String>::new());
     }
 }
@@ -63,26 +81,59 @@ fn what_does_not_agree_is_text_and_a_note_says_so() {
     for (values, word, place, why) in [
         (&["{\"a\": 1}", "7"][..], "text", "v", of_kinds),
         (&["{}", "[]"], "text", "v", of_kinds),
-        (&["{\"a\": {\"b\": 1}}", "{\"a\": \"x\"}"], "struct(a text)", "v.a", of_kinds),
+        (
+            &["{\"a\": {\"b\": 1}}", "{\"a\": \"x\"}"],
+            "struct(a text)",
+            "v.a",
+            of_kinds,
+        ),
         (&["[{\"b\": 1}, [1]]"], "list(text)", "v[]", of_kinds),
         (&["{}"], "text", "v", "its objects have no members"),
-        (&["{\"a\": 1, \"a\": 2}", "{\"a\": 3}"], "text", "v", "some of its objects have a member twice"),
-        (&["{\"a\": 1, \"A\": 2}"], "text", "v", "its members have no name, or names that differ only in case"),
-        (&["{\"\": 1}"], "text", "v", "its members have no name, or names that differ only in case"),
+        (
+            &["{\"a\": 1, \"a\": 2}", "{\"a\": 3}"],
+            "text",
+            "v",
+            "some of its objects have a member twice",
+        ),
+        (
+            &["{\"a\": 1, \"A\": 2}"],
+            "text",
+            "v",
+            "its members have no name, or names that differ only in case",
+        ),
+        (
+            &["{\"\": 1}"],
+            "text",
+            "v",
+            "its members have no name, or names that differ only in case",
+        ),
     ] {
         let outcome = column(values);
         assert_eq!(outcome.columns, [format!("v {word}")]);
-        assert_eq!(outcome.notes, [format!("`{place}` is read as JSON text: {why}")]);
-        assert_eq!((outcome.rows.len(), outcome.rejects.len()), (values.len(), 0));
+        assert_eq!(
+            outcome.notes,
+            [format!("`{place}` is read as JSON text: {why}")]
+        );
+        assert_eq!(
+            (outcome.rows.len(), outcome.rejects.len()),
+            (values.len(), 0)
+        );
     }
     // The text is the one of the file.
-    assert_eq!(column(&["{\"a\":  1, \"a\": 2.50}"]).rows, ["{\"a\":  1, \"a\": 2.50}"]);
+    assert_eq!(
+        column(&["{\"a\":  1, \"a\": 2.50}"]).rows,
+        ["{\"a\":  1, \"a\": 2.50}"]
+    );
     let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(column(&[&deep(16)]).columns[0].matches("list").count(), 16);
     let deeper = column(&[&deep(18)]);
     assert!(deeper.columns[0].contains("list(text)"));
     assert!(deeper.rows[0].contains("[[1]]"), "{:?}", deeper.rows);
-    assert!(deeper.notes[0].contains("it is nested too deep"), "{:?}", deeper.notes);
+    assert!(
+        deeper.notes[0].contains("it is nested too deep"),
+        "{:?}",
+        deeper.notes
+    );
 }
 
 #[test]
@@ -100,41 +151,68 @@ fn keys_that_are_data_make_no_struct() {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         let outcome = column(&values);
         assert_eq!(outcome.columns, ["v text"]);
-        assert!(outcome.notes[0].contains("too many different members"), "{:?}", outcome.notes);
+        assert!(
+            outcome.notes[0].contains("too many different members"),
+            "{:?}",
+            outcome.notes
+        );
     }
 }
 
 #[test]
 fn a_later_load_adds_members_and_widens_numbers() {
-    let before = [("id", "bigint"), ("v", "struct(a bigint, l list(struct(x bigint)))"), ("t", "text")];
+    let before = [
+        ("id", "bigint"),
+        ("v", "struct(a bigint, l list(struct(x bigint)))"),
+        ("t", "text"),
+    ];
     let text = r#"{"id": 1, "v": {"l": [{"x": 1.5, "y": "new"}], "b": {"c": true}}, "t": {"any": 1}}
 {"id": 2, "v": {"a": 7}, "t": "x"}
 {"id": 3, "v": {"a": "seven"}}
 {"id": 4, "v": [1]}
 {"id": 5, "v": {"A": 1}}
+{"id": 6, "v": {"a": 1, "a": 2}}
 "#;
     let outcome = later(text, &before);
     let word = "struct(a bigint, l list(struct(x double, y text)), b struct(c bool))";
-    assert_eq!(outcome.columns, ["id bigint", &format!("v {word}"), "t text"]);
+    assert_eq!(
+        outcome.columns,
+        ["id bigint", &format!("v {word}"), "t text"]
+    );
     assert_eq!(outcome.rows.len(), 2);
-    assert!(outcome.rows[0].ends_with("|{\"any\": 1}"), "{:?}", outcome.rows);
+    assert!(
+        outcome.rows[0].ends_with("|{\"any\": 1}"),
+        "{:?}",
+        outcome.rows
+    );
     assert_eq!(
         outcome.notes,
         ["new members, NULL in rows that are not read again: `v.l[].y`, `v.b`"]
     );
-    assert_eq!(outcome.reasons(), ["3: type v", "4: type v", "5: type v"]);
-    let messages: Vec<&str> = outcome.rejects.iter().map(|r| r.reasons[0].message.as_str()).collect();
-    let so_far = ", the type of this column so far; declare a different one to change it";
+    assert_eq!(
+        outcome.reasons(),
+        ["3: type v", "4: type v", "5: type v", "6: type v"]
+    );
+    let messages: Vec<&str> = outcome
+        .rejects
+        .iter()
+        .map(|r| r.reasons[0].message.as_str())
+        .collect();
+    let so_far = "; the column keeps its type, declare a different one to change it";
     assert_eq!(
         messages,
         [
             format!("`a` is not a valid `bigint`{so_far}"),
             format!("is not a valid `{word}`{so_far}"),
             format!("has a member `A`, which its type does not have{so_far}"),
+            format!("has the member `a` twice{so_far}"),
         ]
     );
     // Nothing is lost of what was refused.
-    assert_eq!(outcome.raw_rejects()[0], r#"{"id": 3, "v": {"a": "seven"}}"#);
+    assert_eq!(
+        outcome.raw_rejects()[0],
+        r#"{"id": 3, "v": {"a": "seven"}}"#
+    );
 }
 
 #[test]
@@ -144,13 +222,18 @@ fn a_type_that_is_known_but_not_the_last_one_is_not_changed() {
     spec.known = Some(Arc::new(Schema::new(vec![known])));
     let text = "{\"v\": {\"a\": 1}}\n{\"v\": {\"a\": 1, \"b\": 2}}\n";
     let outcome = Project::new().file("t.jsonl", text).read_as(&spec);
-    assert_eq!((outcome.rows.len(), outcome.reasons()), (1, vec!["2: type v".to_owned()]));
+    assert_eq!(
+        (outcome.rows.len(), outcome.reasons()),
+        (1, vec!["2: type v".to_owned()])
+    );
 }
 
 #[test]
 fn nested_chooses_text() {
     let text = "{\"v\": {\"a\": 1}, \"m\": [1]}\n";
-    let project = Project::new().with("nested", json!("text")).file("t.jsonl", text);
+    let project = Project::new()
+        .with("nested", json!("text"))
+        .file("t.jsonl", text);
     assert_eq!(project.read("t").columns, ["v text", "m text"]);
     // Also where it was a struct so far.
     let mut asked = spec("t");
@@ -159,7 +242,10 @@ fn nested_chooses_text() {
     assert_eq!(project.read_as(&asked).columns, ["v text", "m text"]);
     let mut asked = spec("t");
     asked.declared = declared(&[("m", "list(bigint)")]);
-    assert_eq!(project.read_as(&asked).columns, ["v text", "m list(bigint)"]);
+    assert_eq!(
+        project.read_as(&asked).columns,
+        ["v text", "m list(bigint)"]
+    );
     // One of a hash keeps the text that is hashed.
     let mut asked = spec("t");
     let secret = SecretTemplate::new("${env:KEY}");
@@ -233,7 +319,10 @@ fn same(document: &Value, read: &Value, data_type: &DataType) -> bool {
         }
         (DataType::List(item), Value::Array(items), Value::Array(read)) => {
             items.len() == read.len()
-                && items.iter().zip(read).all(|(a, b)| same(a, b, item.data_type()))
+                && items
+                    .iter()
+                    .zip(read)
+                    .all(|(a, b)| same(a, b, item.data_type()))
         }
         (DataType::Utf8, Value::String(text), Value::String(read)) => text == read,
         (DataType::Utf8, other, Value::String(read)) => {
@@ -245,7 +334,9 @@ fn same(document: &Value, read: &Value, data_type: &DataType) -> bool {
         (_, Value::Number(number), Value::Number(read)) => {
             same_number(&number.to_string(), &read.to_string())
         }
-        (_, Value::String(text), read) if data_type.is_temporal() => read.as_str().is_some_and(|read| read.starts_with(text)),
+        (_, Value::String(text), read) if data_type.is_temporal() => {
+            read.as_str().is_some_and(|read| read.starts_with(text))
+        }
         _ => document == read,
     }
 }
@@ -257,7 +348,10 @@ fn same_number(one: &str, other: &str) -> bool {
 /// Each document is a row with its values, or rejected as it is.
 fn kept(documents: &[Value], outcome: &Outcome) -> Result<(), TestCaseError> {
     let schema = outcome.schema.clone().unwrap();
-    let mut rows = outcome.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
+    let mut rows = outcome
+        .batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
     let mut rejects = outcome.raw_rejects().into_iter().peekable();
     for document in documents {
         if rejects.peek() == Some(&document.to_string()) {
@@ -270,7 +364,13 @@ fn kept(documents: &[Value], outcome: &Outcome) -> Result<(), TestCaseError> {
         for (field, array) in schema.fields().iter().zip(batch.columns()) {
             let read = json_of(array, row);
             let given = document.get(field.name()).unwrap_or(&Value::Null);
-            prop_assert!(same(given, &read, field.data_type()), "{} as {}: {}", given, types::name(field.data_type()), read);
+            prop_assert!(
+                same(given, &read, field.data_type()),
+                "{} as {}: {}",
+                given,
+                types::name(field.data_type()),
+                read
+            );
         }
         let has_column = |name: &String| schema.index_of(name).is_ok();
         prop_assert!(document.as_object().unwrap().keys().all(has_column));
@@ -280,7 +380,10 @@ fn kept(documents: &[Value], outcome: &Outcome) -> Result<(), TestCaseError> {
 }
 
 fn text_of(documents: &[Value]) -> String {
-    documents.iter().map(|document| format!("{document}\n")).collect()
+    documents
+        .iter()
+        .map(|document| format!("{document}\n"))
+        .collect()
 }
 
 proptest! {
