@@ -18,6 +18,7 @@ use crate::problem::{Raised, closest};
 use crate::reference::{EnvVar, Reference, ReferenceKind};
 use crate::session::{Mode, Session};
 use crate::warehouse::{existing, run_query};
+use crate::weight::weighed;
 use crate::{json, limits, python};
 
 /// Names of all functions, for suggestions.
@@ -335,8 +336,9 @@ fn add_flow(env: &mut Environment<'static>, session: &Arc<Session>) {
             ))
         },
     );
-    env.add_function("tojson", |value: Value, _: Rest<Value>| {
-        json::from_template(&value).to_string()
+    let own = Arc::clone(session);
+    env.add_function("tojson", move |value: Value, _: Rest<Value>| {
+        weighed(&own, &value).map(|_| json::from_template(&value).to_string())
     });
     let own = Arc::clone(session);
     env.add_function("fromjson", move |text: String, default: Option<Value>| {

@@ -1,9 +1,9 @@
 //! Limits the size of the values that a template builds: checked at `~`, `+` and `*`.
 //!
-//! The template engine counts steps, not sizes, and `s ~ s` doubles a text in one step. So each operand of
-//! these operators gets a filter that returns it unchanged or stops the template. Only the text inside tags
-//! changes; the added lengths are recorded, so positions in messages stay correct. It does not know values;
-//! see `limits.rs`.
+//! The template engine counts steps, not sizes, and `s ~ s` doubles a text in one step, as `[l, l]` does a
+//! list. So each operand of these operators, and each written list or map, gets a filter that returns it
+//! unchanged or stops the template. Only the text inside tags changes; the added lengths are recorded, so
+//! positions in messages stay correct. It does not know values; see `limits.rs` and `weight.rs`.
 
 use std::ops::Range;
 
@@ -13,6 +13,9 @@ use crate::segments::{Kind, segments};
 pub(crate) const SMALL: &str = "__towpath_small";
 /// The filter on operands of `*`.
 pub(crate) const TIMES: &str = "__towpath_times";
+
+/// The filter on lists and maps that are written with brackets.
+pub(crate) const WHOLE: &str = "__towpath_whole";
 
 /// A token inside a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +100,9 @@ fn inside(text: &str, range: Range<usize>, found: &mut Vec<(usize, String)>) {
         Some((Token::Close, _)) => true,
         _ => false,
     };
-    for (at, (token, _)) in tokens.iter().enumerate() {
+    for (at, (token, range)) in tokens.iter().enumerate() {
         let Some(left) = at.checked_sub(1).filter(|left| ends_operand(*left)) else {
+            written(text, &tokens, at, range, found);
             continue;
         };
         let Some(right) = operand(text, &tokens, at + 1) else {
@@ -143,6 +147,24 @@ fn inside(text: &str, range: Range<usize>, found: &mut Vec<(usize, String)>) {
             }
             _ => {}
         }
+    }
+}
+
+/// The guard of a list or a map that begins at a bracket after no operand.
+fn written(
+    text: &str,
+    tokens: &[(Token, Range<usize>)],
+    at: usize,
+    range: &Range<usize>,
+    found: &mut Vec<(usize, String)>,
+) {
+    if !matches!(text.get(range.clone()), Some("[" | "{")) {
+        return;
+    }
+    let closing = closing(tokens, at).filter(|closing| *closing > at + 1);
+    if let Some((_, last)) = closing.and_then(|closing| tokens.get(closing)) {
+        found.push((range.start, "(".to_owned()));
+        found.push((last.end, format!("|{WHOLE})")));
     }
 }
 
@@ -266,7 +288,9 @@ mod tests {
 
     fn short(text: &str) -> String {
         let (text, _) = guarded(text);
-        text.replace(&format!("|{SMALL}"), "°").replace(TIMES, "t")
+        text.replace(&format!("|{SMALL}"), "°")
+            .replace(TIMES, "t")
+            .replace(WHOLE, "w")
     }
 
     #[test]
@@ -292,6 +316,10 @@ mod tests {
             "{{ a|t(\"first\",false) * b|t(\"more\",false) * 2|t(\"last\",true) ** 3 }}"
         );
         assert_eq!(short("{{ f(*a, **b) }}"), "{{ f(*a, **b) }}");
+        assert_eq!(
+            short("{% set x.l = [a[0], {'k': [1]}] + [] %}{{ [2]|f }}"),
+            "{% set x.l = ([a[0], ({'k': ([1]|w)}|w)]|w)° + []° %}{{ ([2]|w)|f }}"
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod segments;
 mod session;
 mod source_map;
 mod warehouse;
+mod weight;
 
 pub use codes::CODES;
 pub use macros::MacroFile;

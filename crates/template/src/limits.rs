@@ -14,6 +14,7 @@ use crate::guards::{SMALL, TIMES};
 use crate::problem::Raised;
 use crate::segments::{Kind, Segment, segments};
 use crate::session::Session;
+use crate::weight::{self, weighed};
 
 /// The most steps of one template, with those of its macros.
 pub(crate) const MOST_STEPS: u64 = 2_000_000;
@@ -22,7 +23,7 @@ const LEAST_STEPS: u64 = 50_000;
 /// The most bytes of one text, and of all output.
 pub(crate) const MOST_BYTES: usize = 16 << 20;
 /// The most items of one list.
-const MOST_ITEMS: usize = 1_000_000;
+pub(crate) const MOST_ITEMS: usize = 1_000_000;
 /// The most characters of padding or indentation.
 pub(crate) const WIDEST: usize = 10_000;
 
@@ -146,12 +147,16 @@ fn too_much(what: &str) -> Raised {
         .help("build smaller pieces; a loop that adds a value to itself doubles it each time")
 }
 
-fn too_long() -> Raised {
+pub(crate) fn too_long() -> Raised {
     too_much(&format!("a text of more than {} MB", MOST_BYTES >> 20))
 }
 
-fn too_many() -> Raised {
+pub(crate) fn too_many() -> Raised {
     too_much(&format!("a list of more than {MOST_ITEMS} items"))
+}
+
+pub(crate) fn too_deep(deepest: usize) -> Raised {
+    too_much(&format!("lists in lists, more than {deepest} deep"))
 }
 
 /// The size of a value, and whether it is in bytes.
@@ -167,7 +172,8 @@ fn check(session: &Session, value: &Value) -> Result<(), Error> {
     match size(value) {
         Some((length, true)) if length > MOST_BYTES => Err(session.raise(too_long())),
         Some((length, false)) if length > MOST_ITEMS => Err(session.raise(too_many())),
-        _ => Ok(()),
+        Some((_, true)) => Ok(()),
+        _ => weighed(session, value).map(drop),
     }
 }
 
@@ -235,11 +241,14 @@ pub(crate) fn bound(env: &mut Environment<'static>, session: &Arc<Session>, sour
         }
     });
     filters(env, session);
+    weight::bound(env, session);
     let own = Arc::clone(session);
     env.set_formatter(move |out, state, value| {
-        if let Some((length, true)) = size(value) {
-            own.write(length).map_err(|()| own.raise(too_long()))?;
-        }
+        let length = match size(value) {
+            Some((length, true)) => length,
+            _ => weighed(&own, value)?.bytes(0),
+        };
+        own.write(length).map_err(|()| own.raise(too_long()))?;
         minijinja::escape_formatter(out, state, value)
     });
 }
@@ -329,7 +338,10 @@ pub(crate) fn joined(session: &Session, items: &Value, separator: &str) -> Resul
         }
         match item.as_str() {
             Some(text) => out.push_str(text),
-            None => out.push_str(&item.to_string()),
+            None => {
+                weighed(session, &item)?;
+                out.push_str(&item.to_string());
+            }
         }
         if out.len() > MOST_BYTES {
             return Err(session.raise(too_long()));

@@ -8,6 +8,7 @@ use minijinja::{Error, ErrorKind};
 
 use crate::limits;
 use crate::session::Session;
+use crate::weight::weighed;
 
 /// Calls a method that the template engine does not know.
 pub(crate) fn method(
@@ -77,7 +78,7 @@ fn text(session: &Session, text: &str, name: &str, args: &[Value]) -> Result<Val
             let (items,): (Value,) = from_args(args)?;
             Value::from(limits::joined(session, &items, text)?)
         }
-        "format" => Value::from(format(text, args)?),
+        "format" => Value::from(format(session, text, args)?),
         _ => return Err(unknown(&Value::from(text), name)),
     })
 }
@@ -119,7 +120,7 @@ fn title(text: &str) -> String {
 }
 
 /// `"{} and {name}".format(1, name=2)`: positions and names, no format specifications.
-fn format(text: &str, args: &[Value]) -> Result<String, Error> {
+fn format(session: &Session, text: &str, args: &[Value]) -> Result<String, Error> {
     let (rest, kwargs): (minijinja::value::Rest<Value>, minijinja::value::Kwargs) =
         from_args(args)?;
     let mut out = String::new();
@@ -155,6 +156,10 @@ fn format(text: &str, args: &[Value]) -> Result<String, Error> {
                 format!("`format` has no value for `{{{field}}}`"),
             )
         })?;
+        let more = weighed(session, &value)?.bytes(0);
+        if out.len().saturating_add(more) > limits::MOST_BYTES {
+            return Err(session.raise(limits::too_long()));
+        }
         out.push_str(&value.to_string());
         remaining = &from[end + 1..];
     }

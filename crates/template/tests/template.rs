@@ -503,6 +503,21 @@ fn templates_that_run_on_are_stopped() {
         (grows("{% set ns.s = ns.s.replace('x', 'xx') %}"), "T0411"),
         (grows("{% set ns.s = [ns.s, ns.s]|join('') %}"), "T0411"),
         (grows("{% set ns.s = ns.s.join(['a', 'b', 'c']) ~ ns.s %}"), "T0411"),
+        (grows("{% set ns.l = [ns.l, ns.l] %}") + "{{ ns.l }}", "T0411"),
+        (grows("{% set ns.l = [ns.l, ns.l] %}") + "{{ ns.l|tojson }}", "T0411"),
+        (grows("{% set ns.l = {'a': ns.l, 'b': ns.l} %}") + "{% set y = ns.l|string %}", "T0411"),
+        (grows("{% set ns.l = dict(a=ns.l, b=ns.l) %}") + "{% set y = ns.l|string %}", "T0411"),
+        (grows("{% set ns.l = ns.l|zip(ns.l) %}") + "{{ ns.l|tojson }}", "T0411"),
+        (grows("{% set ns.l = ns.l|chain(ns.l) %}"), "T0411"),
+        (grows("{% set ns.l = [ns.l, ns.l] %}{% if ns.l == [] %}x{% endif %}"), "T0411"),
+        ("{% set ns = namespace(l=[1]) %}{% for i in range(9999) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}".to_owned(), "T0411"),
+        ("{{ '%09000000000d'|format(1) }}".to_owned(), "T0411"),
+        ("{{ '%(a)-9000000000s'|format(a=1) }}".to_owned(), "T0411"),
+        ("{{ '%.*f'|format(900000000, 1.5) }}".to_owned(), "T0411"),
+        ("{{ '%.900000000f'|format(1.5) }}".to_owned(), "T0411"),
+        ("{{ [1]|batch(9000000000, 'x') }}".to_owned(), "T0411"),
+        ("{{ [1]|slice(9000000000, 'x') }}".to_owned(), "T0411"),
+        ("{{ [[1]]|tojson(indent=900000000) }}".to_owned(), "T0411"),
         ("{{ 'x' * 10000000000 }}".to_owned(), "T0411"),
         ("{{ 'x' * 2 ** 40 }}".to_owned(), "T0411"),
         ("{{ 'x' * 100000 * 100000 }}".to_owned(), "T0411"),
@@ -543,6 +558,14 @@ fn operators_mean_what_they_meant() {
     assert!(
         start >= text.find('{').unwrap() && start < text.len(),
         "{start}"
+    );
+}
+
+#[test]
+fn filters_with_limits_mean_what_they_meant() {
+    assert_eq!(
+        case().sql("{{ '%05.1f %-3s|%%'|format(2.25, 'a') }} {{ [1, {'a': [2]}]|tojson }} {{ [1, 2, 3]|batch(2, 0)|list }} {{ [1, 2]|string }} {{ 5|string }} {{ [1, 2, 3]|slice(2)|list }} {{ '{}-{}'.format(1, [2]) }} {{ {'a': 1}.a }} {{ [3, 4][1] }}"),
+        "002.2 a  |% [1, {\"a\": [2]}] [[1, 2], [3, 0]] [1, 2] 5 [[1, 2], [3]] 1-[2] 1 4"
     );
 }
 
