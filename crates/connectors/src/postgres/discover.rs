@@ -15,26 +15,7 @@ use super::error::{Doing as _, Result};
 use super::session::Session;
 use super::settings::Settings;
 use super::types::Column;
-
-/// Names of columns that tell when a row was changed, the best first.
-const TIMES_OF_CHANGE: &[&str] = &[
-    "updated_at",
-    "modified_at",
-    "changed_at",
-    "last_modified",
-    "last_updated",
-    "update_time",
-    "modified",
-    "updated",
-    "last_update",
-    "sys_modified",
-    "modification_date",
-    "mtime",
-    "created_at",
-    "inserted_at",
-    "created",
-    "event_time",
-];
+use crate::relational::names::guessed_cursor;
 
 /// Looks around in a PostgreSQL database.
 pub(super) struct PostgresDiscover {
@@ -201,21 +182,13 @@ impl PostgresDiscover {
 }
 
 fn guess_cursor(columns: &[Column], indexed: &[String]) -> Option<String> {
-    columns
-        .iter()
-        .filter(|column| {
-            matches!(
-                column.field.data_type(),
-                DataType::Timestamp(_, _) | DataType::Date32
-            )
-        })
-        .filter_map(|column| {
-            let name = column.name.to_lowercase();
-            let rank = TIMES_OF_CHANGE.iter().position(|known| *known == name)?;
-            Some((rank, !indexed.contains(&column.name), &column.name))
-        })
-        .min()
-        .map(|(_, _, name)| name.clone())
+    let times = columns.iter().filter(|column| {
+        matches!(
+            column.field.data_type(),
+            DataType::Timestamp(_, _) | DataType::Date32
+        )
+    });
+    guessed_cursor(times.map(|column| column.name.as_str()), indexed)
 }
 
 fn rows(guess: f64) -> Option<u64> {

@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use towpath_ports::{BoxStream, Event, Memory};
 use towpath_vocab::Failure;
 
 use super::assemble::{Assembler, BatchLayout};
 use super::error::Doing as _;
 use super::snapshot::{Lane, Lanes};
-use crate::relational::reader::{Pieces, ReadLayout};
+use crate::relational::reader::{Pieces, ReadLayout, events_of, send};
 
 /// Batches that wait between decoder and consumer.
 const WAITING: usize = 1;
@@ -56,15 +55,6 @@ impl Pieces for Copies {
     }
 }
 
-/// Stops its task when dropped.
-struct Running(JoinHandle<()>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 fn events(
     piece: Piece,
     shape: BatchLayout,
@@ -86,14 +76,7 @@ fn events(
             let _ = sender.send(last).await;
             drop(lease);
         });
-        let running = Running(task);
-        Ok::<_, Failure>(stream::unfold(
-            (receiver, running),
-            |(mut receiver, running)| async move {
-                let event: towpath_ports::Result<Event> = receiver.recv().await?;
-                Some((event, (receiver, running)))
-            },
-        ))
+        Ok::<_, Failure>(events_of(receiver, task))
     };
     stream::once(start).try_flatten()
 }
@@ -121,17 +104,4 @@ async fn pump(
     lane.done();
     send(sender, &mut events).await;
     Ok(())
-}
-
-/// False when nobody listens any more.
-async fn send(
-    sender: &mpsc::Sender<towpath_ports::Result<Event>>,
-    events: &mut Vec<Event>,
-) -> bool {
-    for event in events.drain(..) {
-        if sender.send(Ok(event)).await.is_err() {
-            return false;
-        }
-    }
-    true
 }

@@ -15,7 +15,7 @@ use towpath_vocab::Failure;
 
 use super::error::{Doing as _, PgError, Result, primary};
 use super::names::quoted;
-use super::settings::{Address, Settings, SslMode};
+use super::settings::{Address, Settings};
 use super::tls;
 
 /// How values are printed by `::text`, whatever the server's defaults are.
@@ -189,7 +189,7 @@ fn refusal(error: &tokio_postgres::Error, settings: &Settings, address: &Address
         return PgError::Tls {
             connection,
             address: shown,
-            reason: tls_reason(&shown_cause, address.ssl),
+            reason: address.encryption.refusal(&shown_cause),
         };
     }
     if text.contains("authentication") || text.contains("configuration") {
@@ -203,15 +203,6 @@ fn refusal(error: &tokio_postgres::Error, settings: &Settings, address: &Address
         connection,
         address: shown,
         reason: shown_cause,
-    }
-}
-
-fn tls_reason(cause: &str, mode: SslMode) -> String {
-    match mode {
-        SslMode::VerifyCa | SslMode::VerifyFull => {
-            format!("its certificate was not accepted: {cause}")
-        }
-        _ => cause.to_owned(),
     }
 }
 

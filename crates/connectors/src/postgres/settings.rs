@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use towpath_ports::{ConnectorContext, Secrets};
-use towpath_vocab::{ConnectionPlan, Failure, OptionValue, SecretTemplate};
+use towpath_vocab::{ConnectionPlan, Failure, SecretTemplate};
 use url::Url;
 
 use super::error::{PgError, Result};
+use crate::relational::options;
+use crate::relational::tls::{Encryption, SslMode};
 
 const DEFAULT_CONNECTIONS: usize = 4;
 
@@ -28,22 +30,10 @@ pub(super) struct Settings {
     project_dir: PathBuf,
 }
 
-/// How a connection is encrypted, in libpq's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SslMode {
-    Disable,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
 /// A URL taken apart.
 pub(super) struct Address {
     pub(super) config: tokio_postgres::Config,
-    pub(super) ssl: SslMode,
-    pub(super) root_certificate: Option<PathBuf>,
-    pub(super) client_certificate: Option<(PathBuf, PathBuf)>,
+    pub(super) encryption: Encryption,
     /// `host:port`, for messages.
     pub(super) shown: String,
     pub(super) port: u16,
@@ -51,23 +41,21 @@ pub(super) struct Address {
 
 impl Settings {
     pub(super) fn read(plan: &ConnectionPlan, context: &ConnectorContext) -> Result<Self> {
-        let url = match plan.options.get("url") {
-            Some(OptionValue::Secret(template)) => template.clone(),
-            Some(OptionValue::Plain(serde_json::Value::String(text))) => {
-                SecretTemplate::new(text.clone())
-            }
-            _ => {
-                return Err(PgError::Url {
-                    connection: plan.name.clone(),
-                    reason: "is missing",
-                });
-            }
-        };
+        let url = options::url(plan).ok_or_else(|| PgError::Url {
+            connection: plan.name.clone(),
+            reason: "is missing",
+        })?;
         Ok(Self {
             connection: plan.name.clone(),
             schema: plan.text("schema").unwrap_or("public").to_owned(),
             commits_schema: plan.text("commits_schema").map(str::to_owned),
-            connections: connections(plan)?,
+            connections: options::connections(plan, DEFAULT_CONNECTIONS).map_err(|reason| {
+                PgError::BadOption {
+                    connection: plan.name.clone(),
+                    option: options::CONNECTIONS,
+                    reason,
+                }
+            })?,
             writable: plan.writable,
             url,
             secrets: Arc::clone(&context.secrets),
@@ -90,20 +78,7 @@ impl Settings {
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(wrong("does not begin with `postgres://`"));
         }
-        let mut ssl = SslMode::Prefer;
-        let (mut root, mut certificate, mut key) = (None, None, None);
-        let mut rest = Vec::new();
-        for (name, value) in url.query_pairs() {
-            match name.as_ref() {
-                "sslmode" => {
-                    ssl = ssl_mode(&value).ok_or_else(|| wrong("names an unknown `sslmode`"))?
-                }
-                "sslrootcert" => root = Some(self.project_dir.join(value.as_ref())),
-                "sslcert" => certificate = Some(self.project_dir.join(value.as_ref())),
-                "sslkey" => key = Some(self.project_dir.join(value.as_ref())),
-                _ => rest.push((name.into_owned(), value.into_owned())),
-            }
-        }
+        let (encryption, rest) = Encryption::of(&url, &self.project_dir).map_err(wrong)?;
         url.set_query(None);
         if !rest.is_empty() {
             url.query_pairs_mut().extend_pairs(rest);
@@ -120,7 +95,7 @@ impl Settings {
         if config.get_application_name().is_none() {
             config.application_name("towpath");
         }
-        config.ssl_mode(match ssl {
+        config.ssl_mode(match encryption.ssl {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
@@ -130,37 +105,7 @@ impl Settings {
             shown: format!("{}:{port}", url.host_str().unwrap_or("localhost")),
             port,
             config,
-            ssl,
-            root_certificate: root,
-            client_certificate: certificate.zip(key),
+            encryption,
         })
-    }
-}
-
-fn ssl_mode(word: &str) -> Option<SslMode> {
-    Some(match word {
-        "disable" => SslMode::Disable,
-        "allow" | "prefer" => SslMode::Prefer,
-        "require" => SslMode::Require,
-        "verify-ca" => SslMode::VerifyCa,
-        "verify-full" => SslMode::VerifyFull,
-        _ => return None,
-    })
-}
-
-fn connections(plan: &ConnectionPlan) -> Result<usize> {
-    let Some(value) = plan
-        .plain("limits")
-        .and_then(|limits| limits.get("connections"))
-    else {
-        return Ok(DEFAULT_CONNECTIONS);
-    };
-    match value.as_u64().and_then(|count| usize::try_from(count).ok()) {
-        Some(count) if count > 0 => Ok(count),
-        _ => Err(PgError::BadOption {
-            connection: plan.name.clone(),
-            option: "limits.connections",
-            reason: format!("is `{value}`, but must be a whole number from 1"),
-        }),
     }
 }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// So many rows at the end are distinguished.
 pub(crate) const MOST_ROWS: u64 = 10_000;
+/// Bytes of a digest that is made here: enough for `MOST_ROWS` of them.
+pub(crate) const DIGEST_BYTES: usize = 8;
 /// No other piece of a read counts up to here.
 pub(crate) const FIRST_ORDINAL: u64 = 1 << 60;
 
@@ -55,6 +57,49 @@ impl Boundary {
     /// How many rows have each digest.
     pub(crate) fn rows(&self) -> &BTreeMap<String, u64> {
         &self.rows
+    }
+}
+
+/// Rows that were given by an earlier read and are met again.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Columns that are read only to distinguish rows.
+    pub(crate) more: Vec<String>,
+    /// Where the columns are that digests are made of.
+    pub(crate) places: Vec<usize>,
+    left: BTreeMap<String, u64>,
+}
+
+impl Given {
+    /// In a query for `wanted` and, behind them, for `more`. `same` says when two names mean one column.
+    pub(crate) fn of(
+        boundary: &Boundary,
+        wanted: &[String],
+        same: impl Fn(&str, &str) -> bool,
+    ) -> Self {
+        let mut given = Self {
+            more: Vec::new(),
+            places: Vec::with_capacity(boundary.columns.len()),
+            left: boundary.rows.clone(),
+        };
+        for name in &boundary.columns {
+            let place = wanted.iter().position(|other| same(other, name));
+            given.places.push(place.unwrap_or_else(|| {
+                given.more.push(name.clone());
+                wanted.len() + given.more.len() - 1
+            }));
+        }
+        given
+    }
+
+    /// Whether a row with this digest is one of them. Each counts once.
+    pub(crate) fn holds(&mut self, digest: &str) -> bool {
+        let Some(left) = self.left.get_mut(digest) else {
+            return false;
+        };
+        let is_one = *left > 0;
+        *left = left.saturating_sub(1);
+        is_one
     }
 }
 

@@ -6,8 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dialect::Dialect;
-
 /// A column as a position stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenColumn {
@@ -99,12 +97,12 @@ impl NewColumns {
     pub(crate) fn of(
         changes: &ColumnChanges,
         is_read: impl Fn(&str) -> bool,
-        dialect: &dyn Dialect,
+        quoted: impl Fn(&str) -> String,
         (from, coming): (&str, &str),
     ) -> Option<Self> {
         let names = changes.new.iter().filter(|name| is_read(name));
         let names: Vec<String> = names.cloned().collect();
-        let flags = names.iter().map(|name| dialect.quoted(name));
+        let flags = names.iter().map(|name| quoted(name));
         let flags: Vec<String> = flags.map(|name| format!("count({name}) > 0")).collect();
         let question = format!(
             "SELECT {} FROM {from} WHERE ({coming}) IS NOT TRUE",

@@ -8,6 +8,7 @@
 
 pub(crate) mod align;
 pub(crate) mod apply;
+pub(crate) mod batch;
 pub(crate) mod boundary;
 pub(crate) mod candidate;
 pub(crate) mod codes;
@@ -16,11 +17,14 @@ pub(crate) mod commits;
 pub(crate) mod cursor;
 pub(crate) mod dialect;
 pub(crate) mod fault;
+pub(crate) mod gather;
 pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod nested;
+pub(crate) mod options;
 pub(crate) mod reader;
 pub(crate) mod selection;
 pub(crate) mod session;
 pub(crate) mod statements;
+pub(crate) mod tls;
 pub(crate) mod writer;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use towpath_ports::{
     Assignment, BoxStream, Event, Memory, ReadSpec, Reader, ReservedMemory, Result, Split,
     TableSchema,
@@ -100,6 +102,39 @@ pub(crate) trait Pieces: Send + Sync {
 
     /// Reads one. Nothing happens before the stream is polled; dropping it ends the read.
     fn events(&self, piece: Self::Piece) -> BoxStream<Result<Event>>;
+}
+
+/// Stops its task when dropped.
+struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The events of a task that reads a piece; the task stops when they are dropped.
+pub(crate) fn events_of(
+    receiver: mpsc::Receiver<Result<Event>>,
+    task: JoinHandle<()>,
+) -> impl Stream<Item = Result<Event>> + Send {
+    stream::unfold(
+        (receiver, Running(task)),
+        |(mut receiver, running)| async move {
+            let event: Result<Event> = receiver.recv().await?;
+            Some((event, (receiver, running)))
+        },
+    )
+}
+
+/// Hands events over; false when nobody listens any more.
+pub(crate) async fn send(sender: &mpsc::Sender<Result<Event>>, events: &mut Vec<Event>) -> bool {
+    for event in events.drain(..) {
+        if sender.send(Ok(event)).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// An opened read.

@@ -1,8 +1,8 @@
 //! How SQLite distinguishes the rows at the end of a read (`relational/boundary.rs`): rows are compared as
 //! they are read, by digests that are made here.
 //!
-//! Promise: each row that was given is left out once. It decides nothing about when it is needed:
-//! `cursor.rs`; the rows are left out in `pump.rs`.
+//! Promise: equal rows have equal digests, whatever else they are. It decides nothing about when it is
+//! needed: `cursor.rs`; the rows are left out in `pump.rs`.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,8 @@ use rusqlite::{Connection, Row};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Doing as _, Result};
-use super::names::{quoted, same};
-use crate::relational::boundary::{Boundary, MOST_ROWS};
-
-/// Bytes of a digest: enough for `MOST_ROWS` of them.
-const DIGEST_BYTES: usize = 8;
+use super::names::quoted;
+use crate::relational::boundary::{Boundary, DIGEST_BYTES, MOST_ROWS};
 
 /// The rows of `from_sql` whose `cursor` is `value`; `None` when there are too many.
 pub(super) fn look(
@@ -46,46 +43,8 @@ pub(super) fn look(
     Ok(Boundary::of(None, columns, rows))
 }
 
-/// How rows that were given are met again: in a query for `wanted` and what `Given` adds to it.
-pub(super) fn given(boundary: &Boundary, wanted: &[String]) -> Given {
-    let mut given = Given {
-        more: Vec::new(),
-        places: Vec::with_capacity(boundary.columns().len()),
-        left: boundary.rows().clone(),
-    };
-    for name in boundary.columns() {
-        let place = wanted.iter().position(|other| same(other, name));
-        given.places.push(place.unwrap_or_else(|| {
-            given.more.push(name.clone());
-            wanted.len() + given.more.len() - 1
-        }));
-    }
-    given
-}
-
-/// Rows that were given by an earlier read and are met again.
-#[derive(Debug)]
-pub(super) struct Given {
-    /// Columns that are read only to tell rows apart.
-    pub(super) more: Vec<String>,
-    places: Vec<usize>,
-    left: BTreeMap<String, u64>,
-}
-
-impl Given {
-    /// Whether this is one of them. Each counts once.
-    pub(super) fn holds(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let Some(left) = self.left.get_mut(&digest(row, &self.places)?) else {
-            return Ok(false);
-        };
-        let is_one = *left > 0;
-        *left = left.saturating_sub(1);
-        Ok(is_one)
-    }
-}
-
 /// Of these values, each with its storage class and its length.
-fn digest(row: &Row<'_>, places: &[usize]) -> rusqlite::Result<String> {
+pub(super) fn digest(row: &Row<'_>, places: &[usize]) -> rusqlite::Result<String> {
     let mut hash = Sha256::new();
     let mut put = |class: u8, bytes: &[u8]| {
         hash.update([class]);

@@ -11,11 +11,10 @@ use rusqlite::types::Value;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{CursorPlan, Position, SplitPosition};
 
-use super::boundary::{self, Given};
+use super::boundary;
 use super::error::{Doing as _, Result, SqliteError};
 use super::names::{quoted, same};
-use super::sql::SqliteDialect;
-use crate::relational::boundary::{Boundary, Resume, again_note, resume};
+use crate::relational::boundary::{Boundary, Given, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, NewColumns, SeenColumn};
 use crate::relational::cursor::{last_mark, next_order, position};
 
@@ -193,7 +192,7 @@ impl Cursor {
                 self.condition = Some((format!("{name} >= ?"), Some(lower)));
             }
             Resume::Behind(boundary) => {
-                let given = boundary::given(boundary, subject.wanted);
+                let given = Given::of(boundary, subject.wanted, same);
                 self.others = Some((value.clone(), given));
                 self.condition = Some((format!("{name} > ?"), Some(value)));
             }
@@ -225,7 +224,7 @@ impl Cursor {
         let mut filled = Vec::new();
         if let Some((coming, value)) = &self.condition {
             let rows = (subject.sql, coming.as_str());
-            if let Some(new) = NewColumns::of(&changes, is_read, &SqliteDialect, rows) {
+            if let Some(new) = NewColumns::of(&changes, is_read, quoted, rows) {
                 let params = rusqlite::params_from_iter(value);
                 let flags = connection.query_row(&new.question, params, |row| {
                     (0..new.count()).map(|at| row.get::<_, bool>(at)).collect()

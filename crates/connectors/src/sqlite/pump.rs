@@ -5,23 +5,24 @@
 
 use std::sync::Arc;
 
+use arrow_schema::ArrowError;
 use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use tokio::sync::mpsc;
-use towpath_ports::{BoxStream, Event, Memory, Rows};
-use towpath_vocab::{Failure, RecordLocation, Reject};
+use towpath_ports::{BoxStream, Event, Memory};
+use towpath_vocab::Failure;
 
-use super::boundary::Given;
-use super::cells::{Batch, raw};
+use super::boundary::digest;
+use super::cells::{cells, raw};
 use super::error::{Doing as _, Result, SqliteError};
 use super::session::Session;
+use crate::relational::boundary::Given;
+use crate::relational::gather::{Gather, Misfit};
 use crate::relational::reader::{Pieces, ReadLayout};
 
 /// Events on their way to the taker.
 const WAITING: usize = 2;
-/// Rejects are handed over in groups.
-const REJECTS: usize = 1_000;
 
 /// A query, its columns those of the layout and, behind them, those `given` looks at.
 pub(super) struct Query {
@@ -101,10 +102,8 @@ fn read(connection: &Connection, piece: Piece, shape: &ReadLayout, to: &Sender) 
     let mut out = Out {
         shape,
         to,
-        batch: Batch::new(&shape.schema),
-        rejects: Vec::new(),
-        number: 0,
-        first: 0,
+        gather: Gather::new(shape),
+        events: Vec::new(),
     };
     for query in piece.queries {
         if !out.read(connection, query, &piece.session.shown)? {
@@ -118,96 +117,66 @@ fn read(connection: &Connection, piece: Piece, shape: &ReadLayout, to: &Sender) 
 struct Out<'a> {
     shape: &'a ReadLayout,
     to: &'a Sender,
-    batch: Batch,
-    rejects: Vec<Reject>,
-    /// The next row's.
-    number: u64,
-    /// The batch's first row's. Rows between rejects are numbered without a gap: a batch ends where a
-    /// row is missing.
-    first: u64,
+    gather: Gather,
+    events: Vec<Event>,
 }
 
 impl Out<'_> {
     /// Reads a query; false when nobody listens any more.
     fn read(&mut self, connection: &Connection, mut query: Query, path: &str) -> Result<bool> {
-        if !self.send_rows()? {
-            return Ok(false);
-        }
-        (self.number, self.first) = (query.first, query.first);
         let shape = self.shape;
+        let started = self.gather.start_at(query.first, &mut self.events);
+        started.map_err(|error| columns(shape, &error))?;
         let doing = || format!("reading `{}`", shape.object);
         let mut statement = connection.prepare(&query.sql).doing(path, doing())?;
         let mut rows = statement
             .query(params_from_iter(&query.params))
             .doing(path, doing())?;
         while let Some(row) = rows.next().doing(path, doing())? {
-            let was_given = query.given.as_mut().map(|given| given.holds(row));
-            if was_given.transpose().doing(path, "comparing rows")? == Some(true) {
-                continue;
+            if let Some(given) = &mut query.given {
+                let digest = digest(row, &given.places).doing(path, "comparing rows")?;
+                if given.holds(&digest) {
+                    continue;
+                }
             }
-            if !self.take(row, path)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes a row; false when nobody listens any more.
-    fn take(&mut self, row: &Row<'_>, path: &str) -> Result<bool> {
-        let shape = self.shape;
-        let taken = self.batch.take(row);
-        let taken = taken.doing(path, format!("reading `{}`", shape.object))?;
-        if let Err(reasons) = taken {
-            if !self.send_rows()? {
-                return Ok(false);
-            }
-            self.first = self.number + 1;
-            self.rejects.push(Reject {
-                table: shape.table.clone(),
-                place: RecordLocation {
-                    object: shape.object.clone(),
-                    line: None,
-                    ordinal: self.number + 1,
-                },
+            let cells = cells(row, &shape.schema).doing(path, doing())?;
+            let row = cells.map_err(|reasons| Misfit {
                 raw: raw(row, &shape.schema),
                 reasons,
             });
-        }
-        self.number += 1;
-        if self.batch.rows >= shape.batch_rows || self.batch.bytes >= shape.batch_bytes {
-            if !self.send_rows()? {
+            let taken = self.gather.take(row, &mut self.events);
+            taken.map_err(|error| columns(shape, &error))?;
+            if !send(self.to, &mut self.events)? {
                 return Ok(false);
             }
-            self.first = self.number;
         }
-        Ok(self.rejects.len() < REJECTS || self.send_rejects())
+        send(self.to, &mut self.events)
     }
 
     fn end(mut self) -> Result<()> {
-        if self.send_rows()? && !self.rejects.is_empty() {
-            self.send_rejects();
-        }
+        let finished = self.gather.finish(&mut self.events);
+        finished.map_err(|error| columns(self.shape, &error))?;
+        send(self.to, &mut self.events)?;
         Ok(())
     }
+}
 
-    /// Hands the batch over; false when nobody listens any more.
-    fn send_rows(&mut self) -> Result<bool> {
-        if self.batch.rows == 0 {
-            return Ok(true);
+fn columns(shape: &ReadLayout, error: &ArrowError) -> SqliteError {
+    SqliteError::Columns {
+        object: shape.object.clone(),
+        why: error.to_string(),
+    }
+}
+
+/// Hands events over; false when nobody listens any more.
+fn send(to: &Sender, events: &mut Vec<Event>) -> Result<bool> {
+    for event in events.drain(..) {
+        if matches!(event, Event::Rows(_)) {
+            fail::fail_point!("sqlite::read");
         }
-        fail::fail_point!("sqlite::read");
-        let (table, object) = (&self.shape.table, &self.shape.object);
-        let finished = self.batch.finish().map_err(|error| SqliteError::Columns {
-            object: object.clone(),
-            why: error.to_string(),
-        })?;
-        let rows = Rows::of_batch(table.clone(), object, finished, self.first);
-        Ok(self.to.blocking_send(Ok(Event::Rows(rows))).is_ok())
+        if to.blocking_send(Ok(event)).is_err() {
+            return Ok(false);
+        }
     }
-
-    /// Hands the rejects over; false when nobody listens any more.
-    fn send_rejects(&mut self) -> bool {
-        let rejects = std::mem::take(&mut self.rejects);
-        self.to.blocking_send(Ok(Event::Rejects(rejects))).is_ok()
-    }
+    Ok(true)
 }

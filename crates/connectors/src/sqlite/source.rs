@@ -13,7 +13,6 @@ use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
 use towpath_vocab::types::SOURCE_NAME;
 use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection};
 
-use super::boundary::Given;
 use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
 use super::error::{Doing as _, Result, SqliteError};
@@ -21,7 +20,7 @@ use super::names::{quoted, same};
 use super::pump::{Piece, Queries, Query};
 use super::session::{Session, Settings, blocking};
 use super::types::{Column, Raw, settle};
-use crate::relational::boundary::FIRST_ORDINAL;
+use crate::relational::boundary::{FIRST_ORDINAL, Given};
 use crate::relational::cursor::end_position;
 use crate::relational::reader::{ReadColumn, ReadLayout, TableReader, limit};
 use crate::relational::selection::{Columns, Unknown};

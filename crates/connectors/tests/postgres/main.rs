@@ -15,6 +15,7 @@ mod incremental;
 mod look;
 mod reach;
 mod read;
+mod reads;
 mod recycled;
 mod rewritten;
 mod states;

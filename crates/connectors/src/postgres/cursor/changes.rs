@@ -10,8 +10,8 @@ use tokio_postgres::Client;
 use super::{Cursor, Subject, both};
 use crate::postgres::error::{Doing as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
+use crate::postgres::names::quoted;
 use crate::postgres::recycled::{Places, Recycled, Rows, is_between};
-use crate::postgres::sql::PostgresDialect;
 use crate::postgres::transactions::ROUND;
 use crate::relational::columns::{ColumnChanges, NewColumns};
 
@@ -134,7 +134,7 @@ impl Cursor {
             return Ok(());
         };
         let rows = (subject.sql, coming.as_str());
-        let new = NewColumns::of(&self.changes, is_read, &PostgresDialect, rows);
+        let new = NewColumns::of(&self.changes, is_read, quoted, rows);
         let Some(new) = new else {
             return Ok(());
         };
