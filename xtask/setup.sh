@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, PostgreSQL's server programs, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL and MariaDB, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 set -euo pipefail
 
@@ -12,6 +12,7 @@ if ! command -v cargo >/dev/null; then
 fi
 
 packages=()
+no_service=
 command -v cc >/dev/null && [ -e /usr/include/stdlib.h ] || packages+=(build-essential)
 if [ "$compiler_only" = --compiler-only ]; then
     if [ ${#packages[@]} -gt 0 ]; then
@@ -25,6 +26,11 @@ command -v git >/dev/null || packages+=(git)
 # The tests start their own servers from the server's programs; Debian keeps them off the PATH.
 if ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     packages+=(postgresql)
+fi
+if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
+    packages+=(mariadb-server)
+    # The tests need only the programs. A service of the package must not start; one that is there stays.
+    no_service=yes
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -41,9 +47,19 @@ if [ ${#packages[@]} -gt 0 ]; then
         as_root=(sudo)
     fi
     echo "setup: installing ${packages[*]}"
+    policy=/usr/sbin/policy-rc.d
+    if [ -n "$no_service" ] && [ ! -e "$policy" ]; then
+        # Debian asks this file whether a package may start its service.
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
     "${as_root[@]}" apt-get update -q
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends "${packages[@]}"
+    if [ -n "$no_service" ] && command -v systemctl >/dev/null; then
+        "${as_root[@]}" systemctl disable --quiet mariadb >/dev/null 2>&1 || true
+    fi
 fi
 
 missing=()

@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod http;
 pub mod kill;
 mod live;
+pub mod mariadb;
 mod memory;
 pub mod postgres;
 mod script;

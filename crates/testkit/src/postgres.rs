@@ -44,7 +44,7 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {}
 
 impl ServerError {
-    fn of(what: &str, error: impl fmt::Display) -> Self {
+    pub(crate) fn of(what: &str, error: impl fmt::Display) -> Self {
         Self(format!("{what}: {error}"))
     }
 }
@@ -94,7 +94,7 @@ impl PostgresServer {
     /// If PostgreSQL is not installed or does not start.
     pub fn start_with(settings: &[(&str, &str)]) -> Result<Self, ServerError> {
         let programs = programs()?;
-        let owner = Owner::needed()?;
+        let owner = Owner::needed(&["postgres", "nobody"])?;
         let folder = tempfile::Builder::new()
             .prefix("towpath-postgres-")
             .tempdir()
@@ -279,7 +279,7 @@ impl PostgresServer {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| ServerError::of("cannot start `postgres`", error))?;
-        let answer = wait_until_ready(&mut child);
+        let answer = wait_until_ready(&mut child, READY);
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         answer.inspect_err(|_| self.kill())
     }
@@ -401,15 +401,16 @@ impl Drop for PostgresServer {
     }
 }
 
-/// The user a server must run as, because PostgreSQL refuses to run as root.
+/// The user a server must run as, because it refuses to run as root.
 #[derive(Clone, Copy)]
-struct Owner {
-    user: u32,
-    group: u32,
+pub(crate) struct Owner {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
 }
 
 impl Owner {
-    fn needed() -> Result<Option<Self>, ServerError> {
+    /// The first of these users that there is; `None` when this process does not run as root.
+    pub(crate) fn needed(names: &[&str]) -> Result<Option<Self>, ServerError> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let is_root = status
             .lines()
@@ -421,20 +422,21 @@ impl Owner {
         }
         let users = std::fs::read_to_string("/etc/passwd")
             .map_err(|error| ServerError::of("cannot read `/etc/passwd`", error))?;
-        for name in ["postgres", "nobody"] {
+        for name in names {
             let found = users
                 .lines()
                 .map(|line| line.split(':').collect::<Vec<_>>())
-                .find(|f| f.first() == Some(&name));
+                .find(|f| f.first() == Some(name));
             if let Some([_, _, user, group, ..]) = found.as_deref()
                 && let (Ok(user), Ok(group)) = (user.parse(), group.parse())
             {
                 return Ok(Some(Self { user, group }));
             }
         }
-        Err(ServerError(
-            "PostgreSQL does not run as root and there is no user `postgres`".to_owned(),
-        ))
+        Err(ServerError(format!(
+            "the server does not run as root and there is none of these users: {}",
+            names.join(", ")
+        )))
     }
 }
 
@@ -468,25 +470,27 @@ fn programs() -> Result<PathBuf, ServerError> {
         })
 }
 
-fn free_port() -> Result<u16, ServerError> {
+pub(crate) fn free_port() -> Result<u16, ServerError> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|error| ServerError::of("cannot find a free port", error))
 }
 
-fn wait_until_ready(child: &mut Child) -> Result<(), ServerError> {
+/// Waits until the server's log has a line with `ready`.
+pub(crate) fn wait_until_ready(child: &mut Child, ready_line: &str) -> Result<(), ServerError> {
     let Some(log) = child.stderr.take() else {
-        return Err(ServerError("`postgres` has no log".to_owned()));
+        return Err(ServerError("the server has no log".to_owned()));
     };
     let (sender, receiver) = mpsc::channel();
+    let ready_line = ready_line.to_owned();
     // Lives as long as the server: a full pipe would stop it.
     std::thread::spawn(move || {
         let mut lines = Vec::new();
         let mut ready = false;
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             if !ready {
-                ready = line.contains(READY);
+                ready = line.contains(&ready_line);
                 lines.push(line);
                 if ready {
                     let _ = sender.send(Ok(()));
@@ -495,14 +499,14 @@ fn wait_until_ready(child: &mut Child) -> Result<(), ServerError> {
         }
         if !ready {
             let _ = sender.send(Err(ServerError::of(
-                "`postgres` did not start",
+                "the server did not start",
                 lines.join("\n"),
             )));
         }
     });
     receiver.recv_timeout(LONGEST_START).unwrap_or_else(|_| {
         Err(ServerError(
-            "`postgres` was not ready within a minute".to_owned(),
+            "the server was not ready within a minute".to_owned(),
         ))
     })
 }
