@@ -114,8 +114,8 @@ fn a_folder_of_files_becomes_a_project() {
     let nothing = desk.exits(2, ".", &["init", "never", "--from", "empty"]);
     has(&nothing, &["no table"]);
     assert!(!desk.path("never").exists());
-    let scheme = desk.exits(2, ".", &["init", "never", "--from", "mysql://u:pw@h/d"]);
-    has(&scheme, &["no connector for `mysql://`"]);
+    let scheme = desk.exits(2, ".", &["init", "never", "--from", "oracle://u:pw@h/d"]);
+    has(&scheme, &["no connector for `oracle://`"]);
     assert!(!scheme.contains("pw"), "{scheme}");
 }
 

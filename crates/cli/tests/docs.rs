@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
 
 /// What an HTML comment before a block says of it.
@@ -33,6 +34,7 @@ struct PageFolder {
     said: String,
     /// Runs as long as the page needs it.
     server: Option<Arc<PostgresServer>>,
+    mariadb: Option<Arc<MariadbServer>>,
 }
 
 impl PageFolder {
@@ -44,6 +46,7 @@ impl PageFolder {
             variables: Vec::new(),
             said: String::new(),
             server: None,
+            mariadb: None,
         };
         match setup {
             "empty" => {}
@@ -52,6 +55,7 @@ impl PageFolder {
                 copy(&root().join("examples/nycflights"), &desk.cwd);
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
+            "mariadb" => desk.mariadb_database("docs/setup/shop-mariadb.sql"),
             "shop" => {
                 desk.cwd = desk.folder.path().join("shop");
                 copy(&root().join("examples/shop"), &desk.cwd);
@@ -80,6 +84,25 @@ impl PageFolder {
             ("PATH".to_owned(), path),
         ];
         self.server = Some(server);
+    }
+
+    /// A database of its own on a MariaDB server, filled.
+    fn mariadb_database(&mut self, file: &str) {
+        let server = MariadbServer::shared().unwrap();
+        let database = server.new_database().unwrap();
+        let sql = std::fs::read_to_string(root().join(file)).unwrap();
+        server.sql(&database, &sql).unwrap();
+        let client = format!(
+            "--no-defaults --protocol=tcp --host=127.0.0.1 --port={} --user={} {database}",
+            server.port(),
+            mariadb::USER
+        );
+        self.variables = vec![
+            ("SHOP_DB_URL".to_owned(), server.url(&database)),
+            ("SHOP_DB_CLIENT".to_owned(), client),
+            ("MYSQL_PWD".to_owned(), mariadb::PASSWORD.to_owned()),
+        ];
+        self.mariadb = Some(server);
     }
 
     fn shell(&mut self, block: &str, exits: i32, place: &str) {

@@ -6,6 +6,7 @@
 
 mod exact;
 mod files;
+mod mysql;
 mod postgres;
 mod registry;
 mod relational;
@@ -15,6 +16,7 @@ mod sqlite;
 use towpath_vocab::CodeEntry;
 
 pub use files::{FilesConnector, QueriedFiles, record_value};
+pub use mysql::Mysql;
 pub use postgres::Postgres;
 pub use registry::connectors;
 pub use rest::Rest;
@@ -23,6 +25,7 @@ pub use sqlite::Sqlite;
 /// The tables of codes: one per connector, and that of all SQL databases.
 pub const CODES: &[&[CodeEntry]] = &[
     files::CODES,
+    mysql::CODES,
     postgres::CODES,
     relational::codes::CODES,
     rest::CODES,

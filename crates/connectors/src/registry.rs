@@ -8,6 +8,7 @@ use std::sync::Arc;
 use towpath_ports::Connector;
 
 use crate::files::FilesConnector;
+use crate::mysql::Mysql;
 use crate::postgres::Postgres;
 use crate::rest::Rest;
 use crate::sqlite::Sqlite;
@@ -16,6 +17,7 @@ use crate::sqlite::Sqlite;
 pub fn connectors() -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(FilesConnector),
+        Arc::new(Mysql),
         Arc::new(Postgres),
         Arc::new(Rest),
         Arc::new(Sqlite),

@@ -9,6 +9,7 @@
 )]
 
 mod files;
+mod mysql;
 mod postgres;
 mod sqlite;
 

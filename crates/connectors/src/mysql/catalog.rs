@@ -1,0 +1,152 @@
+//! What is in a database: tables, views, their columns and keys.
+//!
+//! Promise: a name is found as it is spelled, else ignoring case when that is unambiguous, else refused with
+//! the nearest name; invisible and generated columns are columns like others. It knows no types: the
+//! server says them with an answer (`types.rs`). A table or column that this user may not see is not there.
+
+use super::error::{MysqlError, Result};
+use super::literal::{qualified, text};
+use super::session::Session;
+use crate::relational::commits;
+use crate::relational::names::nearest;
+
+const LOOKING: &str = "reading the catalogue";
+const TABLES: &str = "table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VIEW', 'SYSTEM VERSIONED')";
+
+/// A table or view.
+#[derive(Clone, Debug)]
+pub(super) struct CatalogTable {
+    pub(super) database: String,
+    pub(super) name: String,
+    pub(super) is_view: bool,
+    /// Where rows are stored; `None` for a view.
+    pub(super) engine: Option<String>,
+    /// Whether its rows can be read as they were at one moment.
+    pub(super) has_snapshots: bool,
+    pub(super) rows: Option<u64>,
+}
+
+impl CatalogTable {
+    /// What can stand after FROM.
+    pub(super) fn sql(&self) -> String {
+        qualified(&self.database, &self.name)
+    }
+}
+
+/// Names of tables and views of all databases, sorted.
+pub(super) async fn names(session: &mut Session) -> Result<Vec<(String, String)>> {
+    let sql = format!(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE {TABLES} \
+         AND table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys') \
+         AND table_name <> {} ORDER BY 1, 2",
+        text(commits::TABLE)
+    );
+    let rows = session.rows(&sql, LOOKING).await?;
+    Ok(rows.into_iter().filter_map(|row| pair(&row)).collect())
+}
+
+fn pair(row: &[Option<String>]) -> Option<(String, String)> {
+    match row {
+        [Some(one), Some(other), ..] => Some((one.clone(), other.clone())),
+        _ => None,
+    }
+}
+
+/// The table or view that a person's text means.
+pub(super) async fn find(session: &mut Session, object: &str) -> Result<CatalogTable> {
+    let own = session.database.clone();
+    let mut readings = vec![(own.clone(), object.to_owned())];
+    if let Some((database, table)) = object.split_once('.') {
+        readings.push((database.to_owned(), table.to_owned()));
+    }
+    for (database, table) in readings {
+        if let Some(found) = look_up(session, &database, &table).await? {
+            return Ok(found);
+        }
+    }
+    let present = names(session).await?;
+    let shown = present
+        .iter()
+        .map(|(database, table)| match *database == own {
+            true => table.clone(),
+            false => format!("{database}.{table}"),
+        });
+    let shown: Vec<String> = shown.collect();
+    Err(MysqlError::NoTable {
+        object: object.to_owned(),
+        similar: nearest(object, shown.iter().map(String::as_str)),
+    })
+}
+
+async fn look_up(
+    session: &mut Session,
+    database: &str,
+    table: &str,
+) -> Result<Option<CatalogTable>> {
+    let sql = format!(
+        "SELECT t.table_schema, t.table_name, t.table_type, t.engine, e.transactions, t.table_rows \
+         FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+         WHERE {TABLES} AND lower(t.table_schema) = lower({}) AND lower(t.table_name) = lower({})",
+        text(database),
+        text(table)
+    );
+    let rows = session.rows(&sql, LOOKING).await?;
+    let mut found: Vec<CatalogTable> = rows.iter().filter_map(|row| of(row)).collect();
+    let exact = found
+        .iter()
+        .position(|other| other.database == database && other.name == table);
+    Ok(match (exact, found.len()) {
+        (Some(at), _) => Some(found.swap_remove(at)),
+        (None, 1) => found.pop(),
+        (None, _) => None,
+    })
+}
+
+fn of(row: &[Option<String>]) -> Option<CatalogTable> {
+    let [Some(database), Some(name), kind, engine, transactions, rows] = row else {
+        return None;
+    };
+    let is_view = kind.as_deref().is_some_and(|kind| kind.ends_with("VIEW"));
+    Some(CatalogTable {
+        database: database.clone(),
+        name: name.clone(),
+        is_view,
+        engine: engine.clone().filter(|_| !is_view),
+        has_snapshots: is_view || transactions.as_deref() == Some("YES"),
+        rows: rows.as_ref().and_then(|rows| rows.parse().ok()),
+    })
+}
+
+/// The columns of a table, in their order.
+pub(super) async fn columns(session: &mut Session, table: &CatalogTable) -> Result<Vec<String>> {
+    names_in(session, table, "columns", "ORDER BY ordinal_position").await
+}
+
+/// The primary key of a table, in its order.
+pub(super) async fn key(session: &mut Session, table: &CatalogTable) -> Result<Vec<String>> {
+    let rest = "AND index_name = 'PRIMARY' ORDER BY seq_in_index";
+    names_in(session, table, "statistics", rest).await
+}
+
+/// The columns that an index begins with.
+pub(super) async fn indexed(session: &mut Session, table: &CatalogTable) -> Result<Vec<String>> {
+    names_in(session, table, "statistics", "AND seq_in_index = 1").await
+}
+
+/// Names of columns in a view of the catalogue. It compares names without their case, and on most servers
+/// two tables may differ in nothing else.
+async fn names_in(
+    session: &mut Session,
+    table: &CatalogTable,
+    view: &str,
+    rest: &str,
+) -> Result<Vec<String>> {
+    let (database, name) = (text(&table.database), text(&table.name));
+    let sql = format!(
+        "SELECT column_name FROM information_schema.{view} WHERE table_schema = {database} \
+         AND table_name = {name} AND BINARY table_name = BINARY {name} {rest}"
+    );
+    let rows = session.rows(&sql, LOOKING).await?;
+    let first = |row: Vec<Option<String>>| row.into_iter().next().flatten();
+    Ok(rows.into_iter().filter_map(first).collect())
+}

@@ -1,0 +1,125 @@
+//! What each code of MySQL and MariaDB means and what to do: the text of `towpath check --explain CODE`.
+//!
+//! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
+//! used; `cargo xtask tidy` checks it. A new code is one entry here and its use in `error.rs`. Read next:
+//! `vocab/src/code.rs` (what an entry is).
+
+use towpath_vocab::{CodeEntry, Remedy};
+
+/// The codes, sorted.
+pub(crate) const CODES: &[CodeEntry] = &[
+    CodeEntry::run(
+        "R1001",
+        Remedy::FixConfig,
+        "An option of a `mysql` connection is missing or not valid.",
+        "`url` is written as `mysql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`; `zero_dates` is `reject` or `to_null`.",
+    ),
+    CodeEntry::run(
+        "R1002",
+        Remedy::Unreachable,
+        "The MySQL server cannot be reached.",
+        "Check that the server is running, and the host and port in the `url`. Towpath tries again.",
+    ),
+    CodeEntry::run(
+        "R1003",
+        Remedy::FixConfig,
+        "The MySQL server refused the login.",
+        "Check user, password and database in the `url`, and from which hosts the user may log in. Logins by `mysql_native_password` and `caching_sha2_password` are supported; the second may need an encrypted connection: `sslmode=require`.",
+    ),
+    CodeEntry::run(
+        "R1004",
+        Remedy::FixConfig,
+        "There is no encrypted connection to the MySQL server.",
+        "`sslmode` in the `url` says how a connection is encrypted: disable, prefer, require, verify-ca or verify-full. `sslrootcert` names a PEM file with the certificate to trust.",
+    ),
+    CodeEntry::run(
+        "R1005",
+        Remedy::Unreachable,
+        "The connection to the MySQL server was lost.",
+        "The server stopped, or someone killed the connection. Nothing was committed. Towpath tries again.",
+    ),
+    CodeEntry::run(
+        "R1006",
+        Remedy::Retry,
+        "The MySQL server stopped a statement for a reason that passes.",
+        "A lock, a deadlock, a time limit, too many connections, a killed query, or a table that was altered meanwhile. Towpath tries again.",
+    ),
+    CodeEntry::run(
+        "R1007",
+        Remedy::Unreachable,
+        "The server sent what the protocol of MySQL does not allow.",
+        "Something between Towpath and the server changes what is sent, or it is not a MySQL or MariaDB server. Check host and port in the `url`.",
+    ),
+    CodeEntry::run(
+        "R1010",
+        Remedy::FixConfig,
+        "There is no such table in the MySQL database.",
+        "Correct the name; tables of other databases are written `database.table`. A table that the user may not read is not visible.",
+    ),
+    CodeEntry::run(
+        "R1011",
+        Remedy::FixConfig,
+        "A column is missing, or two columns have one name.",
+        "Correct the name, or give one of them a different name: select … as ….",
+    ),
+    CodeEntry::run(
+        "R1012",
+        Remedy::FixConfig,
+        "The user has no permission.",
+        "Ask the owner of the table for the permission that the message names, for example `GRANT SELECT ON database.table TO user`.",
+    ),
+    CodeEntry::run(
+        "R1013",
+        Remedy::FixConfig,
+        "The MySQL server does not accept a query.",
+        "The message contains the server's error. A query is run as a subquery, so its columns need different names.",
+    ),
+    CodeEntry::run(
+        "R1014",
+        Remedy::FixConfig,
+        "A column cannot be a cursor.",
+        "A cursor is a column of dates, timestamps, numbers or text whose values only grow. Text has no distance, so it takes no `lookback`.",
+    ),
+    CodeEntry::run(
+        "R1015",
+        Remedy::FixConfig,
+        "The stored position of a table cannot be used.",
+        "Read everything again: towpath run --full-refresh.",
+    ),
+    CodeEntry::run(
+        "R1016",
+        Remedy::FixConfig,
+        "New rows cannot be distinguished from rows that were read before.",
+        "Give the cursor a `lookback` and write by a `key`, or start over with `--full-refresh`.",
+    ),
+    CodeEntry::run(
+        "R1017",
+        Remedy::FixConfig,
+        "A table without snapshots cannot be read incrementally by its cursor alone.",
+        "Storage engines such as MyISAM, Aria and MEMORY show rows that are written during a read. Give the cursor a `lookback` and write by a `key`, or store the table in InnoDB.",
+    ),
+    CodeEntry::run(
+        "R1018",
+        Remedy::FixConfig,
+        "A row is larger than the MySQL server sends.",
+        "Raise `max_allowed_packet` on the server (at most 1 GB), or leave the large column out.",
+    ),
+    CodeEntry::run(
+        "R1019",
+        Remedy::FixConfig,
+        "A `mysql` connection is only a source.",
+        "Write to a lakehouse, PostgreSQL, SQLite or files.",
+    ),
+    CodeEntry::run(
+        "R1090",
+        Remedy::FixConfig,
+        "The MySQL server reported an error.",
+        "The message contains the server's error and its number. A quoted value is left out of it.",
+    ),
+    CodeEntry::run(
+        "R1099",
+        Remedy::Bug,
+        "Rows of MySQL could not be put into columns.",
+        "This should not happen. Nothing was committed. Please report the message.",
+    ),
+];

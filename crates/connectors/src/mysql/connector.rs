@@ -1,0 +1,94 @@
+//! The `mysql` connector: its spec as data, and how to open its source and discovery.
+//!
+//! Promise: opening one reads options and contacts nobody; the URL stays a secret until a capability
+//! connects. A write is refused: there is no destination. Read next: `source.rs`, `discover.rs`.
+
+use std::sync::Arc;
+
+use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_vocab::{
+    Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
+    ReadMode,
+};
+
+use super::discover::MysqlDiscover;
+use super::error::MysqlError;
+use super::settings::Settings;
+use super::source::MysqlSource;
+
+/// MySQL, MariaDB, and what speaks their protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mysql;
+
+impl Connector for Mysql {
+    fn spec(&self) -> ConnectorSpec {
+        ConnectorSpec {
+            kind: "mysql".to_owned(),
+            doc: "MySQL 5.7 or later, or MariaDB 10.3 or later. It can be read, not written."
+                .to_owned(),
+            objects: ObjectKind::Tables,
+            capabilities: vec![Capability::Source, Capability::Discover],
+            options: options(),
+            reads: vec![ReadMode::Full, ReadMode::Incremental],
+            needs_cursor: true,
+            tells_version: false,
+            keeps_text: false,
+            writes: Vec::new(),
+            guarantee: Guarantee::ExactlyOnce,
+            schemes: vec!["mysql".to_owned(), "mariadb".to_owned()],
+            endings: Vec::new(),
+        }
+    }
+
+    fn source(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(MysqlSource {
+            settings: Settings::read(connection, context)?,
+            memory: Arc::clone(&context.memory),
+        }))
+    }
+
+    fn destination(
+        &self,
+        connection: &ConnectionPlan,
+        _: &ConnectorContext,
+    ) -> Result<Arc<dyn Destination>> {
+        Err(MysqlError::SourceOnly {
+            connection: connection.name.clone(),
+        }
+        .into())
+    }
+
+    fn discover(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Discover>> {
+        Ok(Arc::new(MysqlDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
+    }
+}
+
+fn options() -> Vec<OptionSpec> {
+    let rules = ["reject", "to_null"].map(str::to_owned).to_vec();
+    vec![
+        OptionSpec {
+            name: "url".to_owned(),
+            kind: OptionKind::Secret,
+            required: true,
+            per_table: false,
+            doc: "mysql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full".to_owned(),
+        },
+        OptionSpec {
+            name: "zero_dates".to_owned(),
+            kind: OptionKind::OneOf(rules),
+            required: false,
+            per_table: true,
+            doc: "What becomes of the date 0000-00-00: its row is rejected (`reject`, the default), or it is read as NULL (`to_null`).".to_owned(),
+        },
+    ]
+}

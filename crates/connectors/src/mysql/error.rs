@@ -1,0 +1,288 @@
+//! Everything that can go wrong between us and a MySQL or MariaDB server, sorted by who must act.
+//!
+//! Promise: a server's answer becomes exactly one of these, with a stable code (`R10xx`), a remedy and what
+//! to do; no URL, password or row value is part of a message: what a server quotes is shown only where it
+//! can be nothing but a name or the user's own SQL. It does not know what was being done: callers pass that
+//! as a few words.
+
+use std::io;
+
+use towpath_vocab::{Failure, Remedy};
+
+use super::packet::ServerError;
+
+pub(super) type Result<T, E = MysqlError> = std::result::Result<T, E>;
+
+/// A failure of the `mysql` connector.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MysqlError {
+    #[error("option `{option}` of connection `{connection}` {reason}")]
+    Option {
+        connection: String,
+        option: &'static str,
+        reason: String,
+    },
+    #[error("cannot reach the MySQL server at `{address}` (connection `{connection}`): {reason}")]
+    Unreachable {
+        connection: String,
+        address: String,
+        reason: String,
+    },
+    #[error(
+        "the MySQL server at `{address}` refused the login of connection `{connection}`: {reason}"
+    )]
+    Denied {
+        connection: String,
+        address: String,
+        reason: String,
+    },
+    #[error(
+        "no encrypted connection to the MySQL server at `{address}` (connection `{connection}`): {reason}"
+    )]
+    Tls {
+        connection: String,
+        address: String,
+        reason: String,
+    },
+    #[error("lost the connection to the MySQL server while {doing}")]
+    Lost { doing: String },
+    #[error("the MySQL server stopped {doing}: {reason}")]
+    Passing { doing: String, reason: String },
+    #[error("the MySQL server sent what its protocol does not allow while {doing}")]
+    Protocol { doing: String },
+    #[error("there is no table `{object}`")]
+    NoTable {
+        object: String,
+        similar: Option<String>,
+    },
+    #[error("`{object}` has no column `{column}`")]
+    NoColumn {
+        object: String,
+        column: String,
+        similar: Option<String>,
+    },
+    #[error("no permission while {doing}: {reason}")]
+    NoRight { doing: String, reason: String },
+    #[error("the MySQL server does not accept the query: {reason}")]
+    Query { reason: String },
+    #[error("`{object}` has two columns named `{column}`")]
+    SameName { object: String, column: String },
+    #[error("column `{column}` ({data_type}) of `{object}` cannot be a cursor: {reason}")]
+    Cursor {
+        object: String,
+        column: String,
+        data_type: String,
+        reason: &'static str,
+    },
+    #[error("the stored position of `{object}` cannot be used: {reason}")]
+    Position { object: String, reason: String },
+    #[error(
+        "the rows at the end of the last read of `{object}` cannot be distinguished from new ones: {reason}"
+    )]
+    Boundary { object: String, reason: String },
+    #[error(
+        "`{object}` is stored in {engine}, which has no snapshots: an incremental read can lose or repeat rows that are written meanwhile"
+    )]
+    NoSnapshot { object: String, engine: String },
+    #[error("a row or a value is larger than the MySQL server sends, while {doing}")]
+    TooLarge { doing: String },
+    #[error("the MySQL server failed while {doing}: {reason} ({code})")]
+    Server {
+        doing: String,
+        code: u16,
+        state: String,
+        reason: String,
+    },
+    #[error("rows of `{object}` cannot be put into columns: {reason}")]
+    Columns { object: String, reason: String },
+    #[error("the `mysql` source {reason}")]
+    Misused { reason: &'static str },
+    #[error("connection `{connection}` cannot be written: MySQL and MariaDB are only sources")]
+    SourceOnly { connection: String },
+}
+
+impl MysqlError {
+    /// What a server reports.
+    pub(super) fn of(error: ServerError, doing: &str) -> Self {
+        let doing = doing.to_owned();
+        let code = error.code;
+        let reason = shown(&error);
+        match code {
+            // Shutdown, killed connection, aborted connection, gone away.
+            1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 4031 => {
+                Self::Lost { doing }
+            }
+            // Locks, deadlocks, killed queries, timeouts, a table that changed, too many of something.
+            1040 | 1041 | 1203 | 1205 | 1213 | 1226 | 1317 | 1412 | 1461 | 1615 | 1637 | 1969
+            | 3024 | 1028 | 1037 | 1038 | 1020 | 3168 => Self::Passing { doing, reason },
+            1044 | 1142 | 1143 | 1227 | 1345 | 1356 | 1370 => Self::NoRight { doing, reason },
+            1153 | 1301 => Self::TooLarge { doing },
+            1146 => Self::NoTable {
+                object: quoted_part(&error.message).unwrap_or(doing),
+                similar: None,
+            },
+            1046 | 1054 | 1060 | 1064 | 1149 | 1176 | 1248 | 1295 | 1305 => Self::Query { reason },
+            _ => Self::Server {
+                doing,
+                code,
+                state: error.state,
+                reason,
+            },
+        }
+    }
+
+    /// What a stream reports.
+    pub(super) fn broken(error: &io::Error, doing: &str) -> Self {
+        let doing = doing.to_owned();
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Protocol { doing },
+            _ => Self::Lost { doing },
+        }
+    }
+
+    fn facts(&self) -> (&'static str, Remedy) {
+        match self {
+            Self::Option { .. } => ("R1001", Remedy::FixConfig),
+            Self::Unreachable { .. } => ("R1002", Remedy::Unreachable),
+            Self::Denied { .. } => ("R1003", Remedy::FixConfig),
+            Self::Tls { .. } => ("R1004", Remedy::FixConfig),
+            Self::Lost { .. } => ("R1005", Remedy::Unreachable),
+            Self::Passing { .. } => ("R1006", Remedy::Retry),
+            Self::Protocol { .. } => ("R1007", Remedy::Unreachable),
+            Self::NoTable { .. } => ("R1010", Remedy::FixConfig),
+            Self::NoColumn { .. } | Self::SameName { .. } => ("R1011", Remedy::FixConfig),
+            Self::NoRight { .. } => ("R1012", Remedy::FixConfig),
+            Self::Query { .. } => ("R1013", Remedy::FixConfig),
+            Self::Cursor { .. } => ("R1014", Remedy::FixConfig),
+            Self::Position { .. } => ("R1015", Remedy::FixConfig),
+            Self::Boundary { .. } => ("R1016", Remedy::FixConfig),
+            Self::NoSnapshot { .. } => ("R1017", Remedy::FixConfig),
+            Self::TooLarge { .. } => ("R1018", Remedy::FixConfig),
+            Self::SourceOnly { .. } => ("R1019", Remedy::FixConfig),
+            Self::Server { state, .. } => ("R1090", by_class(state)),
+            Self::Columns { .. } | Self::Misused { .. } => ("R1099", Remedy::Bug),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::Option { option: "url", .. } => {
+                "write it as `mysql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`".to_owned()
+            }
+            Self::Unreachable { .. } => {
+                "is the server running, and are host and port in the `url` right?".to_owned()
+            }
+            Self::Denied { .. } => {
+                "check user, password and database in the `url`, and from which hosts the user may log in".to_owned()
+            }
+            Self::Tls { .. } => {
+                "`sslmode` in the `url` is one of disable, prefer, require, verify-ca, verify-full; `sslrootcert` names a PEM file".to_owned()
+            }
+            Self::NoTable { similar: Some(name), .. } | Self::NoColumn { similar: Some(name), .. } => {
+                format!("did you mean `{name}`?")
+            }
+            Self::NoTable { .. } => {
+                "tables of other databases are written `database.table`; a table that this user may not read is not visible".to_owned()
+            }
+            Self::NoRight { .. } => "ask the owner for `GRANT SELECT ON …`".to_owned(),
+            Self::SameName { .. } => "give one of them a different name with `AS`".to_owned(),
+            Self::Cursor { .. } => {
+                "a cursor is a column of dates, timestamps, numbers or text whose values only grow".to_owned()
+            }
+            Self::Position { .. } => "start over with `--full-refresh`".to_owned(),
+            Self::Boundary { .. } => {
+                "give the cursor a `lookback` and write by a `key` (the rows within it are read again and replaced), or start over with `--full-refresh`".to_owned()
+            }
+            Self::NoSnapshot { object, .. } => format!(
+                "give the cursor a `lookback` and write by a `key`, or `ALTER TABLE {object} ENGINE = InnoDB`"
+            ),
+            Self::TooLarge { .. } => {
+                "raise `max_allowed_packet` on the server (at most 1 GB), or leave the large column out with `columns`".to_owned()
+            }
+            Self::SourceOnly { .. } => {
+                "read from it, and write to a lakehouse, PostgreSQL, SQLite or files".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The server's message. What it quotes is a value unless it can only be a name or SQL.
+fn shown(error: &ServerError) -> String {
+    let only_names = matches!(
+        error.code,
+        1044..=1046
+            | 1049
+            | 1054
+            | 1060
+            | 1064
+            | 1129
+            | 1130
+            | 1142
+            | 1143
+            | 1146
+            | 1149
+            | 1176
+            | 1227
+            | 1248
+            | 1305
+            | 1356
+            | 1370
+            | 1698
+    );
+    let message = error.message.as_str();
+    if only_names {
+        return message.to_owned();
+    }
+    let cut = message
+        .split_once('\'')
+        .map_or(message, |(before, _)| before);
+    cut.trim_end().trim_end_matches(':').to_owned()
+}
+
+fn quoted_part(message: &str) -> Option<String> {
+    Some(message.split('\'').nth(1)?.to_owned())
+}
+
+fn by_class(state: &str) -> Remedy {
+    match state.get(..2) {
+        Some("22" | "23") => Remedy::FixData,
+        Some("08") => Remedy::Unreachable,
+        Some("40") => Remedy::Retry,
+        _ => Remedy::FixConfig,
+    }
+}
+
+impl From<MysqlError> for Failure {
+    fn from(error: MysqlError) -> Self {
+        let (code, remedy) = error.facts();
+        let failure = Self::new(code, remedy, error.to_string());
+        match error.help() {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_data_hold_no_values() {
+        let of = |code, message: &str| {
+            let error = ServerError {
+                code,
+                state: "22007".to_owned(),
+                message: message.to_owned(),
+            };
+            MysqlError::of(error, "reading `t`").to_string()
+        };
+        let data = of(1292, "Incorrect datetime value: 'secret' for column");
+        assert_eq!(
+            data,
+            "the MySQL server failed while reading `t`: Incorrect datetime value (1292)"
+        );
+        assert!(of(1054, "Unknown column 'x' in 'field list'").contains("'x'"));
+    }
+}

@@ -1,0 +1,157 @@
+//! From the socket to events: a task reads the rows of a piece, a few batches ahead of who takes them.
+//!
+//! Promise: a slow taker slows the server; memory for two batches is held while a piece is read; a dropped
+//! stream ends the session. It does not decide what is read: `source.rs` and `cursor.rs` do.
+
+use std::sync::Arc;
+
+use arrow_schema::ArrowError;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::mpsc;
+use towpath_ports::{BoxStream, Event, Memory};
+use towpath_vocab::Failure;
+
+use super::cells::{cells, digest, raw, values};
+use super::error::{MysqlError, Result};
+use super::session::Session;
+use super::settings::ZeroDates;
+use super::types::Column;
+use crate::relational::boundary::Given;
+use crate::relational::gather::{Gather, Misfit};
+use crate::relational::reader::{Pieces, ReadLayout, events_of, send};
+
+/// Batches on their way to the taker.
+const WAITING: usize = 1;
+
+/// A query; its columns are those of the read and, behind them, those `given` looks at.
+pub(super) struct Query {
+    pub(super) sql: String,
+    /// The number of its first row.
+    pub(super) first: u64,
+    /// Rows that are left out.
+    pub(super) given: Option<Given>,
+}
+
+/// A part of a read: rows of queries in one session, one after the other.
+pub(super) struct Piece {
+    pub(super) id: String,
+    pub(super) session: Session,
+    pub(super) queries: Vec<Query>,
+}
+
+/// How pieces are read: each by its queries.
+pub(super) struct Queries {
+    pub(super) layout: ReadLayout,
+    pub(super) columns: Arc<[Column]>,
+    pub(super) zero_dates: ZeroDates,
+    pub(super) memory: Arc<dyn Memory>,
+}
+
+impl Pieces for Queries {
+    type Piece = Piece;
+
+    fn layout(&self) -> &ReadLayout {
+        &self.layout
+    }
+
+    fn id(piece: &Piece) -> &str {
+        &piece.id
+    }
+
+    fn events(&self, piece: Piece) -> BoxStream<towpath_ports::Result<Event>> {
+        let (layout, memory) = (self.layout.clone(), Arc::clone(&self.memory));
+        let (columns, zero_dates) = (Arc::clone(&self.columns), self.zero_dates);
+        let start = async move {
+            let lease = layout.lease(memory.as_ref()).await?;
+            let (sender, receiver) = mpsc::channel(WAITING);
+            let task = tokio::spawn(async move {
+                let reading = Reading {
+                    gather: Gather::new(&layout),
+                    layout,
+                    columns,
+                    zero_dates,
+                    sender: sender.clone(),
+                    events: Vec::new(),
+                };
+                let last = match Box::pin(reading.read(piece)).await {
+                    Ok(()) => Ok(Event::End),
+                    Err(error) => Err(Failure::from(error)),
+                };
+                // A taker that left needs no end.
+                let _ = sender.send(last).await;
+                drop(lease);
+            });
+            Ok::<_, Failure>(events_of(receiver, task))
+        };
+        stream::once(start).try_flatten().boxed()
+    }
+}
+
+struct Reading {
+    layout: ReadLayout,
+    columns: Arc<[Column]>,
+    zero_dates: ZeroDates,
+    gather: Gather,
+    sender: mpsc::Sender<towpath_ports::Result<Event>>,
+    events: Vec<Event>,
+}
+
+impl Reading {
+    async fn read(mut self, piece: Piece) -> Result<()> {
+        let mut session = piece.session;
+        for query in piece.queries {
+            if !self.rows(&mut session, query).await? {
+                return Ok(());
+            }
+        }
+        let finished = self.gather.finish(&mut self.events);
+        finished.map_err(|error| columns(&self.layout, &error))?;
+        send(&self.sender, &mut self.events).await;
+        Ok(())
+    }
+
+    /// Reads a query; false when nobody listens any more.
+    async fn rows(&mut self, session: &mut Session, mut query: Query) -> Result<bool> {
+        let doing = format!("reading `{}`", self.layout.object);
+        let started = self.gather.start_at(query.first, &mut self.events);
+        started.map_err(|error| columns(&self.layout, &error))?;
+        let statement = session.prepare(&query.sql, &doing).await?;
+        let mut of_read = statement.columns.iter().zip(self.columns.iter());
+        if !of_read.all(|(now, then)| *now == then.definition) {
+            return Err(MysqlError::Passing {
+                doing,
+                reason: "the columns were changed meanwhile".to_owned(),
+            });
+        }
+        session.execute(&statement, &doing).await?;
+        while let Some(row) = session.row(&doing).await? {
+            let values = values(&row, &statement.columns).ok_or_else(|| MysqlError::Protocol {
+                doing: doing.clone(),
+            })?;
+            if let Some(given) = &mut query.given
+                && given.holds(&digest(&values, &given.places))
+            {
+                continue;
+            }
+            let cells = cells(&values, &self.columns, self.zero_dates);
+            let row = cells.map_err(|reasons| Misfit {
+                raw: raw(&values, &self.columns),
+                reasons,
+            });
+            let taken = self.gather.take(row, &mut self.events);
+            taken.map_err(|error| columns(&self.layout, &error))?;
+            if !self.events.is_empty() && !send(&self.sender, &mut self.events).await {
+                return Ok(false);
+            }
+        }
+        session.close(statement, &doing).await?;
+        Ok(send(&self.sender, &mut self.events).await)
+    }
+}
+
+fn columns(layout: &ReadLayout, error: &ArrowError) -> MysqlError {
+    MysqlError::Columns {
+        object: layout.object.clone(),
+        reason: error.to_string(),
+    }
+}

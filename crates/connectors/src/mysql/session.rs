@@ -1,0 +1,256 @@
+//! One session with a server: opened, brought into a known state, closed when dropped.
+//!
+//! Promise: whatever a server's defaults are, times are in UTC, text is in UTF-8, no value is filled up or
+//! cut, and no row is left out; rows come one by one, so memory holds one of them. It knows no tables. Read
+//! next: `packet.rs` (the bytes), `cells.rs` (the values of a row). Source: MySQL's manual of the
+//! client/server protocol, "Command Phase".
+
+use bytes::Bytes;
+use towpath_vocab::Failure;
+
+use super::cells::{text_of, values};
+use super::error::{MysqlError, Result};
+use super::login::{Refusal, log_in};
+use super::packet::{Channel, Fields, is_end, malformed, server_error};
+use super::settings::{Address, Settings};
+use super::types::Definition;
+
+const QUERY: u8 = 0x03;
+const PREPARE: u8 = 0x16;
+const EXECUTE: u8 = 0x17;
+const CLOSE: u8 = 0x19;
+
+/// Modes of a server under which a value is shown as something else, or a stored date cannot be compared.
+const BENDING_MODES: [&str; 3] = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"];
+
+/// An open session.
+pub(super) struct Session {
+    channel: Channel,
+    /// As the server names it: `10.11.19-MariaDB`.
+    pub(super) version: String,
+    pub(super) database: String,
+}
+
+/// A statement that the server has understood.
+pub(super) struct Statement {
+    id: u32,
+    /// The columns of its answer.
+    pub(super) columns: Vec<Definition>,
+}
+
+/// Says what was being done when a stream broke.
+trait Doing<T> {
+    fn doing(self, doing: &str) -> Result<T>;
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, doing: &str) -> Result<T> {
+        self.map_err(|error| MysqlError::broken(&error, doing))
+    }
+}
+
+impl Session {
+    /// Connects.
+    pub(super) async fn open(settings: &Settings) -> std::result::Result<Self, Failure> {
+        let address = settings.address().await?;
+        Ok(Self::open_at(settings, &address).await?)
+    }
+
+    async fn open_at(settings: &Settings, address: &Address) -> Result<Self> {
+        let entered = Box::pin(log_in(address)).await;
+        let (channel, version) = entered.map_err(|refusal| refused(refusal, settings, address))?;
+        let mut session = Self {
+            channel,
+            version: version.trim_start_matches("5.5.5-").to_owned(),
+            database: address.database.clone(),
+        };
+        session.settle().await?;
+        Ok(session)
+    }
+
+    pub(super) fn is_mariadb(&self) -> bool {
+        self.version.contains("MariaDB")
+    }
+
+    /// Sets what decides which values and rows are seen.
+    async fn settle(&mut self) -> Result<()> {
+        let doing = "preparing a session";
+        self.run("SET NAMES utf8mb4", doing).await?;
+        let modes = BENDING_MODES
+            .iter()
+            .fold("@@SESSION.sql_mode".to_owned(), |sql, mode| {
+                format!("REPLACE({sql}, '{mode}', '')")
+            });
+        // `sql_select_limit` would leave rows out without a word; `sql_auto_is_null` changes conditions.
+        let sql = format!(
+            "SET SESSION time_zone = '+00:00', sql_mode = {modes}, sql_select_limit = 18446744073709551615, \
+             sql_auto_is_null = 0, sql_big_selects = 1, net_write_timeout = 28800, net_read_timeout = 28800, \
+             wait_timeout = 28800"
+        );
+        self.run(&sql, doing).await?;
+        let limit = match self.is_mariadb() {
+            true => "SET SESSION max_statement_time = 0",
+            false => "SET SESSION max_execution_time = 0",
+        };
+        match self.run(limit, doing).await {
+            // Servers before MySQL 5.7 have no such limit.
+            Err(MysqlError::Server { code: 1193, .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Opens a reading transaction: all its questions see one state.
+    pub(super) async fn begin_read(&mut self) -> Result<()> {
+        let doing = "opening a read transaction";
+        let sql = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+        self.run(sql, doing).await?;
+        let sql = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        self.run(sql, doing).await
+    }
+
+    async fn command(&mut self, command: u8, payload: &[u8], doing: &str) -> Result<()> {
+        let mut packet = Vec::with_capacity(payload.len() + 1);
+        packet.push(command);
+        packet.extend_from_slice(payload);
+        self.channel.restart();
+        self.channel.send(&packet).await.doing(doing)
+    }
+
+    async fn receive(&mut self, doing: &str) -> Result<Bytes> {
+        let packet = self.channel.receive().await.doing(doing)?;
+        match server_error(&packet) {
+            Some(error) => Err(MysqlError::of(error, doing)),
+            None => Ok(packet),
+        }
+    }
+
+    /// Runs a statement that has no answer but success.
+    pub(super) async fn run(&mut self, sql: &str, doing: &str) -> Result<()> {
+        self.command(QUERY, sql.as_bytes(), doing).await?;
+        match self.receive(doing).await?.first() {
+            Some(0) => Ok(()),
+            _ => Err(malformed()).doing(doing),
+        }
+    }
+
+    /// Lets the server understand a query.
+    pub(super) async fn prepare(&mut self, sql: &str, doing: &str) -> Result<Statement> {
+        self.command(PREPARE, sql.as_bytes(), doing).await?;
+        let packet = self.receive(doing).await?;
+        let mut fields = Fields(&packet);
+        let numbers = (|| {
+            let status = fields.u8()?;
+            let id = fields.u32()?;
+            (status == 0).then_some((id, fields.u16()?, fields.u16()?))
+        })();
+        let (id, columns, params) = numbers.ok_or_else(malformed).doing(doing)?;
+        if params > 0 {
+            return Err(MysqlError::Query {
+                reason: "it has a parameter (`?`), and nothing gives its value".to_owned(),
+            });
+        }
+        let columns = self.definitions(columns.into(), doing).await?;
+        Ok(Statement { id, columns })
+    }
+
+    async fn definitions(&mut self, count: usize, doing: &str) -> Result<Vec<Definition>> {
+        let mut definitions = Vec::with_capacity(count.min(4_096));
+        if count == 0 {
+            return Ok(definitions);
+        }
+        for _ in 0..count {
+            let packet = self.receive(doing).await?;
+            let definition = Definition::read(&packet).ok_or_else(malformed);
+            definitions.push(definition.doing(doing)?);
+        }
+        match is_end(&self.receive(doing).await?) {
+            true => Ok(definitions),
+            false => Err(malformed()).doing(doing),
+        }
+    }
+
+    /// Begins to give the rows of a statement: `row` takes them one by one.
+    pub(super) async fn execute(&mut self, statement: &Statement, doing: &str) -> Result<()> {
+        let mut payload = statement.id.to_le_bytes().to_vec();
+        payload.push(0);
+        payload.extend_from_slice(&1_u32.to_le_bytes());
+        self.command(EXECUTE, &payload, doing).await?;
+        let packet = self.receive(doing).await?;
+        let count = Fields(&packet)
+            .lenenc()
+            .and_then(|n| usize::try_from(n).ok());
+        let count = count.filter(|count| *count > 0).ok_or_else(malformed);
+        let columns = self.definitions(count.doing(doing)?, doing).await?;
+        // Between the two answers the table may have become another one.
+        match columns == statement.columns {
+            true => Ok(()),
+            false => Err(MysqlError::Passing {
+                doing: doing.to_owned(),
+                reason: "the columns were changed meanwhile".to_owned(),
+            }),
+        }
+    }
+
+    /// The next row; `None` after the last one, when the server has said that it was the last.
+    pub(super) async fn row(&mut self, doing: &str) -> Result<Option<Bytes>> {
+        let packet = self.receive(doing).await?;
+        Ok((!is_end(&packet)).then_some(packet))
+    }
+
+    /// Forgets a statement whose rows were all taken.
+    pub(super) async fn close(&mut self, statement: Statement, doing: &str) -> Result<()> {
+        self.command(CLOSE, &statement.id.to_le_bytes(), doing)
+            .await
+    }
+
+    /// Asks a question with a short answer; values come as text.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &str,
+        doing: &str,
+    ) -> Result<Vec<Vec<Option<String>>>> {
+        let statement = self.prepare(sql, doing).await?;
+        self.execute(&statement, doing).await?;
+        let mut rows = Vec::new();
+        while let Some(row) = self.row(doing).await? {
+            let values = values(&row, &statement.columns).ok_or_else(malformed);
+            let texts = values
+                .doing(doing)?
+                .into_iter()
+                .map(|value| text_of(&value));
+            rows.push(texts.collect());
+        }
+        self.close(statement, doing).await?;
+        Ok(rows)
+    }
+}
+
+/// Why a server did not let us in.
+fn refused(refusal: Refusal, settings: &Settings, address: &Address) -> MysqlError {
+    let (connection, shown) = (settings.connection.clone(), address.shown.clone());
+    let (denied, reason) = match refusal {
+        Refusal::Tls(reason) => {
+            return MysqlError::Tls {
+                connection,
+                address: shown,
+                reason,
+            };
+        }
+        Refusal::Unreachable(reason) => (false, reason),
+        Refusal::Denied(reason) => (true, reason),
+        // Too many connections, or the server stops: another time it may let us in.
+        Refusal::Server(error) => (!matches!(error.code, 1040 | 1053 | 1203), error.message),
+    };
+    match denied {
+        true => MysqlError::Denied {
+            connection,
+            address: shown,
+            reason,
+        },
+        false => MysqlError::Unreachable {
+            connection,
+            address: shown,
+            reason,
+        },
+    }
+}

@@ -1,0 +1,17 @@
+//! The `mysql` connector against a real MariaDB server that the tests start.
+//!
+//! Each test has a database of its own on one shared server; tests that kill a server start their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod faults;
+mod incremental;
+mod look;
+#[path = "../postgres/reads.rs"]
+mod reads;
+mod support;
+mod values;
