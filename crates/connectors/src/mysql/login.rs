@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -18,6 +19,10 @@ use super::settings::Address;
 use crate::relational::tls::{SslMode, client_config};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that is gone without a word is noticed after about two minutes, however long a query takes.
+const SILENCE: Duration = Duration::from_secs(60);
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
 
 const LONG_PASSWORD: u32 = 1;
 const LONG_FLAG: u32 = 1 << 2;
@@ -66,6 +71,9 @@ pub(super) async fn log_in(address: &Address) -> Result<(Channel, String), Refus
     let begun = tokio::time::timeout(CONNECT_TIMEOUT, async {
         let stream = connecting.await?;
         stream.set_nodelay(true)?;
+        let probes = TcpKeepalive::new().with_time(SILENCE);
+        let probes = probes.with_interval(PROBE_INTERVAL).with_retries(PROBES);
+        SockRef::from(&stream).set_tcp_keepalive(&probes)?;
         Box::pin(begin(Channel::new(stream), address)).await
     });
     begun

@@ -59,6 +59,9 @@ impl Encryption {
                 _ => rest.push((name.into_owned(), value.into_owned())),
             }
         }
+        if certificate.is_some() != key.is_some() {
+            return Err("names only one of `sslcert` and `sslkey`");
+        }
         let encryption = Self {
             ssl,
             root_certificate: root,

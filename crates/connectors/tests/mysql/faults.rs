@@ -135,6 +135,10 @@ async fn refusals_have_their_codes_and_hold_no_secret() {
             format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}"),
             "R1001",
         ),
+        (
+            format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/{name}?sslcert=c.pem"),
+            "R1001",
+        ),
         (format!("mysql://127.0.0.1:{port}/{name}"), "R1001"),
         (
             format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{name}"),

@@ -189,6 +189,22 @@ async fn texts_of_every_character_set_arrive_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn types_that_only_mariadb_has_are_text() {
+    let database = Database::with(
+        "CREATE TABLE m (u uuid, a inet6, b inet4);
+         INSERT INTO m VALUES ('123e4567-e89b-12d3-a456-426655440000', '2001:db8::1', '10.0.0.1')",
+    );
+    let read = database.read("m").await;
+    assert_eq!(types_of(&read), ["u text", "a text", "b text"]);
+    assert_eq!(
+        read.column("u"),
+        texts(&["123e4567-e89b-12d3-a456-426655440000"])
+    );
+    assert_eq!(read.column("a"), texts(&["2001:db8::1"]));
+    assert_eq!(read.column("b"), texts(&["10.0.0.1"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_is_set_to_bends_no_value_and_hides_no_row() {
     let database = Database::alone(
         &[
