@@ -83,23 +83,31 @@ async fn look_up(
     database: &str,
     table: &str,
 ) -> Result<Option<CatalogTable>> {
+    let (schema, name) = (text(database), text(table));
+    // The catalogue answers for one table at once; for a spelling that it does not have it opens them all.
+    let exact = format!("t.table_schema = {schema} AND t.table_name = {name}");
+    let found = matching(session, &exact).await?.into_iter();
+    let mut found = found.filter(|other| other.database == database && other.name == table);
+    if let Some(found) = found.next() {
+        return Ok(Some(found));
+    }
+    let alike =
+        format!("lower(t.table_schema) = lower({schema}) AND lower(t.table_name) = lower({name})");
+    let mut found = matching(session, &alike).await?;
+    Ok(match found.len() {
+        1 => found.pop(),
+        _ => None,
+    })
+}
+
+async fn matching(session: &mut Session, condition: &str) -> Result<Vec<CatalogTable>> {
     let sql = format!(
         "SELECT t.table_schema, t.table_name, t.table_type, t.engine, e.transactions, t.table_rows \
          FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
-         WHERE {TABLES} AND lower(t.table_schema) = lower({}) AND lower(t.table_name) = lower({})",
-        text(database),
-        text(table)
+         WHERE {TABLES} AND {condition}"
     );
     let rows = session.rows(&sql, LOOKING).await?;
-    let mut found: Vec<CatalogTable> = rows.iter().filter_map(|row| of(row)).collect();
-    let exact = found
-        .iter()
-        .position(|other| other.database == database && other.name == table);
-    Ok(match (exact, found.len()) {
-        (Some(at), _) => Some(found.swap_remove(at)),
-        (None, 1) => found.pop(),
-        (None, _) => None,
-    })
+    Ok(rows.iter().filter_map(|row| of(row)).collect())
 }
 
 fn of(row: &[Option<String>]) -> Option<CatalogTable> {
