@@ -68,13 +68,17 @@ fn one<'a>(
                 .help(format!("types: {}", kinds(specs)));
         }
         (Some(at), None) => {
-            report
-                .error("C0501", at.at, format!("there is no connector `{kind}`"))
-                .suggest(
+            let error = report.error("C0501", at.at, format!("there is no connector `{kind}`"));
+            // `mariadb` is only a scheme of URLs: its connector has one name.
+            let is_named = |spec: &&ConnectorSpec| spec.schemes.iter().any(|other| other == kind);
+            match specs.iter().find(is_named) {
+                Some(spec) => error.label(format!("did you mean `{}`?", spec.kind)),
+                None => error.suggest(
                     kind,
                     specs.iter().map(|spec| spec.kind.as_str()),
                     "connectors",
-                );
+                ),
+            };
         }
         _ => {}
     }

@@ -77,7 +77,7 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             keeps_text: false,
             writes: vec![WriteMode::Replace, WriteMode::Append, WriteMode::Merge],
             guarantee: Guarantee::ExactlyOnce,
-            schemes: vec!["postgres".into()],
+            schemes: vec!["postgres".into(), "pgsql".into()],
             endings: Vec::new(),
         },
     ]
