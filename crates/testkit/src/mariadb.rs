@@ -122,7 +122,11 @@ impl MariadbServer {
                 "--host=127.0.0.1",
                 "--batch",
             ])
-            .args(["--skip-column-names", "--default-character-set=utf8mb4"])
+            .args([
+                "--skip-column-names",
+                "--skip-ssl",
+                "--default-character-set=utf8mb4",
+            ])
             .args([format!("--port={}", self.port), format!("--user={USER}")])
             .arg(database)
             .env("MYSQL_PWD", PASSWORD)

@@ -38,11 +38,14 @@ pub(super) async fn names(session: &mut Session) -> Result<Vec<(String, String)>
     let sql = format!(
         "SELECT table_schema, table_name FROM information_schema.tables WHERE {TABLES} \
          AND table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys') \
-         AND table_name <> {} ORDER BY 1, 2",
+         AND table_name <> {}",
         text(commits::TABLE)
     );
     let rows = session.rows(&sql, LOOKING).await?;
-    Ok(rows.into_iter().filter_map(|row| pair(&row)).collect())
+    let mut names: Vec<(String, String)> = rows.iter().filter_map(|row| pair(row)).collect();
+    // The catalogue would sort them without their case.
+    names.sort();
+    Ok(names)
 }
 
 fn pair(row: &[Option<String>]) -> Option<(String, String)> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -65,8 +66,24 @@ struct Greeting {
     plugin: String,
 }
 
-/// Logs in; gives the channel and the server's version.
+/// Logs in; gives the channel and the server's version. `prefer` does without encryption where a server
+/// offers none, or only what is too old.
 pub(super) async fn log_in(address: &Address) -> Result<(Channel, String), Refusal> {
+    let encryption = &address.encryption;
+    if encryption.ssl == SslMode::Disable {
+        return attempt(address, None).await;
+    }
+    let config = Arc::new(client_config(encryption).map_err(Refusal::Tls)?);
+    match attempt(address, Some(config)).await {
+        Err(Refusal::Tls(_)) if encryption.ssl == SslMode::Prefer => attempt(address, None).await,
+        answer => answer,
+    }
+}
+
+async fn attempt(
+    address: &Address,
+    config: Option<Arc<ClientConfig>>,
+) -> Result<(Channel, String), Refusal> {
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
     let begun = tokio::time::timeout(CONNECT_TIMEOUT, async {
         let stream = connecting.await?;
@@ -74,14 +91,18 @@ pub(super) async fn log_in(address: &Address) -> Result<(Channel, String), Refus
         let probes = TcpKeepalive::new().with_time(SILENCE);
         let probes = probes.with_interval(PROBE_INTERVAL).with_retries(PROBES);
         SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-        Box::pin(begin(Channel::new(stream), address)).await
+        Box::pin(begin(Channel::new(stream), address, config)).await
     });
     begun
         .await
         .map_err(|_| Refusal::Unreachable("it did not answer within 10 seconds".to_owned()))?
 }
 
-async fn begin(mut channel: Channel, address: &Address) -> Result<(Channel, String), Refusal> {
+async fn begin(
+    mut channel: Channel,
+    address: &Address,
+    config: Option<Arc<ClientConfig>>,
+) -> Result<(Channel, String), Refusal> {
     let packet = channel.receive().await?;
     if let Some(error) = server_error(&packet) {
         return Err(Refusal::Server(error));
@@ -98,18 +119,15 @@ async fn begin(mut channel: Channel, address: &Address) -> Result<(Channel, Stri
         return Err(malformed().into());
     }
     let offered = greeting.capabilities & SSL != 0;
-    let encrypted = match (address.encryption.ssl, offered) {
-        (SslMode::Disable, _) | (SslMode::Prefer, false) => false,
-        (_, true) => true,
-        (_, false) => {
+    let encrypted = config.is_some();
+    if let Some(config) = config {
+        if !offered {
             let reason = "the server does not offer encryption".to_owned();
             return Err(Refusal::Tls(reason));
         }
-    };
-    if encrypted {
         flags |= SSL;
         channel.send(&opening(flags)).await?;
-        channel = Box::pin(encrypt(channel, address)).await?;
+        channel = Box::pin(encrypt(channel, address, config)).await?;
     }
     let password = address.password.as_bytes();
     let plugin = match greeting.plugin.as_str() {
@@ -141,13 +159,16 @@ fn opening(flags: u32) -> Vec<u8> {
     packet
 }
 
-async fn encrypt(channel: Channel, address: &Address) -> Result<Channel, Refusal> {
-    let config = client_config(&address.encryption).map_err(Refusal::Tls)?;
+async fn encrypt(
+    channel: Channel,
+    address: &Address,
+    config: Arc<ClientConfig>,
+) -> Result<Channel, Refusal> {
     let name = ServerName::try_from(address.host.clone()).map_err(|_| {
         Refusal::Tls("the host is not a name that a certificate can have".to_owned())
     })?;
     let (stream, sequence) = channel.into_stream()?;
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let connecting = TlsConnector::from(config).connect(name, stream);
     let stream = connecting
         .await
         .map_err(|error| Refusal::Tls(address.encryption.refusal(&error.to_string())))?;

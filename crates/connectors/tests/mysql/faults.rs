@@ -221,6 +221,16 @@ async fn encrypted_connections_check_what_the_mode_promises() {
         let found = answer.map_or_else(|failure| failure.code, |_| String::new());
         assert_eq!(found, code, "{host} {rest}");
     }
+    // A server whose encryption is too old: `prefer` does without, `require` does not.
+    let old: Vec<&str> = settings
+        .into_iter()
+        .chain(["--tls-version=TLSv1.1"])
+        .collect();
+    let database = Database::alone(&old, "CREATE TABLE t (id int)");
+    assert_eq!(database.read("t").await.len(), 0);
+    let url = format!("{}?sslmode=require", database.url());
+    let refused = try_read(source_at(&url).as_ref(), &table("t"), None).await;
+    assert_eq!(refused.unwrap_err().code, "R1004");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ async fn tables_views_keys_and_cursors_are_found() {
     assert!(view.notes.iter().any(|note| note.contains("is a view")));
     let missing = discover.describe("ordrs").await.unwrap_err();
     assert_eq!(missing.code, "R1010");
-    assert!(format!("{missing:?}").contains("did you mean `orders`?"));
+    assert!(format!("{missing:?}").contains("did you mean `Orders`?"));
     let report = discover.test().await.unwrap();
     assert!(report.system.starts_with("MariaDB 1"), "{}", report.system);
 }
