@@ -55,6 +55,7 @@ use crate::exact::read as value;
 
 pub(crate) use codes::CODES;
 pub use connector::FilesConnector;
+pub(crate) use csv::Whole as WholeCsv;
 pub(crate) use find::Folder;
 pub use named::QueriedFiles;
 pub use record::record_value;

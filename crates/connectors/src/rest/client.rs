@@ -22,6 +22,7 @@ use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
 use super::auth::Auth;
+use super::body::{BodyForm, Unreadable};
 use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
@@ -46,7 +47,14 @@ pub(super) struct Answer {
     /// The server's time when it was asked, or a little before.
     pub(super) server_time: Option<DateTime<Utc>>,
     /// The memory of the body.
-    _lease: ReservedMemory,
+    lease: Option<ReservedMemory>,
+}
+
+impl Answer {
+    /// Holds this memory instead of the one before.
+    fn hold(&mut self, lease: Option<ReservedMemory>) {
+        self.lease = lease;
+    }
 }
 
 /// The client of one read.
@@ -255,7 +263,7 @@ impl Client {
         let mut url = request.url.clone();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static("towpath"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static(request.accepts));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         if request.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -357,8 +365,50 @@ impl Client {
             body,
             url,
             server_time: None,
-            _lease: lease,
+            lease: Some(lease),
         })
+    }
+
+    /// An answer with its body as JSON, and the names of its columns where it says them once.
+    pub(super) async fn as_json(
+        &self,
+        mut answer: Answer,
+        form: &BodyForm,
+        address: &Address,
+    ) -> Result<(Answer, Option<Vec<String>>)> {
+        if answer.is_nothing || *form == BodyForm::JSON {
+            return Ok((answer, None));
+        }
+        let body = std::mem::take(&mut answer.body);
+        // The body, its text and what becomes of it are there at once.
+        let held = (body.len() as u64).saturating_mul(4);
+        answer.hold(None);
+        answer.hold(Some(self.reserve("answers", held).await?));
+        let most = usize::try_from(self.most_bytes).unwrap_or(usize::MAX);
+        let request = address.clone();
+        let converted = form.json(body, &answer.headers, most);
+        let converted = converted.map_err(|unreadable| match unreadable {
+            Unreadable::Wrong(why) => RestError::Unreadable {
+                request,
+                form: form.word(),
+                why,
+            },
+            Unreadable::Cut(why) => RestError::Unreachable {
+                request,
+                why: format!("the answer was cut off: {why}"),
+            },
+            Unreadable::TooLarge => RestError::TooLarge {
+                request,
+                most: self.most_bytes,
+            },
+        })?;
+        answer.body = converted.json;
+        if answer.body.len() as u64 > held {
+            answer.hold(None);
+            let bytes = answer.body.len() as u64;
+            answer.hold(Some(self.reserve("answers", bytes).await?));
+        }
+        Ok((answer, converted.columns))
     }
 
     /// The beginning of an answer on one line, without secrets.
@@ -445,6 +495,7 @@ fn redirected(
     Ok(Request {
         method: request.method.clone(),
         body: request.body.clone(),
+        accepts: request.accepts,
         url,
     })
 }

@@ -200,4 +200,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The answer to a login does not have the token or cookie that `auth` names.",
         "Some servers answer a wrong password with a page and the status 200: check `login`, `user` and `password`. Else check `token_at`, the path of the token in the answer, or `cookies`, the names of the cookies it sets.",
     ),
+    CodeEntry::run(
+        "R0382",
+        Remedy::FixConfig,
+        "An answer cannot be read as `response` of the table says.",
+        "The message says what is wrong and, for text, in which line. Nothing of the answer was loaded: a part of it would be missing. A page for people, such as a login page, is a usual reason: check `path` and `auth`. Else check `type`, `unpack`, `member`, `delimiter`, `quote`, `header` and `encoding` of `response`. CSV pages must all have the same header, or none with `header: false`.",
+    ),
 ];

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Map, Value};
 
+use super::body::BodyForm;
 use super::cursor::Epoch;
 use super::error::{RestError, Result};
 use super::page::Records;
@@ -16,6 +17,7 @@ use super::paginate::Paging;
 use super::paginate_options;
 use super::path::JsonPath;
 use super::request::with_values;
+use super::response_options;
 use super::template::{self, Slot, Template, has_dot_segment};
 
 const MOST_PAGES: u64 = 100_000;
@@ -34,6 +36,8 @@ pub(super) struct Endpoint {
     pub(super) graphql: Option<String>,
     /// Of lists inside its records the first page is enough.
     pub(super) keeps_first_inside: bool,
+    /// How the bodies of answers are written.
+    pub(super) form: BodyForm,
     pub(super) records: Records,
     pub(super) paging: Paging,
     pub(super) total: Option<JsonPath>,
@@ -123,6 +127,15 @@ impl<'o> Given<'o> {
             }),
             None if may_be_null => Err(self.wrong("records_may_be_null", "needs `records`")),
             None => Ok(Records::Found),
+        }
+    }
+
+    fn form(&self) -> Result<BodyForm> {
+        let form = response_options::read(self.value("response"), self.text("records"));
+        let form = form.map_err(|why| self.wrong("response", why))?;
+        match self.text("graphql").is_some() && form != BodyForm::JSON {
+            true => Err(self.wrong("response", "of `graphql` is JSON")),
+            false => Ok(form),
         }
     }
 
@@ -259,6 +272,7 @@ impl Endpoint {
             cursor_start: given.text("cursor_start").map(str::to_owned),
             keeps_first_inside: given.keeps_first_inside()?,
             graphql: given.text("graphql").map(str::to_owned),
+            form: given.form()?,
             records: given.records()?,
             paging,
             total: given.text("total").map(JsonPath::new),

@@ -61,6 +61,12 @@ pub(super) enum RestError {
     LongWait { request: Address, wait: Duration },
     #[error("the answer to {request} is not JSON: {why}")]
     NotJson { request: Address, why: String },
+    #[error("the answer to {request} is not {form} that can be read: {why}")]
+    Unreadable {
+        request: Address,
+        form: &'static str,
+        why: String,
+    },
     #[error("the answer to {request} has more than {most} bytes")]
     TooLarge { request: Address, most: u64 },
     #[error("the answer to {request} has no array of records{}", at_path(.path))]
@@ -235,6 +241,7 @@ impl RestError {
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
             Self::MoreInside { .. } => ("R0380", Remedy::FixConfig),
             Self::NoCredential { .. } => ("R0381", Remedy::FixConfig),
+            Self::Unreadable { .. } => ("R0382", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -258,6 +265,7 @@ impl RestError {
             | Self::TooLarge { .. }
             | Self::GraphQl { .. }
             | Self::MoreInside { .. }
+            | Self::Unreadable { .. }
             | Self::NoRecords { .. }
             | Self::NullRecords { .. }
             | Self::Field { .. }

@@ -39,6 +39,8 @@ pub(super) struct Listing<'l> {
     pub(super) chain: &'l [Endpoint],
     /// Where the records of each of them are, once a response has shown it.
     pub(super) found: Vec<OnceLock<Records>>,
+    /// The columns of each of them, where its answers say them once for all records.
+    pub(super) columns: Vec<OnceLock<Vec<String>>>,
     /// Records are read by a cursor, from here on.
     pub(super) begin: Option<&'l Begin>,
     /// A listing that fails does not end the read.
@@ -332,6 +334,7 @@ impl Listing<'_> {
                 }
                 (answer, _) => answer.map_err(|error| behind(error, &pager))?,
             };
+            let answer = self.as_json(level, endpoint, answer, &address).await?;
             let page = self.page(level, endpoint, &answer, &address)?;
             let is_own = level + 1 == self.chain.len();
             let place = Place {
@@ -374,6 +377,28 @@ impl Listing<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An answer with its body as JSON. One of other columns than the first one has is no further page.
+    async fn as_json(
+        &self,
+        level: usize,
+        endpoint: &Endpoint,
+        answer: Answer,
+        address: &Address,
+    ) -> Result<Answer> {
+        let form = &endpoint.form;
+        let (answer, columns) = self.client.as_json(answer, form, address).await?;
+        if let (Some(columns), Some(known)) = (columns, self.columns.get(level))
+            && *known.get_or_init(|| columns.clone()) != columns
+        {
+            return Err(RestError::Unreadable {
+                request: address.clone(),
+                form: form.word(),
+                why: "its header is not the one of the first answer".to_owned(),
+            });
+        }
+        Ok(answer)
     }
 
     /// How many pages of this size may wait to be read: a small part of the memory.

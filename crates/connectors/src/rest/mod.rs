@@ -6,13 +6,14 @@
 //! kept as a file of JSON lines, and the reader of files reads those (`spool.rs`, `source.rs`).
 //!
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
-//! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `page.rs`
+//! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
 //! (records of a response) -> `spool.rs` -> `source.rs`.
 
 mod ahead;
 mod auth;
 mod auth_options;
 mod auth_spec;
+mod body;
 mod budget;
 mod client;
 mod codes;
@@ -35,6 +36,7 @@ mod parents;
 mod path;
 mod raw;
 mod request;
+mod response_options;
 mod resume;
 mod retry;
 mod scope;
@@ -46,6 +48,7 @@ mod spec;
 mod spool;
 mod template;
 mod token;
+mod xml;
 
 pub(crate) use codes::CODES;
 pub use connector::Rest;

@@ -55,6 +55,11 @@ impl JsonPath {
         Self(vec![name.to_owned()])
     }
 
+    /// The keys.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.0
+    }
+
     /// The path of a member of what is at this one.
     pub(super) fn child(&self, name: &str) -> Self {
         let keys = self.0.iter().cloned();

@@ -23,6 +23,8 @@ pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) body: Option<Body>,
+    /// The header `Accept`.
+    pub(super) accepts: &'static str,
 }
 
 /// The body of a request.
@@ -149,6 +151,7 @@ impl Request {
             method: endpoint.method.clone(),
             url,
             body: filled.body()?,
+            accepts: endpoint.form.accepts(),
         })
     }
 

@@ -88,6 +88,7 @@ impl RestSource {
             base: &self.options.url,
             chain,
             found: chain.iter().map(|_| OnceLock::new()).collect(),
+            columns: chain.iter().map(|_| OnceLock::new()).collect(),
             begin,
             keeps_failed,
             failed: Mutex::default(),

@@ -223,6 +223,63 @@ fn paginate() -> OptionKind {
     OptionKind::Variants([single].into_iter().chain(named).collect())
 }
 
+/// How answers are written.
+fn response() -> OptionKind {
+    use OptionKind::{Boolean, Text, TextList};
+    let packed = || {
+        vec![
+            key(
+                "unpack",
+                words(&["none", "gzip", "zip"]),
+                "How the answer itself is packed; default `none`. What HTTP packs is unpacked anyway.",
+            ),
+            key(
+                "member",
+                Text,
+                "The files of a zip archive, such as `*.csv`; default all. CSV and lines of JSON may be in several.",
+            ),
+            key(
+                "encoding",
+                Text,
+                "The encoding, such as `windows-1252`; default what the answer says, or UTF-8.",
+            ),
+        ]
+    };
+    let mut csv = vec![
+        key(
+            "delimiter",
+            Text,
+            "One ASCII character between fields, or `tab`; default `,`.",
+        ),
+        key(
+            "quote",
+            Text,
+            "One ASCII character around fields, or empty for none; default `\"`.",
+        ),
+        key(
+            "header",
+            Boolean,
+            "Whether the first line of each answer names the columns; default true.",
+        ),
+        key(
+            "null_values",
+            TextList,
+            "Unquoted texts that mean NULL, in addition to the empty one; `\"\"` also makes quoted empty fields NULL.",
+        ),
+    ];
+    csv.extend(packed());
+    OptionKind::Variants(vec![
+        form("json", "JSON.", packed()),
+        form("jsonl", "One JSON record in each line.", packed()),
+        form("csv", "CSV, read by the rules of CSV files.", csv),
+        form(
+            "xml",
+            "XML. `records` is the path of elements, such as `feed.entry`. An element is a map of its attributes (`@name`), of the elements in it, and of its text (`#text`); one with text alone is that text.",
+            packed(),
+        ),
+    ])
+}
+
 /// The options of a connection.
 fn of_connection() -> Vec<OptionSpec> {
     use OptionKind::{Integer, Text, TextList, TextMap};
@@ -321,6 +378,11 @@ fn of_requests() -> Vec<OptionSpec> {
 fn of_responses() -> Vec<OptionSpec> {
     use OptionKind::{Integer, Text, TextMap};
     vec![
+        of_table(
+            "response",
+            response(),
+            "How answers are written; default `json`.",
+        ),
         of_table(
             "records",
             Text,

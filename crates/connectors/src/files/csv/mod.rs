@@ -2,7 +2,7 @@
 //!
 //! `header.rs` settles a file's dialect and names by its first records (`sample.rs`), `scan.rs` says where records end, `cutter.rs`
 //! cuts a file into chunks by it, `index.rs` finds the cells of a chunk, `explain.rs` says what is
-//! wrong with a record. Types and columns are none of its business: see `../rows.rs`.
+//! wrong with a record, `whole.rs` reads a text that is in memory. Types and columns are none of its business: see `../rows.rs`.
 
 mod cutter;
 mod explain;
@@ -10,9 +10,11 @@ mod header;
 mod index;
 mod sample;
 mod scan;
+mod whole;
 
 pub(crate) use cutter::CsvCutter;
 pub(crate) use explain::{foreign, reasons, shown};
 pub(crate) use header::{Head, read_head};
 pub(crate) use index::{Broken, Flaw, Index, Walk, record_at, unescape, without_line_end};
 pub(crate) use scan::Dialect;
+pub(crate) use whole::Whole;
