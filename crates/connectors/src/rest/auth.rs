@@ -13,7 +13,7 @@ use towpath_ports::{Redaction, Secrets};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
-use super::auth_options::AuthOptions;
+use super::auth_options::{AuthOptions, basic};
 use super::client::Client;
 use super::error::Result;
 use super::jwt::{GRANTS, Jwt};
@@ -285,7 +285,10 @@ async fn oauth(given: &mut AuthOptions<'_>) -> std::result::Result<OAuth, Failur
     }
     let in_body = given.text("credentials_in").as_deref() == Some("body");
     let basic = match (in_body, secret) {
-        (false, Some(secret)) => Some((client, secret)),
+        (false, Some(secret)) => {
+            given.known.push(basic(&client, &secret));
+            Some((client, secret))
+        }
         (_, secret) => {
             form.push(("client_id", client));
             form.extend(secret.map(|secret| ("client_secret", secret)));
@@ -299,12 +302,6 @@ async fn oauth(given: &mut AuthOptions<'_>) -> std::result::Result<OAuth, Failur
         refresh,
         assertion: None,
     })
-}
-
-/// Base64 of `user:password`.
-fn basic(user: &str, password: &str) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
 }
 
 /// A secret as an answer may repeat it: as it is, inside JSON, and in an address.

@@ -74,11 +74,16 @@ impl AuthOptions<'_> {
             .collect()
     }
 
-    /// A URL with `http` or `https`.
+    /// A URL with `http` or `https`; secrets of an API with `https` go nowhere without it.
     pub(super) fn url(&self, key: &str, text: &str) -> Result<Url> {
         let url = Url::parse(text).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.ok_or_else(|| self.wrong(key, "is not a URL"))
+        let url = url.ok_or_else(|| self.wrong(key, "is not a URL"))?;
+        let base = self.plan.text("url").unwrap_or_default();
+        match base.starts_with("https:") && url.scheme() != "https" {
+            true => Err(self.wrong(key, "must begin with `https://`, as `url` does")),
+            false => Ok(url),
+        }
     }
 
     pub(super) async fn secret(
@@ -129,4 +134,10 @@ impl AuthOptions<'_> {
             )
         })
     }
+}
+
+/// Base64 of `user:password`.
+pub(super) fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
 }

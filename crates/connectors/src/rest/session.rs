@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use towpath_vocab::Failure;
 use url::Url;
 
-use super::auth_options::AuthOptions;
+use super::auth_options::{self, AuthOptions};
 use super::path::JsonPath;
 use super::raw::Raw;
 
@@ -76,7 +76,10 @@ impl Session {
         let mut fields = given.map("fields");
         let mut basic = None;
         match sent_as {
-            SentAs::Basic => basic = Some((user, password)),
+            SentAs::Basic => {
+                given.known.push(auth_options::basic(&user, &password));
+                basic = Some((user, password));
+            }
             _ => fields
                 .splice(0..0, names.into_iter().zip([user, password]))
                 .for_each(drop),
@@ -158,18 +161,11 @@ fn login_url(given: &AuthOptions<'_>) -> Result<Url, Failure> {
     let base = given.plan.text("url").unwrap_or_default();
     let base = Url::parse(&format!("{}/", base.trim_end_matches('/')))
         .map_err(|_| given.wrong("login", "needs the `url` of the connection"))?;
-    let url = match text.contains("://") {
-        true => given.url("login", &text)?,
-        false => base
-            .join(text.trim_start_matches('/'))
-            .map_err(|_| given.wrong("login", "does not make a valid URL"))?,
-    };
-    if base.scheme() == "https" && url.scheme() != "https" {
-        return Err(given
-            .wrong("login", "must begin with `https://`, as `url` does")
-            .into());
+    if text.contains("://") {
+        return Ok(given.url("login", &text)?);
     }
-    Ok(url)
+    let url = base.join(text.trim_start_matches('/'));
+    Ok(url.map_err(|_| given.wrong("login", "does not make a valid URL"))?)
 }
 
 fn taken(given: &AuthOptions<'_>) -> Result<Taken, Failure> {

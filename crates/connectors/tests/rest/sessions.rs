@@ -609,3 +609,27 @@ async fn a_login_that_cannot_be_meant_is_refused() {
         assert!(api.server.requests().is_empty(), "{options}");
     }
 }
+
+#[tokio::test]
+async fn no_message_holds_credentials_as_a_header_has_them() {
+    let echo = |request: &HttpRequest| {
+        HttpAnswer::new(400, request.header("authorization").unwrap_or_default())
+    };
+    let api = session(move |request, _| echo(request), |_| HttpAnswer::json("[]"))
+        .option("auth.token_at", json!("token"))
+        .option("auth.credentials_in", json!("header"));
+    let failure = api.failure().await;
+    assert_eq!(failure.help[0], "the server said: Basic ***", "{failure:?}");
+    let api = Api::new(json!({}), echo);
+    let url = format!("{}/token", api.server.url());
+    let api = api
+        .option("auth.type", json!("oauth2"))
+        .option("auth.token_url", json!(url))
+        .secret("auth.client_id", "me")
+        .secret("auth.client_secret", "secret-7");
+    let failure = api.failure().await;
+    assert_eq!(failure.help[0], "the server said: Basic ***", "{failure:?}");
+    // Nor do secrets go to a server of tokens without TLS where the API has it.
+    let api = api.option("url", json!("https://localhost:1"));
+    assert_eq!(api.failure().await.code, "R0350");
+}
