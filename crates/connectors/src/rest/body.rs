@@ -269,7 +269,8 @@ fn other_kind(text: &str, headers: &HeaderMap) -> Option<&'static str> {
     if kind.ends_with("/html") || head.starts_with("<html") || head == "<!doctype" {
         return Some("a page for people (HTML)");
     }
-    if kind.ends_with("/json") || kind.ends_with("+json") {
+    let is_json = text.trim_start().starts_with(['{', '[']) && Raw::read(text).is_ok();
+    if is_json || kind.ends_with("/json") || kind.ends_with("+json") {
         return Some("JSON");
     }
     let is_xml = kind.ends_with("/xml") || kind.ends_with("+xml") || head.starts_with("<?xml");

@@ -157,6 +157,10 @@ fn make_list(document: &mut Value, records: &JsonPath) {
     };
     let mut place = document;
     for key in way {
+        // An empty element has nothing at any depth.
+        if place.is_null() {
+            *place = Value::Object([(key.clone(), Value::Null)].into_iter().collect());
+        }
         let Some(inner) = place.get_mut(key) else {
             return;
         };
@@ -207,6 +211,8 @@ mod tests {
         let read = |text: &str| json(text, &JsonPath::new("r.i")).unwrap();
         assert_eq!(read("<r/>"), r#"{"r":{"i":[]}}"#);
         assert_eq!(read("<r>\n</r>"), r#"{"r":{"i":[]}}"#);
+        let deep = json("<r/>", &JsonPath::new("r.a.i")).unwrap();
+        assert_eq!(deep, r#"{"r":{"a":{"i":[]}}}"#);
         assert_eq!(
             read(
                 "<?xml version=\"1.0\"?><r xmlns=\"u\" n=\"2\"><i><a>1.10</a><a>007</a><b/></i></r>"
