@@ -6,6 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,13 +48,13 @@ pub(super) struct Answer {
     /// The server's time when it was asked, or a little before.
     pub(super) server_time: Option<DateTime<Utc>>,
     /// The memory of the body.
-    lease: Option<ReservedMemory>,
+    _lease: Option<ReservedMemory>,
 }
 
 impl Answer {
     /// Holds this memory instead of the one before.
     fn hold(&mut self, lease: Option<ReservedMemory>) {
-        self.lease = lease;
+        self._lease = lease;
     }
 }
 
@@ -69,7 +70,9 @@ pub(super) struct Client {
     most_bytes: u64,
     memory: Arc<dyn Memory>,
     /// The connection, as it reserves memory.
-    connection: String,
+    pub(super) connection: String,
+    /// The folder of its project.
+    pub(super) project: PathBuf,
 }
 
 /// How one try ended.
@@ -127,6 +130,7 @@ impl Client {
             most_bytes: options.most_page_bytes,
             memory: Arc::clone(&context.memory),
             connection: options.name.clone(),
+            project: context.project_dir.clone(),
         })
     }
 
@@ -365,7 +369,7 @@ impl Client {
             body,
             url,
             server_time: None,
-            lease: Some(lease),
+            _lease: Some(lease),
         })
     }
 

@@ -206,4 +206,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "An answer cannot be read as `response` of the table says.",
         "The message says what is wrong and, for text, in which line. Nothing of the answer was loaded: a part of it would be missing. A page for people, such as a login page, is a usual reason: check `path` and `auth`. Else check `type`, `unpack`, `member`, `delimiter`, `quote`, `header` and `encoding` of `response`. CSV pages must all have the same header, or none with `header: false`.",
     ),
+    CodeEntry::run(
+        "R0383",
+        Remedy::FixConfig,
+        "The folder for refresh tokens cannot be used.",
+        "A new refresh token of an OAuth 2 server is kept in `.towpath/rest-tokens` of the project, for the next process. Check rights and free space there. Only one process at a time asks for a token of a connection: another one may hang.",
+    ),
 ];

@@ -127,6 +127,11 @@ pub(super) enum RestError {
         folder: String,
         source: std::io::Error,
     },
+    #[error("refresh tokens cannot be kept in `{folder}`: {source}")]
+    KeptToken {
+        folder: String,
+        source: std::io::Error,
+    },
     #[error("a record of `{table}` has no `{column}` to make a listing from")]
     NoParentValue { table: String, column: String },
     #[error("{count} records of `{table}` have no value of the cursor `{column}`")]
@@ -242,6 +247,7 @@ impl RestError {
             Self::MoreInside { .. } => ("R0380", Remedy::FixConfig),
             Self::NoCredential { .. } => ("R0381", Remedy::FixConfig),
             Self::Unreadable { .. } => ("R0382", Remedy::FixConfig),
+            Self::KeptToken { .. } => ("R0383", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),

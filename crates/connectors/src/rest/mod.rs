@@ -28,6 +28,7 @@ mod error;
 mod evidence;
 mod graphql;
 mod jwt;
+mod kept_refresh;
 mod listing;
 mod page;
 mod paginate;

@@ -29,6 +29,8 @@ pub(super) struct Tokens {
     pub(super) token: Option<Token>,
     /// The refresh token that the server gave last; before, the project's holds.
     pub(super) refresh: Option<String>,
+    /// The last one could not be kept, so that what is kept is older.
+    pub(super) is_unkept: bool,
     /// A refresh token that was sent, and for which no answer came: it is not sent again.
     pub(super) sent: Option<String>,
     /// Credentials that a login refused: until when they are not sent again, the status, the answer.

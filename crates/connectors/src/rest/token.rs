@@ -17,6 +17,7 @@ use super::budget::asked_wait;
 use super::client::{Answer, Client, reason};
 use super::error::{Address, RestError, Result};
 use super::jwt::Jwt;
+use super::kept_refresh::KeptRefresh;
 use super::retry::may_pass;
 use super::session::Session;
 use super::shared::{Token, Tokens};
@@ -113,9 +114,27 @@ impl Client {
         source: &TokenSource,
         tokens: &mut Tokens,
     ) -> Result<Made> {
+        let failed = |folder: String| move |source| RestError::KeptToken { folder, source };
+        let place = KeptRefresh::new(&self.project, &self.connection, oauth);
+        let alone = match &place {
+            Some(place) => {
+                let alone = place.alone().await.map_err(failed(place.folder()))?;
+                // Another process may have been given a newer one.
+                let newest = place.read(&alone).map_err(failed(place.folder()))?;
+                if let Some(newest) = newest.filter(|_| !tokens.is_unkept) {
+                    self.shared.keep_secret(&newest);
+                    tokens.refresh = Some(newest);
+                }
+                Some((place, alone))
+            }
+            None => None,
+        };
         let given = self.ask_for_token(oauth, source.check(), tokens).await?;
         if let Some(refresh) = given.refresh {
             self.shared.keep_secret(&refresh);
+            if let Some((place, alone)) = &alone {
+                tokens.is_unkept = place.keep(alone, &refresh);
+            }
             tokens.refresh = Some(refresh);
         }
         Ok(Made {

@@ -245,3 +245,101 @@ async fn a_token_is_of_what_the_connection_asks_for() {
     api.rows().await.unwrap();
     assert_eq!(api.asked("/token").len(), 5);
 }
+
+/// An API whose token server accepts each refresh token once, and revokes all when one comes again.
+fn rotating() -> Api {
+    let next = AtomicU64::new(1);
+    let api = Api::new(json!({}), move |request| match request.path() {
+        "/token" => {
+            let sent = request.body.rsplit('=').next().unwrap().to_owned();
+            let number = next.load(Ordering::SeqCst);
+            if sent != format!("refresh-{number}") {
+                return HttpAnswer::new(400, "revoked");
+            }
+            next.store(number + 1, Ordering::SeqCst);
+            let next = number + 1;
+            HttpAnswer::json(format!(
+                "{{\"access_token\":\"t{number}\",\"refresh_token\":\"refresh-{next}\"}}"
+            ))
+        }
+        _ => HttpAnswer::json(ids(0..1)),
+    });
+    let url = format!("{}/token", api.server.url());
+    api.option("auth.type", json!("oauth2"))
+        .option("auth.token_url", json!(url))
+        .secret("auth.client_id", "me")
+        .secret("auth.refresh_token", "refresh-1")
+}
+
+/// What a process of the same project would see: nothing is shared with those before it.
+fn in_a_new_process(api: Api, number: u64) -> Api {
+    api.option("limits", json!({ "connections": number }))
+}
+
+#[tokio::test]
+async fn the_next_process_has_the_refresh_token_that_was_given_last() {
+    let mut api = rotating();
+    for process in 1..=4 {
+        api = in_a_new_process(api, process);
+        assert_eq!(api.rows().await.unwrap(), rows([0]), "{process}");
+    }
+    let sent = api.asked("/token");
+    let sent: Vec<_> = sent
+        .iter()
+        .map(|request| request.body.rsplit('=').next().unwrap())
+        .collect();
+    assert_eq!(sent, ["refresh-1", "refresh-2", "refresh-3", "refresh-4"]);
+    // Only this user can read them, and nothing else of the project holds one.
+    let state = api.context.project_dir.join(".towpath");
+    let mut kept = 0;
+    for file in std::fs::read_dir(state.join("rest-tokens")).unwrap() {
+        let path = file.unwrap().path();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{path:?}");
+        }
+        kept += usize::from(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("refresh-5"),
+        );
+        assert!(!path.display().to_string().contains("refresh"), "{path:?}");
+    }
+    assert_eq!(kept, 1);
+    // Another one of the project takes its place.
+    let api = in_a_new_process(api, 5).secret("auth.refresh_token", "refresh-9");
+    let failure = api.failure().await;
+    assert_eq!(failure.code, "R0353", "{failure:?}");
+    assert!(
+        api.asked("/token")
+            .last()
+            .unwrap()
+            .body
+            .ends_with("=refresh-9")
+    );
+}
+
+#[tokio::test]
+async fn processes_at_the_same_time_use_each_refresh_token_once() {
+    let api = rotating();
+    let url = api.server.url();
+    let others: Vec<Api> = (1..=4)
+        .map(|number| {
+            let mut other = in_a_new_process(rotating(), number);
+            other.context = api.context.clone();
+            other
+                .option("url", json!(format!("{url}/v1")))
+                .option("auth.token_url", json!(format!("{url}/token")))
+        })
+        .collect();
+    let reads = others.iter().map(|other| async move {
+        // A name of its own is a connection of its own, in a process as well as in the project.
+        other.rows().await
+    });
+    for read in futures::future::join_all(reads).await {
+        assert_eq!(read.unwrap(), rows([0]));
+    }
+    assert_eq!(api.asked("/token").len(), 4);
+}
