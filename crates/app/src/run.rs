@@ -129,7 +129,7 @@ pub async fn run(
         None => (plan, Vec::new()),
     };
     let memory = request.memory_bytes.or(checked.memory_bytes);
-    let services = ProjectServices::of_sample(&request.dir, &plan, &target, memory)?;
+    let services = ProjectServices::of_limited_plan(&request.dir, &plan, &target, memory)?;
     let going = PendingRun {
         services: Arc::new(services),
         plan: &plan,

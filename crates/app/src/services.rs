@@ -183,14 +183,15 @@ impl ProjectServices {
         plan: &towpath_vocab::Plan,
         memory_bytes: Option<u64>,
     ) -> Result<Self> {
-        Self::of_sample(dir, plan, &plan.environment, memory_bytes)
+        Self::of_limited_plan(dir, plan, &plan.environment, memory_bytes)
     }
 
-    /// The services of a sample's plan; models see `target` as their environment.
+    /// The services of a plan that may be limited (`--limit`): it runs in an environment of its own, and models
+    /// see `target` as theirs.
     ///
     /// # Errors
     /// Those of `open`.
-    pub fn of_sample(
+    pub fn of_limited_plan(
         dir: &Path,
         plan: &towpath_vocab::Plan,
         target: &Environment,

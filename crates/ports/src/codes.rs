@@ -11,7 +11,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0713",
         Remedy::Bug,
-        "The look at a table before its write cannot be read.",
+        "The stored state of a table before its write cannot be read.",
         "Nothing was committed. Please report the message.",
     ),
     CodeEntry::run(

@@ -16,7 +16,6 @@ mod destination;
 mod engine;
 mod exact;
 mod exact_json;
-mod look;
 mod memory;
 mod operator;
 mod outcome;
@@ -26,6 +25,7 @@ mod rows;
 mod schedule;
 mod source;
 mod state;
+mod state_before_write;
 mod system;
 
 pub use backfill::{
@@ -46,7 +46,6 @@ pub use engine::{
 };
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
-pub use look::StateBeforeWrite;
 pub use memory::{Memory, ReservedMemory};
 pub use operator::{Operator, OperatorOutput};
 pub use outcome::TaskOutcome;
@@ -65,6 +64,7 @@ pub use state::{
     RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState,
     Transition,
 };
+pub use state_before_write::StateBeforeWrite;
 pub use system::{Clock, Secrets, System};
 pub use towpath_vocab::Interval;
 

@@ -17,7 +17,7 @@ use crate::terminal;
 
 /// The services of the sample that `run --limit` built.
 fn sample(place: &ProjectArgs, plan: &Plan) -> Result<ProjectServices, Failure> {
-    ProjectServices::of_sample(&place.dir()?, &sample_of(plan), &plan.environment, None)
+    ProjectServices::of_limited_plan(&place.dir()?, &sample_of(plan), &plan.environment, None)
 }
 
 pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> CommandResult {

@@ -98,7 +98,7 @@ impl Lake {
 
     /// The version whose rows a version has: compactions change none, and neither do loads that found
     /// nothing new.
-    pub async fn rows_since(&self, name: &TableName, version: u64) -> Result<u64> {
+    pub async fn version_of_rows(&self, name: &TableName, version: u64) -> Result<u64> {
         let table = self.table(name)?;
         let mut at = version;
         while at > 0 && history::keeps_rows(&table, at).await? {

@@ -67,6 +67,6 @@ pub(crate) async fn at_version(
 /// that was dropped and recreated, or whose lakehouse was restored, is not taken for the old one.
 pub(crate) async fn version(lake: &Lake, name: &TableName) -> Result<String, Failure> {
     let described = lake.describe(name).await?;
-    let version = lake.rows_since(name, described.version).await?;
+    let version = lake.version_of_rows(name, described.version).await?;
     lake.version_text(name, version, &described.id).await
 }

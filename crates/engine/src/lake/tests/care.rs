@@ -229,15 +229,15 @@ async fn compaction_changes_no_row_no_token_and_no_reader() {
     let again = other.compact(&table(), "lake compact").await.unwrap();
     assert_eq!(again.version, None, "nothing to do");
     assert_eq!(other.version(&table()).await.unwrap(), Some(5));
-    assert_eq!(other.rows_since(&table(), 5).await.unwrap(), 4);
-    assert_eq!(other.rows_since(&table(), 4).await.unwrap(), 4);
+    assert_eq!(other.version_of_rows(&table(), 5).await.unwrap(), 4);
+    assert_eq!(other.version_of_rows(&table(), 4).await.unwrap(), 4);
     append(&other, 6, "next").await;
     assert_eq!(held(&f.lake).await.len(), 6);
     assert_eq!(count(&f.lake, "_towpath/writers"), 0);
     let nothing = intent(WriteMode::Append, schema(), 7);
     load(&other, nothing, rows(&[])).await.unwrap();
     assert_eq!(other.version(&table()).await.unwrap(), Some(7));
-    let since = other.rows_since(&table(), 7).await.unwrap();
+    let since = other.version_of_rows(&table(), 7).await.unwrap();
     assert_eq!(since, 6, "a load that found nothing changes no row");
 }
 

@@ -10,7 +10,7 @@ use towpath_vocab::{Failure, Remedy, WriteMode, WritePlan};
 use crate::{PreparedStats, Result, TableState};
 
 /// The write option that contains it; it is not a key of project files.
-const LOOK: &str = "towpath:look";
+const OPTION: &str = "towpath:state_before_write";
 
 /// The state of a table before a write, on which the plan of the write is based.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ impl StateBeforeWrite {
     /// # Errors
     /// If the option is not a valid state.
     pub fn of(write: &WritePlan) -> Result<Option<Self>> {
-        let Some(value) = write.options.get(LOOK) else {
+        let Some(value) = write.options.get(OPTION) else {
             return Ok(None);
         };
         serde_json::from_value(value.clone())
@@ -42,7 +42,7 @@ impl StateBeforeWrite {
     /// If it cannot be serialised.
     pub fn put(&self, write: &mut WritePlan) -> Result<()> {
         let value = serde_json::to_value(self).map_err(|error| unreadable(&error))?;
-        write.options.insert(LOOK.to_owned(), value);
+        write.options.insert(OPTION.to_owned(), value);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl StateBeforeWrite {
 }
 
 fn unreadable(error: &serde_json::Error) -> Failure {
-    let message = format!("the look at a table before its write cannot be read: {error}");
+    let message = format!("the stored state of a table before its write cannot be read: {error}");
     Failure::new("R0713", Remedy::Bug, message)
 }
 
