@@ -51,12 +51,6 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Please report the message.",
     ),
     CodeEntry::run(
-        "R0994",
-        Remedy::Bug,
-        "A column cannot be shown.",
-        "Its type has no text form. Cast it in the query: `cast(x as text)`. Please report the message.",
-    ),
-    CodeEntry::run(
         "R0995",
         Remedy::FixConfig,
         "Standard output cannot be written.",

@@ -1,8 +1,8 @@
 //! Prints the rows of a query: a table for people, CSV and JSON for programs.
 //!
 //! Promise: rows are printed as they come, and one batch is in memory, except for the table, whose
-//! columns are as wide as their widest value. Values are formatted by `ports::exact`, so no digit is
-//! lost.
+//! columns are as wide as their widest value. Values have the text that `towpath copy` writes
+//! (`ports/src/exact.rs`), so no digit is lost; only intervals are easier to read in the table.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -10,8 +10,9 @@ use std::io::Write;
 use arrow_array::cast::AsArray;
 use arrow_array::types::IntervalMonthDayNanoType;
 use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, Field, IntervalUnit, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, IntervalUnit, SchemaRef};
+use serde_json::Value;
+use towpath_ports::{ExactKind, ExactValues, exact_json};
 use towpath_vocab::{Failure, Remedy};
 
 use super::numbers::plural;
@@ -43,20 +44,13 @@ impl RowPrinter {
 
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let out = &mut std::io::BufWriter::new(Out);
-        // An error is never text in place of a value.
-        let options = FormatOptions::default().with_display_error(false);
         let names = unique_names(&self.schema);
-        let formatters = batch
-            .columns()
-            .iter()
-            .map(|c| ArrayFormatter::try_new(c.as_ref(), &options));
-        let formatters = formatters
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unprintable)?;
+        let columns = columns(batch, &self.schema, self.format)?;
         for row in 0..batch.num_rows() {
             let first = self.rows == 0;
             self.rows += 1;
-            let cells = texts(batch, &self.schema, &formatters, row)?.into_iter();
+            let cells = columns.iter().map(|column| column.text(row));
+            let cells = cells.collect::<Result<Vec<_>, _>>()?.into_iter();
             match self.format {
                 RowFormat::Table if self.table.len() >= TABLE_ROWS => {}
                 RowFormat::Table => self
@@ -72,18 +66,14 @@ impl RowPrinter {
                     writeln!(out, "{}", line.join(",")).map_err(closed)?;
                 }
                 RowFormat::Json => {
-                    let object: serde_json::Map<String, serde_json::Value> = self
-                        .schema
-                        .fields()
+                    let object: serde_json::Map<String, Value> = columns
                         .iter()
                         .zip(&names)
                         .zip(cells)
-                        .map(|((field, name), cell)| {
-                            (name.clone(), json_cell(field.data_type(), cell))
-                        })
+                        .map(|((column, name), cell)| (name.clone(), column.json(cell)))
                         .collect();
                     let before = if first { "[\n  " } else { ",\n  " };
-                    write!(out, "{before}{}", serde_json::Value::Object(object)).map_err(closed)?;
+                    write!(out, "{before}{}", Value::Object(object)).map_err(closed)?;
                 }
             }
         }
@@ -132,27 +122,93 @@ impl RowPrinter {
     }
 }
 
-/// The values of one row as text; NULL is empty.
-fn texts(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-    formatters: &[ArrayFormatter<'_>],
-    row: usize,
-) -> Result<Vec<Option<String>>, Failure> {
-    let columns = batch.columns().iter().zip(schema.fields()).zip(formatters);
-    columns
-        .map(|((column, field), formatter)| match column.data_type() {
-            _ if column.is_null(row) => Ok(None),
-            DataType::FixedSizeBinary(16) if is_uuid(field) => Ok(uuid(column, row)),
-            DataType::Interval(IntervalUnit::MonthDayNano) => Ok(Some(interval(column, row))),
-            nested if nested.is_nested() => Ok(Some(nested_value(column, row)?.to_string())),
-            _ => formatter
-                .value(row)
-                .try_to_string()
-                .map(Some)
-                .map_err(|error| unshown(field.name(), &error)),
+/// A column of a batch that is printed.
+struct Column<'a> {
+    field: &'a Field,
+    values: ExactValues,
+    /// Intervals that are printed for people.
+    intervals: Option<&'a dyn Array>,
+}
+
+fn columns<'a>(
+    batch: &'a RecordBatch,
+    schema: &'a SchemaRef,
+    format: RowFormat,
+) -> Result<Vec<Column<'a>>, Failure> {
+    let both = batch.columns().iter().zip(schema.fields());
+    both.map(|(array, field)| {
+        let is_interval = *array.data_type() == DataType::Interval(IntervalUnit::MonthDayNano);
+        let for_people = matches!(format, RowFormat::Table);
+        Ok(Column {
+            field,
+            values: ExactValues::of(array).map_err(|error| unshown(field.name(), &error))?,
+            intervals: (is_interval && for_people).then_some(array.as_ref()),
         })
-        .collect()
+    })
+    .collect()
+}
+
+impl Column<'_> {
+    /// The text of one value; `None` is NULL.
+    fn text(&self, row: usize) -> Result<Option<String>, Failure> {
+        let unshown = |error: &ArrowError| unshown(self.field.name(), error);
+        if self.values.is_null(row) {
+            return Ok(None);
+        }
+        if let Some(intervals) = self.intervals {
+            return Ok(Some(interval(intervals, row)));
+        }
+        let mut text = Vec::new();
+        match &self.values.kind {
+            ExactKind::List(..) | ExactKind::Struct(_) | ExactKind::Map(..) => {
+                exact_json(&self.values, row, &mut text).map_err(|error| unshown(&error))?;
+            }
+            ExactKind::Bytes(bytes) if is_uuid(self.field) => {
+                return Ok(Some(uuid(bytes.value(row))));
+            }
+            _ => self
+                .values
+                .write(row, &mut text)
+                .map_err(|error| unshown(&error))?,
+        }
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// The text of one value as JSON.
+    fn json(&self, cell: Option<String>) -> Value {
+        let Some(text) = cell else { return Value::Null };
+        match &self.values.kind {
+            ExactKind::Bool(_)
+            | ExactKind::Signed(_)
+            | ExactKind::Unsigned(_)
+            | ExactKind::Single(_)
+            | ExactKind::Double(_)
+            | ExactKind::List(..)
+            | ExactKind::Struct(_)
+            | ExactKind::Map(..) => {
+                serde_json::from_str(&text).map_or(Value::String(text), |value| safe(value))
+            }
+            _ => Value::String(text),
+        }
+    }
+}
+
+/// A value whose integers lose no digits in JavaScript: larger ones are text.
+fn safe(value: Value) -> Value {
+    match value {
+        Value::Number(number) if is_large(&number) => Value::String(number.to_string()),
+        Value::Array(items) => items.into_iter().map(safe).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, member)| (name, safe(member)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn is_large(number: &serde_json::Number) -> bool {
+    let whole = number.as_i128().or(number.as_u64().map(i128::from));
+    whole.is_some_and(|whole| whole.abs() > EXACT_IN_JSON)
 }
 
 /// Unique column names for an object: `a`, `a_1`, `a_2`.
@@ -187,11 +243,10 @@ fn is_uuid(field: &Field) -> bool {
 }
 
 /// `550e8400-e29b-41d4-a716-446655440000`.
-fn uuid(column: &dyn Array, row: usize) -> Option<String> {
-    let bytes = column.as_fixed_size_binary_opt()?.value(row);
+fn uuid(bytes: &[u8]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default());
-    Some(parts.join("-"))
+    parts.join("-")
 }
 
 /// A table with aligned columns and a header line.
@@ -247,92 +302,14 @@ fn csv_cell(text: &str) -> String {
     }
 }
 
-fn json_cell(data_type: &DataType, cell: Option<String>) -> serde_json::Value {
-    use serde_json::Value;
-    let Some(text) = cell else { return Value::Null };
-    match data_type {
-        DataType::Boolean => Value::Bool(text == "true"),
-        _ if data_type.is_integer() => match text.parse::<i128>() {
-            Ok(number) if number.abs() <= EXACT_IN_JSON => number_value(&text),
-            _ => Value::String(text),
-        },
-        DataType::Float16 | DataType::Float32 | DataType::Float64 => number_value(&text),
-        nested if nested.is_nested() => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        _ => Value::String(text),
-    }
-}
-
-/// A list, a map or a struct as JSON; its members as in `json_cell`.
-fn nested_value(array: &dyn Array, row: usize) -> Result<serde_json::Value, Failure> {
-    use serde_json::Value;
-    let all = |values: &dyn Array| -> Result<Value, Failure> {
-        let items = (0..values.len()).map(|at| nested_value(values, at));
-        Ok(Value::Array(items.collect::<Result<_, _>>()?))
-    };
-    if array.is_null(row) {
-        return Ok(Value::Null);
-    }
-    if let Some(list) = array.as_list_opt::<i32>() {
-        return all(&list.value(row));
-    }
-    if let Some(list) = array.as_list_opt::<i64>() {
-        return all(&list.value(row));
-    }
-    if let Some(list) = array.as_fixed_size_list_opt() {
-        return all(&list.value(row));
-    }
-    if let Some(fields) = array.as_struct_opt() {
-        let members = fields.fields().iter().zip(fields.columns());
-        let members =
-            members.map(|(field, column)| Ok((field.name().clone(), nested_value(column, row)?)));
-        return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
-    }
-    if let Some(map) = array.as_map_opt() {
-        // An object, as in JSON files.
-        let entries = map.value(row);
-        let members = (0..entries.len()).map(|at| {
-            let key = match nested_value(entries.column(0), at)? {
-                Value::String(text) => text,
-                other => other.to_string(),
-            };
-            Ok((key, nested_value(entries.column(1), at)?))
-        });
-        return Ok(Value::Object(members.collect::<Result<_, Failure>>()?));
-    }
-    if *array.data_type() == DataType::Interval(IntervalUnit::MonthDayNano) {
-        return Ok(Value::String(interval(array, row)));
-    }
-    let options = FormatOptions::default().with_display_error(false);
-    let text = ArrayFormatter::try_new(array, &options)
-        .and_then(|formatter| formatter.value(row).try_to_string());
-    let text = text.map_err(|error| unshown("a nested column", &error))?;
-    Ok(json_cell(array.data_type(), Some(text)))
-}
-
-/// A JSON number; NaN and infinities stay text.
-fn number_value(text: &str) -> serde_json::Value {
-    serde_json::from_str::<serde_json::Number>(text).map_or_else(
-        |_| serde_json::Value::String(text.to_owned()),
-        serde_json::Value::Number,
-    )
-}
-
 /// The failure for a value without a text, for example a day after the end of the calendar.
-fn unshown(column: &str, error: &arrow_schema::ArrowError) -> Failure {
+fn unshown(column: &str, error: &ArrowError) -> Failure {
     Failure::new(
         "R0947",
         Remedy::FixData,
         format!("a value of column `{column}` cannot be shown: {error}"),
     )
     .help("leave the column out, or look at the number behind it: `arrow_cast(x, 'Int64')`")
-}
-
-fn unprintable(error: arrow_schema::ArrowError) -> Failure {
-    Failure::new(
-        "R0994",
-        Remedy::Bug,
-        format!("a column cannot be shown: {error}"),
-    )
 }
 
 /// The failure for output that cannot be written; it is reported at the end of the program.
@@ -349,7 +326,11 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, TimestampMicrosecondArray};
+    use arrow_array::types::Int64Type;
+    use arrow_array::{
+        ArrayRef, BinaryArray, Date64Array, FixedSizeBinaryArray, Int64Array, ListArray,
+        TimestampMicrosecondArray,
+    };
     use arrow_schema::Schema;
 
     use super::*;
@@ -376,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_error_is_never_a_value() {
-        let at = TimestampMicrosecondArray::from(vec![i64::MAX]).with_timezone("UTC");
+        let at = Date64Array::from(vec![i64::MAX]);
         let field = Field::new("at", at.data_type().clone(), true);
         let rows = batch(vec![(field, Arc::new(at))]);
         let mut printer = RowPrinter::new(RowFormat::Csv, &rows.schema());
@@ -391,8 +372,39 @@ mod tests {
             .with_metadata([("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned())].into());
         let rows = batch(vec![(field, Arc::new(values))]);
         let schema = rows.schema();
-        let found = uuid(rows.column(0), 0);
-        assert!(is_uuid(schema.field(0)));
-        assert_eq!(found.unwrap(), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+        let found = columns(&rows, &schema, RowFormat::Csv).unwrap()[0].text(0);
+        let text = found.unwrap().unwrap();
+        assert_eq!(text, "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    }
+    #[test]
+    fn values_are_written_as_copies_write_them() {
+        let at = TimestampMicrosecondArray::from(vec![1_500_000]);
+        let bytes = BinaryArray::from(vec![b"\x00\xff".as_slice()]);
+        let large = Int64Array::from(vec![9_007_199_254_740_993]);
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![
+            Some(9_007_199_254_740_993),
+            Some(1),
+        ])]);
+        let field =
+            |name: &str, array: &dyn Array| Field::new(name, array.data_type().clone(), true);
+        let rows = batch(vec![
+            (field("at", &at), Arc::new(at)),
+            (field("b", &bytes), Arc::new(bytes)),
+            (field("n", &large), Arc::new(large)),
+            (field("l", &lists), Arc::new(lists)),
+        ]);
+        let schema = rows.schema();
+        let columns = columns(&rows, &schema, RowFormat::Json).unwrap();
+        let found: Vec<Value> = columns
+            .iter()
+            .map(|column| column.json(column.text(0).unwrap()))
+            .collect();
+        let right = serde_json::json!([
+            "1970-01-01T00:00:01.500000",
+            "\\x00ff",
+            "9007199254740993",
+            ["9007199254740993", 1],
+        ]);
+        assert_eq!(Value::Array(found), right);
     }
 }
