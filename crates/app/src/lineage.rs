@@ -175,9 +175,11 @@ fn follow<'a>(
                 Direction::Up => (&edge.to, &edge.from),
                 Direction::Down => (&edge.from, &edge.to),
             };
+            // What decides about rows concerns every column of the table; what only counts rows needs none.
+            let all_columns = direction == Direction::Up && near.column.is_empty();
             let meant = near.table == table
                 && (column.is_none()
-                    || near.column.is_empty()
+                    || all_columns
                     || column.as_deref() == Some(near.column.as_str()));
             if meant && seen.insert(edge) {
                 found.push(*edge);
@@ -368,6 +370,20 @@ mod tests {
             follow(&all, "data:f.csv", Some("x"), Direction::Down).len(),
             2
         );
+    }
+
+    #[test]
+    fn a_column_that_nothing_reads_leads_nowhere() {
+        let edges = [
+            edge(("raw.f", "x"), ("marts.m", "x"), EdgeKind::Identity),
+            edge(("raw.f", ""), ("marts.m", "n"), EdgeKind::Aggregation),
+            edge(("marts.m", "n"), ("marts.o", "n"), EdgeKind::Identity),
+        ];
+        let all: Vec<&ColumnEdge> = edges.iter().collect();
+        let down = |column| follow(&all, "raw.f", column, Direction::Down).len();
+        assert_eq!(down(Some("y")), 0);
+        assert_eq!(down(Some("x")), 1);
+        assert_eq!(down(None), 3);
     }
 
     #[test]

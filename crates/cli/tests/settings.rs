@@ -405,3 +405,28 @@ fn types_that_were_seen_with_other_options_are_said_and_seen_anew() {
     let sum = rows(&desk, "select sum(area) as s from raw.orders");
     assert_eq!(sum[0]["s"].to_string().trim_matches('"'), "1.5");
 }
+
+#[test]
+fn the_lineage_of_a_first_load_names_what_set_reads() {
+    let desk = TestProject::new();
+    desk.write(
+        "towpath.yml",
+        "towpath: 1\nname: p\nconnections:\n  data: { type: files, path: data }\n",
+    );
+    desk.write("data/o.csv", "id,Amt,c,d\n1,5,a,b\n");
+    desk.write(
+        "pipelines/p.yml",
+        "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      t:\n        from: o.csv\n        \
+         drop: [d]\n        columns: { dbl: { set: \"amt * 2\" }, key: { from: id } }\n",
+    );
+    desk.ok("", &["run"]);
+    let report = desk.ok("", &["lineage", "raw.t", "--up", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let right = serde_json::json!({
+        "amt": ["data:o.csv.Amt"],
+        "c": ["data:o.csv.c"],
+        "dbl": ["data:o.csv.Amt"],
+        "key": ["data:o.csv.id"],
+    });
+    assert_eq!(report["origins"], right, "{report}");
+}

@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_vocab::{
-    Annotations, ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, FactSource, HistoryPlan, LoadPlan,
-    PlannedTask, Position, ReadMode, Selection, TableLineage, TablePlan, WriteMode, WritePlan,
+    Annotations, ColumnPlan, FactSource, HistoryPlan, LoadPlan, PlannedTask, Position, ReadMode,
+    Selection, TablePlan, WriteMode, WritePlan,
 };
 
 use super::changing::loads_by_time;
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
+use super::load_lineage::observed_lineage;
 use super::observed::{observed, stamped_schema};
 use super::write_table::TableWrite;
 use crate::Result;
@@ -101,7 +102,7 @@ pub(super) async fn load(
     if plan.lineage.edges.is_empty()
         && let Some(table) = reader.tables().first()
     {
-        plan.lineage = identity_lineage(load, &table.schema);
+        plan.lineage = observed_lineage(load, &table.schema);
     }
     let seen = reader.tables().into_iter().next().map(|table| table.schema);
     let outcome = work
@@ -216,58 +217,4 @@ fn declared(columns: &[ColumnPlan]) -> Vec<ColumnPlan> {
         .filter(|column| column.data_type.is_some() && column.set.is_none())
         .cloned()
         .collect()
-}
-
-/// The lineage of a load from its columns in the run, if they were not known at check time.
-fn identity_lineage(load: &LoadPlan, schema: &arrow_schema::SchemaRef) -> TableLineage {
-    let object = match &load.selection {
-        Selection::Object(object) => object.clone(),
-        Selection::Query(_) => "query".to_owned(),
-    };
-    let outside = format!("{}:{object}", load.connection.name);
-    let plan = &load.table;
-    let target = plan.target.to_string();
-    let edges = schema
-        .fields()
-        .iter()
-        .filter(|field| {
-            !plan
-                .drop
-                .iter()
-                .any(|name| plan.names.is_same(name, field.name()))
-        })
-        .map(|field| {
-            let source = field.name().clone();
-            let renamed = plan.columns.iter().find(|c| {
-                c.from
-                    .as_ref()
-                    .is_some_and(|from| plan.names.is_same(from, &source))
-            });
-            let column = renamed.map_or_else(|| plan.names.apply(&source), |c| c.name.clone());
-            let is_set = plan
-                .columns
-                .iter()
-                .any(|c| c.name == column && c.set.is_some());
-            ColumnEdge {
-                from: ColumnRef {
-                    table: outside.clone(),
-                    column: source,
-                },
-                to: ColumnRef {
-                    table: target.clone(),
-                    column,
-                },
-                influence: if is_set {
-                    EdgeKind::Transformation
-                } else {
-                    EdgeKind::Identity
-                },
-            }
-        })
-        .collect();
-    TableLineage {
-        inputs: vec![outside],
-        edges,
-        partial: false,
-    }
 }

@@ -1,8 +1,8 @@
 //! What a task does: load a table, build a model, run a command, publish a table.
 //!
 //! `orchestrator` decides when a task runs; this folder decides how, with one file for each action. What
-//! writes a table ends in `write_table.rs`, which transfers the rows and writes the state store. Read next: `executor.rs`
-//! (the executor of a run), `dispatch.rs`, `load.rs`.
+//! writes a table ends in `write_table.rs`, which transfers the rows and writes the state store. Read next:
+//! `executor.rs` (the executor of a run), `dispatch.rs`, `load.rs`.
 
 mod changes;
 mod changing;
@@ -19,6 +19,7 @@ mod generation;
 mod history;
 mod left;
 mod load;
+mod load_lineage;
 mod model;
 mod observed;
 mod overwritten;
