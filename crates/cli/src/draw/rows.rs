@@ -185,9 +185,7 @@ impl Column<'_> {
             | ExactKind::Double(_)
             | ExactKind::List(..)
             | ExactKind::Struct(_)
-            | ExactKind::Map(..) => {
-                serde_json::from_str(&text).map_or(Value::String(text), |value| safe(value))
-            }
+            | ExactKind::Map(..) => serde_json::from_str(&text).map_or(Value::String(text), safe),
             _ => Value::String(text),
         }
     }
