@@ -356,10 +356,10 @@ async fn look(
     );
     let places: Vec<usize> = (0..wanted.len()).collect();
     let statement = session.prepare(&sql, doing).await?;
-    session.execute(&statement, doing).await?;
+    let columns = session.execute(&statement, doing).await?;
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     while let Some(row) = session.row(doing).await? {
-        let values: Option<Vec<Value<'_>>> = values(&row, &statement.columns);
+        let values: Option<Vec<Value<'_>>> = values(&row, &columns);
         let values = values.ok_or_else(|| MysqlError::Protocol {
             doing: doing.to_owned(),
         })?;

@@ -123,9 +123,9 @@ impl Reading {
                 reason: "the columns were changed meanwhile".to_owned(),
             });
         }
-        session.execute(&statement, &doing).await?;
+        let answered = session.execute(&statement, &doing).await?;
         while let Some(row) = session.row(&doing).await? {
-            let values = values(&row, &statement.columns).ok_or_else(|| MysqlError::Protocol {
+            let values = values(&row, &answered).ok_or_else(|| MysqlError::Protocol {
                 doing: doing.clone(),
             })?;
             if let Some(given) = &mut query.given

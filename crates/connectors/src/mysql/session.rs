@@ -169,8 +169,13 @@ impl Session {
         }
     }
 
-    /// Begins to give the rows of a statement: `row` takes them one by one.
-    pub(super) async fn execute(&mut self, statement: &Statement, doing: &str) -> Result<()> {
+    /// Begins to give the rows of a statement: `row` takes them one by one. Gives the columns that they have:
+    /// MySQL knows some lengths and types only now.
+    pub(super) async fn execute(
+        &mut self,
+        statement: &Statement,
+        doing: &str,
+    ) -> Result<Vec<Definition>> {
         let mut payload = statement.id.to_le_bytes().to_vec();
         payload.push(0);
         payload.extend_from_slice(&1_u32.to_le_bytes());
@@ -182,8 +187,11 @@ impl Session {
         let count = count.filter(|count| *count > 0).ok_or_else(malformed);
         let columns = self.definitions(count.doing(doing)?, doing).await?;
         // Between the two answers the table may have become another one.
-        match columns == statement.columns {
-            true => Ok(()),
+        let names = |columns: &[Definition]| -> Vec<String> {
+            columns.iter().map(|column| column.name.clone()).collect()
+        };
+        match names(&columns) == names(&statement.columns) {
+            true => Ok(columns),
             false => Err(MysqlError::Passing {
                 doing: doing.to_owned(),
                 reason: "the columns were changed meanwhile".to_owned(),
@@ -210,10 +218,10 @@ impl Session {
         doing: &str,
     ) -> Result<Vec<Vec<Option<String>>>> {
         let statement = self.prepare(sql, doing).await?;
-        self.execute(&statement, doing).await?;
+        let columns = self.execute(&statement, doing).await?;
         let mut rows = Vec::new();
         while let Some(row) = self.row(doing).await? {
-            let values = values(&row, &statement.columns).ok_or_else(malformed);
+            let values = values(&row, &columns).ok_or_else(malformed);
             let texts = values
                 .doing(doing)?
                 .into_iter()
