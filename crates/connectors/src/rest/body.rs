@@ -373,6 +373,8 @@ pub(super) fn scalar(text: &str) -> Value {
         false => None,
     };
     // A number that is written in another way afterwards is a text.
-    let plain = plain.filter(|value| value.to_string() == text);
+    let as_written =
+        |value: &Value| serde_json::to_string(value).is_ok_and(|written| written == text);
+    let plain = plain.filter(as_written);
     plain.unwrap_or_else(|| Value::from(text))
 }

@@ -207,10 +207,10 @@ fn taken(given: &AuthOptions<'_>) -> Result<Taken, Failure> {
 
 /// The value of a cookie that an answer sets. One that is set to nothing is removed by it.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let values = headers.get_all(SET_COOKIE).iter().filter_map(|header| {
+    let mut values = headers.get_all(SET_COOKIE).iter().filter_map(|header| {
         let pair = header.to_str().ok()?.split(';').next()?;
         let (own, value) = pair.split_once('=')?;
         (own.trim() == name).then(|| value.trim().to_owned())
     });
-    values.last().filter(|value| !value.is_empty())
+    values.next_back().filter(|value| !value.is_empty())
 }
