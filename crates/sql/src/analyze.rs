@@ -19,9 +19,11 @@ use crate::catalog::{Catalog, Tables};
 use crate::comparison::PostgresSemantics;
 use crate::fractions::exact_fractions;
 use crate::grouping::sets_of_columns;
+use crate::halves::halves;
 use crate::merged::MergedKeys;
 use crate::mixed::one_kind_of_number;
 use crate::names::Names;
+use crate::nullable::nullable_values;
 use crate::ordered::OrderedIntervals;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
 use crate::rounding::RoundedCasts;
@@ -138,12 +140,14 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
 }
 
 /// Rewrites a plan of the planner before type coercion: literal fractions get the type of the values next
-/// to them, grouping sets contain only columns.
+/// to them, halves are rounded by where they come from, grouping sets contain only columns, a query as a
+/// value may be NULL.
 ///
 /// # Errors
 /// Those of rebuilding a node.
 pub fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
-    one_kind_of_number(exact_fractions(sets_of_columns(plan)?)?)
+    let plan = halves(sets_of_columns(plan)?)?;
+    nullable_values(one_kind_of_number(exact_fractions(plan)?)?)
 }
 
 fn has_placeholder(plan: &LogicalPlan) -> bool {

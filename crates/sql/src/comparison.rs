@@ -173,6 +173,11 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             bounded(given, schema)
         }
         // In PostgreSQL these functions change all equal items.
+        // A list without items has no dimension, so no length of one.
+        ("array_length", [_, _]) => {
+            let nothing = Expr::Literal(ScalarValue::UInt64(Some(0)), None);
+            wrapped("nullif", vec![Expr::ScalarFunction(given), nothing])
+        }
         ("array_remove", _) => renamed("array_remove_all", given),
         ("array_replace", _) => renamed("array_replace_all", given),
         ("concat" | "concat_ws", _) => {
@@ -203,9 +208,10 @@ fn bounded(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
         ("generate_series" | "range", [start, stop, ..]) if is_whole(start) && is_whole(stop) => {
             call(checked::SERIES_STOP, given.args.clone())
         }
-        ("array_repeat" | "array_resize", [_, length, ..]) => {
-            call(checked::AT_MOST, vec![length.clone()])
+        ("array_repeat", [value, length]) => {
+            call(checked::AT_MOST, vec![length.clone(), value.clone()])
         }
+        ("array_resize", [_, length, ..]) => call(checked::AT_MOST, vec![length.clone()]),
         _ => return Ok(Transformed::no(Expr::ScalarFunction(given))),
     };
     let (Some(bound), Some(place)) = (bound, given.args.get_mut(1)) else {
@@ -244,16 +250,6 @@ fn numeric(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
 
 /// Rewrites functions with a regular expression.
 fn searched(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let literal = |arg: Option<&Expr>| match arg {
-        Some(Expr::Literal(value, _)) => value.try_as_str().flatten().map(str::to_owned),
-        _ => None,
-    };
-    let replacement = literal(given.args.get(2)).filter(|_| given.func.name() == "regexp_replace");
-    if replacement.is_some_and(|text| text.contains("\\&")) {
-        return not_impl_err!(
-            "`\\&` in a replacement; put the pattern in parentheses and write `\\1`"
-        );
-    }
     let changed = given
         .args
         .get_mut(1)

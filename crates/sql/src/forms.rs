@@ -177,7 +177,7 @@ fn take(expr: &mut Box<Expr>) -> Expr {
 }
 
 /// The arguments of a plain call.
-fn arguments(function: &Function) -> Option<Vec<Expr>> {
+pub(crate) fn arguments(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else {
         return None;
     };

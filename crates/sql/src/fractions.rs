@@ -75,6 +75,10 @@ fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
 
 /// The same for one expression.
 pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    beside_decimals(expression, schema)?.transform_data(folded)
+}
+
+fn beside_decimals(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expression.transform_up(|part| {
         Ok(match part {
             Expr::Cast(mut cast) if cast.field.data_type().is_decimal() => {
@@ -110,6 +114,64 @@ pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
             other => Transformed::no(other),
         })
     })
+}
+
+/// Computes sums and products of literal fractions exactly: `0.1 + 0.2` is 0.3, also as floating point.
+fn folded(expression: Expr) -> Result<Transformed<Expr>> {
+    expression.transform_down(|part| {
+        let is_sum = matches!(&part, Expr::BinaryExpr(sum) if adds_up(sum.op));
+        let exact = is_sum.then(|| literal(&part)).flatten();
+        Ok(match exact.filter(|_| holds_fraction(&part)) {
+            Some(value) => Transformed::yes(Expr::Literal(value, None)),
+            None => Transformed::no(part),
+        })
+    })
+}
+
+/// The number nearest to the exact value of literals.
+fn literal(value: &Expr) -> Option<ScalarValue> {
+    let exact = total(value)?;
+    let sign = if exact.value.is_negative() { "-" } else { "" };
+    let number = format!("{sign}{}", exact.plain().0).parse::<f64>().ok()?;
+    Some(ScalarValue::Float64(Some(number)))
+}
+
+fn total(value: &Expr) -> Option<Exact> {
+    match value {
+        Expr::Literal(ScalarValue::Float64(Some(number)), _) => match written(*number)? {
+            ScalarValue::Decimal128(Some(value), _, places) => Some(Exact {
+                value: i256::from_i128(value),
+                places: u32::try_from(places).ok()?,
+            }),
+            _ => None,
+        },
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) => Some(Exact {
+            value: i256::from_i128(i128::from(*value)),
+            places: 0,
+        }),
+        Expr::Negative(inner) => {
+            let Exact { value, places } = total(inner)?;
+            let value = value.checked_neg()?;
+            Some(Exact { value, places })
+        }
+        Expr::BinaryExpr(sum) => {
+            let op = match sum.op {
+                Operator::Plus => BinaryOperator::Plus,
+                Operator::Minus => BinaryOperator::Minus,
+                Operator::Multiply => BinaryOperator::Multiply,
+                _ => return None,
+            };
+            let result = combined(total(&sum.left)?, &op, total(&sum.right)?, &mut true)?;
+            // Integers alone may be beyond 64 bits, which is an error.
+            let fits = result.places > 0
+                || result
+                    .value
+                    .to_i128()
+                    .is_some_and(|value| i64::try_from(value).is_ok());
+            fits.then_some(result)
+        }
+        _ => None,
+    }
 }
 
 fn keeps_decimals(operator: Operator) -> bool {
@@ -221,6 +283,68 @@ pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
     }
 }
 
+/// The text of a literal with a point, as PostgreSQL keeps it: `1.50`.
+fn point(expr: &SqlExpr) -> Option<String> {
+    match expr {
+        SqlExpr::Nested(inner) => point(inner),
+        SqlExpr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: inner,
+        } => point(inner).map(
+            |text| match text.contains(|c: char| ('1'..='9').contains(&c)) {
+                true => format!("-{text}"),
+                false => text,
+            },
+        ),
+        SqlExpr::Value(value) => match &value.value {
+            Value::Number(text, _) if text.contains('.') => {
+                digits(text)?;
+                let exact = Exact::read(text)?;
+                Some(exact.plain().0)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Keeps the digits of a literal that becomes a text: `1.50::text`, `1.0 || ''`.
+pub(crate) fn written_digits(expr: &mut SqlExpr) {
+    match expr {
+        SqlExpr::Cast {
+            expr: inner,
+            data_type: Written::Text | Written::Varchar(_) | Written::String(_),
+            ..
+        } => {
+            if let Some(text) = point(inner) {
+                let span = inner.span();
+                **inner = SqlExpr::Value(Value::SingleQuotedString(text).with_span(span));
+            }
+        }
+        SqlExpr::BinaryOp {
+            left,
+            op: BinaryOperator::StringConcat,
+            right,
+        } => {
+            // To an array, a number is appended.
+            if matches!(left.as_ref(), SqlExpr::Array(_)) {
+                return;
+            }
+            for side in [left, right] {
+                if let Some(text) = point(side)
+                    && let Some(exact) = Exact::read(text.trim_start_matches('-'))
+                    && exact.count() <= SURE_DIGITS
+                {
+                    let places = usize::try_from(exact.places).unwrap_or_default();
+                    let count = exact.count().max(places + 1);
+                    **side = as_cast(text, count, places, side.span());
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The digits before and after the point that are sufficient for an expression of literals; `None` for any
 /// other expression.
 fn width(expr: &SqlExpr) -> Option<(usize, usize)> {
@@ -302,15 +426,21 @@ impl Exact {
         Some(self)
     }
 
-    fn decimal(self, span: Span) -> SqlExpr {
-        let count = self.count().max(1);
-        let sign = if self.value.is_negative() { "-" } else { "" };
+    /// The digits without the sign, and the number of those after the point.
+    fn plain(self) -> (String, usize) {
         let places = usize::try_from(self.places).unwrap_or_default();
         let digits = self.value.to_string();
         let digits = format!("{:0>1$}", digits.trim_start_matches('-'), places + 1);
         let (whole, part) = digits.split_at(digits.len() - places);
         let dot = if part.is_empty() { "" } else { "." };
-        as_cast(format!("{sign}{whole}{dot}{part}"), count, places, span)
+        (format!("{whole}{dot}{part}"), places)
+    }
+
+    fn decimal(self, span: Span) -> SqlExpr {
+        let count = self.count().max(1);
+        let sign = if self.value.is_negative() { "-" } else { "" };
+        let (text, places) = self.plain();
+        as_cast(format!("{sign}{text}"), count, places, span)
     }
 }
 
@@ -332,31 +462,33 @@ fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
             _ => return None,
         },
         SqlExpr::BinaryOp { left, op, right } => {
-            let (left, right) = (computed(left, held)?, computed(right, held)?);
-            match op {
-                BinaryOperator::Multiply => Exact {
-                    value: left.value.checked_mul(right.value)?,
-                    places: left.places.checked_add(right.places)?,
-                },
-                BinaryOperator::Plus | BinaryOperator::Minus => {
-                    let places = left.places.max(right.places);
-                    let (left, right) = (left.moved(places)?, right.moved(places)?);
-                    for value in [left, right] {
-                        *held &= Exact { value, places }.count() <= MOST_DIGITS;
-                    }
-                    let value = match op {
-                        BinaryOperator::Plus => left.checked_add(right)?,
-                        _ => left.checked_sub(right)?,
-                    };
-                    Exact { value, places }
-                }
-                _ => return None,
-            }
+            combined(computed(left, held)?, op, computed(right, held)?, held)?
         }
         _ => return None,
     };
     *held &= result.count() <= MOST_DIGITS;
     Some(result)
+}
+
+/// A sum, difference or product.
+fn combined(left: Exact, op: &BinaryOperator, right: Exact, held: &mut bool) -> Option<Exact> {
+    if *op == BinaryOperator::Multiply {
+        return Some(Exact {
+            value: left.value.checked_mul(right.value)?,
+            places: left.places.checked_add(right.places)?,
+        });
+    }
+    let places = left.places.max(right.places);
+    let (left, right) = (left.moved(places)?, right.moved(places)?);
+    for value in [left, right] {
+        *held &= Exact { value, places }.count() <= MOST_DIGITS;
+    }
+    let value = match op {
+        BinaryOperator::Plus => left.checked_add(right)?,
+        BinaryOperator::Minus => left.checked_sub(right)?,
+        _ => return None,
+    };
+    Some(Exact { value, places })
 }
 
 /// Makes literals floating point, by adding an exponent.

@@ -8,8 +8,10 @@
 use arrow_schema::DataType;
 use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
-use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion_expr::{Cast, Expr, ExprSchemable, Operator, binary_expr};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion_expr::{
+    Cast, Expr, ExprSchemable, GetFieldAccess, Operator, binary_expr, lit, when,
+};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::functions::{json, nested, scalar, span};
@@ -46,6 +48,49 @@ impl ExprPlanner for PostgresOperators {
             None => PlannerResult::Original(args),
         })
     }
+
+    fn plan_field_access(
+        &self,
+        mut raw: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let of_list = matches!(
+            raw.expr.get_type(schema),
+            Err(_) | Ok(DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+        );
+        match &mut raw.field_access {
+            GetFieldAccess::ListIndex { key } if of_list => {
+                let counts_back = place(key, 0)? || **key == lit(0_i64);
+                // The planner would count those of an aggregated list from its end.
+                if counts_back && let Some(item) = element(&raw.expr, key) {
+                    return Ok(PlannerResult::Planned(item));
+                }
+            }
+            GetFieldAccess::ListRange { start, stop, .. } if of_list => {
+                place(start, 1)?;
+                place(stop, 0)?;
+            }
+            _ => {}
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+fn element(list: &Expr, key: &Expr) -> Option<Expr> {
+    call("array_element", vec![list.clone(), key.clone()])
+}
+
+/// Limits a place in a list: the engine counts a negative one from the end, PostgreSQL has nothing there.
+/// True if it may have been negative.
+fn place(key: &mut Expr, least: i64) -> Result<bool> {
+    if let Expr::Literal(ScalarValue::Int64(Some(place)), _) = key
+        && *place >= least
+    {
+        return Ok(false);
+    }
+    let given = std::mem::take(key);
+    *key = when(given.clone().lt(lit(least)), lit(least)).otherwise(given)?;
+    Ok(true)
 }
 
 /// A call of one of our own functions.

@@ -126,8 +126,7 @@ fn whole(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
     Ok(match expr.get_type(schema)? {
         DataType::Float32 | DataType::Float64 => {
-            let function = Arc::new(ScalarUDF::from(NearestWhole::new()));
-            let call = ScalarFunction::new_udf(function, vec![expr]);
+            let call = ScalarFunction::new_udf(nearest_whole(), vec![expr]);
             Transformed::yes(Expr::ScalarFunction(call))
         }
         // One place less may need one digit more: 9.9 is 10.
@@ -138,6 +137,11 @@ fn whole(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 const NAME: &str = "nearest_whole";
+
+/// The function that rounds floating point to an integer, halves to even.
+pub(crate) fn nearest_whole() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(NearestWhole::new()))
+}
 
 /// Rounds a floating point number to the nearest integer, and half to even.
 #[derive(Debug, PartialEq, Eq, Hash)]

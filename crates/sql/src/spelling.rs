@@ -17,11 +17,12 @@ use datafusion_sql::sqlparser::ast::{
 use datafusion_sql::sqlparser::tokenizer::Span;
 
 use crate::forms;
-use crate::fractions::{beyond_decimals, long_number};
+use crate::fractions::{beyond_decimals, long_number, written_digits};
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
 use crate::place;
 use crate::problem::SqlProblem;
+use crate::{quantified, rows};
 
 /// Functions with a format text.
 const BY_FORMAT: &[&str] = &[
@@ -134,7 +135,13 @@ impl VisitorMut for Mend<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        written_digits(expr);
         forms::rewrite(expr);
+        let rewritten =
+            quantified::rewrite(self.0, expr).and_then(|()| rows::rewrite(self.0, expr));
+        if let Err(problem) = rewritten {
+            return ControlFlow::Break(problem);
+        }
         match expr {
             Expr::AtTimeZone {
                 timestamp,

@@ -125,6 +125,26 @@ async fn statements_mean_what_they_mean_in_postgresql() {
     );
 }
 
+#[tokio::test]
+async fn a_text_that_grows_too_long_is_an_error_before_its_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    for sql in [
+        "select length(replace(repeat('a', 5000), 'a', repeat('b', 100000))) as x",
+        "select length(replace(repeat('a', 100000), 'a', repeat('b', 100000))) as x",
+        "select length(regexp_replace(repeat('a', 21500), 'a', repeat('b', 100000), 'g')) as x",
+    ] {
+        let why = ours::ask_statement(&engine, sql).await.unwrap_err();
+        assert!(
+            why.contains("too long") && !why.starts_with("R0515"),
+            "{sql}: {why}"
+        );
+    }
+    let fits = "select length(replace(repeat('ab', 400000), 'b', 'bb')) as x";
+    let rows = ours::ask_statement(&engine, fits).await.unwrap();
+    assert_eq!(rows, vec![vec![Some("1200000".to_owned())]]);
+}
+
 /// The same rows, whatever their order.
 fn same_rows(theirs: &[Vec<Option<String>>], ours: &[Vec<Option<String>>]) -> bool {
     let mut left: Vec<&Vec<Option<String>>> = ours.iter().collect();

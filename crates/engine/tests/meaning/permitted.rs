@@ -64,7 +64,6 @@ const PERMITTED: &[Permitted] = &[
     p(What::Refused, "substring(a from 'b.')", "", "write `regexp_match`"),
     p(What::Refused, "regexp_substr*", "", "write `regexp_match`"),
     p(What::Refused, "regexp_split_to_array*", "", MISSING),
-    p(What::Refused, "regexp_replace(a, '(.)b', '[\\&]')", "", "write parentheses and `\\1`"),
     p(What::Refused, "date_part('hour', a)", "d", "a date has no time of day; `extract` refuses it in PostgreSQL too"),
     p(What::Refused, "date_part('second', a)", "d", "a date has no time of day; `extract` refuses it in PostgreSQL too"),
     // Fails where PostgreSQL has a value.
@@ -90,7 +89,6 @@ const PERMITTED: &[Permitted] = &[
     // Another value.
     p(What::Value, "date_trunc*", "d", "a timestamp without a zone, not the same in UTC: a date has no zone"),
     p(What::Value, "to_timestamp(a)", "", "a timestamp without a zone, not the same in UTC"),
-    p(What::Value, "round(a)", "f", "halves are rounded away from zero, as those of numeric: a written fraction is a double here"),
     p(What::Value, "a::real", "n", "the last digit of a single"),
     p(What::Value, "a::numeric(38,0)", "f", "PostgreSQL takes 15 digits of a double, here all count"),
     p(What::Value, "initcap(a)", "", "PostgreSQL's letters depend on its locale, which is C in the suite"),

@@ -176,4 +176,130 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
         "select greatest(1.5, 2::double precision) as x, 1.5 = 1.5::double precision as e",
         "",
     ),
+    (
+        "select (select y from (values (1)) t(y) where y > 5) as x",
+        "",
+    ),
+    (
+        "select coalesce((select y from (values (1)) t(y) where y > 5), 7) as x",
+        "",
+    ),
+    (
+        "select (select 1 where false) as x, coalesce((select 2 where false), 3) as y, (select 4) as z",
+        "",
+    ),
+    (
+        "select coalesce((select count(*) from (values (1)) t(y) where y > 5), 7) as x",
+        "",
+    ),
+    ("select coalesce((select max(1) where false), 3) as x", ""),
+    (
+        "select coalesce((select y from (values (1), (2)) t(y) where y > 5 order by y limit 1), 7) as x",
+        "",
+    ),
+    (
+        "select a, coalesce((select max(y) from (values (1), (2)) t(y) where y = a), 7) as x from (values (1), (3)) s(a)",
+        "",
+    ),
+    (
+        "select a, coalesce((select count(*) from (values (1), (2)) t(y) where y = a), 7) as x from (values (1), (3)) s(a)",
+        "",
+    ),
+    (
+        "select a, coalesce((select count(*) from (values (1), (2)) t(y) where y = a group by y), 7) as x from (values (1), (3)) s(a)",
+        "",
+    ),
+    (
+        "select a from (values (1), (3)) s(a) where a = (select y from (values (1)) t(y) where y > 5)",
+        "",
+    ),
+    (
+        "select a from (values (1), (3)) s(a) where (select y from (values (1)) t(y) where y > 5) is null",
+        "",
+    ),
+    (
+        "select coalesce((select y from (values (1)) t(y) where y > 5), (select z from (values (2)) u(z) where z > (select 1)), 7) as x",
+        "",
+    ),
+    (
+        "select count(*) as n from (values (array[1, null::int]), (array[1, 2])) v(a) where not (3 = any(a))",
+        "",
+    ),
+    (
+        "select count(*) as n from (values (array[1, null::int]), (array[1, 2])) v(a) where 3 <> all(a)",
+        "",
+    ),
+    (
+        "select count(*) as n from (values (1, null::int), (1, 2)) v(a, b) where not ((a, b) = (1, 3))",
+        "",
+    ),
+    (
+        "select count(*) as n from (values (1, null::int), (1, 2)) v(a, b) where (a, b) <> (1, 3)",
+        "",
+    ),
+    (
+        "select count(*) as n from (values (1, null::int), (1, 2)) v(a, b) where (a, b) not in ((1, 3))",
+        "",
+    ),
+    (
+        "select v.a from (values (1, null::int), (1, 2)) v(a, b) join (values (1, 2), (1, null::int)) w(c, d) on (a, b) = (c, d)",
+        "",
+    ),
+    ("select 1 as x where (null, null) is null", ""),
+    (
+        "select null = any(array[]::int[]) as a, null = all(array[]::int[]) as b, 1 = any(null::int[]) as c, 3 = any(array[1, null]) as d, 3 <> any(array[3, null]) as e, (1, 2) < (1, null) as f, (1, 2) < (2, null) as g, row(1, null) is not null as h",
+        "",
+    ),
+    (
+        "select (array_agg(x order by x))[2] as a, (array_agg(x order by x))[-1] as b, (array_agg(x order by x))[0] as c from (values (1), (5)) v(x)",
+        "",
+    ),
+    (
+        "select (select (array[x])[-1] from (values (5)) v(x)) as x",
+        "",
+    ),
+    (
+        "select round(2.5::double precision) as a, round(-2.5::double precision) as b, round(3.5::double precision) as c, round(0.5::double precision) as d, round(4.5::real) as e, round(2.5) as f, round(-2.5) as g, round(0.49999999999999994) as h, round(2.345, 2) as i",
+        "",
+    ),
+    (
+        "select 2.5::int as a, -2.5::int as b, 3.5::bigint as c, 0.5::smallint as d, 2.5::double precision::int as e, 2.5::real::int as f, '2.5'::numeric(10,1)::int as g, '2.5'::double precision::bigint as h, (-2.5)::int as i, cast(3.5 as smallint) as j",
+        "",
+    ),
+    (
+        "select sum(x::int) as a, sum(round(x)) as b from (values (0.5), (1.5), (2.5)) v(x)",
+        "",
+    ),
+    (
+        "select sum(x::int) as a, sum(round(x)) as b from (values (0.5::double precision), (1.5), (2.5)) v(x)",
+        "",
+    ),
+    (
+        "select round(avg(x)) as a, avg(x)::int as b from (values (2), (3)) v(x)",
+        "",
+    ),
+    (
+        "select round(100.0 * a / b) as a, (100.0 * a / b)::int as b from (values (1, 8), (3, 8)) v(a, b)",
+        "",
+    ),
+    (
+        "select round(y) as a, y::int as b from (select avg(x) as y from (values (2), (3)) v(x)) w where y > 0",
+        "",
+    ),
+    (
+        "select x::int as a, count(*) as n from (values (0.5), (2.5), (2.6)) v(x) group by x::int",
+        "",
+    ),
+    (
+        "select 0.3 = 0.1 + 0.2 as a, 1.10 * 1.10 as b, 1.50::text as c, 1.0 || '' as d, 'x' || 1.50 as e, 100.0 || '' as f, (-1.50)::text as g, .5::text as h, 0.1 + 0.2 - 0.3 as i, 1.1 * 1.1 = 1.21 as j",
+        "",
+    ),
+    (
+        "select 0.00::varchar as a, 1.50::varchar(3) as b, 5.::text as c",
+        "",
+    ),
+    (
+        "select regexp_replace('a$1', 'a', '$1') as a, regexp_replace('abc', 'b', '\\\\') as b, regexp_replace('abc', '(b)', '[\\0]') as c, regexp_replace('abc', 'b', '\\&\\&') as d",
+        "",
+    ),
 ];

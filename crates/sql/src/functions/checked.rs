@@ -19,7 +19,7 @@ use datafusion_common::cast::{
 use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion_expr::ScalarUDF;
 
-use super::define::{argument, count_is, define};
+use super::define::{argument, count_is, define, kept};
 use super::span::wall;
 
 /// Wraps a computed number: fails if it is not a number although its inputs are.
@@ -28,6 +28,8 @@ pub(crate) const IN_RANGE: &str = "in_range";
 pub(crate) const A_NUMBER: &str = "a_number";
 /// Wraps the base of a logarithm.
 pub(crate) const POSITIVE: &str = "positive";
+/// Wraps a value that may turn out to be NULL: its own value, of a nullable type.
+pub(crate) const OR_NULL: &str = "or_null";
 /// Rounds a timestamp to seconds or milliseconds.
 pub(crate) const ROUND_MOMENT: &str = "round_moment";
 
@@ -47,6 +49,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         }),
         define(A_NUMBER, same, first, |args, _| {
             a_number(argument(args, 0)?)
+        }),
+        kept(OR_NULL, same, first, |args, _| {
+            Ok(Arc::clone(argument(args, 0)?))
         }),
         define(
             ROUND_MOMENT,
@@ -75,7 +80,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             |_| Ok(DataType::Utf8),
             |args, _| repeated(args),
         ),
-        define(AT_MOST, same, first, |args, _| at_most(argument(args, 0)?)),
+        define(AT_MOST, same, first, |args, _| at_most(args)),
         define(
             SERIES_STOP,
             |types| Ok(vec![DataType::Int64; types.len()]),
@@ -222,18 +227,50 @@ pub(crate) const SERIES_STOP: &str = "series_stop";
 /// The most items of a list.
 const MOST_ITEMS: i64 = 10_000_000;
 /// The most bytes of repeated texts in one batch.
-const MOST_BYTES: usize = 512 << 20;
+pub(super) const MOST_BYTES: usize = 512 << 20;
 
-fn at_most(values: &ArrayRef) -> Result<ArrayRef> {
+/// Checks the length of a list, and the size of the repeated value in the second argument.
+fn at_most(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let values = argument(args, 0)?;
     let lengths = cast(values, &DataType::Int64)?;
-    match as_int64_array(&lengths)?.iter().flatten().max() {
+    let lengths = as_int64_array(&lengths)?;
+    match lengths.iter().flatten().max() {
         Some(length) if length > MOST_ITEMS => {
-            exec_err!(
+            return exec_err!(
                 "a list of {length} items is too long, the most is {MOST_ITEMS}: use the table function `generate_series` or a join"
-            )
+            );
         }
-        _ => Ok(Arc::clone(values)),
+        _ => {}
     }
+    let Some(sizes) = args.get(1).map(sizes).transpose()?.flatten() else {
+        return Ok(Arc::clone(values));
+    };
+    let mut total = 0_usize;
+    for (length, size) in lengths.iter().zip(sizes) {
+        let length = usize::try_from(length.unwrap_or(0)).unwrap_or(0);
+        total = total.saturating_add(length.saturating_mul(size));
+    }
+    match total > MOST_BYTES {
+        true => exec_err!("a list of {total} bytes is too long, the most is {MOST_BYTES}"),
+        false => Ok(Arc::clone(values)),
+    }
+}
+
+/// The bytes of each text or list, as far as they are known; `None` for values of a fixed size.
+fn sizes(values: &ArrayRef) -> Result<Option<Vec<usize>>> {
+    if values.data_type().is_string() {
+        let texts = cast(values, &DataType::Utf8)?;
+        let texts = as_string_array(&texts)?;
+        return Ok(Some(
+            texts.iter().map(|text| text.map_or(0, str::len)).collect(),
+        ));
+    }
+    let DataType::List(_) = values.data_type() else {
+        return Ok(None);
+    };
+    let lists = values.as_list::<i32>();
+    let bytes = |row| usize::try_from(lists.value_length(row)).map_or(0, |items| items * 8);
+    Ok(Some((0..lists.len()).map(bytes).collect()))
 }
 
 /// Checks that the end of a series is not too far from its start.
@@ -291,7 +328,7 @@ fn repeated(args: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 /// The most characters of a padded text.
-const LONGEST: i64 = 16 << 20;
+pub(super) const LONGEST: i64 = 16 << 20;
 
 fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
     let texts = as_string_array(argument(args, 0)?)?;
@@ -300,6 +337,7 @@ fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
         .get(2)
         .map(|array| as_string_array(array))
         .transpose()?;
+    let mut total = 0_usize;
     let one = |row: usize| -> Result<Option<String>> {
         let missing = texts.is_null(row)
             || lengths.is_null(row)
@@ -314,6 +352,12 @@ fn pad(args: &[ArrayRef], left: bool) -> Result<ArrayRef> {
             );
         }
         let length = usize::try_from(length).unwrap_or(0);
+        total = total.saturating_add(length);
+        if total > MOST_BYTES {
+            return exec_err!(
+                "the texts of `lpad` and `rpad` are too long: more than {MOST_BYTES} characters at once"
+            );
+        }
         let text = texts.value(row);
         let count = text.chars().count();
         if count >= length {

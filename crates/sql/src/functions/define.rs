@@ -76,6 +76,24 @@ pub(super) fn also(
     }))
 }
 
+/// A function of constants that the planner must not compute before it has read the types.
+pub(super) fn kept(
+    name: &'static str,
+    takes: Takes,
+    gives: Gives,
+    computes: Computes,
+) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Definition {
+        name,
+        aliases: Vec::new(),
+        takes,
+        gives,
+        computes,
+        symbol: None,
+        signature: Signature::user_defined(Volatility::Volatile),
+    }))
+}
+
 /// The function of an operator.
 pub(super) fn operator(
     name: &'static str,

@@ -10,6 +10,7 @@ pub(crate) mod checked;
 mod choice;
 mod choose;
 mod define;
+mod each;
 mod field;
 pub(crate) mod json;
 pub(crate) mod nested;
@@ -17,6 +18,7 @@ mod number;
 mod offered;
 mod pattern;
 mod read;
+mod replace;
 pub(crate) mod span;
 mod text;
 mod total;
@@ -35,6 +37,8 @@ use crate::problem::SqlProblem;
 use crate::suggest;
 
 pub(crate) use calendar::UNIT_FUNCTIONS;
+pub(crate) use checked::OR_NULL;
+pub(crate) use each::{ALL_ITEMS, ANY_ITEM};
 pub(crate) use field::DATE_PART;
 pub(crate) use pattern::{LIKE_ESCAPE, SIMILAR_TO};
 pub(crate) use read::{is_read_otherwise, reader};
@@ -163,11 +167,13 @@ fn own() -> Vec<Arc<ScalarUDF>> {
         checked::functions(),
         choice::functions(),
         choose::functions(),
+        each::functions(),
         field::functions(),
         json::functions(),
         nested::functions(),
         number::functions(),
         pattern::functions(),
+        replace::functions(),
         span::functions(),
         text::functions(),
         zone::functions(),
