@@ -125,8 +125,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0919",
         Remedy::FixConfig,
-        "`copy --option` has an option that the source does not have, or a value that the option does not take.",
-        "The message suggests the nearest name or lists all names. `towpath connection types` lists them.",
+        "`copy` has an option that its source or target does not have, or a value that the option does not take.",
+        "For `--option`, the message suggests the nearest name or lists all names; `towpath connection types` lists them. `--table`, `--into` and `--key` are for databases.",
     ),
     CodeEntry::run(
         "R0920",

@@ -110,6 +110,7 @@ pub async fn copy(
         &request.working_dir,
         &specs,
     )?;
+    refuse_of_files(request, &from, &to)?;
     let destination = services.destination(&to.connection)?;
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
     let patience = ReconnectLimit::new(RECONNECT);
@@ -166,6 +167,33 @@ pub async fn copy(
     let stopped = table.stopped.take();
     table.stopped = stopped.map(|stopped| stop_of_a_copy(stopped, &table, &to, &rejected));
     Ok((table, rejected))
+}
+
+/// Refuses settings that only a database has, where the source or the target is a file.
+fn refuse_of_files(request: &CopyRequest, from: &CopyEndpoint, to: &CopyEndpoint) -> Result<()> {
+    let refuse = |option: &str, why: String| {
+        Err(Failure::new(
+            "R0919",
+            Remedy::FixConfig,
+            format!("{option} has no effect: {why}"),
+        )
+        .help(format!("copy without {option}")))
+    };
+    let is_rewritten = matches!(
+        request.write,
+        None | Some(WriteMode::Replace | WriteMode::Append)
+    );
+    if request.table.is_some() && holds_files(&from.connection.kind) {
+        return refuse("--table", format!("the source `{}` is a file", from.object));
+    }
+    if request.into.is_some() && holds_files(&to.connection.kind) {
+        return refuse("--into", format!("the target `{}` is a file", to.object));
+    }
+    if !request.key.is_empty() && holds_files(&to.connection.kind) && is_rewritten {
+        let why = format!("the file `{}` is not written by key", to.object);
+        return refuse("--key", why);
+    }
+    Ok(())
 }
 
 /// The failure of a stopped copy, which has neither a project nor a quarantine.

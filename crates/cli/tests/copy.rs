@@ -207,3 +207,14 @@ fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
     let rows = desk.json(".", &["query", "--format", "json", sql]);
     assert_eq!(rows.as_array().unwrap().len(), 5, "{rows}");
 }
+
+#[test]
+fn settings_of_databases_are_refused_for_files() {
+    let desk = TestProject::new();
+    desk.write("a.csv", "id\n1\n");
+    for (option, value) in [("--table", "t"), ("--into", "t"), ("--key", "id")] {
+        let said = desk.exits(2, "", &["copy", "a.csv", "b.csv", option, value]);
+        has(&said, &["R0919", option, "has no effect"]);
+        assert!(!desk.path("b.csv").exists());
+    }
+}

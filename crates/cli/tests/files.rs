@@ -186,3 +186,80 @@ fn links_are_read_inside_the_folder_only() {
         &["t3.csv is left out", "leads out of", "u4.csv is left out"],
     );
 }
+
+#[test]
+fn a_number_with_leading_zeros_is_not_changed_to_fit_a_known_type() {
+    let pipeline = "steps: { extract: { load: data, into: raw, tables: { t: { from: 't_*.csv', mode: incremental, fail_above: 100% } } } }\n";
+    let desk = TestProject::with_pipeline(pipeline);
+    desk.write("data/t_1.csv", "id,plz,price\n1,10115,1.5\n");
+    desk.ok("", &["run"]);
+    desk.write(
+        "data/t_2.csv",
+        "id,plz,price\n2,01067,2.5\n3,+5,2.5\n4,1.0,2.5\n5,1e3,2.5\n6,99999999999999999999,2.5\n7,7,02.5\n8,80331,2.5\n",
+    );
+    desk.ok("", &["run"]);
+    assert_eq!(desk.count("", "raw.t"), 2);
+    let said = desk.ok("", &["quarantine", "show", "raw.t"]);
+    has(
+        &said,
+        &[
+            "leading zeros",
+            "type: text",
+            "a plus sign",
+            "not written as a whole number",
+        ],
+    );
+    assert_eq!(said.matches("out of range").count(), 1, "{said}");
+    // The way out that the reason names.
+    desk.write(
+        "pipelines/p.yml",
+        &pipeline.replace("mode:", "columns: { plz: { type: text } }, mode:"),
+    );
+    desk.ok("", &["run", "--full-refresh"]);
+    let zip = desk.json(
+        "",
+        &[
+            "query",
+            "--format",
+            "json",
+            "select plz from raw.t where id = 2",
+        ],
+    );
+    assert_eq!(zip[0]["plz"], "01067");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_as_it_is() {
+    let pipeline = "steps: { extract: { load: data, into: raw, tables: { t: { from: x.csv, skip_lines: 9 } } } }\n";
+    let desk = TestProject::with_pipeline(pipeline);
+    desk.write("data/x.csv", "id\n1\n");
+    has(
+        &desk.exits(3, "", &["run"]),
+        &["R0109", "`skip_lines: 9` skips all of its lines"],
+    );
+    std::fs::remove_file(desk.path("data/x.csv")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(desk.path("data/x.csv"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    has(
+        &desk.exits(1, "", &["run"]),
+        &["R0107", "a pipe, a socket or a device"],
+    );
+}
+
+#[test]
+fn rejected_rows_with_different_reasons_are_not_said_to_have_one() {
+    let pipeline = "steps: { extract: { load: data, into: raw, tables: { t: { from: t.csv, fail_above: 100%, columns: { id: bigint, e: { in: [x] } } } } } }\n";
+    let desk = TestProject::with_pipeline(pipeline);
+    desk.write("data/t.csv", "id,e,n\n1,bad,NULL\na,x,\"\"\nb,x,\n4,x,1\n");
+    has(
+        &desk.ok("", &["run"]),
+        &["3 rows rejected, the first because: "],
+    );
+    let said = desk.ok("", &["quarantine", "show", "raw.t"]);
+    has(&said, &["n   \"NULL\"", "n   \"\"", "n   NULL"]);
+    desk.write("data/t.csv", "id,e,n\n1,x,\na,x,\nb,x,\n4,x,1\n");
+    has(&desk.ok("", &["run"]), &["2 rows rejected: "]);
+}

@@ -430,3 +430,103 @@ fn the_lineage_of_a_first_load_names_what_set_reads() {
     });
     assert_eq!(report["origins"], right, "{report}");
 }
+
+/// A project with one table of one CSV file, and these settings of it.
+fn with_settings(settings: &str) -> TestProject {
+    let desk = TestProject::with_pipeline(&format!(
+        "steps: {{ extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.csv, {settings} }} }} }} }}\n"
+    ));
+    desk.write("data/t.csv", "id,name,email\n1,a,a@b.c\n2,b,b@b.c\n");
+    desk
+}
+
+#[test]
+fn one_source_column_becomes_every_column_that_names_it() {
+    let cases = [
+        (
+            "x: { from: id }, y: { from: ID }",
+            vec!["name", "email", "x", "y"],
+        ),
+        (
+            "id: { min: 1 }, x: { from: id }",
+            vec!["id", "name", "email", "x"],
+        ),
+        (
+            "id: { from: name }, name: { from: id }",
+            vec!["id", "name", "email"],
+        ),
+    ];
+    for (columns, expected) in cases {
+        let desk = with_settings(&format!("columns: {{ {columns} }}"));
+        for _ in 0..2 {
+            desk.ok("", &["check"]);
+            desk.ok("", &["run", "--full-refresh"]);
+            let first = &rows(&desk, "select * from raw.t order by email")[0];
+            let names: Vec<&str> = first
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            for name in &expected {
+                assert!(names.contains(name), "{columns}: {names:?}");
+                assert!(!first[*name].is_null(), "{columns}: {first}");
+            }
+            assert_eq!(names.len(), expected.len(), "{columns}: {names:?}");
+        }
+    }
+    let desk = with_settings("columns: { id: { from: name } }");
+    has(&desk.exits(1, "", &["run"]), &["R0618"]);
+}
+
+#[test]
+fn a_listed_column_that_the_source_does_not_have_stops_the_run_before_it_writes() {
+    for settings in [
+        "drop: emial",
+        "keep: [id, nmae]",
+        "keep: id, drop: mail_address",
+    ] {
+        let desk = with_settings(settings);
+        has(&desk.exits(1, "", &["run"]), &["R0610", "email"]);
+        desk.exits(2, "", &["query", "select * from raw.t"]);
+    }
+    // A JSON object may do without a member; a spelling mistake is one all the same.
+    let desk = with_settings("");
+    let pipeline = |drop: &str| {
+        let text = format!(
+            "steps: {{ extract: {{ load: data, into: raw, tables: {{ t: {{ from: t.jsonl, drop: [{drop}] }} }} }} }}\n"
+        );
+        desk.write("pipelines/p.yml", &text);
+    };
+    desk.write("data/t.jsonl", "{\"id\":1,\"email\":\"a@b.c\"}\n");
+    pipeline("emial");
+    has(&desk.exits(1, "", &["run"]), &["R0610"]);
+    pipeline("email, debug_output");
+    desk.ok("", &["run"]);
+    let first = &rows(&desk, "select * from raw.t")[0];
+    assert_eq!(*first, serde_json::json!({ "id": 1 }));
+}
+
+#[test]
+fn an_option_of_another_format_is_refused() {
+    for option in ["records: x", "sheet: x"] {
+        has(&with_settings(option).exits(1, "", &["run"]), &["R0103"]);
+    }
+}
+
+#[test]
+fn a_computed_column_may_have_the_name_of_the_source_column() {
+    let columns = "columns: { \"Order ID\": { set: \"order_id * 2\" }, SKU: { set: \"upper(sku)\", in: [A, B] } }";
+    let desk = with_settings(&format!("key: \"Order ID\", {columns}"));
+    desk.write("data/t.csv", "Order ID,SKU\n1,a\n2,b\n");
+    for _ in 0..2 {
+        desk.ok("", &["check"]);
+        desk.ok("", &["run", "--full-refresh"]);
+        let all = rows(&desk, "select * from raw.t order by 1");
+        let expected = serde_json::json!([
+            { "order_id": 2, "sku": "A" },
+            { "order_id": 4, "sku": "B" },
+        ]);
+        assert_eq!(all, expected);
+    }
+}

@@ -48,6 +48,7 @@ pub use services::Services;
 pub use transfer::{Cadence, Transfer, run_transfer};
 
 pub use output::{OperatorFactory, OutputSpec};
+pub use projection::refuse_unknown_columns;
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
 pub use repeats::key_repeats;
 pub use seal::{RecordSeal, SealKeys, StoredRecord, WITHHELD};

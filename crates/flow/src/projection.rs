@@ -5,6 +5,7 @@
 //! In a change feed, deletes pass with their final key, and a changed row that `where` no longer selects
 //! becomes a delete.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -69,9 +70,11 @@ impl Projection {
         let compile =
             |text: &str| -> Result<Arc<dyn RowExpression>> { expressions.compile(text, &named) };
         let filter = plan.filter.as_deref().map(compile).transpose()?;
-        let mut columns = passed_through(plan, source);
+        let renamed = renamed(plan, source);
+        let mut columns = passed_through(plan, source, &renamed);
         for wish in &plan.columns {
-            place(wish, plan.names, source, &compile, &mut columns)?;
+            let from = origin(wish, plan.names, source, &compile, &columns)?;
+            place(wish, from, &renamed, &mut columns);
         }
         distinct_names(&columns, source)?;
         let mut fields = Vec::with_capacity(columns.len());
@@ -364,11 +367,23 @@ fn rename(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         .map_err(kernel)
 }
 
-/// The source columns that `keep` and `drop` leave, with their new names.
-fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
+/// The source columns that `from` gives other names.
+fn renamed(plan: &TablePlan, source: &SchemaRef) -> BTreeSet<usize> {
+    let own_names = source.fields().iter().map(|field| field.name().as_str());
+    let wishes = plan.columns.iter().filter(|wish| wish.set.is_none());
+    let from: Vec<String> = wishes.filter_map(|wish| wish.from.clone()).collect();
+    plan.names.find_all(own_names, &from)
+}
+
+/// The source columns that `keep` and `drop` leave, with their new names. One that `from` renames has its
+/// former name no more, unless `columns` also has that name.
+fn passed_through(plan: &TablePlan, source: &SchemaRef, renamed: &BTreeSet<usize>) -> Vec<Column> {
     let own_names = source.fields().iter().map(|field| field.name().as_str());
     let kept = plan.names.find_all(own_names.clone(), &plan.keep);
     let dropped = plan.names.find_all(own_names, &plan.drop);
+    let is_named = |column: &Column| plan.columns.iter().any(|wish| wish.name == column.name);
+    let is_moved =
+        |column: &Column| matches!(column.from, From::Source(at) if renamed.contains(&at));
     source
         .fields()
         .iter()
@@ -382,31 +397,66 @@ fn passed_through(plan: &TablePlan, source: &SchemaRef) -> Vec<Column> {
             mask: None,
             cast_to: None,
         })
+        .filter(|column| is_named(column) || !is_moved(column))
         .collect()
 }
 
-/// Applies `from` and `set` of one column.
-fn place(
+/// Refuses a name in `keep` or `drop` that no source column has: it would leave a column out, or in, by a
+/// spelling mistake. `may_be_absent` says which names a later read may still give.
+///
+/// # Errors
+/// `FixConfig` with the columns that there are.
+pub fn refuse_unknown_columns(
+    plan: &TablePlan,
+    source: &SchemaRef,
+    may_be_absent: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    let own = source.fields().iter().map(|field| field.name().as_str());
+    let finder = plan.names.finder(own);
+    let is_unknown = |name: &&String| finder.find(name).is_none() && !may_be_absent(name);
+    for (key, names) in [("keep", &plan.keep), ("drop", &plan.drop)] {
+        if let Some(name) = names.iter().find(is_unknown) {
+            return Err(no_column(name, source).help(format!(
+                "`{key}` names it; correct the name, or remove it from `{key}`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Where the values of a column with settings come from; `None` for one that is there already.
+fn origin(
     wish: &ColumnPlan,
     names: Naming,
     source: &SchemaRef,
     compile: &dyn Fn(&str) -> Result<Arc<dyn RowExpression>>,
-    columns: &mut Vec<Column>,
-) -> Result<()> {
-    let from = match (&wish.set, &wish.from) {
-        (Some(expression), _) => From::Expression(compile(expression)?),
-        (None, Some(from)) => From::Source(source_index(names, source, from)?),
-        (None, None) if columns.iter().any(|column| column.name == wish.name) => return Ok(()),
+    columns: &[Column],
+) -> Result<Option<From>> {
+    Ok(match (&wish.set, &wish.from) {
+        (Some(expression), _) => Some(From::Expression(compile(expression)?)),
+        (None, Some(from)) => Some(From::Source(source_index(names, source, from)?)),
+        (None, None) if columns.iter().any(|column| column.name == wish.name) => None,
         (None, None) => return Err(no_column(&wish.name, source)),
+    })
+}
+
+/// Applies `from` and `set` of one column. A source column that would lose its name to another one stays:
+/// `distinct_names` refuses the two.
+fn place(
+    wish: &ColumnPlan,
+    from: Option<From>,
+    renamed: &BTreeSet<usize>,
+    columns: &mut Vec<Column>,
+) {
+    let Some(from) = from else {
+        return;
     };
-    if let From::Source(index) = &from
-        && wish.set.is_none()
-    {
-        let moved = *index;
-        columns
-            .retain(|c| !(matches!(c.from, From::Source(i) if i == moved) && c.name != wish.name));
-    }
-    match columns.iter_mut().find(|column| column.name == wish.name) {
+    let is_free = |column: &Column| match (&column.from, &from) {
+        (From::Source(own), From::Source(_)) => renamed.contains(own),
+        _ => true,
+    };
+    let mut same = columns.iter_mut();
+    match same.find(|column| column.name == wish.name && is_free(column)) {
         Some(column) => column.from = from,
         None => columns.push(Column {
             name: wish.name.clone(),
@@ -416,7 +466,6 @@ fn place(
             cast_to: None,
         }),
     }
-    Ok(())
 }
 
 fn source_index(names: Naming, source: &SchemaRef, name: &str) -> Result<usize> {

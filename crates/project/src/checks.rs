@@ -164,6 +164,7 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
         if let ("sql", Some(filter), Some(text)) = (key, &filter, entry.value.text()) {
             narrowed(text, filter, entry.value.at, report);
         }
+        counts_no_rows(key, item, report);
         let many = kinds.len() > 1;
         for kind in kinds {
             let name = match item.get_text("name") {
@@ -181,6 +182,21 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
                 span,
             });
         }
+    }
+}
+
+/// Reports a `tolerance` of a check that counts no rows.
+fn counts_no_rows(key: &str, item: &Node, report: &mut Report) {
+    if let ("row_count" | "freshness", Some(tolerance)) = (key, item.get("tolerance")) {
+        let message = format!("`tolerance` has no effect on `{key}`: no single row can break it");
+        report
+            .error("P0160", tolerance.at, message)
+            .help(match key {
+                "row_count" => {
+                    "remove it, and write a wider range: row_count: { min: 95, max: 105 }"
+                }
+                _ => "remove it, and allow a greater age",
+            });
     }
 }
 

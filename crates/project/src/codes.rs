@@ -400,6 +400,26 @@ pub const CODES: &[CodeEntry] = &[
         "A schedule has either `cron` or `every`. `end` is after `start`, with at least one interval between them. `catchup: all` runs every interval, so it needs `overlap: queue`. `dst_gap` and `dst_overlap` are for a cron expression with listed hours.",
     ),
     CodeEntry::check(
+        "P0160",
+        "A setting has no effect here.",
+        "Towpath obeys a setting or refuses it. `lookback` needs a `cursor`; `tolerance` counts rows that break a check, which `row_count` and `freshness` do not have; `from` and `set` cannot both say where the values of a column come from. Remove the setting, or write what it needs.",
+    ),
+    CodeEntry::check(
+        "P0161",
+        "Two entries of `columns` are the same column.",
+        "A column may be written by its name in the source or in the table, so both entries mean one column. Write all its settings in one entry.",
+    ),
+    CodeEntry::check(
+        "P0162",
+        "Two columns come from one source column and have different types.",
+        "A source column is read with one type. Give both columns the same `type`, or compute one of them from the other:\n\n  columns: { id: { type: text }, number: { set: \"cast(id as bigint)\" } }",
+    ),
+    CodeEntry::check(
+        "P0163",
+        "A masked column and another one come from one source column.",
+        "The other column shows the values that the mask hides. Mask both, or remove one of them.",
+    ),
+    CodeEntry::check(
         "P0201",
         "A setting takes its value from an environment variable that is not set.",
         "Set it, or give a default: ${env:DATA_DIR:-data}",

@@ -158,16 +158,24 @@ pub(crate) struct Source<'a> {
 /// Reads `columns`, and finds the target's columns.
 pub(crate) fn read(node: Option<&Node>, source: &Source<'_>, report: &mut Report) -> Columns {
     let mut columns = Columns::default();
-    let mut by_source: HashMap<String, usize> = HashMap::new();
+    let mut by_source: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut names: HashMap<String, &str> = HashMap::new();
     let mut settings: Vec<(&str, &Entry)> = Vec::new();
     for (name, entry) in node.into_iter().flat_map(Node::entries) {
         let plan = plan(name, entry, source, report);
         let from = origin(name, &plan, source);
         check_exists(name, entry, &plan, from.as_deref(), source, report);
-        if plan.set.is_none()
-            && let Some(from) = from
-        {
-            by_source.insert(from, columns.plans.len());
+        check_single(name, entry, &plan, &mut names, report);
+        if plan.set.is_none() {
+            let from = from.unwrap_or_else(|| source.naming.apply(name));
+            let same = by_source.entry(from).or_default();
+            check_types(
+                entry,
+                &plan,
+                same.first().and_then(|at| columns.plans.get(*at)),
+                report,
+            );
+            same.push(columns.plans.len());
         }
         settings.push((name, entry));
         columns.plans.push(plan);
@@ -187,12 +195,13 @@ fn origin(name: &str, plan: &ColumnPlan, source: &Source<'_>) -> Option<String> 
     let field = schema.and_then(|schema| of_source(schema, source.naming, written));
     field
         .map(|field| field.name().clone())
-        .or_else(|| plan.from.clone())
+        .or_else(|| plan.from.as_ref().map(|from| source.naming.apply(from)))
 }
 
-/// The name in the target for an entry of `columns`: a new one, or that of a source column.
+/// The name in the target for an entry of `columns`. With `from` it is a new one, as it is written. With
+/// `set` it may be that of a source column or a new one, so it follows the naming in both cases.
 fn own_name(name: &str, entry: &Entry, source: &Source<'_>) -> String {
-    if entry.value.get("from").is_some() || entry.value.get("set").is_some() {
+    if entry.value.get("from").is_some() {
         return name.to_owned();
     }
     let schema = source.known.map(|known| &known.fact.schema);
@@ -277,10 +286,74 @@ fn check_exists(
     }
 }
 
+/// Reports a column that two entries name, and a `from` that `set` would hide.
+fn check_single<'n>(
+    name: &'n str,
+    entry: &Entry,
+    plan: &ColumnPlan,
+    names: &mut HashMap<String, &'n str>,
+    report: &mut Report,
+) {
+    if plan.set.is_some()
+        && let Some(from) = entry.value.get("from")
+    {
+        report
+            .error(
+                "P0160",
+                from.at,
+                format!("`from` has no effect beside `set` in column `{name}`"),
+            )
+            .help("remove `from`; an expression names its source columns itself");
+    }
+    if let Some(other) = names.insert(plan.name.clone(), name) {
+        report
+            .error(
+                "P0161",
+                entry.key_at,
+                format!("`{other}` and `{name}` are the same column `{}`", plan.name),
+            )
+            .help(format!(
+                "write all its settings in one entry: {}: {{ … }}",
+                plan.name
+            ));
+    }
+}
+
+/// Reports a source column of two entries that cannot both have their type, or that only one of them hides.
+fn check_types(entry: &Entry, plan: &ColumnPlan, first: Option<&ColumnPlan>, report: &mut Report) {
+    let Some(first) = first else {
+        return;
+    };
+    if first.mask.is_some() != plan.mask.is_some() {
+        let (hidden, shown) = match first.mask.is_some() {
+            true => (&first.name, &plan.name),
+            false => (&plan.name, &first.name),
+        };
+        let message = format!("`{hidden}` is masked, and `{shown}` shows the values that it hides");
+        report
+            .error("P0163", entry.key_at, message)
+            .help("both come from one source column: mask both, or remove one");
+        return;
+    }
+    if first.data_type == plan.data_type {
+        return;
+    }
+    report
+        .error(
+            "P0162",
+            entry.key_at,
+            format!(
+                "columns `{}` and `{}` come from one source column and have different types",
+                first.name, plan.name
+            ),
+        )
+        .help("give both the same `type`, or compute one of them: set: \"cast(… as …)\"");
+}
+
 /// The target's columns and their lineage.
 fn target(
     columns: &mut Columns,
-    by_source: &HashMap<String, usize>,
+    by_source: &HashMap<String, Vec<usize>>,
     source: &Source<'_>,
     settings: &[(&str, &Entry)],
     report: &mut Report,
@@ -311,37 +384,50 @@ fn target(
     let kept = source.naming.find_all(own_names.clone(), source.keep);
     let dropped = source.naming.find_all(own_names, source.drop);
     for (at, field) in known.fact.schema.fields().iter().enumerate() {
-        let plan = by_source
-            .get(field.name())
-            .and_then(|index| columns.plans.get(*index));
-        if !source.keep.is_empty() && !kept.contains(&at) || dropped.contains(&at) {
-            continue;
+        let is_left = (source.keep.is_empty() || kept.contains(&at)) && !dropped.contains(&at);
+        for plan in forms(&columns.plans, by_source.get(field.name()), is_left) {
+            let name = plan.map_or_else(
+                || source.naming.apply(field.name()),
+                |plan| plan.name.clone(),
+            );
+            if set.contains(&name.as_str()) {
+                continue;
+            }
+            if let Some(other) = origins.insert(name.clone(), field.name().clone()) {
+                // Two entries of one column were reported before.
+                if other != *field.name() {
+                    collision(&name, &other, field.name(), source, settings, report);
+                }
+                continue;
+            }
+            let data_type = declared(plan).unwrap_or_else(|| field.data_type().clone());
+            let is_masked = plan.is_some_and(|plan| plan.mask.is_some());
+            edges.push(edge(source, field.name(), &name, is_masked));
+            let field = Field::new(field.name(), data_type, true);
+            fields.push(named_field(&field, name));
         }
-        let name = plan.map_or_else(
-            || source.naming.apply(field.name()),
-            |plan| plan.name.clone(),
-        );
-        if set.contains(&name.as_str()) {
-            continue;
-        }
-        if let Some(other) = origins.insert(name.clone(), field.name().clone()) {
-            collision(&name, &other, field.name(), source, settings, report);
-            continue;
-        }
-        let data_type = declared(plan).unwrap_or_else(|| field.data_type().clone());
-        edges.push(edge(
-            source,
-            field.name(),
-            &name,
-            plan.is_some_and(|plan| plan.mask.is_some()),
-        ));
-        fields.push(named_field(
-            &Field::new(field.name(), data_type, true),
-            name,
-        ));
     }
+    fields.extend(computed(&columns.plans, known, source, &mut edges));
+    edges.sort();
+    edges.dedup();
+    columns.target = Some(Arc::new(Schema::new(fields)));
+    columns.lineage = TableLineage {
+        inputs: vec![source.object.clone()],
+        edges,
+        partial: false,
+    };
+}
+
+/// The columns that `set` computes.
+fn computed(
+    plans: &[ColumnPlan],
+    known: &Known<'_>,
+    source: &Source<'_>,
+    edges: &mut Vec<ColumnEdge>,
+) -> Vec<Field> {
     let named = Arc::new(source.naming.schema(&known.fact.schema));
-    for plan in columns.plans.iter().filter(|plan| plan.set.is_some()) {
+    let mut fields = Vec::new();
+    for plan in plans.iter().filter(|plan| plan.set.is_some()) {
         let info = plan
             .set
             .as_deref()
@@ -354,20 +440,27 @@ fn target(
                 find(&named, column).and_then(|field| field.metadata().get(types::SOURCE_NAME));
             edges.push(edge(source, own.unwrap_or(column), &plan.name, true));
         }
-        fields.push(Field::new(
-            &plan.name,
-            declared(Some(plan)).unwrap_or(of_set),
-            true,
-        ));
+        let data_type = declared(Some(plan)).unwrap_or(of_set);
+        fields.push(Field::new(&plan.name, data_type, true));
     }
-    edges.sort();
-    edges.dedup();
-    columns.target = Some(Arc::new(Schema::new(fields)));
-    columns.lineage = TableLineage {
-        inputs: vec![source.object.clone()],
-        edges,
-        partial: false,
+    fields
+}
+
+/// The columns that a source column becomes: one for each entry with its settings, or else itself. `keep` and
+/// `drop` decide about its own name only; `from` asks for it under another one.
+fn forms<'p>(
+    plans: &'p [ColumnPlan],
+    entries: Option<&Vec<usize>>,
+    is_left: bool,
+) -> Vec<Option<&'p ColumnPlan>> {
+    let Some(entries) = entries else {
+        return is_left.then_some(None).into_iter().collect();
     };
+    let entries = entries.iter().filter_map(|at| plans.get(*at));
+    entries
+        .filter(|plan| is_left || plan.from.is_some())
+        .map(Some)
+        .collect()
 }
 
 fn declared(plan: Option<&ColumnPlan>) -> Option<DataType> {

@@ -86,6 +86,7 @@ pub(crate) fn plan(
         let merged = settings::merge(one.at, &layers);
         let target = TableName::new(&schema, &one.name);
         settings::explain(&target.to_string(), &merged, report, explain);
+        table::check_lookback(one.layers.last(), &merged, report);
         tasks.extend(task(
             &one, target, object, &merged, connection, frame, context, report,
         ));

@@ -141,6 +141,25 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     }
 }
 
+/// Reports a `lookback` of the table's own settings without a cursor. In defaults it is for the tables that
+/// have one.
+pub(crate) fn check_lookback(own: Option<&Node>, settings: &Node, report: &mut Report) {
+    if let (Some(lookback), None) = (
+        own.and_then(|own| own.get("lookback")),
+        settings.get("cursor"),
+    ) {
+        report
+            .error(
+                "P0160",
+                lookback.at,
+                "`lookback` has no effect without `cursor`",
+            )
+            .help(
+                "remove it, or name the column that shows which rows are new: cursor: updated_at",
+            );
+    }
+}
+
 fn cursor(
     settings: &Node,
     names: Naming,

@@ -184,7 +184,7 @@ impl Reading {
             let cells = split(text, delimiter);
             (cells.len() == self.columns.len()).then_some(cells)
         });
-        let cells = split.unwrap_or_default().into_iter().map(Some);
+        let cells = split.unwrap_or_default();
         self.columns.iter().cloned().zip(cells).collect()
     }
 
@@ -232,20 +232,23 @@ fn object(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// The fields of a CSV record, without their quotes.
-fn split(line: &str, delimiter: char) -> Vec<String> {
-    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+/// The fields of a CSV record, without their quotes; `None` for an empty one without quotes, which is NULL.
+fn split(line: &str, delimiter: char) -> Vec<Option<String>> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), None::<String>, false);
     let mut letters = line.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
             '"' if quoted && letters.peek() == Some(&'"') => {
-                field.push('"');
+                field.get_or_insert_default().push('"');
                 letters.next();
             }
             '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            letter if letter == delimiter && !quoted => fields.push(std::mem::take(&mut field)),
-            letter => field.push(letter),
+            '"' if field.as_ref().is_none_or(String::is_empty) => {
+                field.get_or_insert_default();
+                quoted = true;
+            }
+            letter if letter == delimiter && !quoted => fields.push(field.take()),
+            letter => field.get_or_insert_default().push(letter),
         }
     }
     fields.push(field);

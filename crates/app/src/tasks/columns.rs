@@ -7,11 +7,13 @@
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{Checkpoint, Committed, Destination, Intent, Writer};
-use towpath_vocab::types::DECLARED;
-use towpath_vocab::{SchemaChange, TableName, TablePlan, TaskKey, WriteMode, written_columns};
+use towpath_vocab::types::{self, DECLARED};
+use towpath_vocab::{
+    SchemaChange, TableName, TablePlan, TaskKey, WriteMode, WritePlan, written_columns,
+};
 
 use crate::Result;
 
@@ -37,6 +39,34 @@ impl WatchedColumns {
     pub(super) fn notes(&self) -> Vec<String> {
         let notes = self.notes.lock();
         notes.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A note about columns that become text because the project declares it: the table has values, not the
+    /// source's spelling of them.
+    fn respelled(&self, before: &Schema, coming: &Schema) -> Option<String> {
+        let becomes_text = |field: &&FieldRef| {
+            let mut coming = coming.fields().iter();
+            let coming = coming.find(|coming| same(coming.name(), field.name()));
+            coming.is_some_and(|coming| *coming.data_type() == DataType::Utf8)
+                && *field.data_type() != DataType::Utf8
+                && self.declared.iter().any(|name| same(name, field.name()))
+        };
+        let fields: Vec<String> = before
+            .fields()
+            .iter()
+            .filter(becomes_text)
+            .map(|field| {
+                format!(
+                    "`{}` (was {})",
+                    field.name(),
+                    types::name(field.data_type())
+                )
+            })
+            .collect();
+        (!fields.is_empty()).then(|| format!(
+            "columns that are text from now on: {}; rows that were in the table have their values in Towpath's spelling, new rows in that of the source; `--full-refresh` reads all rows again in the source's spelling and replaces the table",
+            fields.join(", ")
+        ))
     }
 
     /// The columns, with a mark on those with a declared type.
@@ -66,9 +96,10 @@ impl Destination for WatchedColumns {
         }
         let before = self.inner.schema(&intent.table).await?;
         let notes = before.map(|before| {
-            let change = intent.write.schema_change;
             let coming = written_columns(intent.write.mode, &intent.schema);
-            compared(&before, &coming, change)
+            let mut notes = compared(&before, &coming, &intent.write);
+            notes.extend(self.respelled(&before, &coming));
+            notes
         });
         intent.schema = self.marked(&intent.schema);
         let writer = self.inner.begin(intent).await?;
@@ -90,7 +121,7 @@ impl Destination for WatchedColumns {
     }
 }
 
-fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<String> {
+fn compared(before: &Schema, coming: &Schema, write: &WritePlan) -> Vec<String> {
     let missing = |from: &Schema, of: &Schema| {
         let is_in = |name: &str| from.fields().iter().any(|f| same(f.name(), name));
         let names = of.fields().iter().filter(|field| !is_in(field.name()));
@@ -100,10 +131,13 @@ fn compared(before: &Schema, coming: &Schema, change: SchemaChange) -> Vec<Strin
     let (new, gone) = (missing(before, coming), missing(coming, before));
     let mut notes = Vec::new();
     if !new.is_empty() {
-        notes.push(match change {
-            SchemaChange::Ignore => {
+        notes.push(match (write.schema_change, write.mode) {
+            (SchemaChange::Ignore, _) => {
                 format!("new columns that `schema_change: ignore` leaves out: {new}")
             }
+            (_, WriteMode::InsertOnly) => format!(
+                "new columns, NULL in all rows that the table had, because `write: insert_only` changes no row: {new}; `--full-refresh` reads all rows again and replaces the table"
+            ),
             _ => format!("new columns, NULL in rows that are not read again: {new}"),
         });
     }
@@ -122,7 +156,7 @@ fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::{DataType, Field};
+    use arrow_schema::Field;
 
     use super::*;
 
@@ -132,19 +166,36 @@ mod tests {
             let field = |name: &&str| Field::new(*name, DataType::Utf8, true);
             Schema::new(names.iter().map(field).collect::<Vec<_>>())
         };
+        let write = |mode, schema_change| WritePlan {
+            mode,
+            key: Vec::new(),
+            schema_change,
+            options: std::collections::BTreeMap::new(),
+        };
+        let evolve = write(WriteMode::Merge, SchemaChange::Evolve);
         let (before, coming) = (schema(&["Id", "a", "b"]), schema(&["id", "c"]));
         assert_eq!(
-            compared(&before, &coming, SchemaChange::Evolve),
+            compared(&before, &coming, &evolve),
             [
                 "new columns, NULL in rows that are not read again: `c`",
                 "columns that the source no longer has are NULL in the rows that are read now: `a`, `b`"
             ]
         );
-        assert!(compared(&before, &before, SchemaChange::Evolve).is_empty());
-        let ignored = compared(&schema(&["id"]), &coming, SchemaChange::Ignore);
+        assert!(compared(&before, &before, &evolve).is_empty());
+        let ignored = compared(
+            &schema(&["id"]),
+            &coming,
+            &write(WriteMode::Merge, SchemaChange::Ignore),
+        );
         assert_eq!(
             ignored,
             ["new columns that `schema_change: ignore` leaves out: `c`"]
+        );
+        let insert_only = write(WriteMode::InsertOnly, SchemaChange::Evolve);
+        let kept = compared(&schema(&["id"]), &coming, &insert_only);
+        assert!(
+            kept[0].contains("`write: insert_only` changes no row: `c`"),
+            "{kept:?}"
         );
     }
 }

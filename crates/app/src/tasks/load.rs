@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
+use towpath_flow::refuse_unknown_columns;
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
+use towpath_project::nearest;
 use towpath_vocab::{
-    Annotations, ColumnPlan, FactSource, HistoryPlan, LoadPlan, PlannedTask, Position, ReadMode,
-    Selection, TablePlan, WriteMode, WritePlan,
+    Annotations, ColumnPlan, FactSource, HistoryPlan, LoadPlan, ObjectKind, PlannedTask, Position,
+    ReadMode, Selection, TablePlan, WriteMode, WritePlan,
 };
 
 use super::changing::loads_by_time;
@@ -22,7 +25,7 @@ use super::load_lineage::observed_lineage;
 use super::observed::{observed, stamped_schema};
 use super::write_table::TableWrite;
 use crate::Result;
-use crate::services::parallelism;
+use crate::services::{parallelism, spec_of};
 
 /// The rows and bytes that a batch should have.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -99,6 +102,11 @@ pub(super) async fn load(
         }
         reader => reader,
     };
+    if let Some(table) = reader.tables().first() {
+        let may_be_absent =
+            |name: &str| gives_records(load) && !is_nearly(name, &plan, &table.schema);
+        refuse_unknown_columns(&plan, &table.schema, &may_be_absent)?;
+    }
     if plan.lineage.edges.is_empty()
         && let Some(table) = reader.tables().first()
     {
@@ -125,6 +133,40 @@ pub(super) async fn load(
             .await?;
     }
     Ok(outcome)
+}
+
+/// Whether a column may be absent from one read and present in the next: JSON objects have only the members
+/// that they need, and `missing_columns: null` allows the same for other files.
+fn gives_records(load: &LoadPlan) -> bool {
+    let kind = spec_of(&load.connection.kind).map(|spec| spec.objects);
+    let option = |name: &str| {
+        let own = load.options.get(name).and_then(|value| value.as_str());
+        own.or_else(|| load.connection.text(name))
+    };
+    let is_json = match (option("format"), &load.selection) {
+        (Some(format), _) => format.starts_with("json"),
+        (None, Selection::Object(object)) => {
+            let object = object.to_ascii_lowercase();
+            object.contains(".json") || object.contains(".ndjson")
+        }
+        (None, Selection::Query(_)) => false,
+    };
+    match kind {
+        Some(ObjectKind::Endpoints) => true,
+        Some(ObjectKind::Files) => is_json || option("missing_columns") == Some("null"),
+        _ => false,
+    }
+}
+
+/// Whether a name is nearly that of a column which no other name means, and so probably a spelling mistake.
+/// Short names are too much alike to tell.
+fn is_nearly(name: &str, plan: &TablePlan, schema: &SchemaRef) -> bool {
+    let listed = |column: &str| {
+        let mut names = plan.keep.iter().chain(&plan.drop);
+        names.any(|name| plan.names.is_same(name, column))
+    };
+    let columns = schema.fields().iter().map(|field| field.name().as_str());
+    name.chars().count() > 3 && nearest(name, columns.filter(|column| !listed(column))).is_some()
 }
 
 /// How this run writes the table.

@@ -3,6 +3,8 @@
 //! Each subcommand calls one use case (`app/src/quarantine/mod.rs`) and prints its answer. Values that are
 //! masked never reach this file.
 
+use std::borrow::Cow;
+
 use towpath_app::{
     RejectedRecord, known_table, quarantine_discard, quarantine_list, quarantine_replay,
     quarantine_show,
@@ -74,6 +76,15 @@ async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
     Ok(Exit::Done)
 }
 
+/// The text of a value; between quotes where it could be taken for NULL or for another text.
+fn shown(text: &str) -> Cow<'_, str> {
+    let is_plain = text != "NULL" && !text.is_empty() && text.trim() == text;
+    match is_plain && !text.starts_with('"') {
+        true => text.into(),
+        false => format!("\"{text}\"").into(),
+    }
+}
+
 /// Prints one record: its location, its cells by name, and the reasons.
 fn one(record: &RejectedRecord) {
     let line = record
@@ -90,7 +101,7 @@ fn one(record: &RejectedRecord) {
     let width = width.max().unwrap_or(0);
     for cell in &record.cells {
         let sign = if cell.reasons.is_empty() { " " } else { "✗" };
-        let value = cell.value.as_deref().unwrap_or("NULL");
+        let value = cell.value.as_deref().map_or("NULL".into(), shown);
         let reasons = match cell.reasons.is_empty() {
             true => String::new(),
             false => format!("    {}", cell.reasons.join("; ")),

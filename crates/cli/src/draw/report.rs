@@ -250,8 +250,12 @@ fn rejected_rows(summary: &OutputSummary, lines: &mut Vec<String>) {
         return;
     };
     let rows = plural(summary.rows_rejected, "row");
+    let which = match have_one_reason(summary) {
+        true => "",
+        false => ", the first because",
+    };
     lines.push(format!(
-        " ⚠ {}  {rows} rejected: {}",
+        " ⚠ {}  {rows} rejected{which}: {}",
         summary.table,
         first.reasons.first().map(Reason::text).unwrap_or_default()
     ));
@@ -259,6 +263,27 @@ fn rejected_rows(summary: &OutputSummary, lines: &mut Vec<String>) {
         "                {}       towpath quarantine show {}",
         first.place, summary.table
     ));
+}
+
+/// True if every rejected row has the reason that the first one has: its rule has so many rows, or all of
+/// them are there to be looked at.
+fn have_one_reason(summary: &OutputSummary) -> bool {
+    let mut reasons = summary.samples.iter().map(|reject| reject.reasons.first());
+    let Some(Some(first)) = reasons.next() else {
+        return true;
+    };
+    let is_first =
+        |column: Option<&str>, code: &str| first.column.as_deref() == column && first.code == code;
+    let by_rule = summary.rules.iter().any(|rule| {
+        let is_first = is_first(Some(&rule.column), &rule.code) && !rule.warns;
+        is_first && rule.rows == summary.rows_rejected
+    });
+    let is_whole = summary.samples.len() as u64 == summary.rows_rejected;
+    by_rule
+        || is_whole
+            && reasons.all(|other| {
+                other.is_some_and(|other| is_first(other.column.as_deref(), &other.code))
+            })
 }
 
 fn failures(report: &RunReport) -> String {

@@ -68,8 +68,20 @@ pub(crate) struct Readings<'a> {
 impl Readings<'_> {
     /// Why a text does not fit its column, in words.
     pub(crate) fn misfit(&self, column: &str, text: &[u8], data_type: &DataType) -> String {
-        let mut why = misfit(text, data_type, self.formats.of(column));
-        if self.exact.contains(column) {
+        let format = self.formats.of(column);
+        let is_exact = self.exact.contains(column);
+        if is_exact
+            && data_type.is_numeric()
+            && format.numbers.read(text, value::double).is_some()
+            && let Some(what) = code(text)
+        {
+            let word = towpath_vocab::types::name(data_type);
+            return format!(
+                "has {what}, which `{word}`, the type of this column so far, does not keep; declare `type: text` to keep it"
+            );
+        }
+        let mut why = misfit(text, data_type, format);
+        if is_exact {
             why.push_str(match data_type.is_nested() {
                 true => "; the column keeps its type, declare a different one to change it",
                 false => ", the type of this column so far; declare a different one to change it",
@@ -262,8 +274,9 @@ impl Column {
     /// Adds cells; rows that do not fit go to `bad`, counted from `first`.
     pub(crate) fn fill(&mut self, cells: &Cells<'_>, first: usize, bad: &mut Vec<usize>) {
         let ColumnFormat { times, numbers } = &self.format;
-        let numbers = *numbers;
-        let small = |text: &[u8]| numbers.read(text, value::integer);
+        let (numbers, exact) = (*numbers, self.exact);
+        let is_kept = |text: &[u8]| !exact || code(text).is_none();
+        let small = |text: &[u8]| numbers.read(text, value::integer).filter(|_| is_kept(text));
         match &mut self.values {
             Values::I8(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::I16(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
@@ -274,28 +287,33 @@ impl Column {
             Values::U32(b) => put(b, cells, bad, first, |text| small(text)?.try_into().ok()),
             Values::U64(b) => {
                 put(b, cells, bad, first, |text| {
-                    numbers.read(text, value::unsigned)
+                    numbers
+                        .read(text, value::unsigned)
+                        .filter(|_| is_kept(text))
                 });
             }
             Values::F32(b) => {
-                let read = if self.exact {
+                let read = if exact {
                     value::exact_single
                 } else {
                     value::single
                 };
-                put(b, cells, bad, first, |text| numbers.read(text, read));
+                let read = |text: &[u8]| numbers.read(text, read).filter(|_| is_kept(text));
+                put(b, cells, bad, first, read);
             }
             Values::F64(b) => {
-                let read = if self.exact {
+                let read = if exact {
                     value::exact_double
                 } else {
                     value::double
                 };
-                put(b, cells, bad, first, |text| numbers.read(text, read));
+                let read = |text: &[u8]| numbers.read(text, read).filter(|_| is_kept(text));
+                put(b, cells, bad, first, read);
             }
             Values::Decimal(b, precision, scale) => {
                 let read = |text: &[u8]| value::decimal(text, *precision, *scale);
-                put(b, cells, bad, first, |text| numbers.read(text, read));
+                let read = |text: &[u8]| numbers.read(text, read).filter(|_| is_kept(text));
+                put(b, cells, bad, first, read);
             }
             Values::Date(b) => put(b, cells, bad, first, |text| times.date(text)),
             Values::Timestamp(b, zoned) => {
@@ -405,7 +423,12 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, format: &ColumnFormat) -
             format!("is out of range for `{word}`")
         }
         data_type if data_type.is_integer() && is_whole(text, *numbers) => {
-            format!("is out of range for `{word}`")
+            match numbers.read(text, digits).is_some() {
+                true => format!("is out of range for `{word}`"),
+                false => format!(
+                    "is not written as a whole number: `{word}` takes digits only, no point and no exponent"
+                ),
+            }
         }
         _ if text.is_empty() => {
             format!(
@@ -413,6 +436,24 @@ pub(crate) fn misfit(text: &[u8], data_type: &DataType, format: &ColumnFormat) -
             )
         }
         _ => format!("is not a valid `{word}`"),
+    }
+}
+
+/// A sign and digits alone.
+fn digits(text: &[u8]) -> Option<()> {
+    let digits = match text {
+        [b'-' | b'+', digits @ ..] | digits => digits,
+    };
+    (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then_some(())
+}
+
+/// What of a number's text no number type keeps: such a text may be a code, as `01067`. When a type is found
+/// from values, such values make the column text; a type found before must not change them either.
+fn code(text: &[u8]) -> Option<&'static str> {
+    match text.strip_prefix(b"-").unwrap_or(text) {
+        [b'+', ..] => Some("a plus sign"),
+        [b'0', b'0'..=b'9', ..] => Some("leading zeros"),
+        _ => None,
     }
 }
 

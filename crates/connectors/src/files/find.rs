@@ -178,6 +178,12 @@ impl Folder {
                 self.bounds().as_deref(),
             )?]);
         }
+        if !only_other && std::fs::metadata(&named).is_ok_and(|found| !found.is_dir()) {
+            return Err(FilesError::Read {
+                path: self.object(selection),
+                source: std::io::Error::other("it is a pipe, a socket or a device, not a file"),
+            });
+        }
         if selection.contains(['*', '?', '[']) {
             return self.find_glob(selection, options);
         }

@@ -75,9 +75,8 @@ pub(crate) struct Options {
     pub(in crate::files) max_columns: Option<usize>,
     /// What is read of a workbook.
     pub(crate) sheet: SheetChoice,
-    /// Of the table's own options, the first one with a value that only text files have, and the first
-    /// that only workbooks have; and the first that only JSON has.
-    pub(in crate::files) own: [Option<(&'static str, String)>; 3],
+    /// Those of the table's own options that not every format has.
+    pub(in crate::files) own: Vec<(&'static str, String)>,
 }
 
 const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
@@ -217,30 +216,35 @@ fn sheet(given: &Given<'_>) -> Result<SheetChoice, FilesError> {
     })
 }
 
-/// The first of these options that the table itself sets.
-fn first_of(given: &Given<'_>, options: &[&'static str]) -> Option<(&'static str, String)> {
-    options.iter().find_map(|option| {
-        let value = given.table.get(*option)?;
+/// Those options of some formats that the table itself sets.
+fn own(given: &Given<'_>) -> Vec<(&'static str, String)> {
+    let set = |(option, _): &(&'static str, &'static [Format])| {
+        let value = given.table.get(*option).filter(|value| !value.is_null())?;
         let text = value.as_str().map(str::to_owned);
         Some((*option, text.unwrap_or_else(|| value.to_string())))
-    })
+    };
+    OF_FORMATS.iter().filter_map(set).collect()
 }
 
-/// Options that say how text is written, which a workbook does not have.
-const OF_TEXT: [&str; 10] = [
-    "compression",
-    "delimiter",
-    "quote",
-    "escape",
-    "comment",
-    "encoding",
-    "date_format",
-    "timestamp_format",
-    "decimal",
-    "thousands",
+const NO_WORKBOOK: &[Format] = &[Format::Csv, Format::Json, Format::Jsonl, Format::Parquet];
+
+/// Options that not every format has, each with its formats.
+const OF_FORMATS: [(&str, &[Format]); 14] = [
+    ("compression", NO_WORKBOOK),
+    ("delimiter", NO_WORKBOOK),
+    ("quote", NO_WORKBOOK),
+    ("escape", NO_WORKBOOK),
+    ("comment", NO_WORKBOOK),
+    ("encoding", NO_WORKBOOK),
+    ("date_format", NO_WORKBOOK),
+    ("timestamp_format", NO_WORKBOOK),
+    ("decimal", NO_WORKBOOK),
+    ("thousands", NO_WORKBOOK),
+    ("records", &[Format::Json]),
+    ("nested", &[Format::Json, Format::Jsonl]),
+    ("sheet", &[Format::Xlsx]),
+    ("range", &[Format::Xlsx]),
 ];
-const OF_WORKBOOKS: [&str; 2] = ["sheet", "range"];
-const OF_JSON: [&str; 1] = ["nested"];
 
 fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
     match given.text("max_columns")? {
@@ -296,10 +300,11 @@ impl Options {
     /// says of its text files. An option that the table itself sets for another format is refused.
     pub(crate) fn of_format(self, format: Format) -> Result<Self, FilesError> {
         let is_workbook = format == Format::Xlsx;
-        let is_json = matches!(format, Format::Json | Format::Jsonl);
-        let [text, workbook, json] = &self.own;
-        let other = if is_workbook { text } else { workbook };
-        if let Some((option, value)) = other.as_ref().or(json.as_ref().filter(|_| !is_json)) {
+        let takes = |option: &str| {
+            let known = OF_FORMATS.iter().find(|(name, _)| *name == option);
+            known.is_none_or(|(_, formats)| formats.contains(&format))
+        };
+        if let Some((option, value)) = self.own.iter().find(|(option, _)| !takes(option)) {
             return Err(FilesError::Option {
                 option,
                 value: value.clone(),
@@ -395,7 +400,7 @@ impl Options {
             .unwrap_or(false),
             max_columns: max_columns(&given)?,
             sheet: sheet(&given)?,
-            own: [&OF_TEXT[..], &OF_WORKBOOKS, &OF_JSON].map(|options| first_of(&given, options)),
+            own: own(&given),
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))
                 .unwrap_or(DEFAULT_MAX_RECORD_BYTES),

@@ -71,7 +71,7 @@ impl ColumnChanges {
         }
         if !filled.is_empty() {
             let rest = if again {
-                "all rows are read again and written by key (rows that the source no longer has stay)"
+                "all rows are read again and written by key (rows that the source no longer has stay, and `write: insert_only` changes no row that the table has)"
             } else {
                 "rows in the table have NULL in them; `--full-refresh` reads all rows again and replaces the table, and a write by `key` reads them again automatically"
             };

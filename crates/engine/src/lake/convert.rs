@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Date64Type;
 use arrow_array::{
@@ -12,6 +13,7 @@ use arrow_array::{
     new_null_array,
 };
 use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
+use towpath_ports::{ExactValues, exact_json};
 
 use super::error::{LakeError, LakeResult};
 use super::text::{exact_cast, to_text};
@@ -45,6 +47,7 @@ pub(crate) fn to_lake(array: &ArrayRef, target: &DataType, column: &str) -> Lake
         {
             exact_cast(array, target, column)
         }
+        (nested, T::Utf8) if nested.is_nested() => json_text(array),
         (_, T::Utf8) => to_text(array, column),
         (T::Date64, T::Date32) => whole_days(array, column),
         (T::Int32 | T::Int64 | T::UInt32 | T::UInt64, T::Float32 | T::Float64) => {
@@ -66,6 +69,23 @@ pub(crate) fn to_lake(array: &ArrayRef, target: &DataType, column: &str) -> Lake
         (T::Map(..), T::Map(entries, _)) => map(array.as_map(), entries, column),
         _ => exact_cast(array, target, column),
     }
+}
+
+/// Lists and structs as JSON with every digit.
+fn json_text(array: &ArrayRef) -> LakeResult<ArrayRef> {
+    let values = ExactValues::of(array).map_err(shape)?;
+    let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
+    let mut out = Vec::new();
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        out.clear();
+        exact_json(&values, row, &mut out).map_err(shape)?;
+        texts.append_value(String::from_utf8_lossy(&out));
+    }
+    Ok(Arc::new(texts.finish()))
 }
 
 fn whole_days(array: &ArrayRef, column: &str) -> LakeResult<ArrayRef> {

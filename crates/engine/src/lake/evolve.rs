@@ -247,14 +247,12 @@ fn decimal(one: (i16, i16), other: (i16, i16)) -> Option<DataType> {
 }
 
 /// The type that the project declares for a column, where each value of the table has an exact form in
-/// it: any value has one as text, and decimals of up to 15 digits have one as a double.
+/// it: any value but bytes has one as text (lists and structs as JSON), and decimals of up to 15 digits have one as a double.
 fn restated(old: &Field, new: &Field) -> Option<DataType> {
     use DataType as T;
     let is_plain = new.metadata().get(SOURCE_TYPE).is_none();
     match (old.data_type(), new.data_type()) {
-        (from, T::Utf8) if is_plain && !from.is_nested() && !matches!(from, T::Binary) => {
-            Some(T::Utf8)
-        }
+        (from, T::Utf8) if is_plain && !matches!(from, T::Binary) => Some(T::Utf8),
         (T::Decimal128(precision, _), T::Float64) if *precision <= 15 => Some(T::Float64),
         _ => None,
     }

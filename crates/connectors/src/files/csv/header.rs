@@ -76,6 +76,12 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
                 return Ok(Some(*head));
             }
             Found::More => want *= 2,
+            Found::Nothing if options.skip_lines > 0 => {
+                return Err(looked.bad(&format!(
+                    "`skip_lines: {}` skips all of its lines",
+                    options.skip_lines
+                )));
+            }
             Found::Nothing => return Ok(None),
         }
     }

@@ -225,8 +225,9 @@ impl Look {
     }
 }
 
-/// The type of each column; it must be the same in every file. Where it is not, a column with a
-/// declared type has none of its own; text and bytes are never mixed, because their texts are alike.
+/// The type of each column. Numbers of one kind have the widest type of all files; any other type must be
+/// the same in every file. Where it is not, a column with a declared type has none of its own; text and
+/// bytes are never mixed, because their texts are alike.
 /// A column that is always null in one file has the type it has in the others.
 pub(crate) fn types_of(
     files: &[InputFile],
@@ -238,6 +239,11 @@ pub(crate) fn types_of(
     let binary = |data_type: &DataType| *data_type == DataType::Binary;
     for (file, look) in files.iter().zip(looks) {
         for field in look.schema.fields() {
+            let before = all.get(field.name());
+            if let Some(wide) = before.and_then(|before| wider(before, field.data_type())) {
+                all.insert(field.name().clone(), wide);
+                continue;
+            }
             match all.get(field.name()) {
                 Some(other) if other == field.data_type() => {}
                 Some(_) if *field.data_type() == DataType::Null => {}
@@ -262,6 +268,39 @@ pub(crate) fn types_of(
     }
     all.retain(|name, _| !mixed.contains(name));
     Ok(all)
+}
+
+/// The type that holds every number of two types of one kind.
+fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+    use DataType as T;
+    let bits = |data_type: &DataType| {
+        Some(match data_type {
+            T::Int8 => 8,
+            T::Int16 => 16,
+            T::Int32 => 32,
+            T::Int64 => 64,
+            _ => return None,
+        })
+    };
+    match (one, other) {
+        (T::Float32, T::Float64) | (T::Float64, T::Float32) => Some(T::Float64),
+        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
+            let scale = *s1.max(s2);
+            let whole = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+            let precision = whole(*p1, *s1).max(whole(*p2, *s2)) + i16::from(scale);
+            let precision = u8::try_from(precision)
+                .ok()
+                .filter(|digits| *digits <= 38)?;
+            (scale >= 0).then_some(T::Decimal128(precision, scale))
+        }
+        _ => {
+            let wide = bits(one)?.max(bits(other)?);
+            let types = [T::Int8, T::Int16, T::Int32, T::Int64];
+            types
+                .into_iter()
+                .find(|data_type| bits(data_type) == Some(wide))
+        }
+    }
 }
 
 /// Reads a file's footer.

@@ -303,6 +303,12 @@ fn a_declared_type_settles_parquet_files_that_differ() {
     let large: ArrayRef = Arc::new(Int64Array::from(vec![3_000_000_000, 4]));
     write_parquet(&project, "1.parquet", vec![("n", small)]);
     write_parquet(&project, "2.parquet", vec![("n", large)]);
+    // Numbers of one kind have the widest type.
+    let outcome = project.read_as(&spec("*.parquet"));
+    assert_eq!(outcome.columns, ["n bigint"]);
+    assert_eq!(outcome.rows, ["1", "2", "3000000000", "4"]);
+    let double: ArrayRef = Arc::new(Float64Array::from(vec![5.0]));
+    write_parquet(&project, "3.parquet", vec![("n", double)]);
     let failure = project.fail("*.parquet");
     assert_eq!(failure.code, "R0117");
     assert!(failure.help[0].contains("declare the type of `n`"));
@@ -310,10 +316,10 @@ fn a_declared_type_settles_parquet_files_that_differ() {
     spec.declared = declared(&[("n", "bigint")]);
     let outcome = project.read_as(&spec);
     assert_eq!(outcome.columns, ["n bigint"]);
-    assert_eq!(outcome.rows, ["1", "2", "3000000000", "4"]);
+    assert_eq!(outcome.rows, ["1", "2", "3000000000", "4", "5"]);
     spec.declared = declared(&[("n", "int")]);
     let outcome = project.read_as(&spec);
-    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (3, 1));
+    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (4, 1));
 }
 
 #[test]

@@ -388,3 +388,37 @@ async fn a_declared_text_restates_the_rows_of_the_table() {
     values.sort();
     assert_eq!(values, ["7", "x"]);
 }
+
+#[tokio::test]
+async fn a_declared_text_restates_lists_as_json() {
+    let f = Fixture::new();
+    let list = arrow_array::ListArray::from_iter_primitive::<arrow_array::types::Int32Type, _, _>(
+        [Some(vec![Some(1), None])],
+    );
+    let (lists, batch) = one("a", Arc::new(list));
+    load(&f.lake, intent(WriteMode::Append, lists, 1), batch)
+        .await
+        .unwrap();
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["{{1,2},{3,4}}"]));
+    let (plain, batch) = one("a", text);
+    let declared = std::collections::HashMap::from([(
+        towpath_vocab::types::DECLARED.to_owned(),
+        String::new(),
+    )]);
+    let marked = plain
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_metadata(declared.clone()));
+    let marked = Arc::new(Schema::new(marked.collect::<Vec<_>>()));
+    load(&f.lake, intent(WriteMode::Append, marked, 2), batch)
+        .await
+        .unwrap();
+    let mut values: Vec<Option<String>> = Vec::new();
+    for batch in read_all(f.lake.source(&table()).unwrap().as_ref()).await {
+        let column = batch.column(1).as_string::<i32>();
+        values.extend(column.iter().map(|value| value.map(str::to_owned)));
+    }
+    values.sort();
+    let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+    assert_eq!(values, [Some("[1,null]"), Some("{{1,2},{3,4}}")]);
+}
