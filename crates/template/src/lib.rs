@@ -6,6 +6,7 @@
 //! no file system, no SQL grammar, no environment of the process and no clock. Read next: `scan.rs`,
 //! `render.rs`, then `context.rs` (the functions of a template).
 
+mod bounds;
 mod builtins;
 mod codes;
 mod context;

@@ -10,20 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, Value};
 
+use crate::bounds::{MOST_BYTES, MOST_ITEMS, MOST_STEPS, too_long, too_many};
 use crate::guards::{SMALL, TIMES};
 use crate::problem::Raised;
 use crate::segments::{Kind, Segment, segments};
 use crate::session::Session;
 use crate::weight::{self, weighed};
 
-/// The most steps of one template, with those of its macros.
-pub(crate) const MOST_STEPS: u64 = 2_000_000;
 /// The least number of allowed steps, for any length of a loop's text.
 const LEAST_STEPS: u64 = 50_000;
-/// The most bytes of one text, and of all output.
-pub(crate) const MOST_BYTES: usize = 16 << 20;
-/// The most items of one list.
-pub(crate) const MOST_ITEMS: usize = 1_000_000;
 /// The most characters of padding or indentation.
 pub(crate) const WIDEST: usize = 10_000;
 
@@ -131,32 +126,6 @@ fn longest_repeated(source: &str) -> usize {
         }
     }
     longest
-}
-
-/// The mistake of a template with too many steps.
-pub(crate) fn too_many_steps() -> Raised {
-    Raised::new(
-        "T0410",
-        format!("the template runs more than {MOST_STEPS} steps, or a loop writes too much text"),
-    )
-    .help("loop over fewer items; let SQL make rows: `generate_series`, `cross join`")
-}
-
-fn too_much(what: &str) -> Raised {
-    Raised::new("T0411", format!("the template makes {what}"))
-        .help("build smaller pieces; a loop that adds a value to itself doubles it each time")
-}
-
-pub(crate) fn too_long() -> Raised {
-    too_much(&format!("a text of more than {} MB", MOST_BYTES >> 20))
-}
-
-pub(crate) fn too_many() -> Raised {
-    too_much(&format!("a list of more than {MOST_ITEMS} items"))
-}
-
-pub(crate) fn too_deep(deepest: usize) -> Raised {
-    too_much(&format!("lists in lists, more than {deepest} deep"))
 }
 
 /// The size of a value, and whether it is in bytes.

@@ -9,7 +9,7 @@
 
 use minijinja::{Error, ErrorKind};
 
-use crate::limits::too_many_steps;
+use crate::bounds::too_many_steps;
 
 /// A mistake in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use minijinja::value::{Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind};
 
+use crate::bounds;
 use crate::limits;
 use crate::session::Session;
 use crate::weight::weighed;
@@ -157,8 +158,8 @@ fn format(session: &Session, text: &str, args: &[Value]) -> Result<String, Error
             )
         })?;
         let more = weighed(session, &value)?.bytes(0);
-        if out.len().saturating_add(more) > limits::MOST_BYTES {
-            return Err(session.raise(limits::too_long()));
+        if out.len().saturating_add(more) > bounds::MOST_BYTES {
+            return Err(session.raise(bounds::too_long()));
         }
         out.push_str(&value.to_string());
         remaining = &from[end + 1..];

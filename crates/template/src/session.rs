@@ -12,7 +12,7 @@ use minijinja::{Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 use towpath_vocab::{Answer, Question, TableName};
 
-use crate::limits::{MOST_BYTES, MOST_STEPS, too_many_steps};
+use crate::bounds::{MOST_BYTES, MOST_STEPS, too_many_steps};
 use crate::problem::Raised;
 use crate::reference::{EnvVar, Reference, Vars};
 

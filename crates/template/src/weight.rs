@@ -11,8 +11,8 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 
+use crate::bounds::{MOST_BYTES, MOST_ITEMS, too_deep, too_long, too_many};
 use crate::guards::WHOLE;
-use crate::limits::{MOST_BYTES, MOST_ITEMS, too_deep, too_long, too_many};
 use crate::session::Session;
 
 /// The deepest nesting of lists in lists.
