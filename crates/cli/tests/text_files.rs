@@ -271,6 +271,7 @@ const INFERRED: &str = r#"steps:
     tables:
       orders:
         from: orders.jsonl
+        nested: types
         key: id
         write: merge
         where: customer.name <> 'skip'

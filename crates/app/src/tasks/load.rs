@@ -252,11 +252,14 @@ fn may_repeat(write: &WritePlan) -> bool {
     !write.key.is_empty() && by_key.contains(&write.mode)
 }
 
-/// The declared types of columns that come directly from the source; the reader applies them.
+/// What the reader must know of columns that come directly from the source: their declared types, which it
+/// applies, and their masks.
 fn declared(columns: &[ColumnPlan]) -> Vec<ColumnPlan> {
     columns
         .iter()
-        .filter(|column| column.data_type.is_some() && column.set.is_none())
+        .filter(|column| {
+            (column.data_type.is_some() || column.mask.is_some()) && column.set.is_none()
+        })
         .cloned()
         .collect()
 }

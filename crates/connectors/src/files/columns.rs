@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
-use towpath_vocab::{Finder, Mask, Naming, types};
+use towpath_vocab::{Finder, Naming, types};
 
 use super::column::{ColumnFormat, Formats, readable_type};
 use super::error::FilesError;
@@ -198,7 +198,7 @@ fn is_readable(data_type: &DataType, format: Format) -> bool {
 
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
 fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, format: Format) {
-    for name in hashed(request) {
+    for name in masked(request) {
         if let Some(column) = finder.find(name).and_then(|at| wanted.get_mut(at)) {
             column.as_text = true;
         }
@@ -224,11 +224,11 @@ fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, for
     }
 }
 
-/// Columns whose values are hashed: a hash is of the text that the source has.
-fn hashed<'r>(request: &'r Request<'_>) -> impl Iterator<Item = &'r String> {
+/// Columns whose values are masked: a hash is of the text that the source has, and names of members are values.
+fn masked<'r>(request: &'r Request<'_>) -> impl Iterator<Item = &'r String> {
     let plans = request.spec.declared.iter();
-    let hashed = plans.filter(|plan| matches!(plan.mask, Some(Mask::Hash(_))));
-    hashed.map(|plan| plan.from.as_ref().unwrap_or(&plan.name))
+    let masked = plans.filter(|plan| plan.mask.is_some());
+    masked.map(|plan| plan.from.as_ref().unwrap_or(&plan.name))
 }
 
 /// Columns whose lists and objects nobody has to look into.
@@ -243,7 +243,7 @@ pub(crate) fn as_text(request: &Request<'_>) -> AsText {
     let observed = request.observed().into_iter();
     let observed = observed.map(|(name, field)| (name, field.data_type().clone()));
     let columns = texts(observed.collect()).chain(texts(request.known()));
-    AsText::Of(Arc::new(columns.chain(hashed(request).cloned()).collect()))
+    AsText::Of(Arc::new(columns.chain(masked(request).cloned()).collect()))
 }
 
 fn project(

@@ -391,7 +391,7 @@ impl Options {
             numbers: numbers(&given)?,
             records: given.text("records")?,
             nested_text: word(&given, "nested", &[("types", false), ("text", true)])?
-                .unwrap_or(false),
+                .unwrap_or(true),
             missing_columns_null: word(
                 &given,
                 "missing_columns",

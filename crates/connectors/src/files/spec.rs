@@ -98,8 +98,8 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     ),
     (
         "nested",
-        Kind::OneOf(&["types", "text"]),
-        "What lists and objects of JSON become where no type is declared: structs and lists, or JSON text; default types.",
+        Kind::OneOf(&["text", "types"]),
+        "What lists and objects of JSON become where no type is declared: JSON text, or structs and lists; default text.",
     ),
     (
         "sheet",

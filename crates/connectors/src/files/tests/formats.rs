@@ -136,14 +136,14 @@ fn json_lines() {
         [
             "id bigint",
             "name text",
-            "tags list(text)",
+            "tags text",
             "at timestamptz",
             "extra double"
         ]
     );
     assert_eq!(
         outcome.rows[0],
-        "1|aä\n|[x, {\"y\": 1}]|2013-01-01T00:00:00Z|∅"
+        "1|aä\n|[\"x\", {\"y\": 1}]|2013-01-01T00:00:00Z|∅"
     );
     assert_eq!(outcome.rows[1], "2|∅|∅|∅|0.5");
     assert_eq!(outcome.rows[2], "3|12|∅|∅|∅");
