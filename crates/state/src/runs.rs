@@ -291,7 +291,9 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
         }
     }
     raise_fences(tx, id).await?;
-    schedules::begun(tx, id).await?;
+    if run.backfill.is_none() {
+        schedules::begun(tx, id).await?;
+    }
     backfills::begun(tx, id, run.backfill).await?;
     journal.finish(tx).await?;
     Ok(Opened::Resumed(run_by_id(tx, id).await?))

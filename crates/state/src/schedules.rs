@@ -300,8 +300,9 @@ pub(crate) async fn begun(tx: &Tx<'_>, run: i64) -> Result<(), StateError> {
     tx.execute(
         "UPDATE scheduled_interval SET state = 'running',
                 run_number = (SELECT number FROM run WHERE id = ?1)
-         WHERE state IN ('waiting', 'running') AND (environment, pipeline, end_us)
-             = (SELECT environment, pipeline, interval_end_us FROM run WHERE id = ?1)",
+         WHERE state IN ('waiting', 'running') AND (environment, pipeline, start_us, end_us)
+             = (SELECT environment, pipeline, interval_start_us, interval_end_us
+                FROM run WHERE id = ?1)",
         cells![run],
     )
     .await?;
@@ -327,8 +328,9 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
         tx.execute(
             "UPDATE scheduled_interval SET state = 'succeeded',
                     run_number = (SELECT number FROM run WHERE id = ?1)
-             WHERE state = 'failed' AND (environment, pipeline, end_us)
-                 = (SELECT environment, pipeline, interval_end_us FROM run WHERE id = ?1)",
+             WHERE state = 'failed' AND (environment, pipeline, start_us, end_us)
+                 = (SELECT environment, pipeline, interval_start_us, interval_end_us
+                    FROM run WHERE id = ?1)",
             cells![run],
         )
         .await?;
