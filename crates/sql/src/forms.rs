@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::functions::{AT_TIME_ZONE, LIKE_ESCAPE, SIMILAR_TO, json};
 use crate::names::fold;
-use crate::spelling::{call, nothing};
+use crate::nodes::{call, nothing};
 
 /// Rewrites one expression whose parts are already rewritten.
 pub(crate) fn rewrite(expr: &mut Expr) {

@@ -27,6 +27,7 @@ mod merged;
 mod mixed;
 mod moment;
 mod names;
+mod nodes;
 mod nullable;
 mod operators;
 mod ordered;

@@ -7,11 +7,11 @@
 use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Spanned, Value};
 
 use crate::functions::{ALL_ITEMS, ANY_ITEM};
+use crate::nodes::{call, nothing};
 use crate::operators::operator;
 use crate::place;
 use crate::problem::SqlProblem;
 use crate::rows::row;
-use crate::spelling::{call, nothing};
 
 /// Rewrites one expression whose parts are already rewritten.
 pub(crate) fn rewrite(sql: &str, expr: &mut Expr) -> Result<(), SqlProblem> {

@@ -10,16 +10,15 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Spanned, TableFactor, TimezoneInfo, Value, Visit, VisitMut,
-    Visitor, VisitorMut,
+    FunctionArguments, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor,
+    TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
 
 use crate::forms;
 use crate::fractions::{beyond_decimals, long_number, written_digits};
 use crate::functions::AT_TIME_ZONE;
 use crate::names::fold;
+use crate::nodes::{call, nothing};
 use crate::place;
 use crate::problem::SqlProblem;
 use crate::{quantified, rows};
@@ -71,30 +70,6 @@ pub(crate) fn refuse_counted_sets(sql: &str, query: &Query) -> Result<(), SqlPro
         ControlFlow::Break(problem) => Err(problem),
         ControlFlow::Continue(()) => Ok(()),
     }
-}
-
-/// A call of one of our functions in place of an operator.
-pub(crate) fn call(name: &str, args: Vec<Expr>, span: Span) -> Expr {
-    let mut ident = Ident::new(name);
-    ident.span = span;
-    let args = args
-        .into_iter()
-        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
-        .collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![ident]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 struct Mend<'a>(&'a str);
@@ -170,10 +145,6 @@ impl VisitorMut for Mend<'_> {
 
 fn take(expr: &mut Box<Expr>) -> Expr {
     std::mem::replace(expr.as_mut(), nothing())
-}
-
-pub(crate) fn nothing() -> Expr {
-    Expr::Value(Value::Null.with_empty_span())
 }
 
 /// The precedence of an arithmetic operator.
