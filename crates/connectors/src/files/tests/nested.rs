@@ -10,12 +10,12 @@ use super::*;
 
 /// The columns, rows and notes of JSON lines.
 /// A connection that gives nested values types.
-fn project() -> Project {
+fn typed() -> Project {
     Project::new().with("nested", json!("types"))
 }
 
 fn lines_of(text: &str) -> Outcome {
-    project().file("t.jsonl", text).read("t")
+    typed().file("t.jsonl", text).read("t")
 }
 
 fn column(values: &[&str]) -> Outcome {
@@ -29,7 +29,7 @@ fn later(text: &str, before: &[(&str, &str)]) -> Outcome {
     let known = Schema::new(before.iter().map(field).collect::<Vec<_>>());
     let mut spec = spec("t");
     spec.observed = Some(Arc::new(known));
-    project().file("t.jsonl", text).read_as(&spec)
+    typed().file("t.jsonl", text).read_as(&spec)
 }
 
 fn json_of(array: &ArrayRef, row: usize) -> Value {
@@ -226,7 +226,7 @@ fn a_type_that_is_known_but_not_the_last_one_is_not_changed() {
     let known = Field::new("v", types::parse("struct(a bigint)").unwrap(), true);
     spec.known = Some(Arc::new(Schema::new(vec![known])));
     let text = "{\"v\": {\"a\": 1}}\n{\"v\": {\"a\": 1, \"b\": 2}}\n";
-    let outcome = project().file("t.jsonl", text).read_as(&spec);
+    let outcome = typed().file("t.jsonl", text).read_as(&spec);
     assert_eq!(
         (outcome.rows.len(), outcome.reasons()),
         (1, vec!["2: type v".to_owned()])
@@ -261,7 +261,7 @@ fn nested_chooses_text() {
         mask: Some(Mask::Hash(secret)),
         ..ColumnPlan::default()
     }];
-    let plain = project().file("t.jsonl", text);
+    let plain = typed().file("t.jsonl", text);
     assert_eq!(plain.read_as(&asked).columns, ["v text", "m list(bigint)"]);
     let mut asked = spec("t.csv");
     asked.options.insert("nested".to_owned(), json!("text"));
@@ -402,7 +402,7 @@ proptest! {
         second in documents(),
         batch_bytes in 64_usize..400,
     ) {
-        let project = project().file("t.jsonl", text_of(&first));
+        let project = typed().file("t.jsonl", text_of(&first));
         let whole = project.read("t");
         prop_assert!(whole.rejects.is_empty(), "{:?} {:?}", whole.columns, whole.rejects);
         kept(&first, &whole)?;
