@@ -198,12 +198,12 @@ impl Origin<'_> {
                 WindowFunctionDefinition::WindowUDF(_) => true,
             },
             Expr::ScalarSubquery(query) => from_plan(&query.subquery, 0),
-            Expr::Column(column) => self.from_column(column),
+            Expr::Column(column) => self.is_exact_column(column),
             _ => true,
         }
     }
 
-    fn from_column(&self, column: &Column) -> bool {
+    fn is_exact_column(&self, column: &Column) -> bool {
         let found = self.inputs.iter().find_map(|input| {
             let at = input.schema().maybe_index_of_column(column)?;
             Some(from_plan(input, at))
