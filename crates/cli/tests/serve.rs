@@ -339,6 +339,7 @@ fn filled(desk: &TestProject, number: u64) -> Vec<(i64, String)> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story, step by step")]
 fn a_backfill_over_30_days_survives_a_killed_server() {
     let desk = often("{ cron: 0 2 * * *, timezone: Europe/Berlin }");
     let range = [
@@ -447,6 +448,7 @@ fn a_backfill_over_30_days_survives_a_killed_server() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story, step by step")]
 fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
     let desk = often("{ cron: 0 2 * * *, timezone: Europe/Berlin }");
     // One of the intervals fails.

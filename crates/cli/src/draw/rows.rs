@@ -2,7 +2,7 @@
 //!
 //! Promise: rows are printed as they come, and one batch is in memory, except for the table, whose
 //! columns are as wide as their widest value. Values have the text that `towpath copy` writes
-//! (`ports/src/exact.rs`), so no digit is lost; only intervals are easier to read in the table.
+//! (`ports/src/exact.rs`), so no digit is lost; only intervals are written as PostgreSQL writes them.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -45,7 +45,7 @@ impl RowPrinter {
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         let out = &mut std::io::BufWriter::new(Out);
         let names = unique_names(&self.schema);
-        let columns = columns(batch, &self.schema, self.format)?;
+        let columns = columns(batch, &self.schema)?;
         for row in 0..batch.num_rows() {
             let first = self.rows == 0;
             self.rows += 1;
@@ -126,23 +126,18 @@ impl RowPrinter {
 struct Column<'a> {
     field: &'a Field,
     values: ExactValues,
-    /// Intervals that are printed for people.
+    /// Set if the values are intervals.
     intervals: Option<&'a dyn Array>,
 }
 
-fn columns<'a>(
-    batch: &'a RecordBatch,
-    schema: &'a SchemaRef,
-    format: RowFormat,
-) -> Result<Vec<Column<'a>>, Failure> {
+fn columns<'a>(batch: &'a RecordBatch, schema: &'a SchemaRef) -> Result<Vec<Column<'a>>, Failure> {
     let both = batch.columns().iter().zip(schema.fields());
     both.map(|(array, field)| {
         let is_interval = *array.data_type() == DataType::Interval(IntervalUnit::MonthDayNano);
-        let for_people = matches!(format, RowFormat::Table);
         Ok(Column {
             field,
             values: ExactValues::of(array).map_err(|error| unshown(field.name(), &error))?,
-            intervals: (is_interval && for_people).then_some(array.as_ref()),
+            intervals: is_interval.then_some(array.as_ref()),
         })
     })
     .collect()
@@ -370,7 +365,7 @@ mod tests {
             .with_metadata([("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned())].into());
         let rows = batch(vec![(field, Arc::new(values))]);
         let schema = rows.schema();
-        let found = columns(&rows, &schema, RowFormat::Csv).unwrap()[0].text(0);
+        let found = columns(&rows, &schema).unwrap()[0].text(0);
         let text = found.unwrap().unwrap();
         assert_eq!(text, "00010203-0405-0607-0809-0a0b0c0d0e0f");
     }
@@ -392,7 +387,7 @@ mod tests {
             (field("l", &lists), Arc::new(lists)),
         ]);
         let schema = rows.schema();
-        let columns = columns(&rows, &schema, RowFormat::Json).unwrap();
+        let columns = columns(&rows, &schema).unwrap();
         let found: Vec<Value> = columns
             .iter()
             .map(|column| column.json(column.text(0).unwrap()))
