@@ -17,7 +17,7 @@ use crate::codec::{
     parse_interval_state, parse_run_state, to_column,
 };
 use crate::error::StateError;
-use crate::schedules::{add_event, events_of};
+use crate::schedules::{add_event, done_again, events_of};
 use crate::tx::{Row, Tx, cells};
 
 /// So often a new backfill looks for a number that nobody else has taken.
@@ -384,17 +384,8 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
         cells![run, interval_state(state), reason],
     )
     .await?;
-    // A failed interval whose run was done again and ended well.
     if state == IntervalState::Succeeded {
-        tx.execute(
-            "UPDATE backfill_interval SET state = 'succeeded',
-                    run_number = (SELECT number FROM run WHERE id = ?1)
-             WHERE state = 'failed' AND (environment, pipeline, start_us, end_us)
-                 = (SELECT environment, pipeline, interval_start_us, interval_end_us
-                    FROM run WHERE id = ?1)",
-            cells![run],
-        )
-        .await?;
+        done_again(tx, "backfill_interval", run).await?;
     }
     Ok(())
 }

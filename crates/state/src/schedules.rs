@@ -323,17 +323,25 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
         cells![run, interval_state(end)],
     )
     .await?;
-    // A failed interval whose run was done again and ended well.
     if end == IntervalState::Succeeded {
-        tx.execute(
-            "UPDATE scheduled_interval SET state = 'succeeded',
-                    run_number = (SELECT number FROM run WHERE id = ?1)
-             WHERE state = 'failed' AND (environment, pipeline, start_us, end_us)
-                 = (SELECT environment, pipeline, interval_start_us, interval_end_us
-                    FROM run WHERE id = ?1)",
-            cells![run],
-        )
-        .await?;
+        done_again(tx, "scheduled_interval", run).await?;
     }
+    Ok(())
+}
+
+/// A failed interval of a table of intervals whose run was done again and ended well.
+pub(crate) async fn done_again(
+    tx: &Tx<'_>,
+    table: &'static str,
+    run: i64,
+) -> Result<(), StateError> {
+    let update = format!(
+        "UPDATE {table} SET state = 'succeeded',
+                run_number = (SELECT number FROM run WHERE id = ?1)
+         WHERE state = 'failed' AND (environment, pipeline, start_us, end_us)
+             = (SELECT environment, pipeline, interval_start_us, interval_end_us
+                FROM run WHERE id = ?1)"
+    );
+    tx.execute(&update, cells![run]).await?;
     Ok(())
 }

@@ -68,6 +68,7 @@ suite! {
         a_decision_is_taken_once,
         schedulers_at_once_take_one_decision,
         an_interval_has_one_run,
+        a_run_ends_the_interval_that_it_covers,
         an_interrupted_interval_goes_on,
         a_pause_is_obeyed_and_kept_with_its_events;
     backfills:

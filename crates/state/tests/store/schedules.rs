@@ -3,8 +3,9 @@
 //! Each function is one test on an empty store. Read next: `suite.rs`, `../store.rs` (who runs these).
 
 use towpath_ports::{
-    Interval, IntervalDecision, IntervalState, NewRun, Opened, RunState, ScheduleEventDetails,
-    SchedulePause, ScheduleUpdate, ScheduledInterval, SkipReason, StateStore,
+    BackfillOrder, BackfillPlan, Interval, IntervalDecision, IntervalState, NewBackfill, NewRun,
+    OnExisting, Opened, RunState, ScheduleEventDetails, SchedulePause, ScheduleUpdate,
+    ScheduledInterval, SkipReason, StateStore,
 };
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, PipelineName, Recurrence, SchedulePlan};
 
@@ -175,6 +176,51 @@ pub(crate) async fn an_interval_has_one_run(place: &TestPlace) {
         states(&*store).await,
         [(Succeeded, Some(2)), (Waiting, None)]
     );
+}
+
+pub(crate) async fn a_run_ends_the_interval_that_it_covers(place: &TestPlace) {
+    let store = place.open();
+    let close = async |run: &towpath_ports::RunRecord, state| {
+        let closed = store.close_run(&run.name, &run.environment, state, "w1", 1);
+        closed.await.unwrap();
+    };
+    assert!(store.update_schedule(update(None, 0, &[])).await.unwrap());
+    let due = update(Some(1), 20, &[(1, None)]);
+    assert!(store.update_schedule(due).await.unwrap());
+    let run = store.open_run(scheduled(place, "w1", "h", 1, 0)).await;
+    close(&opened_new(run.unwrap()), RunState::Failed).await;
+    // The last hour of the failed day, done by a backfill.
+    let hour = Interval {
+        start_us: 15,
+        end_us: 20,
+    };
+    let number = store
+        .create_backfill(NewBackfill {
+            pipeline: "shop".into(),
+            environment: "dev".into(),
+            plan: BackfillPlan {
+                range: interval(1),
+                timezone: "UTC".to_owned(),
+                every_ms: None,
+                order: BackfillOrder::Newest,
+                on_existing: OnExisting::Rerun,
+            },
+            by: "ann".to_owned(),
+            intervals: vec![(hour, None)],
+        })
+        .await
+        .unwrap();
+    let of_hour = NewRun {
+        interval: Some(hour),
+        backfill: Some(number),
+        ..scheduled(place, "w1", "h", 1, 0)
+    };
+    close(
+        &opened_new(store.open_run(of_hour).await.unwrap()),
+        RunState::Succeeded,
+    )
+    .await;
+    assert_eq!(states(&*store).await, [(IntervalState::Failed, Some(1))]);
 }
 
 pub(crate) async fn an_interrupted_interval_goes_on(place: &TestPlace) {
