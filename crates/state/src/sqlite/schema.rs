@@ -7,9 +7,9 @@
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::error::StateError;
 
@@ -22,6 +22,9 @@ const APPLICATION_ID: i64 = 0x546f_7770;
 
 /// How long a process waits for the commit of another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The pause between two tries to open the file.
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Script N leads from format N to N + 1.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -36,7 +39,25 @@ pub(crate) const MIGRATIONS: &[&str] = &[
 ];
 
 /// Opens the writing connection, after checks that do not change the file.
+///
+/// While another process makes the file or changes its journal to WAL, SQLite answers "busy" without
+/// waiting; so this waits.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StateError> {
+    let began = Instant::now();
+    loop {
+        match try_open_writer(path) {
+            Err(StateError::Sqlite(error))
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && began.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open_writer(path: &Path) -> Result<Connection, StateError> {
     if let Some(folder) = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())

@@ -551,3 +551,19 @@ async fn a_file_of_format_6_keeps_its_schedules_and_can_pause_them() {
     assert_eq!((one.since_us, one.queued_us), (Some(1), Some(2)));
     assert_eq!(one.paused, None);
 }
+
+#[test]
+fn many_that_open_a_new_file_at_once_all_open_it() {
+    for _ in 0..20 {
+        let place = TestFolder::new();
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    schema::open_writer(&place.file()).unwrap();
+                });
+            }
+        });
+    }
+}
