@@ -248,4 +248,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A sheet has formulas without a stored value.",
         "A program wrote the workbook and did not calculate its formulas; Towpath does not calculate them either, and an empty value would be wrong. Nothing of it was loaded. Open the workbook in Excel or LibreOffice and save it, or set a `range` without these cells.",
     ),
+    CodeEntry::run(
+        "R0179",
+        Remedy::FixData,
+        "A JSON file is one object, and several of its members may have the rows.",
+        "The table has columns already, and the object has none of them, so it is not a row of the table. More than one of its members is an array of objects, or empty. Name the one with the rows:\n\n  records: data",
+    ),
 ];

@@ -76,6 +76,11 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` has no array at `records: {records}`")]
     NoRecords { path: String, records: String },
+    #[error(
+        "`{path}` is one object that has none of the table's columns, and {} arrays that may have the rows",
+        .members.len()
+    )]
+    UnclearRecords { path: String, members: Vec<String> },
     #[error("`{path}` has no columns: {why}")]
     NoColumns { path: String, why: String },
     #[error("{}", too_many(.path, *.most, *.are_keys))]
@@ -201,6 +206,7 @@ impl FilesError {
             Self::LinkOut { .. } => "R0144",
             Self::TooManyColumns { .. } => "R0113",
             Self::NoRecords { .. } => "R0170",
+            Self::UnclearRecords { .. } => "R0179",
             Self::NoColumns { .. } => "R0171",
             Self::NoSheet { .. } => "R0172",
             Self::Workbook { .. } => "R0173",
@@ -229,6 +235,7 @@ impl FilesError {
             | Self::TypeDiffers { .. }
             | Self::TooManyColumns { .. }
             | Self::NoRecords { .. }
+            | Self::UnclearRecords { .. }
             | Self::NoColumns { .. }
             | Self::Workbook { .. }
             | Self::Uncalculated { .. }
@@ -303,6 +310,11 @@ impl FilesError {
             Self::NoRecords { .. } => vec![
                 "write the names of the members on the path to the array, separated by points: `records: data.items`".into(),
             ],
+            Self::UnclearRecords { members, .. } => {
+                let way = |member: &String| format!("`records: {member}`");
+                let ways: Vec<String> = members.iter().take(5).map(way).collect();
+                vec![format!("say which one has the rows: {}", ways.join(" or "))]
+            }
             Self::NoColumns { .. } => vec![
                 "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
             ],

@@ -235,25 +235,42 @@ async fn record_arrays(
     request: &Request<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<(InputFile, json::RecordArray)>, FilesError> {
+    let observed = request.observed().into_iter();
+    let mut known = json::KnownRows {
+        columns: observed.map(|(name, _)| name).collect(),
+        member: None,
+    };
     let mut all = Vec::with_capacity(files.len());
     for file in files {
-        let array = match file.format {
-            Format::Json => {
-                let (options, looked) = (Arc::clone(&request.options), file.clone());
-                let path = file.object.clone();
-                let found =
-                    tokio::task::spawn_blocking(move || json::find_records(&looked, &options));
-                found.await.map_err(|_| FilesError::Broken { path })??
-            }
-            _ => json::RecordArray::default(),
-        };
+        let array = record_array(&file, request, &known).await?;
+        known.member = known.member.take().or_else(|| array.found.clone());
+        all.push((file, array));
+    }
+    for (file, array) in &mut all {
+        // The rows of a later file may show where those of an earlier one would be.
+        if known.member.is_some() && array.length.is_none() {
+            *array = record_array(file, request, &known).await?;
+        }
         notes.extend(array.found.as_ref().map(|key| {
             let object = &file.object;
             format!("the rows of `{object}` are in its member `{key}`; `records: {key}` sets this")
         }));
-        all.push((file, array));
     }
     Ok(all)
+}
+
+async fn record_array(
+    file: &InputFile,
+    request: &Request<'_>,
+    known: &json::KnownRows,
+) -> Result<json::RecordArray, FilesError> {
+    if file.format != Format::Json {
+        return Ok(json::RecordArray::default());
+    }
+    let (options, looked) = (Arc::clone(&request.options), file.clone());
+    let (path, known) = (file.object.clone(), known.clone());
+    let found = tokio::task::spawn_blocking(move || json::find_records(&looked, &options, &known));
+    found.await.map_err(|_| FilesError::Broken { path })?
 }
 
 /// Why JSON gives no columns, with the record that shows it.

@@ -9,7 +9,7 @@ mod shape;
 mod skim;
 mod walk;
 
-pub(crate) use records::{RecordArray, find_records};
+pub(crate) use records::{KnownRows, RecordArray, find_records};
 pub(crate) use shape::{MOST_NAMES, Shape, new_members};
 pub(crate) use skim::{Member, Skim, unescape};
 pub(crate) use walk::{

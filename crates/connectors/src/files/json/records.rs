@@ -1,9 +1,11 @@
 //! Where the rows of a JSON file are that is one object around them: `{"data": [...]}`.
 //!
 //! Promise: the array at the path that the project gives, or else the only array of objects among the
-//! members of the file's one object; found in one pass, without keeping the file. It does not check
-//! what is in the array: that is `walk.rs`.
+//! members of the file's one object; found in one pass, without keeping the file. An object that is no row
+//! of a table that has columns already is never read as one where a member could have the rows. It does
+//! not check what is in the array: that is `walk.rs`.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 
 use crate::files::chunk::open_text;
@@ -22,11 +24,26 @@ pub(crate) struct RecordArray {
     pub(crate) found: Option<String>,
 }
 
+/// Members of an object that are compared with the columns of a table.
+const MOST_MEMBERS: usize = 10_000;
 /// Longest key that can be part of a path.
 const LONGEST_KEY: usize = 1024;
 
+/// What is known of the rows before the file is looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownRows {
+    /// The columns that the table has, by their names in the source.
+    pub(crate) columns: HashSet<String>,
+    /// The member that has the rows in another file of the read.
+    pub(crate) member: Option<String>,
+}
+
 /// Finds the rows of a file; all of it when they are not inside an object.
-pub(crate) fn find_records(file: &InputFile, options: &Options) -> Result<RecordArray, FilesError> {
+pub(crate) fn find_records(
+    file: &InputFile,
+    options: &Options,
+    known: &KnownRows,
+) -> Result<RecordArray, FilesError> {
     let read_error = |source| FilesError::Read {
         path: file.object.clone(),
         source,
@@ -41,7 +58,16 @@ pub(crate) fn find_records(file: &InputFile, options: &Options) -> Result<Record
     scan.all(input).map_err(read_error)?;
     let found = match (scan.found.as_slice(), given) {
         ([only], _) => only.clone(),
-        (_, None) => return Ok(RecordArray::default()),
+        (_, None) => match scan.empty_or_unclear(known) {
+            Ok(Some(empty)) => empty.clone(),
+            Ok(None) => return Ok(RecordArray::default()),
+            Err(members) => {
+                return Err(FilesError::UnclearRecords {
+                    path: file.object.clone(),
+                    members,
+                });
+            }
+        },
         (_, Some(path)) => {
             return Err(FilesError::NoRecords {
                 path: file.object.clone(),
@@ -87,6 +113,10 @@ struct Scan<'p> {
     path: &'p [&'p str],
     open: Vec<Open>,
     found: Vec<Found>,
+    /// Arrays without a value among the members of the file's one object.
+    empty: Vec<Found>,
+    /// The members of that object.
+    members: Vec<String>,
     key: Vec<u8>,
     at: u64,
     is_text: bool,
@@ -102,6 +132,8 @@ impl<'p> Scan<'p> {
             path,
             open: Vec::new(),
             found: Vec::new(),
+            empty: Vec::new(),
+            members: Vec::new(),
             key: Vec::new(),
             at: 0,
             is_text: false,
@@ -142,6 +174,7 @@ impl<'p> Scan<'p> {
             _ if self.open.is_empty() && (self.has_ended || byte != b'{') => {
                 // More than one value, or none that is an object: the rows are not inside one.
                 self.found.clear();
+                self.empty.clear();
                 self.is_over = true;
                 return;
             }
@@ -151,6 +184,9 @@ impl<'p> Scan<'p> {
             }
             b':' => {
                 let name = String::from_utf8_lossy(&self.key).into_owned();
+                if self.open.len() == 1 && self.members.len() < MOST_MEMBERS {
+                    self.members.push(name.clone());
+                }
                 if let Some(Open::Object { key }) = self.open.last_mut() {
                     *key = name;
                 }
@@ -199,6 +235,27 @@ impl<'p> Scan<'p> {
         }
     }
 
+    /// An array without rows that is where the rows of this table are. Members that could be meant, where
+    /// the object is no row of the table and several of them are arrays.
+    fn empty_or_unclear(&self, known: &KnownRows) -> Result<Option<&Found>, Vec<String>> {
+        let member = self
+            .empty
+            .iter()
+            .find(|found| Some(&found.key) == known.member.as_ref());
+        if member.is_some() && self.found.is_empty() {
+            return Ok(member);
+        }
+        let is_row = self.members.iter().any(|name| known.columns.contains(name));
+        if known.columns.is_empty() || is_row {
+            return Ok(None);
+        }
+        match (self.found.as_slice(), self.empty.as_slice()) {
+            ([], []) => Ok(None),
+            ([], [only]) => Ok(Some(only)),
+            (found, empty) => Err(found.iter().chain(empty).map(|f| f.key.clone()).collect()),
+        }
+    }
+
     /// Whether an array that begins here is the one that is meant.
     fn is_here(&self) -> bool {
         if self.path.is_empty() {
@@ -225,18 +282,20 @@ impl<'p> Scan<'p> {
         else {
             return;
         };
-        if is_empty && self.path.is_empty() {
-            return;
-        }
         let key = match self.open.last() {
             Some(Open::Object { key }) => key.clone(),
             _ => String::new(),
         };
-        self.found.push(Found {
+        let found = Found {
             key,
             start,
             end: self.at + 1,
-        });
+        };
+        if is_empty && self.path.is_empty() {
+            self.empty.push(found);
+            return;
+        }
+        self.found.push(found);
         // A path is written once.
         self.is_over = !self.path.is_empty();
     }

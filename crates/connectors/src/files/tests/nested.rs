@@ -272,6 +272,46 @@ fn nested_chooses_text() {
     assert!(wrong.contains("`nested`"), "{wrong}");
 }
 
+/// A file around the rows that has none this time.
+#[test]
+fn an_object_around_no_rows_is_not_a_row() {
+    let mut again = spec("t*.json");
+    again.observed = Some(Arc::new(Schema::new(vec![Field::new(
+        "a",
+        DataType::Int64,
+        true,
+    )])));
+    let of = |text: &str| Project::new().file("t.json", text);
+    let read = of(r#"{"count": 0, "rows": []}"#).read_as(&again);
+    assert_eq!(
+        (read.columns, read.rows.len()),
+        (vec!["a bigint".to_owned()], 0)
+    );
+    // An object that has a column of the table is a row.
+    let row = of(r#"{"a": 1, "rows": []}"#).read_as(&again);
+    assert_eq!(row.rows, ["1|[]"]);
+    for text in [
+        r#"{"rows": [{"a": 1}], "errors": [{"e": 1}]}"#,
+        r#"{"rows": [], "errors": []}"#,
+    ] {
+        let failure = of(text).try_read(&again).unwrap_err();
+        assert_eq!(failure.code, "R0179");
+        assert!(
+            failure
+                .help
+                .join(" ")
+                .contains("`records: rows` or `records: errors`")
+        );
+    }
+    // Another file of the same read shows where the rows are, also a later one.
+    let both = of(r#"{"count": 0, "rows": []}"#).file("t2.json", r#"{"rows": [{"a": 1}]}"#);
+    let read = both.read("t*.json");
+    assert_eq!(
+        (read.columns, read.rows),
+        (vec!["a bigint".to_owned()], vec!["1".to_owned()])
+    );
+}
+
 fn text_value() -> impl Strategy<Value = Value> {
     "[a-c\\\\\"\\n\\t ä€😀{}\\[\\]0-9]{0,5}".prop_map(Value::from)
 }
