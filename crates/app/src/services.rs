@@ -136,10 +136,15 @@ impl ProjectServices {
         });
         let (lake, quarantine_folder) = match lakehouse {
             Some(path) => {
-                let root = lake_root(dir, path)?;
-                let quarantine_folder = Path::new(&root).join(QUARANTINE_SCHEMA);
-                private::close_one(&quarantine_folder);
-                (Lake::open(&root, budget_bytes)?, Some(quarantine_folder))
+                let root = lake_root(dir, path);
+                let lake = Lake::open_with(&root, system.environment(), budget_bytes)?;
+                // Who may read objects of a bucket is decided there.
+                let folder =
+                    (!root.contains("://")).then(|| Path::new(&root).join(QUARANTINE_SCHEMA));
+                folder
+                    .as_deref()
+                    .inspect(|folder| private::close_one(folder));
+                (lake, folder)
             }
             None => (Lake::in_memory(budget_bytes)?, None),
         };
@@ -367,16 +372,12 @@ pub(crate) fn parallelism() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-fn lake_root(dir: &Path, lakehouse: &str) -> Result<String> {
-    if lakehouse.contains("://") {
-        return Err(Failure::new(
-            "R0911",
-            Remedy::Refused,
-            format!("lakehouse `{lakehouse}`: this version does not support object stores"),
-        )
-        .help("use a folder: `lakehouse: ./lake`"));
+/// Where the lakehouse is: a URL as it is, a path below the project's folder.
+fn lake_root(dir: &Path, lakehouse: &str) -> String {
+    match lakehouse.contains("://") {
+        true => lakehouse.to_owned(),
+        false => dir.join(lakehouse).display().to_string(),
     }
-    Ok(dir.join(lakehouse).display().to_string())
 }
 
 fn not_made(path: &Path, error: &std::io::Error) -> Failure {

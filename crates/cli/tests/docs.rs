@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
+use towpath_testkit::s3::S3Server;
 
 /// What an HTML comment before a block says of it.
 #[derive(Default)]
@@ -35,6 +36,7 @@ struct PageFolder {
     /// Runs as long as the page needs it.
     server: Option<Arc<PostgresServer>>,
     mariadb: Option<Arc<MariadbServer>>,
+    bucket: Option<S3Server>,
 }
 
 impl PageFolder {
@@ -47,9 +49,15 @@ impl PageFolder {
             said: String::new(),
             server: None,
             mariadb: None,
+            bucket: None,
         };
         match setup {
             "empty" => {}
+            "bucket" => {
+                let server = S3Server::start("lake").unwrap();
+                desk.variables = S3Server::variables(&server.endpoint());
+                desk.bucket = Some(server);
+            }
             "nycflights" => {
                 desk.cwd = desk.folder.path().join("nycflights");
                 copy(&root().join("examples/nycflights"), &desk.cwd);

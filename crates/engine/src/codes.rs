@@ -96,13 +96,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0415",
         Remedy::FixConfig,
         "The lakehouse cannot be opened at this location.",
-        "Use a folder: `lakehouse: ./lake`.",
+        "Use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`). A URL with a user, a password or a query is refused: credentials come from the environment.",
     ),
     CodeEntry::run(
         "R0416",
         Remedy::Retry,
-        "The file system refused an operation.",
-        "Check free space, permissions and the disk. No partial result is visible; run again.",
+        "The file system or the object store refused an operation.",
+        "Check free space, permissions and the disk, or the credentials and the network. No partial result is visible; run again.",
     ),
     CodeEntry::run(
         "R0417",
@@ -289,6 +289,18 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::Retry,
         "A row is gone from the source before the time from which it is valid, as `valid_from` says.",
         "A version cannot end before it begins. The next load after that time closes it. If the time is wrong, correct it in the source; with `deletes: ignore` no row is closed because it is gone.",
+    ),
+    CodeEntry::run(
+        "R0460",
+        Remedy::FixConfig,
+        "The object store of the lakehouse cannot be used with these settings.",
+        "Credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or from the cloud itself (roles of instances, containers and web identities). Files of profiles are not read: `aws configure export-credentials --format env` prints what they hold.",
+    ),
+    CodeEntry::run(
+        "R0461",
+        Remedy::FixConfig,
+        "The object store does not obey the conditions of a put.",
+        "Commits and leases need puts that fail when somebody else was first (If-None-Match and If-Match). Amazon S3, Cloudflare R2, Ceph, SeaweedFS and most others of today have them; use such a store or a newer version of yours.",
     ),
     CodeEntry::run(
         "R0501",

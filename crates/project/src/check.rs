@@ -294,11 +294,12 @@ fn inactive(bound: &Bound<'_>, report: &mut Report) {
     let text = |key: &str| bound.root.get_text(key);
     if let (Some(at), Some(url)) = (set("lakehouse"), text("lakehouse"))
         && url.contains("://")
+        && !url.starts_with("s3://")
     {
-        let message = format!("lakehouse `{url}`: object stores are not supported in this version");
-        report
-            .error("P0115", at, message)
-            .help("use a folder: `lakehouse: ./lake`");
+        let message = format!("lakehouse `{url}`: this version supports no such store");
+        report.error("P0115", at, message).help(
+            "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)",
+        );
     }
     if let (Some(at), Some(zone)) = (set("timezone"), text("timezone"))
         && zone != "UTC"

@@ -10,6 +10,7 @@ mod live;
 pub mod mariadb;
 mod memory;
 pub mod postgres;
+pub mod s3;
 mod script;
 mod system;
 

@@ -10,6 +10,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::mask_change::MaskChange;
 use super::refusal::Refusal;
+use super::service;
 
 /// A failure of the lakehouse.
 #[derive(Debug, thiserror::Error)]
@@ -254,6 +255,22 @@ pub enum LakeError {
         /// The location, without credentials.
         location: String,
     },
+    /// Settings of a store that cannot be obeyed.
+    #[error("`{location}` cannot be used: {why}")]
+    Access {
+        /// The location or the setting, without credentials.
+        location: String,
+        /// Why.
+        why: String,
+    },
+    /// A store that does not obey the conditions of a put.
+    #[error("the store at `{address}` {what}, so two writers could overwrite each other's commits")]
+    Unconditional {
+        /// The lakehouse.
+        address: String,
+        /// What it does.
+        what: &'static str,
+    },
     /// The file system refused.
     #[error("{doing} `{path}` failed: {source}")]
     Io {
@@ -265,7 +282,7 @@ pub enum LakeError {
         source: std::io::Error,
     },
     /// The storage refused.
-    #[error("{doing} `{address}` failed: {source}")]
+    #[error("{doing} `{address}` failed: {}", brief(source))]
     Storage {
         /// What was tried.
         doing: &'static str,
@@ -357,6 +374,8 @@ impl LakeError {
             LakeError::Stored { .. } => "R0413",
             LakeError::Missing { .. } => "R0414",
             LakeError::Location { .. } => "R0415",
+            LakeError::Access { .. } => "R0460",
+            LakeError::Unconditional { .. } => "R0461",
             LakeError::Io { .. } | LakeError::Storage { .. } => "R0416",
             LakeError::Delta { .. } => "R0417",
             LakeError::Parquet { .. } => "R0418",
@@ -392,6 +411,8 @@ impl LakeError {
             | LakeError::KeyMask { .. }
             | LakeError::Missing { .. }
             | LakeError::Gone { .. }
+            | LakeError::Access { .. }
+            | LakeError::Unconditional { .. }
             | LakeError::Location { .. } => Remedy::FixConfig,
             LakeError::NotExact { .. }
             | LakeError::DuplicateKey { .. }
@@ -410,6 +431,12 @@ impl LakeError {
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
             LakeError::Storage { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
+            LakeError::Storage { source, .. } if service::way_out(source).is_some() => {
+                Remedy::FixConfig
+            }
+            LakeError::Delta { source, .. } if service::way_out(source).is_some() => {
+                Remedy::FixConfig
+            }
             LakeError::Conflict { .. }
             | LakeError::Superseded { .. }
             | LakeError::Unsettled { .. }
@@ -449,15 +476,19 @@ impl LakeError {
             LakeError::Gone { table, .. } => format!("to list the versions: `towpath lake history {table}`; files of old versions stay until `lake vacuum` deletes them"),
             LakeError::Held { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
             LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it again"),
-            LakeError::Location { .. } => "use a folder on this machine; object stores come in a later version".to_owned(),
+            LakeError::Location { .. } => "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)".to_owned(),
+            LakeError::Access { .. } => SETTINGS.to_owned(),
+            LakeError::Unconditional { .. } => "use a store with conditional writes (If-None-Match and If-Match), as Amazon S3 has them, or a folder".to_owned(),
             LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table again with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
+            LakeError::Storage { source, .. } => return service::way_out(source).map(str::to_owned),
             LakeError::LeaseLost { .. } => "nothing of this write is visible; the next attempt writes it again".to_owned(),
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
+            LakeError::Delta { source, .. } => return service::way_out(source).map(str::to_owned),
             _ => return None,
         };
         Some(text)
@@ -467,6 +498,9 @@ impl LakeError {
 /// A library's error without the trace of its own calls.
 pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
+    if let Some(said) = service::without_xml(&text) {
+        return said;
+    }
     let ends = [
         "\nstack backtrace",
         "\n\nbacktrace",
@@ -540,6 +574,8 @@ const FULL: &str =
 
 const RIGHTS: &str =
     "give the user who runs Towpath permission to write there; nothing of this write is visible";
+
+const SETTINGS: &str = "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for a service other than Amazon's, AWS_ENDPOINT_URL; an endpoint without TLS needs AWS_ALLOW_HTTP=true";
 
 /// What the rights of files and folders do not allow.
 const DENIED: &[ErrorKind] = &[

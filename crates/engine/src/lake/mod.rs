@@ -35,6 +35,7 @@ mod read;
 mod refusal;
 mod scd2;
 mod sealed;
+mod service;
 mod storage;
 mod store;
 mod sums;

@@ -59,10 +59,29 @@ pub struct TableDescription {
 }
 
 impl Lake {
-    /// Opens the lakehouse at a folder (a path or a `file://` URL) with a budget of memory for writes.
+    /// Opens the lakehouse at a folder (a path or a `file://` URL) or in a bucket (`s3://BUCKET/PREFIX`, with
+    /// the settings of these environment variables), with a budget of memory for writes. Nothing is asked yet.
     ///
     /// # Errors
-    /// `FixConfig` when the location is a URL this version has no store for.
+    /// `FixConfig` when the location is a URL this version has no store for, or the settings are wrong.
+    pub fn open_with(
+        location: &str,
+        variables: &BTreeMap<String, String>,
+        memory_bytes: u64,
+    ) -> Result<Self> {
+        match url::Url::parse(location) {
+            Ok(url) if url.scheme() == storage::S3 => {
+                let bucket = storage::open_s3(&url, variables)?;
+                Ok(Self::over(Arc::new(bucket), memory_bytes))
+            }
+            _ => Self::open(location, memory_bytes),
+        }
+    }
+
+    /// Opens the lakehouse at a folder: a path or a `file://` URL.
+    ///
+    /// # Errors
+    /// `FixConfig` when the location is another URL.
     pub fn open(location: &str, memory_bytes: u64) -> Result<Self> {
         let unknown = || LakeError::Location {
             location: location

@@ -15,7 +15,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "lakehouse",
         Kind::Text,
-        "The location of the tables: a folder, relative to the project. Default `./lake`. URLs of object stores are not supported in this version.",
+        "The location of the tables: a folder, relative to the project, or a bucket, `s3://BUCKET/PREFIX`, with credentials from the environment (`AWS_…`). Default `./lake`.",
     ),
     key(
         "timezone",

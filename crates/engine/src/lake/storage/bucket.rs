@@ -4,7 +4,9 @@
 //! it wrote last. It is dead when that has not happened for `DEAD_AFTER` on the store's own clock; whoever
 //! takes it over replaces it under the same condition, so only one process does. A holder that could not
 //! write for `HELD_FOR` on its own clock no longer holds it: that is much shorter, so a holder that is only
-//! slow has stopped by itself long before anybody clears up after it. Read next: `mod.rs`.
+//! slow has stopped by itself long before anybody clears up after it. A lease names its holder, so that one
+//! whose answer was lost is known to be our own. Before the first lease the store must show that it obeys the
+//! conditions (`prove`). Read next: `mod.rs`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +18,7 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use url::Url;
 
@@ -29,12 +32,17 @@ const DEAD_AFTER: Duration = Duration::from_secs(900);
 /// A holder that could not write its lease for this long has lost it.
 const HELD_FOR: Duration = Duration::from_secs(60);
 
+/// A tag that no object has.
+const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
+
 /// An object store.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     url: Url,
     dead_after: Duration,
+    /// Set once the store is known to obey conditions.
+    proved: OnceCell<()>,
 }
 
 impl Bucket {
@@ -44,6 +52,61 @@ impl Bucket {
             objects,
             url,
             dead_after: DEAD_AFTER,
+            proved: OnceCell::new_with(Some(())),
+        }
+    }
+
+    /// The same for a store that must show before the first lease that it obeys conditions.
+    pub(crate) fn proved_first(self) -> Self {
+        Self {
+            proved: OnceCell::new(),
+            ..self
+        }
+    }
+
+    /// Puts an object under conditions that do not hold: the store must refuse both.
+    async fn prove(&self) -> LakeResult<()> {
+        let probe = key(&format!("{OWN}/probe/{}", uuid::Uuid::new_v4().simple()));
+        let body = Bytes::from_static(b"conditional puts");
+        replace(self, &probe, body.clone()).await?;
+        let created = self.obeys(&probe, PutMode::Create).await;
+        let wrong = UpdateVersion {
+            e_tag: Some(NO_ETAG.to_owned()),
+            version: None,
+        };
+        let updated = self.obeys(&probe, PutMode::Update(wrong)).await;
+        remove(self, &probe).await?;
+        match (created?, updated?) {
+            (true, true) => Ok(()),
+            (false, _) => Err(self.unconditional("creates an object where there is one")),
+            (true, false) => Err(self.unconditional("replaces an object that has changed")),
+        }
+    }
+
+    /// False when an object is put although the condition does not hold, or conditions are not known.
+    async fn obeys(&self, probe: &Key, mode: PutMode) -> LakeResult<bool> {
+        let payload = PutPayload::from_static(b"put in spite of the condition");
+        let put = self
+            .objects
+            .put_opts(probe, payload, PutOptions::from(mode));
+        match put.await {
+            Ok(_)
+            | Err(
+                object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. },
+            ) => Ok(false),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(true),
+            Err(error) => Err(failed(self, "writing", probe)(error)),
+        }
+    }
+
+    fn unconditional(&self, what: &'static str) -> LakeError {
+        LakeError::Unconditional {
+            address: self.url.to_string(),
+            what,
         }
     }
 
@@ -73,18 +136,18 @@ impl Bucket {
     async fn write(
         &self,
         key: &Key,
-        about: &Bytes,
+        body: &Body,
         mode: PutMode,
     ) -> LakeResult<Option<UpdateVersion>> {
-        let put = put_lease(&*self.objects, key, about, mode).await;
+        let put = put_lease(&*self.objects, key, body, mode).await;
         put.map_err(failed(self, "writing", key))
     }
 
-    fn holding(&self, key: &Key, about: Bytes, version: UpdateVersion) -> Lease {
+    fn holding(&self, key: &Key, body: Body, version: UpdateVersion) -> Lease {
         let state = Arc::new(Renewed {
             objects: Arc::clone(&self.objects),
             key: key.clone(),
-            about,
+            body,
             lost: AtomicBool::new(false),
             last: Mutex::new((version, Instant::now())),
         });
@@ -131,13 +194,40 @@ fn dropped() -> Key {
     key(&format!("{OWN}/dropped"))
 }
 
+/// What the object of a lease holds: one line with its holder's own name, then what the lease is for.
+#[derive(Clone, Debug)]
+struct Body {
+    holder: String,
+    bytes: Bytes,
+}
+
+impl Body {
+    /// That of a new holder.
+    fn new(about: &[u8]) -> Self {
+        let holder = uuid::Uuid::new_v4().simple().to_string();
+        let bytes = [holder.as_bytes(), b"\n", about].concat().into();
+        Self { holder, bytes }
+    }
+
+    /// What a stored lease is for.
+    fn about(stored: &Bytes) -> Bytes {
+        let end = stored.iter().position(|byte| *byte == b'\n');
+        stored.slice(end.map_or(0, |end| end + 1)..)
+    }
+
+    fn is(&self, stored: &Bytes) -> bool {
+        stored.starts_with(self.holder.as_bytes())
+    }
+}
+
+/// Puts a lease; `None` when the condition does not hold.
 async fn put_lease(
     objects: &dyn ObjectStore,
     key: &Key,
-    about: &Bytes,
+    body: &Body,
     mode: PutMode,
 ) -> object_store::Result<Option<UpdateVersion>> {
-    let payload = PutPayload::from_bytes(about.clone());
+    let payload = PutPayload::from_bytes(body.bytes.clone());
     match objects.put_opts(key, payload, PutOptions::from(mode)).await {
         Ok(put) => Ok(Some(UpdateVersion {
             e_tag: put.e_tag,
@@ -147,9 +237,23 @@ async fn put_lease(
             object_store::Error::AlreadyExists { .. }
             | object_store::Error::Precondition { .. }
             | object_store::Error::NotFound { .. },
-        ) => Ok(None),
+        ) => ours(objects, key, body).await,
         Err(error) => Err(error),
     }
+}
+
+/// The version of a lease that this holder put itself: the answer was lost, and the client asked again.
+async fn ours(
+    objects: &dyn ObjectStore,
+    key: &Key,
+    body: &Body,
+) -> object_store::Result<Option<UpdateVersion>> {
+    let got = match objects.get(key).await {
+        Err(error) if super::absent(&error) => return Ok(None),
+        got => got?,
+    };
+    let version = version_of(&got.meta);
+    Ok(body.is(&got.bytes().await?).then_some(version))
 }
 
 fn version_of(meta: &ObjectMeta) -> UpdateVersion {
@@ -164,7 +268,7 @@ fn version_of(meta: &ObjectMeta) -> UpdateVersion {
 struct Renewed {
     objects: Arc<dyn ObjectStore>,
     key: Key,
-    about: Bytes,
+    body: Body,
     lost: AtomicBool,
     /// The version that was written last, and when that began.
     last: Mutex<(UpdateVersion, Instant)>,
@@ -176,7 +280,7 @@ impl Renewed {
         let (version, _) = self.last();
         let began = Instant::now();
         let mode = PutMode::Update(version);
-        match put_lease(&*self.objects, &self.key, &self.about, mode).await {
+        match put_lease(&*self.objects, &self.key, &self.body, mode).await {
             Ok(Some(version)) => {
                 *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (version, began);
                 true
@@ -256,8 +360,10 @@ impl Storage for Bucket {
     }
 
     async fn lease(&self, key: &Key, about: Bytes) -> LakeResult<Option<Lease>> {
-        if let Some(version) = self.write(key, &about, PutMode::Create).await? {
-            return Ok(Some(self.holding(key, about, version)));
+        self.proved.get_or_try_init(|| self.prove()).await?;
+        let body = Body::new(&about);
+        if let Some(version) = self.write(key, &body, PutMode::Create).await? {
+            return Ok(Some(self.holding(key, body, version)));
         }
         let Some(meta) = super::head(self, key).await? else {
             return Ok(None);
@@ -266,8 +372,8 @@ impl Storage for Bucket {
             return Ok(None);
         }
         let mode = PutMode::Update(version_of(&meta));
-        let taken = self.write(key, &about, mode).await?;
-        Ok(taken.map(|version| self.holding(key, about, version)))
+        let taken = self.write(key, &body, mode).await?;
+        Ok(taken.map(|version| self.holding(key, body, version)))
     }
 
     async fn dead_leases(&self, prefix: &Key) -> LakeResult<Vec<(Bytes, Lease)>> {
@@ -278,12 +384,14 @@ impl Storage for Bucket {
         let now = self.now().await?;
         let mut dead = Vec::new();
         for meta in leases.iter().filter(|meta| self.is_dead(meta, now)) {
-            let Some(about) = get(self, &meta.location).await? else {
+            let Some(stored) = get(self, &meta.location).await? else {
                 continue;
             };
+            let about = Body::about(&stored);
+            let body = Body::new(&about);
             let mode = PutMode::Update(version_of(meta));
-            if let Some(version) = self.write(&meta.location, &about, mode).await? {
-                let lease = self.holding(&meta.location, about.clone(), version);
+            if let Some(version) = self.write(&meta.location, &body, mode).await? {
+                let lease = self.holding(&meta.location, body, version);
                 dead.push((about, lease));
             }
         }
@@ -336,7 +444,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::lake::storage::names;
+    use crate::lake::storage::{FaultyObjects, Ignored, names};
 
     fn bucket(objects: &Arc<InMemory>, dead_after: Duration) -> Bucket {
         let url = Url::parse("memory://lake/").unwrap();
@@ -382,14 +490,12 @@ mod tests {
         let objects = Arc::new(InMemory::new());
         let hasty = bucket(&objects, Duration::ZERO);
         let name = key("care/t.json");
-        let version = hasty
-            .write(&name, &"a".into(), PutMode::Create)
-            .await
-            .unwrap();
+        let body = Body::new(b"a");
+        let version = hasty.write(&name, &body, PutMode::Create).await.unwrap();
         let slow = Renewed {
             objects: Arc::clone(&objects) as _,
             key: name.clone(),
-            about: "a".into(),
+            body,
             lost: AtomicBool::new(false),
             last: Mutex::new((version.unwrap(), Instant::now())),
         };
@@ -422,12 +528,47 @@ mod tests {
         }
         replace(&bucket, &other, "x".into()).await.unwrap();
         let note = bucket.deletion(&table);
-        replace(&bucket, &note, "raw/t".into()).await.unwrap();
+        let body = Body::new(b"raw/t");
+        replace(&bucket, &note, body.bytes).await.unwrap();
         bucket.finish_deletions().await.unwrap();
         let left = all(&bucket, &key("")).await.unwrap();
         assert_eq!(
             left.iter().map(|meta| &meta.location).collect::<Vec<_>>(),
             [&other]
         );
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_answer_was_lost_is_our_own() {
+        let objects = Arc::new(InMemory::new());
+        let name = key("care/t.json");
+        let (body, other) = (Body::new(b"a"), Body::new(b"a"));
+        let first = put_lease(&*objects, &name, &body, PutMode::Create).await;
+        let version = first.unwrap().unwrap();
+        // The client asks again, as it does when no answer came.
+        let again = put_lease(&*objects, &name, &body, PutMode::Create).await;
+        assert_eq!(again.unwrap().unwrap().e_tag, version.e_tag);
+        let theirs = put_lease(&*objects, &name, &other, PutMode::Create).await;
+        assert!(theirs.unwrap().is_none());
+        let renewed = put_lease(&*objects, &name, &body, PutMode::Update(version.clone())).await;
+        assert!(renewed.unwrap().is_some());
+        let again = put_lease(&*objects, &name, &body, PutMode::Update(version.clone())).await;
+        assert!(again.unwrap().is_some(), "renewed, though it was not heard");
+        let theirs = put_lease(&*objects, &name, &other, PutMode::Update(version)).await;
+        assert!(theirs.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_ignores_conditions_gives_no_lease() {
+        let url = || Url::parse("memory://lake/").unwrap();
+        let obeys = Bucket::over(Arc::new(InMemory::new()), url()).proved_first();
+        assert!(obeys.lease(&key("a"), "x".into()).await.unwrap().is_some());
+        for ignored in [Ignored::Create, Ignored::Update] {
+            let objects = FaultyObjects::over(Arc::new(InMemory::new())).ignoring(ignored);
+            let bucket = Bucket::over(Arc::new(objects), url()).proved_first();
+            let error = bucket.lease(&key("a"), "x".into()).await.err().unwrap();
+            assert!(matches!(error, LakeError::Unconditional { .. }), "{error}");
+            assert!(all(&bucket, &key("")).await.unwrap().is_empty());
+        }
     }
 }

@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
     UploadPart,
 };
 
@@ -29,6 +29,17 @@ pub(crate) enum Fault {
     After,
     /// Before it did anything, and so does every later call: the process has lost its network.
     Down,
+    /// Not at all: the answer was lost, the client asked again, and the answer to that is given.
+    Repeated,
+}
+
+/// A condition of a put that a store does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ignored {
+    /// Only where there is none.
+    Create,
+    /// Only in the place of one version.
+    Update,
 }
 
 /// Objects in memory, with faults.
@@ -36,6 +47,7 @@ pub(crate) enum Fault {
 pub(crate) struct FaultyObjects {
     inner: Arc<InMemory>,
     plan: Arc<Plan>,
+    ignored: Option<Ignored>,
 }
 
 #[derive(Debug)]
@@ -53,6 +65,15 @@ impl FaultyObjects {
                 calls: AtomicU64::new(0),
                 fault: Mutex::new(None),
             }),
+            ignored: None,
+        }
+    }
+
+    /// The same, but puts do not know this condition.
+    pub(crate) fn ignoring(self, ignored: Ignored) -> Self {
+        Self {
+            ignored: Some(ignored),
+            ..self
         }
     }
 
@@ -80,13 +101,23 @@ impl Plan {
         (number == at || number > at && fault == Fault::Down).then_some(fault)
     }
 
-    fn before(&self) -> Result<bool> {
+    fn before(&self) -> Result<Answer> {
         match self.call() {
-            None => Ok(false),
-            Some(Fault::After) => Ok(true),
+            None => Ok(Answer::Heard),
+            Some(Fault::After) => Ok(Answer::Lost),
+            Some(Fault::Repeated) => Ok(Answer::LostOnce),
             Some(Fault::Before | Fault::Down) => Err(fault()),
         }
     }
+}
+
+/// What becomes of the answer to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Heard,
+    Lost,
+    /// Only that to the first try.
+    LostOnce,
 }
 
 fn fault() -> object_store::Error {
@@ -96,10 +127,10 @@ fn fault() -> object_store::Error {
     }
 }
 
-fn answer<T>(lost: bool, done: Result<T>) -> Result<T> {
+fn answer<T>(lost: Answer, done: Result<T>) -> Result<T> {
     match lost {
-        true => Err(fault()),
-        false => done,
+        Answer::Lost => Err(fault()),
+        Answer::Heard | Answer::LostOnce => done,
     }
 }
 
@@ -117,7 +148,19 @@ impl ObjectStore for FaultyObjects {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        let mut options = options;
+        match (&options.mode, self.ignored) {
+            (PutMode::Create, Some(Ignored::Create))
+            | (PutMode::Update(_), Some(Ignored::Update)) => options.mode = PutMode::Overwrite,
+            _ => {}
+        }
         let lost = self.plan.before()?;
+        if lost == Answer::LostOnce {
+            let first = self
+                .inner
+                .put_opts(location, payload.clone(), options.clone());
+            let _ = first.await;
+        }
         answer(lost, self.inner.put_opts(location, payload, options).await)
     }
 
@@ -156,6 +199,9 @@ impl ObjectStore for FaultyObjects {
                 async move {
                     let location = location?;
                     let lost = plan.before()?;
+                    if lost == Answer::LostOnce {
+                        let _ = inner.delete(&location).await;
+                    }
                     answer(lost, inner.delete(&location).await)?;
                     Ok(location)
                 }
@@ -165,7 +211,7 @@ impl ObjectStore for FaultyObjects {
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.plan.before() {
-            Ok(false) => self.inner.list(prefix),
+            Ok(Answer::Heard | Answer::LostOnce) => self.inner.list(prefix),
             _ => futures::stream::iter([Err(fault())]).boxed(),
         }
     }
@@ -176,7 +222,7 @@ impl ObjectStore for FaultyObjects {
         offset: &Key,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.plan.before() {
-            Ok(false) => self.inner.list_with_offset(prefix, offset),
+            Ok(Answer::Heard | Answer::LostOnce) => self.inner.list_with_offset(prefix, offset),
             _ => futures::stream::iter([Err(fault())]).boxed(),
         }
     }
@@ -188,6 +234,9 @@ impl ObjectStore for FaultyObjects {
 
     async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> Result<()> {
         let lost = self.plan.before()?;
+        if lost == Answer::LostOnce {
+            let _ = self.inner.copy_opts(from, to, options.clone()).await;
+        }
         answer(lost, self.inner.copy_opts(from, to, options).await)
     }
 }

@@ -3,13 +3,14 @@
 //! Promise: names are keys relative to the lakehouse; what a put or a finished upload acknowledges is
 //! durable; `PutMode::Create` puts an object only where there is none; a lease has one holder, and
 //! what a dead holder leaves is taken over by one process. It knows no table and no log.
-//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `objects.rs` (what both share).
+//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `s3.rs`, `objects.rs` (what both share).
 
 mod bucket;
 #[cfg(test)]
 mod faults;
 mod local;
 mod objects;
+mod s3;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use super::error::LakeResult;
 
 pub(crate) use bucket::Bucket;
 #[cfg(test)]
-pub(crate) use faults::{Fault, FaultyObjects};
+pub(crate) use faults::{Fault, FaultyObjects, Ignored};
 pub(crate) use local::LocalFolder;
 pub(crate) use objects::{
     Key, absent, child, get, get_json, head, key, names, objects_below, put_json, remove,
 };
+pub(crate) use s3::{SCHEME as S3, open as open_s3};
 
 /// The objects of one lakehouse.
 #[async_trait]

@@ -1,5 +1,6 @@
 //! Commits of the lake: generations, races, deaths at every edge, conflicts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use towpath_vocab::{Remedy, WriteMode};
@@ -418,11 +419,12 @@ async fn views_have_versions_and_do_not_hide_tables() {
 
 #[test]
 fn other_stores_are_named_as_such() {
-    let failure = Lake::open("s3://key:secret@bucket/lake", MEMORY)
-        .err()
-        .unwrap();
-    assert_eq!(failure.code, "R0415");
-    assert!(!failure.message.contains("secret"));
+    for location in ["s3://key:secret@bucket/lake", "ftp://key:secret@host/lake"] {
+        let failure = Lake::open_with(location, &BTreeMap::new(), MEMORY);
+        let failure = failure.err().unwrap();
+        assert_eq!(failure.code, "R0415", "{location}");
+        assert!(!failure.message.contains("secret"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use url::Url;
 use super::*;
 use crate::lake::storage::{Bucket, Fault, FaultyObjects};
 
-const FAULTS: [Fault; 3] = [Fault::Before, Fault::After, Fault::Down];
+const FAULTS: [Fault; 4] = [Fault::Before, Fault::After, Fault::Down, Fault::Repeated];
 
 /// A lakehouse whose holders of leases are dead at once: the tests write one after the other.
 struct Stage {

@@ -1,0 +1,359 @@
+//! A real server of the S3 protocol (SeaweedFS), started by a test and stopped with it, and a proxy
+//! before it whose answers fail when a test says so.
+//!
+//! Promise: buckets in a temporary folder, on free loopback ports, with one user who may do everything in a
+//! bucket but make one. When the server is not installed, a test fails with the line that installs it.
+//! It does not know the lakehouse.
+
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The user's name.
+pub const ACCESS_KEY: &str = "TOWPATHTEST";
+/// The user's secret. Tests check that it is in no message.
+pub const SECRET_KEY: &str = "s3cret-key-of-the-test";
+
+const LONGEST_START: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub struct S3Server {
+    folder: TempDir,
+    port: u16,
+    filer: u16,
+    process: Child,
+    /// The sockets it makes for itself, whose place cannot be chosen.
+    sockets: Vec<(&'static str, u16)>,
+}
+
+impl fmt::Debug for S3Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Server(port {})", self.port)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for (name, port) in &self.sockets {
+            let _ = std::fs::remove_file(format!("/tmp/seaweedfs-{name}-grpc-{port}.sock"));
+        }
+    }
+}
+
+impl S3Server {
+    /// A server for one test, with one empty bucket of this name.
+    ///
+    /// # Errors
+    /// If SeaweedFS is not installed or does not start.
+    pub fn start(bucket: &str) -> Result<Self, String> {
+        let program = program()?;
+        let folder = tempfile::Builder::new().prefix("towpath-s3-").tempdir();
+        let folder =
+            folder.map_err(|error| format!("cannot create a temporary folder: {error}"))?;
+        let rights = serde_json::json!({ "identities": [{
+            "name": "test",
+            "credentials": [{ "accessKey": ACCESS_KEY, "secretKey": SECRET_KEY }],
+            "actions": ["Read", "Write", "List", "Tagging"],
+        }] });
+        let identities = folder.path().join("identities.json");
+        std::fs::write(&identities, rights.to_string())
+            .map_err(|error| format!("cannot write {}: {error}", identities.display()))?;
+        let ports: Vec<u16> = (0..8).map(|_| free_port()).collect::<Result<_, _>>()?;
+        let names = ["master", "volume", "filer", "s3"];
+        let mut command = Command::new(&program);
+        command.args([
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+        ]);
+        command.args([
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ]);
+        command.args(["-master.volumeSizeLimitMB=64", "-volume.max=50"]);
+        command.arg(format!("-dir={}", folder.path().display()));
+        command.arg(format!("-s3.config={}", identities.display()));
+        let mut sockets = Vec::new();
+        for (name, pair) in names.into_iter().zip(ports.chunks(2)) {
+            if let [port, grpc] = pair {
+                sockets.push((name, *grpc));
+                command.arg(format!("-{name}.port={port}"));
+                command.arg(format!("-{name}.port.grpc={grpc}"));
+            }
+        }
+        let log = std::fs::File::create(folder.path().join("log"));
+        let log = log.map_err(|error| format!("cannot create a log: {error}"))?;
+        let process = command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        let port_of = |at: usize| ports.get(at).copied().unwrap_or_default();
+        let server = Self {
+            folder,
+            port: port_of(6),
+            filer: port_of(4),
+            process,
+            sockets,
+        };
+        server.make_bucket(bucket)?;
+        Ok(server)
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What a program must have in its environment to use the server at an endpoint.
+    pub fn variables(endpoint: &str) -> Vec<(String, String)> {
+        [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", endpoint),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+    }
+
+    /// Makes a bucket as soon as the server answers.
+    fn make_bucket(&self, bucket: &str) -> Result<(), String> {
+        let began = Instant::now();
+        let made = format!("/buckets/{bucket}/");
+        loop {
+            // 409: an earlier try made it.
+            let made =
+                ask(self.filer, "POST", &made).is_ok_and(|status| [201, 409].contains(&status));
+            // Without a signature the door is shut, but it is there.
+            if made
+                && ask(self.port, "GET", &format!("/{bucket}")).is_ok_and(|status| status == 403)
+            {
+                return Ok(());
+            }
+            if began.elapsed() > LONGEST_START {
+                let log = std::fs::read_to_string(self.folder.path().join("log"));
+                return Err(format!(
+                    "SeaweedFS did not start:\n{}",
+                    log.unwrap_or_default()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Sends a request without a body; the status of the answer.
+fn ask(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
+    Ok(status.unwrap_or_default())
+}
+
+fn free_port() -> Result<u16, String> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("cannot find a free port: {error}"))
+}
+
+/// Where `xtask/setup.sh` puts the server.
+fn program() -> Result<PathBuf, String> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let installed = cache.or_else(home).unwrap_or_default();
+    let installed = installed.join("towpath/servers/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(installed)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join("weed"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            "this test needs SeaweedFS (a server of the S3 protocol): run `make setup`".to_owned()
+        })
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3Fault {
+    /// It is not carried out; the answer is 500.
+    Error,
+    /// It is not carried out; the answer is 503 with `SlowDown`.
+    SlowDown,
+    /// It is carried out; the answer is 500.
+    ErrorAfter,
+    /// It is carried out; the connection ends without an answer.
+    Lost,
+}
+
+const FAULTS: [S3Fault; 4] = [
+    S3Fault::Error,
+    S3Fault::SlowDown,
+    S3Fault::ErrorAfter,
+    S3Fault::Lost,
+];
+
+/// A proxy before a server: each `n`th request has one of the faults, in turn.
+#[derive(Debug)]
+pub struct FaultyS3 {
+    port: u16,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct Faults {
+    server: u16,
+    every: AtomicU64,
+    requests: AtomicU64,
+    done: Mutex<Vec<S3Fault>>,
+}
+
+impl FaultyS3 {
+    /// Before this server, without faults until `every` says so.
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn before(server: &S3Server) -> Result<Self, String> {
+        let listener = TcpListener::bind("127.0.0.1:0");
+        let listener = listener.map_err(|error| format!("cannot find a free port: {error}"))?;
+        let address = listener.local_addr();
+        let port = address
+            .map_err(|error| format!("the proxy has no address: {error}"))?
+            .port();
+        let faults = Arc::new(Faults {
+            server: server.port,
+            every: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            done: Mutex::new(Vec::new()),
+        });
+        let shared = Arc::clone(&faults);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let faults = Arc::clone(&shared);
+                std::thread::spawn(move || faults.serve(stream));
+            }
+        });
+        Ok(Self { port, faults })
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on each `n`th request has a fault; 0 for none.
+    pub fn every(&self, n: u64) {
+        self.faults.every.store(n, Ordering::SeqCst);
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.faults.requests.load(Ordering::SeqCst)
+    }
+
+    /// The faults so far.
+    pub fn done(&self) -> Vec<S3Fault> {
+        let done = self.faults.done.lock();
+        done.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Faults {
+    fn next(&self) -> Option<S3Fault> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let every = self.every.load(Ordering::SeqCst);
+        if every == 0 || number % every != 0 {
+            return None;
+        }
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = FAULTS.get(done.len() % FAULTS.len()).copied()?;
+        done.push(fault);
+        Some(fault)
+    }
+
+    /// One request of a connection, which ends with it.
+    fn serve(&self, client: TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(client.try_clone().ok()?);
+        let (head, body) = request(&mut reader)?;
+        let fault = self.next();
+        let answer = match fault {
+            Some(S3Fault::Error) => failure(500, "InternalError"),
+            Some(S3Fault::SlowDown) => failure(503, "SlowDown"),
+            fault => {
+                let answer = self.forward(&head, &body)?;
+                match fault {
+                    Some(S3Fault::ErrorAfter) => failure(500, "InternalError"),
+                    Some(S3Fault::Lost) => return None,
+                    _ => answer,
+                }
+            }
+        };
+        let mut client = client;
+        client.write_all(&answer).ok()
+    }
+
+    fn forward(&self, head: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let mut server = TcpStream::connect(("127.0.0.1", self.server)).ok()?;
+        server.write_all(head.as_bytes()).ok()?;
+        server.write_all(body).ok()?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).ok()?;
+        Some(answer)
+    }
+}
+
+/// The head of a request, with the wish that the connection ends, and its body.
+fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(bytes) = lower.strip_prefix("content-length:") {
+            length = bytes.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            head.push_str("connection: close\r\n\r\n");
+            break;
+        }
+        if !lower.starts_with("connection:") {
+            head.push_str(&line);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn failure(status: u16, code: &str) -> Vec<u8> {
+    let body = format!("<Error><Code>{code}</Code><Message>an injected fault</Message></Error>");
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
