@@ -4,13 +4,30 @@
 //! to remove. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
 use towpath_ports::{Redaction, System as _};
-use towpath_vocab::passwords::{is_literal_password, password_arguments, passwords_in};
+use towpath_vocab::passwords::{decoded, is_literal_password, password_arguments, passwords_in};
 use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 
 use crate::system::LocalSystem;
 
 /// Variables that hold the secrets of an object store.
-const STORE_SECRETS: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+const STORE_SECRETS: [&str; 5] = [
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    // Refused, but they may be in the environment of a command.
+    "AWS_TOKEN",
+    "AWS_SSE_CUSTOMER_KEY_BASE64",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// Variables with the URL of a proxy, which may hold a password.
+const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// The values that are removed from the output of a project's programs.
 pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
@@ -27,6 +44,11 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
         let variables = system.environment();
         let set = STORE_SECRETS.iter().filter_map(|name| variables.get(*name));
         values.extend(set.filter(|value| !value.is_empty()).cloned());
+        let proxies = PROXIES.iter().filter_map(|name| variables.get(*name));
+        for password in proxies.filter_map(|proxy| password_of(proxy)) {
+            values.push(decoded(password));
+            values.push(password.to_owned());
+        }
     }
     let tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
     for task in tasks {
@@ -50,10 +72,31 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
     Redaction::new(values)
 }
 
+/// The password in a URL.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    Some(password).filter(|password| !password.is_empty())
+}
+
 fn keys(table: &TablePlan) -> impl Iterator<Item = &SecretTemplate> {
     let masks = table.columns.iter().filter_map(|c| c.mask.as_ref());
     masks.filter_map(|mask| match mask {
         Mask::Hash(key) | Mask::NullSealed(key) => Some(key),
         Mask::Null => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_has_a_password_where_its_url_says_so() {
+        assert_eq!(password_of("http://me:p%40w@proxy:80/x@y"), Some("p%40w"));
+        for none in ["http://proxy:80", "http://me@proxy", "proxy:80", "http://me:@proxy"] {
+            assert_eq!(password_of(none), None, "{none}");
+        }
+    }
 }

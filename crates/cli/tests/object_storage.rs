@@ -10,7 +10,8 @@
 
 mod test_project;
 
-use std::process::{Command, Stdio};
+use std::fmt::Write as _;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use towpath_testkit::s3::{ACCESS_KEY, FaultyS3, S3Fault, S3Server, SECRET_KEY};
@@ -140,29 +141,181 @@ fn a_service_that_fails_slows_down_and_loses_answers_loses_and_doubles_no_row() 
     }
 }
 
+/// Starts a run that nobody waits for.
+fn start(project: &TestProject) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .arg("run")
+        .current_dir(project.path("."))
+        .envs(project.variables.clone())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
-fn a_killed_run_leaves_nothing_half_done_and_the_next_one_completes() {
+fn a_run_that_is_killed_at_any_request_leaves_nothing_half_done() {
     let server = S3Server::start("lake").unwrap();
-    let project = project(&server.endpoint());
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
     source(&project, 1);
+    let before = proxy.requests();
     project.ok(".", &["run"]);
-    for load in 2..=8 {
+    let requests = proxy.requests() - before;
+    for load in 2..=9 {
         source(&project, load);
-        let mut killed = Command::new(env!("CARGO_BIN_EXE_towpath"))
-            .arg("run")
-            .current_dir(project.path("."))
-            .envs(project.variables.clone())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(120 * load as u64));
+        proxy.hold(requests * (load as u64 - 1) / 8);
+        let mut killed = start(&project);
+        // A run after the first one may need fewer requests.
+        while !proxy.holds() && killed.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = killed.kill();
         killed.wait().unwrap();
+        // What it had sent is carried out after it is gone.
+        proxy.let_go();
         project.ok(".", &["run"]);
         assert_holds(&project, load);
     }
-    project.ok(".", &["lake", "verify"]);
+    project.ok(".", &["lake", "verify", "--all-versions"]);
+}
+
+#[test]
+fn commits_that_land_after_they_were_given_up_are_counted_once() {
+    let server = S3Server::start("lake").unwrap();
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
+    for (load, lands_first) in [(1, true), (2, true), (3, false)] {
+        source(&project, load);
+        proxy.choose("PUT", "/_delta_log/0", S3Fault::Late, 1_000);
+        has(&project.exits(1, ".", &["run"]), &["R0429"]);
+        proxy.choose_none();
+        if lands_first {
+            assert!(proxy.land().contains(&200));
+        }
+        project.ok(".", &["run"]);
+        assert_holds(&project, load);
+        let later = proxy.land();
+        assert!(later.iter().all(|status| *status == 412), "{later:?}");
+        assert_holds(&project, load);
+        project.ok(".", &["lake", "verify"]);
+    }
+}
+
+#[test]
+fn a_drop_and_a_late_commit_do_not_meet_in_one_log() {
+    let server = S3Server::start("lake").unwrap();
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
+    source(&project, 1);
+    project.ok(".", &["run"]);
+    source(&project, 2);
+    proxy.choose("PUT", "/raw/t/_delta_log/0", S3Fault::Late, 1_000);
+    has(&project.exits(1, ".", &["run"]), &["R0429"]);
+    proxy.choose_none();
+    project.ok(".", &["lake", "drop", "raw.t", "--yes"]);
+    let later = proxy.land();
+    assert!(later.iter().all(|status| *status == 412), "{later:?}");
+    let described = project.towpath(".", &["lake", "describe", "raw.t"]);
+    assert!(!described.status.success(), "{described:?}");
+    // For 20 minutes the late commit may still be on its way.
+    has(&project.exits(1, ".", &["run"]), &["R0462", "20 minutes"]);
+}
+
+#[test]
+fn a_drop_whose_deletions_fail_can_be_repeated_at_once() {
+    let server = S3Server::start("lake").unwrap();
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
+    source(&project, 1);
+    project.ok(".", &["run"]);
+    proxy.choose("POST", "raw/t/_delta_log", S3Fault::Denied, 1_000);
+    project.exits(1, ".", &["lake", "drop", "raw.t", "--yes"]);
+    proxy.choose_none();
+    project.towpath(".", &["lake", "drop", "raw.t", "--yes"]);
+    source(&project, 2);
+    project.ok(".", &["run"]);
+    assert_eq!(project.count(".", "raw.t"), 2 + ROWS);
+}
+
+#[test]
+fn two_processes_write_one_table_and_no_row_is_lost() {
+    let server = S3Server::start("lake").unwrap();
+    let first = project(&server.endpoint());
+    let second = project(&server.endpoint());
+    second.write(
+        "towpath.yml",
+        &PROJECT.replace("000000000031", "000000000032"),
+    );
+    let only = "steps:
+  extract:
+    load: data
+    into: raw
+    tables: { log: { from: 'log-*.csv', write: append, mode: incremental } }
+";
+    for project in [&first, &second] {
+        project.write("pipelines/p.yml", only);
+        std::fs::remove_dir_all(project.path("models")).unwrap();
+    }
+    for load in 1..=4 {
+        let mut both: Vec<Child> = [&first, &second]
+            .into_iter()
+            .map(|project| {
+                let log = format!("at,line\n{load},line {load}\n");
+                project.write(&format!("data/log-{load}.csv"), &log);
+                start(project)
+            })
+            .collect();
+        for run in &mut both {
+            assert!(run.wait().unwrap().success());
+        }
+        assert_eq!(first.count(".", "raw.log"), 2 * load);
+    }
+    first.ok(".", &["lake", "verify"]);
+}
+
+#[test]
+fn files_that_are_put_in_parts_are_whole_or_not_there() {
+    let server = S3Server::start("lake").unwrap();
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
+    project.write(
+        "pipelines/p.yml",
+        "steps:
+  extract: { load: data, into: raw, tables: { big: { from: big.csv, write: replace } } }
+",
+    );
+    std::fs::remove_dir_all(project.path("models")).unwrap();
+    let mut state = 1_u64;
+    let mut text = String::from("id,v\n");
+    for id in 0..120_000 {
+        write!(text, "{id},").unwrap();
+        for _ in 0..12 {
+            // What does not compress, so that a file is larger than a part.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            write!(text, "{:012x}", state >> 16).unwrap();
+        }
+        text.push('\n');
+    }
+    for (at, fault) in [S3Fault::Lost, S3Fault::ErrorAfter, S3Fault::Error].into_iter().enumerate() {
+        project.write("data/big.csv", &text.replace("id,v", &format!("id,v{at}")));
+        proxy.choose("POST", "uploadId=", fault, 1);
+        proxy.choose("PUT", "partNumber=2", S3Fault::ErrorAfter, 1);
+        project.ok(".", &["run"]);
+        assert_eq!(project.count(".", "raw.big"), 120_000);
+        project.ok(".", &["lake", "verify"]);
+        assert!(proxy.chosen_all(), "the file was put in parts");
+    }
+}
+
+#[test]
+fn a_service_without_conditional_puts_is_refused() {
+    let server = S3Server::start("lake").unwrap();
+    let proxy = FaultyS3::before(&server).unwrap();
+    let project = project(&proxy.endpoint());
+    source(&project, 1);
+    proxy.choose("PUT", "/_towpath/probe/", S3Fault::Unknown, 1_000);
+    has(&project.exits(2, ".", &["run"]), &["R0461"]);
 }
 
 #[test]
@@ -181,6 +334,11 @@ fn what_cannot_be_used_is_said_with_a_way_out() {
     missing.write("towpath.yml", &text);
     let said = missing.exits(1, ".", &["run"]);
     has(&said, &["no-such-bucket", "create the bucket"]);
+
+    let mut other = project(&server.endpoint());
+    other.set("AWS_TIMEOUT", "1h");
+    source(&other, 1);
+    has(&other.exits(2, ".", &["run"]), &["R0460", "AWS_TIMEOUT"]);
 
     let mut open = project("http://storage.example.com");
     source(&open, 1);

@@ -174,13 +174,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0428",
         Remedy::Refused,
         "Another `towpath lake` command is working on the table.",
-        "Wait until it has ended.",
+        "Wait until it has ended. In a bucket, a command that was killed seems to go on for 20 minutes.",
     ),
     CodeEntry::run(
         "R0429",
         Remedy::Retry,
         "It is not known whether a commit was made.",
-        "The file system did not answer. The next attempt asks first, so nothing is written twice.",
+        "The file system or the object store did not answer, and the commit may still arrive. The next attempt asks first, so nothing is written twice.",
     ),
     CodeEntry::run(
         "R0430",
@@ -294,13 +294,19 @@ pub const CODES: &[CodeEntry] = &[
         "R0460",
         Remedy::FixConfig,
         "The object store of the lakehouse cannot be used with these settings.",
-        "Credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or from the cloud itself (roles of instances, containers and web identities). Files of profiles are not read: `aws configure export-credentials --format env` prints what they hold.",
+        "Credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or from the cloud itself (roles of instances, containers and web identities). A variable that begins with AWS_ and is not obeyed is refused by its name. Files of profiles are not read: `aws configure export-credentials --format env` prints what they hold.",
     ),
     CodeEntry::run(
         "R0461",
         Remedy::FixConfig,
         "The object store does not obey the conditions of a put.",
         "Commits and leases need puts that fail when somebody else was first (If-None-Match and If-Match). Amazon S3, Cloudflare R2, Ceph, SeaweedFS and most others of today have them; use such a store or a newer version of yours.",
+    ),
+    CodeEntry::run(
+        "R0462",
+        Remedy::Retry,
+        "A table was dropped while a commit to it was on its way, and that commit may still arrive.",
+        "The table is out of sight and its data is deleted; its log stays until it is known what became of the commit, so that it cannot arrive in a new table of the name. Run again after 20 minutes.",
     ),
     CodeEntry::run(
         "R0501",

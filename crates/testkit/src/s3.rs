@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -206,6 +206,12 @@ pub enum S3Fault {
     ErrorAfter,
     /// It is carried out; the connection ends without an answer.
     Lost,
+    /// The connection ends without an answer; it is carried out when the test says so.
+    Late,
+    /// It is not carried out; the answer is 403, which no client tries again.
+    Denied,
+    /// It is not carried out; the answer is 501, as of a service that does not know what is asked for.
+    Unknown,
 }
 
 const FAULTS: [S3Fault; 4] = [
@@ -215,7 +221,8 @@ const FAULTS: [S3Fault; 4] = [
     S3Fault::Lost,
 ];
 
-/// A proxy before a server: each `n`th request has one of the faults, in turn.
+/// A proxy before a server: each `n`th request has one of the faults, in turn, or requests that are chosen
+/// by their first line.
 #[derive(Debug)]
 pub struct FaultyS3 {
     port: u16,
@@ -228,6 +235,20 @@ struct Faults {
     every: AtomicU64,
     requests: AtomicU64,
     done: Mutex<Vec<S3Fault>>,
+    chosen: Mutex<Vec<Chosen>>,
+    late: Mutex<Vec<(String, Vec<u8>)>>,
+    /// The request of this number is held, 0 for none.
+    hold: AtomicU64,
+    holds: AtomicBool,
+}
+
+/// Requests that have a fault.
+#[derive(Clone, Debug)]
+struct Chosen {
+    method: &'static str,
+    part: &'static str,
+    fault: S3Fault,
+    left: u64,
 }
 
 impl FaultyS3 {
@@ -247,6 +268,10 @@ impl FaultyS3 {
             every: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             done: Mutex::new(Vec::new()),
+            chosen: Mutex::new(Vec::new()),
+            late: Mutex::new(Vec::new()),
+            hold: AtomicU64::new(0),
+            holds: AtomicBool::new(false),
         });
         let shared = Arc::clone(&faults);
         std::thread::spawn(move || {
@@ -268,6 +293,63 @@ impl FaultyS3 {
         self.faults.every.store(n, Ordering::SeqCst);
     }
 
+    /// From now on, the next so many requests of this method whose path and query hold this text, or the
+    /// body of a POST, have a fault.
+    pub fn choose(&self, method: &'static str, part: &'static str, fault: S3Fault, times: u64) {
+        let mut chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.push(Chosen {
+            method,
+            part,
+            fault,
+            left: times,
+        });
+    }
+
+    /// From now on nothing that was chosen has a fault.
+    pub fn choose_none(&self) {
+        let mut chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.clear();
+    }
+
+    /// True when every request that was chosen has come.
+    pub fn chosen_all(&self) -> bool {
+        let chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        chosen.iter().all(|chosen| chosen.left == 0)
+    }
+
+    /// Carries out the requests that were given up; the statuses of their answers.
+    pub fn land(&self) -> Vec<u16> {
+        let late = std::mem::take(
+            &mut *self.faults.late.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        let answers = late.iter().map(|(head, body)| self.faults.forward(head, body));
+        answers
+            .map(|answer| {
+                let answer = answer.unwrap_or_default();
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+                status.unwrap_or_default()
+            })
+            .collect()
+    }
+
+    /// Holds the request of this number from now on, counted from 1, until `let_go`.
+    pub fn hold(&self, number: u64) {
+        let next = self.requests() + number;
+        self.faults.holds.store(false, Ordering::SeqCst);
+        self.faults.hold.store(next, Ordering::SeqCst);
+    }
+
+    /// True while a request is held.
+    pub fn holds(&self) -> bool {
+        self.faults.holds.load(Ordering::SeqCst)
+    }
+
+    /// Lets the held request go to where it was going, if its client is still there or not.
+    pub fn let_go(&self) {
+        self.faults.hold.store(0, Ordering::SeqCst);
+    }
+
     /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.faults.requests.load(Ordering::SeqCst)
@@ -281,10 +363,20 @@ impl FaultyS3 {
 }
 
 impl Faults {
-    fn next(&self) -> Option<S3Fault> {
+    fn next(&self, head: &str, body: &[u8]) -> Option<S3Fault> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == self.hold.load(Ordering::SeqCst) {
+            self.holds.store(true, Ordering::SeqCst);
+            while self.hold.load(Ordering::SeqCst) != 0 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            self.holds.store(false, Ordering::SeqCst);
+        }
+        if let Some(fault) = self.chosen_for(head, body) {
+            return Some(fault);
+        }
         let every = self.every.load(Ordering::SeqCst);
-        if every == 0 || number % every != 0 {
+        if every == 0 || !number.is_multiple_of(every) {
             return None;
         }
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -293,14 +385,37 @@ impl Faults {
         Some(fault)
     }
 
+    fn chosen_for(&self, head: &str, body: &[u8]) -> Option<S3Fault> {
+        let body = match head.starts_with("POST ") {
+            true => String::from_utf8_lossy(body),
+            false => "".into(),
+        };
+        let line = head.lines().next().unwrap_or_default();
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = chosen.iter_mut().find(|chosen| {
+            chosen.left > 0
+                && line.starts_with(&format!("{} ", chosen.method))
+                && (line.contains(chosen.part) || body.contains(chosen.part))
+        })?;
+        found.left -= 1;
+        Some(found.fault)
+    }
+
     /// One request of a connection, which ends with it.
     fn serve(&self, client: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(client.try_clone().ok()?);
         let (head, body) = request(&mut reader)?;
-        let fault = self.next();
+        let fault = self.next(&head, &body);
         let answer = match fault {
             Some(S3Fault::Error) => failure(500, "InternalError"),
             Some(S3Fault::SlowDown) => failure(503, "SlowDown"),
+            Some(S3Fault::Denied) => failure(403, "AccessDenied"),
+            Some(S3Fault::Unknown) => failure(501, "NotImplemented"),
+            Some(S3Fault::Late) => {
+                let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+                late.push((head, body));
+                return None;
+            }
             fault => {
                 let answer = self.forward(&head, &body)?;
                 match fault {

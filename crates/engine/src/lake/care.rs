@@ -21,6 +21,7 @@ use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
 use super::history::{self, TowpathCommitInfo};
+use super::mark::AttemptMarker;
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
 use super::read::{BatchSize, read_files};
@@ -151,10 +152,8 @@ impl Lake {
         carried: Vec<Token>,
         run: &str,
     ) -> Result<Restored> {
-        let held = self.hold(name).await?;
-        let restored = self.restore_held(name, version, &carried, run).await;
-        held.release().await?;
-        Ok(restored?)
+        let restored = self.restore_held(name, version, &carried, run);
+        Ok(self.holding(name, restored).await?)
     }
 
     async fn restore_held(
@@ -170,9 +169,8 @@ impl Lake {
             self.mark(&attempt, &table, Some(now.version())).await?
         };
         for _ in 0..TRIES {
-            let back = self.set_back(name, version, carried, run, &attempt);
+            let back = self.set_back(name, version, carried, (run, &attempt, &mark));
             if let Some(restored) = back.await? {
-                mark.lift().await;
                 return Ok(restored);
             }
         }
@@ -186,8 +184,7 @@ impl Lake {
         name: &TableName,
         version: u64,
         carried: &[Token],
-        run: &str,
-        attempt: &str,
+        (run, attempt, mark): (&str, &str, &AttemptMarker),
     ) -> LakeResult<Option<Restored>> {
         let (table, now) = self.existing(name).await?;
         now.check_writable(&table)?;
@@ -236,13 +233,14 @@ impl Lake {
                 .collect(),
         };
         fail::fail_point!("lake::before_restore");
+        entry::announce(&table, Some(&now), mark, &[]).await?;
         let tried = entry::put(&table, Some(&now), entry).await?;
         if matches!(tried, LogWrite::VersionTaken) {
             return Ok(None);
         }
         fail::fail_point!("lake::after_restore");
         settle_positions(&table, &stored).await?;
-        entry::finish(&table, tried.post()).await;
+        entry::finish(&table, tried.post(), mark).await;
         Ok(Some(Restored {
             version: next,
             rows: stats.rows_after,
@@ -256,17 +254,17 @@ impl Lake {
     /// # Errors
     /// `Retry` when others keep changing the very files; `Refused` while other care is taken.
     pub async fn compact(&self, name: &TableName, run: &str) -> Result<Compacted> {
-        let held = self.hold(name).await?;
-        self.clear_up().await;
-        let mut round = 1;
-        let compacted = loop {
-            match self.write_together(name, run).await {
-                Err(LakeError::Conflict { .. }) if round < ROUNDS => round += 1,
-                done => break done,
+        let compacted = self.holding(name, async {
+            self.clear_up().await;
+            let mut round = 1;
+            loop {
+                match self.write_together(name, run).await {
+                    Err(LakeError::Conflict { .. }) if round < ROUNDS => round += 1,
+                    done => break done,
+                }
             }
-        };
-        held.release().await?;
-        Ok(compacted?)
+        });
+        Ok(compacted.await?)
     }
 
     async fn write_together(&self, name: &TableName, run: &str) -> LakeResult<Compacted> {
@@ -286,7 +284,7 @@ impl Lake {
         let mut adds = self.rewritten(&table, &now, &files, &attempt).await?;
         fail::fail_point!("lake::compacted");
         let committed = match adds.len() < files.len() {
-            true => put_together(&table, &now, &files, &mut adds, (run, &attempt)).await,
+            true => put_together((&table, &mark), &now, &files, &mut adds, (run, &attempt)).await,
             false => Ok(None),
         };
         match &committed {
@@ -296,9 +294,11 @@ impl Lake {
                 drop(mark);
                 return committed.map(|_| Compacted::default());
             }
-            _ => files::delete(&table, &adds).await?,
+            _ => {
+                files::delete(&table, &adds).await?;
+                mark.lift().await;
+            }
         }
-        mark.lift().await;
         let Some(version) = committed? else {
             return Ok(Compacted::default());
         };
@@ -357,7 +357,7 @@ impl Lake {
 
 /// Puts new files in the place of old ones. None of their rows changes.
 async fn put_together(
-    table: &Arc<Table>,
+    (table, mark): (&Arc<Table>, &AttemptMarker),
     base: &Snapshot,
     old: &[LakeFile],
     adds: &mut [Add],
@@ -400,9 +400,10 @@ async fn put_together(
             actions,
             tokens: Vec::new(),
         };
+        entry::announce(table, Some(&now), mark, adds).await?;
         let tried = entry::put(table, Some(&now), entry).await?;
         if !matches!(tried, LogWrite::VersionTaken) {
-            entry::finish(table, tried.post()).await;
+            entry::finish(table, tried.post(), mark).await;
             return Ok(Some(now.version() + 1));
         }
     }

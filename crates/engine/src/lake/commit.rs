@@ -110,10 +110,15 @@ impl PreparedWrite {
             let version = now.as_ref().map_or(0, |now| now.version() + 1);
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
             if let Err(error) = self.positions().put(&stored).await {
-                self.give_up().await?;
+                match self.write.table.storage.lands_late() {
+                    // The mark stays: who clears up deletes the position as well, if it lands.
+                    true => self.drop_files().await?,
+                    false => self.give_up().await?,
+                }
                 return Err(error);
             }
             fail::fail_point!("lake::position_written");
+            self.announce(now.as_ref()).await?;
             match self.attempt(now.as_ref()).await? {
                 LogWrite::Committed(post) => {
                     return self.acknowledge(version, stored, Some(*post)).await;
@@ -126,6 +131,21 @@ impl PreparedWrite {
         Err(LakeError::Conflict {
             table: self.write.table.name.to_string(),
         })
+    }
+
+    /// Says which version is about to be put; gives up when it must not be.
+    async fn announce(&self, now: Option<&Snapshot>) -> LakeResult<()> {
+        let (table, adds) = (&self.write.table, self.new_files().cloned());
+        let adds: Vec<Add> = adds.collect();
+        let announced = entry::announce(table, now, self.write.mark(), &adds).await;
+        // Without the lease others clear up, and nothing of this attempt is on its way.
+        if announced
+            .as_ref()
+            .is_err_and(|error| !matches!(error, LakeError::LeaseLost { .. }))
+        {
+            self.give_up().await?;
+        }
+        announced
     }
 
     /// The receipt of this generation when the log holds it already.
@@ -334,7 +354,7 @@ impl PreparedWrite {
             // The table has taken the place of a view of its name.
             remove(&*table.storage, &view::stored_at(&table.name)).await?;
         }
-        entry::finish(&self.write.table, post).await;
+        entry::finish(&self.write.table, post, self.write.mark()).await;
         fail::fail_point!("lake::before_receipt");
         Ok(Receipt {
             committed: stored.committed(),
@@ -402,9 +422,7 @@ impl Prepared for PreparedWrite {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
-        let receipt = self.make_visible(commit).await?;
-        self.write.ended().await;
-        Ok(receipt)
+        Ok(self.make_visible(commit).await?)
     }
 
     async fn discard(self: Box<Self>) -> Result<()> {

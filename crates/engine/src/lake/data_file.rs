@@ -9,8 +9,10 @@ use std::ops::Range;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::error::{LakeError, brief};
+use super::cause::brief;
+use super::error::LakeError;
 use super::names::table_of;
+use super::service;
 use super::verified::Mismatch;
 
 /// Columns that are named one by one.
@@ -36,13 +38,18 @@ impl FileName {
             _ => None,
         };
         let why = match stored {
-            Some(object_store::Error::NotFound { .. }) => "is missing".to_owned(),
+            Some(stored @ object_store::Error::NotFound { .. })
+                if service::way_out(stored).is_none() =>
+            {
+                "is missing".to_owned()
+            }
             Some(stored) => match Mismatch::within(stored) {
                 Some(mismatch) => format!("is damaged ({})", mismatch_text(mismatch, about)),
                 None => {
                     return LakeError::OutOfReach {
                         address: self.address.clone(),
                         why: brief(stored),
+                        way: service::way_out(stored),
                     };
                 }
             },

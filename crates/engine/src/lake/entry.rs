@@ -10,13 +10,16 @@ use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::{
     CommitBuilder, CommitProperties, PostCommit, TableReference, TransactionError,
 };
-use deltalake_core::kernel::{Action, Transaction};
+use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::protocol::DeltaOperation;
 use uuid::Uuid;
 
+use super::cause::brief;
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::history::{self, OWN_INFO, TowpathCommitInfo};
+use super::history::{self, Committer, OWN_INFO, TowpathCommitInfo};
+use super::mark::AttemptMarker;
+use super::storage::head;
 use super::table::{Snapshot, Table};
 
 /// What an entry says.
@@ -99,39 +102,88 @@ pub(crate) async fn put(
         Ok(post) => return Ok(LogWrite::Committed(Box::new(post))),
         Err(error) => error,
     };
-    // Whatever the answer was, the entry may have landed: only the log knows.
-    let landed = match history::attempt_at(table, version).await {
-        Ok(landed) => landed,
-        Err(source) => {
-            return Err(LakeError::Unsettled {
-                table: table.name.to_string(),
-                source: Box::new(source),
-            });
-        }
-    };
-    if landed.as_deref() == Some(entry.attempt) {
-        return Ok(LogWrite::FoundInLog);
-    }
-    if is_version_taken(&error) {
-        return Ok(LogWrite::VersionTaken);
-    }
-    Err(match foreign_features(&error) {
-        Some(feature) => LakeError::Foreign {
+    if let Some(feature) = foreign_features(&error) {
+        return Err(LakeError::Foreign {
             table: table.name.to_string(),
             feature,
-        },
-        None => table.delta("committing to")(error),
-    })
+        });
+    }
+    let unsettled = |source| LakeError::Unsettled {
+        table: table.name.to_string(),
+        source: Box::new(source),
+    };
+    // Whatever the answer was, the entry may have landed: only the log knows.
+    match history::committer_of(table, version).await {
+        Ok(Committer::Attempt(landed)) if landed == entry.attempt => Ok(LogWrite::FoundInLog),
+        // Where a request may be carried out later, only an entry of others says that ours never will be.
+        Ok(Committer::Attempt(_) | Committer::Other) if table.storage.lands_late() => {
+            Ok(LogWrite::VersionTaken)
+        }
+        Ok(_) if table.storage.lands_late() => {
+            Err(unsettled(table.delta("committing to")(error)))
+        }
+        Ok(_) if is_version_taken(&error) => Ok(LogWrite::VersionTaken),
+        Ok(_) => Err(table.delta("committing to")(error)),
+        Err(source) => Err(unsettled(source)),
+    }
 }
 
-/// Lets the library write its checkpoint when one is due.
-pub(crate) async fn finish(table: &Table, post: Option<PostCommit>) {
+/// Says which version is about to be put, and looks once more whether it may be: the lease is ours, the
+/// table is the one that was looked at and nobody deletes it, and the files that the entry names are there.
+/// Only a storage on which a put may land late, after the process was taken for dead, needs it.
+///
+/// # Errors
+/// `LeaseLost` and `Conflict`: the entry must not be put.
+pub(crate) async fn announce(
+    table: &Table,
+    now: Option<&Snapshot>,
+    mark: &AttemptMarker,
+    adds: &[Add],
+) -> LakeResult<()> {
+    if !table.storage.lands_late() {
+        return Ok(());
+    }
+    let version = now.map_or(0, |now| now.version() + 1);
+    if !mark.commits(version).await? {
+        return Err(LakeError::LeaseLost {
+            table: table.name.to_string(),
+        });
+    }
+    // In this order: who drops the table hides it first, and then looks who has said that it commits.
+    let is_there = !table.storage.is_deleting(&table.prefix).await? && table.is_still(now).await?;
+    let mut are_there = is_there;
+    for add in adds.iter().take_while(|_| is_there) {
+        let file = head(&*table.storage, &table.file(&add.path)).await?;
+        are_there &= file.is_some();
+    }
+    // The request is signed right after this: the service refuses it when its signature is 15 minutes old,
+    // and only after that does this attempt count as dead.
+    if !mark.is_held() {
+        return Err(LakeError::LeaseLost {
+            table: table.name.to_string(),
+        });
+    }
+    match are_there {
+        true => Ok(()),
+        false => Err(LakeError::Conflict {
+            table: table.name.to_string(),
+        }),
+    }
+}
+
+/// Lets the library write its checkpoint when one is due, and ends the attempt. A checkpoint that may
+/// still land keeps the mark, so that the log is not deleted before.
+pub(crate) async fn finish(table: &Table, post: Option<PostCommit>, mark: &AttemptMarker) {
     if let Some(post) = post
         && let Err(error) = post.await
     {
         // The commit stands; a checkpoint only makes the next opening faster.
-        tracing::warn!(table = %table.name, %error, "no checkpoint was written");
+        tracing::warn!(table = %table.name, error = %brief(&error), "no checkpoint was written");
+        if table.storage.lands_late() {
+            return;
+        }
     }
+    mark.lift().await;
 }
 
 /// True when another writer took the version.

@@ -5,12 +5,17 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::cause::{DENIED, brief, has_io};
 use super::mask_change::MaskChange;
 use super::refusal::Refusal;
 use super::service;
+use super::ways::{
+    FULL, REFRESH, RIGHTS, after, at_version, blanks, or_killed, ways_around, ways_out, ways_past_blanks,
+};
 
 /// A failure of the lakehouse.
 #[derive(Debug, thiserror::Error)]
@@ -200,10 +205,22 @@ pub enum LakeError {
         why: String,
     },
     /// A table that is being restored, compacted, vacuumed or dropped.
-    #[error("another `towpath lake` command is working on `{table}`")]
+    #[error("another `towpath lake` command is working on `{table}`{}", or_killed(*dead_after))]
     Held {
         /// The table.
         table: String,
+        /// For how long a command that was killed seems to go on.
+        dead_after: Option<Duration>,
+    },
+    /// A dropped table whose log cannot be deleted yet.
+    #[error(
+        "`{table}` was dropped while a write of it was on its way: a commit of that write may still arrive"
+    )]
+    Leaving {
+        /// The table.
+        table: String,
+        /// After which time a writer that was killed counts as dead.
+        dead_after: Option<Duration>,
     },
     /// A checkpoint that is not whole, in a log that needs it.
     #[error(
@@ -248,6 +265,8 @@ pub enum LakeError {
         address: String,
         /// Why.
         why: String,
+        /// What can be done about it.
+        way: Option<&'static str>,
     },
     /// A location this version cannot open.
     #[error("`{location}` is not a lakehouse that this version can open")]
@@ -262,6 +281,8 @@ pub enum LakeError {
         location: String,
         /// Why.
         why: String,
+        /// What to do about it.
+        way: &'static str,
     },
     /// A store that does not obey the conditions of a put.
     #[error("the store at `{address}` {what}, so two writers could overwrite each other's commits")]
@@ -387,6 +408,7 @@ impl LakeError {
             LakeError::Torn { .. } => "R0426",
             LakeError::Gone { .. } => "R0427",
             LakeError::Held { .. } => "R0428",
+            LakeError::Leaving { .. } => "R0462",
             LakeError::Unsettled { .. } => "R0429",
             LakeError::Emptied { .. } => "R0430",
             LakeError::Damaged { .. } => "R0431",
@@ -422,7 +444,9 @@ impl LakeError {
             LakeError::Inactive { .. }
             | LakeError::Foreign { .. }
             | LakeError::Occupied { .. }
-            | LakeError::Held { .. }
+            | LakeError::Held {
+                dead_after: None, ..
+            }
             | LakeError::Torn { .. }
             | LakeError::Damaged { .. }
             | LakeError::DataFile { .. }
@@ -437,7 +461,10 @@ impl LakeError {
             LakeError::Delta { source, .. } if service::way_out(source).is_some() => {
                 Remedy::FixConfig
             }
+            LakeError::OutOfReach { way: Some(_), .. } => Remedy::FixConfig,
             LakeError::Conflict { .. }
+            | LakeError::Held { .. }
+            | LakeError::Leaving { .. }
             | LakeError::Superseded { .. }
             | LakeError::Unsettled { .. }
             | LakeError::Delta { .. }
@@ -475,9 +502,10 @@ impl LakeError {
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
             LakeError::Gone { table, .. } => format!("to list the versions: `towpath lake history {table}`; files of old versions stay until `lake vacuum` deletes them"),
             LakeError::Held { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
+            LakeError::Leaving { dead_after, .. } => format!("nothing was changed; run it again{}", after(*dead_after)),
             LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it again"),
             LakeError::Location { .. } => "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)".to_owned(),
-            LakeError::Access { .. } => SETTINGS.to_owned(),
+            LakeError::Access { way, .. } => (*way).to_owned(),
             LakeError::Unconditional { .. } => "use a store with conditional writes (If-None-Match and If-Match), as Amazon S3 has them, or a folder".to_owned(),
             LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table again with `--full-refresh`".to_owned(),
             LakeError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => FULL.to_owned(),
@@ -485,6 +513,7 @@ impl LakeError {
             LakeError::Storage { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
             LakeError::Storage { source, .. } => return service::way_out(source).map(str::to_owned),
+            LakeError::OutOfReach { way, .. } => return way.map(str::to_owned),
             LakeError::LeaseLost { .. } => "nothing of this write is visible; the next attempt writes it again".to_owned(),
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
@@ -493,110 +522,6 @@ impl LakeError {
         };
         Some(text)
     }
-}
-
-/// A library's error without the trace of its own calls.
-pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
-    let text = error.to_string();
-    if let Some(said) = service::without_xml(&text) {
-        return said;
-    }
-    let ends = [
-        "\nstack backtrace",
-        "\n\nbacktrace",
-        "\nBacktrace",
-        "\n   0:",
-    ];
-    let end = ends.iter().filter_map(|end| text.find(end)).min();
-    let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
-    text.trim().replace('\n', " ")
-}
-
-/// What can be done about a table whose log or data is damaged.
-fn ways_out(table: &str, address: &str, last_good: Option<u64>) -> Vec<String> {
-    let mut ways = vec![format!("restore `{address}` from a backup")];
-    if let Some(version) = last_good {
-        ways.push(format!(
-            "look at the last version that can be read: `select * from at_version('{table}', {version})`"
-        ));
-    }
-    ways.push(format!(
-        "or build it again: `towpath lake drop {table} --yes`, then `towpath run`"
-    ));
-    ways
-}
-
-/// What the values of a key column are, beside those that come.
-fn blanks(length: Option<usize>) -> &'static str {
-    match length {
-        Some(_) => {
-            "has values that end in blanks, and the rows come from a `char(n)` column, whose values are read without them: the same rows would be in the table twice"
-        }
-        None => {
-            "is masked and comes from a `char(n)` column, and an earlier version of Towpath may have masked the values in the table with the blanks that fill them: the same rows would be in the table twice"
-        }
-    }
-}
-
-/// The table is built again.
-const REFRESH: &str = "read the table again with `--full-refresh`, which replaces it: rows that the source no longer has are then lost";
-
-/// What can be done about keys with blanks in a table.
-fn ways_past_blanks(column: &str, length: Option<usize>) -> Vec<String> {
-    let mut ways = vec![REFRESH.to_owned()];
-    if let Some(length) = length {
-        ways.push(format!(
-            "or continue with the blanks, which keeps all rows: `columns: {{ {column}: {{ set: \"rpad({column}, {length})\" }} }}` (in a model: `rpad({column}, {length}) as {column}`)"
-        ));
-    }
-    ways
-}
-
-/// What can be done about a data file that is missing or damaged.
-fn ways_around(table: &str, address: &str) -> Vec<String> {
-    vec![
-        format!("restore `{address}` from a backup"),
-        format!(
-            "or go back to a version without it: `towpath lake verify {table} --all-versions` names the newest, `towpath lake restore {table} --to VERSION` restores it"
-        ),
-        format!(
-            "or build the table again: `towpath run --full-refresh`, or `towpath lake drop {table} --yes`, then `towpath run`"
-        ),
-    ]
-}
-
-fn at_version(version: Option<u64>) -> String {
-    version.map_or_else(String::new, |version| format!(" (version {version})"))
-}
-
-const FULL: &str =
-    "the disk is full: free some space and run again; nothing of this write is visible";
-
-const RIGHTS: &str =
-    "give the user who runs Towpath permission to write there; nothing of this write is visible";
-
-const SETTINGS: &str = "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, for a service other than Amazon's, AWS_ENDPOINT_URL; an endpoint without TLS needs AWS_ALLOW_HTTP=true";
-
-/// What the rights of files and folders do not allow.
-const DENIED: &[ErrorKind] = &[
-    ErrorKind::PermissionDenied,
-    ErrorKind::ReadOnlyFilesystem,
-    ErrorKind::NotADirectory,
-];
-
-/// True when a failure of one of these kinds is behind an error.
-fn has_io(error: &(dyn std::error::Error + 'static), kinds: &[ErrorKind]) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| kinds.contains(&io.kind()))
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 impl From<LakeError> for Failure {

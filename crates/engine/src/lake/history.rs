@@ -130,13 +130,26 @@ pub(crate) async fn winner(
     Ok(None)
 }
 
-/// The attempt that committed this version.
-pub(crate) async fn attempt_at(table: &Table, version: u64) -> LakeResult<Option<String>> {
-    let actions = actions(table, version).await?.unwrap_or_default();
-    Ok(actions
+/// Who committed a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Committer {
+    /// Nobody yet.
+    Nobody,
+    /// An attempt of ours.
+    Attempt(String),
+    /// Another program.
+    Other,
+}
+
+/// Who committed this version.
+pub(crate) async fn committer_of(table: &Table, version: u64) -> LakeResult<Committer> {
+    let Some(actions) = actions(table, version).await? else {
+        return Ok(Committer::Nobody);
+    };
+    let own = actions
         .iter()
-        .find_map(|action| own_info(commit_info(action)?))
-        .map(|own| own.attempt))
+        .find_map(|action| own_info(commit_info(action)?));
+    Ok(own.map_or(Committer::Other, |own| Committer::Attempt(own.attempt)))
 }
 
 /// True when a version has the rows and columns of the one before; false also when its entry is gone.

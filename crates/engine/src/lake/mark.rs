@@ -1,16 +1,17 @@
 //! Who writes now: each attempt holds a lease `_towpath/writers/<attempt>.json` of the lakehouse.
 //!
 //! A lease whose holder is dead says which table it wrote, so that its leftovers are found without
-//! reading any log. It deletes nothing but leases. Read next: `sweep.rs`.
+//! reading any log, and which version it may have put. It deletes nothing but leases. Read next: `sweep.rs`.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult};
 use super::names::{OWN, object_of};
-use super::storage::{self, Key, Lease, StorageRef, child, key};
+use super::storage::{Key, Lease, LeaseKind, StorageRef, child, key};
 
 /// Version of the stored form.
 const VERSION: u32 = 1;
@@ -23,6 +24,9 @@ pub(crate) struct About {
     pub(crate) table: TableName,
     /// The version of the table it started from.
     pub(crate) base: Option<u64>,
+    /// The version it puts, from when it may be on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commits: Option<u64>,
 }
 
 impl About {
@@ -32,7 +36,22 @@ impl About {
             attempt: attempt.to_owned(),
             table: table.clone(),
             base,
+            commits: None,
         }
+    }
+
+    /// The same for an attempt that puts this version.
+    pub(crate) fn committing(self, version: u64) -> Self {
+        Self {
+            commits: Some(version),
+            ..self
+        }
+    }
+
+    fn text(&self) -> LakeResult<Bytes> {
+        let text = serde_json::to_vec(self);
+        let text = text.map_err(|_| LakeError::Misuse("what an attempt writes is plain data"))?;
+        Ok(text.into())
     }
 }
 
@@ -40,19 +59,26 @@ impl About {
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptMarker {
     lease: Arc<Lease>,
+    about: About,
 }
 
 impl AttemptMarker {
     /// Says that an attempt begins.
     pub(crate) async fn set(storage: &StorageRef, about: &About) -> LakeResult<Self> {
         let name = child(&writers(), &format!("{}.json", about.attempt));
-        let text = serde_json::to_vec(about)
-            .map_err(|_| LakeError::Misuse("what an attempt writes is plain data"))?;
-        let lease = storage.lease(&name, text.into()).await?;
+        let lease = storage.lease(&name, LeaseKind::Own, about.text()?).await?;
         let lease = lease.ok_or(LakeError::Misuse("two attempts have one name"))?;
         Ok(Self {
             lease: Arc::new(lease),
+            about: about.clone(),
         })
+    }
+
+    /// Says that the attempt puts this version into the log from now on. Asks the storage whether it
+    /// still holds its lease; false when others may have deleted its files.
+    pub(crate) async fn commits(&self, version: u64) -> LakeResult<bool> {
+        let about = self.about.clone().committing(version);
+        self.lease.confirm(about.text()?).await
     }
 
     /// False when others may take the attempt for dead: it must not commit any more.
@@ -75,6 +101,19 @@ pub(crate) struct Dead {
 }
 
 impl Dead {
+    /// Whether nobody else can have taken it over.
+    ///
+    /// # Errors
+    /// `LeaseLost`: nothing more may be deleted.
+    pub(crate) fn check(&self) -> LakeResult<()> {
+        match self.mark.is_held() {
+            true => Ok(()),
+            false => Err(LakeError::LeaseLost {
+                table: self.about.table.to_string(),
+            }),
+        }
+    }
+
     /// Everything it left is gone.
     pub(crate) async fn bury(self) {
         self.mark.lift().await;
@@ -85,14 +124,17 @@ impl Dead {
 pub(crate) async fn dead(storage: &StorageRef) -> LakeResult<Vec<Dead>> {
     let mut dead = Vec::new();
     for (text, lease) in storage.dead_leases(&writers()).await? {
-        let mark = AttemptMarker {
-            lease: Arc::new(lease),
-        };
         match serde_json::from_slice::<About>(&text) {
-            Ok(about) if about.version <= VERSION => dead.push(Dead { about, mark }),
+            Ok(about) if about.version <= VERSION => {
+                let mark = AttemptMarker {
+                    lease: Arc::new(lease),
+                    about: about.clone(),
+                };
+                dead.push(Dead { about, mark });
+            }
             Ok(_) => {}
             // A power cut took the text: what it wrote waits for `vacuum`.
-            Err(_) => mark.lift().await,
+            Err(_) => lease.release().await?,
         }
     }
     Ok(dead)
@@ -100,22 +142,29 @@ pub(crate) async fn dead(storage: &StorageRef) -> LakeResult<Vec<Dead>> {
 
 /// Attempts that are marked, dead or alive, with what they write.
 pub(crate) async fn all(storage: &StorageRef) -> LakeResult<Vec<(String, Option<About>)>> {
-    let writers = writers();
     let mut marked = Vec::new();
-    for name in storage::names(&**storage, &writers).await? {
+    for (name, about) in storage.leases(&writers()).await? {
         let Some(attempt) = name.strip_suffix(".json") else {
             continue;
         };
-        let about = storage::get_json(&**storage, &child(&writers, &name)).await;
-        marked.push((attempt.to_owned(), about.ok().flatten()));
+        let about = serde_json::from_slice(&about).ok();
+        marked.push((attempt.to_owned(), about));
     }
     Ok(marked)
+}
+
+/// True when an attempt, dead or alive, has said that it puts an entry into the log of a table.
+pub(crate) async fn is_committing(storage: &StorageRef, table: &TableName) -> LakeResult<bool> {
+    let marked = all(storage).await?;
+    let mut abouts = marked.iter().filter_map(|(_, about)| about.as_ref());
+    Ok(abouts.any(|about| about.table == *table && about.commits.is_some()))
 }
 
 /// Takes a table for care; `None` when somebody has it.
 pub(crate) async fn hold(storage: &StorageRef, table: &TableName) -> LakeResult<Option<Lease>> {
     let name = child(&key(&format!("{OWN}/care")), &object_of(table));
-    storage.lease(&name, object_of(table).into()).await
+    let about = object_of(table).into();
+    storage.lease(&name, LeaseKind::Shared, about).await
 }
 
 fn writers() -> Key {

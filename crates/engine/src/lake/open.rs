@@ -19,9 +19,8 @@ use super::history::{self, HistoryEntry};
 use super::names::{self, OWN};
 use super::position::Positions;
 use super::read::TableSource;
-use super::storage::{self, Bucket, Key, LocalFolder, StorageRef, remove};
+use super::storage::{self, Bucket, Key, LocalFolder, StorageRef};
 use super::table::{Snapshot, Table};
-use super::view;
 
 /// A lakehouse. Cheap to clone; clones share the warm snapshots.
 #[derive(Clone)]
@@ -208,53 +207,6 @@ impl Lake {
             .into());
         }
         Ok(table.open_at(Some(version)).await?.candidate(&table))
-    }
-
-    /// Drops a table: first out of sight by one put, then its files. True when there was one.
-    pub async fn drop_table(&self, name: &TableName) -> Result<bool> {
-        let held = self.hold(name).await?;
-        let table = self.table(name)?;
-        let now = match table.now().await {
-            // What its log says is lost already: nothing of it is hidden first.
-            Err(LakeError::Damaged { .. }) => {
-                self.take_away(&table).await?;
-                held.release().await?;
-                return Ok(true);
-            }
-            now => now?,
-        };
-        if let Some(now) = &now {
-            // In the place of a view that the table hid: it must not come to light.
-            let id = now.state.metadata().id();
-            view::store_dropped(&**self.storage(), name, id).await?;
-        }
-        self.finish_dropped(&table).await?;
-        held.release().await?;
-        Ok(now.is_some())
-    }
-
-    /// Deletes a dropped table, where a crash kept that from being done, and the note that hides it.
-    pub(super) async fn finish_dropped(&self, table: &Table) -> LakeResult<()> {
-        let (storage, note) = (&**self.storage(), view::stored_at(&table.name));
-        if !view::read(storage, &note)
-            .await?
-            .is_some_and(|note| note.is_dropped())
-        {
-            return Ok(());
-        }
-        self.take_away(table).await?;
-        remove(storage, &note).await
-    }
-
-    /// Deletes the objects of a table, whoever sees it.
-    pub(crate) async fn take_away(&self, table: &Table) -> LakeResult<()> {
-        table.forget().await;
-        match self.storage().delete_prefix(&table.prefix).await? {
-            true => Ok(()),
-            false => Err(LakeError::Held {
-                table: table.name.to_string(),
-            }),
-        }
     }
 
     /// A table's current version; `None` when there is no such table.

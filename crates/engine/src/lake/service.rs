@@ -6,6 +6,7 @@
 
 use std::error::Error;
 
+const CLOCK: &str = "set this machine's clock: the service refuses requests whose time is off by more than 15 minutes";
 const CREDENTIALS: &str = "the service does not accept these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
 const RIGHTS: &str = "allow these credentials to list, get, put and delete objects there, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
 const REGION: &str =
@@ -14,7 +15,7 @@ const BUCKET: &str = "create the bucket, or name one that exists in `lakehouse`"
 const NO_CREDENTIALS: &str = "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the cloud gives a role";
 
 /// Codes of services, and what to do about them.
-const WAYS: [(&str, &str); 14] = [
+const WAYS: [(&str, &str); 15] = [
     ("AccessDenied", RIGHTS),
     ("AllAccessDisabled", RIGHTS),
     ("AccountProblem", RIGHTS),
@@ -29,6 +30,7 @@ const WAYS: [(&str, &str); 14] = [
     ("PermanentRedirect", REGION),
     ("InvalidBucketName", BUCKET),
     ("NoSuchBucket", BUCKET),
+    ("RequestTimeTooSkewed", CLOCK),
 ];
 
 /// Addresses at which the cloud gives credentials to its own machines.
@@ -47,6 +49,13 @@ fn answer(text: &str) -> Option<(&str, &str)> {
 pub(super) fn without_xml(text: &str) -> Option<String> {
     let (code, message) = answer(text)?;
     Some(format!("{code}: {message}"))
+}
+
+/// True when a service says that it does not know what was asked for.
+pub(super) fn is_not_implemented(error: &(dyn Error + 'static)) -> bool {
+    let text = error.to_string();
+    answer(&text).is_some_and(|(code, _)| code == "NotImplemented")
+        || text.contains("status code: 501")
 }
 
 /// What a person can do about an error of a service; `None` for what may pass by itself.

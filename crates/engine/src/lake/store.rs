@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use super::cause::brief;
 use super::storage::{Key, key};
 use super::sums::{BlockSums, Summing};
 
@@ -141,11 +142,12 @@ impl ObjectStore for AttemptFiles {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let place = self.place(location);
-        let inner = self.inner.put_multipart_opts(&place, options).await?;
+        let upload = self.inner.put_multipart_opts(&place, options).await?;
         Ok(Box::new(AttemptUpload {
-            inner,
+            upload: Some(upload),
+            objects: Arc::clone(&self.inner),
             failure: self.failure.clone(),
-            name: place.filename().unwrap_or_default().to_owned(),
+            place,
             summing: Summing::default(),
             sums: self.sums.clone(),
         }))
@@ -187,14 +189,59 @@ impl ObjectStore for AttemptFiles {
     }
 }
 
-/// A file that is put in parts.
+/// A file that is put in parts. What of it is not completed is aborted: parts cost room that no listing
+/// of files shows.
 #[derive(Debug)]
 struct AttemptUpload {
-    inner: Box<dyn MultipartUpload>,
+    /// Until it is complete or aborted.
+    upload: Option<Box<dyn MultipartUpload>>,
+    objects: Arc<dyn ObjectStore>,
     failure: FirstFailure,
-    name: String,
+    place: Key,
     summing: Summing,
     sums: FileSums,
+}
+
+/// The file of an upload whose completion had no answer, if it is there; else the upload is aborted.
+async fn settled(
+    objects: Arc<dyn ObjectStore>,
+    (place, bytes): (Key, u64),
+    mut upload: Box<dyn MultipartUpload>,
+    error: object_store::Error,
+) -> Result<PutResult> {
+    match objects.head(&place).await {
+        // The name is this attempt's alone.
+        Ok(meta) if meta.size == bytes => Ok(PutResult {
+            e_tag: meta.e_tag,
+            version: meta.version,
+        }),
+        _ => {
+            abort(&mut upload).await;
+            Err(error)
+        }
+    }
+}
+
+async fn abort(upload: &mut Box<dyn MultipartUpload>) {
+    if let Err(error) = upload.abort().await {
+        tracing::debug!(error = %brief(&error), "parts of a file that is given up stay");
+    }
+}
+
+fn ended() -> object_store::Error {
+    object_store::Error::Generic {
+        store: "AttemptFiles",
+        source: "the upload has ended".into(),
+    }
+}
+
+impl Drop for AttemptUpload {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), runtime) {
+            runtime.spawn(async move { abort(&mut upload).await });
+        }
+    }
 }
 
 #[async_trait]
@@ -202,17 +249,31 @@ impl MultipartUpload for AttemptUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         // Parts are called for in their order, whenever each of them arrives.
         data.iter().for_each(|bytes| self.summing.add(bytes));
-        self.inner.put_part(data)
+        match &mut self.upload {
+            Some(upload) => upload.put_part(data),
+            None => Box::pin(async { Err(ended()) }),
+        }
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let sums = std::mem::take(&mut self.summing).finish();
-        self.sums.keep(&self.name, sums);
-        let put = self.inner.complete().await;
+        let bytes = sums.size();
+        self.sums.keep(self.place.filename().unwrap_or_default(), sums);
+        let mut upload = self.upload.take().ok_or_else(ended)?;
+        let put = match upload.complete().await {
+            Err(error) => {
+                let objects = Arc::clone(&self.objects);
+                settled(objects, (self.place.clone(), bytes), upload, error).await
+            }
+            completed => completed,
+        };
         Ok(self.failure.keep(put))
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.inner.abort().await
+        match self.upload.take() {
+            Some(mut upload) => upload.abort().await,
+            None => Ok(()),
+        }
     }
 }

@@ -13,14 +13,14 @@ use object_store::ObjectMeta;
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
-use super::error::{LakeError, LakeResult};
+use super::error::{LakeError, LakeResult, is_unsettled};
 use super::history;
 use super::mark::{self, About, AttemptMarker, Dead};
 use super::names::OWN;
 use super::open::Lake;
 use super::storage::{Key, Lease, Unfinished, child, names, objects_below, remove};
 use super::store::part_of;
-use super::table::Table;
+use super::table::{Snapshot, Table};
 
 /// What was, or would be, deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Lake {
             removed_too: false,
             dry_run,
         };
-        Ok(self.clear(name, aim).await?)
+        Ok(self.clear(name, (aim, None)).await?)
     }
 
     /// Deletes orphans and files of versions that ended longer ago than `retention`: those versions
@@ -68,17 +68,38 @@ impl Lake {
             removed_too: true,
             dry_run,
         };
-        let swept = self.clear(name, aim).await;
-        held.release().await?;
+        let swept = self.clear(name, (aim, Some(&held))).await;
+        give_back(&held).await;
         Ok(swept?)
+    }
+
+    /// Does something to a table while nobody else takes care of it.
+    pub(crate) async fn holding<T>(
+        &self,
+        name: &TableName,
+        work: impl Future<Output = LakeResult<T>>,
+    ) -> LakeResult<T> {
+        let held = self.hold(name).await?;
+        let done = work.await;
+        // What may still land keeps the table: a restore needs files that a vacuum would delete.
+        if !done.as_ref().is_err_and(is_unsettled) {
+            give_back(&held).await;
+        }
+        done
+    }
+
+    /// The error of a table that another command holds.
+    pub(crate) fn held(&self, name: &TableName) -> LakeError {
+        LakeError::Held {
+            table: name.to_string(),
+            dead_after: self.storage().dead_after(),
+        }
     }
 
     /// Takes a table for care; one at a time.
     pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<Lease> {
         let held = mark::hold(self.storage(), name).await?;
-        held.ok_or_else(|| LakeError::Held {
-            table: name.to_string(),
-        })
+        held.ok_or_else(|| self.held(name))
     }
 
     /// Says that an attempt begins to write a table.
@@ -125,7 +146,14 @@ impl Lake {
         let table = self.table(&dead.about.table)?;
         let mut known = HashSet::new();
         let mut committed = false;
-        if let Some(now) = table.standing().await? {
+        let now = table.standing().await?;
+        let latest = now.as_ref().map(Snapshot::version);
+        // A put that was given up may still land where no entry is yet: then it needs its files.
+        let open = dead.about.commits.filter(|version| Some(*version) > latest);
+        if open.is_some() && self.storage().lands_late() {
+            return Ok(());
+        }
+        if let Some(now) = now {
             let (base, attempt) = (dead.about.base, &dead.about.attempt);
             committed = history::has_committed(&table, base, now.version(), attempt).await?;
             known = self.known(&table, None).await?;
@@ -135,6 +163,7 @@ impl Lake {
         for name in names(storage, &table.prefix).await? {
             let file = child(&table.prefix, &name);
             if name.starts_with(&part) && !known.contains(&file) {
+                dead.check()?;
                 remove(storage, &file).await?;
             }
         }
@@ -147,6 +176,7 @@ impl Lake {
                 let generation = name.split('.').next().unwrap_or_default();
                 // What it committed is settled from it, unless that was done.
                 if !committed || all.contains(&format!("{generation}.json")) {
+                    dead.check()?;
                     remove(storage, &child(&app, name)).await?;
                 }
             }
@@ -161,6 +191,10 @@ impl Lake {
         }
         fail::fail_point!("lake::before_burial");
         dead.bury().await;
+        if self.storage().lands_late() {
+            // Its log may have waited for this attempt.
+            self.finish_hidden(&table).await?;
+        }
         Ok(())
     }
 
@@ -196,7 +230,11 @@ impl Lake {
         Ok(known)
     }
 
-    async fn clear(&self, name: &TableName, aim: Aim) -> LakeResult<Swept> {
+    async fn clear(
+        &self,
+        name: &TableName,
+        (aim, held): (Aim, Option<&Lease>),
+    ) -> LakeResult<Swept> {
         let table = self.table(name)?;
         // Who began before this is marked; who begins later writes files that are younger.
         let begun = SystemTime::now();
@@ -208,6 +246,7 @@ impl Lake {
         let mut sweep = Sweep {
             table: &table,
             aim,
+            held,
             begun,
             swept: Swept::default(),
         };
@@ -225,6 +264,8 @@ impl Lake {
 struct Sweep<'a> {
     table: &'a Table,
     aim: Aim,
+    /// The lease without which nothing more may be deleted.
+    held: Option<&'a Lease>,
     begun: SystemTime,
     swept: Swept,
 }
@@ -256,6 +297,7 @@ impl Sweep<'_> {
                 continue;
             }
             if !self.aim.dry_run {
+                self.check()?;
                 storage.delete_unfinished(prefix, &name).await?;
             }
             self.took(storage.address(&child(prefix, &name)), bytes);
@@ -292,10 +334,20 @@ impl Sweep<'_> {
         }
         let storage = &*self.table.storage;
         if !self.aim.dry_run {
+            self.check()?;
             remove(storage, &object.location).await?;
         }
         self.took(storage.address(&object.location), object.size);
         Ok(())
+    }
+
+    fn check(&self) -> LakeResult<()> {
+        match self.held.is_none_or(Lease::is_held) {
+            true => Ok(()),
+            false => Err(LakeError::LeaseLost {
+                table: self.table.name.to_string(),
+            }),
+        }
     }
 
     fn is_old(&self, changed: SystemTime) -> bool {
@@ -306,6 +358,13 @@ impl Sweep<'_> {
     fn took(&mut self, file: String, bytes: u64) {
         self.swept.files.push(file);
         self.swept.bytes += bytes;
+    }
+}
+
+/// What was done is done: a lease that cannot be given back now is free when its holder counts as dead.
+pub(super) async fn give_back(held: &Lease) {
+    if let Err(error) = held.release().await {
+        tracing::warn!(%error, "the lease of a table could not be given back");
     }
 }
 

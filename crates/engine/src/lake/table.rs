@@ -96,6 +96,27 @@ impl Table {
         Ok(Some(now))
     }
 
+    /// True when the log still ends with the version that was looked at, of the same table, and readers
+    /// see it; for `None` when there is still no log.
+    pub(crate) async fn is_still(&self, seen: Option<&Snapshot>) -> LakeResult<bool> {
+        let Some(seen) = seen else {
+            return Ok(!self.has_log().await?);
+        };
+        let over = view::over(&*self.storage, &self.view).await?;
+        if over.is_some_and(|id| id == seen.state.metadata().id()) {
+            return Ok(false);
+        }
+        let entry = self.entry(seen.version()).await?;
+        let warm = self.warm.lock().await;
+        Ok(match &*warm {
+            Some((known, known_entry)) if known.same_version(seen) => {
+                entry.as_ref() == Some(known_entry)
+            }
+            // Another task of this process has looked since.
+            _ => entry.is_some(),
+        })
+    }
+
     /// A snapshot that may be continued as long as the log holds the entry it ended with.
     async fn marked(&self, now: &Snapshot) -> LakeResult<Option<(Snapshot, Entry)>> {
         let entry = self.entry(now.version()).await?;

@@ -19,11 +19,13 @@ use towpath_vocab::TableName;
 use super::candidate::LakeFile;
 use super::checkpoint::{checkpoints, version_of};
 use super::data_file::{FileName, mismatch_text};
-use super::error::{LakeError, LakeResult, brief};
+use super::cause::brief;
+use super::error::{LakeError, LakeResult};
 use super::files::lake_file;
 use super::history;
 use super::object_file::ObjectFile;
 use super::open::Lake;
+use super::service;
 use super::storage::{self, Key, head};
 use super::table::{Snapshot, Table};
 use super::verified::{Mismatch, VerifiedFiles};
@@ -245,6 +247,7 @@ async fn compared_flaw(table: &Table, file: &LakeFile) -> LakeResult<Option<Stri
     let failed = |source| LakeError::OutOfReach {
         address: table.storage.address(&file.key),
         why: brief(&source),
+        way: service::way_out(&source),
     };
     let verified = Arc::new(VerifiedFiles::of(Arc::clone(&objects), [file]));
     let sums = match verified.sums(&file.key) {

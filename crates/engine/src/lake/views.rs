@@ -8,6 +8,7 @@
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
+use super::drop::Gone;
 use super::error::{LakeError, LakeResult};
 use super::open::Lake;
 use super::storage::{child, names, remove};
@@ -57,14 +58,12 @@ impl Lake {
     /// Deletes a table that a view has taken the place of, where a kill kept that from being done.
     pub(crate) async fn finish_view(&self, table: &Table) -> LakeResult<()> {
         if !self.storage().finish_deletion(&table.prefix).await? {
-            return Err(LakeError::Held {
-                table: table.name.to_string(),
-            });
+            return Err(self.held(&table.name));
         }
-        if table.has_log().await? && table.now().await?.is_none() {
-            self.take_away(table).await?;
+        match self.finish_hidden(table).await? {
+            Gone::Wholly => Ok(()),
+            Gone::ButLog => Err(self.leaving(table)),
         }
-        self.finish_dropped(table).await
     }
 
     /// A view; `None` when there is none of that name.

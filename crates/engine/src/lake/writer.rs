@@ -85,6 +85,11 @@ impl Write {
         self.mark.lift().await;
     }
 
+    /// The mark of this attempt.
+    pub(crate) fn mark(&self) -> &AttemptMarker {
+        &self.mark
+    }
+
     /// False when others may take it for dead and delete its files.
     pub(crate) fn may_commit(&self) -> bool {
         self.mark.is_held()

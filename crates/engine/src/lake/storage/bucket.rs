@@ -1,36 +1,41 @@
 //! A lakehouse in any object store that knows conditional puts.
 //!
-//! A lease is an object that its holder writes again and again, each time only if it is still the one
-//! it wrote last. It is dead when that has not happened for `DEAD_AFTER` on the store's own clock; whoever
-//! takes it over replaces it under the same condition, so only one process does. A holder that could not
-//! write for `HELD_FOR` on its own clock no longer holds it: that is much shorter, so a holder that is only
-//! slow has stopped by itself long before anybody clears up after it. A lease names its holder, so that one
-//! whose answer was lost is known to be our own. Before the first lease the store must show that it obeys the
-//! conditions (`prove`). Read next: `mod.rs`.
+//! A lease (`lease.rs`) is dead when its holder has not written it for `DEAD_AFTER` on the store's own
+//! clock; whoever takes it over replaces it under the same condition, so only one process does. A holder that
+//! is only slow has stopped by itself long before. Before the first lease the store must show that it obeys
+//! the conditions of a put (`prove`). A request that was given up may still be carried out, at any time:
+//! whoever puts or deletes something must be right even then. Read next: `lease.rs`, then `mod.rs`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
 use url::Url;
 
+use super::lease::{self, Body, is_free, version_of};
 use super::objects::{all, failed, get, remove, replace};
-use super::{HeldLease, Key, Lease, Storage, Unfinished, child, key};
+use super::{Key, Lease, LeaseKind, Storage, Unfinished, child, key};
 use crate::lake::error::{LakeError, LakeResult};
-use crate::lake::names::OWN;
+use crate::lake::names::{LOG, OWN};
+use crate::lake::service;
 
-/// A holder that has not written its lease for this long is dead.
-const DEAD_AFTER: Duration = Duration::from_secs(900);
-/// A holder that could not write its lease for this long has lost it.
-const HELD_FOR: Duration = Duration::from_secs(60);
+/// A holder that has not written its lease for this long is dead. A request is signed while its lease is
+/// held, and services refuse signatures that are 15 minutes old: what a dead holder sent does not land any
+/// more.
+const DEAD_AFTER: Duration = Duration::from_secs(1_200);
+/// Objects that are deleted before the lease is looked at again.
+const DELETED_AT_ONCE: usize = 500;
+
+/// Writers that create one object at once when a store is tried.
+const RACING: usize = 4;
 
 /// A tag that no object has.
 const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
@@ -64,41 +69,72 @@ impl Bucket {
         }
     }
 
-    /// Puts an object under conditions that do not hold: the store must refuse both.
+    /// Puts objects under conditions that do not hold: the store must refuse them. Of several writers that
+    /// create one object at once, one may be answered that it has.
     async fn prove(&self) -> LakeResult<()> {
-        let probe = key(&format!("{OWN}/probe/{}", uuid::Uuid::new_v4().simple()));
-        let body = Bytes::from_static(b"conditional puts");
-        replace(self, &probe, body.clone()).await?;
-        let created = self.obeys(&probe, PutMode::Create).await;
+        let probes = key(&format!("{OWN}/probe"));
+        self.sweep_probes(&probes).await?;
+        let probe = child(&probes, &uuid::Uuid::new_v4().simple().to_string());
+        let proved = self.prove_with(&probe).await;
+        let removed = remove(self, &probe).await;
+        proved.and(removed)
+    }
+
+    async fn prove_with(&self, probe: &Key) -> LakeResult<()> {
+        let racing = (0..RACING).map(|_| self.put_probe(probe, PutMode::Create));
+        let racing = futures::future::join_all(racing).await;
+        let mut created = 0;
+        for put in racing {
+            created += u32::from(put? == Put::Done);
+        }
+        if created > 1 {
+            return Err(self.unconditional("creates an object where there is one"));
+        }
+        replace(self, probe, Bytes::from_static(b"conditional puts")).await?;
+        if self.put_probe(probe, PutMode::Create).await? != Put::Refused {
+            return Err(self.unconditional("creates an object where there is one"));
+        }
         let wrong = UpdateVersion {
             e_tag: Some(NO_ETAG.to_owned()),
             version: None,
         };
-        let updated = self.obeys(&probe, PutMode::Update(wrong)).await;
-        remove(self, &probe).await?;
-        match (created?, updated?) {
-            (true, true) => Ok(()),
-            (false, _) => Err(self.unconditional("creates an object where there is one")),
-            (true, false) => Err(self.unconditional("replaces an object that has changed")),
+        match self.put_probe(probe, PutMode::Update(wrong)).await? {
+            Put::Refused => Ok(()),
+            _ => Err(self.unconditional("replaces an object that has changed")),
         }
     }
 
-    /// False when an object is put although the condition does not hold, or conditions are not known.
-    async fn obeys(&self, probe: &Key, mode: PutMode) -> LakeResult<bool> {
+    /// Probes that a killed process left.
+    async fn sweep_probes(&self, probes: &Key) -> LakeResult<()> {
+        let left = all(self, probes).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let now = self.now().await?;
+        for probe in left.iter().filter(|probe| self.is_dead(probe, now)) {
+            remove(self, &probe.location).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_probe(&self, probe: &Key, mode: PutMode) -> LakeResult<Put> {
         let payload = PutPayload::from_static(b"put in spite of the condition");
         let put = self
             .objects
             .put_opts(probe, payload, PutOptions::from(mode));
         match put.await {
-            Ok(_)
-            | Err(
+            Ok(_) => Ok(Put::Done),
+            Err(
                 object_store::Error::NotImplemented { .. }
                 | object_store::Error::NotSupported { .. },
-            ) => Ok(false),
+            ) => Err(self.unconditional("does not know conditional puts")),
+            Err(error) if service::is_not_implemented(&error) => {
+                Err(self.unconditional("does not know conditional puts"))
+            }
             Err(
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. },
-            ) => Ok(true),
+            ) => Ok(Put::Refused),
             Err(error) => Err(failed(self, "writing", probe)(error)),
         }
     }
@@ -118,10 +154,9 @@ impl Bucket {
 
     /// What the store's clock shows, by an object that is put there.
     async fn now(&self) -> LakeResult<SystemTime> {
-        let clock = key(&format!("{OWN}/clock/{}", uuid::Uuid::new_v4().simple()));
+        let clock = key(&format!("{OWN}/clock"));
         replace(self, &clock, Bytes::new()).await?;
         let meta = self.objects.head(&clock).await;
-        remove(self, &clock).await?;
         let meta = meta.map_err(failed(self, "reading", &clock))?;
         Ok(SystemTime::from(meta.last_modified))
     }
@@ -132,39 +167,25 @@ impl Bucket {
             .is_ok_and(|passed| passed >= self.dead_after)
     }
 
-    /// Writes a lease, only if it is still this version of it; `None` when it is not.
-    async fn write(
+    /// Takes a lease under a condition; `None` when it does not hold.
+    async fn take(
         &self,
         key: &Key,
-        body: &Body,
-        mode: PutMode,
-    ) -> LakeResult<Option<UpdateVersion>> {
-        let put = put_lease(&*self.objects, key, body, mode).await;
-        put.map_err(failed(self, "writing", key))
+        kind: LeaseKind,
+        (body, mode): (Body, PutMode),
+    ) -> LakeResult<Option<Lease>> {
+        let how = (mode, self.address(key));
+        let taken = lease::take(&self.objects, (key, kind), body, how).await;
+        taken.map_err(failed(self, "writing", key))
     }
 
-    fn holding(&self, key: &Key, body: Body, version: UpdateVersion) -> Lease {
-        let state = Arc::new(Renewed {
-            objects: Arc::clone(&self.objects),
-            key: key.clone(),
-            body,
-            lost: AtomicBool::new(false),
-            last: Mutex::new((version, Instant::now())),
-        });
-        let renewing = Arc::clone(&state);
-        let renewal = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(HELD_FOR / 4).await;
-                if !renewing.renew().await {
-                    break;
-                }
-            }
-        });
-        Lease::new(Leased {
-            state,
-            renewal,
-            address: self.address(key),
-        })
+    /// True when a lease that is not free was left by its holder.
+    async fn is_left(&self, meta: &ObjectMeta) -> LakeResult<bool> {
+        if self.is_dead(meta, self.now().await?) {
+            return Ok(true);
+        }
+        let stored = get(self, &meta.location).await?;
+        Ok(stored.is_some_and(|stored| Body::read(&stored).is_some_and(|body| body.is_abandoned())))
     }
 
     fn deletion(&self, prefix: &Key) -> Key {
@@ -173,169 +194,66 @@ impl Bucket {
         child(&dropped(), &format!("{name}.json"))
     }
 
-    async fn delete_below(&self, prefix: &Key) -> LakeResult<()> {
-        let mut keys: Vec<Key> = all(self, prefix)
-            .await?
-            .into_iter()
+    /// Deletes what is below a prefix, for as long as the lease for it is held.
+    async fn delete_below(&self, prefix: &Key, lease: &Lease) -> LakeResult<()> {
+        let found = all(self, prefix).await?.into_iter();
+        let (mut log, others): (Vec<Key>, Vec<Key>) = found
             .map(|object| object.location)
-            .collect();
-        // The log goes first and its newest entry before the others: until the last one is gone, the
+            .partition(|key| key.prefix_matches(&child(prefix, LOG)));
+        for some in others.chunks(DELETED_AT_ONCE) {
+            self.delete(some, (prefix, lease)).await?;
+        }
+        // The log goes last and its newest entry before the others: until the last one is gone, the
         // table can be opened, and is known by its id to be the one that is dropped.
-        let in_log = |key: &Key| key.as_ref().contains(crate::lake::names::LOG);
-        keys.sort_by(|a, b| (in_log(b), b.as_ref()).cmp(&(in_log(a), a.as_ref())));
-        for key in keys {
-            remove(self, &key).await?;
+        log.sort_by(|a, b| b.as_ref().cmp(a.as_ref()));
+        for key in log {
+            self.delete(&[key], (prefix, lease)).await?;
         }
         Ok(())
     }
+
+    async fn delete(&self, keys: &[Key], (prefix, lease): (&Key, &Lease)) -> LakeResult<()> {
+        if !lease.is_held() {
+            return Err(LakeError::LeaseLost {
+                table: prefix.to_string(),
+            });
+        }
+        let located: Vec<_> = keys.iter().cloned().map(Ok).collect();
+        let mut deleted = self.objects.delete_stream(stream::iter(located).boxed());
+        while let Some(deleted) = deleted.next().await {
+            match deleted {
+                Err(error) if !super::absent(&error) => {
+                    return Err(failed(self, "deleting", prefix)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is below a prefix, and ends the lease for it.
+    async fn delete_held(&self, prefix: &Key, lease: Lease) -> LakeResult<()> {
+        match self.delete_below(prefix, &lease).await {
+            Ok(()) => lease.release().await,
+            Err(error) => {
+                if let Err(source) = lease.abandon().await {
+                    tracing::debug!(error = %source, "a lease stays until its holder counts as dead");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What became of a put under a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    Done,
+    Refused,
 }
 
 fn dropped() -> Key {
     key(&format!("{OWN}/dropped"))
-}
-
-/// What the object of a lease holds: one line with its holder's own name, then what the lease is for.
-#[derive(Clone, Debug)]
-struct Body {
-    holder: String,
-    bytes: Bytes,
-}
-
-impl Body {
-    /// That of a new holder.
-    fn new(about: &[u8]) -> Self {
-        let holder = uuid::Uuid::new_v4().simple().to_string();
-        let bytes = [holder.as_bytes(), b"\n", about].concat().into();
-        Self { holder, bytes }
-    }
-
-    /// What a stored lease is for.
-    fn about(stored: &Bytes) -> Bytes {
-        let end = stored.iter().position(|byte| *byte == b'\n');
-        stored.slice(end.map_or(0, |end| end + 1)..)
-    }
-
-    fn is(&self, stored: &Bytes) -> bool {
-        stored.starts_with(self.holder.as_bytes())
-    }
-}
-
-/// Puts a lease; `None` when the condition does not hold.
-async fn put_lease(
-    objects: &dyn ObjectStore,
-    key: &Key,
-    body: &Body,
-    mode: PutMode,
-) -> object_store::Result<Option<UpdateVersion>> {
-    let payload = PutPayload::from_bytes(body.bytes.clone());
-    match objects.put_opts(key, payload, PutOptions::from(mode)).await {
-        Ok(put) => Ok(Some(UpdateVersion {
-            e_tag: put.e_tag,
-            version: put.version,
-        })),
-        Err(
-            object_store::Error::AlreadyExists { .. }
-            | object_store::Error::Precondition { .. }
-            | object_store::Error::NotFound { .. },
-        ) => ours(objects, key, body).await,
-        Err(error) => Err(error),
-    }
-}
-
-/// The version of a lease that this holder put itself: the answer was lost, and the client asked again.
-async fn ours(
-    objects: &dyn ObjectStore,
-    key: &Key,
-    body: &Body,
-) -> object_store::Result<Option<UpdateVersion>> {
-    let got = match objects.get(key).await {
-        Err(error) if super::absent(&error) => return Ok(None),
-        got => got?,
-    };
-    let version = version_of(&got.meta);
-    Ok(body.is(&got.bytes().await?).then_some(version))
-}
-
-fn version_of(meta: &ObjectMeta) -> UpdateVersion {
-    UpdateVersion {
-        e_tag: meta.e_tag.clone(),
-        version: meta.version.clone(),
-    }
-}
-
-/// A lease that is written again and again.
-#[derive(Debug)]
-struct Renewed {
-    objects: Arc<dyn ObjectStore>,
-    key: Key,
-    body: Body,
-    lost: AtomicBool,
-    /// The version that was written last, and when that began.
-    last: Mutex<(UpdateVersion, Instant)>,
-}
-
-impl Renewed {
-    /// Writes it once more; false when it is lost.
-    async fn renew(&self) -> bool {
-        let (version, _) = self.last();
-        let began = Instant::now();
-        let mode = PutMode::Update(version);
-        match put_lease(&*self.objects, &self.key, &self.body, mode).await {
-            Ok(Some(version)) => {
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (version, began);
-                true
-            }
-            Ok(None) => {
-                self.lost.store(true, Ordering::Release);
-                false
-            }
-            // Not lost yet: tried again until it is.
-            Err(error) => {
-                tracing::debug!(%error, key = %self.key, "a lease could not be renewed");
-                true
-            }
-        }
-    }
-
-    fn last(&self) -> (UpdateVersion, Instant) {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-#[derive(Debug)]
-struct Leased {
-    state: Arc<Renewed>,
-    renewal: JoinHandle<()>,
-    address: String,
-}
-
-impl Drop for Leased {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
-}
-
-#[async_trait]
-impl HeldLease for Leased {
-    fn is_held(&self) -> bool {
-        let (_, renewed) = self.state.last();
-        !self.state.lost.load(Ordering::Acquire) && renewed.elapsed() < HELD_FOR
-    }
-
-    async fn release(&self) -> LakeResult<()> {
-        self.renewal.abort();
-        match self.state.objects.delete(&self.state.key).await {
-            Err(source) if !super::absent(&source) => Err(LakeError::Storage {
-                doing: "deleting",
-                address: self.address.clone(),
-                source,
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[async_trait]
@@ -359,67 +277,104 @@ impl Storage for Bucket {
         format!("{}{key}", self.url)
     }
 
-    async fn lease(&self, key: &Key, about: Bytes) -> LakeResult<Option<Lease>> {
+    fn lands_late(&self) -> bool {
+        true
+    }
+
+    fn dead_after(&self) -> Option<Duration> {
+        Some(self.dead_after)
+    }
+
+    async fn lease(&self, key: &Key, kind: LeaseKind, about: Bytes) -> LakeResult<Option<Lease>> {
         self.proved.get_or_try_init(|| self.prove()).await?;
-        let body = Body::new(&about);
-        if let Some(version) = self.write(key, &body, PutMode::Create).await? {
-            return Ok(Some(self.holding(key, body, version)));
+        let body = Body::new(about);
+        let first = (body.clone(), PutMode::Create);
+        if let Some(lease) = self.take(key, kind, first).await? {
+            return Ok(Some(lease));
         }
         let Some(meta) = super::head(self, key).await? else {
             return Ok(None);
         };
-        if !self.is_dead(&meta, self.now().await?) {
+        if !is_free(meta.size) && !self.is_left(&meta).await? {
             return Ok(None);
         }
         let mode = PutMode::Update(version_of(&meta));
-        let taken = self.write(key, &body, mode).await?;
-        Ok(taken.map(|version| self.holding(key, body, version)))
+        self.take(key, kind, (body, mode)).await
+    }
+
+    async fn leases(&self, prefix: &Key) -> LakeResult<Vec<(String, Bytes)>> {
+        let mut leases = Vec::new();
+        for meta in all(self, prefix).await? {
+            let name = meta.location.filename().map(str::to_owned);
+            let (Some(name), false) = (name, is_free(meta.size)) else {
+                continue;
+            };
+            let stored = get(self, &meta.location).await?;
+            let body = stored.and_then(|stored| Body::read(&stored));
+            leases.extend(body.map(|body| (name, body.about().clone())));
+        }
+        Ok(leases)
     }
 
     async fn dead_leases(&self, prefix: &Key) -> LakeResult<Vec<(Bytes, Lease)>> {
         let leases: Vec<ObjectMeta> = all(self, prefix).await?;
-        if leases.is_empty() {
+        if leases.iter().all(|meta| is_free(meta.size)) {
             return Ok(Vec::new());
         }
+        let kind = match *prefix == dropped() {
+            true => LeaseKind::Shared,
+            false => LeaseKind::Own,
+        };
         let now = self.now().await?;
         let mut dead = Vec::new();
         for meta in leases.iter().filter(|meta| self.is_dead(meta, now)) {
+            if is_free(meta.size) {
+                if kind == LeaseKind::Own {
+                    remove(self, &meta.location).await?;
+                }
+                continue;
+            }
             let Some(stored) = get(self, &meta.location).await? else {
                 continue;
             };
-            let about = Body::about(&stored);
-            let body = Body::new(&about);
+            let about = Body::read(&stored).map_or(Bytes::new(), |body| body.about().clone());
             let mode = PutMode::Update(version_of(meta));
-            if let Some(version) = self.write(&meta.location, &body, mode).await? {
-                let lease = self.holding(&meta.location, body, version);
-                dead.push((about, lease));
-            }
+            let body = Body::new(about.clone());
+            let taken = self.take(&meta.location, kind, (body, mode)).await?;
+            dead.extend(taken.map(|lease| (about, lease)));
         }
         Ok(dead)
     }
 
     async fn delete_prefix(&self, prefix: &Key) -> LakeResult<bool> {
         let about = Bytes::from(prefix.to_string());
-        let Some(lease) = self.lease(&self.deletion(prefix), about).await? else {
+        let deletion = self.deletion(prefix);
+        let Some(lease) = self.lease(&deletion, LeaseKind::Shared, about).await? else {
             return Ok(false);
         };
-        self.delete_below(prefix).await?;
-        lease.release().await?;
+        self.delete_held(prefix, lease).await?;
         Ok(true)
     }
 
+    async fn is_deleting(&self, prefix: &Key) -> LakeResult<bool> {
+        let note = super::head(self, &self.deletion(prefix)).await?;
+        Ok(note.is_some_and(|note| !is_free(note.size)))
+    }
+
     async fn finish_deletion(&self, prefix: &Key) -> LakeResult<bool> {
-        match super::head(self, &self.deletion(prefix)).await? {
-            Some(_) => self.delete_prefix(prefix).await,
-            None => Ok(true),
+        match self.is_deleting(prefix).await? {
+            true => self.delete_prefix(prefix).await,
+            false => Ok(true),
         }
     }
 
     async fn finish_deletions(&self) -> LakeResult<()> {
         for (prefix, lease) in self.dead_leases(&dropped()).await? {
             let prefix = String::from_utf8_lossy(&prefix);
-            self.delete_below(&key(&prefix)).await?;
-            lease.release().await?;
+            if prefix.is_empty() {
+                continue;
+            }
+            self.delete_held(&key(&prefix), lease).await?;
         }
         Ok(())
     }
@@ -460,11 +415,11 @@ mod tests {
         );
         let folder = key("_towpath/writers");
         let name = child(&folder, "a.json");
-        let held = patient.lease(&name, "what".into()).await.unwrap().unwrap();
+        let held = patient.lease(&name, LeaseKind::Own, "what".into()).await.unwrap().unwrap();
         assert!(held.is_held());
         assert!(
             patient
-                .lease(&name, "other".into())
+                .lease(&name, LeaseKind::Own, "other".into())
                 .await
                 .unwrap()
                 .is_none()
@@ -477,33 +432,6 @@ mod tests {
         assert_eq!(dead.first().unwrap().0, "what");
         dead.first().unwrap().1.release().await.unwrap();
         assert!(names(&patient, &folder).await.unwrap().is_empty());
-        assert!(
-            names(&patient, &key("_towpath/clock"))
-                .await
-                .unwrap()
-                .is_empty()
-        );
-    }
-
-    #[tokio::test]
-    async fn who_was_taken_over_no_longer_holds_it() {
-        let objects = Arc::new(InMemory::new());
-        let hasty = bucket(&objects, Duration::ZERO);
-        let name = key("care/t.json");
-        let body = Body::new(b"a");
-        let version = hasty.write(&name, &body, PutMode::Create).await.unwrap();
-        let slow = Renewed {
-            objects: Arc::clone(&objects) as _,
-            key: name.clone(),
-            body,
-            lost: AtomicBool::new(false),
-            last: Mutex::new((version.unwrap(), Instant::now())),
-        };
-        assert!(slow.renew().await);
-        let taken = hasty.lease(&name, "b".into()).await.unwrap();
-        assert!(taken.is_some_and(|lease| lease.is_held()));
-        assert!(!slow.renew().await);
-        assert!(slow.lost.load(Ordering::Acquire));
     }
 
     #[tokio::test]
@@ -512,7 +440,7 @@ mod tests {
         let bucket = bucket(&objects, DEAD_AFTER);
         let table = key("raw/t");
         assert!(bucket.finish_deletion(&table).await.unwrap());
-        let deleting = bucket.lease(&bucket.deletion(&table), "raw/t".into()).await;
+        let deleting = bucket.lease(&bucket.deletion(&table), LeaseKind::Shared, "raw/t".into()).await;
         assert!(!bucket.finish_deletion(&table).await.unwrap());
         deleting.unwrap().unwrap().release().await.unwrap();
         assert!(bucket.finish_deletion(&table).await.unwrap());
@@ -528,45 +456,65 @@ mod tests {
         }
         replace(&bucket, &other, "x".into()).await.unwrap();
         let note = bucket.deletion(&table);
-        let body = Body::new(b"raw/t");
-        replace(&bucket, &note, body.bytes).await.unwrap();
+        let body = Body::new("raw/t".into()).bytes();
+        replace(&bucket, &note, body).await.unwrap();
         bucket.finish_deletions().await.unwrap();
         let left = all(&bucket, &key("")).await.unwrap();
         assert_eq!(
-            left.iter().map(|meta| &meta.location).collect::<Vec<_>>(),
+            left.iter()
+                .map(|meta| &meta.location)
+                .filter(|key| !key.as_ref().starts_with(OWN))
+                .collect::<Vec<_>>(),
             [&other]
         );
     }
 
     #[tokio::test]
-    async fn a_lease_whose_answer_was_lost_is_our_own() {
+    async fn a_lease_that_was_given_back_or_abandoned_is_free_at_once() {
         let objects = Arc::new(InMemory::new());
-        let name = key("care/t.json");
-        let (body, other) = (Body::new(b"a"), Body::new(b"a"));
-        let first = put_lease(&*objects, &name, &body, PutMode::Create).await;
-        let version = first.unwrap().unwrap();
-        // The client asks again, as it does when no answer came.
-        let again = put_lease(&*objects, &name, &body, PutMode::Create).await;
-        assert_eq!(again.unwrap().unwrap().e_tag, version.e_tag);
-        let theirs = put_lease(&*objects, &name, &other, PutMode::Create).await;
-        assert!(theirs.unwrap().is_none());
-        let renewed = put_lease(&*objects, &name, &body, PutMode::Update(version.clone())).await;
-        assert!(renewed.unwrap().is_some());
-        let again = put_lease(&*objects, &name, &body, PutMode::Update(version.clone())).await;
-        assert!(again.unwrap().is_some(), "renewed, though it was not heard");
-        let theirs = put_lease(&*objects, &name, &other, PutMode::Update(version)).await;
-        assert!(theirs.unwrap().is_none());
+        let bucket = bucket(&objects, DEAD_AFTER);
+        let (name, kind) = (key("care/t.json"), LeaseKind::Shared);
+        let take = || bucket.lease(&name, kind, "a".into());
+        let first = take().await.unwrap().unwrap();
+        assert!(take().await.unwrap().is_none());
+        first.release().await.unwrap();
+        let second = take().await.unwrap().unwrap();
+        first.release().await.unwrap();
+        assert!(take().await.unwrap().is_none(), "it is of another holder");
+        second.abandon().await.unwrap();
+        assert!(take().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_lost_the_lease_deletes_nothing_more() {
+        let objects = Arc::new(InMemory::new());
+        let (bucket, hasty) = (
+            bucket(&objects, DEAD_AFTER),
+            bucket(&objects, Duration::ZERO),
+        );
+        let table = key("raw/t");
+        replace(&bucket, &key("raw/t/part-1"), "x".into()).await.unwrap();
+        let (note, kind) = (bucket.deletion(&table), LeaseKind::Shared);
+        let slow = bucket.lease(&note, kind, "raw/t".into()).await.unwrap();
+        let slow = slow.unwrap();
+        let taken = hasty.lease(&note, kind, "raw/t".into()).await.unwrap();
+        assert!(!slow.confirm("raw/t".into()).await.unwrap());
+        let error = bucket.delete_held(&table, slow).await.err().unwrap();
+        assert!(matches!(error, LakeError::LeaseLost { .. }), "{error}");
+        assert_eq!(all(&bucket, &table).await.unwrap().len(), 1);
+        assert!(taken.is_some_and(|lease| lease.is_held()));
+        assert!(bucket.is_deleting(&table).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_store_that_ignores_conditions_gives_no_lease() {
         let url = || Url::parse("memory://lake/").unwrap();
         let obeys = Bucket::over(Arc::new(InMemory::new()), url()).proved_first();
-        assert!(obeys.lease(&key("a"), "x".into()).await.unwrap().is_some());
+        assert!(obeys.lease(&key("a"), LeaseKind::Own, "x".into()).await.unwrap().is_some());
         for ignored in [Ignored::Create, Ignored::Update] {
             let objects = FaultyObjects::over(Arc::new(InMemory::new())).ignoring(ignored);
             let bucket = Bucket::over(Arc::new(objects), url()).proved_first();
-            let error = bucket.lease(&key("a"), "x".into()).await.err().unwrap();
+            let error = bucket.lease(&key("a"), LeaseKind::Own, "x".into()).await.err().unwrap();
             assert!(matches!(error, LakeError::Unconditional { .. }), "{error}");
             assert!(all(&bucket, &key("")).await.unwrap().is_empty());
         }

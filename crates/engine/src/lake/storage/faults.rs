@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Down,
     /// Not at all: the answer was lost, the client asked again, and the answer to that is given.
     Repeated,
+    /// The client gives up, and a put is carried out later, when the test says so.
+    Late,
 }
 
 /// A condition of a put that a store does not know.
@@ -54,6 +56,9 @@ pub(crate) struct FaultyObjects {
 struct Plan {
     calls: AtomicU64,
     fault: Mutex<Option<(u64, Fault)>>,
+    /// The fault of every put of a key that ends so.
+    of_puts: Mutex<Option<(&'static str, Fault)>>,
+    late: Mutex<Vec<(Key, PutPayload, PutOptions)>>,
 }
 
 impl FaultyObjects {
@@ -64,6 +69,8 @@ impl FaultyObjects {
             plan: Arc::new(Plan {
                 calls: AtomicU64::new(0),
                 fault: Mutex::new(None),
+                of_puts: Mutex::new(None),
+                late: Mutex::new(Vec::new()),
             }),
             ignored: None,
         }
@@ -87,6 +94,21 @@ impl FaultyObjects {
             .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
+    /// From now on, puts of keys that hold this text have a fault.
+    pub(crate) fn of_puts(&self, fault: Option<(&'static str, Fault)>) {
+        *self.plan.of_puts.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Carries out the puts that were given up; how many of them changed something.
+    pub(crate) async fn land(&self) -> usize {
+        let late = std::mem::take(&mut *self.plan.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut landed = 0;
+        for (location, payload, options) in late {
+            landed += usize::from(self.inner.put_opts(&location, payload, options).await.is_ok());
+        }
+        landed
+    }
+
     /// Calls since the last reset.
     pub(crate) fn calls(&self) -> u64 {
         self.plan.calls.load(Ordering::SeqCst)
@@ -101,13 +123,32 @@ impl Plan {
         (number == at || number > at && fault == Fault::Down).then_some(fault)
     }
 
-    fn before(&self) -> Result<Answer> {
-        match self.call() {
-            None => Ok(Answer::Heard),
-            Some(Fault::After) => Ok(Answer::Lost),
-            Some(Fault::Repeated) => Ok(Answer::LostOnce),
-            Some(Fault::Before | Fault::Down) => Err(fault()),
+    /// What becomes of a put.
+    fn put(&self, location: &Key, payload: &PutPayload, options: &PutOptions) -> Result<Answer> {
+        let of_puts = *self.of_puts.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = of_puts.filter(|(text, _)| location.as_ref().contains(text));
+        let counted = self.call();
+        match named.map(|(_, fault)| fault).or(counted) {
+            Some(Fault::Late) => {
+                let put = (location.clone(), payload.clone(), options.clone());
+                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(put);
+                Err(fault())
+            }
+            chosen => answer_of(chosen),
         }
+    }
+
+    fn before(&self) -> Result<Answer> {
+        answer_of(self.call())
+    }
+}
+
+fn answer_of(chosen: Option<Fault>) -> Result<Answer> {
+    match chosen {
+        None => Ok(Answer::Heard),
+        Some(Fault::After) => Ok(Answer::Lost),
+        Some(Fault::Repeated) => Ok(Answer::LostOnce),
+        Some(Fault::Before | Fault::Down | Fault::Late) => Err(fault()),
     }
 }
 
@@ -154,7 +195,7 @@ impl ObjectStore for FaultyObjects {
             | (PutMode::Update(_), Some(Ignored::Update)) => options.mode = PutMode::Overwrite,
             _ => {}
         }
-        let lost = self.plan.before()?;
+        let lost = self.plan.put(location, &payload, &options)?;
         if lost == Answer::LostOnce {
             let first = self
                 .inner

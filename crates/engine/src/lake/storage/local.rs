@@ -12,6 +12,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use object_store::{
 };
 use url::Url;
 
-use super::{Key, Lease, Storage, Unfinished};
+use super::{Key, Lease, LeaseKind, Storage, Unfinished};
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::names::OWN;
 
@@ -83,10 +84,30 @@ impl Storage for LocalFolder {
         self.path(key).display().to_string()
     }
 
-    async fn lease(&self, key: &Key, about: Bytes) -> LakeResult<Option<Lease>> {
+    fn lands_late(&self) -> bool {
+        false
+    }
+
+    fn dead_after(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn lease(&self, key: &Key, _kind: LeaseKind, about: Bytes) -> LakeResult<Option<Lease>> {
         let path = self.path(key);
         let locked = disk::blocking(move || lock::take(&path, &about)).await?;
         Ok(locked.map(Lease::new))
+    }
+
+    async fn leases(&self, prefix: &Key) -> LakeResult<Vec<(String, Bytes)>> {
+        let mut leases = Vec::new();
+        for name in super::names(self, prefix).await? {
+            if name.starts_with('_') {
+                continue;
+            }
+            let about = super::get(self, &super::child(prefix, &name)).await?;
+            leases.extend(about.map(|about| (name, about)));
+        }
+        Ok(leases)
     }
 
     async fn dead_leases(&self, prefix: &Key) -> LakeResult<Vec<(Bytes, Lease)>> {
@@ -102,6 +123,10 @@ impl Storage for LocalFolder {
         let (folder, away) = (self.path(prefix), self.root.join(OWN).join("dropped"));
         disk::blocking(move || disk::delete_folder(&folder, &away)).await?;
         Ok(true)
+    }
+
+    async fn is_deleting(&self, _prefix: &Key) -> LakeResult<bool> {
+        Ok(false)
     }
 
     async fn finish_deletion(&self, _prefix: &Key) -> LakeResult<bool> {
@@ -317,10 +342,10 @@ mod tests {
         let storage = LocalFolder::at(home.path()).unwrap();
         let folder = key("_towpath/writers");
         let name = child(&folder, "a.json");
-        let held = storage.lease(&name, "what".into()).await.unwrap().unwrap();
+        let held = storage.lease(&name, LeaseKind::Own, "what".into()).await.unwrap().unwrap();
         assert!(
             storage
-                .lease(&name, "other".into())
+                .lease(&name, LeaseKind::Own, "other".into())
                 .await
                 .unwrap()
                 .is_none()
@@ -339,7 +364,7 @@ mod tests {
         );
         dead.first().unwrap().1.release().await.unwrap();
         assert!(names(&storage, &folder).await.unwrap().is_empty());
-        let again = storage.lease(&name, "again".into()).await.unwrap();
+        let again = storage.lease(&name, LeaseKind::Own, "again".into()).await.unwrap();
         assert!(again.is_some_and(|lease| lease.is_held()));
     }
 

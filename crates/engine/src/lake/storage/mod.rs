@@ -3,18 +3,20 @@
 //! Promise: names are keys relative to the lakehouse; what a put or a finished upload acknowledges is
 //! durable; `PutMode::Create` puts an object only where there is none; a lease has one holder, and
 //! what a dead holder leaves is taken over by one process. It knows no table and no log.
-//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `s3.rs`, `objects.rs` (what both share).
+//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `lease.rs`, `s3.rs`, `aws.rs`, `objects.rs` (what both share).
 
+mod aws;
 mod bucket;
 #[cfg(test)]
 mod faults;
+mod lease;
 mod local;
 mod objects;
 mod s3;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,7 +30,7 @@ pub(crate) use bucket::Bucket;
 pub(crate) use faults::{Fault, FaultyObjects, Ignored};
 pub(crate) use local::LocalFolder;
 pub(crate) use objects::{
-    Key, absent, child, get, get_json, head, key, names, objects_below, put_json, remove,
+    Key, absent, all, child, get, get_json, head, key, names, objects_below, put_json, remove,
 };
 pub(crate) use s3::{SCHEME as S3, open as open_s3};
 
@@ -47,8 +49,17 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Where a person finds an object: a path on this machine, or a URL without credentials.
     fn address(&self, key: &Key) -> String;
 
+    /// True when a put or a deletion that was given up may still be carried out.
+    fn lands_late(&self) -> bool;
+
+    /// After which time a holder of a lease that was killed is known to be dead; `None` for at once.
+    fn dead_after(&self) -> Option<Duration>;
+
     /// Takes a lease and stores with it what it is for; `None` when somebody holds it.
-    async fn lease(&self, key: &Key, about: Bytes) -> LakeResult<Option<Lease>>;
+    async fn lease(&self, key: &Key, kind: LeaseKind, about: Bytes) -> LakeResult<Option<Lease>>;
+
+    /// The leases below a prefix that are held, by dead holders too: their names and what they are for.
+    async fn leases(&self, prefix: &Key) -> LakeResult<Vec<(String, Bytes)>>;
 
     /// Leases below a prefix whose holders are dead, with what they were for. They are taken over, so
     /// that only one process clears up after each.
@@ -57,6 +68,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Deletes everything below a prefix; false while somebody else is doing so. What a crash leaves is
     /// deleted by `finish_deletions`.
     async fn delete_prefix(&self, prefix: &Key) -> LakeResult<bool>;
+
+    /// True while a call of `delete_prefix` for this prefix goes on, or was cut off.
+    async fn is_deleting(&self, prefix: &Key) -> LakeResult<bool>;
 
     /// Deletes what an earlier call left below this prefix; false while that call goes on. Nothing
     /// may be put there before.
@@ -91,6 +105,15 @@ pub(crate) struct Unfinished {
 /// The storage of a lakehouse, shared.
 pub(crate) type StorageRef = Arc<dyn Storage>;
 
+/// Who may take the key of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseKind {
+    /// One holder, and who clears up after it.
+    Own,
+    /// One after the other.
+    Shared,
+}
+
 /// A lease of this process. Dropped without `release`, it stays and says that its holder is dead.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -109,7 +132,18 @@ impl Lease {
         self.held.is_held()
     }
 
-    /// Gives it back; nothing of it stays.
+    /// Asks the storage whether it is held, and stores with it what it is for from now on; false when
+    /// somebody else has it.
+    pub(crate) async fn confirm(&self, about: Bytes) -> LakeResult<bool> {
+        self.held.confirm(about).await
+    }
+
+    /// Says that its holder is dead: what it is for was not finished.
+    async fn abandon(&self) -> LakeResult<()> {
+        self.held.abandon().await
+    }
+
+    /// Gives it back, if it is held.
     pub(crate) async fn release(&self) -> LakeResult<()> {
         self.held.release().await
     }
@@ -119,5 +153,7 @@ impl Lease {
 #[async_trait]
 trait HeldLease: fmt::Debug + Send + Sync {
     fn is_held(&self) -> bool;
+    async fn confirm(&self, about: Bytes) -> LakeResult<bool>;
+    async fn abandon(&self) -> LakeResult<()>;
     async fn release(&self) -> LakeResult<()>;
 }

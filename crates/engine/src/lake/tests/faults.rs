@@ -11,7 +11,13 @@ use url::Url;
 use super::*;
 use crate::lake::storage::{Bucket, Fault, FaultyObjects};
 
-const FAULTS: [Fault; 4] = [Fault::Before, Fault::After, Fault::Down, Fault::Repeated];
+const FAULTS: [Fault; 5] = [
+    Fault::Before,
+    Fault::After,
+    Fault::Down,
+    Fault::Repeated,
+    Fault::Late,
+];
 
 /// A lakehouse whose holders of leases are dead at once: the tests write one after the other.
 struct Stage {
@@ -59,19 +65,29 @@ async fn a_write_whose_storage_fails_anywhere_loses_and_doubles_nothing() {
     for mode in modes {
         for fresh in [true, false] {
             for fault in FAULTS {
-                let mut at = 0;
-                while write_with(mode, fresh, fault, at).await {
-                    at += 1;
+                for lands_at_once in [true, false] {
+                    let mut at = 0;
+                    while write_with(mode, (fresh, lands_at_once), fault, at).await {
+                        at += 1;
+                    }
+                    assert!(at > 10, "the faults reached the write: {at}");
+                    if fault != Fault::Late {
+                        break;
+                    }
                 }
-                assert!(at > 10, "the faults reached the write: {at}");
             }
         }
     }
 }
 
 /// One write with a fault at one call; false when it needs fewer calls.
-async fn write_with(mode: WriteMode, fresh: bool, fault: Fault, at: u64) -> bool {
-    let what = format!("{mode:?} fresh={fresh} {fault:?} at call {at}");
+async fn write_with(
+    mode: WriteMode,
+    (fresh, lands_at_once): (bool, bool),
+    fault: Fault,
+    at: u64,
+) -> bool {
+    let what = format!("{mode:?} fresh={fresh} {fault:?} at once={lands_at_once} at call {at}");
     let stage = Stage::new();
     let mut expected = owned(&[(2, "new"), (3, "new")]);
     let generation = if fresh { 1 } else { 2 };
@@ -97,6 +113,9 @@ async fn write_with(mode: WriteMode, fresh: bool, fault: Fault, at: u64) -> bool
     let reached = stage.faulty.calls() > at;
     stage.faulty.reset(None);
     drop(lake);
+    if lands_at_once {
+        stage.faulty.land().await;
+    }
     let mut seen = stage.visible().await;
     if let Some(seen) = &mut seen {
         seen.sort();
@@ -130,6 +149,14 @@ async fn write_with(mode: WriteMode, fresh: bool, fault: Fault, at: u64) -> bool
         Some(receipt.committed),
         "{what}"
     );
+    if fault == Fault::Late && !lands_at_once {
+        stage.faulty.land().await;
+        let mut after = held(&stage.lake()).await;
+        after.sort();
+        assert_eq!(after, expected, "{what}: landed");
+        // A data file that landed late waits for the next vacuum.
+        return reached;
+    }
     stage.is_clean(&what).await;
     reached
 }
@@ -176,6 +203,7 @@ async fn care_with(care: Care, fault: Fault, at: u64) -> bool {
     let reached = stage.faulty.calls() > at;
     stage.faulty.reset(None);
     drop(lake);
+    stage.faulty.land().await;
     let sorted = |seen: Option<Vec<(i64, String)>>| {
         seen.map(|mut seen| {
             seen.sort();

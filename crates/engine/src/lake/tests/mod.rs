@@ -16,6 +16,7 @@ mod commits;
 mod damage;
 mod faults;
 mod kills;
+mod late;
 mod masks;
 mod modes;
 mod scd2;

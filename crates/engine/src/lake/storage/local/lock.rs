@@ -27,6 +27,15 @@ impl HeldLease for Locked {
         true
     }
 
+    async fn confirm(&self, _about: Bytes) -> LakeResult<bool> {
+        // A file stays locked for as long as its process lives.
+        Ok(true)
+    }
+
+    async fn abandon(&self) -> LakeResult<()> {
+        self.release().await
+    }
+
     async fn release(&self) -> LakeResult<()> {
         let Some((path, _)) = &self.file else {
             return Ok(());
