@@ -95,7 +95,12 @@ mod tests {
     #[test]
     fn a_proxy_has_a_password_where_its_url_says_so() {
         assert_eq!(password_of("http://me:p%40w@proxy:80/x@y"), Some("p%40w"));
-        for none in ["http://proxy:80", "http://me@proxy", "proxy:80", "http://me:@proxy"] {
+        for none in [
+            "http://proxy:80",
+            "http://me@proxy",
+            "proxy:80",
+            "http://me:@proxy",
+        ] {
             assert_eq!(password_of(none), None, "{none}");
         }
     }

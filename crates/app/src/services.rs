@@ -3,6 +3,7 @@
 //! Promise: opening them touches only the project folder and the places that `state:` and `lakehouse:` name. It knows every adapter and no use case. Read
 //! next: `run.rs`, which uses them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,17 +136,7 @@ impl ProjectServices {
             })
         });
         let (lake, quarantine_folder) = match lakehouse {
-            Some(path) => {
-                let root = lake_root(dir, path);
-                let lake = Lake::open_with(&root, system.environment(), budget_bytes)?;
-                // Who may read objects of a bucket is decided there.
-                let folder =
-                    (!root.contains("://")).then(|| Path::new(&root).join(QUARANTINE_SCHEMA));
-                folder
-                    .as_deref()
-                    .inspect(|folder| private::close_one(folder));
-                (lake, folder)
-            }
+            Some(path) => open_lake(&lake_root(dir, path), system.environment(), budget_bytes)?,
             None => (Lake::in_memory(budget_bytes)?, None),
         };
         let engine = Engine::open(EngineOptions {
@@ -370,6 +361,21 @@ pub(crate) fn scratch() -> Result<TempDir> {
 /// Splits and threads to use at once.
 pub(crate) fn parallelism() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// The lakehouse, and the folder of its rejected rows, which is closed to other users. Who may read objects
+/// of a bucket is decided there.
+fn open_lake(
+    root: &str,
+    variables: &BTreeMap<String, String>,
+    budget_bytes: u64,
+) -> Result<(Lake, Option<PathBuf>)> {
+    let lake = Lake::open_with(root, variables, budget_bytes)?;
+    let folder = (!root.contains("://")).then(|| Path::new(root).join(QUARANTINE_SCHEMA));
+    if let Some(folder) = &folder {
+        private::close_one(folder);
+    }
+    Ok((lake, folder))
 }
 
 /// Where the lakehouse is: a URL as it is, a path below the project's folder.

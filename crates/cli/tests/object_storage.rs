@@ -292,12 +292,17 @@ fn files_that_are_put_in_parts_are_whole_or_not_there() {
         write!(text, "{id},").unwrap();
         for _ in 0..12 {
             // What does not compress, so that a file is larger than a part.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             write!(text, "{:012x}", state >> 16).unwrap();
         }
         text.push('\n');
     }
-    for (at, fault) in [S3Fault::Lost, S3Fault::ErrorAfter, S3Fault::Error].into_iter().enumerate() {
+    for (at, fault) in [S3Fault::Lost, S3Fault::ErrorAfter, S3Fault::Error]
+        .into_iter()
+        .enumerate()
+    {
         project.write("data/big.csv", &text.replace("id,v", &format!("id,v{at}")));
         proxy.choose("POST", "uploadId=", fault, 1);
         proxy.choose("PUT", "partNumber=2", S3Fault::ErrorAfter, 1);

@@ -296,7 +296,11 @@ impl FaultyS3 {
     /// From now on, the next so many requests of this method whose path and query hold this text, or the
     /// body of a POST, have a fault.
     pub fn choose(&self, method: &'static str, part: &'static str, fault: S3Fault, times: u64) {
-        let mut chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen = self
+            .faults
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         chosen.push(Chosen {
             method,
             part,
@@ -307,27 +311,44 @@ impl FaultyS3 {
 
     /// From now on nothing that was chosen has a fault.
     pub fn choose_none(&self) {
-        let mut chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chosen = self
+            .faults
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         chosen.clear();
     }
 
     /// True when every request that was chosen has come.
     pub fn chosen_all(&self) -> bool {
-        let chosen = self.faults.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen = self
+            .faults
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         chosen.iter().all(|chosen| chosen.left == 0)
     }
 
     /// Carries out the requests that were given up; the statuses of their answers.
     pub fn land(&self) -> Vec<u16> {
         let late = std::mem::take(
-            &mut *self.faults.late.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self
+                .faults
+                .late
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         );
-        let answers = late.iter().map(|(head, body)| self.faults.forward(head, body));
+        let answers = late
+            .iter()
+            .map(|(head, body)| self.faults.forward(head, body));
         answers
             .map(|answer| {
                 let answer = answer.unwrap_or_default();
                 let text = String::from_utf8_lossy(&answer).into_owned();
-                let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+                let status = text
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|status| status.parse().ok());
                 status.unwrap_or_default()
             })
             .collect()

@@ -46,4 +46,3 @@ pub(super) fn has_io(error: &(dyn Error + 'static), kinds: &[ErrorKind]) -> bool
     }
     false
 }
-

@@ -115,57 +115,57 @@ impl Lake {
 }
 
 impl Lake {
-/// Puts an entry without any change as the next version, so that nobody else's can be put there.
-async fn take_next_version(&self, table: &Table) -> LakeResult<()> {
-    let (storage, log) = (&*table.storage, table.log_prefix());
-    for _ in 0..TRIES {
-        let names = storage::names(storage, &log).await?;
-        let numbers = names.iter().filter_map(|name| {
-            let (number, rest) = name.split_once('.')?;
-            let is_version = rest == "json" || rest.ends_with("parquet");
-            number.parse::<u64>().ok().filter(|_| is_version)
-        });
-        let newest = numbers.max();
-        if let Some(newest) = newest
-            && let Some(entry) = storage::get(storage, &entry_at(&log, newest)).await?
-            && found(&entry, OPERATION)
-        {
-            return Ok(());
-        }
-        let next = newest.map_or(0, |newest| newest + 1);
-        // This put may land late as well: it is one more that the deletion of the log waits for.
-        let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let about = About::new(&attempt, &table.name, newest).committing(next);
-        let mark = AttemptMarker::set(self.storage(), &about).await?;
-        let entry = json!({ "commitInfo": {
+    /// Puts an entry without any change as the next version, so that nobody else's can be put there.
+    async fn take_next_version(&self, table: &Table) -> LakeResult<()> {
+        let (storage, log) = (&*table.storage, table.log_prefix());
+        for _ in 0..TRIES {
+            let names = storage::names(storage, &log).await?;
+            let numbers = names.iter().filter_map(|name| {
+                let (number, rest) = name.split_once('.')?;
+                let is_version = rest == "json" || rest.ends_with("parquet");
+                number.parse::<u64>().ok().filter(|_| is_version)
+            });
+            let newest = numbers.max();
+            if let Some(newest) = newest
+                && let Some(entry) = storage::get(storage, &entry_at(&log, newest)).await?
+                && found(&entry, OPERATION)
+            {
+                return Ok(());
+            }
+            let next = newest.map_or(0, |newest| newest + 1);
+            // This put may land late as well: it is one more that the deletion of the log waits for.
+            let attempt = uuid::Uuid::new_v4().simple().to_string();
+            let about = About::new(&attempt, &table.name, newest).committing(next);
+            let mark = AttemptMarker::set(self.storage(), &about).await?;
+            let entry = json!({ "commitInfo": {
             "timestamp": chrono::Utc::now().timestamp_millis(),
             "operation": OPERATION,
             "operationParameters": {},
             "engineInfo": engine(),
         } });
-        let key = entry_at(&log, next);
-        let payload = PutPayload::from(format!("{entry}\n"));
-        let objects = storage.objects();
-        let put = objects.put_opts(&key, payload, PutOptions::from(PutMode::Create));
-        match put.await {
-            Ok(_) => {
-                mark.lift().await;
-                return Ok(());
-            }
-            Err(object_store::Error::AlreadyExists { .. }) => mark.lift().await,
-            Err(source) => {
-                return Err(LakeError::Storage {
-                    doing: "writing",
-                    address: storage.address(&key),
-                    source,
-                });
+            let key = entry_at(&log, next);
+            let payload = PutPayload::from(format!("{entry}\n"));
+            let objects = storage.objects();
+            let put = objects.put_opts(&key, payload, PutOptions::from(PutMode::Create));
+            match put.await {
+                Ok(_) => {
+                    mark.lift().await;
+                    return Ok(());
+                }
+                Err(object_store::Error::AlreadyExists { .. }) => mark.lift().await,
+                Err(source) => {
+                    return Err(LakeError::Storage {
+                        doing: "writing",
+                        address: storage.address(&key),
+                        source,
+                    });
+                }
             }
         }
+        Err(LakeError::Conflict {
+            table: table.name.to_string(),
+        })
     }
-    Err(LakeError::Conflict {
-        table: table.name.to_string(),
-    })
-}
 }
 
 fn entry_at(log: &Key, version: u64) -> Key {
@@ -174,7 +174,8 @@ fn entry_at(log: &Key, version: u64) -> Key {
 
 fn found(text: &[u8], wanted: &str) -> bool {
     let wanted = format!("\"operation\":\"{wanted}\"");
-    text.windows(wanted.len()).any(|part| part == wanted.as_bytes())
+    text.windows(wanted.len())
+        .any(|part| part == wanted.as_bytes())
 }
 
 async fn delete_but_log(table: &Table) -> LakeResult<()> {

@@ -119,9 +119,7 @@ pub(crate) async fn put(
         Ok(Committer::Attempt(_) | Committer::Other) if table.storage.lands_late() => {
             Ok(LogWrite::VersionTaken)
         }
-        Ok(_) if table.storage.lands_late() => {
-            Err(unsettled(table.delta("committing to")(error)))
-        }
+        Ok(_) if table.storage.lands_late() => Err(unsettled(table.delta("committing to")(error))),
         Ok(_) if is_version_taken(&error) => Ok(LogWrite::VersionTaken),
         Ok(_) => Err(table.delta("committing to")(error)),
         Err(source) => Err(unsettled(source)),

@@ -14,7 +14,8 @@ use super::mask_change::MaskChange;
 use super::refusal::Refusal;
 use super::service;
 use super::ways::{
-    FULL, REFRESH, RIGHTS, after, at_version, blanks, or_killed, ways_around, ways_out, ways_past_blanks,
+    FULL, REFRESH, RIGHTS, after, at_version, blanks, or_killed, ways_around, ways_out,
+    ways_past_blanks,
 };
 
 /// A failure of the lakehouse.

@@ -57,9 +57,9 @@ mod tests;
 
 pub use candidate::{LakeCandidate, LakeFile};
 pub use care::{Compacted, Restored, TaskThen};
+pub(crate) use cause::brief;
 pub(crate) use data_file::FileName;
 pub use error::LakeError;
-pub(crate) use cause::brief;
 pub use history::HistoryEntry;
 pub(crate) use object_file::ObjectFile;
 pub use open::{Lake, TableDescription};

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 
 use super::cause::brief;
@@ -258,7 +259,8 @@ impl MultipartUpload for AttemptUpload {
     async fn complete(&mut self) -> Result<PutResult> {
         let sums = std::mem::take(&mut self.summing).finish();
         let bytes = sums.size();
-        self.sums.keep(self.place.filename().unwrap_or_default(), sums);
+        self.sums
+            .keep(self.place.filename().unwrap_or_default(), sums);
         let mut upload = self.upload.take().ok_or_else(ended)?;
         let put = match upload.complete().await {
             Err(error) => {

@@ -17,9 +17,9 @@ use towpath_ports::Result;
 use towpath_vocab::TableName;
 
 use super::candidate::LakeFile;
+use super::cause::brief;
 use super::checkpoint::{checkpoints, version_of};
 use super::data_file::{FileName, mismatch_text};
-use super::cause::brief;
 use super::error::{LakeError, LakeResult};
 use super::files::lake_file;
 use super::history;

@@ -66,7 +66,10 @@ pub(super) fn or_killed(dead_after: Option<Duration>) -> String {
 
 pub(super) fn after(dead_after: Option<Duration>) -> String {
     dead_after.map_or_else(String::new, |time| {
-        format!(": after {} minutes at the latest it is known what became of that write", minutes(time))
+        format!(
+            ": after {} minutes at the latest it is known what became of that write",
+            minutes(time)
+        )
     })
 }
 

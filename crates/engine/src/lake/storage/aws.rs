@@ -104,8 +104,7 @@ const WEB_IDENTITY: &str = "set both AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_AR
 const ENDPOINT: &str = "use `https://HOST` or `https://HOST:PORT`; an endpoint without TLS on another machine needs AWS_ALLOW_HTTP=true";
 const FLAG: &str = "set it to `true` or `false`";
 const BUNDLE: &str = "name a file with certificates in PEM form";
-const HOSTED: &str =
-    "begin the endpoint's host with the bucket's name, or set AWS_VIRTUAL_HOSTED_STYLE_REQUEST=false";
+const HOSTED: &str = "begin the endpoint's host with the bucket's name, or set AWS_VIRTUAL_HOSTED_STYLE_REQUEST=false";
 
 type Variables = BTreeMap<String, String>;
 
@@ -209,16 +208,24 @@ fn check_credentials(variables: &Variables) -> LakeResult<()> {
     let has = |name| set(variables, name).is_some();
     for (here, there) in [(KEY_ID, SECRET), (SECRET, KEY_ID), (TOKEN, KEY_ID)] {
         if has(here) && !has(there) {
-            return Err(wrong(there, &format!("it is not set, and {here} is"), CREDENTIALS));
+            return Err(wrong(
+                there,
+                &format!("it is not set, and {here} is"),
+                CREDENTIALS,
+            ));
         }
     }
     for (here, there) in [(WEB_TOKEN, ROLE), (ROLE, WEB_TOKEN)] {
         if has(here) && !has(there) {
-            return Err(wrong(there, &format!("it is not set, and {here} is"), WEB_IDENTITY));
+            return Err(wrong(
+                there,
+                &format!("it is not set, and {here} is"),
+                WEB_IDENTITY,
+            ));
         }
     }
-    let from_container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-        || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let from_container =
+        has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     let named = has(KEY_ID) || has(WEB_TOKEN);
     if let Some(profile) = PROFILES.into_iter().find(|name| has(name) && !named) {
         return Err(wrong(profile, "files of profiles are not read", PROFILE));
@@ -268,7 +275,8 @@ fn endpoint(variables: &Variables, bucket: &str) -> LakeResult<Option<Url>> {
     let hosted = flag(variables, VIRTUAL)?.unwrap_or(false);
     let host = url.host_str().unwrap_or_default();
     if hosted && !host.starts_with(&format!("{bucket}.")) {
-        let why = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST is true, and its host does not begin with the bucket";
+        let why =
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST is true, and its host does not begin with the bucket";
         return Err(wrong(name, why, HOSTED));
     }
     Ok(Some(url))
@@ -325,7 +333,12 @@ mod tests {
     #[test]
     fn each_variable_is_obeyed_or_refused_by_its_name() {
         for name in OBEYED {
-            assert!(name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().is_ok(), "{name}");
+            assert!(
+                name.to_ascii_lowercase()
+                    .parse::<AmazonS3ConfigKey>()
+                    .is_ok(),
+                "{name}"
+            );
         }
         for name in [
             "AWS_TIMEOUT",
@@ -355,7 +368,12 @@ mod tests {
 
     #[test]
     fn credentials_are_whole_and_from_where_they_are_said_to_be() {
-        for (half, missing) in [(KEY_ID, SECRET), (SECRET, KEY_ID), (TOKEN, KEY_ID), (WEB_TOKEN, ROLE)] {
+        for (half, missing) in [
+            (KEY_ID, SECRET),
+            (SECRET, KEY_ID),
+            (TOKEN, KEY_ID),
+            (WEB_TOKEN, ROLE),
+        ] {
             let text = refusal(only(&[(half, "hidden")]));
             assert!(text.contains(missing) && text.contains(half), "{text}");
         }

@@ -185,7 +185,10 @@ impl Bucket {
             return Ok(true);
         }
         let stored = get(self, &meta.location).await?;
-        Ok(stored.is_some_and(|stored| Body::read(&stored).is_some_and(|body| body.is_abandoned())))
+        Ok(
+            stored
+                .is_some_and(|stored| Body::read(&stored).is_some_and(|body| body.is_abandoned())),
+        )
     }
 
     fn deletion(&self, prefix: &Key) -> Key {
@@ -415,7 +418,11 @@ mod tests {
         );
         let folder = key("_towpath/writers");
         let name = child(&folder, "a.json");
-        let held = patient.lease(&name, LeaseKind::Own, "what".into()).await.unwrap().unwrap();
+        let held = patient
+            .lease(&name, LeaseKind::Own, "what".into())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(held.is_held());
         assert!(
             patient
@@ -440,7 +447,9 @@ mod tests {
         let bucket = bucket(&objects, DEAD_AFTER);
         let table = key("raw/t");
         assert!(bucket.finish_deletion(&table).await.unwrap());
-        let deleting = bucket.lease(&bucket.deletion(&table), LeaseKind::Shared, "raw/t".into()).await;
+        let deleting = bucket
+            .lease(&bucket.deletion(&table), LeaseKind::Shared, "raw/t".into())
+            .await;
         assert!(!bucket.finish_deletion(&table).await.unwrap());
         deleting.unwrap().unwrap().release().await.unwrap();
         assert!(bucket.finish_deletion(&table).await.unwrap());
@@ -493,7 +502,9 @@ mod tests {
             bucket(&objects, Duration::ZERO),
         );
         let table = key("raw/t");
-        replace(&bucket, &key("raw/t/part-1"), "x".into()).await.unwrap();
+        replace(&bucket, &key("raw/t/part-1"), "x".into())
+            .await
+            .unwrap();
         let (note, kind) = (bucket.deletion(&table), LeaseKind::Shared);
         let slow = bucket.lease(&note, kind, "raw/t".into()).await.unwrap();
         let slow = slow.unwrap();
@@ -510,11 +521,21 @@ mod tests {
     async fn a_store_that_ignores_conditions_gives_no_lease() {
         let url = || Url::parse("memory://lake/").unwrap();
         let obeys = Bucket::over(Arc::new(InMemory::new()), url()).proved_first();
-        assert!(obeys.lease(&key("a"), LeaseKind::Own, "x".into()).await.unwrap().is_some());
+        assert!(
+            obeys
+                .lease(&key("a"), LeaseKind::Own, "x".into())
+                .await
+                .unwrap()
+                .is_some()
+        );
         for ignored in [Ignored::Create, Ignored::Update] {
             let objects = FaultyObjects::over(Arc::new(InMemory::new())).ignoring(ignored);
             let bucket = Bucket::over(Arc::new(objects), url()).proved_first();
-            let error = bucket.lease(&key("a"), LeaseKind::Own, "x".into()).await.err().unwrap();
+            let error = bucket
+                .lease(&key("a"), LeaseKind::Own, "x".into())
+                .await
+                .err()
+                .unwrap();
             assert!(matches!(error, LakeError::Unconditional { .. }), "{error}");
             assert!(all(&bucket, &key("")).await.unwrap().is_empty());
         }

@@ -96,15 +96,30 @@ impl FaultyObjects {
 
     /// From now on, puts of keys that hold this text have a fault.
     pub(crate) fn of_puts(&self, fault: Option<(&'static str, Fault)>) {
-        *self.plan.of_puts.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *self
+            .plan
+            .of_puts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// Carries out the puts that were given up; how many of them changed something.
     pub(crate) async fn land(&self) -> usize {
-        let late = std::mem::take(&mut *self.plan.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = std::mem::take(
+            &mut *self
+                .plan
+                .late
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         let mut landed = 0;
         for (location, payload, options) in late {
-            landed += usize::from(self.inner.put_opts(&location, payload, options).await.is_ok());
+            landed += usize::from(
+                self.inner
+                    .put_opts(&location, payload, options)
+                    .await
+                    .is_ok(),
+            );
         }
         landed
     }
@@ -131,7 +146,10 @@ impl Plan {
         match named.map(|(_, fault)| fault).or(counted) {
             Some(Fault::Late) => {
                 let put = (location.clone(), payload.clone(), options.clone());
-                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(put);
+                self.late
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(put);
                 Err(fault())
             }
             chosen => answer_of(chosen),

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 use tokio::task::JoinHandle;
 
 use super::{HeldLease, Key, Lease, LeaseKind};
@@ -296,7 +298,11 @@ impl Drop for Leased {
 #[async_trait]
 impl HeldLease for Leased {
     fn is_held(&self) -> bool {
-        let renewed = *self.state.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = *self
+            .state
+            .renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         !self.state.lost.load(Ordering::Acquire) && renewed.is_within(HELD_FOR, Moment::now())
     }
 
@@ -359,7 +365,10 @@ mod tests {
             process: began.process + second,
             wall: began.wall - HELD_FOR,
         };
-        assert!(!began.is_within(HELD_FOR, set_back), "nobody knows how long");
+        assert!(
+            !began.is_within(HELD_FOR, set_back),
+            "nobody knows how long"
+        );
         let short = Moment {
             process: began.process + second,
             wall: began.wall + second,
@@ -395,9 +404,7 @@ mod tests {
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         for kind in [LeaseKind::Own, LeaseKind::Shared] {
             let name = key("writers/a.json");
-            let taken = |body, mode| {
-                take(&objects, (&name, kind), body, (mode, String::new()))
-            };
+            let taken = |body, mode| take(&objects, (&name, kind), body, (mode, String::new()));
             let lease = taken(Body::new("a".into()), PutMode::Create).await;
             let lease = lease.unwrap().unwrap();
             let meta = objects.head(&name).await.unwrap();

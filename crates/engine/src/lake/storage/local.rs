@@ -342,7 +342,11 @@ mod tests {
         let storage = LocalFolder::at(home.path()).unwrap();
         let folder = key("_towpath/writers");
         let name = child(&folder, "a.json");
-        let held = storage.lease(&name, LeaseKind::Own, "what".into()).await.unwrap().unwrap();
+        let held = storage
+            .lease(&name, LeaseKind::Own, "what".into())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(
             storage
                 .lease(&name, LeaseKind::Own, "other".into())
@@ -364,7 +368,10 @@ mod tests {
         );
         dead.first().unwrap().1.release().await.unwrap();
         assert!(names(&storage, &folder).await.unwrap().is_empty());
-        let again = storage.lease(&name, LeaseKind::Own, "again".into()).await.unwrap();
+        let again = storage
+            .lease(&name, LeaseKind::Own, "again".into())
+            .await
+            .unwrap();
         assert!(again.is_some_and(|lease| lease.is_held()));
     }
 

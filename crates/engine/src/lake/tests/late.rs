@@ -42,9 +42,13 @@ impl Stage {
     /// A table with one row, and a commit of a second one that was given up.
     async fn with_a_late_commit(mode: WriteMode) -> Self {
         let stage = Self::new();
-        load(&stage.patient(), intent(mode, schema(), 1), rows(&[(1, "old")]))
-            .await
-            .unwrap();
+        load(
+            &stage.patient(),
+            intent(mode, schema(), 1),
+            rows(&[(1, "old")]),
+        )
+        .await
+        .unwrap();
         stage.give_up(mode, 2).await;
         stage
     }
@@ -62,7 +66,13 @@ impl Stage {
         let lake = self.patient();
         let mut rows = held(&lake).await;
         rows.sort();
-        assert!(lake.verify(&table(), false).await.unwrap().damaged.is_empty());
+        assert!(
+            lake.verify(&table(), false)
+                .await
+                .unwrap()
+                .damaged
+                .is_empty()
+        );
         rows
     }
 }
@@ -99,7 +109,11 @@ async fn a_commit_that_lands_after_it_was_given_up_is_found_by_the_next_attempt(
             assert!(receipt.adopted, "{mode:?}");
             assert_eq!(stage.sorted().await, expected(mode), "{mode:?}");
             assert_eq!(stage.hasty().version(&table()).await.unwrap(), Some(1));
-            let last = stage.hasty().last(&task("extract"), &table()).await.unwrap();
+            let last = stage
+                .hasty()
+                .last(&task("extract"), &table())
+                .await
+                .unwrap();
             assert_eq!(last, Some(receipt.committed));
             assert_eq!(stage.hasty().writers(&table()).await.unwrap(), 0);
             let left = stage.hasty().sweep(&table(), Duration::ZERO, true).await;
