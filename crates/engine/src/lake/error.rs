@@ -539,6 +539,9 @@ impl From<LakeError> for Failure {
             LakeError::DataFile { table, address, .. } => ways_around(table, address),
             LakeError::KeyBlanks { column, length, .. } => ways_past_blanks(column, *length),
             LakeError::KeyMask { change, .. } => change.ways_out(REFRESH),
+            LakeError::Unsettled { source, .. } => {
+                error.help().into_iter().chain(source.help()).collect()
+            }
             other => other.help().into_iter().collect(),
         };
         ways.into_iter().fold(failure, Failure::help)
