@@ -206,7 +206,8 @@ pub enum S3Fault {
     ErrorAfter,
     /// It is carried out; the connection ends without an answer.
     Lost,
-    /// The connection ends without an answer; it is carried out when the test says so.
+    /// The answer is `RequestTimeout`, which the client does not try again; the request is carried out when
+    /// the test says so.
     Late,
     /// It is not carried out; the answer is 403, which no client tries again.
     Denied,
@@ -435,7 +436,7 @@ impl Faults {
             Some(S3Fault::Late) => {
                 let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
                 late.push((head, body));
-                return None;
+                failure(400, "RequestTimeout")
             }
             fault => {
                 let answer = self.forward(&head, &body)?;
