@@ -462,7 +462,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0988",
         Remedy::Refused,
         "The table is being written.",
-        "Wait for the run: towpath runs.",
+        "Wait for the run: towpath runs. In a bucket, a run that was killed seems to go on for 20 minutes.",
     ),
     CodeEntry::run(
         "R0989",

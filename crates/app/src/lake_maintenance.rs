@@ -227,9 +227,15 @@ pub async fn lake_drop(services: &ProjectServices, table: &str, yes: bool) -> Re
     need_yes(&format!("table `{name}`"), &goes, yes)?;
     if services.lake.writers(&name).await? > 0 {
         let message = format!("`{name}` is being written");
-        return Err(
-            Failure::new("R0988", Remedy::Refused, message).help("wait for the run: towpath runs")
-        );
+        let refused = Failure::new("R0988", Remedy::Refused, message);
+        let refused = refused.help("wait for the run: towpath runs");
+        return Err(match services.lake.dead_after() {
+            None => refused,
+            Some(time) => refused.help(format!(
+                "a run that was killed, or whose commit may still arrive, seems to go on for {} minutes",
+                time.as_secs().div_ceil(60)
+            )),
+        });
     }
     services.lake.drop_table(&name).await?;
     Ok(LakeDropped {

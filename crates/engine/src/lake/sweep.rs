@@ -112,6 +112,11 @@ impl Lake {
         AttemptMarker::set(self.storage(), &About::new(attempt, &table.name, base)).await
     }
 
+    /// For how long a process that was killed seems to go on; `None` for not at all.
+    pub fn dead_after(&self) -> Option<Duration> {
+        self.storage().dead_after()
+    }
+
     /// How many attempts of live processes write a table now.
     pub async fn writers(&self, name: &TableName) -> Result<usize> {
         self.clear_up().await;
