@@ -254,7 +254,7 @@ impl Lake {
     /// # Errors
     /// `Retry` when others keep changing the very files; `Refused` while other care is taken.
     pub async fn compact(&self, name: &TableName, run: &str) -> Result<Compacted> {
-        let compacted = self.holding(name, async {
+        let compacted = Box::pin(async {
             self.clear_up().await;
             let mut round = 1;
             loop {
@@ -264,7 +264,7 @@ impl Lake {
                 }
             }
         });
-        Ok(compacted.await?)
+        Ok(self.holding(name, compacted).await?)
     }
 
     async fn write_together(&self, name: &TableName, run: &str) -> LakeResult<Compacted> {
