@@ -180,7 +180,7 @@ impl Bucket {
     }
 
     /// True when a lease that is not free was left by its holder.
-    async fn is_left(&self, meta: &ObjectMeta) -> LakeResult<bool> {
+    async fn is_left(&self, key: &Key, meta: &ObjectMeta) -> LakeResult<bool> {
         if self.is_dead(meta, self.now().await?) {
             return Ok(true);
         }
@@ -298,7 +298,7 @@ impl Storage for Bucket {
         let Some(meta) = super::head(self, key).await? else {
             return Ok(None);
         };
-        if !is_free(meta.size) && !self.is_left(&meta).await? {
+        if !is_free(meta.size) && !self.is_left(key, &meta).await? {
             return Ok(None);
         }
         let mode = PutMode::Update(version_of(&meta));
