@@ -184,7 +184,8 @@ impl Bucket {
         if self.is_dead(meta, self.now().await?) {
             return Ok(true);
         }
-        let stored = get(self, &meta.location).await?;
+        // The key in the metadata of one object may be that of the whole bucket.
+        let stored = get(self, key).await?;
         Ok(
             stored
                 .is_some_and(|stored| Body::read(&stored).is_some_and(|body| body.is_abandoned())),
@@ -400,6 +401,7 @@ impl Storage for Bucket {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use object_store::memory::InMemory;
+    use object_store::prefix::PrefixStore;
 
     use super::*;
     use crate::lake::storage::{FaultyObjects, Ignored, names};
@@ -480,8 +482,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_lease_that_was_given_back_or_abandoned_is_free_at_once() {
-        let objects = Arc::new(InMemory::new());
-        let bucket = bucket(&objects, DEAD_AFTER);
+        let objects = PrefixStore::new(InMemory::new(), "prod");
+        let url = Url::parse("memory://lake/prod/").unwrap();
+        let bucket = Bucket::over(Arc::new(objects), url);
         let (name, kind) = (key("care/t.json"), LeaseKind::Shared);
         let take = || bucket.lease(&name, kind, "a".into());
         let first = take().await.unwrap().unwrap();
