@@ -169,7 +169,7 @@ pub async fn lake_restore(
     let behind = behind(services, &name, version).await?;
     let pipelines = Pipelines::lock_pipeline(services, &name, &behind).await?;
     let work = set_back(services, &name, version, &pipelines);
-    let done = during(pipelines.held.values(), work).await;
+    let done = Box::pin(during(pipelines.held.values(), work)).await;
     pipelines.release(done.is_ok()).await?;
     done
 }
