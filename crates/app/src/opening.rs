@@ -100,7 +100,7 @@ impl StoredRequest {
 pub(crate) async fn open_run(
     going: &PendingRun<'_>,
     worker: &str,
-    watch: &dyn RunObserver,
+    observer: &dyn RunObserver,
     cancel: &CancellationToken,
 ) -> Result<(RunRecord, bool)> {
     let system = &going.services.system;
@@ -121,7 +121,7 @@ pub(crate) async fn open_run(
             Wait::Yes | Wait::AtMost(_) => {}
         }
         if reported.as_ref() != Some(&running.name) {
-            watch.waits(&running);
+            observer.waits(&running);
             reported = Some(running.name.clone());
         }
         tokio::select! {

@@ -55,7 +55,7 @@ pub enum RerunScope {
 /// of `run`.
 pub async fn rerun(
     request: &RerunRequest,
-    watch: &dyn RunObserver,
+    observer: &dyn RunObserver,
     cancel: CancellationToken,
 ) -> Result<RunResult> {
     let past = past(request).await?;
@@ -65,7 +65,7 @@ pub async fn rerun(
     let Some(plan) = checked.plan.clone() else {
         return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
-    watch.notes(&checked.diagnostics, &checked.files);
+    observer.notes(&checked.diagnostics, &checked.files);
     let whole = pipeline(&plan, Some(past.name.pipeline.as_str()))?;
     let (did, gone) = still_there(whole, &past)?;
     let tasks = match &request.part {
@@ -95,7 +95,7 @@ pub async fn rerun(
         rerun_of: Some(past.name.clone()),
         notes: gone.into_iter().collect(),
     };
-    let report = going.execute(watch, cancel).await?;
+    let report = going.execute(observer, cancel).await?;
     Ok(RunResult::Report(Box::new(report)))
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
-use towpath_orchestrator::{RunListener, RunSetup, drive};
+use towpath_orchestrator::{DriveObserver, RunSetup, drive};
 use towpath_ports::{Clock, Interval, RunRecord, RunState, System};
 use towpath_project::{TaskSelection, after};
 use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
@@ -98,8 +98,8 @@ pub trait RunObserver: Send + Sync {
     /// A run begins: its name, its graph, live counters.
     fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>);
 
-    /// The listener for events of the run.
-    fn sink(&self) -> Arc<dyn RunListener>;
+    /// The observer of the events of the run.
+    fn drive_observer(&self) -> Arc<dyn DriveObserver>;
 
     /// Notes and warnings of the check.
     fn notes(&self, diagnostics: &[Diagnostic], files: &BTreeMap<String, String>);
@@ -111,7 +111,7 @@ pub trait RunObserver: Send + Sync {
 /// What prevented the run from starting or from being stored. Tasks that failed are in the report.
 pub async fn run(
     request: &RunRequest,
-    watch: &dyn RunObserver,
+    observer: &dyn RunObserver,
     cancel: CancellationToken,
 ) -> Result<RunResult> {
     let mut checked = checked(request).await?;
@@ -121,7 +121,7 @@ pub async fn run(
     let Some(plan) = checked.plan.clone() else {
         return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
-    watch.notes(&checked.diagnostics, &checked.files);
+    observer.notes(&checked.diagnostics, &checked.files);
     let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
     let target = plan.environment.clone();
     let (plan, notes) = match request.limit {
@@ -138,7 +138,7 @@ pub async fn run(
         rerun_of: None,
         notes,
     };
-    let report = going.execute(watch, cancel).await?;
+    let report = going.execute(observer, cancel).await?;
     Ok(RunResult::Report(Box::new(report)))
 }
 
@@ -158,15 +158,15 @@ impl PendingRun<'_> {
     /// Opens or resumes the run, drives it, and returns its report.
     pub(crate) async fn execute(
         self,
-        watch: &dyn RunObserver,
+        observer: &dyn RunObserver,
         cancel: CancellationToken,
     ) -> Result<RunReport> {
         let services = &self.services;
         let worker = format!("{}-{:x}", std::process::id(), services.system.random());
-        let (record, resumed) = open_run(&self, &worker, watch, &cancel).await?;
+        let (record, resumed) = open_run(&self, &worker, observer, &cancel).await?;
         let began_us = services.system.monotonic_us();
         let progress = Arc::new(Progress::default());
-        watch.begins(&record, self.pipeline, Arc::clone(&progress));
+        observer.begins(&record, self.pipeline, Arc::clone(&progress));
         let work = Arc::new(self.work(&record, progress));
         let record = match resumed {
             true => self.refreshed(record, &work).await?,
@@ -182,7 +182,7 @@ impl PendingRun<'_> {
             worker,
             lease_us: LEASE_US,
             grace: GRACE,
-            sink: watch.sink(),
+            observer: observer.drive_observer(),
         })
         .await?;
         if summary.record.state == RunState::Succeeded {

@@ -56,7 +56,7 @@ pub struct StopSignals {
     pub cancel: CancellationToken,
 }
 
-/// Who watches a server.
+/// Observes a server.
 pub trait ServeObserver: Send + Sync {
     /// It begins to serve these pipelines.
     fn begins(&self, pipelines: &[ScheduledPipeline]);
@@ -67,7 +67,7 @@ pub trait ServeObserver: Send + Sync {
     /// The project has changed and has mistakes: the pipelines that have them wait.
     fn invalid(&self, report: &CheckReport);
 
-    /// A run begins: who watches it.
+    /// A run begins: its observer.
     fn run(&self, interval: &ScheduledInterval) -> Arc<dyn RunObserver>;
 
     /// A run has ended, or could not begin; the same reason comes once, however often it is tried again.
@@ -323,8 +323,8 @@ impl Server {
         let (observer, cancel) = (Arc::clone(&self.observer), self.stop.cancel.clone());
         self.going.spawn(async move {
             let work = async {
-                let watch = observer.run(&next);
-                Box::pin(run(&request, watch.as_ref(), cancel)).await
+                let run_observer = observer.run(&next);
+                Box::pin(run(&request, run_observer.as_ref(), cancel)).await
             };
             let ended = AssertUnwindSafe(work).catch_unwind().await;
             let ended = ended.unwrap_or_else(|panic| Err(panicked_run(&next.pipeline, &*panic)));

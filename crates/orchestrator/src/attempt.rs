@@ -14,7 +14,7 @@ use towpath_ports::{Result, System, TaskOutcome};
 use towpath_vocab::{Failure, PlannedTask};
 
 use crate::error::RunError;
-use crate::notification::{RunListener, RunNotification};
+use crate::notification::{DriveObserver, RunNotification};
 use crate::reconnect::{ReconnectLimit, ReconnectPause, reach};
 
 /// What a task did.
@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
     pub(crate) grace: Duration,
     /// Shared by all attempts of the task.
     pub(crate) patience: Arc<ReconnectLimit>,
-    pub(crate) sink: Arc<dyn RunListener>,
+    pub(crate) observer: Arc<dyn DriveObserver>,
 }
 
 impl Attempt {
@@ -95,8 +95,8 @@ impl Attempt {
     /// Executes the task, again and again while an external system cannot be reached.
     async fn execute(&self) -> Result<AttemptSuccess> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let tell = |pause: ReconnectPause<'_>| {
-            self.sink.tell(RunNotification::Waiting {
+        let notify = |pause: ReconnectPause<'_>| {
+            self.observer.notify(RunNotification::Waiting {
                 task: self.task.id.clone(),
                 failure: pause.failure.clone(),
                 pause_us: micros(pause.pause),
@@ -107,6 +107,6 @@ impl Attempt {
             self.work
                 .execute(&self.task, self.number, self.cancel.clone())
         };
-        reach(&self.patience, &*self.system, &self.cancel, &tell, make).await
+        reach(&self.patience, &*self.system, &self.cancel, &notify, make).await
     }
 }

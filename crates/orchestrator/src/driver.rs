@@ -23,7 +23,7 @@ use crate::attempt::{Attempt, AttemptSuccess, TaskExecutor};
 use crate::decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, decide};
 use crate::error::RunError;
 use crate::lease::keep;
-use crate::notification::{RunListener, RunNotification};
+use crate::notification::{DriveObserver, RunNotification};
 use crate::reconnect::ReconnectLimit;
 use crate::view::RunView;
 
@@ -52,7 +52,7 @@ pub struct RunSetup<'a> {
     /// The time that attempts have to stop cleanly before they are dropped.
     pub grace: Duration,
     /// Gets the events of the run.
-    pub sink: Arc<dyn RunListener>,
+    pub observer: Arc<dyn DriveObserver>,
 }
 
 /// How a run ended.
@@ -116,7 +116,7 @@ pub(crate) struct Driver {
     cancel: CancellationToken,
     pub(crate) worker: String,
     grace: Duration,
-    sink: Arc<dyn RunListener>,
+    observer: Arc<dyn DriveObserver>,
     stop: CancellationToken,
     attempts: JoinSet<Result<AttemptSuccess, Failure>>,
     positions: HashMap<Id, usize>,
@@ -142,7 +142,7 @@ impl Driver {
             cancel: setup.cancel,
             worker: setup.worker,
             grace: setup.grace,
-            sink: setup.sink,
+            observer: setup.observer,
             stop: CancellationToken::new(),
             attempts: JoinSet::new(),
             positions: HashMap::new(),
@@ -158,7 +158,7 @@ impl Driver {
             .iter()
             .filter(|task| task.state.is_final())
             .count();
-        self.tell(RunNotification::Opened {
+        self.notify(RunNotification::Opened {
             tasks: self.record.tasks.len(),
             done,
         });
@@ -278,7 +278,7 @@ impl Driver {
                     self.stop.cancel();
                     let grace_us = u64::try_from(self.grace.as_micros()).unwrap_or(u64::MAX);
                     self.drop_at_us = Some(self.system.monotonic_us().saturating_add(grace_us));
-                    self.tell(RunNotification::Stopping {
+                    self.notify(RunNotification::Stopping {
                         running: self.view.running(),
                     });
                 }
@@ -291,7 +291,7 @@ impl Driver {
                         .close_run(run, environment, *state, &self.worker, now_us)
                         .await?;
                     self.record.seq += 1;
-                    self.tell(RunNotification::Closed(*state));
+                    self.notify(RunNotification::Closed(*state));
                 }
             }
         }
@@ -364,7 +364,7 @@ impl Driver {
                 task: record.id.clone(),
                 attempt: record.attempt,
             };
-            self.tell(started);
+            self.notify(started);
             self.start(position);
         } else if to.is_final() || to == TaskState::Retrying {
             record.ended_us = Some(now_us);
@@ -383,7 +383,7 @@ impl Driver {
                 elapsed_us: u64::try_from(elapsed_us).unwrap_or(0),
             };
             if to.is_final() {
-                self.tell(ended);
+                self.notify(ended);
             }
         }
     }
@@ -404,7 +404,7 @@ impl Driver {
             system: Arc::clone(&self.system),
             grace: self.grace,
             patience: Arc::clone(patience),
-            sink: Arc::clone(&self.sink),
+            observer: Arc::clone(&self.observer),
         };
         let handle = self.attempts.spawn(attempt.make());
         self.positions.insert(handle.id(), position);
@@ -469,7 +469,7 @@ impl Driver {
 
     pub(crate) fn tell_retry(&self, position: usize, at_us: i64) {
         if let Some(record) = self.record.tasks.get(position) {
-            self.tell(RunNotification::Retrying {
+            self.notify(RunNotification::Retrying {
                 task: record.id.clone(),
                 at_us,
                 failure: record.failure.clone(),
@@ -477,8 +477,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn tell(&self, news: RunNotification) {
-        self.sink.tell(news);
+    pub(crate) fn notify(&self, notification: RunNotification) {
+        self.observer.notify(notification);
     }
 
     /// Drops all attempts, and waits until they have ended, but not longer than the grace period.

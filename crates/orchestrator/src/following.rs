@@ -74,7 +74,7 @@ impl Driver {
                 self.start(position);
             }
             if task.state == TaskState::Running && task.fence != old.fence {
-                self.tell(RunNotification::Started {
+                self.notify(RunNotification::Started {
                     task: task.id.clone(),
                     attempt: task.attempt,
                 });
@@ -84,7 +84,7 @@ impl Driver {
                 let elapsed_us = task
                     .started_us
                     .map_or(0, |from_us| ended_us.saturating_sub(from_us));
-                self.tell(RunNotification::Ended {
+                self.notify(RunNotification::Ended {
                     task: task.id,
                     state: task.state,
                     outcome: task.outcome,
@@ -95,7 +95,7 @@ impl Driver {
         }
         if self.record.state != RunState::Running {
             self.view.apply(&DriverCommand::Close(self.record.state));
-            self.tell(RunNotification::Closed(self.record.state));
+            self.notify(RunNotification::Closed(self.record.state));
         }
     }
 }

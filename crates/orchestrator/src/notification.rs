@@ -1,6 +1,6 @@
 //! Events of a run for a terminal or a live page.
 //!
-//! Promise: an event is sent only after the state store has it, in the order of the state store. A listener
+//! Promise: an event is sent only after the state store has it, in the order of the state store. An observer
 //! that is gone stops nothing. Read next: `driver.rs`, which sends the events.
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -67,14 +67,14 @@ pub enum RunNotification {
 }
 
 /// Gets the events of a run.
-pub trait RunListener: Send + Sync {
+pub trait DriveObserver: Send + Sync {
     /// Gets one event; it must not block.
-    fn tell(&self, news: RunNotification);
+    fn notify(&self, notification: RunNotification);
 }
 
-impl RunListener for UnboundedSender<RunNotification> {
-    fn tell(&self, news: RunNotification) {
-        // A listener that is gone stops nothing.
-        let _ = self.send(news);
+impl DriveObserver for UnboundedSender<RunNotification> {
+    fn notify(&self, notification: RunNotification) {
+        // An observer that is gone stops nothing.
+        let _ = self.send(notification);
     }
 }

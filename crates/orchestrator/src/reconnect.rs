@@ -1,7 +1,7 @@
 //! Retries while an external system cannot be reached, so that a restart of a server fails no task.
 //!
 //! Promise: only a failure with remedy `Unreachable` is retried, with pauses that grow to five seconds, for
-//! as long as `ReconnectLimit` allows, counted from the first such failure. The listener gets an event
+//! as long as `ReconnectLimit` allows, counted from the first such failure. The observer gets an event
 //! before each pause. These retries do not count as retries of the task. Read next: `attempt.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ pub async fn reach<T, F>(
     patience: &ReconnectLimit,
     system: &dyn System,
     cancel: &CancellationToken,
-    tell: &(dyn Fn(ReconnectPause<'_>) + Send + Sync),
+    notify: &(dyn Fn(ReconnectPause<'_>) + Send + Sync),
     mut make: impl FnMut() -> F,
 ) -> Result<T>
 where
@@ -91,7 +91,7 @@ where
             });
         }
         let pause = next.min(left);
-        tell(ReconnectPause {
+        notify(ReconnectPause {
             failure: &failure,
             pause,
             left,

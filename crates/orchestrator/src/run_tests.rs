@@ -149,7 +149,7 @@ impl Stage {
         worker: &str,
     ) -> (Result<RunSummary>, UnboundedReceiver<RunNotification>) {
         let record = ours(&**store, pipeline, worker).await;
-        let (sink, news) = unbounded_channel();
+        let (observer, notifications) = unbounded_channel();
         let setup = RunSetup {
             pipeline,
             record,
@@ -160,9 +160,9 @@ impl Stage {
             worker: worker.to_owned(),
             lease_us: LEASE_US,
             grace: Duration::from_secs(5),
-            sink: Arc::new(sink),
+            observer: Arc::new(observer),
         };
-        (drive(setup).await, news)
+        (drive(setup).await, notifications)
     }
 
     fn alive(&self) -> usize {
@@ -208,7 +208,7 @@ async fn a_graph_runs_and_the_record_tells_it() {
         ],
         4,
     );
-    let (summary, mut news) = stage.system.run(stage.drive(&store, &graph, "w1")).await;
+    let (summary, mut notifications) = stage.system.run(stage.drive(&store, &graph, "w1")).await;
     let summary = summary.unwrap();
     use TaskState::{Failed, Skipped, Succeeded, Unchanged};
     assert_eq!(
@@ -233,8 +233,8 @@ async fn a_graph_runs_and_the_record_tells_it() {
     );
 
     let mut words = Vec::new();
-    while let Some(news) = news.recv().await {
-        words.push(match news {
+    while let Some(notification) = notifications.recv().await {
+        words.push(match notification {
             RunNotification::Opened { tasks, done } => format!("opened {done}/{tasks}"),
             RunNotification::Started { task, attempt } => format!("started {task} {attempt}"),
             RunNotification::Retrying { task, .. } => format!("retrying {task}"),
@@ -346,7 +346,7 @@ async fn an_attempt_beyond_its_time_is_stopped_and_made_again() {
 async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
     // Back after eight seconds: nothing fails, no retry is used, and whoever watches is notices.
     let stage = Stage::new(&[("t0", &[Does::ReachesAt(8)])]);
-    let (summary, mut news) = stage
+    let (summary, mut notifications) = stage
         .system
         .run(stage.drive(&stage.store(), &chain(1, retry(0)), "w"))
         .await;
@@ -354,8 +354,8 @@ async fn a_system_that_cannot_be_reached_is_tried_again_for_a_while() {
     assert_eq!(states(&summary), [TaskState::Succeeded]);
     assert_eq!(summary.record.tasks[0].attempt, 1);
     let mut notices = 0;
-    while let Some(news) = news.recv().await {
-        notices += usize::from(matches!(news, RunNotification::Waiting { .. }));
+    while let Some(notification) = notifications.recv().await {
+        notices += usize::from(matches!(notification, RunNotification::Waiting { .. }));
     }
     assert_eq!(notices, 5, "0.5 + 1 + 2 + 4 + 5 s");
 

@@ -223,7 +223,7 @@ impl Simulation {
         process: u32,
         dies_after: Option<Duration>,
     ) -> bool {
-        let (sink, _news) = unbounded_channel();
+        let (observer, _notifications) = unbounded_channel();
         let setup = RunSetup {
             pipeline: &self.graph,
             record,
@@ -234,7 +234,7 @@ impl Simulation {
             worker: format!("w{process}"),
             lease_us: LEASE_US,
             grace: Duration::from_secs(5),
-            sink: Arc::new(sink),
+            observer: Arc::new(observer),
         };
         let driven = async {
             match dies_after {

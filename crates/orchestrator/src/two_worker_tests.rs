@@ -173,7 +173,7 @@ impl Simulation {
         record: RunRecord,
         worker: &str,
     ) -> Result<()> {
-        let (sink, _news) = unbounded_channel();
+        let (observer, _notifications) = unbounded_channel();
         let setup = RunSetup {
             pipeline: &self.graph,
             record,
@@ -184,7 +184,7 @@ impl Simulation {
             worker: worker.to_owned(),
             lease_us: LEASE_US,
             grace: Duration::from_secs(5),
-            sink: Arc::new(sink),
+            observer: Arc::new(observer),
         };
         drive(setup).await.map(|_| ())
     }

@@ -25,8 +25,8 @@ pub(super) async fn rerun(place: &ProjectArgs, arguments: RerunArguments) -> Com
         wait: wait(&arguments.wait),
     };
     let cancel = signals::listen()?;
-    let watch = Arc::new(draw::RunWatch::new(arguments.format));
-    let ran = Box::pin(run_again(&request, watch.as_ref(), cancel)).await;
-    watch.finish();
+    let display = Arc::new(draw::RunDisplay::new(arguments.format));
+    let ran = Box::pin(run_again(&request, display.as_ref(), cancel)).await;
+    display.finish();
     show_result(ran?, arguments.format)
 }

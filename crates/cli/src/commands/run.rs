@@ -1,7 +1,7 @@
 //! `run`: prints the progress while the run goes on, and the report at its end.
 //!
 //! Promise: Ctrl-C or TERM stops the run cleanly; a second one stops it at once. `run --all` stops after
-//! the first pipeline that did not end well. It calls `app/src/run.rs`. Read next: `draw/watch.rs`
+//! the first pipeline that did not end well. It calls `app/src/run.rs`. Read next: `draw/run_display.rs`
 //! (progress), `draw/report.rs` (the report).
 
 use std::collections::BTreeMap;
@@ -42,9 +42,9 @@ pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> Command
 }
 
 async fn one(request: &RunRequest, format: Format, cancel: CancellationToken) -> CommandResult {
-    let watch = Arc::new(draw::RunWatch::new(format));
-    let ran = Box::pin(run_pipeline(request, watch.as_ref(), cancel)).await;
-    watch.finish();
+    let display = Arc::new(draw::RunDisplay::new(format));
+    let ran = Box::pin(run_pipeline(request, display.as_ref(), cancel)).await;
+    display.finish();
     show_result(ran?, format)
 }
 

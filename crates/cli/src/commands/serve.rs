@@ -8,7 +8,7 @@ use towpath_app::{
     is_begun_elsewhere, schedule_words, serve,
 };
 use towpath_flow::Progress;
-use towpath_orchestrator::{RunListener, RunNotification, ScheduledPipeline};
+use towpath_orchestrator::{DriveObserver, RunNotification, ScheduledPipeline};
 use towpath_ports::{RunRecord, RunState, ScheduledInterval};
 use towpath_vocab::{Diagnostic, Failure, PlannedPipeline};
 
@@ -133,7 +133,7 @@ impl RunObserver for OneRun {
         say(&format!("{} begins{interval}", record.name));
     }
 
-    fn sink(&self) -> Arc<dyn RunListener> {
+    fn drive_observer(&self) -> Arc<dyn DriveObserver> {
         Arc::new(Quiet)
     }
 
@@ -143,6 +143,6 @@ impl RunObserver for OneRun {
 /// Hears of tasks and prints nothing: `towpath logs` shows them.
 struct Quiet;
 
-impl RunListener for Quiet {
-    fn tell(&self, _news: RunNotification) {}
+impl DriveObserver for Quiet {
+    fn notify(&self, _notification: RunNotification) {}
 }

@@ -1,7 +1,7 @@
 //! A progress line: one live line on a terminal, one plain line every ten seconds elsewhere.
 //!
 //! Promise: `--quiet` shows no progress line, and other output appears above the live line. It knows no
-//! command; the caller gives the text. Read next: `watch.rs` (a run), `commands/copy.rs`.
+//! command; the caller gives the text. Read next: `run_display.rs` (a run), `commands/copy.rs`.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};

@@ -10,7 +10,7 @@ mod numbers;
 mod plan;
 mod report;
 mod rows;
-mod watch;
+mod run_display;
 
 pub(crate) use diagnostics::{check_summary, diagnostics, diagnostics_json, failure};
 pub(crate) use json::{json, json_line};
@@ -19,4 +19,4 @@ pub(crate) use numbers::{bytes, count, plural, seconds};
 pub(crate) use plan::{plan, settings};
 pub(crate) use report::run_report;
 pub(crate) use rows::{RowPrinter, text_table};
-pub(crate) use watch::{RunWatch, moved, waits};
+pub(crate) use run_display::{RunDisplay, moved, waits};

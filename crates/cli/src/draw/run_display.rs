@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use towpath_app::RunObserver;
 use towpath_flow::Progress;
-use towpath_orchestrator::{ReconnectPause, RunListener, RunNotification};
+use towpath_orchestrator::{ReconnectPause, DriveObserver, RunNotification};
 use towpath_ports::RunRecord;
 use towpath_vocab::{Diagnostic, Failure, PlannedPipeline, TaskId};
 
@@ -23,7 +23,7 @@ use crate::terminal;
 const NAMED: usize = 3;
 
 /// Shows the progress of one run.
-pub(crate) struct RunWatch {
+pub(crate) struct RunDisplay {
     format: Format,
     line: Arc<Line>,
 }
@@ -42,7 +42,7 @@ struct Tally {
     running: BTreeSet<TaskId>,
 }
 
-impl RunWatch {
+impl RunDisplay {
     pub(crate) fn new(format: Format) -> Self {
         Self {
             format,
@@ -115,7 +115,7 @@ pub(crate) fn moved(progress: &Progress, elapsed: f64) -> String {
     )
 }
 
-impl RunObserver for RunWatch {
+impl RunObserver for RunDisplay {
     fn waits(&self, running: &RunRecord) {
         if !terminal::is_quiet() {
             errln!(
@@ -136,7 +136,7 @@ impl RunObserver for RunWatch {
         });
     }
 
-    fn sink(&self) -> Arc<dyn RunListener> {
+    fn drive_observer(&self) -> Arc<dyn DriveObserver> {
         Arc::clone(&self.line) as _
     }
 
@@ -152,11 +152,11 @@ impl RunObserver for RunWatch {
     }
 }
 
-impl RunListener for Line {
-    fn tell(&self, news: RunNotification) {
-        log(&news);
+impl DriveObserver for Line {
+    fn notify(&self, notification: RunNotification) {
+        log(&notification);
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        match news {
+        match notification {
             RunNotification::Opened { tasks, done } => (tally.tasks, tally.done) = (tasks, done),
             RunNotification::Started { task, .. } => {
                 tally.running.insert(task);
@@ -190,8 +190,8 @@ impl RunListener for Line {
 }
 
 /// Logs the events of a run: names and numbers, no stored value.
-fn log(news: &RunNotification) {
-    match news {
+fn log(notification: &RunNotification) {
+    match notification {
         RunNotification::Opened { tasks, done } => tracing::info!(tasks, done, "run opened"),
         RunNotification::Started { task, attempt } => {
             tracing::info!(task = task.as_str(), attempt, "task started");
