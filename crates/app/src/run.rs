@@ -167,9 +167,9 @@ impl PendingRun<'_> {
         let began_us = services.system.monotonic_us();
         let progress = Arc::new(Progress::default());
         observer.begins(&record, self.pipeline, Arc::clone(&progress));
-        let work = Arc::new(self.work(&record, progress));
+        let executor = Arc::new(self.executor(&record, progress));
         let record = match resumed {
-            true => self.refreshed(record, &work).await?,
+            true => self.refreshed(record, &executor).await?,
             false => record,
         };
         let summary = drive(RunSetup {
@@ -177,7 +177,7 @@ impl PendingRun<'_> {
             record,
             store: Arc::clone(&services.store) as _,
             system: Arc::clone(&services.system) as _,
-            work: Arc::clone(&work) as _,
+            executor: Arc::clone(&executor) as _,
             cancel,
             worker,
             lease_us: LEASE_US,
@@ -187,13 +187,13 @@ impl PendingRun<'_> {
         .await?;
         if summary.record.state == RunState::Succeeded {
             tidy(
-                &work.folder,
+                &executor.folder,
                 summary.record.tasks.iter().map(|task| &task.id),
             );
         }
         let done = match resumed {
-            true => all_done(self.pipeline, &summary.record, work.done()),
-            false => work.done(),
+            true => all_done(self.pipeline, &summary.record, executor.done()),
+            false => executor.done(),
         };
         let ended = EndedRun {
             project: &self.plan.name,
@@ -216,8 +216,8 @@ impl PendingRun<'_> {
 
     /// A resumed run in which tasks whose inputs have changed since, and all tasks that depend on them,
     /// wait again.
-    async fn refreshed(&self, record: RunRecord, work: &RunExecutor) -> Result<RunRecord> {
-        let outdated = work.outdated(self.pipeline, &record).await;
+    async fn refreshed(&self, record: RunRecord, executor: &RunExecutor) -> Result<RunRecord> {
+        let outdated = executor.outdated(self.pipeline, &record).await;
         if outdated.is_empty() {
             return Ok(record);
         }
@@ -235,7 +235,7 @@ impl PendingRun<'_> {
         IntervalTexts::new(interval, schedule.map(|plan| plan.timezone.as_str()))
     }
 
-    fn work(&self, record: &RunRecord, progress: Arc<Progress>) -> RunExecutor {
+    fn executor(&self, record: &RunRecord, progress: Arc<Progress>) -> RunExecutor {
         let options = RunExecutorOptions {
             // A sample is rebuilt each time.
             full_refresh: self.request.full_refresh || self.request.limit.is_some(),

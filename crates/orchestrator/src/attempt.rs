@@ -53,7 +53,7 @@ pub(crate) struct Attempt {
     pub(crate) task: Arc<PlannedTask>,
     pub(crate) number: u32,
     pub(crate) cancel: CancellationToken,
-    pub(crate) work: Arc<dyn TaskExecutor>,
+    pub(crate) executor: Arc<dyn TaskExecutor>,
     pub(crate) system: Arc<dyn System>,
     pub(crate) grace: Duration,
     /// Shared by all attempts of the task.
@@ -64,19 +64,19 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Makes the attempt.
     pub(crate) async fn make(self) -> Result<AttemptSuccess, Failure> {
-        let mut work = pin!(self.execute());
+        let mut execution = pin!(self.execute());
         let Some(limit) = self.task.retry.timeout_ms.map(Duration::from_millis) else {
-            return work.await;
+            return execution.await;
         };
         tokio::select! {
             biased;
-            end = &mut work => return end,
+            end = &mut execution => return end,
             () = self.system.sleep(limit) => {}
         }
         self.cancel.cancel();
         let late = tokio::select! {
             biased;
-            end = &mut work => end.ok(),
+            end = &mut execution => end.ok(),
             () = self.system.sleep(self.grace) => None,
         };
         late.ok_or_else(|| {
@@ -85,7 +85,7 @@ impl Attempt {
                 after: limit,
             }
             .into();
-            match self.work.log_hint(&self.task, self.number) {
+            match self.executor.log_hint(&self.task, self.number) {
                 Some(log_hint) => failure.help(log_hint),
                 None => failure,
             }
@@ -104,7 +104,7 @@ impl Attempt {
             });
         };
         let make = || {
-            self.work
+            self.executor
                 .execute(&self.task, self.number, self.cancel.clone())
         };
         reach(&self.patience, &*self.system, &self.cancel, &notify, make).await

@@ -42,7 +42,7 @@ pub struct RunSetup<'a> {
     /// Clock and random numbers.
     pub system: Arc<dyn System>,
     /// Executes the tasks.
-    pub work: Arc<dyn TaskExecutor>,
+    pub executor: Arc<dyn TaskExecutor>,
     /// Fires if the user asks to stop.
     pub cancel: CancellationToken,
     /// The name of this worker, as in `NewRun::worker` or `StateStore::register`.
@@ -112,7 +112,7 @@ pub(crate) struct Driver {
     pub(crate) record: RunRecord,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) system: Arc<dyn System>,
-    work: Arc<dyn TaskExecutor>,
+    executor: Arc<dyn TaskExecutor>,
     cancel: CancellationToken,
     pub(crate) worker: String,
     grace: Duration,
@@ -138,7 +138,7 @@ impl Driver {
             record: setup.record,
             store: setup.store,
             system: setup.system,
-            work: setup.work,
+            executor: setup.executor,
             cancel: setup.cancel,
             worker: setup.worker,
             grace: setup.grace,
@@ -400,7 +400,7 @@ impl Driver {
             task: Arc::clone(task),
             number: record.attempt,
             cancel: self.stop.child_token(),
-            work: Arc::clone(&self.work),
+            executor: Arc::clone(&self.executor),
             system: Arc::clone(&self.system),
             grace: self.grace,
             patience: Arc::clone(patience),

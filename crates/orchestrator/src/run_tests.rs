@@ -42,7 +42,7 @@ enum Does {
     Panics,
 }
 
-struct Work {
+struct TestExecutor {
     system: SimulatedSystem,
     does: HashMap<String, Vec<Does>>,
     made: Mutex<Vec<String>>,
@@ -58,7 +58,7 @@ impl Drop for Alive {
 }
 
 #[async_trait]
-impl TaskExecutor for Work {
+impl TaskExecutor for TestExecutor {
     async fn execute(
         &self,
         task: &PlannedTask,
@@ -114,14 +114,14 @@ impl TaskExecutor for Work {
 struct Stage {
     folder: tempfile::TempDir,
     system: SimulatedSystem,
-    work: Arc<Work>,
+    executor: Arc<TestExecutor>,
     cancel: CancellationToken,
 }
 
 impl Stage {
     fn new(does: &[(&str, &[Does])]) -> Self {
         let system = SimulatedSystem::new(7);
-        let work = Work {
+        let executor = TestExecutor {
             system: system.clone(),
             does: does
                 .iter()
@@ -133,7 +133,7 @@ impl Stage {
         Self {
             folder: tempfile::tempdir().unwrap(),
             system,
-            work: Arc::new(work),
+            executor: Arc::new(executor),
             cancel: CancellationToken::new(),
         }
     }
@@ -155,7 +155,7 @@ impl Stage {
             record,
             store: Arc::clone(store) as _,
             system: Arc::new(self.system.clone()),
-            work: Arc::clone(&self.work) as _,
+            executor: Arc::clone(&self.executor) as _,
             cancel: self.cancel.clone(),
             worker: worker.to_owned(),
             lease_us: LEASE_US,
@@ -166,11 +166,11 @@ impl Stage {
     }
 
     fn alive(&self) -> usize {
-        *self.work.alive.lock().unwrap()
+        *self.executor.alive.lock().unwrap()
     }
 
     fn made(&self) -> Vec<String> {
-        self.work.made.lock().unwrap().clone()
+        self.executor.made.lock().unwrap().clone()
     }
 }
 

@@ -38,7 +38,7 @@ struct Ledger {
 }
 
 /// Fails `bad` tasks for good and every other task `flaky` times before it goes well.
-struct Work {
+struct TestExecutor {
     system: SimulatedSystem,
     ledger: Arc<Mutex<Ledger>>,
     bad: HashSet<TaskId>,
@@ -54,7 +54,7 @@ impl Drop for Alive {
 }
 
 #[async_trait]
-impl TaskExecutor for Work {
+impl TaskExecutor for TestExecutor {
     async fn execute(
         &self,
         task: &PlannedTask,
@@ -106,7 +106,7 @@ struct Simulation {
     system: SimulatedSystem,
     graph: PlannedPipeline,
     ledger: Arc<Mutex<Ledger>>,
-    work: Arc<Work>,
+    executor: Arc<TestExecutor>,
     fences: HashMap<TaskId, u64>,
     crashes: u32,
 }
@@ -134,7 +134,7 @@ impl Simulation {
             .map(|task| task.id.clone())
             .collect();
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let work = Work {
+        let executor = TestExecutor {
             system: system.clone(),
             ledger: Arc::clone(&ledger),
             bad,
@@ -146,7 +146,7 @@ impl Simulation {
             system,
             graph,
             ledger,
-            work: Arc::new(work),
+            executor: Arc::new(executor),
             fences: HashMap::new(),
             crashes: 0,
         }
@@ -229,7 +229,7 @@ impl Simulation {
             record,
             store: Arc::clone(store) as _,
             system: Arc::new(self.system.clone()),
-            work: Arc::clone(&self.work) as _,
+            executor: Arc::clone(&self.executor) as _,
             cancel: CancellationToken::new(),
             worker: format!("w{process}"),
             lease_us: LEASE_US,
@@ -293,7 +293,7 @@ impl Simulation {
                 .all(|parent| ends[parent] == TaskState::Succeeded);
             let state = if task.when == TriggerRule::AllSuccess && !well {
                 TaskState::Skipped
-            } else if self.work.bad.contains(&task.id) {
+            } else if self.executor.bad.contains(&task.id) {
                 TaskState::Failed
             } else {
                 TaskState::Succeeded

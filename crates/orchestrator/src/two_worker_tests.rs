@@ -34,14 +34,14 @@ fn seeds() -> u64 {
 }
 
 /// Every task fails as often as `flaky` says before it ends well.
-struct Work {
+struct TestExecutor {
     system: SimulatedSystem,
     failed: Mutex<HashMap<TaskId, u64>>,
     flaky: u64,
 }
 
 #[async_trait]
-impl TaskExecutor for Work {
+impl TaskExecutor for TestExecutor {
     async fn execute(
         &self,
         task: &PlannedTask,
@@ -74,7 +74,7 @@ struct Simulation {
     at: PathBuf,
     system: SimulatedSystem,
     graph: PlannedPipeline,
-    work: Arc<Work>,
+    executor: Arc<TestExecutor>,
     tally: Mutex<Tally>,
 }
 
@@ -90,7 +90,7 @@ impl Simulation {
         });
         let mut graph = pipeline(tasks.collect(), 1 + (system.random() % 4) as usize);
         graph.name = format!("p{seed}").as_str().into();
-        let work = Work {
+        let executor = TestExecutor {
             system: system.clone(),
             failed: Mutex::default(),
             flaky: system.random() % 2,
@@ -100,7 +100,7 @@ impl Simulation {
             at: at.to_owned(),
             system,
             graph,
-            work: Arc::new(work),
+            executor: Arc::new(executor),
             tally: Mutex::default(),
         }
     }
@@ -179,7 +179,7 @@ impl Simulation {
             record,
             store: Arc::clone(store) as _,
             system: Arc::new(self.system.clone()),
-            work: Arc::clone(&self.work) as _,
+            executor: Arc::clone(&self.executor) as _,
             cancel: CancellationToken::new(),
             worker: worker.to_owned(),
             lease_us: LEASE_US,

@@ -34,37 +34,37 @@ use crate::{Result, private};
 const GRACE: Duration = Duration::from_secs(8);
 
 pub(super) async fn run(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     command: &CommandPlan,
     attempt: u32,
     cancel: CancellationToken,
 ) -> Result<AttemptSuccess> {
-    if let Some(table) = appended(work, task, command).await? {
+    if let Some(table) = appended(executor, task, command).await? {
         let why = format!("it has already appended to `{table}`");
-        work.record(&task.id, TaskDone::Skipped(why));
+        executor.record(&task.id, TaskDone::Skipped(why));
         return Ok(AttemptSuccess {
             unchanged: true,
             ..AttemptSuccess::default()
         });
     }
-    let folder = task_folder(&work.folder, &task.id);
-    let inputs = work.services.engine.versions(&command.reads).await?;
+    let folder = task_folder(&executor.folder, &task.id);
+    let inputs = executor.services.engine.versions(&command.reads).await?;
     let inputs: Vec<String> = inputs
         .iter()
         .map(|(table, version)| format!("{table}@{version}"))
         .collect();
     let identity = format!(
         "{}-{}",
-        idempotency_key(work, task),
+        idempotency_key(executor, task),
         fingerprint(task, &inputs)?
     );
     let ended = match finished::read(&folder, &identity)? {
         Some(ended) => ended,
         None => {
             let log = log_of(&folder, attempt);
-            carry_out(work, task, command, &folder, log, &cancel).await?;
-            let ended = format!("{identity}-{:016x}", work.services.system.random());
+            carry_out(executor, task, command, &folder, log, &cancel).await?;
+            let ended = format!("{identity}-{:016x}", executor.services.system.random());
             finished::write(&folder, &identity, &ended)?;
             ended
         }
@@ -72,10 +72,10 @@ pub(super) async fn run(
     fail::fail_point!("command::finished");
     for table in &command.writes {
         let output = output_folder(&folder, &table.target);
-        keep(work, task, table, &output, &ended, cancel.clone()).await?;
+        keep(executor, task, table, &output, &ended, cancel.clone()).await?;
     }
     if command.writes.is_empty() {
-        work.record(&task.id, TaskDone::Command);
+        executor.record(&task.id, TaskDone::Command);
     }
     Ok(AttemptSuccess {
         unchanged: false,
@@ -86,16 +86,16 @@ pub(super) async fn run(
 
 /// The idempotency key: the same for every attempt of a task in its run, and different for everything else,
 /// also for another environment, or a run with the same name from before the state store was deleted.
-fn idempotency_key(work: &RunExecutor, task: &PlannedTask) -> String {
+fn idempotency_key(executor: &RunExecutor, task: &PlannedTask) -> String {
     format!(
         "{}/{}/{}-{}/{}",
-        work.project, work.environment, work.run, work.run_id, task.id
+        executor.project, executor.environment, executor.run, executor.run_id, task.id
     )
 }
 
 /// Runs the program to its end, in a folder that contains only the logs of earlier attempts.
 async fn carry_out(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     command: &CommandPlan,
     folder: &Path,
@@ -103,34 +103,34 @@ async fn carry_out(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let outputs = prepare_folder(folder, command)?;
-    let step_file = write_step(work, folder, command, &outputs).await?;
+    let step_file = write_step(executor, folder, command, &outputs).await?;
     let mut env = BTreeMap::new();
     for (name, text) in &command.env {
-        env.insert(name.clone(), resolved(work, text).await?);
+        env.insert(name.clone(), resolved(executor, text).await?);
     }
     let mut argv = Vec::with_capacity(command.argv.len());
     for text in &command.argv {
-        argv.push(resolved(work, text).await?);
+        argv.push(resolved(executor, text).await?);
     }
-    env.insert("TOWPATH_RUN_ID".to_owned(), work.run.to_string());
+    env.insert("TOWPATH_RUN_ID".to_owned(), executor.run.to_string());
     env.insert(
         "TOWPATH_IDEMPOTENCY_KEY".to_owned(),
-        idempotency_key(work, task),
+        idempotency_key(executor, task),
     );
-    if let Some(interval) = &work.interval {
+    if let Some(interval) = &executor.interval {
         env.insert("TOWPATH_INTERVAL_START".to_owned(), interval.start.clone());
         env.insert("TOWPATH_INTERVAL_END".to_owned(), interval.end.clone());
     }
     env.insert("TOWPATH_STEP".to_owned(), step_file.display().to_string());
     let spec = ProcessSpec {
         argv,
-        directory: work.services.dir.join(&command.directory),
+        directory: executor.services.dir.join(&command.directory),
         env,
         timeout: task.retry.timeout_ms.map(Duration::from_millis),
         log: log.clone(),
-        redaction: work.options.redaction.clone(),
+        redaction: executor.options.redaction.clone(),
     };
-    let processes = LocalProcesses::new(Arc::clone(&work.services.system) as _, GRACE)
+    let processes = LocalProcesses::new(Arc::clone(&executor.services.system) as _, GRACE)
         .cancelled_by(cancel.clone());
     let exit = processes.run(spec).await?;
     judge(task, command, &exit, &log)
@@ -139,13 +139,13 @@ async fn carry_out(
 /// A table to which the run that is rerun, or a later one, has appended: its program would write the same
 /// rows again.
 async fn appended<'a>(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     command: &'a CommandPlan,
 ) -> Result<Option<&'a TableName>> {
     for table in &command.writes {
-        if work
-            .is_appended(task, work.services.lake.as_ref(), table)
+        if executor
+            .is_appended(task, executor.services.lake.as_ref(), table)
             .await?
         {
             return Ok(Some(&table.target));
@@ -156,9 +156,9 @@ async fn appended<'a>(
 
 /// The value of a variable: values of the run are replaced first, then secrets, which only the program
 /// gets.
-async fn resolved(work: &RunExecutor, text: &str) -> Result<String> {
-    let text = of_run(work, text)?;
-    work.services
+async fn resolved(executor: &RunExecutor, text: &str) -> Result<String> {
+    let text = of_run(executor, text)?;
+    executor.services
         .system
         .resolve(&SecretTemplate::new(text))
         .await
@@ -166,7 +166,7 @@ async fn resolved(work: &RunExecutor, text: &str) -> Result<String> {
 
 /// Replaces `${run:…}`. A run without a schedule has no interval; using it then is a mistake, not an empty
 /// text.
-fn of_run(work: &RunExecutor, text: &str) -> Result<String> {
+fn of_run(executor: &RunExecutor, text: &str) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("${run:") {
@@ -176,8 +176,8 @@ fn of_run(work: &RunExecutor, text: &str) -> Result<String> {
             rest = behind;
             continue;
         };
-        match (what, &work.interval) {
-            ("id", _) => out.push_str(&work.run.to_string()),
+        match (what, &executor.interval) {
+            ("id", _) => out.push_str(&executor.run.to_string()),
             ("interval_start", Some(interval)) => out.push_str(&interval.start),
             ("interval_end", Some(interval)) => out.push_str(&interval.end),
             ("date", Some(interval)) => out.push_str(&interval.date),
@@ -237,15 +237,15 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
 }
 
 async fn write_step(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     folder: &Path,
     command: &CommandPlan,
     outputs: &[PathBuf],
 ) -> Result<PathBuf> {
-    let versions = work.services.engine.versions(&command.reads).await?;
+    let versions = executor.services.engine.versions(&command.reads).await?;
     let mut inputs = BTreeMap::new();
     for table in &command.reads {
-        let files: Vec<String> = match work.services.lake.snapshot(table).await? {
+        let files: Vec<String> = match executor.services.lake.snapshot(table).await? {
             Some(snapshot) => snapshot.addresses(),
             None => Vec::new(),
         };
@@ -258,7 +258,7 @@ async fn write_step(
         .zip(outputs)
         .map(|(table, path)| (table.target.to_string(), path.display().to_string()))
         .collect();
-    let step = serde_json::json!({ "version": 1, "run": work.run.to_string(), "inputs": inputs, "outputs": outputs });
+    let step = serde_json::json!({ "version": 1, "run": executor.run.to_string(), "inputs": inputs, "outputs": outputs });
     let path = folder.join(STEP);
     private::write(&path, &step.to_string()).map_err(|error| {
         Failure::new(
@@ -273,7 +273,7 @@ async fn write_step(
 /// Loads the files that the program wrote to an output folder. The commit names the attempt of the program,
 /// so that of another attempt is not taken for it.
 async fn keep(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     table: &TablePlan,
     output: &Path,
@@ -297,16 +297,16 @@ async fn keep(
         known: None,
         table: table.clone(),
     };
-    let source = work.services.source(&load.connection)?;
-    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
-    let claim = work
+    let source = executor.services.source(&load.connection)?;
+    let destination = Arc::clone(&executor.services.lake) as Arc<dyn Destination>;
+    let claim = executor
         .claim(task, destination.as_ref(), &table.target, Some(attempt))
         .await?;
     if claim.is_done {
-        return work.adopted(task, &table.target, claim, None);
+        return executor.adopted(task, &table.target, claim, None);
     }
-    let reader = source.open(&read_spec(work, &load), None).await?;
-    work.write_table(TableWrite {
+    let reader = source.open(&read_spec(executor, &load), None).await?;
+    executor.write_table(TableWrite {
         task,
         plan: table.clone(),
         source_table: table.target.clone(),

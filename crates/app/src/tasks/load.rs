@@ -32,15 +32,15 @@ const BATCH_ROWS: usize = 32 * 1024;
 const BATCH_BYTES: usize = 8 << 20;
 
 pub(super) async fn load(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     load: &LoadPlan,
     cancel: CancellationToken,
 ) -> Result<AttemptSuccess> {
-    let source = work.services.source(&load.connection)?;
-    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
+    let source = executor.services.source(&load.connection)?;
+    let destination = Arc::clone(&executor.services.lake) as Arc<dyn Destination>;
     let target = load.table.target.clone();
-    let mut spec = read_spec(work, load);
+    let mut spec = read_spec(executor, load);
     // A part of the source has no fingerprint: the next run reads it whole.
     let fingerprint = match source.version(&spec).await? {
         Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
@@ -49,7 +49,7 @@ pub(super) async fn load(
     // Without a fingerprint, only the number of the run shows that it has already appended.
     if fingerprint.is_none()
         && load.read == ReadMode::Full
-        && work
+        && executor
             .is_appended(task, destination.as_ref(), &load.table)
             .await?
     {
@@ -58,15 +58,15 @@ pub(super) async fn load(
             ..AttemptSuccess::default()
         });
     }
-    let claim = work
+    let claim = executor
         .claim(task, destination.as_ref(), &target, fingerprint.as_deref())
         .await?;
     if claim.is_done {
-        return work.adopted(task, &target, claim, fingerprint);
+        return executor.adopted(task, &target, claim, fingerprint);
     }
     if let Some(print) = &fingerprint
         && !loads_by_time(load)
-        && work
+        && executor
             .is_up_to_date(task, print, &claim, load.table.write.mode)
             .await?
     {
@@ -76,27 +76,27 @@ pub(super) async fn load(
             fingerprint,
         });
     }
-    let is_anew = work.options.full_refresh || load.read == ReadMode::Full;
+    let is_anew = executor.options.full_refresh || load.read == ReadMode::Full;
     let from = if is_anew {
         Position::default()
     } else {
         claim.position()
     };
-    if !work.options.full_refresh {
-        let facts = work.facts().await?;
+    if !executor.options.full_refresh {
+        let facts = executor.facts().await?;
         spec.observed = observed(destination.as_ref(), facts, load).await?;
     }
-    let rows_before = rows_before(work, load, &claim);
-    let mut plan = written_plan(work, load);
+    let rows_before = rows_before(executor, load, &claim);
+    let mut plan = written_plan(executor, load);
     let begin = (!from.is_empty()).then_some(&from);
     let reader = match source.open(&spec, begin).await? {
         reader if reader.tables().is_empty() => {
             // The source has no records and does not know its columns: the table may know them.
             let notes = reader.notes();
-            let facts = work.facts().await?;
+            let facts = executor.facts().await?;
             spec.observed = observed(destination.as_ref(), facts, load).await?;
             if spec.observed.is_none() {
-                return Ok(nothing_yet(work, task, &notes));
+                return Ok(nothing_yet(executor, task, &notes));
             }
             source.open(&spec, begin).await?
         }
@@ -113,7 +113,7 @@ pub(super) async fn load(
         plan.lineage = observed_lineage(load, &table.schema);
     }
     let seen = reader.tables().into_iter().next().map(|table| table.schema);
-    let outcome = work
+    let outcome = executor
         .write_table(TableWrite {
             task,
             plan,
@@ -129,7 +129,7 @@ pub(super) async fn load(
         })
         .await?;
     if let (Some(schema), Selection::Object(object)) = (seen, &load.selection) {
-        work.observe_external(&load.connection.name, object, stamped_schema(&schema, load))
+        executor.observe_external(&load.connection.name, object, stamped_schema(&schema, load))
             .await?;
     }
     Ok(outcome)
@@ -170,12 +170,12 @@ fn is_nearly(name: &str, plan: &TablePlan, schema: &SchemaRef) -> bool {
 }
 
 /// How this run writes the table.
-fn written_plan(work: &RunExecutor, load: &LoadPlan) -> TablePlan {
+fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
     let mut plan = load.table.clone();
-    if work.options.full_refresh && HistoryPlan::of(&plan.write).is_none() {
+    if executor.options.full_refresh && HistoryPlan::of(&plan.write).is_none() {
         plan.write.mode = WriteMode::Replace;
     }
-    if work.options.limit.is_some() {
+    if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.
         HistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
     }
@@ -183,12 +183,12 @@ fn written_plan(work: &RunExecutor, load: &LoadPlan) -> TablePlan {
 }
 
 /// There is no table to make: the source never had a record, and nobody says its columns.
-fn nothing_yet(work: &RunExecutor, task: &PlannedTask, notes: &[String]) -> AttemptSuccess {
+fn nothing_yet(executor: &RunExecutor, task: &PlannedTask, notes: &[String]) -> AttemptSuccess {
     let reason = match notes {
         [] => "the source has no records, and its columns are not known".to_owned(),
         notes => notes.join("; "),
     };
-    work.record(&task.id, TaskDone::Skipped(reason.clone()));
+    executor.record(&task.id, TaskDone::Skipped(reason.clone()));
     AttemptSuccess {
         unchanged: true,
         outcome: TaskOutcome::Skipped { reason },
@@ -197,18 +197,18 @@ fn nothing_yet(work: &RunExecutor, task: &PlannedTask, notes: &[String]) -> Atte
 }
 
 /// The rows of the table that this load would delete if its source is empty.
-fn rows_before(work: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
+fn rows_before(executor: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
     let write = &load.table.write;
     let closes = HistoryPlan::of(write).is_some_and(|history| history.closes_absent);
     let replaces = load.read == ReadMode::Full && (write.mode == WriteMode::Replace || closes);
     let last = claim.last.as_ref()?;
-    (replaces && work.options.limit.is_none()).then_some(last.stats.rows_in)
+    (replaces && executor.options.limit.is_none()).then_some(last.stats.rows_in)
 }
 
 /// What a load reads, with the options of this run.
-pub(super) fn read_spec(work: &RunExecutor, load: &LoadPlan) -> ReadSpec {
+pub(super) fn read_spec(executor: &RunExecutor, load: &LoadPlan) -> ReadSpec {
     let mut spec = load_spec(load);
-    spec.limit = work.options.limit;
+    spec.limit = executor.options.limit;
     if spec.limit.is_some() {
         // A sample begins at the start and is never continued.
         spec.mode = ReadMode::Full;

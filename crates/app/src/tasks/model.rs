@@ -22,36 +22,36 @@ use super::write_table::TableWrite;
 use crate::Result;
 
 pub(super) async fn build(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     cancel: CancellationToken,
 ) -> Result<AttemptSuccess> {
-    let engine = &work.services.engine;
+    let engine = &executor.services.engine;
     let target = model.table.target.clone();
     let read = inputs(engine, model).await?;
     let print = fingerprint(task, &read)?;
     if model.materialized == Materialized::View {
-        return view(work, task, model, print).await;
+        return view(executor, task, model, print).await;
     }
-    let destination = Arc::clone(&work.services.lake) as Arc<dyn Destination>;
-    let claim = work
+    let destination = Arc::clone(&executor.services.lake) as Arc<dyn Destination>;
+    let claim = executor
         .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
     if claim.is_done {
-        return work.adopted(task, &target, claim, Some(print));
+        return executor.adopted(task, &target, claim, Some(print));
     }
     let print = held_form(task, (print, &read), &claim, model.table.write.mode)?;
     // `full_refresh: false` wins over `--full-refresh`: appended rows are not appended again.
-    let keeps = work.options.full_refresh
-        && !is_anew(work, model)
+    let keeps = executor.options.full_refresh
+        && !is_anew(executor, model)
         && model.table.write.mode == WriteMode::Append
         && claim.held_fingerprint() == Some(print.as_str());
     let is_up_to_date = keeps
-        || work
+        || executor
             .is_up_to_date(task, &print, &claim, model.table.write.mode)
             .await?;
-    if is_up_to_date && !model.asks && !work.options.changing.contains(&target) {
+    if is_up_to_date && !model.asks && !executor.options.changing.contains(&target) {
         return Ok(AttemptSuccess {
             unchanged: true,
             outcome: TaskOutcome::Nothing,
@@ -59,7 +59,7 @@ pub(super) async fn build(
         });
     }
     let exists = destination.schema(&target).await?.is_some();
-    let full_refresh = is_anew(work, model);
+    let full_refresh = is_anew(executor, model);
     let incremental = model.materialized == Materialized::Incremental && exists && !full_refresh;
     let request = ModelRequest {
         model: model.clone(),
@@ -74,7 +74,7 @@ pub(super) async fn build(
         plan.write.schema_change = SchemaChange::Evolve;
     }
     plan.lineage = aimed(run.lineage, &target);
-    work.write_table(TableWrite {
+    executor.write_table(TableWrite {
         task,
         plan,
         source_table: target,
@@ -92,8 +92,8 @@ pub(super) async fn build(
 }
 
 /// Whether an incremental model is rebuilt: by its config, or otherwise by the flag.
-fn is_anew(work: &RunExecutor, model: &ModelPlan) -> bool {
-    model.full_refresh.unwrap_or(work.options.full_refresh)
+fn is_anew(executor: &RunExecutor, model: &ModelPlan) -> bool {
+    model.full_refresh.unwrap_or(executor.options.full_refresh)
 }
 
 /// Adds help to the failure of a repeated key in a model: it must be corrected in the SQL.
@@ -134,18 +134,18 @@ pub(super) async fn inputs(engine: &Engine, model: &ModelPlan) -> Result<Vec<Str
 
 /// Stores a view: its text and its lineage, because it has no rows. Its checks run before.
 async fn view(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     print: String,
 ) -> Result<AttemptSuccess> {
     let target = &model.table.target;
-    let stands = work.stored_view_version(task, target).await?;
-    let is_rerun = work.options.rerun_of.is_some();
+    let stands = executor.stored_view_version(task, target).await?;
+    let is_rerun = executor.options.rerun_of.is_some();
     if let Some(version) = stands
         && !is_rerun
         && !model.asks
-        && work.is_unchanged(task, &print, true).await?
+        && executor.is_unchanged(task, &print, true).await?
     {
         return Ok(AttemptSuccess {
             unchanged: true,
@@ -158,26 +158,26 @@ async fn view(
         full_refresh: false,
         incremental: false,
     };
-    let run = work.services.engine.run(request).await?;
-    let judged = judge(work, task, model, &run.sql).await?;
-    let built_by_us = work
+    let run = executor.services.engine.run(request).await?;
+    let judged = judge(executor, task, model, &run.sql).await?;
+    let built_by_us = executor
         .services
         .lake
-        .last(&work.key(&task.step, target), target)
+        .last(&executor.key(&task.step, target), target)
         .await?
         .is_some();
-    let engine = &work.services.engine;
+    let engine = &executor.services.engine;
     let version = match built_by_us {
         // The model was a table before; its rows can be computed again.
         true => engine.replace_by_view(target, &run.sql).await?,
         false => engine.create_view(target, &run.sql).await?,
     };
     let lineage = aimed(run.lineage, target);
-    work.services
+    executor.services
         .store
-        .put_lineage(&work.environment, target, &lineage)
+        .put_lineage(&executor.environment, target, &lineage)
         .await?;
-    work.record(
+    executor.record(
         &task.id,
         TaskDone::View {
             table: target.clone(),
@@ -194,7 +194,7 @@ async fn view(
 
 /// Runs the checks of a view on the rows that it would show. If one fails, the view does not change.
 async fn judge(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     model: &ModelPlan,
     sql: &str,
@@ -202,20 +202,20 @@ async fn judge(
     if model.table.checks.is_empty() {
         return Ok(None);
     }
-    let services = &work.services;
+    let services = &executor.services;
     let table = &model.table.target;
     let candidate = services.engine.view_candidate(table, sql).await?;
-    let transfer = services.transfer_services(Arc::clone(&work.progress));
+    let transfer = services.transfer_services(Arc::clone(&executor.progress));
     let judged = judge_view(&model.table, candidate, &transfer).await?;
     let now_us = services.system.now_us();
     services
         .store
-        .put_checks(&work.run, &work.environment, now_us, &judged.checks)
+        .put_checks(&executor.run, &executor.environment, now_us, &judged.checks)
         .await?;
     let Some(stopped) = judged.stopped.clone() else {
         return Ok(Some(Box::new(judged)));
     };
-    work.record(
+    executor.record(
         &task.id,
         TaskDone::View {
             table: table.clone(),

@@ -32,7 +32,7 @@ use crate::Result;
 use crate::services::parallelism;
 
 pub(super) async fn publish(
-    work: &RunExecutor,
+    executor: &RunExecutor,
     task: &PlannedTask,
     publish: &PublishPlan,
     cancel: CancellationToken,
@@ -42,38 +42,38 @@ pub(super) async fn publish(
             "`{}` is read-only; to publish tables to it, set `writable: true`",
             publish.connection.name
         );
-        work.record(&task.id, TaskDone::Skipped(why));
+        executor.record(&task.id, TaskDone::Skipped(why));
         return Ok(unchanged(None, TaskOutcome::Nothing));
     }
-    let then = publish_at(publish, work.moment_us)?;
+    let then = publish_at(publish, executor.moment_us)?;
     let (publish, depends_on_time) = (then.as_ref().unwrap_or(publish), then.is_some());
-    let destination = work.services.destination(&publish.connection)?;
-    let now = Pinned::now(&work.services.lake, &publish.from).await?;
+    let destination = executor.services.destination(&publish.connection)?;
+    let now = Pinned::now(&executor.services.lake, &publish.from).await?;
     let now = now.ok_or_else(|| nothing_to_send(publish))?;
     let print = fingerprint(task, &[now.input()])?;
     let target = publish.table.target.clone();
-    let claim = work
+    let claim = executor
         .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
     if claim.is_done {
         let lineage = lineage(publish, &now);
-        let store = work.services.store.as_ref();
+        let store = executor.services.store.as_ref();
         store
-            .put_lineage(&work.environment, &target, &lineage)
+            .put_lineage(&executor.environment, &target, &lineage)
             .await?;
-        return work.adopted(task, &target, claim, Some(print));
+        return executor.adopted(task, &target, claim, Some(print));
     }
-    let key = work.key(&task.step, &target);
+    let key = executor.key(&task.step, &target);
     let write = publish.table.write.mode;
     let print = held_form(task, (print, &[now.input()]), &claim, write)?;
     let outgoing = Outgoing {
-        work,
+        executor,
         publish,
         now: &now,
         destination: destination.as_ref(),
         identity: fingerprint(task, &[])?,
         sent: Sent::of(&claim),
-        same: Same::remembered(work, task, &claim).await?,
+        same: Same::remembered(executor, task, &claim).await?,
         target: Target::new(destination.states(&key, &target).await?, &claim),
         depends_on_time,
     };
@@ -87,16 +87,16 @@ pub(super) async fn publish(
     let mut plan = publish.table.clone();
     plan.lineage = lineage(publish, &now);
     let Some(reader) = outgoing.reader(&mut plan).await? else {
-        let store = work.services.store.as_ref();
+        let store = executor.services.store.as_ref();
         store
-            .put_lineage(&work.environment, &target, &plan.lineage)
+            .put_lineage(&executor.environment, &target, &plan.lineage)
             .await?;
         let same = Same::of(&claim, &now).map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
     outgoing.look(&plan).put(&mut plan.write)?;
     let sent = outgoing.sends(plan.write.mode).await?;
-    work.write_table(TableWrite {
+    executor.write_table(TableWrite {
         task,
         plan,
         source_table: target,
@@ -114,7 +114,7 @@ pub(super) async fn publish(
 
 /// A publish, before it is known what it sends.
 struct Outgoing<'a> {
-    work: &'a RunExecutor,
+    executor: &'a RunExecutor,
     publish: &'a PublishPlan,
     now: &'a Pinned,
     destination: &'a dyn Destination,
@@ -144,12 +144,12 @@ impl Outgoing<'_> {
         {
             return Ok(false);
         }
-        let is_known_same = !self.work.options.full_refresh
+        let is_known_same = !self.executor.options.full_refresh
             && self
                 .same
                 .as_ref()
                 .is_some_and(|same| same.fingerprint.as_deref() == Some(print));
-        Ok(is_known_same || self.work.is_up_to_date(task, print, claim, mode).await?)
+        Ok(is_known_same || self.executor.is_up_to_date(task, print, claim, mode).await?)
     }
 
     /// True if all rows must be sent because others have changed the target. Appended rows are not appended
@@ -180,7 +180,7 @@ impl Outgoing<'_> {
             WriteMode::Replace => Some(self.everything().await?),
             WriteMode::Merge => self.by_key(plan, &mut notes).await?,
             mode => {
-                if self.work.options.full_refresh {
+                if self.executor.options.full_refresh {
                     notes.extend(self.refreshed(mode, plan)?);
                 }
                 Some(self.everything().await?)
@@ -225,7 +225,7 @@ impl Outgoing<'_> {
             .sent
             .as_ref()
             .is_some_and(|sent| sent.key == plan.write.key);
-        let is_refreshed = self.work.options.full_refresh && is_sole && is_same_key;
+        let is_refreshed = self.executor.options.full_refresh && is_sole && is_same_key;
         let dropped = self.dropped(notes).await?;
         let sending = match &self.sent {
             // This also deletes rows that an earlier version of the step, or of Towpath, left there.
@@ -265,14 +265,14 @@ impl Outgoing<'_> {
             return self.everything().await.map(Some);
         }
         is_applied(plan);
-        rows_with_nulls(&self.work.services, self.publish, self.now, &dropped)
+        rows_with_nulls(&self.executor.services, self.publish, self.now, &dropped)
             .await
             .map(Some)
     }
 
     /// Compares with the version in the destination.
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
-        let (from, lake) = (&self.publish.from, &self.work.services.lake);
+        let (from, lake) = (&self.publish.from, &self.executor.services.lake);
         if sent.depends_on_time() {
             return Ok(Sending::Everything(
                 "an earlier version of Towpath, or `write: replace`, sent them with a `where` that gives other rows at another time, without the moment".to_owned(),
@@ -303,9 +303,9 @@ impl Outgoing<'_> {
             return Ok(Sending::Everything("the key is a different one".to_owned()));
         }
         let is_all =
-            self.work.options.full_refresh || sent.task != self.identity || self.is_changed();
+            self.executor.options.full_refresh || sent.task != self.identity || self.is_changed();
         let comparison = Comparison {
-            services: &self.work.services,
+            services: &self.executor.services,
             publish: self.publish,
             now: self.now,
             before,
@@ -333,7 +333,7 @@ impl Outgoing<'_> {
                 "an earlier version of Towpath sent version {version} of `{from}` and did not store its commit"
             ));
         }
-        let entry = self.work.services.lake.commit_id(from, version).await?;
+        let entry = self.executor.services.lake.commit_id(from, version).await?;
         Ok(match entry.is_none() && version <= self.now.version {
             true => format!(
                 "the log of `{from}` does not have its version {version} any more, which was sent"
@@ -364,7 +364,7 @@ impl Outgoing<'_> {
         // If it can no longer be read, the types of the target are used.
         let then = match sent.table == self.now.id {
             true => self
-                .work
+                .executor
                 .services
                 .lake
                 .snapshot_at(from, sent.version)
@@ -409,7 +409,7 @@ impl Outgoing<'_> {
     async fn sends(&self, mode: WriteMode) -> Result<Sent> {
         let columns = sent_columns(self.publish, &self.now.table.schema);
         let rows = match mode {
-            WriteMode::Merge => rows_to_send(&self.work.services, self.publish, self.now).await?,
+            WriteMode::Merge => rows_to_send(&self.executor.services, self.publish, self.now).await?,
             _ => None,
         };
         Ok(Sent {
@@ -444,7 +444,7 @@ impl Outgoing<'_> {
             batch_bytes: 8 << 20,
             may_repeat: false,
         };
-        let lake = &self.work.services.lake;
+        let lake = &self.executor.services.lake;
         let reader = lake.source(from)?.open(&spec, None).await?;
         match lake.version(from).await? == Some(self.now.version) {
             true => Ok(reader),

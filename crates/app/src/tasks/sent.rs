@@ -126,13 +126,13 @@ impl Same {
     }
 
     pub(super) async fn remembered(
-        work: &RunExecutor,
+        executor: &RunExecutor,
         task: &PlannedTask,
         claim: &GenerationClaim,
     ) -> Result<Option<Self>> {
-        let store = work.services.store.as_ref();
+        let store = executor.services.store.as_ref();
         let last = store
-            .last_success(&work.environment, &work.pipeline, &task.id)
+            .last_success(&executor.environment, &executor.pipeline, &task.id)
             .await?;
         let Some((_, record)) = last else {
             return Ok(None);
