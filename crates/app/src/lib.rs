@@ -12,7 +12,6 @@ mod discovery;
 mod editor;
 mod facts;
 mod folder;
-mod history;
 mod init;
 mod known_secrets;
 mod lake;
@@ -36,6 +35,7 @@ mod reference;
 mod report;
 mod rerun;
 mod run;
+mod run_history;
 mod sample;
 mod schedule;
 mod select;
@@ -53,7 +53,6 @@ pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
 pub use copy::{CopyRequest, Waits, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use folder::{ProjectFolder, find_project};
-pub use history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
 pub use lake_maintenance::{
@@ -84,6 +83,7 @@ pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
 pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
+pub use run_history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
 pub use sample::sample_of;
 pub use schedule::{
     PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,

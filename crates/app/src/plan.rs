@@ -39,7 +39,11 @@ pub async fn forecast(
     let mut forecasts = BTreeMap::new();
     for pipeline in &chosen.pipelines {
         let of = match &services {
-            Some(services) => executor(services, plan, pipeline).forecast(pipeline).await?,
+            Some(services) => {
+                executor(services, plan, pipeline)
+                    .forecast(pipeline)
+                    .await?
+            }
             None => {
                 let tasks = pipeline.tasks.iter();
                 tasks
@@ -52,7 +56,11 @@ pub async fn forecast(
     Ok(forecasts)
 }
 
-fn executor(services: &Arc<ProjectServices>, plan: &Plan, pipeline: &PlannedPipeline) -> RunExecutor {
+fn executor(
+    services: &Arc<ProjectServices>,
+    plan: &Plan,
+    pipeline: &PlannedPipeline,
+) -> RunExecutor {
     let scope = RunScope {
         project: plan.project.clone(),
         environment: plan.environment.clone(),

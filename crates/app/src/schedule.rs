@@ -10,9 +10,9 @@ use towpath_schedule::{Timetable, local_text, local_time_us};
 use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy, SchedulePlan};
 
 use crate::Result;
-use crate::history::runs;
 use crate::names::pipeline_called;
 use crate::pause::PauseLine;
+use crate::run_history::runs;
 use crate::services::ProjectServices;
 
 /// The next runs of a pipeline.

@@ -22,13 +22,13 @@ use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, KeptRow};
-use crate::history;
 use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many};
 use crate::mask::resolve_masks;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
+use crate::row_history;
 use crate::seal::RecordSeal;
 use crate::services::Services;
 use crate::summary::{OutputSummary, SAMPLES};
@@ -104,7 +104,7 @@ impl TableOutput {
         emptied: bool,
     ) -> Result<Self> {
         let spec = context.spec;
-        let mode = history::mode(&spec.plan.write, emptied);
+        let mode = row_history::mode(&spec.plan.write, emptied);
         let Compiled {
             mut chain,
             rules,
@@ -127,7 +127,7 @@ impl TableOutput {
             false => None,
         };
         let mut intent = intent(context, schema, mode);
-        history::begin(&mut intent.write, context.services.clock.now_us(), emptied);
+        row_history::begin(&mut intent.write, context.services.clock.now_us(), emptied);
         Ok(Self {
             chain,
             rules,
@@ -296,7 +296,7 @@ impl TableOutput {
         let is_whole = self.summary.rows_rejected + self.summary.rows_dropped == 0;
         self.summary
             .notes
-            .extend(history::note(&context.spec.plan.write, is_whole));
+            .extend(row_history::note(&context.spec.plan.write, is_whole));
         let prepared = match self.writing.prepare(is_whole).await {
             Ok(prepared) => prepared,
             Err(failure) if failure.remedy == Remedy::FixData => {

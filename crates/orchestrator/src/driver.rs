@@ -68,11 +68,11 @@ pub struct RunSummary {
 /// R0705 if the graph does not fit the record, R0706 if this process lost the run, and those of the state
 /// store. Failures of tasks are not errors: they are in the summary.
 pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
-    let history = setup
+    let events = setup
         .store
         .events(&setup.record.name, &setup.record.environment, 0)
         .await?;
-    let view = RunView::new(setup.pipeline, &setup.record, &retries_used(&history))?;
+    let view = RunView::new(setup.pipeline, &setup.record, &retries_used(&events))?;
     let lost = keep(
         Arc::clone(&setup.store),
         Arc::clone(&setup.system),
@@ -92,9 +92,9 @@ pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
 }
 
 /// The number of retries of each task. Lost attempts have no such event, so they do not count.
-fn retries_used(history: &[RunEvent]) -> HashMap<TaskId, u32> {
+fn retries_used(events: &[RunEvent]) -> HashMap<TaskId, u32> {
     let mut used = HashMap::new();
-    for event in history
+    for event in events
         .iter()
         .filter(|event| event.kind == "retry_scheduled")
     {

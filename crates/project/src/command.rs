@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use towpath_vocab::passwords::{has_password, is_literal_password, password_arguments};
-use towpath_vocab::{Action, CommandPlan, HistoryPlan, TableName};
+use towpath_vocab::{Action, CommandPlan, RowHistoryPlan, TableName};
 
 use crate::context::StepContext;
 use crate::load::{is_name, is_schema};
@@ -61,7 +61,7 @@ pub(crate) fn plan(
         let planned = table::plan(&node, &frame, report);
         if let Some((word, at)) = planned.later {
             not_active(word, at, report);
-        } else if HistoryPlan::of(&planned.plan.write).is_some() {
+        } else if RowHistoryPlan::of(&planned.plan.write).is_some() {
             let at = node.get("write").map_or(frame.at, |node| node.at);
             let word = node.get_text("write").unwrap_or_default();
             not_active_for_programs(word, at, report);

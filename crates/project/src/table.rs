@@ -13,8 +13,8 @@ use towpath_vocab::{
 
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
-use crate::history;
 use crate::report::{FileRange, Report};
+use crate::row_history;
 use crate::rules::{self, Subject};
 use crate::sqltext;
 use crate::value;
@@ -85,7 +85,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         loaded: Some((&columns, names)),
     };
     let rules = rules::read(settings.get("columns"), &subject, report);
-    history::add_columns(&mut columns, mode, frame.at, report);
+    row_history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
         .map(|known| known.origin.as_str())
@@ -101,7 +101,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     };
     let key_at = settings.get("key").map(|node| node.at);
     let mut checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
-    let history = history::read(settings, (read, mode), &table, report);
+    let history = row_history::read(settings, (read, mode), &table, report);
     let dedup = dedup(settings, &key, &table, frame, report);
     let later = later(settings, read, mode, frame.at);
     let mut write = WritePlan {
@@ -111,7 +111,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         options: std::collections::BTreeMap::new(),
     };
     if let Some(history) = history {
-        history::narrow_key_checks(&mut checks, &write.key, mode);
+        row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);
     }
     Planned {

@@ -17,8 +17,8 @@ use towpath_flow::{
 };
 use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
-    Annotations, BadRows, Failure, Generation, HistoryPlan, Position, Remedy, TableName, TaskKey,
-    TaskKind, WriteMode,
+    Annotations, BadRows, Failure, Generation, Position, Remedy, RowHistoryPlan, TableName,
+    TaskKey, TaskKind, WriteMode,
 };
 
 use crate::QuarantinePorts;
@@ -205,7 +205,7 @@ impl Replay<'_> {
             (false, _) => WriteMode::Merge,
         };
         // The records are some of the source's rows: nothing is gone because it is not among them.
-        HistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
+        RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
         plan.bad_rows = BadRows::Quarantine;
         plan.fail_above.percent = Some(100.0);
         plan.fail_above.rows = None;

@@ -2,7 +2,7 @@
 //!
 //! Promise: every JSON column is `{"v":1,"d":...}`, so a later version of Towpath can read what an older
 //! one wrote, and an older version refuses what a later one wrote instead of misreading it. Outcomes of
-//! tasks have version 2; version 1 is read. It knows no table and no database. Read next: `history.rs`.
+//! tasks have version 2; version 1 is read. It knows no table and no database. Read next: `run_history.rs`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use towpath_ports::OutboxEvent;
 use towpath_vocab::{Environment, PipelineName, RunName};
 
 use crate::error::StateError;
-use crate::history::event;
+use crate::run_history::event;
 use crate::tx::{Tx, cells};
 
 /// Creates the outbox of a subscriber, which gets every later event.

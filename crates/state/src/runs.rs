@@ -10,8 +10,8 @@ use towpath_vocab::{Environment, RunName, TaskId};
 
 use crate::codec::{parse_run_kind, parse_run_state, run_kind, run_state, task_state, to_column};
 use crate::error::StateError;
-use crate::history::run_by_id;
 use crate::journal::Journal;
+use crate::run_history::run_by_id;
 use crate::tx::{Row, Tx, cells};
 use crate::{backfills, schedules, workers};
 
@@ -459,7 +459,7 @@ pub(crate) async fn is_live(
     if run.state != RunState::Running {
         return Ok(false);
     }
-    match crate::history::id_of(tx, &run.name, &run.environment).await? {
+    match crate::run_history::id_of(tx, &run.name, &run.environment).await? {
         Some(id) => workers::has_live_worker(tx, id, &run.worker, is_dead).await,
         None => Ok(false),
     }

@@ -1,7 +1,7 @@
 //! `ports::StateStore` over either database.
 //!
 //! Promise: each operation is one transaction, written once for both. It holds no state of its own, and
-//! knows no SQL: that is in `runs.rs`, `tasks.rs`, `workers.rs`, `findings.rs`, `history.rs` and
+//! knows no SQL: that is in `runs.rs`, `tasks.rs`, `workers.rs`, `findings.rs`, `run_history.rs` and
 //! `outbox.rs`. Read next: `tx.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
 use crate::tx::{Found, Operation, Tx};
-use crate::{backfills, history, outbox, runs, schedules, tasks, workers};
+use crate::{backfills, outbox, run_history, runs, schedules, tasks, workers};
 
 /// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
@@ -135,7 +135,7 @@ impl StateStore for Store {
 
     async fn graph(&self, hash: &str) -> Result<Option<Value>> {
         let hash = hash.to_owned();
-        self.read(operation!(tx, [hash] => history::graph(tx, &hash)))
+        self.read(operation!(tx, [hash] => run_history::graph(tx, &hash)))
             .await
     }
 
@@ -237,7 +237,7 @@ impl StateStore for Store {
     async fn run(&self, run: &RunName, environment: &Environment) -> Result<Option<RunRecord>> {
         let (run, environment) = (run.clone(), environment.clone());
         let reading = operation!(tx, [run, environment] => async {
-            history::run_by_name(tx, &run, &environment).await
+            run_history::run_by_name(tx, &run, &environment).await
         });
         self.read(reading).await
     }
@@ -403,7 +403,7 @@ impl StateStore for Store {
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {
-        let reading = operation!(tx, [filter] => async { history::runs(tx, &filter).await });
+        let reading = operation!(tx, [filter] => async { run_history::runs(tx, &filter).await });
         self.read(reading).await
     }
 
@@ -415,7 +415,7 @@ impl StateStore for Store {
     ) -> Result<Vec<RunEvent>> {
         let (run, environment) = (run.clone(), environment.clone());
         let reading = operation!(tx, [run, environment] => async {
-            history::events(tx, &run, &environment, after_seq).await
+            run_history::events(tx, &run, &environment, after_seq).await
         });
         self.read(reading).await
     }
@@ -428,7 +428,7 @@ impl StateStore for Store {
     ) -> Result<Option<(RunName, TaskRecord)>> {
         let (environment, pipeline, task) = (environment.clone(), pipeline.clone(), task.clone());
         let reading = operation!(tx, [environment, pipeline, task] => async {
-            history::last_success(tx, &environment, &pipeline, &task).await
+            run_history::last_success(tx, &environment, &pipeline, &task).await
         });
         self.read(reading).await
     }

@@ -11,8 +11,8 @@ use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{outcome_to_column, task_state, to_column};
 use crate::error::StateError;
-use crate::history::events_of;
 use crate::journal::Journal;
+use crate::run_history::events_of;
 use crate::tx::{Tx, cells};
 use crate::workers::{is_live, lost_workers};
 

@@ -14,7 +14,6 @@ mod code;
 mod diagnostic;
 mod fact;
 mod failure;
-mod history;
 pub mod interval;
 mod introspect;
 mod lineage;
@@ -25,6 +24,7 @@ pub mod passwords;
 mod plan;
 mod quote;
 mod reject;
+mod row_history;
 mod schedule;
 mod spec;
 pub mod text;
@@ -38,10 +38,6 @@ pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
-pub use history::{
-    HistoryPlan, IS_CURRENT, SNAPSHOT_AT, VALID_FROM, VALID_TO, added_fields, is_added_column,
-    written_columns,
-};
 pub use introspect::{Answer, Introspect, Pending, Question};
 pub use lineage::{ColumnEdge, ColumnRef, EdgeKind, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
@@ -54,6 +50,10 @@ pub use plan::{
 };
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};
+pub use row_history::{
+    IS_CURRENT, RowHistoryPlan, SNAPSHOT_AT, VALID_FROM, VALID_TO, added_fields, is_added_column,
+    written_columns,
+};
 pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 pub use spec::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant,

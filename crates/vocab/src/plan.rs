@@ -45,11 +45,11 @@ pub enum WriteMode {
     InsertOnly,
     /// Slowly changing dimension, type 1: read as `Merge`.
     Scd1,
-    /// Every version of a row is kept, with the time in which it was valid (`HistoryPlan`).
+    /// Every version of a row is kept, with the time in which it was valid (`RowHistoryPlan`).
     Scd2,
     /// Slowly changing dimension, type 3.
     Scd3,
-    /// Every read is added whole, with its time (`HistoryPlan`).
+    /// Every read is added whole, with its time (`RowHistoryPlan`).
     Snapshot,
 }
 

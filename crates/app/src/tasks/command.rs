@@ -158,7 +158,8 @@ async fn appended<'a>(
 /// gets.
 async fn resolved(executor: &RunExecutor, text: &str) -> Result<String> {
     let text = of_run(executor, text)?;
-    executor.services
+    executor
+        .services
         .system
         .resolve(&SecretTemplate::new(text))
         .await
@@ -306,18 +307,19 @@ async fn keep(
         return executor.adopted(task, &table.target, claim, None);
     }
     let reader = source.open(&read_spec(executor, &load), None).await?;
-    executor.write_table(TableWrite {
-        task,
-        plan: table.clone(),
-        source_table: table.target.clone(),
-        destination,
-        claim,
-        reader,
-        opened_at: Position::default(),
-        fingerprint: Some(attempt.to_owned()),
-        annotations: Annotations::default(),
-        rows_before: None,
-        cancel,
-    })
-    .await
+    executor
+        .write_table(TableWrite {
+            task,
+            plan: table.clone(),
+            source_table: table.target.clone(),
+            destination,
+            claim,
+            reader,
+            opened_at: Position::default(),
+            fingerprint: Some(attempt.to_owned()),
+            annotations: Annotations::default(),
+            rows_before: None,
+            cancel,
+        })
+        .await
 }

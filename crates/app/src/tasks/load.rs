@@ -13,8 +13,8 @@ use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::{
-    Annotations, ColumnPlan, FactSource, HistoryPlan, LoadPlan, ObjectKind, PlannedTask, Position,
-    ReadMode, Selection, TablePlan, WriteMode, WritePlan,
+    Annotations, ColumnPlan, FactSource, LoadPlan, ObjectKind, PlannedTask, Position, ReadMode,
+    RowHistoryPlan, Selection, TablePlan, WriteMode, WritePlan,
 };
 
 use super::changing::loads_by_time;
@@ -129,7 +129,8 @@ pub(super) async fn load(
         })
         .await?;
     if let (Some(schema), Selection::Object(object)) = (seen, &load.selection) {
-        executor.observe_external(&load.connection.name, object, stamped_schema(&schema, load))
+        executor
+            .observe_external(&load.connection.name, object, stamped_schema(&schema, load))
             .await?;
     }
     Ok(outcome)
@@ -172,12 +173,12 @@ fn is_nearly(name: &str, plan: &TablePlan, schema: &SchemaRef) -> bool {
 /// How this run writes the table.
 fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
     let mut plan = load.table.clone();
-    if executor.options.full_refresh && HistoryPlan::of(&plan.write).is_none() {
+    if executor.options.full_refresh && RowHistoryPlan::of(&plan.write).is_none() {
         plan.write.mode = WriteMode::Replace;
     }
     if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.
-        HistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
+        RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
     }
     plan
 }
@@ -199,7 +200,7 @@ fn nothing_yet(executor: &RunExecutor, task: &PlannedTask, notes: &[String]) -> 
 /// The rows of the table that this load would delete if its source is empty.
 fn rows_before(executor: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
     let write = &load.table.write;
-    let closes = HistoryPlan::of(write).is_some_and(|history| history.closes_absent);
+    let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
     let replaces = load.read == ReadMode::Full && (write.mode == WriteMode::Replace || closes);
     let last = claim.last.as_ref()?;
     (replaces && executor.options.limit.is_none()).then_some(last.stats.rows_in)

@@ -74,21 +74,22 @@ pub(super) async fn build(
         plan.write.schema_change = SchemaChange::Evolve;
     }
     plan.lineage = aimed(run.lineage, &target);
-    executor.write_table(TableWrite {
-        task,
-        plan,
-        source_table: target,
-        destination,
-        claim,
-        reader: run.reader,
-        opened_at: Position::default(),
-        fingerprint: Some(print),
-        annotations: Annotations::default(),
-        rows_before: None,
-        cancel,
-    })
-    .await
-    .map_err(|failure| with_way_out(failure, model))
+    executor
+        .write_table(TableWrite {
+            task,
+            plan,
+            source_table: target,
+            destination,
+            claim,
+            reader: run.reader,
+            opened_at: Position::default(),
+            fingerprint: Some(print),
+            annotations: Annotations::default(),
+            rows_before: None,
+            cancel,
+        })
+        .await
+        .map_err(|failure| with_way_out(failure, model))
 }
 
 /// Whether an incremental model is rebuilt: by its config, or otherwise by the flag.
@@ -173,7 +174,8 @@ async fn view(
         false => engine.create_view(target, &run.sql).await?,
     };
     let lineage = aimed(run.lineage, target);
-    executor.services
+    executor
+        .services
         .store
         .put_lineage(&executor.environment, target, &lineage)
         .await?;

@@ -96,20 +96,21 @@ pub(super) async fn publish(
     };
     outgoing.look(&plan).put(&mut plan.write)?;
     let sent = outgoing.sends(plan.write.mode).await?;
-    executor.write_table(TableWrite {
-        task,
-        plan,
-        source_table: target,
-        destination: Arc::clone(&destination),
-        claim,
-        reader,
-        opened_at: sent.position(),
-        fingerprint: Some(print),
-        annotations: sent.annotations(),
-        rows_before: None,
-        cancel,
-    })
-    .await
+    executor
+        .write_table(TableWrite {
+            task,
+            plan,
+            source_table: target,
+            destination: Arc::clone(&destination),
+            claim,
+            reader,
+            opened_at: sent.position(),
+            fingerprint: Some(print),
+            annotations: sent.annotations(),
+            rows_before: None,
+            cancel,
+        })
+        .await
 }
 
 /// A publish, before it is known what it sends.
@@ -149,7 +150,11 @@ impl Outgoing<'_> {
                 .same
                 .as_ref()
                 .is_some_and(|same| same.fingerprint.as_deref() == Some(print));
-        Ok(is_known_same || self.executor.is_up_to_date(task, print, claim, mode).await?)
+        Ok(is_known_same
+            || self
+                .executor
+                .is_up_to_date(task, print, claim, mode)
+                .await?)
     }
 
     /// True if all rows must be sent because others have changed the target. Appended rows are not appended
@@ -409,7 +414,9 @@ impl Outgoing<'_> {
     async fn sends(&self, mode: WriteMode) -> Result<Sent> {
         let columns = sent_columns(self.publish, &self.now.table.schema);
         let rows = match mode {
-            WriteMode::Merge => rows_to_send(&self.executor.services, self.publish, self.now).await?,
+            WriteMode::Merge => {
+                rows_to_send(&self.executor.services, self.publish, self.now).await?
+            }
             _ => None,
         };
         Ok(Sent {

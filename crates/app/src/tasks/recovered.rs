@@ -20,8 +20,8 @@ use towpath_vocab::{
     Action, ModelPlan, PlannedPipeline, PlannedTask, TableLineage, TableName, TaskId,
 };
 
+use super::commit_recorder::observe;
 use super::executor::{RunExecutor, TaskDone};
-use super::history::observe;
 use super::write_table::stored;
 use crate::Result;
 /// The number of check results that are searched for those of this run.

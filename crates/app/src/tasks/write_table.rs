@@ -20,9 +20,9 @@ use towpath_vocab::{
 };
 
 use super::columns::WatchedColumns;
+use super::commit_recorder::{CommitRecorder, RecordedTable, observed};
 use super::executor::{RunExecutor, TaskDone};
 use super::generation::{GenerationClaim, claim_generation};
-use super::history::{CommitHistory, HistoryOf, observed};
 use super::overwritten::is_overwritten;
 use crate::Result;
 use crate::facts::external_key;
@@ -214,14 +214,14 @@ impl RunExecutor {
         let services = self.services.transfer_services(Arc::clone(&self.progress));
         let run = self.run.to_string();
         let target = output.plan.target.clone();
-        let history = self.history(&output.plan, (!is_publish).then_some(destination));
+        let recorder = self.recorder(&output.plan, (!is_publish).then_some(destination));
         let transfer = Transfer {
             reader,
             opened_at,
             outputs: vec![output],
             run,
             cadence: Cadence::default(),
-            commits: Some(Arc::new(history)),
+            commits: Some(Arc::new(recorder)),
             cancel,
         };
         let summary = run_transfer(transfer, &services).await?;
@@ -260,13 +260,13 @@ impl RunExecutor {
 
     /// The observer that writes the state store after each commit of this table; `lake` for tables whose
     /// columns are stored.
-    fn history(&self, plan: &TablePlan, lake: Option<Arc<dyn Destination>>) -> CommitHistory {
+    fn recorder(&self, plan: &TablePlan, lake: Option<Arc<dyn Destination>>) -> CommitRecorder {
         let lineage = plan.lineage.clone();
-        CommitHistory {
+        CommitRecorder {
             services: Arc::clone(&self.services),
             environment: self.environment.clone(),
             run: self.run.clone(),
-            tables: BTreeMap::from([(plan.target.clone(), HistoryOf { lineage, lake })]),
+            tables: BTreeMap::from([(plan.target.clone(), RecordedTable { lineage, lake })]),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `quality`: prints the results of checks, of the last run or over time.
 //!
-//! It calls `app/src/history.rs` and prints the report as text or JSON.
+//! It calls `app/src/run_history.rs` and prints the report as text or JSON.
 
 use towpath_app::quality as results;
 use towpath_vocab::CheckOutcome;

@@ -1,6 +1,6 @@
 //! `runs` and `why`: print past runs, and the reason for the state of a task.
 //!
-//! They call `app/src/history.rs` and print the report as text or JSON.
+//! They call `app/src/run_history.rs` and print the report as text or JSON.
 
 use towpath_app::{
     WaitingInterval, backfills, pause_of, runs as list, waiting_intervals, why as explain,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
 use towpath_vocab::{
-    Action, HistoryPlan, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode,
+    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, RowHistoryPlan,
     Selection, TablePlan, TaskId, WriteMode,
 };
 
@@ -139,7 +139,7 @@ fn write(table: &TablePlan) -> String {
         WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
         WriteMode::Scd2 => {
-            let closes = HistoryPlan::of(&table.write).is_some_and(|plan| plan.closes_absent);
+            let closes = RowHistoryPlan::of(&table.write).is_some_and(|plan| plan.closes_absent);
             let gone = if closes {
                 ", close rows that are gone"
             } else {

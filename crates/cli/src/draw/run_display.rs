@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use towpath_app::RunObserver;
 use towpath_flow::Progress;
-use towpath_orchestrator::{ReconnectPause, DriveObserver, RunNotification};
+use towpath_orchestrator::{DriveObserver, ReconnectPause, RunNotification};
 use towpath_ports::RunRecord;
 use towpath_vocab::{Diagnostic, Failure, PlannedPipeline, TaskId};
 

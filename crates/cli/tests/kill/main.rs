@@ -16,10 +16,10 @@
 mod care;
 mod content;
 mod feed;
-mod history;
 mod look;
 mod outside;
 mod project;
+mod restored;
 mod rounds;
 mod summary;
 

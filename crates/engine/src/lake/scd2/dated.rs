@@ -15,7 +15,7 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
 use towpath_ports::{Intent, Op, OpColumn};
 use towpath_vocab::{
-    HistoryPlan, IS_CURRENT, SNAPSHOT_AT, VALID_FROM, VALID_TO, WriteMode, added_fields,
+    IS_CURRENT, RowHistoryPlan, SNAPSHOT_AT, VALID_FROM, VALID_TO, WriteMode, added_fields,
     is_added_column, written_columns,
 };
 
@@ -52,7 +52,7 @@ impl History {
 /// Incoming rows of a history: gives them their three columns.
 pub(crate) struct Dated {
     mode: WriteMode,
-    plan: HistoryPlan,
+    plan: RowHistoryPlan,
     at: i64,
     /// The column with the time, by place in the rows.
     valid_from: Option<usize>,
@@ -80,7 +80,7 @@ impl Dated {
             }
             .into());
         }
-        let plan = HistoryPlan::of(&intent.write).unwrap_or_default();
+        let plan = RowHistoryPlan::of(&intent.write).unwrap_or_default();
         let at = plan.at_us;
         let at = at.ok_or(LakeError::Misuse(
             "a write of history has no time of the load",

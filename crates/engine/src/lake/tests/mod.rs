@@ -39,8 +39,8 @@ use towpath_ports::{
     ReadSpec, Receipt, Source,
 };
 use towpath_vocab::{
-    Failure, Generation, HistoryPlan, Position, ReadMode, SchemaChange, Selection, SplitPosition,
-    TableName, TaskKey, TaskKind, WriteMode, WritePlan,
+    Failure, Generation, Position, ReadMode, RowHistoryPlan, SchemaChange, Selection,
+    SplitPosition, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
 
 use super::Lake;
@@ -138,8 +138,8 @@ pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Int
         static ATTEMPTS: AtomicI64 = AtomicI64::new(0);
         let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
         let at_us = Some(generation * 1_000_000_000 + attempt);
-        let history = HistoryPlan::default();
-        HistoryPlan { at_us, ..history }.put(&mut write);
+        let history = RowHistoryPlan::default();
+        RowHistoryPlan { at_us, ..history }.put(&mut write);
     }
     Intent {
         after: None,

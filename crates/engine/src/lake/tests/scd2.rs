@@ -8,7 +8,7 @@ use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array as _, Float64Array, TimestampMicrosecondArray, UInt8Array};
 use arrow_schema::TimeUnit;
 use towpath_ports::Op;
-use towpath_vocab::{HistoryPlan, Remedy, WriteMode};
+use towpath_vocab::{Remedy, RowHistoryPlan, WriteMode};
 
 use super::*;
 
@@ -20,9 +20,9 @@ fn at(generation: i64) -> i64 {
     generation * 1_000_000
 }
 
-fn scd2(schema: SchemaRef, generation: i64, history: HistoryPlan) -> Intent {
+fn scd2(schema: SchemaRef, generation: i64, history: RowHistoryPlan) -> Intent {
     let mut intent = intent(WriteMode::Scd2, schema, generation);
-    HistoryPlan {
+    RowHistoryPlan {
         at_us: Some(at(generation)),
         ..history
     }
@@ -30,10 +30,10 @@ fn scd2(schema: SchemaRef, generation: i64, history: HistoryPlan) -> Intent {
     intent
 }
 
-fn closing() -> HistoryPlan {
-    HistoryPlan {
+fn closing() -> RowHistoryPlan {
+    RowHistoryPlan {
         closes_absent: true,
-        ..HistoryPlan::default()
+        ..RowHistoryPlan::default()
     }
 }
 
@@ -122,7 +122,7 @@ async fn changed_rows_get_versions_and_gone_ones_end() {
 async fn what_does_not_come_stays_where_nothing_is_closed() {
     let f = Fixture::new();
     full(&f.lake, 1, &[(1, "a"), (2, "b")]).await;
-    let some = scd2(schema(), 2, HistoryPlan::default());
+    let some = scd2(schema(), 2, RowHistoryPlan::default());
     load(&f.lake, some, rows(&[(2, "B")])).await.unwrap();
     // Rows that were kept out may be the missing ones.
     let mut writer = f.lake.begin(scd2(schema(), 3, closing())).await.unwrap();
@@ -146,7 +146,7 @@ async fn what_does_not_come_stays_where_nothing_is_closed() {
 #[tokio::test]
 async fn only_files_with_a_changed_key_are_written_anew() {
     let f = Fixture::new();
-    let adding = |generation| scd2(schema(), generation, HistoryPlan::default());
+    let adding = |generation| scd2(schema(), generation, RowHistoryPlan::default());
     load(&f.lake, adding(1), rows(&[(1, "a"), (2, "b")]))
         .await
         .unwrap();
@@ -269,7 +269,7 @@ async fn only_tracked_columns_make_versions() {
     let f = Fixture::new();
     let tracking = |generation, column: &str| {
         let track = vec![column.to_owned()];
-        scd2(schema(), generation, HistoryPlan { track, ..closing() })
+        scd2(schema(), generation, RowHistoryPlan { track, ..closing() })
     };
     load(&f.lake, tracking(1, "ID"), rows(&[(1, "a")]))
         .await
@@ -298,7 +298,7 @@ async fn changes_of_a_feed_close_and_open() {
             ops(&[Op::Update, Op::Update, Op::Delete, Op::Insert]),
         ),
     ];
-    let intent = scd2(schema(), 2, HistoryPlan::default());
+    let intent = scd2(schema(), 2, RowHistoryPlan::default());
     let prepared = prepare(&f.lake, intent, batches).await.unwrap();
     let stats = prepared.stats();
     assert_eq!((stats.inserted, stats.updated, stats.deleted), (1, 1, 1));
@@ -374,10 +374,10 @@ fn timed(list: &[(i64, &str, Option<i64>)]) -> RecordBatch {
 
 fn by_column(generation: i64, closes_absent: bool) -> Intent {
     let valid_from = Some("changed".to_owned());
-    let history = HistoryPlan {
+    let history = RowHistoryPlan {
         valid_from,
         closes_absent,
-        ..HistoryPlan::default()
+        ..RowHistoryPlan::default()
     };
     scd2(timed(&[]).schema(), generation, history)
 }
@@ -575,9 +575,9 @@ async fn dates_and_future_times_are_refused_with_a_way_out() {
     };
     let by_day = |generation: i64| {
         let valid_from = Some("changed".to_owned());
-        let history = HistoryPlan {
+        let history = RowHistoryPlan {
             valid_from,
-            ..HistoryPlan::default()
+            ..RowHistoryPlan::default()
         };
         scd2(days(&[]).schema(), generation, history)
     };
@@ -610,9 +610,9 @@ async fn dates_and_future_times_are_refused_with_a_way_out() {
 #[tokio::test]
 async fn a_column_without_times_is_refused() {
     let f = Fixture::new();
-    let named = |column: &str| HistoryPlan {
+    let named = |column: &str| RowHistoryPlan {
         valid_from: Some(column.to_owned()),
-        ..HistoryPlan::default()
+        ..RowHistoryPlan::default()
     };
     for column in ["name", "nope"] {
         let refused = load(&f.lake, scd2(schema(), 1, named(column)), rows(&[(1, "a")])).await;
@@ -719,8 +719,8 @@ async fn snapshots_are_added_whole_with_their_times() {
     let snapshot = |generation: i64| {
         let mut intent = intent(WriteMode::Snapshot, schema(), generation);
         let at_us = Some(at(generation));
-        let history = HistoryPlan::default();
-        HistoryPlan { at_us, ..history }.put(&mut intent.write);
+        let history = RowHistoryPlan::default();
+        RowHistoryPlan { at_us, ..history }.put(&mut intent.write);
         intent
     };
     load(&f.lake, snapshot(1), rows(&[(1, "a"), (2, "b")]))
@@ -742,8 +742,8 @@ async fn snapshots_are_added_whole_with_their_times() {
     assert_eq!(times, [at(1), at(1), at(2)]);
     let mut behind = snapshot(3);
     let at_us = Some(at(2));
-    let history = HistoryPlan::default();
-    HistoryPlan { at_us, ..history }.put(&mut behind.write);
+    let history = RowHistoryPlan::default();
+    RowHistoryPlan { at_us, ..history }.put(&mut behind.write);
     let files = data_files(&f.lake);
     let behind = load(&f.lake, behind, rows(&[(1, "a")])).await.unwrap_err();
     assert_eq!(
@@ -821,9 +821,9 @@ async fn random_loads_agree_with_a_model() {
                 let ops = ops.as_ref().map(|ops| ops.slice(from, to - from));
                 (rows(&list[from..to]), ops)
             });
-            let history = HistoryPlan {
+            let history = RowHistoryPlan {
                 closes_absent: closes,
-                ..HistoryPlan::default()
+                ..RowHistoryPlan::default()
             };
             let intent = scd2(schema(), generation, history);
             let prepared = prepare(&f.lake, intent, parts.into()).await.unwrap();

@@ -17,22 +17,22 @@ use crate::Result;
 use crate::services::ProjectServices;
 
 /// Writes the state store for the tables of one transfer.
-pub(super) struct CommitHistory {
+pub(super) struct CommitRecorder {
     pub(super) services: Arc<ProjectServices>,
     pub(super) environment: Environment,
     pub(super) run: RunName,
-    pub(super) tables: BTreeMap<TableName, HistoryOf>,
+    pub(super) tables: BTreeMap<TableName, RecordedTable>,
 }
 
 /// What is known about a table before it is written.
-pub(super) struct HistoryOf {
+pub(super) struct RecordedTable {
     pub(super) lineage: TableLineage,
     /// The destination, for tables whose columns are stored.
     pub(super) lake: Option<Arc<dyn Destination>>,
 }
 
 #[async_trait]
-impl CommitObserver for CommitHistory {
+impl CommitObserver for CommitRecorder {
     async fn table_committed(&self, table: &OutputSummary) -> Result<()> {
         let store = self.services.store.as_ref();
         let now_us = self.services.system.now_us();

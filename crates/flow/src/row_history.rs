@@ -2,9 +2,9 @@
 //! all rows of the source came.
 //!
 //! Promise: a write of any other mode stays as it is. How versions are made is the destination's part. Read
-//! next: `vocab/src/history.rs`, `output.rs`.
+//! next: `vocab/src/row_history.rs`, `output.rs`.
 
-use towpath_vocab::{HistoryPlan, WriteMode, WritePlan};
+use towpath_vocab::{RowHistoryPlan, WriteMode, WritePlan};
 
 /// How rows are written; `emptied` says that what comes is all the table holds.
 pub(crate) fn mode(write: &WritePlan, emptied: bool) -> WriteMode {
@@ -17,7 +17,7 @@ pub(crate) fn mode(write: &WritePlan, emptied: bool) -> WriteMode {
 
 /// Says when the load began to write, and that an emptied source has no other rows.
 pub(crate) fn begin(write: &mut WritePlan, now_us: i64, emptied: bool) {
-    HistoryPlan::change(write, |history| {
+    RowHistoryPlan::change(write, |history| {
         history.at_us = Some(now_us);
         history.closes_absent |= emptied;
     });
@@ -25,7 +25,7 @@ pub(crate) fn begin(write: &mut WritePlan, now_us: i64, emptied: bool) {
 
 /// The note of a load that was to close what is gone, and cannot tell it from what was rejected.
 pub(crate) fn note(write: &WritePlan, is_whole: bool) -> Option<String> {
-    let closes = HistoryPlan::of(write).is_some_and(|history| history.closes_absent);
+    let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
     (closes && !is_whole).then(|| {
         "no row was closed because its key is gone: rows were rejected, and their keys may be the missing ones".to_owned()
     })

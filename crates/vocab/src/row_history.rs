@@ -21,12 +21,12 @@ pub const IS_CURRENT: &str = "_is_current";
 /// The column with the time of the snapshot that a row belongs to.
 pub const SNAPSHOT_AT: &str = "_snapshot_at";
 
-/// The write option that holds a `HistoryPlan`.
+/// The write option that holds a `RowHistoryPlan`.
 const OPTION: &str = "towpath:history";
 
 /// What a write is told that keeps the history of its table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HistoryPlan {
+pub struct RowHistoryPlan {
     /// The column with the time from which a row is valid; `None` means the time of the load.
     pub valid_from: Option<String>,
     /// The columns whose change makes a new version; none means all.
@@ -37,7 +37,7 @@ pub struct HistoryPlan {
     pub at_us: Option<i64>,
 }
 
-impl HistoryPlan {
+impl RowHistoryPlan {
     /// What a write is told; `None` where nothing was.
     pub fn of(write: &WritePlan) -> Option<Self> {
         let held = write.options.get(OPTION)?;
@@ -133,11 +133,11 @@ mod tests {
             schema_change: SchemaChange::Evolve,
             options: BTreeMap::new(),
         };
-        HistoryPlan::change(&mut write, |history| history.closes_absent = true);
-        assert_eq!(HistoryPlan::of(&write), None);
+        RowHistoryPlan::change(&mut write, |history| history.closes_absent = true);
+        assert_eq!(RowHistoryPlan::of(&write), None);
         for history in [
-            HistoryPlan::default(),
-            HistoryPlan {
+            RowHistoryPlan::default(),
+            RowHistoryPlan {
                 valid_from: Some("updated_at".to_owned()),
                 track: vec!["a".to_owned(), "b".to_owned()],
                 closes_absent: true,
@@ -145,10 +145,10 @@ mod tests {
             },
         ] {
             history.put(&mut write);
-            assert_eq!(HistoryPlan::of(&write), Some(history));
+            assert_eq!(RowHistoryPlan::of(&write), Some(history));
         }
-        HistoryPlan::change(&mut write, |history| history.closes_absent = false);
-        assert!(!HistoryPlan::of(&write).unwrap().closes_absent);
+        RowHistoryPlan::change(&mut write, |history| history.closes_absent = false);
+        assert!(!RowHistoryPlan::of(&write).unwrap().closes_absent);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! know how versions are made. Read next: `table.rs`, which puts the plan into its `write`.
 
 use towpath_vocab::{
-    CheckKind, HistoryPlan, IS_CURRENT, ReadMode, SNAPSHOT_AT, WriteMode, added_fields,
+    CheckKind, IS_CURRENT, ReadMode, RowHistoryPlan, SNAPSHOT_AT, WriteMode, added_fields,
     is_added_column, written_columns,
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn read(
     (read, mode): (ReadMode, WriteMode),
     table: &Table<'_>,
     report: &mut Report,
-) -> Option<HistoryPlan> {
+) -> Option<RowHistoryPlan> {
     if mode != WriteMode::Scd2 {
         for (key, node) in KEYS
             .iter()
@@ -90,7 +90,7 @@ pub(crate) fn read(
     }
     let own = |name: &str| table.subject.own_name(name);
     let track = settings.get("track").map(Node::texts).unwrap_or_default();
-    Some(HistoryPlan {
+    Some(RowHistoryPlan {
         valid_from: settings.get_text("valid_from").map(own),
         track: track.iter().map(|name| own(name)).collect(),
         closes_absent: closes.unwrap_or(true) && read == ReadMode::Full,
@@ -104,7 +104,7 @@ fn snapshot(
     read: ReadMode,
     mode: WriteMode,
     report: &mut Report,
-) -> Option<HistoryPlan> {
+) -> Option<RowHistoryPlan> {
     if mode != WriteMode::Snapshot {
         return None;
     }
@@ -117,7 +117,7 @@ fn snapshot(
             )
             .help("read everything: mode: full; or add what is new: write: append");
     }
-    Some(HistoryPlan::default())
+    Some(RowHistoryPlan::default())
 }
 
 /// A key is unique among the current versions, or in each snapshot, not in the whole history.
