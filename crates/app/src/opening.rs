@@ -30,7 +30,8 @@ pub(crate) struct StoredRequest {
     /// Distinguishes this run from all others, also from one with the same name in another state store.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    target: Option<String>,
+    #[serde(rename = "target")]
+    pipeline_or_step: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     select: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,7 +66,7 @@ impl StoredRequest {
         RunRequest {
             dir: dir.to_path_buf(),
             environment: Some(record.environment.to_string()),
-            target: self.target,
+            pipeline_or_step: self.pipeline_or_step,
             choice: TaskSelection {
                 select: self.select,
                 exclude: self.exclude,
@@ -84,7 +85,7 @@ impl StoredRequest {
         let request = going.request;
         Self {
             id: Some(format!("{:016x}", going.services.system.random())),
-            target: request.target.clone(),
+            pipeline_or_step: request.pipeline_or_step.clone(),
             select: request.choice.select.clone(),
             exclude: request.choice.exclude.clone(),
             full_refresh: request.full_refresh,

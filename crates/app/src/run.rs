@@ -45,7 +45,7 @@ pub struct RunRequest {
     /// `--env`.
     pub environment: Option<String>,
     /// `PIPELINE[.STEP]`.
-    pub target: Option<String>,
+    pub pipeline_or_step: Option<String>,
     /// `--select`, `--exclude`.
     pub choice: TaskSelection,
     /// `--full-refresh`.
@@ -122,14 +122,15 @@ pub async fn run(
         return Ok(RunResult::InvalidProject(Box::new(checked)));
     };
     observer.notes(&checked.diagnostics, &checked.files);
-    let pipeline = chosen(&plan, request.target.as_deref(), &request.choice)?;
-    let target = plan.environment.clone();
+    let pipeline = chosen(&plan, request.pipeline_or_step.as_deref(), &request.choice)?;
+    let model_environment = plan.environment.clone();
     let (plan, notes) = match request.limit {
         Some(_) => (sample_of(&plan), vec![SAMPLE.to_owned()]),
         None => (plan, Vec::new()),
     };
     let memory = request.memory_bytes.or(checked.memory_bytes);
-    let services = ProjectServices::of_limited_plan(&request.dir, &plan, &target, memory)?;
+    let services =
+        ProjectServices::of_limited_plan(&request.dir, &plan, &model_environment, memory)?;
     let going = PendingRun {
         services: Arc::new(services),
         plan: &plan,
@@ -267,10 +268,10 @@ pub(crate) async fn valid_part(request: &RunRequest, report: CheckReport) -> Res
     let broken: BTreeSet<String> = files
         .filter(|file| file.starts_with("pipelines/"))
         .collect();
-    let target = request.target.as_deref();
+    let pipeline = request.pipeline_or_step.as_deref();
     let is_own = |file: &String| {
         let name = Path::new(file).file_stem().and_then(|name| name.to_str());
-        target.is_some() && name == target
+        pipeline.is_some() && name == pipeline
     };
     if broken.is_empty() || broken.iter().any(is_own) {
         return Ok(report);

@@ -14,9 +14,13 @@ use crate::Result;
 ///
 /// # Errors
 /// `FixConfig` if a name or a selector matches nothing, or nothing is left.
-pub fn selected_plan(plan: &Plan, target: Option<&str>, choice: &TaskSelection) -> Result<Plan> {
-    let pipelines = match target {
-        Some(_) => vec![chosen(plan, target, choice)?],
+pub fn selected_plan(
+    plan: &Plan,
+    pipeline_or_step: Option<&str>,
+    choice: &TaskSelection,
+) -> Result<Plan> {
+    let pipelines = match pipeline_or_step {
+        Some(_) => vec![chosen(plan, pipeline_or_step, choice)?],
         None if choice.is_all() => return Ok(plan.clone()),
         None => {
             let sets = choose(plan, choice).map_err(|error| unselectable(&error))?;
@@ -43,12 +47,12 @@ pub fn selected_plan(plan: &Plan, target: Option<&str>, choice: &TaskSelection) 
 /// pipelines are selected.
 pub(crate) fn chosen(
     plan: &Plan,
-    target: Option<&str>,
+    pipeline_or_step: Option<&str>,
     choice: &TaskSelection,
 ) -> Result<PlannedPipeline> {
-    let (name, step) = match target.and_then(|target| target.split_once('.')) {
+    let (name, step) = match pipeline_or_step.and_then(|named| named.split_once('.')) {
         Some((name, step)) => (Some(name), Some(step)),
-        None => (target, None),
+        None => (pipeline_or_step, None),
     };
     let sets = choose(plan, choice).map_err(|error| unselectable(&error))?;
     let pipeline = match name {

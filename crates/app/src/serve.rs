@@ -314,7 +314,7 @@ impl Server {
         self.busy.insert(next.pipeline.clone(), u64::MAX);
         self.order.begins(&next.pipeline);
         let request = RunRequest {
-            target: Some(next.pipeline.to_string()),
+            pipeline_or_step: Some(next.pipeline.to_string()),
             interval: Some(next.interval),
             scheduled: true,
             backfill: next.backfill,

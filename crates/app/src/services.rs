@@ -79,7 +79,7 @@ pub struct ServiceOptions<'a> {
     /// The value of `state:`.
     pub state: Option<&'a SecretTemplate>,
     /// The value of `target.name` in models.
-    pub target: &'a Environment,
+    pub model_environment: &'a Environment,
     /// `memory:`, if set.
     pub memory_bytes: Option<u64>,
     /// `statement_timeout:`, if set.
@@ -109,7 +109,7 @@ impl ProjectServices {
             environment,
             project,
             state,
-            target,
+            model_environment,
             memory_bytes,
             statement_timeout_ms,
             files,
@@ -150,7 +150,7 @@ impl ProjectServices {
             },
             files,
             variables: system.environment().clone(),
-            environment: target.clone(),
+            environment: model_environment.clone(),
         })?;
         let store = towpath_state::open(Location {
             project: project.map(ToString::to_string),
@@ -183,14 +183,14 @@ impl ProjectServices {
     }
 
     /// The services of a plan that may be limited (`--limit`): it runs in an environment of its own, and models
-    /// see `target` as theirs.
+    /// see `model_environment` as theirs.
     ///
     /// # Errors
     /// Those of `open`.
     pub fn of_limited_plan(
         dir: &Path,
         plan: &towpath_vocab::Plan,
-        target: &Environment,
+        model_environment: &Environment,
         memory_bytes: Option<u64>,
     ) -> Result<Self> {
         Self::open(ServiceOptions {
@@ -199,7 +199,7 @@ impl ProjectServices {
             environment: &plan.environment,
             project: Some(&plan.project),
             state: plan.state.as_ref(),
-            target,
+            model_environment,
             memory_bytes,
             statement_timeout_ms: plan.statement_timeout_ms,
             files: Some(FilesOfQueries::Below(dir)),
@@ -220,7 +220,7 @@ impl ProjectServices {
             project: None,
             state: None,
             environment: &environment,
-            target: &environment,
+            model_environment: &environment,
             memory_bytes: None,
             statement_timeout_ms: None,
             files: Some(FilesOfQueries::Anywhere(folder)),

@@ -26,7 +26,7 @@ use super::changing::publish_at;
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
-use super::sent::{Same, Sent, Target, is_in_history};
+use super::sent::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
@@ -74,7 +74,7 @@ pub(super) async fn publish(
         identity: fingerprint(task, &[])?,
         sent: Sent::of(&claim),
         same: Same::remembered(executor, task, &claim).await?,
-        target: Target::new(destination.states(&key, &target).await?, &claim),
+        target: TargetComparison::new(destination.states(&key, &target).await?, &claim),
         depends_on_time,
     };
     fail::fail_point!("publish::looked");
@@ -124,7 +124,7 @@ struct Outgoing<'a> {
     /// What the destination has.
     sent: Option<Sent>,
     same: Option<Same>,
-    target: Target,
+    target: TargetComparison,
     /// True if the `where` asks the clock: at another time, other rows of the same version are sent.
     depends_on_time: bool,
 }

@@ -164,7 +164,7 @@ impl Same {
 }
 
 /// A target, compared with its state after the last commit of the task.
-pub(super) struct Target {
+pub(super) struct TargetComparison {
     states: TableStates,
     /// The version of that commit in the destination.
     commit: String,
@@ -172,7 +172,7 @@ pub(super) struct Target {
     was_sole: bool,
 }
 
-impl Target {
+impl TargetComparison {
     pub(super) fn new(states: TableStates, claim: &GenerationClaim) -> Self {
         let last = claim.last.as_ref();
         let left = states.committed.as_ref().and_then(|left| left.rows);

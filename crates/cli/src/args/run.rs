@@ -23,8 +23,9 @@ pub(crate) struct SelectionArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
-    /// PIPELINE or PIPELINE.STEP; default: all pipelines.
-    pub(crate) target: Option<String>,
+    /// The pipeline, or one step of it; default: all pipelines.
+    #[arg(value_name = "PIPELINE[.STEP]")]
+    pub(crate) pipeline_or_step: Option<String>,
     #[command(flatten)]
     pub(crate) choice: SelectionArguments,
     /// Show where each setting of a table comes from.
@@ -40,10 +41,11 @@ pub(crate) struct PlanArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// PIPELINE or PIPELINE.STEP; optional if the project has only one pipeline.
-    pub(crate) target: Option<String>,
+    /// The pipeline, or one step of it; optional if the project has only one pipeline.
+    #[arg(value_name = "PIPELINE[.STEP]")]
+    pub(crate) pipeline_or_step: Option<String>,
     /// Run all pipelines, one after the other: a pipeline runs after the pipelines whose tables it reads.
-    #[arg(long, conflicts_with_all = ["target", "select", "exclude"])]
+    #[arg(long, conflicts_with_all = ["pipeline_or_step", "select", "exclude"])]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) choice: SelectionArguments,

@@ -44,7 +44,7 @@ pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> Comma
         return Ok(Exit::Done);
     }
     let choice = choice(arguments.choice);
-    let chosen = selected_plan(plan, arguments.target.as_deref(), &choice)?;
+    let chosen = selected_plan(plan, arguments.pipeline_or_step.as_deref(), &choice)?;
     match arguments.format {
         Format::Json => draw::json(&chosen)?,
         Format::Text => {

@@ -25,7 +25,7 @@ pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> Command
     let request = RunRequest {
         dir: place.dir()?,
         environment: place.env.clone(),
-        target: arguments.target,
+        pipeline_or_step: arguments.pipeline_or_step,
         choice: choice(arguments.choice),
         full_refresh: arguments.full_refresh,
         limit: arguments.limit,
@@ -63,7 +63,7 @@ async fn every(
     };
     for name in pipelines_in_order(plan)? {
         let of_one = RunRequest {
-            target: Some(name),
+            pipeline_or_step: Some(name),
             ..request.clone()
         };
         let exit = one(&of_one, format, cancel.clone()).await?;

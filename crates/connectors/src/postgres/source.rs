@@ -50,30 +50,30 @@ impl ReadColumn for Column {
 }
 
 /// What a selection turned out to be.
-enum Target {
+enum SelectedObject {
     Relation(Box<CatalogRelation>),
     Query(String),
 }
 
-impl Target {
+impl SelectedObject {
     fn object(&self) -> String {
         match self {
-            Target::Relation(found) => found.relation.to_string(),
-            Target::Query(_) => "the query".to_owned(),
+            SelectedObject::Relation(found) => found.relation.to_string(),
+            SelectedObject::Query(_) => "the query".to_owned(),
         }
     }
 
     /// What can stand after FROM.
     fn sql(&self) -> String {
         match self {
-            Target::Relation(found) => found.relation.sql(),
-            Target::Query(sql) => format!("({sql}) AS q"),
+            SelectedObject::Relation(found) => found.relation.sql(),
+            SelectedObject::Query(sql) => format!("({sql}) AS q"),
         }
     }
 
     /// The tables the rows stand in, where every row carries the transaction that wrote it.
     async fn members(&self, client: &Client) -> Result<Option<Members>> {
-        let Target::Relation(found) = self else {
+        let SelectedObject::Relation(found) = self else {
             return Ok(None);
         };
         let tables = match found.kind.as_str() {
@@ -125,22 +125,22 @@ impl PostgresSource {
         spec: &ReadSpec,
         from: Option<&Position>,
     ) -> Result<TableReader<Copies>> {
-        let (target, mut raw) = self.hold(&session, &spec.selection).await?;
+        let (selected, mut raw) = self.hold(&session, &spec.selection).await?;
         let client = session.client();
         let mut notes = Vec::new();
         if let Some(note) = standby(client).await? {
             notes.push(note);
         }
-        let object = target.object();
+        let object = selected.object();
         notes.extend(leave_out_unreadable(&object, &mut raw, spec)?);
         let columns = choose(&object, &raw, spec)?;
         notes.extend(columns.iter().filter_map(|column| column.note.clone()));
         let members = match spec.mode {
-            ReadMode::Incremental => target.members(client).await?,
+            ReadMode::Incremental => selected.members(client).await?,
             _ => None,
         };
-        let sql = target.sql();
-        let is_table = matches!(target, Target::Relation(_));
+        let sql = selected.sql();
+        let is_table = matches!(selected, SelectedObject::Relation(_));
         let all: Vec<SeenColumn> = raw
             .iter()
             .map(|column| SeenColumn {
@@ -165,8 +165,8 @@ impl PostgresSource {
             Some(cursor) => cursor.others(&subject, spec.limit)?,
             None => None,
         };
-        let mut pieces = match &target {
-            Target::Relation(found) => {
+        let mut pieces = match &selected {
+            SelectedObject::Relation(found) => {
                 let version = session.version;
                 let cut = Cut {
                     found,
@@ -178,7 +178,7 @@ impl PostgresSource {
                 };
                 pieces::cut(client, &cut, &mut notes).await?
             }
-            Target::Query(_) => vec![query_piece(&target, &columns, filter, spec.limit)],
+            SelectedObject::Query(_) => vec![query_piece(&selected, &columns, filter, spec.limit)],
         };
         pieces.extend(others);
         if cursor.as_ref().is_some_and(Cursor::found_nothing) {
@@ -212,7 +212,7 @@ impl PostgresSource {
         &self,
         session: &Session,
         selection: &Selection,
-    ) -> Result<(Target, Vec<RawColumn>)> {
+    ) -> Result<(SelectedObject, Vec<RawColumn>)> {
         for _ in 0..MOST_SNAPSHOTS {
             let found = self.look_at(session.client(), selection).await?;
             if catalog::hold(session.client(), &found.0.sql()).await? {
@@ -231,7 +231,7 @@ impl PostgresSource {
         &self,
         client: &Client,
         selection: &Selection,
-    ) -> Result<(Target, Vec<RawColumn>)> {
+    ) -> Result<(SelectedObject, Vec<RawColumn>)> {
         match selection {
             Selection::Object(text) => {
                 let found = catalog::find(client, text, &self.settings.schema).await?;
@@ -242,7 +242,7 @@ impl PostgresSource {
                     });
                 }
                 let columns = catalog::table_columns(client, found.oid).await?;
-                Ok((Target::Relation(Box::new(found)), columns))
+                Ok((SelectedObject::Relation(Box::new(found)), columns))
             }
             Selection::Query(sql) => {
                 let sql = sql.trim().trim_end_matches(';').to_owned();
@@ -256,7 +256,7 @@ impl PostgresSource {
                     }
                 })?;
                 let columns = catalog::query_columns(client, &statement).await?;
-                Ok((Target::Query(format!("{sql}\n")), columns))
+                Ok((SelectedObject::Query(format!("{sql}\n")), columns))
             }
         }
     }
@@ -366,7 +366,7 @@ fn no_column(object: &str, unknown: Unknown) -> PgError {
 }
 
 fn query_piece(
-    target: &Target,
+    selected: &SelectedObject,
     columns: &[Column],
     filter: Option<String>,
     rows: Option<u64>,
@@ -377,7 +377,7 @@ fn query_piece(
         query: format!(
             "SELECT {} FROM {}{condition}{}",
             select_list(columns),
-            target.sql(),
+            selected.sql(),
             limit(rows)
         ),
         first_ordinal: 0,

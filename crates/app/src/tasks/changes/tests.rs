@@ -40,7 +40,7 @@ impl Bench {
     fn with_memory(key: &[&str], memory_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let services = ProjectServices::open(ServiceOptions {
-            target: &Environment::new("dev"),
+            model_environment: &Environment::new("dev"),
             dir: folder.path(),
             lakehouse: Some("lake"),
             environment: &Environment::from("dev"),

@@ -45,7 +45,7 @@ fn sent() -> Sent {
     }
 }
 
-fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> Target {
+fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> TargetComparison {
     let state = |(identity, rows): (&str, u64)| TableState {
         identity: identity.to_owned(),
         rows: Some(rows),
@@ -55,7 +55,7 @@ fn target(committed: Option<(&str, u64)>, now: Option<(&str, u64)>) -> Target {
         committed: committed.map(state),
         now: now.map(state),
     };
-    Target::new(states, &claim(Position::default(), Annotations::default()))
+    TargetComparison::new(states, &claim(Position::default(), Annotations::default()))
 }
 
 #[test]
@@ -98,13 +98,17 @@ fn what_others_did_to_a_target_shows() {
     assert!(!target(Some(("1", 0)), Some(("1", 0))).is_emptied());
 }
 
-fn of(sent: Option<&Sent>, committed: Option<(&str, u64)>, now: Option<TableState>) -> Target {
+fn of(
+    sent: Option<&Sent>,
+    committed: Option<(&str, u64)>,
+    now: Option<TableState>,
+) -> TargetComparison {
     let claim = match sent {
         Some(sent) => claim(sent.position(), sent.annotations()),
         None => claim(Position::default(), Annotations::default()),
     };
     let committed = committed.map(|committed| state(committed, None));
-    Target::new(TableStates { committed, now }, &claim)
+    TargetComparison::new(TableStates { committed, now }, &claim)
 }
 
 fn state((identity, rows): (&str, u64), newer: Option<u64>) -> TableState {

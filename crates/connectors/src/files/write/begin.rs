@@ -19,7 +19,7 @@ use super::error::{Result, WriteError};
 use super::evolve::of_part;
 use super::ledger::{self, Known, Part, Standing};
 use super::links;
-use super::location::{Location, Target, Temporary};
+use super::location::{FileTarget, Location, Temporary};
 use super::lock::Lock;
 use crate::files::chunk::open_bytes;
 use crate::files::csv::read_head;
@@ -35,7 +35,7 @@ pub(super) struct Claim {
 
 /// One write, from begin to commit.
 pub(super) struct Job {
-    pub(super) target: Target,
+    pub(super) target: FileTarget,
     pub(super) intent: Intent,
     /// How the place looked when it was decided what to write.
     pub(super) look: Option<StateBeforeWrite>,
@@ -125,7 +125,7 @@ impl Columns {
 
 /// Claims the place of a target.
 pub(super) fn begin(
-    target: Target,
+    target: FileTarget,
     (intent, look): (Intent, Option<StateBeforeWrite>),
     group_bytes: u64,
 ) -> Result<(Job, Claim)> {
@@ -176,7 +176,7 @@ pub(super) fn begin(
     Ok((job, claim))
 }
 
-fn check(target: &Target, intent: &Intent) -> Result<()> {
+fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
     let wrong = |why: String, way_out| {
         Err(WriteError::Target {
             object: target.location.shown.clone(),

@@ -10,7 +10,7 @@ use memchr::{memchr, memchr3};
 use towpath_ports::exact_json;
 
 use super::error::{Result, WriteError};
-use super::location::Target;
+use super::location::FileTarget;
 use super::values::{Kind, Values, write_formatted};
 use crate::files::value::TimeFormats;
 
@@ -37,7 +37,7 @@ pub(super) struct CsvStyle {
 
 impl CsvStyle {
     /// The style a target's options ask for.
-    pub(super) fn of(target: &Target) -> Self {
+    pub(super) fn of(target: &FileTarget) -> Self {
         let options = &target.options;
         let decimal = options.numbers.map_or(b'.', |numbers| numbers.decimal);
         let in_bare = |byte: u8| {

@@ -20,7 +20,7 @@ use super::candidate::Reading;
 use super::error::WriteError;
 use super::ledger::{self, Known, Standing};
 use super::links;
-use super::location::{Location, Target};
+use super::location::{FileTarget, Location};
 use super::parquet::group_bytes;
 use super::writer::FilesWriter;
 use crate::files::options::{Format, Options};
@@ -53,7 +53,7 @@ impl FilesDestination {
             .map_err(|_| WriteError::Broken { path: shown })?
     }
 
-    fn target(&self, intent: &Intent) -> Result<Target, WriteError> {
+    fn target(&self, intent: &Intent) -> Result<FileTarget, WriteError> {
         let connection = &self.source.connection;
         if !connection.writable {
             return Err(WriteError::ReadOnly {
@@ -69,7 +69,7 @@ impl FilesDestination {
             });
         }
         let options = Options::read(&connection.options, &intent.write.options)?;
-        Target::of(self.location(&intent.table)?, options)
+        FileTarget::of(self.location(&intent.table)?, options)
     }
 }
 

@@ -138,7 +138,7 @@ impl Location {
 
 /// A place with the way its files are written.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct FileTarget {
     pub(super) location: Location,
     pub(super) format: Format,
     pub(super) compression: Compression,
@@ -147,7 +147,7 @@ pub(super) struct Target {
     pub(super) delimiter: u8,
 }
 
-impl Target {
+impl FileTarget {
     /// How a place is written: by options, else by the extension of its name.
     pub(super) fn of(location: Location, options: Options) -> Result<Self> {
         let parts = name_parts(&location.name);
@@ -296,7 +296,7 @@ mod tests {
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), serde_json::json!(value)))
                 .collect();
-            Target::of(
+            FileTarget::of(
                 location(object).unwrap(),
                 Options::read(&BTreeMap::new(), &options).unwrap(),
             )

@@ -28,7 +28,7 @@ use parquet::file::writer::SerializedFileWriter;
 use super::disk;
 use super::error::{Result, WriteError};
 use super::ledger::FOOTER_KEY;
-use super::location::Target;
+use super::location::FileTarget;
 use super::sink::Written;
 use crate::files::options::Compression;
 
@@ -92,7 +92,7 @@ impl ParquetSink {
     /// Opens the file.
     pub(super) fn open(
         path: &Path,
-        target: &Target,
+        target: &FileTarget,
         schema: &SchemaRef,
         group_bytes: u64,
     ) -> Result<Self> {

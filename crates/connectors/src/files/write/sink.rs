@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use tokio::task::JoinHandle;
 
 use super::error::{Result, WriteError};
-use super::location::Target;
+use super::location::FileTarget;
 use super::parquet::ParquetSink;
 use super::text::TextSink;
 use crate::files::options::Format;
@@ -36,7 +36,7 @@ impl Sink {
     /// Opens a file; an old one of this name is overwritten.
     pub(super) fn open(
         path: &Path,
-        target: &Target,
+        target: &FileTarget,
         schema: &SchemaRef,
         group_bytes: u64,
     ) -> Result<Self> {

@@ -17,7 +17,7 @@ use super::disk;
 use super::error::{Result, WriteError};
 use super::jsonl;
 use super::ledger::hex;
-use super::location::Target;
+use super::location::FileTarget;
 use super::sink::Written;
 use crate::files::options::{Compression, Format};
 
@@ -112,7 +112,7 @@ pub(super) struct TextSink {
 
 impl TextSink {
     /// Opens the file and writes its header.
-    pub(super) fn open(path: &Path, target: &Target, schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn open(path: &Path, target: &FileTarget, schema: &SchemaRef) -> Result<Self> {
         let shown = target.location.shown.clone();
         let io = |source| WriteError::Io {
             path: shown.clone(),
