@@ -284,7 +284,7 @@ impl<'a> Table<'a> {
     /// True for rows that this table already has from an earlier commit: several tables of one reader
     /// commit one after the other, so after a crash some can be ahead of others.
     fn holds_already(&self, split: &SplitId, reached: &Position, is_many: bool) -> bool {
-        match (self.spec.committed.mark(split), reached.mark(split)) {
+        match (self.spec.committed.get(split), reached.get(split)) {
             (Some(committed), Some(reached)) => reached.order < committed.order,
             (Some(_), None) => is_many,
             (None, _) => false,

@@ -270,8 +270,8 @@ impl Running<'_, '_> {
                 }
                 Ok(())
             }
-            Event::Boundary(mark) => {
-                self.reached.advance(split, mark);
+            Event::Boundary(position) => {
+                self.reached.advance(split, position);
                 Ok(())
             }
             Event::End => Ok(()),
@@ -312,7 +312,7 @@ impl Running<'_, '_> {
     /// together with rows of other splits, so these writes are dropped, and the other splits are read again
     /// from the last commit.
     async fn revoked(&mut self, split: &SplitId, at_boundary: bool) -> Result<()> {
-        let is_committed = self.reached.mark(split) == self.committed.mark(split);
+        let is_committed = self.reached.get(split) == self.committed.get(split);
         if self.waiting.is_none() || (at_boundary && is_committed) {
             return Ok(());
         }
@@ -350,9 +350,9 @@ impl Running<'_, '_> {
 /// True if a read from `now` would differ from a read from `before`. Each read numbers its positions again,
 /// so only `resume` is compared.
 fn is_moved(before: &Position, now: &Position) -> bool {
-    now.marks().any(|(split, mark)| {
-        let held = before.mark(split);
-        held.is_none_or(|held| held.resume != mark.resume)
+    now.splits().any(|(split, position)| {
+        let present = before.get(split);
+        present.is_none_or(|present| present.resume != position.resume)
     })
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn marked(generation: Generation) -> Position {
 pub(crate) fn mark_of(mark: &Committed) -> Option<u64> {
     let position = &mark.token.position;
     position
-        .mark(&SplitId(SPLIT.to_owned()))
+        .get(&SplitId(SPLIT.to_owned()))
         .map(|mark| mark.order)
 }
 

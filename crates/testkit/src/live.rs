@@ -106,7 +106,7 @@ impl LiveSource {
         let mut inner = self.lock();
         for id in &inner.owned {
             let said = inner.said.get(id).map(Vec::as_slice).unwrap_or_default();
-            let next = from.mark(id).map_or(0, |mark| behind(said, mark.order));
+            let next = from.get(id).map_or(0, |position| behind(said, position.order));
             let split = Split {
                 id: id.clone(),
                 events: self.events(id.clone(), next),
@@ -159,7 +159,7 @@ fn behind(said: &[LiveEvent], order: u64) -> usize {
 pub fn endless_events(table: TableName, schema: SchemaRef, said: Vec<LiveEvent>) -> ScriptedSource {
     ScriptedSource::of_split(TableSchema { table, schema }, "wal", move |from| {
         let id = SplitId("wal".to_owned());
-        let next = from.map_or(0, |mark| behind(&said, mark.order));
+        let next = from.map_or(0, |position| behind(&said, position.order));
         let rest = said.iter().cloned().enumerate().skip(next);
         let events = rest.map(|(at, said)| Ok(event(said, &id, at as u64)));
         let events: Vec<_> = events.chain([Ok(Event::End)]).collect();

@@ -132,10 +132,10 @@ impl ScriptedSource {
     /// A reader without a spec.
     pub fn reader(&self, from: Option<&Position>) -> ScriptedReader {
         let opened = self.splits.iter().map(|(id, script)| {
-            let mark = from.and_then(|position| position.mark(id));
+            let position = from.and_then(|position| position.get(id));
             Split {
                 id: id.clone(),
-                events: script(mark),
+                events: script(position),
             }
         });
         ScriptedReader {
@@ -240,7 +240,7 @@ pub fn endless(
         let (table, object) = (table.clone(), name.clone());
         let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
             let (table, object) = (table.clone(), object.clone());
-            let start = from.map_or(0, |mark| mark.order);
+            let start = from.map_or(0, |position| position.order);
             let steps = (start..total).step_by(usize::try_from(rows_per_boundary).unwrap_or(1));
             let events = steps.flat_map(move |first| {
                 let end = (first + rows_per_boundary).min(total);
@@ -278,7 +278,7 @@ pub fn endless_of(
 ) -> ScriptedSource {
     let scripts = splits.into_iter().map(|(name, make)| {
         let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
-            let events = make(from.map_or(0, |mark| mark.order));
+            let events = make(from.map_or(0, |position| position.order));
             stream::iter(events.into_iter().map(Ok)).boxed()
         });
         (name, script)
@@ -385,7 +385,7 @@ impl ChangeFeed {
         let transactions = Arc::clone(&self.transactions);
         let script: Script = Arc::new(move |from: Option<&SplitPosition>| {
             let transactions = Arc::clone(&transactions);
-            let start = from.map_or(0, |mark| mark.order);
+            let start = from.map_or(0, |position| position.order);
             let count = transactions.len() as u64;
             let before = transactions
                 .iter()

@@ -164,51 +164,51 @@ impl SplitPosition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position {
-    marks: BTreeMap<SplitId, SplitPosition>,
+    splits: BTreeMap<SplitId, SplitPosition>,
 }
 
 impl Position {
     /// The position of a source with one split.
-    pub fn single(split: impl Into<String>, mark: SplitPosition) -> Self {
+    pub fn single(split: impl Into<String>, position: SplitPosition) -> Self {
         Self {
-            marks: BTreeMap::from([(SplitId(split.into()), mark)]),
+            splits: BTreeMap::from([(SplitId(split.into()), position)]),
         }
     }
 
     /// True if nothing was read, or the source has no positions.
     pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+        self.splits.is_empty()
     }
 
     /// The position of one split.
-    pub fn mark(&self, split: &SplitId) -> Option<&SplitPosition> {
-        self.marks.get(split)
+    pub fn get(&self, split: &SplitId) -> Option<&SplitPosition> {
+        self.splits.get(split)
     }
 
     /// The positions of all splits.
-    pub fn marks(&self) -> impl Iterator<Item = (&SplitId, &SplitPosition)> {
-        self.marks.iter()
+    pub fn splits(&self) -> impl Iterator<Item = (&SplitId, &SplitPosition)> {
+        self.splits.iter()
     }
 
     /// Moves one split forward; a position before the present one changes nothing.
-    pub fn advance(&mut self, split: &SplitId, mark: SplitPosition) {
-        match self.marks.get(split) {
-            Some(present) if present.order > mark.order => {}
+    pub fn advance(&mut self, split: &SplitId, position: SplitPosition) {
+        match self.splits.get(split) {
+            Some(present) if present.order > position.order => {}
             _ => {
-                self.marks.insert(split.clone(), mark);
+                self.splits.insert(split.clone(), position);
             }
         }
     }
 
     /// Removes and returns the position of one split.
     fn take(&mut self, split: &str) -> Option<SplitPosition> {
-        self.marks.remove(&SplitId(split.to_owned()))
+        self.splits.remove(&SplitId(split.to_owned()))
     }
 
     /// Advances every split of `other`.
     pub fn merge(&mut self, other: Position) {
-        for (split, mark) in other.marks {
-            self.advance(&split, mark);
+        for (split, position) in other.splits {
+            self.advance(&split, position);
         }
     }
 }
@@ -304,9 +304,9 @@ mod tests {
     fn app_ids_are_readable_and_injective() {
         assert_eq!(key("extract").app_id(), "p+dev+a~20b+extract+raw.flights");
         assert_ne!(key("x+y").app_id(), key("x~2by").app_id());
-        let mark = key("extract").beside(TaskKind::ReplayMark);
+        let marking = key("extract").beside(TaskKind::ReplayMark);
         assert_eq!(
-            mark.app_id(),
+            marking.app_id(),
             "p+dev+a~20b+extract~20replay~20mark+raw.flights"
         );
     }
@@ -316,10 +316,10 @@ mod tests {
         let mut position = Position::single("f", SplitPosition::at(7));
         position.advance(&SplitId("f".into()), SplitPosition::at(3));
         assert_eq!(
-            position.mark(&SplitId("f".into())),
+            position.get(&SplitId("f".into())),
             Some(&SplitPosition::at(7))
         );
         position.merge(Position::single("g", SplitPosition::at(1)));
-        assert_eq!(position.marks().count(), 2);
+        assert_eq!(position.splits().count(), 2);
     }
 }

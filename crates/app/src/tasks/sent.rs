@@ -56,14 +56,14 @@ impl Sent {
     /// Reads what was sent from the last commit in the destination.
     pub(super) fn of(claim: &GenerationClaim) -> Option<Self> {
         let token = &claim.last.as_ref()?.token;
-        let mark = token.position.mark(&SplitId(LAKE.to_owned()))?;
+        let pinned = token.position.get(&SplitId(LAKE.to_owned()))?;
         let noted: Option<Self> = token.annotations.read(NOTE).ok()?;
         let sent = match noted {
             Some(sent) => sent,
-            None => serde_json::from_value(mark.resume.clone()).ok()?,
+            None => serde_json::from_value(pinned.resume.clone()).ok()?,
         };
         Some(Self {
-            version: mark.order,
+            version: pinned.order,
             ..sent
         })
     }

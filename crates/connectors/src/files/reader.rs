@@ -20,7 +20,7 @@ use super::job::{How, Job, Settled};
 use super::parquet;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
-use super::seen::Marked;
+use super::seen::FilePosition;
 
 /// The events of one piece of a file.
 type Events = Box<dyn Iterator<Item = Event> + Send>;
@@ -35,8 +35,8 @@ pub(crate) struct FilesReader {
     batch_bytes: usize,
     open_files: usize,
     limit: Option<u64>,
-    /// The marks of the files, in their order; none where a read keeps no position.
-    marks: Vec<Marked>,
+    /// The positions of the files, in their order; none where a read keeps no position.
+    positions: Vec<FilePosition>,
     /// One permit per file that may be open.
     lanes: Arc<Semaphore>,
 }
@@ -58,18 +58,18 @@ impl FilesReader {
             batch_bytes: spec.batch_bytes,
             open_files,
             limit: spec.limit,
-            marks: Vec::new(),
+            positions: Vec::new(),
             lanes: Arc::new(Semaphore::new(open_files)),
         }
     }
 
-    /// Lets each file end at its mark, one for each job.
-    pub(crate) fn marked(mut self, marks: Vec<Marked>) -> Self {
-        self.marks = marks;
+    /// Lets each file end at its position, one for each job.
+    pub(crate) fn ending_at(mut self, positions: Vec<FilePosition>) -> Self {
+        self.positions = positions;
         self
     }
 
-    fn split(&self, job: Job, mark: Option<Marked>, left: Option<Arc<AtomicU64>>) -> Split {
+    fn split(&self, job: Job, position: Option<FilePosition>, left: Option<Arc<AtomicU64>>) -> Split {
         let id = SplitId(job.file.object.clone());
         let left_open = Arc::new(AtomicBool::new(false));
         let events = match &job.how {
@@ -86,8 +86,8 @@ impl FilesReader {
                 &self.memory,
             ),
         };
-        let events = match mark {
-            Some(mark) => ending_at(events, mark, job.file, left_open),
+        let events = match position {
+            Some(position) => ending_at(events, position, job.file, left_open),
             None => events,
         };
         Split {
@@ -151,21 +151,21 @@ fn in_lane(events: BoxStream<Result<Event>>, lanes: &Arc<Semaphore>) -> BoxStrea
 }
 
 /// A file that is done as a whole or not at all: its one boundary is its end, and it is there only
-/// when what was read is what the mark says.
+/// when what was read is what the position says.
 fn ending_at(
     events: BoxStream<Result<Event>>,
-    marked: Marked,
+    position: FilePosition,
     file: InputFile,
     left_open: Arc<AtomicBool>,
 ) -> BoxStream<Result<Event>> {
-    let asked = Arc::new((marked, file, left_open));
+    let asked = Arc::new((position, file, left_open));
     let events = events.then(move |event| {
         let asked = Arc::clone(&asked);
         async move {
             match event {
                 Ok(Event::Boundary(_)) => Vec::new(),
                 Ok(Event::End) => match still(&asked).await {
-                    Ok(mark) => vec![Ok(Event::Boundary(mark)), Ok(Event::End)],
+                    Ok(position) => vec![Ok(Event::Boundary(position)), Ok(Event::End)],
                     Err(error) => vec![Err(Failure::from(error))],
                 },
                 other => vec![other],
@@ -176,7 +176,7 @@ fn ending_at(
 }
 
 async fn still(
-    asked: &Arc<(Marked, InputFile, Arc<AtomicBool>)>,
+    asked: &Arc<(FilePosition, InputFile, Arc<AtomicBool>)>,
 ) -> Result<SplitPosition, FilesError> {
     let held = Arc::clone(asked);
     let looked = tokio::task::spawn_blocking(move || {
@@ -186,7 +186,7 @@ async fn still(
     let looked = looked.await;
     let path = || asked.1.object.clone();
     looked.map_err(|_| FilesError::Broken { path: path() })??;
-    Ok(asked.0.mark.clone())
+    Ok(asked.0.position.clone())
 }
 
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.
@@ -240,12 +240,12 @@ impl Reader for FilesReader {
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {
         let left = self.limit.map(|limit| Arc::new(AtomicU64::new(limit)));
         let jobs = std::mem::take(&mut self.settled.jobs);
-        let marks = std::mem::take(&mut self.marks);
-        let marks = marks.into_iter().map(Some).chain(std::iter::repeat(None));
+        let positions = std::mem::take(&mut self.positions);
+        let positions = positions.into_iter().map(Some).chain(std::iter::repeat(None));
         let splits: Vec<Result<Assignment>> = jobs
             .into_iter()
-            .zip(marks)
-            .map(|(job, mark)| Ok(Assignment::Assigned(self.split(job, mark, left.clone()))))
+            .zip(positions)
+            .map(|(job, position)| Ok(Assignment::Assigned(self.split(job, position, left.clone()))))
             .collect();
         let complete = stream::once(future::ready(Ok(Assignment::Complete(Position::default()))));
         Box::pin(stream::iter(splits).chain(complete))

@@ -1,7 +1,7 @@
 //! Which files an incremental read has read before.
 //!
 //! Promise: a file is known by its name and its contents, not by its times. A known one is not read
-//! again, a new or changed one is read whole. A file's mark counts how often it was read, so that
+//! again, a new or changed one is read whole. A file's position counts how often it was read, so that
 //! positions move forward whatever becomes of its size, and stands only for what was read: a file
 //! that is written meanwhile stops the read, but where lines are only added and rows may come again,
 //! what was there at the start is read, and all of it the next time. It does not know what is in a
@@ -22,16 +22,16 @@ use super::options::{Compression, Format};
 /// File systems tell times this coarsely at worst: two writes within it may leave the same time.
 const COARSE_SECONDS: i64 = 3;
 
-/// A file's mark, and what it looked like before its contents were hashed.
+/// A file's position, and its metadata before its contents were hashed.
 #[derive(Clone, Debug)]
-pub(crate) struct Marked {
-    pub(crate) mark: SplitPosition,
-    look: Look,
+pub(crate) struct FilePosition {
+    pub(crate) position: SplitPosition,
+    stat: FileStat,
 }
 
 /// What changes when a file is written or exchanged, but for writes at the same moment.
 #[derive(Clone, Debug)]
-struct Look {
+struct FileStat {
     file: (u64, u64),
     length: u64,
     written: (i64, i64),
@@ -40,14 +40,14 @@ struct Look {
     young: bool,
 }
 
-fn look(file: &InputFile) -> Result<Look, FilesError> {
+fn stat(file: &InputFile) -> Result<FileStat, FilesError> {
     let found = std::fs::metadata(&file.path).map_err(|source| FilesError::Read {
         path: file.object.clone(),
         source,
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    Ok(Look {
+    Ok(FileStat {
         young: now.saturating_sub(found.ctime()) <= COARSE_SECONDS,
         file: (found.dev(), found.ino()),
         length: found.len(),
@@ -80,13 +80,13 @@ fn ends_line(file: &InputFile, length: u64) -> Result<bool, FilesError> {
     Ok(last == *b"\n")
 }
 
-impl Marked {
-    /// Fails, worth a retry, when what was read may not be what was marked. Other rights, names, times
+impl FilePosition {
+    /// Fails, worth a retry, when what was read may not be what the position stands for. Other rights, names, times
     /// or a copy in its place change nothing of it. With `left_open` a quoted field was open at the end
     /// of what was read.
     pub(crate) fn still(&self, file: &InputFile, left_open: bool) -> Result<(), FilesError> {
-        let (then, now) = (&self.look, look(file)?);
-        let place = |look: &Look| (look.file, look.length, look.written, look.changed);
+        let (then, now) = (&self.stat, stat(file)?);
+        let place = |stat: &FileStat| (stat.file, stat.length, stat.written, stat.changed);
         if place(then) == place(&now) && !then.young {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl Marked {
         // behind an open quote may be text of one cell.
         let whole = file.length.is_some() && !left_open;
         let grew = now.length > length && whole && ends_line(file, length)?;
-        if (grew || now.length == length) && content(file, length)? == self.mark.resume {
+        if (grew || now.length == length) && content(file, length)? == self.position.resume {
             if grew {
                 tracing::warn!(
                     "`{}` grew while it was read: the next run reads the new lines",
@@ -110,18 +110,18 @@ impl Marked {
     }
 }
 
-/// Leaves what `from` has read out of a settled read, and gives the mark of each file that stays, in
+/// Leaves what `from` has read out of a settled read, and gives the position of each file that stays, in
 /// the order of the jobs.
 pub(crate) fn leave_out(
     settled: &mut Settled,
     from: &Position,
     may_repeat: bool,
-) -> Result<Vec<Marked>, FilesError> {
-    let (mut jobs, mut marks) = (Vec::new(), Vec::new());
+) -> Result<Vec<FilePosition>, FilesError> {
+    let (mut jobs, mut positions) = (Vec::new(), Vec::new());
     for mut job in std::mem::take(&mut settled.jobs) {
-        let look = look(&job.file)?;
-        let content = content(&job.file, look.length)?;
-        let before = from.mark(&SplitId(job.file.object.clone()));
+        let stat = stat(&job.file)?;
+        let content = content(&job.file, stat.length)?;
+        let before = from.get(&SplitId(job.file.object.clone()));
         if before.is_some_and(|before| before.resume == content) {
             continue;
         }
@@ -138,15 +138,15 @@ pub(crate) fn leave_out(
         }
         let is_plain = job.file.compression == Compression::None && job.file.format != Format::Xlsx;
         if may_repeat && is_plain && matches!(job.how, How::Text { .. }) {
-            job.file.length = Some(look.length);
+            job.file.length = Some(stat.length);
         }
-        let mark = SplitPosition {
+        let position = SplitPosition {
             order: before.map_or(0, |before| before.order) + 1,
             resume: content,
         };
-        marks.push(Marked { mark, look });
+        positions.push(FilePosition { position, stat });
         jobs.push(job);
     }
     settled.jobs = jobs;
-    Ok(marks)
+    Ok(positions)
 }

@@ -16,7 +16,7 @@ use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
-use super::seen::{self, Marked};
+use super::seen::{self, FilePosition};
 use super::settle::{select, settle};
 
 /// A folder of files to read from.
@@ -35,7 +35,7 @@ impl FilesSource {
     ) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
         let options = Options::read(&self.connection.options, &spec.options)?;
         let (selection, asked) = (spec.selection.clone(), options.clone());
-        let files = self.look(move |folder| select(folder, &selection, &asked));
+        let files = self.in_folder(move |folder| select(folder, &selection, &asked));
         let files = files.await?;
         let options = match files.first() {
             Some(file) => options.of_format(file.format)?,
@@ -44,7 +44,8 @@ impl FilesSource {
         Ok((files, Arc::new(options)))
     }
 
-    async fn look<T: Send + 'static>(
+    /// Asks the folder on a blocking thread.
+    async fn in_folder<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
     ) -> Result<T, FilesError> {
@@ -70,23 +71,23 @@ impl FilesSource {
         };
         let mut settled = settle(files, &request).await?;
         if let Selection::Object(object) = spec.selection.clone() {
-            let notes = self.look(move |folder| folder.notes(&object)).await?;
+            let notes = self.in_folder(move |folder| folder.notes(&object)).await?;
             settled.notes.extend(notes);
         }
         Ok((settled, request.chunk_bytes()))
     }
 
-    /// The files of a settled read that an incremental one has not read yet, with their marks.
+    /// The files of a settled read that an incremental one has not read yet, with their positions.
     async fn new_ones(
         &self,
         mut settled: Settled,
         spec: &ReadSpec,
         from: Option<&Position>,
-    ) -> Result<(Settled, Vec<Marked>), FilesError> {
+    ) -> Result<(Settled, Vec<FilePosition>), FilesError> {
         let from = from.cloned().unwrap_or_default();
         let (path, may_repeat) = (self.folder.shown.clone(), spec.may_repeat);
         let found = tokio::task::spawn_blocking(move || {
-            seen::leave_out(&mut settled, &from, may_repeat).map(|marks| (settled, marks))
+            seen::leave_out(&mut settled, &from, may_repeat).map(|positions| (settled, positions))
         });
         found.await.map_err(|_| FilesError::Broken { path })?
     }
@@ -101,8 +102,8 @@ impl Source for FilesSource {
             let reader = FilesReader::new(spec, settled, memory, chunk_bytes);
             return Ok(Box::new(reader));
         }
-        let (settled, marks) = self.new_ones(settled, spec, from).await?;
-        let reader = FilesReader::new(spec, settled, memory, chunk_bytes).marked(marks);
+        let (settled, positions) = self.new_ones(settled, spec, from).await?;
+        let reader = FilesReader::new(spec, settled, memory, chunk_bytes).ending_at(positions);
         Ok(Box::new(reader))
     }
 

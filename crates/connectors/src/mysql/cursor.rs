@@ -21,7 +21,7 @@ use super::subject::Subject;
 use super::types::{Column, Definition, Wire};
 use crate::relational::boundary::{Boundary, Given, MOST_ROWS, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, NewColumns, SeenColumn};
-use crate::relational::cursor::{last_mark, next_order, position};
+use crate::relational::cursor::{last_position, next_order, position};
 
 const VERSION: u32 = 1;
 const LOOKING: &str = "looking at the cursor";
@@ -89,8 +89,8 @@ impl Cursor {
         let column = subject.find(&read.plan.column)?;
         let class = class(column, read.plan.lookback, &subject.object)?;
         check_snapshots(read)?;
-        let mark = last_mark(from);
-        let before = mark.map(|mark| seen(mark, column, class, &subject.object));
+        let last = last_position(from);
+        let before = last.map(|last| seen(last, column, class, &subject.object));
         let before = before.transpose()?;
         let last = before.as_ref().and_then(|before| before.upper.as_deref());
         let upper = upper(session, subject, column, class, last).await?;
@@ -117,7 +117,7 @@ impl Cursor {
                 boundary,
                 columns: subject.columns.iter().map(seen).collect(),
             },
-            order: next_order(mark),
+            order: next_order(last),
             notes: Vec::new(),
         };
         cursor.notes.push(format!(
@@ -370,7 +370,7 @@ async fn look(
 }
 
 fn seen(
-    mark: &SplitPosition,
+    last: &SplitPosition,
     column: &Definition,
     class: Class,
     object: &str,
@@ -380,7 +380,7 @@ fn seen(
         reason,
     };
     let seen: ReadProgress =
-        serde_json::from_value(mark.resume.clone()).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_value(last.resume.clone()).map_err(|error| wrong(error.to_string()))?;
     if seen.version > VERSION {
         return Err(wrong("a newer version of Towpath wrote it".to_owned()));
     }

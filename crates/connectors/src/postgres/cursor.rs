@@ -30,12 +30,12 @@ use super::names::{literal, quoted};
 use super::pump::Piece;
 use super::recycled::{LongAgo, Recycled, Rows, Shared};
 use super::running;
-use super::seen::{ReadProgress, VERSION, read_mark};
+use super::seen::{ReadProgress, VERSION, read_progress};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 use crate::relational::boundary::{FIRST_ORDINAL, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, SeenColumn};
-use crate::relational::cursor::{last_mark, next_order, position};
+use crate::relational::cursor::{last_position, next_order, position};
 use crate::relational::reader::{self, select_list};
 
 /// What happens to rows that commit late.
@@ -134,9 +134,9 @@ impl Cursor {
         let Subject { sql, object, .. } = *subject;
         let (plan, late) = (asked.plan, asked.late);
         check_column(plan, column, object)?;
-        let mark = last_mark(from);
-        let before = mark
-            .map(|mark| read_mark(mark, &plan.column, object))
+        let last = last_position(from);
+        let before = last
+            .map(|last| read_progress(last, &plan.column, object))
             .transpose()?;
         let moment = Moment::ask(client).await?;
         let by_transaction = subject.members.is_some() && late != LateRows::Lookback;
@@ -198,7 +198,7 @@ impl Cursor {
             },
             before,
             moment,
-            order: next_order(mark),
+            order: next_order(last),
         };
         if way == Way::Transaction {
             cursor.settle_recycled(client, subject, &change).await?;

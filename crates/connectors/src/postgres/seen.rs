@@ -61,14 +61,14 @@ struct FirstSeen {
     server: String,
 }
 
-/// A mark's stored form, refused where it belongs to another cursor.
-pub(super) fn read_mark(mark: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
+/// The stored progress of a read, refused where it belongs to another cursor.
+pub(super) fn read_progress(position: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |reason: String| PgError::Position {
         object: object.to_owned(),
         reason,
     };
     let unknown = |_| wrong("it is not of a form this version knows".to_owned());
-    let resume = mark.resume.clone();
+    let resume = position.resume.clone();
     let seen = match resume.get("version").and_then(serde_json::Value::as_u64) {
         Some(1) => serde_json::from_value::<FirstSeen>(resume)
             .map_err(unknown)?

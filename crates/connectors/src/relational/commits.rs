@@ -218,10 +218,10 @@ pub(crate) async fn store<S: Session + ?Sized>(
         let sql = definition(session, &commits);
         session.create_commits(&sql).await?;
     }
-    let marks: Vec<String> = (1..=8).map(|at| dialect.placeholder(at)).collect();
+    let placeholders: Vec<String> = (1..=8).map(|at| dialect.placeholder(at)).collect();
     let insert = format!(
         "INSERT INTO {commits} (app_id, generation, format, table_name, run, task, position, stats) VALUES ({})",
-        marks.join(", ")
+        placeholders.join(", ")
     );
     let app_id = Value::Text(intent.task.app_id());
     let generation = intent.generation.0;
@@ -296,7 +296,7 @@ mod tests {
         let read = |format, text| token(&task, Generation(3), format, text);
         let token = read(POSITION_ONLY, old).unwrap();
         assert_eq!(token.fingerprint.as_deref(), Some("print"));
-        assert_eq!(token.position.marks().count(), 1);
+        assert_eq!(token.position.splits().count(), 1);
         let stored = Stored {
             position: Position::single("lake", SplitPosition::at(7)),
             fingerprint: Some("print".to_owned()),

@@ -1,7 +1,7 @@
-//! Where a read by a cursor starts and ends: its mark in a position.
+//! Where a read by a cursor starts and ends: its part of a position.
 //!
-//! Promise: a position has one mark for the cursor, and its order grows with each read; a read that stops
-//! early does not move the position. What a mark holds (how far a table has been read) and which rows come
+//! Promise: a position has one split for the cursor, and its order grows with each read; a read that stops
+//! early does not move the position. What it holds (how far a table has been read) and which rows come
 //! are the database's: `postgres/cursor.rs`, `sqlite/cursor.rs`. Read next: `boundary.rs`, `columns.rs`.
 
 use serde::Serialize;
@@ -10,13 +10,13 @@ use towpath_vocab::{Position, SplitId, SplitPosition};
 const SPLIT: &str = "cursor";
 
 /// Where the last read ended.
-pub(crate) fn last_mark(from: Option<&Position>) -> Option<&SplitPosition> {
-    from.and_then(|position| position.mark(&SplitId(SPLIT.to_owned())))
+pub(crate) fn last_position(from: Option<&Position>) -> Option<&SplitPosition> {
+    from.and_then(|position| position.get(&SplitId(SPLIT.to_owned())))
 }
 
-/// The order of the mark that follows.
+/// The order of the position that follows.
 pub(crate) fn next_order(last: Option<&SplitPosition>) -> u64 {
-    last.map_or(1, |mark| mark.order.saturating_add(1))
+    last.map_or(1, |last| last.order.saturating_add(1))
 }
 
 /// The position that holds when a table has been read so far.
@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn a_position_moves_with_each_whole_read() {
-        assert_eq!(next_order(last_mark(None)), 1);
+        assert_eq!(next_order(last_position(None)), 1);
         let first = position(1, &"2024-01-01").unwrap();
-        let mark = last_mark(Some(&first)).unwrap();
-        assert_eq!(mark.resume, "2024-01-01");
-        assert_eq!(next_order(Some(mark)), 2);
+        let last = last_position(Some(&first)).unwrap();
+        assert_eq!(last.resume, "2024-01-01");
+        assert_eq!(next_order(Some(last)), 2);
         let second = position(2, &"2024-01-02").unwrap();
         let end = |limit| end_position(Some(second.clone()), Some(&first), limit);
         assert_eq!((end(None), end(Some(3))), (second.clone(), first.clone()));

@@ -249,7 +249,7 @@ impl Resume {
         if before.unwrap_or_else(|| json!({ "cursor": null })) == resume {
             return Ok(from.cloned().unwrap_or_default());
         }
-        let order = from.and_then(|from| from.mark(&SplitId(CURSOR.to_owned())));
+        let order = from.and_then(|from| from.get(&SplitId(CURSOR.to_owned())));
         let order = order.map_or(0, |position| position.order) + 1;
         Ok(Position::single(CURSOR, SplitPosition { order, resume }))
     }
@@ -296,7 +296,7 @@ fn stored(failed: &[Failed]) -> Value {
 
 /// What is stored of the last read.
 fn resume_of(from: Option<&Position>) -> Option<&Value> {
-    let position = from?.mark(&SplitId(CURSOR.to_owned()))?;
+    let position = from?.get(&SplitId(CURSOR.to_owned()))?;
     Some(&position.resume)
 }
 

@@ -16,7 +16,7 @@ use super::error::{Doing as _, Result, SqliteError};
 use super::names::{quoted, same};
 use crate::relational::boundary::{Boundary, Given, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, NewColumns, SeenColumn};
-use crate::relational::cursor::{last_mark, next_order, position};
+use crate::relational::cursor::{last_position, next_order, position};
 
 const VERSION: u32 = 2;
 
@@ -111,9 +111,9 @@ impl Cursor {
         from: Option<&Position>,
         shown: &str,
     ) -> Result<Self> {
-        let mark = last_mark(from);
-        let before = mark
-            .map(|mark| seen(mark, column, subject.object))
+        let last = last_position(from);
+        let before = last
+            .map(|last| seen(last, column, subject.object))
             .transpose()?;
         let extent = extent(connection, column, subject, shown)?;
         let upper = upper(connection, column, subject, &extent, before.as_ref(), shown)?;
@@ -138,7 +138,7 @@ impl Cursor {
                 boundary,
                 columns: subject.all.iter().map(|name| seen_column(name)).collect(),
             },
-            order: next_order(mark),
+            order: next_order(last),
             notes: Vec::new(),
         };
         cursor.notes.push(format!(
@@ -353,13 +353,13 @@ fn class(value: &Value) -> u8 {
     }
 }
 
-fn seen(mark: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
+fn seen(last: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
     let wrong = |why: String| SqliteError::Position {
         object: object.to_owned(),
         why,
     };
     let seen: ReadProgress =
-        serde_json::from_value(mark.resume.clone()).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_value(last.resume.clone()).map_err(|error| wrong(error.to_string()))?;
     if seen.version > VERSION {
         return Err(wrong("a newer version of Towpath wrote it".to_owned()));
     }

@@ -154,8 +154,8 @@ pub(super) fn insert(
         .map(Bound::of)
         .collect::<Result<Vec<_>>>()?;
     let width = columns.len() + usize::from(ops.is_some());
-    let marks: Vec<String> = (1..=width).map(|at| format!("?{at}")).collect();
-    let sql = format!("INSERT INTO {STAGE} VALUES ({})", marks.join(", "));
+    let placeholders: Vec<String> = (1..=width).map(|at| format!("?{at}")).collect();
+    let sql = format!("INSERT INTO {STAGE} VALUES ({})", placeholders.join(", "));
     let mut statement = connection
         .prepare_cached(&sql)
         .doing(shown, "filling the stage")?;

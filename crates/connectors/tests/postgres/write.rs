@@ -240,7 +240,7 @@ async fn the_first_commit_of_a_generation_wins_and_a_retry_adopts_it() {
     .await
     .unwrap();
     assert_eq!(
-        third.committed.token.position.marks().next().unwrap().1,
+        third.committed.token.position.splits().next().unwrap().1,
         &SplitPosition::at(3)
     );
     let late = write(

@@ -73,7 +73,7 @@ fn stored(resume: Value) -> Position {
 
 fn resume(position: &Position) -> Value {
     position
-        .mark(&towpath_vocab::SplitId("cursor".into()))
+        .get(&towpath_vocab::SplitId("cursor".into()))
         .unwrap()
         .resume
         .clone()

@@ -100,7 +100,7 @@ async fn fill(fixture: Fixture) -> Fixture {
 /// Reads a run to its end as `flow` does.
 async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
     let mut rows = Vec::new();
-    let mut marks = Vec::new();
+    let mut positions = Vec::new();
     let mut splits = run.reader.splits();
     let mut complete = false;
     while let Some(assignment) = splits.next().await {
@@ -112,8 +112,8 @@ async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
                             assert_eq!(found.batch.schema(), run.schema);
                             rows.extend(text_rows(&[found.batch]));
                         }
-                        Event::Boundary(mark) => marks.push(mark),
-                        Event::End => marks.push(SplitPosition::at(u64::MAX)),
+                        Event::Boundary(position) => positions.push(position),
+                        Event::End => positions.push(SplitPosition::at(u64::MAX)),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -124,7 +124,7 @@ async fn read(run: &mut ModelRun) -> Result<Vec<String>> {
     }
     assert!(complete);
     assert_eq!(
-        marks,
+        positions,
         [
             SplitPosition::at(rows.len() as u64),
             SplitPosition::at(u64::MAX)
@@ -361,7 +361,7 @@ async fn memory_that_ends_before_the_first_row_is_not_seen() {
     let events = events(reader(&fixture, vec![exhausted()], false).await).await;
     let [
         Ok(Event::Rows(rows)),
-        Ok(Event::Boundary(mark)),
+        Ok(Event::Boundary(position)),
         Ok(Event::End),
     ] = events.as_slice()
     else {
@@ -371,7 +371,7 @@ async fn memory_that_ends_before_the_first_row_is_not_seen() {
         text_rows(std::slice::from_ref(&rows.batch)),
         ["AA", "AA", "UA"]
     );
-    assert_eq!(*mark, SplitPosition::at(3));
+    assert_eq!(*position, SplitPosition::at(3));
     assert!(fixture.engine.is_tight(&name("marts.delays")));
 }
 

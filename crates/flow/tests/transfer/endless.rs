@@ -174,8 +174,8 @@ async fn every_commit_is_reported_when_it_happens() {
             let last = commits.last().unwrap();
             assert_eq!((&last.table, last.rows_loaded), (&table(name), 2));
             let position = &last.receipt.as_ref().unwrap().committed.token.position;
-            let mark = position.mark(&SplitId("wal".to_owned())).unwrap();
-            assert_eq!(mark.order, at as u64);
+            let position = position.get(&SplitId("wal".to_owned())).unwrap();
+            assert_eq!(position.order, at as u64);
         }
         stage.cancel.cancel();
         let summary = running.await.unwrap().unwrap();

@@ -118,17 +118,17 @@ impl TryFrom<StoredToken> for Token {
 impl Token {
     /// The token for a position that a destination stored in version 1.
     pub fn from_position(task: TaskKey, generation: Generation, mut position: Position) -> Self {
-        let mark = position.take(FINGERPRINT);
-        let fingerprint = mark.and_then(|mark| match mark.resume {
+        let stored = position.take(FINGERPRINT);
+        let fingerprint = stored.and_then(|stored| match stored.resume {
             Value::String(fingerprint) => Some(fingerprint),
             _ => None,
         });
         let mut annotations = Annotations::default();
         if task.kind == TaskKind::Replay
-            && let Some(mark) = position.take(REPLAY)
+            && let Some(stored) = position.take(REPLAY)
         {
-            annotations.0.insert(REPLAY.to_owned(), mark.resume);
-            position.advance(&SplitId(REPLAY.to_owned()), SplitPosition::at(mark.order));
+            annotations.0.insert(REPLAY.to_owned(), stored.resume);
+            position.advance(&SplitId(REPLAY.to_owned()), SplitPosition::at(stored.order));
         }
         Self {
             task,
@@ -158,7 +158,7 @@ mod tests {
     fn a_fingerprint_of_version_1_is_no_split_any_more() {
         let token = read(LOAD);
         assert_eq!(token.fingerprint.as_deref(), Some("sha256:abc"));
-        assert_eq!(token.position.marks().count(), 1);
+        assert_eq!(token.position.splits().count(), 1);
         assert_eq!(token.task.kind, TaskKind::Step);
         assert!(token.annotations.is_empty());
         assert_eq!(read(&serde_json::to_string(&token).unwrap()), token);

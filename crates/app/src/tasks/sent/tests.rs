@@ -65,7 +65,7 @@ fn what_was_sent_is_read_from_the_token() {
     assert_eq!(Sent::of(&held), Some(sent()));
     assert_eq!(Sent::of(&claim(Position::default(), none())), None);
     assert_eq!(Sent::of(&claim(sent().position(), none())), None);
-    // As earlier versions stored it: in the mark; the first of them without a commit.
+    // As earlier versions stored it: in the position; the first of them without a commit.
     let resume = json!({ "table": "id", "commit": "c", "task": "task", "where": "a > 1", "key": ["a"],
         "columns": ["a", "b"], "rows": 5, "sole": false });
     let old = Position::single(LAKE, SplitPosition { order: 7, resume });

@@ -327,7 +327,7 @@ async fn drain(mut reader: Box<dyn Reader>) -> Result<Outcome, Failure> {
                     outcome.batches.push(rows.batch);
                 }
                 Event::Rejects(rejects) => outcome.rejects.extend(rejects),
-                Event::Boundary(mark) => outcome.boundaries.push(mark.order),
+                Event::Boundary(position) => outcome.boundaries.push(position.order),
                 Event::End => outcome.ends += 1,
                 other => panic!("{other:?}"),
             }

@@ -209,7 +209,7 @@ async fn incremental_reads_lose_no_tie_and_repeat_none() {
     assert_eq!(second.notes.len(), 2, "{:?}", second.notes);
     let third = go_on(&project, &spec, &second).await;
     assert_eq!(third.rows, [""; 0]);
-    assert_eq!(third.position.marks().next().unwrap().1.order, 3);
+    assert_eq!(third.position.splits().next().unwrap().1.order, 3);
     // What is deleted does not take the position back: `4` is not new.
     project
         .own()
@@ -347,9 +347,9 @@ async fn a_position_of_the_first_form_is_read() {
     );
     let resume =
         json!({ "version": 1, "column": "at", "upper": { "class": "integer", "value": "5" } });
-    let mark = towpath_vocab::SplitPosition { order: 4, resume };
+    let position = towpath_vocab::SplitPosition { order: 4, resume };
     let old = Outcome {
-        position: Position::single("cursor", mark),
+        position: Position::single("cursor", position),
         ..Outcome::default()
     };
     // It does not say which rows at its end were given.

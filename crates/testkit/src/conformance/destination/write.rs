@@ -74,11 +74,11 @@ pub(super) fn sorted(mut lines: Vec<String>) -> Vec<String> {
 }
 
 pub(super) fn position(generation: i64) -> Position {
-    let mark = SplitPosition {
+    let position = SplitPosition {
         order: generation.unsigned_abs() * 100,
         resume: serde_json::json!({ "generation": generation, "text": "ä \"'" }),
     };
-    Position::single("split 1", mark)
+    Position::single("split 1", position)
 }
 
 pub(super) fn commit(generation: i64) -> Commit {

@@ -55,10 +55,10 @@ pub async fn reading_again_gives_only_what_is_new(under: &dyn SourceUnderTest) {
             );
         }
         assert_eq!(next.lines(), sorted(expected), "{mode:?}");
-        for (split, mark) in from.marks() {
-            let now = next.position.mark(split);
+        for (split, position) in from.splits() {
+            let now = next.position.get(split);
             assert!(
-                now.is_some_and(|now| now.order >= mark.order),
+                now.is_some_and(|now| now.order >= position.order),
                 "{mode:?} went back"
             );
         }

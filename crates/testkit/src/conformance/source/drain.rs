@@ -16,7 +16,7 @@ use crate::conformance::lines_of_batch;
 pub(super) struct Taken {
     pub(super) rows: Vec<Rows>,
     /// The positions of the boundaries of each split, in order.
-    pub(super) marks: BTreeMap<SplitId, Vec<SplitPosition>>,
+    pub(super) positions: BTreeMap<SplitId, Vec<SplitPosition>>,
     /// The notes of the reader.
     pub(super) notes: Vec<String>,
     /// The position of the next read.
@@ -93,9 +93,9 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
                     assert!(rows.ops.as_ref().is_none_or(|ops| ops.len() == rows.len()));
                     taken.rows.push(rows);
                 }
-                Event::Boundary(mark) => {
-                    taken.position.advance(&split.id, mark.clone());
-                    taken.marks.entry(split.id.clone()).or_default().push(mark);
+                Event::Boundary(position) => {
+                    taken.position.advance(&split.id, position.clone());
+                    taken.positions.entry(split.id.clone()).or_default().push(position);
                 }
                 Event::Rejects(rejects) => panic!("rejected: {rejects:?}"),
                 Event::End => ended = true,
@@ -132,10 +132,10 @@ pub(super) async fn part(
             match event.unwrap() {
                 Event::Rows(_) if boundaries == nth => return taken,
                 Event::Rows(rows) => waiting.push(rows),
-                Event::Boundary(mark) if boundaries < nth => {
+                Event::Boundary(position) if boundaries < nth => {
                     boundaries += 1;
                     taken.rows.append(&mut waiting);
-                    taken.position.advance(&split.id, mark);
+                    taken.position.advance(&split.id, position);
                 }
                 _ => {}
             }

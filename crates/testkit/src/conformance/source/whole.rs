@@ -96,8 +96,8 @@ pub async fn ordinals_are_unique_and_find_their_record(under: &dyn SourceUnderTe
 pub async fn boundaries_only_move_forward_and_survive_being_stored(under: &dyn SourceUnderTest) {
     for mode in under.reads() {
         let taken = all(under.source().as_ref(), &under.spec(mode), None).await;
-        for (split, marks) in &taken.marks {
-            let orders: Vec<u64> = marks.iter().map(|mark| mark.order).collect();
+        for (split, positions) in &taken.positions {
+            let orders: Vec<u64> = positions.iter().map(|position| position.order).collect();
             assert!(orders.is_sorted(), "{mode:?}, {split:?}: {orders:?}");
         }
         let stored = serde_json::to_string(&taken.position).unwrap();
