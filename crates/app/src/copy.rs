@@ -91,7 +91,7 @@ pub async fn copy(
         project: None,
         state: None,
         environment: &environment,
-        target: &environment,
+        model_environment: &environment,
         memory_bytes: request.memory_bytes,
         statement_timeout_ms: None,
     })?;

@@ -44,25 +44,25 @@ impl ReplayedRecords {
 
 /// Records that get a status after a replay.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MarksDue {
+pub(crate) struct StatusesDue {
     /// Those that became rows.
     pub(crate) replayed: BTreeSet<String>,
     /// Those whose key has a newer row.
     pub(crate) outdated: BTreeSet<String>,
 }
 
-/// The records of the last committed replay that must still be marked. `None` if that was done, or if the
-/// load has decided about these records again since. `last_mark` is the last replay whose records were
-/// marked.
-pub(crate) fn marks_due(
+/// The records of the last committed replay whose status must still be set. `None` if that was done, or if the
+/// load has decided about these records again since. `last_with_statuses` is the last replay whose
+/// records have their status.
+pub(crate) fn statuses_due(
     replay: Generation,
     taken: &ReplayedRecords,
-    last_mark: Option<u64>,
+    last_with_statuses: Option<u64>,
     decided_anew: bool,
-) -> Option<MarksDue> {
+) -> Option<StatusesDue> {
     let order = u64::try_from(replay.0).unwrap_or(0);
-    let is_marked = last_mark.is_some_and(|mark| mark >= order);
-    (!is_marked && !decided_anew).then(|| MarksDue {
+    let have_statuses = last_with_statuses.is_some_and(|last| last >= order);
+    (!have_statuses && !decided_anew).then(|| StatusesDue {
         replayed: taken.passed(),
         outdated: taken.outdated.clone(),
     })
@@ -133,15 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_that_died_before_its_marks_is_finished_once() {
+    fn a_replay_that_died_before_its_statuses_is_finished_once() {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
         let taken = ReplayedRecords {
             failed: ids(&["b"]),
             outdated: ids(&["c"]),
             ..replay(&["a", "b", "c"])
         };
-        let due = |last_mark, anew| marks_due(Generation(3), &taken, last_mark, anew);
-        let all = MarksDue {
+        let due = |last_with_statuses, anew| {
+            statuses_due(Generation(3), &taken, last_with_statuses, anew)
+        };
+        let all = StatusesDue {
             replayed: ids(&["a"]),
             outdated: ids(&["c"]),
         };

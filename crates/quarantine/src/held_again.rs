@@ -14,8 +14,8 @@ use towpath_vocab::{Generation, TableName, TaskKey, TaskKind, Token};
 
 use crate::QuarantinePorts;
 use crate::decide::{ReplayedRecords, changed, standing};
-use crate::noting::{marked, taken_of};
-use crate::records::{Change, mark};
+use crate::noting::{replay_position, taken_of};
+use crate::records::{Change, set_statuses};
 
 /// A task of a table that is restored.
 pub struct RestoredTask {
@@ -115,9 +115,9 @@ pub async fn hold(
         let Some(carried) = carried.iter().find(|carried| carried.task == replay) else {
             continue;
         };
-        let task = replay.beside(TaskKind::ReplayMark);
+        let task = replay.beside(TaskKind::ReplayStatus);
         let changes = vec![Change::of(&held, "held"), Change::of(&replayed, "replayed")];
-        mark(ports, &task, changes, marked(carried.generation)).await?;
+        set_statuses(ports, &task, changes, replay_position(carried.generation)).await?;
         waiting += held.len() as u64;
     }
     Ok(waiting)

@@ -10,7 +10,7 @@ use towpath_flow::QUARANTINE_SCHEMA;
 use towpath_vocab::{Plan, Position, TaskKind};
 
 use crate::QuarantinePorts;
-use crate::records::{Change, Owner, all_ids, ask, mark, quoted};
+use crate::records::{Change, Owner, all_ids, ask, quoted, set_statuses};
 use crate::standing::{OUTDATED, waiting};
 use towpath_ports::Result;
 
@@ -92,7 +92,7 @@ pub async fn list(ports: &QuarantinePorts, plan: &Plan) -> Result<Vec<Quarantine
 pub async fn discard(ports: &QuarantinePorts, owner: &Owner<'_>) -> Result<u64> {
     let ids = all_ids(ports, owner).await?;
     if !ids.is_empty() {
-        mark(
+        set_statuses(
             ports,
             &owner.key(TaskKind::Discard),
             vec![Change::of(&ids, "discarded")],

@@ -62,20 +62,20 @@ fn noted(taken: &ReplayedRecords) -> Result<Annotations> {
     })
 }
 
-/// The position of a replay's commit, and of the one that marks its records.
-pub(crate) fn marked(generation: Generation) -> Position {
+/// The position of a replay's commit, and of the one that sets the status of its records.
+pub(crate) fn replay_position(generation: Generation) -> Position {
     Position::single(
         SPLIT,
         SplitPosition::at(u64::try_from(generation.0).unwrap_or(0)),
     )
 }
 
-/// The replay whose records a marking commit marked.
-pub(crate) fn mark_of(mark: &Committed) -> Option<u64> {
-    let position = &mark.token.position;
+/// The replay of the records whose status this commit has set.
+pub(crate) fn replay_with_statuses(commit: &Committed) -> Option<u64> {
+    let position = &commit.token.position;
     position
         .get(&SplitId(SPLIT.to_owned()))
-        .map(|mark| mark.order)
+        .map(|split| split.order)
 }
 
 /// A destination for rejects that collects the ids of records that were rejected again.
@@ -301,7 +301,7 @@ impl Prepared for NotingPrepared {
             taken.keys = admitted.let_in;
         }
         let commit = Commit {
-            position: marked(generation),
+            position: replay_position(generation),
             annotations: commit.annotations.and(noted(&taken)?),
             ..commit
         };

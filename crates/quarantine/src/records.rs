@@ -215,7 +215,7 @@ impl Change {
 }
 
 /// Changes the status of records, in one commit with this `position`.
-pub(crate) async fn mark(
+pub(crate) async fn set_statuses(
     ports: &QuarantinePorts,
     task: &TaskKey,
     changes: Vec<Change>,

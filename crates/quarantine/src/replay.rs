@@ -2,8 +2,8 @@
 //!
 //! Promise: records that pass are committed by key (as new versions in a table with history), or appended
 //! if the table has no key, but none over a newer row with its key (`newer.rs`). The annotations of the commit name the records that were loaded and
-//! those that were rejected again, so if a replay dies before it could mark its records, the next one only
-//! marks them. The caller has locked the pipeline.
+//! those that were rejected again, so if a replay dies before it could set the status
+//! of its records, the next one only sets it. The caller has locked the pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,12 +23,14 @@ use towpath_vocab::{
 
 use crate::QuarantinePorts;
 use crate::admission::{LetIn, SeenKeys};
-use crate::decide::{ReplayedRecords, marks_due};
+use crate::decide::{ReplayedRecords, statuses_due};
 use crate::held_again::standing_replays;
 use crate::newer::OlderRowFilter;
-use crate::noting::{RecordingDestination, RejectCollector, mark_of, marked, taken};
+use crate::noting::{
+    RecordingDestination, RejectCollector, replay_position, replay_with_statuses, taken,
+};
 use crate::reader::ReplayReader;
-use crate::records::{Change, Owner, Record, mark, waiting_records, withheld};
+use crate::records::{Change, Owner, Record, set_statuses, waiting_records, withheld};
 use crate::standing::OUTDATED;
 
 /// Records per commit.
@@ -154,7 +156,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Marks the records of the last committed replay, unless that was done, or the load has replaced the
+    /// Sets the status of the records of the last committed replay, unless that was done, or the load has replaced the
     /// table since and decided about them again. Returns how many passed, and how many were left out.
     async fn finish_earlier(&self) -> Result<(u64, u64)> {
         let Some(last) = self
@@ -168,19 +170,19 @@ impl Replay<'_> {
         let Some((generation, taken)) = taken(&last)? else {
             return Ok((0, 0));
         };
-        let task = self.owner.key(TaskKind::ReplayMark);
+        let task = self.owner.key(TaskKind::ReplayStatus);
         let quarantine = quarantine_table(self.owner.table());
-        let marking = TaskKey {
+        let status_task = TaskKey {
             table: quarantine.clone(),
             ..task.clone()
         };
-        let last_mark = self.ports.lake.last(&marking, &quarantine).await?;
+        let last_with_statuses = self.ports.lake.last(&status_task, &quarantine).await?;
         let decided_anew = match self.owner.load.table.write.mode {
             WriteMode::Replace => self.owner.generation(self.ports).await?.0 != taken.of,
             _ => false,
         };
-        let last_mark = last_mark.as_ref().and_then(mark_of);
-        let Some(due) = marks_due(generation, &taken, last_mark, decided_anew) else {
+        let last_with_statuses = last_with_statuses.as_ref().and_then(replay_with_statuses);
+        let Some(due) = statuses_due(generation, &taken, last_with_statuses, decided_anew) else {
             return Ok((0, 0));
         };
         let counts = (due.replayed.len() as u64, due.outdated.len() as u64);
@@ -189,7 +191,7 @@ impl Replay<'_> {
                 Change::of(&due.replayed, "replayed"),
                 Change::of(&due.outdated, OUTDATED),
             ];
-            mark(self.ports, &task, changes, marked(generation)).await?;
+            set_statuses(self.ports, &task, changes, replay_position(generation)).await?;
         }
         Ok(counts)
     }

@@ -14,7 +14,7 @@ use towpath_ports::Result;
 use towpath_vocab::{Generation, Position, TaskKey, TaskKind, WriteMode};
 
 use crate::QuarantinePorts;
-use crate::records::{Change, Owner, ask, mark, quoted};
+use crate::records::{Change, Owner, ask, quoted, set_statuses};
 
 /// The status of a record that is no longer replayed.
 pub(crate) const OUTDATED: &str = "outdated";
@@ -94,7 +94,7 @@ async fn outdate(ports: &QuarantinePorts, key: &TaskKey, condition: String) -> R
         conditions: BTreeSet::from([condition]),
         status: OUTDATED,
     };
-    mark(ports, &task, vec![change], Position::default()).await
+    set_statuses(ports, &task, vec![change], Position::default()).await
 }
 
 /// The name of a task in the rows of the quarantine.

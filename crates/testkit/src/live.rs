@@ -106,7 +106,9 @@ impl LiveSource {
         let mut inner = self.lock();
         for id in &inner.owned {
             let said = inner.said.get(id).map(Vec::as_slice).unwrap_or_default();
-            let next = from.get(id).map_or(0, |position| behind(said, position.order));
+            let next = from
+                .get(id)
+                .map_or(0, |position| behind(said, position.order));
             let split = Split {
                 id: id.clone(),
                 events: self.events(id.clone(), next),

@@ -28,7 +28,8 @@ pub enum TaskKind {
     /// A replay of rejected records into the step's table.
     Replay,
     /// The change of the status of records after a replay.
-    ReplayMark,
+    #[serde(rename = "replay_mark")]
+    ReplayStatus,
     /// The discarding of records by a user.
     Discard,
     /// The marking of records as outdated, because the step reads them again.
@@ -40,7 +41,7 @@ impl TaskKind {
     pub const ALL: [TaskKind; 5] = [
         TaskKind::Step,
         TaskKind::Replay,
-        TaskKind::ReplayMark,
+        TaskKind::ReplayStatus,
         TaskKind::Discard,
         TaskKind::Outdate,
     ];
@@ -50,7 +51,7 @@ impl TaskKind {
         match self {
             TaskKind::Step => "",
             TaskKind::Replay => " replay",
-            TaskKind::ReplayMark => " replay mark",
+            TaskKind::ReplayStatus => " replay mark",
             TaskKind::Discard => " discard",
             TaskKind::Outdate => " outdate",
         }
@@ -304,7 +305,7 @@ mod tests {
     fn app_ids_are_readable_and_injective() {
         assert_eq!(key("extract").app_id(), "p+dev+a~20b+extract+raw.flights");
         assert_ne!(key("x+y").app_id(), key("x~2by").app_id());
-        let marking = key("extract").beside(TaskKind::ReplayMark);
+        let marking = key("extract").beside(TaskKind::ReplayStatus);
         assert_eq!(
             marking.app_id(),
             "p+dev+a~20b+extract~20replay~20mark+raw.flights"

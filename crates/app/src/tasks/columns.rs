@@ -18,14 +18,14 @@ use towpath_vocab::{
 use crate::Result;
 
 /// A destination wrapper that compares the columns of the table with those that are written.
-pub(super) struct WatchedColumns {
+pub(super) struct ColumnRecorder {
     inner: Arc<dyn Destination>,
     /// The names of columns whose type the project declares.
     declared: Vec<String>,
     notes: Mutex<Vec<String>>,
 }
 
-impl WatchedColumns {
+impl ColumnRecorder {
     pub(super) fn new(inner: Arc<dyn Destination>, plan: &TablePlan) -> Self {
         let declared = plan.columns.iter().filter(|c| c.data_type.is_some());
         Self {
@@ -69,8 +69,8 @@ impl WatchedColumns {
         ))
     }
 
-    /// The columns, with a mark on those with a declared type.
-    fn marked(&self, schema: &SchemaRef) -> SchemaRef {
+    /// The columns, with a note in the metadata of those with a declared type.
+    fn with_declared_types(&self, schema: &SchemaRef) -> SchemaRef {
         let fields = schema.fields().iter().map(|field| {
             if !self.declared.contains(field.name()) {
                 return Arc::clone(field);
@@ -85,7 +85,7 @@ impl WatchedColumns {
 }
 
 #[async_trait]
-impl Destination for WatchedColumns {
+impl Destination for ColumnRecorder {
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
         self.inner.last(task, table).await
     }
@@ -101,10 +101,10 @@ impl Destination for WatchedColumns {
             notes.extend(self.respelled(&before, &coming));
             notes
         });
-        intent.schema = self.marked(&intent.schema);
+        intent.schema = self.with_declared_types(&intent.schema);
         let writer = self.inner.begin(intent).await?;
-        let mut held = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        held.extend(notes.unwrap_or_default());
+        let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(notes.unwrap_or_default());
         Ok(writer)
     }
 

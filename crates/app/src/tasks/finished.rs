@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Failure, Remedy};
 
-use super::folders::{FINISHED as MARK, OUT};
+use super::folders::{FINISHED as MARKER, OUT};
 use crate::{Result, private};
 
 #[derive(Serialize, Deserialize)]
@@ -24,7 +24,7 @@ struct CompletionMarker {
 
 /// The successful attempt of this program with these inputs, if there is one.
 pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
-    let path = folder.join(MARK);
+    let path = folder.join(MARKER);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -32,27 +32,27 @@ pub(super) fn read(folder: &Path, identity: &str) -> Result<Option<String>> {
     };
     // A marker is complete, because it is renamed into place; one that cannot be read is from another
     // version.
-    let mark: Option<CompletionMarker> = serde_json::from_str(&text).ok();
-    Ok(mark
-        .filter(|mark| mark.version == 1 && mark.identity == identity)
-        .map(|mark| mark.attempt))
+    let marker: Option<CompletionMarker> = serde_json::from_str(&text).ok();
+    Ok(marker
+        .filter(|marker| marker.version == 1 && marker.identity == identity)
+        .map(|marker| marker.attempt))
 }
 
 /// Makes the files of the program durable, and then the marker.
 pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> {
-    let mark = CompletionMarker {
+    let marker = CompletionMarker {
         version: 1,
         identity: identity.to_owned(),
         attempt: attempt.to_owned(),
     };
-    let text = serde_json::to_string(&mark).map_err(|error| {
+    let text = serde_json::to_string(&marker).map_err(|error| {
         Failure::new(
             "R0956",
             Remedy::Bug,
-            format!("a mark cannot be written: {error}"),
+            format!("a marker cannot be written: {error}"),
         )
     })?;
-    let (path, draft) = (folder.join(MARK), folder.join("finished.tmp"));
+    let (path, draft) = (folder.join(MARKER), folder.join("finished.tmp"));
     let keep = || -> std::io::Result<()> {
         settle(&folder.join(OUT))?;
         fail::fail_point!("command::settled");
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_holds_for_the_same_program_and_inputs() {
+    fn a_marker_holds_for_the_same_program_and_inputs() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join(".towpath");
         let folder = folder.as_path();
@@ -110,7 +110,7 @@ mod tests {
         write(folder, "a", "a-1").unwrap();
         assert_eq!(read(folder, "a").unwrap().as_deref(), Some("a-1"));
         assert_eq!(read(folder, "b").unwrap(), None);
-        fs::write(folder.join(MARK), "{").unwrap();
+        fs::write(folder.join(MARKER), "{").unwrap();
         assert_eq!(read(folder, "a").unwrap(), None);
     }
 }

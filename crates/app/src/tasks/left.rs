@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn names_that_begin_with_a_dot_or_an_underscore_are_left_out() {
-        let marks = [
+        let markers = [
             "_SUCCESS",
             "deep/_SUCCESS",
             ".part-0.csv.crc",
@@ -196,10 +196,10 @@ mod tests {
             "._tmp/x",
         ];
         assert_eq!(
-            left(&[&["a.csv"], &marks[..]].concat()).unwrap(),
+            left(&[&["a.csv"], &markers[..]].concat()).unwrap(),
             "**/[!_]*.csv"
         );
-        let failure = left(&marks).unwrap_err();
+        let failure = left(&markers).unwrap_err();
         assert_eq!(failure.code, "R0953");
         let help = failure.help.join("\n");
         assert!(help.contains("`_SUCCESS`, `_metadata`"), "{help}");

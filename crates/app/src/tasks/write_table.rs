@@ -19,7 +19,7 @@ use towpath_vocab::{
     TablePlan, TaskKey, WriteMode,
 };
 
-use super::columns::WatchedColumns;
+use super::columns::ColumnRecorder;
 use super::commit_recorder::{CommitRecorder, RecordedTable, observed};
 use super::executor::{RunExecutor, TaskDone};
 use super::generation::{GenerationClaim, claim_generation};
@@ -182,7 +182,7 @@ impl RunExecutor {
         let checkpoint = checkpoint(destination.as_ref(), &key, &opened_at).await?;
         let is_publish = matches!(task.action, Action::Publish(_));
         let watched =
-            (!is_publish).then(|| Arc::new(WatchedColumns::new(Arc::clone(&destination), &plan)));
+            (!is_publish).then(|| Arc::new(ColumnRecorder::new(Arc::clone(&destination), &plan)));
         let replaced = self.replaced_rows(task, &plan.target).await?;
         let definition = definition(task)?;
         let skip_empty = self.goes_on(task) && is_defined_as(&claim, &definition);

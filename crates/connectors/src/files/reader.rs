@@ -69,7 +69,12 @@ impl FilesReader {
         self
     }
 
-    fn split(&self, job: Job, position: Option<FilePosition>, left: Option<Arc<AtomicU64>>) -> Split {
+    fn split(
+        &self,
+        job: Job,
+        position: Option<FilePosition>,
+        left: Option<Arc<AtomicU64>>,
+    ) -> Split {
         let id = SplitId(job.file.object.clone());
         let left_open = Arc::new(AtomicBool::new(false));
         let events = match &job.how {
@@ -241,11 +246,20 @@ impl Reader for FilesReader {
         let left = self.limit.map(|limit| Arc::new(AtomicU64::new(limit)));
         let jobs = std::mem::take(&mut self.settled.jobs);
         let positions = std::mem::take(&mut self.positions);
-        let positions = positions.into_iter().map(Some).chain(std::iter::repeat(None));
+        let positions = positions
+            .into_iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
         let splits: Vec<Result<Assignment>> = jobs
             .into_iter()
             .zip(positions)
-            .map(|(job, position)| Ok(Assignment::Assigned(self.split(job, position, left.clone()))))
+            .map(|(job, position)| {
+                Ok(Assignment::Assigned(self.split(
+                    job,
+                    position,
+                    left.clone(),
+                )))
+            })
             .collect();
         let complete = stream::once(future::ready(Ok(Assignment::Complete(Position::default()))));
         Box::pin(stream::iter(splits).chain(complete))

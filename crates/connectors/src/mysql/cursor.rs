@@ -89,8 +89,8 @@ impl Cursor {
         let column = subject.find(&read.plan.column)?;
         let class = class(column, read.plan.lookback, &subject.object)?;
         check_snapshots(read)?;
-        let last = last_position(from);
-        let before = last.map(|last| seen(last, column, class, &subject.object));
+        let previous = last_position(from);
+        let before = previous.map(|last| seen(last, column, class, &subject.object));
         let before = before.transpose()?;
         let last = before.as_ref().and_then(|before| before.upper.as_deref());
         let upper = upper(session, subject, column, class, last).await?;
@@ -117,7 +117,7 @@ impl Cursor {
                 boundary,
                 columns: subject.columns.iter().map(seen).collect(),
             },
-            order: next_order(last),
+            order: next_order(previous),
             notes: Vec::new(),
         };
         cursor.notes.push(format!(

@@ -134,8 +134,8 @@ impl Cursor {
         let Subject { sql, object, .. } = *subject;
         let (plan, late) = (asked.plan, asked.late);
         check_column(plan, column, object)?;
-        let last = last_position(from);
-        let before = last
+        let previous = last_position(from);
+        let before = previous
             .map(|last| read_progress(last, &plan.column, object))
             .transpose()?;
         let moment = Moment::ask(client).await?;
@@ -198,7 +198,7 @@ impl Cursor {
             },
             before,
             moment,
-            order: next_order(last),
+            order: next_order(previous),
         };
         if way == Way::Transaction {
             cursor.settle_recycled(client, subject, &change).await?;

@@ -62,7 +62,11 @@ struct FirstSeen {
 }
 
 /// The stored progress of a read, refused where it belongs to another cursor.
-pub(super) fn read_progress(position: &SplitPosition, column: &str, object: &str) -> Result<ReadProgress> {
+pub(super) fn read_progress(
+    position: &SplitPosition,
+    column: &str,
+    object: &str,
+) -> Result<ReadProgress> {
     let wrong = |reason: String| PgError::Position {
         object: object.to_owned(),
         reason,

@@ -111,8 +111,8 @@ impl Cursor {
         from: Option<&Position>,
         shown: &str,
     ) -> Result<Self> {
-        let last = last_position(from);
-        let before = last
+        let previous = last_position(from);
+        let before = previous
             .map(|last| seen(last, column, subject.object))
             .transpose()?;
         let extent = extent(connection, column, subject, shown)?;
@@ -138,7 +138,7 @@ impl Cursor {
                 boundary,
                 columns: subject.all.iter().map(|name| seen_column(name)).collect(),
             },
-            order: next_order(last),
+            order: next_order(previous),
             notes: Vec::new(),
         };
         cursor.notes.push(format!(

@@ -289,7 +289,12 @@ pub(crate) async fn until_done(
 }
 
 fn behind(left: &Position, right: &Position) -> bool {
-    let order = |position: &Position| position.splits().map(|(_, position)| position.order).sum::<u64>();
+    let order = |position: &Position| {
+        position
+            .splits()
+            .map(|(_, position)| position.order)
+            .sum::<u64>()
+    };
     order(left) < order(right)
 }
 

@@ -95,7 +95,11 @@ pub(super) async fn all(source: &dyn Source, spec: &ReadSpec, from: Option<&Posi
                 }
                 Event::Boundary(position) => {
                     taken.position.advance(&split.id, position.clone());
-                    taken.positions.entry(split.id.clone()).or_default().push(position);
+                    taken
+                        .positions
+                        .entry(split.id.clone())
+                        .or_default()
+                        .push(position);
                 }
                 Event::Rejects(rejects) => panic!("rejected: {rejects:?}"),
                 Event::End => ended = true,
