@@ -19,7 +19,7 @@ use crate::services::ProjectServices;
 use crate::tasks::{logs_in, run_folder, task_folder};
 
 /// How often new lines are read.
-const LOOK: Duration = Duration::from_millis(150);
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
 /// The most bytes of a program's output at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -139,7 +139,7 @@ pub async fn follow<'a>(
             waits(name.as_deref().unwrap_or("the first run"));
             announced = true;
         }
-        services.system.sleep(LOOK).await;
+        services.system.sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -205,7 +205,7 @@ impl<'a> Logs<'a> {
 
     /// Waits a short time before the next piece.
     pub async fn pause(&self) {
-        self.services.system.sleep(LOOK).await;
+        self.services.system.sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -227,7 +227,7 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     let folder = ProjectFolder::read(&request.dir)?;
     let connection = find(&folder, request.environment.as_deref(), &request.connection)?;
     let outside = Outside::new(&request.dir);
-    let (mut found, failed) = look(
+    let (mut found, failed) = describe_tables(
         outside.discover(&connection)?.as_ref(),
         &request.connection,
         &request.pattern,
@@ -276,7 +276,7 @@ async fn loads_of(request: &DiscoverRequest) -> Result<BTreeMap<String, Load>> {
 pub(crate) type DiscoveryResult = (Vec<Discovered>, Vec<(String, Failure)>);
 
 /// Reads every table that matches.
-pub(crate) async fn look(
+pub(crate) async fn describe_tables(
     there: &dyn Discover,
     name: &str,
     pattern: &str,

@@ -105,7 +105,7 @@ impl Suspects {
                 suspect.filter(|(row, hash)| self.hashes.contains(*hash) && is_whole(*row));
             let suspect: Vec<usize> = suspect.map(|(row, _)| row).collect();
             if !suspect.is_empty() {
-                found.look(&batch, &suspect)?;
+                found.search(&batch, &suspect)?;
             }
         }
         Ok(Measured {
@@ -138,7 +138,7 @@ impl Repeated {
         })
     }
 
-    fn look(&mut self, batch: &RecordBatch, rows: &[usize]) -> Result<()> {
+    fn search(&mut self, batch: &RecordBatch, rows: &[usize]) -> Result<()> {
         let columns: Vec<ArrayRef> = batch.columns().iter().map(one_form).collect();
         let keys = self.converter.convert_columns(&columns).map_err(kernel)?;
         for row in rows {

@@ -105,10 +105,10 @@ impl TestFolder {
 }
 
 /// Looks again and again until something holds; a test that would wait for ever fails.
-async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+async fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = find() {
             return found;
         }
         assert!(

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn rows_of_others_do_not_hide_in_what_a_write_leaves() {
-        let look = |table| StateBeforeWrite {
+        let before = |table| StateBeforeWrite {
             table,
             must_hold: true,
         };
@@ -95,19 +95,19 @@ mod tests {
             deleted: 1,
             ..PreparedStats::default()
         };
-        let merge = |table| look(table).rows_after(WriteMode::Merge, &stats);
+        let merge = |table| before(table).rows_after(WriteMode::Merge, &stats);
         assert_eq!(merge(Some(state(5))), Some(7));
         assert_eq!(merge(None), Some(2));
-        let replaced = look(Some(state(5))).rows_after(WriteMode::Replace, &stats);
+        let replaced = before(Some(state(5))).rows_after(WriteMode::Replace, &stats);
         assert_eq!(replaced, Some(3));
-        assert!(look(Some(state(5))).is_overtaken(Some(&state(6))));
-        assert!(look(None).is_overtaken(Some(&state(0))));
-        assert!(!look(Some(state(5))).is_overtaken(Some(&state(5))));
+        assert!(before(Some(state(5))).is_overtaken(Some(&state(6))));
+        assert!(before(None).is_overtaken(Some(&state(0))));
+        assert!(!before(Some(state(5))).is_overtaken(Some(&state(5))));
         assert!(!StateBeforeWrite::default().is_overtaken(Some(&state(5))));
         let later = TableState {
             moment: Some("later".to_owned()),
             ..state(5)
         };
-        assert!(!look(Some(state(5))).is_overtaken(Some(&later)));
+        assert!(!before(Some(state(5))).is_overtaken(Some(&later)));
     }
 }

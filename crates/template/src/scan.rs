@@ -50,7 +50,7 @@ pub fn scan(
         return Ok(scan);
     }
     let found: Vec<Arc<Macro>> = macros::find(macros)?.into_iter().map(Arc::new).collect();
-    let look = |incremental: bool, execute: bool| {
+    let render = |incremental: bool, execute: bool| {
         let session = Arc::new(Session::new(
             settings(file, vars, &found, incremental, execute),
             Vec::new(),
@@ -58,23 +58,23 @@ pub fn scan(
         let result = run(&session, &found, file, &mark(text)).map(drop);
         (session.take_seen(), result)
     };
-    let (seen, result) = look(false, false);
+    let (seen, result) = render(false, false);
     result?;
     scan.take(seen);
     let executes =
         text.contains("execute") || macros.iter().any(|one| one.text.contains("execute"));
     if executes {
-        scan.take(look(false, true).0);
+        scan.take(render(false, true).0);
     }
     if scan.incremental {
-        let (seen, result) = look(true, false);
+        let (seen, result) = render(true, false);
         // Without a warehouse the incremental branch may fail because it has no answers.
         if !seen.introspective {
             result?;
         }
         scan.take(seen);
         if executes {
-            scan.take(look(true, true).0);
+            scan.take(render(true, true).0);
         }
     }
     scan.place(text);

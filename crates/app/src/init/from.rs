@@ -17,7 +17,7 @@ use towpath_vocab::{
 use super::start::{Draft, Variable};
 use crate::Result;
 use crate::copy::refuse_address;
-use crate::outside::{DiscoveryResult, Outside, fact, look};
+use crate::outside::{DiscoveryResult, Outside, describe_tables, fact};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
 /// The lakehouse schema of the loaded tables.
@@ -44,7 +44,7 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
         }
     };
     let discover = outside.discover(&there.plan)?;
-    let (found, failed) = look(discover.as_ref(), from_shown(from, &there), ALL).await?;
+    let (found, failed) = describe_tables(discover.as_ref(), from_shown(from, &there), ALL).await?;
     if found.is_empty() {
         let (_, failure) = failed.into_iter().next().ok_or_else(|| {
             Failure::new(

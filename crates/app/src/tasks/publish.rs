@@ -94,7 +94,7 @@ pub(super) async fn publish(
         let same = Same::of(&claim, &now).map_or(TaskOutcome::Nothing, |same| same.outcome());
         return Ok(unchanged(Some(print), same));
     };
-    outgoing.look(&plan).put(&mut plan.write)?;
+    outgoing.state_before_write(&plan).put(&mut plan.write)?;
     let sent = outgoing.sends(plan.write.mode).await?;
     executor
         .write_table(TableWrite {
@@ -401,7 +401,7 @@ impl Outgoing<'_> {
 
     /// The state of the target. A write that deletes rows because all of them belong to this step is only
     /// correct for this state.
-    fn look(&self, plan: &TablePlan) -> StateBeforeWrite {
+    fn state_before_write(&self, plan: &TablePlan) -> StateBeforeWrite {
         let write = &plan.write;
         let deletes = write.options.contains_key(DELETE_ABSENT) || write.mode != self.mode();
         StateBeforeWrite {

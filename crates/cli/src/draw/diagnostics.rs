@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use annotate_snippets::{AnnotationKind, Group, Level as Look, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level as SnippetLevel, Renderer, Snippet};
 use towpath_app::CheckReport;
 use towpath_vocab::passwords::masked_source;
 use towpath_vocab::{Diagnostic, Failure, Level};
@@ -102,12 +102,12 @@ fn renderer() -> Renderer {
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, files: &'a BTreeMap<String, String>) -> Group<'a> {
-    let look = match diagnostic.level {
-        Level::Error => Look::ERROR,
-        Level::Warning => Look::WARNING,
-        Level::Note => Look::NOTE,
+    let level = match diagnostic.level {
+        Level::Error => SnippetLevel::ERROR,
+        Level::Warning => SnippetLevel::WARNING,
+        Level::Note => SnippetLevel::NOTE,
     };
-    let title = look
+    let title = level
         .clone()
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code.as_str());
@@ -127,7 +127,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, files: &'a BTreeMap<String, String>) ->
         );
     }
     for help in &diagnostic.help {
-        group = group.element(Look::HELP.no_name().message(help.as_str()));
+        group = group.element(SnippetLevel::HELP.no_name().message(help.as_str()));
     }
     group
 }

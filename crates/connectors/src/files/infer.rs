@@ -53,8 +53,8 @@ const SLASHES: u32 = SLASHED | DAY_FIRST | MONTH_FIRST | SLASHED_TIME | SLASHED_
 /// So many texts among other values are counted; a column with more is a text column.
 const FEW: u8 = 10;
 
-/// How cells are looked at.
-pub(crate) struct Look<'a> {
+/// How types are inferred from cells.
+pub(crate) struct InferOptions<'a> {
     pub(crate) times: &'a TimeFormats,
     /// Quoted cells are texts, as in JSON.
     pub(crate) typed: bool,
@@ -107,7 +107,7 @@ impl Guess {
     }
 
     /// Looks at the cells of a column.
-    pub(crate) fn see(&mut self, cells: &Cells<'_>, look: &Look<'_>) {
+    pub(crate) fn see(&mut self, cells: &Cells<'_>, infer: &InferOptions<'_>) {
         // Once it is certainly text, nothing changes the verdict.
         if self.texts > FEW {
             return;
@@ -117,7 +117,7 @@ impl Guess {
             if let Some(text) = text
                 && guess.texts <= FEW
             {
-                guess.value(text, quoted, look);
+                guess.value(text, quoted, infer);
             }
         });
         *self = guess;
@@ -131,22 +131,22 @@ impl Guess {
     }
 
     #[inline]
-    fn value(&mut self, text: &[u8], quoted: bool, look: &Look<'_>) {
+    fn value(&mut self, text: &[u8], quoted: bool, infer: &InferOptions<'_>) {
         self.values += 1;
-        if look.typed && quoted {
-            let kinds = moment(text, look.times).unwrap_or_else(|| slashed(text, look.times));
+        if infer.typed && quoted {
+            let kinds = moment(text, infer.times).unwrap_or_else(|| slashed(text, infer.times));
             return self.add(kinds);
         }
         match text.first() {
             None => self.add(EMPTY),
-            Some(b'0'..=b'9' | b'-' | b'.') if self.number(text, look) => {}
+            Some(b'0'..=b'9' | b'-' | b'.') if self.number(text, infer) => {}
             Some(_) => match word(text) {
                 Some(Word::Bool) => self.add(BOOL),
                 Some(Word::Special) => self.whole.note(SPECIAL),
                 Some(Word::Code) => self.whole.note(CODE),
                 None => {
-                    let kinds = moment(text, look.times);
-                    self.add(kinds.unwrap_or_else(|| slashed(text, look.times)));
+                    let kinds = moment(text, infer.times);
+                    self.add(kinds.unwrap_or_else(|| slashed(text, infer.times)));
                 }
             },
         }
@@ -154,8 +154,8 @@ impl Guess {
 
     /// Takes a number; false when it is none.
     #[inline]
-    fn number(&mut self, text: &[u8], look: &Look<'_>) -> bool {
-        if let Some(format) = look.numbers {
+    fn number(&mut self, text: &[u8], infer: &InferOptions<'_>) -> bool {
+        if let Some(format) = infer.numbers {
             let plain = &mut self.plain;
             return format
                 .read(text, |text| plain.take(text).then_some(()))
@@ -167,12 +167,12 @@ impl Guess {
         }
         if self.plain.take(text) {
             if self.kinds & NOT_COMMA == 0 {
-                let fits = look.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
+                let fits = infer.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
                 self.kinds |= if fits { 0 } else { NOT_COMMA };
             }
             return true;
         }
-        let comma = look.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
+        let comma = infer.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
         let grouped = taken(&mut self.grouped, NumberFormat::GROUPED, text);
         self.kinds |= match (comma, grouped) {
             (false, false) => return false,

@@ -328,24 +328,27 @@ async fn settle_parquet(
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
     let path = first_object(&files);
-    let mut looks = Vec::with_capacity(files.len());
+    let mut footers = Vec::with_capacity(files.len());
     for file in &files {
         let (file, path) = (file.clone(), file.object.clone());
-        let looked = tokio::task::spawn_blocking(move || parquet::look(&file));
-        looks.push(looked.await.map_err(|_| FilesError::Broken { path })??);
+        let looked = tokio::task::spawn_blocking(move || parquet::read_footer(&file));
+        footers.push(looked.await.map_err(|_| FilesError::Broken { path })??);
     }
-    let names: Vec<Vec<String>> = looks.iter().map(parquet::Look::names).collect();
+    let names: Vec<Vec<String>> = footers.iter().map(parquet::FooterSummary::names).collect();
     let named = files
         .iter()
         .zip(&names)
         .map(|(file, names)| (file.object.as_str(), names.as_slice()));
     let mut wanted = join_names(named, request)?;
     let declared = Declared::of(request);
-    let types = parquet::types_of(&files, &looks, |name| declared.has(name))?;
+    let types = parquet::types_of(&files, &footers, |name| declared.has(name))?;
     give_types(&mut wanted, &path, request, Format::Parquet)?;
-    readable(&files, &looks, &wanted)?;
-    let mut notes: Vec<String> = looks.iter().flat_map(|look| look.notes.clone()).collect();
-    let finer = finer_times(&files, &looks, &wanted, &declared, &mut notes).await?;
+    readable(&files, &footers, &wanted)?;
+    let mut notes: Vec<String> = footers
+        .iter()
+        .flat_map(|footer| footer.notes.clone())
+        .collect();
+    let finer = finer_times(&files, &footers, &wanted, &declared, &mut notes).await?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.
         let own = types
@@ -354,7 +357,7 @@ async fn settle_parquet(
         column.data_type = match (own, &column.data_type) {
             // What a column without a value is, an earlier load may know.
             (Some(DataType::Null), known) => Some(known.clone().unwrap_or(DataType::Utf8)),
-            (Some(_), Some(DataType::Utf8)) if is_fine(&looks, &column.name) => {
+            (Some(_), Some(DataType::Utf8)) if is_fine(&footers, &column.name) => {
                 Some(DataType::Utf8)
             }
             (Some(_), _) if finer.contains(&column.name) => Some(DataType::Utf8),
@@ -372,25 +375,25 @@ async fn settle_parquet(
     Ok(Settled {
         jobs: files.into_iter().map(job).collect(),
         notes,
-        rows: Some(looks.iter().map(|look| look.rows).sum()),
+        rows: Some(footers.iter().map(|footer| footer.rows).sum()),
         options: Arc::clone(&request.options),
         own: types,
         schema,
     })
 }
 
-fn is_fine(looks: &[parquet::Look], name: &str) -> bool {
-    looks.iter().any(|look| look.fine.contains(name))
+fn is_fine(footers: &[parquet::FooterSummary], name: &str) -> bool {
+    footers.iter().any(|footer| footer.fine.contains(name))
 }
 
 /// A declared type must be one that the values of every file can have.
 fn readable(
     files: &[InputFile],
-    looks: &[parquet::Look],
+    footers: &[parquet::FooterSummary],
     wanted: &[Wanted],
 ) -> Result<(), FilesError> {
-    for (file, look) in files.iter().zip(looks) {
-        let fields = look.schema.fields().iter();
+    for (file, footer) in files.iter().zip(footers) {
+        let fields = footer.schema.fields().iter();
         let fields: HashMap<&str, &FieldRef> =
             fields.map(|field| (field.name().as_str(), field)).collect();
         for column in wanted {
@@ -414,14 +417,14 @@ fn readable(
 /// Columns whose timestamps need digits below a microsecond. Those with a type need no look.
 async fn finer_times(
     files: &[InputFile],
-    looks: &[parquet::Look],
+    footers: &[parquet::FooterSummary],
     wanted: &[Wanted],
     declared: &Declared,
     notes: &mut Vec<String>,
 ) -> Result<BTreeSet<String>, FilesError> {
     let open = wanted.iter().filter(|column| column.data_type.is_none());
     let asked: BTreeSet<String> = open
-        .filter(|column| is_fine(looks, &column.name) && !declared.has(&column.name))
+        .filter(|column| is_fine(footers, &column.name) && !declared.has(&column.name))
         .map(|column| column.name.clone())
         .collect();
     if asked.is_empty() {

@@ -13,7 +13,7 @@ use super::cells::Cells;
 use super::chunk::Chunk;
 use super::csv::{self, Index, Walk};
 use super::error::FilesError;
-use super::infer::{Guess, Hint, Look, Verdict};
+use super::infer::{Guess, Hint, InferOptions, Verdict};
 use super::job::{How, Job, Request};
 use super::json::{self, MOST_NAMES, Shape};
 use super::pieces::{Piece, pieces, workers};
@@ -110,8 +110,9 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
                     let (Piece::Chunk(chunk), Some(layout)) = (piece?, layout) else {
                         return Ok(None);
                     };
-                    let look = tokio::task::spawn_blocking(move || look(&chunk, &layout, most));
-                    look.await
+                    let part =
+                        tokio::task::spawn_blocking(move || survey_chunk(&chunk, &layout, most));
+                    part.await
                         .map(Some)
                         .map_err(|_| FilesError::Broken { path })
                 }
@@ -148,7 +149,7 @@ fn bounded(findings: &Findings, jobs: &[Job], most: usize) -> Result<(), FilesEr
     }
 }
 
-fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
+fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
     if chunk.too_long.is_some() {
         return Part {
             columns: Vec::new(),
@@ -187,7 +188,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
             let mut walk = Walk::new(bytes, dialect, chunk.suspicion);
             let (mut index, mut broken, mut bad) = (Index::new(width), Vec::new(), Vec::new());
             let mut guesses = vec![Guess::default(); width];
-            let how = Look {
+            let infer = InferOptions {
                 times: &layout.formats.usual.times,
                 typed: dialect.has_types(),
                 numbers: layout.numbers,
@@ -213,7 +214,7 @@ fn look(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                         unescape: &unescape,
                     };
                     if let Some(guess) = guesses.get_mut(*place) {
-                        guess.see(&cells, &how);
+                        guess.see(&cells, &infer);
                     }
                 }
             }

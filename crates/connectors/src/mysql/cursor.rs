@@ -97,7 +97,7 @@ impl Cursor {
         let boundary = match &upper {
             Some(upper) => {
                 let at = at(column, class, upper, &subject.object)?;
-                look(session, subject, &read.names(), &at).await?
+                read_boundary(session, subject, &read.names(), &at).await?
             }
             None => None,
         };
@@ -340,7 +340,7 @@ fn first(rows: Vec<Vec<Option<String>>>) -> Option<String> {
 }
 
 /// The rows that `condition` is true for; `None` when there are too many.
-async fn look(
+async fn read_boundary(
     session: &mut Session,
     subject: &Subject,
     wanted: &[String],

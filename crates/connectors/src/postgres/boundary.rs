@@ -26,7 +26,7 @@ pub(super) struct Source<'a> {
 }
 
 /// The rows `condition` is true for; `None` when there are too many.
-pub(super) async fn look(
+pub(super) async fn read(
     client: &Client,
     source: &Source<'_>,
     condition: &str,

@@ -265,7 +265,7 @@ impl Cursor {
             sql: subject.sql,
             wanted: &names(subject.columns),
         };
-        boundary::look(client, &source, &condition, self.moment.version).await
+        boundary::read(client, &source, &condition, self.moment.version).await
     }
 
     /// The position that holds when everything was read.

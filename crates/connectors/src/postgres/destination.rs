@@ -117,7 +117,7 @@ impl Destination for PostgresDestination {
             truncate: truncate(&intent, &self.settings.connection)?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
-            look: StateBeforeWrite::of(&intent.write)?,
+            before: StateBeforeWrite::of(&intent.write)?,
             intent,
         };
         check_names([&relation, &self.commits(&relation)])?;

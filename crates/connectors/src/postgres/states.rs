@@ -57,7 +57,7 @@ pub(super) async fn state(
 /// rules decide row by row. To be asked in the transaction that wrote, under its lock.
 pub(super) async fn leaves(
     writing: &Writing,
-    look: &StateBeforeWrite,
+    before: &StateBeforeWrite,
     (mode, stats): (WriteMode, &PreparedStats),
 ) -> Result<Option<TableState>> {
     let client = writing.client();
@@ -66,9 +66,9 @@ pub(super) async fn leaves(
     };
     let rows = match found.can_read && writing.interferes().await? {
         true => count(client, &found, None).await?.rows,
-        false => look.rows_after(mode, stats),
+        false => before.rows_after(mode, stats),
     };
-    let moment = match &look.table {
+    let moment = match &before.table {
         Some(looked) => looked.moment.as_deref().and_then(Moment::read),
         None => Some(Moment::before_all()),
     };

@@ -44,7 +44,7 @@ const PIECE_BYTES: usize = 128 << 10;
 pub(super) struct Job {
     pub(super) intent: Intent,
     /// How the table looked when it was decided what to write.
-    pub(super) look: Option<StateBeforeWrite>,
+    pub(super) before: Option<StateBeforeWrite>,
     pub(super) truncate: bool,
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
@@ -173,8 +173,8 @@ impl TableWrite for PostgresWrite {
         &self.job.intent
     }
 
-    fn look(&self) -> Option<&StateBeforeWrite> {
-        self.job.look.as_ref()
+    fn state_before(&self) -> Option<&StateBeforeWrite> {
+        self.job.before.as_ref()
     }
 
     fn table(&self) -> String {
@@ -231,7 +231,9 @@ impl TableWrite for PostgresWrite {
     async fn locked_state(&self) -> Result<Option<TableState>> {
         let (client, relation) = (self.writing.client(), &self.writing.relation);
         let table = relation.to_string();
-        let was_there = self.look().is_some_and(|look| look.table.is_some());
+        let was_there = self
+            .state_before()
+            .is_some_and(|before| before.table.is_some());
         if !lock_table(client, relation).await? && was_there {
             return Err(match look_up(client, relation).await? {
                 None => Fault::Moved { table }.into(),
@@ -300,11 +302,11 @@ impl TableWrite for PostgresWrite {
 
     async fn left(
         &self,
-        look: &StateBeforeWrite,
+        before: &StateBeforeWrite,
         stats: &PreparedStats,
     ) -> Result<Option<TableState>> {
         let how = (self.job.intent.write.mode, stats);
-        states::leaves(&self.writing, look, how).await
+        states::leaves(&self.writing, before, how).await
     }
 
     async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {

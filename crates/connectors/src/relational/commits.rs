@@ -187,12 +187,12 @@ pub(crate) fn compare(
 
 /// Refuses a write that deletes rows because of a look at a table which others have changed since; to be
 /// asked under the lock.
-pub(crate) fn check_look(
-    look: &StateBeforeWrite,
+pub(crate) fn check_state_before(
+    before: &StateBeforeWrite,
     now: Option<&TableState>,
     table: &str,
 ) -> Result<(), Fault> {
-    match look.is_overtaken(now) {
+    match before.is_overtaken(now) {
         true => Err(Fault::Moved {
             table: table.to_owned(),
         }),

@@ -42,7 +42,7 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     fn intent(&self) -> &Intent;
 
     /// How the table looked when it was decided what to write.
-    fn look(&self) -> Option<&StateBeforeWrite>;
+    fn state_before(&self) -> Option<&StateBeforeWrite>;
 
     /// The table in SQL, to insert into.
     fn table(&self) -> String;
@@ -94,7 +94,7 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     /// The table as this write leaves it.
     async fn left(
         &self,
-        look: &StateBeforeWrite,
+        before: &StateBeforeWrite,
         stats: &PreparedStats,
     ) -> Result<Option<TableState>, Self::Error>;
 
@@ -161,13 +161,13 @@ impl<W: TableWrite> TableWriter<W> {
         if let Some(committed) = commits::compare(last, write.intent(), &shown)? {
             return Ok(Outcome::Adopted(Box::new(committed)));
         }
-        if let Some(look) = write.look().filter(|look| look.must_hold) {
+        if let Some(before) = write.state_before().filter(|before| before.must_hold) {
             let now = write.locked_state().await?;
-            commits::check_look(look, now.as_ref(), &shown)?;
+            commits::check_state_before(before, now.as_ref(), &shown)?;
         }
         let alignment = write.fit().await?;
-        let is_new = |look: &StateBeforeWrite| look.must_hold && look.table.is_none();
-        if !alignment.created && write.look().is_some_and(is_new) {
+        let is_new = |before: &StateBeforeWrite| before.must_hold && before.table.is_none();
+        if !alignment.created && write.state_before().is_some_and(is_new) {
             // Others made it behind the look.
             return Err(Fault::Moved { table: shown }.into());
         }
@@ -317,8 +317,8 @@ impl<W: TableWrite> PreparedWrite<W> {
         let apply = names.apply(write, alignment, (stats.rows_in, false));
         let late = write.applies_late(alignment).then_some(&apply);
         write.begin_commit(commit.audited, late).await?;
-        let left = match write.look() {
-            Some(look) => write.left(look, stats).await?,
+        let left = match write.state_before() {
+            Some(before) => write.left(before, stats).await?,
             None => None,
         };
         let plain_keys = plain_keys(write, &apply).await?;

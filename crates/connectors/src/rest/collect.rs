@@ -49,11 +49,11 @@ impl Collector {
             let seen = each
                 .entry(taken.listing)
                 .or_insert_with(|| self.seen.apart());
-            look(seen, self.column.as_ref(), taken, taken.is_first_of_listing);
+            note_cursor(seen, self.column.as_ref(), taken, taken.is_first_of_listing);
         }
         match (given, &mut self.open) {
             (Given::Record(taken), None) => {
-                look(
+                note_cursor(
                     &mut self.seen,
                     self.column.as_ref(),
                     &taken,
@@ -67,7 +67,7 @@ impl Collector {
                     None => (self.writer.segment(taken.listing)?, self.seen.apart()),
                 };
                 let (segment, seen) = open.entry(taken.listing).or_insert((segment, seen));
-                look(seen, self.column.as_ref(), &taken, taken.is_first_page);
+                note_cursor(seen, self.column.as_ref(), &taken, taken.is_first_page);
                 segment.write(&taken.line)
             }
             (Given::Complete(listing), Some(open)) => {
@@ -86,7 +86,7 @@ impl Collector {
     }
 }
 
-fn look(seen: &mut Seen, column: Option<&JsonPath>, taken: &Taken<'_>, is_first: bool) {
+fn note_cursor(seen: &mut Seen, column: Option<&JsonPath>, taken: &Taken<'_>, is_first: bool) {
     if let Some(column) = column {
         seen.take(column.find(taken.record), is_first);
     }

@@ -23,7 +23,7 @@ pub(super) struct RestDiscover {
     pub(super) source: RestSource,
 }
 
-fn look(connection: &str, table: &str, limit: u64) -> ReadSpec {
+fn sample_spec(connection: &str, table: &str, limit: u64) -> ReadSpec {
     ReadSpec {
         table: TableName::new(connection, table),
         selection: Selection::Object(table.to_owned()),
@@ -89,7 +89,7 @@ impl Discover for RestDiscover {
     }
 
     async fn describe(&self, object: &str) -> Result<Discovered> {
-        let spec = look(&self.source.plan.name, object, LOOKED_AT);
+        let spec = sample_spec(&self.source.plan.name, object, LOOKED_AT);
         let fetched = self.first(&spec).await?;
         if fetched.records == 0 {
             return Err(RestError::NoColumns {
@@ -119,7 +119,7 @@ impl Discover for RestDiscover {
 
     async fn test(&self) -> Result<TestReport> {
         let table = self.tested()?;
-        let spec = look(&self.source.plan.name, &table, 1);
+        let spec = sample_spec(&self.source.plan.name, &table, 1);
         let fetched = self.first(&spec).await?;
         let records = match fetched.records {
             0 => "no record",

@@ -15,7 +15,7 @@ use super::names::quoted;
 use crate::relational::boundary::{Boundary, DIGEST_BYTES, MOST_ROWS};
 
 /// The rows of `from_sql` whose `cursor` is `value`; `None` when there are too many.
-pub(super) fn look(
+pub(super) fn read(
     connection: &Connection,
     from_sql: &str,
     (cursor, value): (&str, &Value),

@@ -68,7 +68,7 @@ impl CandidateSession for SqliteCandidate {
         let (view, mut spec) = (view.clone(), spec.clone());
         let (table, schema) = (self.table.clone(), Arc::clone(&self.schema));
         let shown = self.session.shown.clone();
-        let look = move |connection: &Connection| {
+        let query = move |connection: &Connection| {
             let subject = match view {
                 View::Table => Subject::of_table(catalog::find(connection, &table, &shown)?),
                 View::NewRows(query) => {
@@ -79,7 +79,7 @@ impl CandidateSession for SqliteCandidate {
             };
             choose(connection, &subject, &spec, &shown)
         };
-        self.session.run(look).await
+        self.session.run(query).await
     }
 
     fn reader(&self, spec: &ReadSpec, columns: Vec<Column>, query: String) -> Box<dyn Reader> {

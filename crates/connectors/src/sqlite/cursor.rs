@@ -118,7 +118,7 @@ impl Cursor {
         let extent = extent(connection, column, subject, shown)?;
         let upper = upper(connection, column, subject, &extent, before.as_ref(), shown)?;
         let boundary = match upper.as_ref().and_then(Stored::value) {
-            Some(value) => boundary::look(
+            Some(value) => boundary::read(
                 connection,
                 subject.sql,
                 (column, &value),

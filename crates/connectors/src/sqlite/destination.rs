@@ -96,7 +96,7 @@ impl Destination for SqliteDestination {
         let (texts, intent) = JsonTexts::of(intent, has_type);
         let table = table_name(&self.settings, &intent.table);
         let job = Job {
-            look: StateBeforeWrite::of(&intent.write)?,
+            before: StateBeforeWrite::of(&intent.write)?,
             intent,
             memory: Arc::clone(&self.memory),
         };

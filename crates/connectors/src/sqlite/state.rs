@@ -48,7 +48,7 @@ async fn rows_of(writing: &Writing, name: &str) -> Result<Option<u64>> {
 /// What a commit leaves that was planned after this look.
 pub(super) async fn leaves(
     writing: &Writing,
-    look: &StateBeforeWrite,
+    before: &StateBeforeWrite,
     mode: WriteMode,
     stats: &PreparedStats,
 ) -> Result<Option<TableState>> {
@@ -57,7 +57,7 @@ pub(super) async fn leaves(
     };
     let rows = match writing.interferes().await? {
         true => rows_of(writing, &name).await?,
-        false => look.rows_after(mode, stats),
+        false => before.rows_after(mode, stats),
     };
     Ok(Some(TableState {
         identity,

@@ -28,7 +28,7 @@ use crate::relational::writer::TableWrite;
 pub(super) struct Job {
     pub(super) intent: Intent,
     /// How the table looked when it was decided what to write.
-    pub(super) look: Option<StateBeforeWrite>,
+    pub(super) before: Option<StateBeforeWrite>,
     pub(super) memory: Arc<dyn Memory>,
 }
 
@@ -72,8 +72,8 @@ impl TableWrite for SqliteWrite {
         &self.job.intent
     }
 
-    fn look(&self) -> Option<&StateBeforeWrite> {
-        self.job.look.as_ref()
+    fn state_before(&self) -> Option<&StateBeforeWrite> {
+        self.job.before.as_ref()
     }
 
     fn table(&self) -> String {
@@ -137,10 +137,10 @@ impl TableWrite for SqliteWrite {
 
     async fn left(
         &self,
-        look: &StateBeforeWrite,
+        before: &StateBeforeWrite,
         stats: &PreparedStats,
     ) -> Result<Option<TableState>> {
-        leaves(&self.writing, look, self.job.intent.write.mode, stats).await
+        leaves(&self.writing, before, self.job.intent.write.mode, stats).await
     }
 
     async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {

@@ -163,20 +163,20 @@ fn a_target_is_ours_alone_when_its_rows_say_so() {
 
 #[test]
 fn where_rows_tell_who_wrote_them_deletions_and_rewrites_do_no_harm() {
-    let looked = |now, newer| of(Some(&sent()), Some(("1", 5)), Some(state(now, Some(newer))));
-    let one_less = looked(("1", 4), 0);
+    let compared = |now, newer| of(Some(&sent()), Some(("1", 5)), Some(state(now, Some(newer))));
+    let one_less = compared(("1", 4), 0);
     assert!(one_less.is_sole() && one_less.drift().is_some());
-    let same = looked(("1", 5), 0);
+    let same = compared(("1", 5), 0);
     assert!(same.is_sole() && same.drift().is_none());
     // One was deleted, another inserted: the count is equal.
-    let swapped = looked(("1", 5), 1);
+    let swapped = compared(("1", 5), 1);
     assert!(!swapped.is_sole());
     let expected = swapped.drift().unwrap();
     assert!(
         expected.ends_with("others wrote 1 of its rows"),
         "{expected}"
     );
-    assert!(!looked(("2", 5), 0).is_sole(), "another table");
+    assert!(!compared(("2", 5), 0).is_sole(), "another table");
     // Others have rows there anyway: theirs may change.
     let shared = of(
         Some(&sent()),
@@ -188,7 +188,7 @@ fn where_rows_tell_who_wrote_them_deletions_and_rewrites_do_no_harm() {
 
 #[test]
 fn more_rows_than_a_commit_left_are_not_all_ours() {
-    let looked = |rows, newer| {
+    let compared = |rows, newer| {
         let now = TableState {
             rows,
             newer,
@@ -196,9 +196,9 @@ fn more_rows_than_a_commit_left_are_not_all_ours() {
         };
         of(Some(&sent()), Some(("1", 5)), Some(now))
     };
-    assert!(!looked(Some(6), Some(0)).is_sole());
-    assert!(looked(Some(6), Some(0)).drift().is_some());
+    assert!(!compared(Some(6), Some(0)).is_sole());
+    assert!(compared(Some(6), Some(0)).drift().is_some());
     // What this user may not count shows nothing, and proves nothing.
-    assert!(looked(None, None).drift().is_none());
-    assert!(!looked(None, None).is_sole());
+    assert!(compared(None, None).drift().is_none());
+    assert!(!compared(None, None).is_sole());
 }

@@ -15,7 +15,7 @@ use crate::files::cells::Nulls;
 use crate::files::chunk::open_text;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
-use crate::files::infer::{Guess, Look};
+use crate::files::infer::{Guess, InferOptions};
 use crate::files::options::{Format, Options};
 use crate::files::workbook::{self, ROW_END};
 
@@ -62,13 +62,13 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
         if bytes.is_empty() {
             return Ok(None);
         }
-        let looked = Looked {
+        let start = FileStart {
             bytes: &bytes,
             last,
             file,
             options,
         };
-        match looked.head()? {
+        match start.head()? {
             Found::Head(mut head, length) => {
                 bytes.truncate(length);
                 head.notes.extend(notes);
@@ -77,7 +77,7 @@ pub(crate) fn read_head(file: &InputFile, options: &Options) -> Result<Option<He
             }
             Found::More => want *= 2,
             Found::Nothing if options.skip_lines > 0 => {
-                return Err(looked.bad(&format!(
+                return Err(start.bad(&format!(
                     "`skip_lines: {}` skips all of its lines",
                     options.skip_lines
                 )));
@@ -102,7 +102,7 @@ enum HeaderRecord {
 }
 
 /// The first bytes of a file and what is said about it.
-struct Looked<'a> {
+struct FileStart<'a> {
     bytes: &'a [u8],
     /// They are all there are.
     last: bool,
@@ -110,7 +110,7 @@ struct Looked<'a> {
     options: &'a Options,
 }
 
-impl Looked<'_> {
+impl FileStart<'_> {
     fn head(&self) -> Result<Found, FilesError> {
         let mut dialect = dialect(self.bytes, self.file, self.options);
         let mut found = find(self.bytes, &dialect, self.options, self.last);
@@ -184,14 +184,14 @@ impl Looked<'_> {
     }
 
     fn first(&self, rows: &[Sampled], names: &[String], dialect: &Dialect) -> Vec<(String, Guess)> {
-        let look = Look {
+        let infer = InferOptions {
             times: &self.options.times,
             typed: dialect.has_types(),
             numbers: self.options.numbers,
             commas: dialect.delimiter != b',',
         };
         let nulls = Nulls::csv(&self.options.nulls).also_quoted(dialect.has_types());
-        let guesses = sample::guesses(self.bytes, rows, dialect, &nulls, &look);
+        let guesses = sample::guesses(self.bytes, rows, dialect, &nulls, &infer);
         names.iter().cloned().zip(guesses).collect()
     }
 

@@ -7,7 +7,7 @@ use super::index::{Index, Walk, unescape};
 use super::scan::{Dialect, RecordEnd};
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::chunk::Suspicion;
-use crate::files::infer::{Guess, Look};
+use crate::files::infer::{Guess, InferOptions};
 
 /// So many records are looked at.
 const MOST: usize = 200;
@@ -111,7 +111,7 @@ pub(super) fn guesses(
     records: &[Sampled],
     dialect: &Dialect,
     nulls: &Nulls,
-    look: &Look<'_>,
+    infer: &InferOptions<'_>,
 ) -> Vec<Guess> {
     let mut guesses = vec![Guess::default(); dialect.width];
     let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
@@ -120,7 +120,7 @@ pub(super) fn guesses(
         for (at, guess) in guesses.iter_mut().enumerate() {
             guess.see(
                 &column(bytes, &record.cells, dialect.width, at, nulls, &undo),
-                look,
+                infer,
             );
         }
     }

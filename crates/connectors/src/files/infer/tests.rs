@@ -9,7 +9,7 @@ use crate::files::value;
 
 fn guess(values: &[&str], commas: bool) -> Guess {
     let times = TimeFormats::default();
-    let look = Look {
+    let infer = InferOptions {
         times: &times,
         typed: false,
         numbers: None,
@@ -17,12 +17,12 @@ fn guess(values: &[&str], commas: bool) -> Guess {
     };
     let mut guess = Guess::default();
     for value in values {
-        guess.value(value.as_bytes(), false, &look);
+        guess.value(value.as_bytes(), false, &infer);
     }
     let mut backwards = Guess::default();
     for value in values.iter().rev() {
         let mut one = Guess::default();
-        one.value(value.as_bytes(), false, &look);
+        one.value(value.as_bytes(), false, &infer);
         backwards.merge(one);
     }
     assert_eq!(

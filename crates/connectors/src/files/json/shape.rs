@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, FieldRef, Fields};
 
 use super::skim::{Skim, key_of, unescape};
 use crate::files::cells::{Cells, Nulls, Span};
-use crate::files::infer::{Guess, Hint, Look, Verdict};
+use crate::files::infer::{Guess, Hint, InferOptions, Verdict};
 
 /// Objects with more members than this have data as keys.
 const MOST_MEMBERS: usize = 200;
@@ -111,14 +111,20 @@ impl Shape {
 
     /// Looks at a value; `room` is for how many names there is memory.
     #[inline]
-    pub(crate) fn see(&mut self, bytes: &[u8], value: Span, look: &Look<'_>, room: &mut usize) {
+    pub(crate) fn see(
+        &mut self,
+        bytes: &[u8],
+        value: Span,
+        infer: &InferOptions<'_>,
+        room: &mut usize,
+    ) {
         if self.is_text || !is_nested(bytes, value) {
-            return self.see_scalars(bytes, &[value], look);
+            return self.see_scalars(bytes, &[value], infer);
         }
-        self.look_into(value.text(bytes), look, room, 1);
+        self.look_into(value.text(bytes), infer, room, 1);
     }
 
-    fn see_scalars(&mut self, bytes: &[u8], spans: &[Span], look: &Look<'_>) {
+    fn see_scalars(&mut self, bytes: &[u8], spans: &[Span], infer: &InferOptions<'_>) {
         let nulls = Nulls::default();
         let cells = Cells {
             bytes,
@@ -128,10 +134,10 @@ impl Shape {
             nulls: &nulls,
             unescape: &unescape,
         };
-        self.scalars.see(&cells, look);
+        self.scalars.see(&cells, infer);
     }
 
-    fn look_into(&mut self, text: &[u8], look: &Look<'_>, room: &mut usize, depth: usize) {
+    fn look_into(&mut self, text: &[u8], infer: &InferOptions<'_>, room: &mut usize, depth: usize) {
         let parts = self.parts.get_or_insert_with(Box::default);
         let is_list = text.first() == Some(&b'[');
         match is_list {
@@ -143,8 +149,8 @@ impl Shape {
         }
         let looked = match (depth > DEEPEST, is_list) {
             (true, _) => Err(Why::Deep),
-            (_, true) => parts.list(text, look, room, depth),
-            (_, false) => parts.object(text, look, room, depth),
+            (_, true) => parts.list(text, infer, room, depth),
+            (_, false) => parts.object(text, infer, room, depth),
         };
         if let Err(why) = looked {
             parts.give_up(why, room);
@@ -237,7 +243,7 @@ impl Parts {
     fn list(
         &mut self,
         text: &[u8],
-        look: &Look<'_>,
+        infer: &InferOptions<'_>,
         room: &mut usize,
         depth: usize,
     ) -> Result<(), Why> {
@@ -246,13 +252,13 @@ impl Parts {
         let listed = Skim::new(text, 0).items(&mut items);
         listed.map_err(|_| Why::Deep)?;
         if !items.iter().any(|item| is_nested(text, *item)) {
-            self.item.see_scalars(text, &items, look);
+            self.item.see_scalars(text, &items, infer);
             return Ok(());
         }
         for item in items {
             match is_nested(text, item) {
-                true => self.item.look_into(item.text(text), look, room, depth + 1),
-                false => self.item.see_scalars(text, &[item], look),
+                true => self.item.look_into(item.text(text), infer, room, depth + 1),
+                false => self.item.see_scalars(text, &[item], infer),
             }
         }
         Ok(())
@@ -261,7 +267,7 @@ impl Parts {
     fn object(
         &mut self,
         text: &[u8],
-        look: &Look<'_>,
+        infer: &InferOptions<'_>,
         room: &mut usize,
         depth: usize,
     ) -> Result<(), Why> {
@@ -281,8 +287,8 @@ impl Parts {
             match is_nested(text, value) {
                 true => member
                     .shape
-                    .look_into(value.text(text), look, room, depth + 1),
-                false => member.shape.see_scalars(text, &[value], look),
+                    .look_into(value.text(text), infer, room, depth + 1),
+                false => member.shape.see_scalars(text, &[value], infer),
             }
         }
         Ok(())

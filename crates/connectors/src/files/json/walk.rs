@@ -17,7 +17,7 @@ use super::skim::{Member, Skim, Wrong, key_of, unescape};
 use crate::files::cells::{Cells, Span};
 use crate::files::chunk::{Cut, Cutter, Suspicion};
 use crate::files::column::{Column, Readings};
-use crate::files::infer::Look;
+use crate::files::infer::InferOptions;
 use crate::files::value::TimeFormats;
 
 /// What is wrong with a record.
@@ -461,13 +461,13 @@ impl Take for Survey<'_> {
             let column = self.column(bytes, *key, expected);
             expected = column + 1;
             if let Some((_, shape)) = self.columns.get_mut(column) {
-                let look = Look {
+                let infer = InferOptions {
                     times: &self.times,
                     typed: true,
                     numbers: None,
                     commas: false,
                 };
-                shape.see(bytes, *value, &look, &mut self.room);
+                shape.see(bytes, *value, &infer, &mut self.room);
             }
         }
         self.rows += 1;

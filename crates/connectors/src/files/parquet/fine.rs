@@ -34,13 +34,13 @@ pub(crate) fn fine_times(
         if columns.is_subset(&found.finer) {
             break;
         }
-        let looked = guard::quietly(|| look(file, columns, &mut found));
+        let looked = guard::quietly(|| search(file, columns, &mut found));
         looked.map_err(|panic| broken(file, panic))??;
     }
     Ok(found)
 }
 
-fn look(
+fn search(
     file: &InputFile,
     columns: &BTreeSet<String>,
     found: &mut FineTimes,

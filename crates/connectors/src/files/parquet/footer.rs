@@ -209,7 +209,7 @@ fn plain_type(given: &TypePtr) -> Result<TypePtr, ParquetError> {
 }
 
 /// A file's columns and size.
-pub(crate) struct Look {
+pub(crate) struct FooterSummary {
     pub(crate) schema: SchemaRef,
     pub(crate) rows: u64,
     /// Columns whose timestamps may be finer than a microsecond.
@@ -217,7 +217,7 @@ pub(crate) struct Look {
     pub(crate) notes: Vec<String>,
 }
 
-impl Look {
+impl FooterSummary {
     /// The columns' names.
     pub(crate) fn names(&self) -> Vec<String> {
         let fields = self.schema.fields().iter();
@@ -231,14 +231,14 @@ impl Look {
 /// A column that is always null in one file has the type it has in the others.
 pub(crate) fn types_of(
     files: &[InputFile],
-    looks: &[Look],
+    footers: &[FooterSummary],
     is_declared: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, DataType>, FilesError> {
     let mut all: BTreeMap<String, DataType> = BTreeMap::new();
     let mut mixed = BTreeSet::new();
     let binary = |data_type: &DataType| *data_type == DataType::Binary;
-    for (file, look) in files.iter().zip(looks) {
-        for field in look.schema.fields() {
+    for (file, footer) in files.iter().zip(footers) {
+        for field in footer.schema.fields() {
             let before = all.get(field.name());
             if let Some(wide) = before.and_then(|before| wider(before, field.data_type())) {
                 all.insert(field.name().clone(), wide);
@@ -304,7 +304,7 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
 }
 
 /// Reads a file's footer.
-pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
+pub(crate) fn read_footer(file: &InputFile) -> Result<FooterSummary, FilesError> {
     let footer = open(file)?;
     let columns = footer.columns.iter();
     let fields: Vec<Field> = columns
@@ -331,7 +331,7 @@ pub(crate) fn look(file: &InputFile) -> Result<Look, FilesError> {
             file.object
         ));
     }
-    Ok(Look {
+    Ok(FooterSummary {
         fine: fine.map(|column| column.name.clone()).collect(),
         schema: Arc::new(Schema::new(fields)),
         rows,

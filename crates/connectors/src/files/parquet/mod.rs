@@ -14,7 +14,7 @@ mod guard;
 mod shape;
 
 pub(crate) use fine::fine_times;
-pub(crate) use footer::{Look, look, types_of};
+pub(crate) use footer::{FooterSummary, read_footer, types_of};
 pub(crate) use groups::{ParquetRead, events};
 pub(crate) use guard::quietly;
 pub(crate) use shape::is_readable_as;

@@ -260,7 +260,7 @@ impl Extent {
 }
 
 /// Looks at all cells once.
-pub(super) fn look(
+pub(super) fn measure(
     workbook: &mut OpenWorkbook,
     sheet: &str,
     choice: &SheetChoice,

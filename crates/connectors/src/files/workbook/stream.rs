@@ -68,7 +68,7 @@ fn run(file: &InputFile, sender: &SyncSender<Piece>) {
 fn send(file: &InputFile, sender: &SyncSender<Piece>) -> Result<(), FilesError> {
     let (mut opened, sheet, note) = open::open(file)?;
     let failed = |error: XlsxError| open::failed(file, &error);
-    let extent = open::look(&mut opened, &sheet, &file.sheet).map_err(failed)?;
+    let extent = open::measure(&mut opened, &sheet, &file.sheet).map_err(failed)?;
     if let Some((count, first)) = extent.uncalculated {
         return Err(FilesError::Uncalculated {
             path: file.object.clone(),

@@ -38,7 +38,7 @@ pub(super) struct Job {
     pub(super) target: FileTarget,
     pub(super) intent: Intent,
     /// How the place looked when it was decided what to write.
-    pub(super) look: Option<StateBeforeWrite>,
+    pub(super) before: Option<StateBeforeWrite>,
     pub(super) known: Known,
     pub(super) columns: Columns,
     /// This generation's commit, when an earlier attempt made it.
@@ -60,12 +60,12 @@ impl Job {
     }
 
     /// Refuses a write that removes rows because of a look at a place which others have changed since.
-    pub(super) fn check_look(&self, known: &Known) -> Result<()> {
-        let Some(look) = self.look.as_ref().filter(|look| look.must_hold) else {
+    pub(super) fn check_state_before(&self, known: &Known) -> Result<()> {
+        let Some(before) = self.before.as_ref().filter(|before| before.must_hold) else {
             return Ok(());
         };
         let location = self.location();
-        match look.is_overtaken(ledger::state(location, known).as_ref()) {
+        match before.is_overtaken(ledger::state(location, known).as_ref()) {
             true => Err(WriteError::Changed {
                 path: location.shown.clone(),
             }),
@@ -126,7 +126,7 @@ impl Columns {
 /// Claims the place of a target.
 pub(super) fn begin(
     target: FileTarget,
-    (intent, look): (Intent, Option<StateBeforeWrite>),
+    (intent, before): (Intent, Option<StateBeforeWrite>),
     group_bytes: u64,
 ) -> Result<(Job, Claim)> {
     check(&target, &intent)?;
@@ -138,7 +138,7 @@ pub(super) fn begin(
         _lock: Lock::take(location.lock(), &shown)?,
         scratch: Scratch::default(),
     };
-    let mut known = ledger::look(&location)?;
+    let mut known = ledger::read(&location)?;
     sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
     if known.standing == Standing::Foreign {
         tracing::warn!(
@@ -149,7 +149,7 @@ pub(super) fn begin(
     let mut columns = Columns::all(&intent.schema);
     let mut job = Job {
         target,
-        look,
+        before,
         intent,
         known,
         columns: Columns::all(&Arc::new(Schema::empty())),
@@ -157,7 +157,7 @@ pub(super) fn begin(
         group_bytes,
     };
     if job.adopted.is_none() {
-        job.check_look(&job.known)?;
+        job.check_state_before(&job.known)?;
     }
     let appends = job.intent.write.mode == WriteMode::Append && job.adopted.is_none();
     if appends && job.extends() && job.target.format != Format::Parquet {

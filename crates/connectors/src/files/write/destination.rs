@@ -41,12 +41,12 @@ impl FilesDestination {
         Location::of(&self.source.folder, table.table())
     }
 
-    async fn look(&self, table: &TableName) -> Result<(Location, Known), WriteError> {
+    async fn known(&self, table: &TableName) -> Result<(Location, Known), WriteError> {
         let location = self.location(table)?;
         let shown = location.shown.clone();
         let looked = tokio::task::spawn_blocking(move || {
             links::check(&location)?;
-            ledger::look(&location).map(|known| (location, known))
+            ledger::read(&location).map(|known| (location, known))
         });
         looked
             .await
@@ -76,7 +76,7 @@ impl FilesDestination {
 #[async_trait]
 impl Destination for FilesDestination {
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>> {
-        let (_, mut known) = self.look(table).await?;
+        let (_, mut known) = self.known(table).await?;
         Ok(known
             .commits
             .remove(&task.app_id())
@@ -85,7 +85,7 @@ impl Destination for FilesDestination {
 
     /// A single file is known by its bytes (`ledger.rs`); a folder also by the files that are in it.
     async fn states(&self, task: &TaskKey, table: &TableName) -> Result<TableStates> {
-        let (location, known) = self.look(table).await?;
+        let (location, known) = self.known(table).await?;
         let now = ledger::state(&location, &known);
         let is_noted = known.commits.contains_key(&task.app_id());
         let left = match location.many {
@@ -104,7 +104,7 @@ impl Destination for FilesDestination {
     async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
         fail::fail_point!("files::begin");
         let target = self.target(&intent)?;
-        let look = StateBeforeWrite::of(&intent.write)?;
+        let before = StateBeforeWrite::of(&intent.write)?;
         let shown = target.location.shown.clone();
         let memory = &self.source.context.memory;
         let (group, held) = match target.format {
@@ -116,7 +116,8 @@ impl Destination for FilesDestination {
         };
         // Rows on their way here may hold what is wanted: the little a writer takes is not waited for.
         let lease = memory.hold(held).now_or_never();
-        let begun = tokio::task::spawn_blocking(move || begin(target, (intent, look), group)).await;
+        let begun =
+            tokio::task::spawn_blocking(move || begin(target, (intent, before), group)).await;
         let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;
         let reading = Reading {
             source: self.source.clone(),
@@ -127,7 +128,7 @@ impl Destination for FilesDestination {
     }
 
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>> {
-        let (location, known) = self.look(table).await?;
+        let (location, known) = self.known(table).await?;
         let files = match (known.standing, location.many) {
             (Standing::Missing, _) => Vec::new(),
             (_, true) => known.parts.into_iter().map(|part| part.name).collect(),

@@ -7,7 +7,7 @@
 //!
 //! The way of a write: `destination.rs` and `begin.rs` (claim the place) -> `writer.rs` (rows) ->
 //! `sink.rs` with `text.rs` or `parquet.rs` (bytes) -> `finish.rs` (the file as it will be) ->
-//! `prepared.rs` (look, then rename). It knows nothing of pipelines or of who reads the files.
+//! `prepared.rs` (read the ledger again, then rename). It knows nothing of pipelines or of who reads the files.
 
 mod begin;
 mod beside;

@@ -173,7 +173,7 @@ fn commit_file(
     }
     fail::fail_point!("files::before_commit");
     // The whole file holds the old one as it was, or it was looked at: a change of others must not vanish.
-    let must_hold = job.look.as_ref().is_some_and(|look| look.must_hold);
+    let must_hold = job.before.as_ref().is_some_and(|before| before.must_hold);
     if (is_whole || must_hold) && job.known.is_outdated(location) {
         return Err(WriteError::Changed {
             path: shown.to_owned(),
@@ -190,7 +190,7 @@ fn commit_file(
 
 fn commit_part(job: &Job, rows: &Written, commits: ledger::Commits) -> Result<(), WriteError> {
     let (location, shown) = (job.location(), &*job.location().shown);
-    job.check_look(&ledger::look(location)?)?;
+    job.check_state_before(&ledger::read(location)?)?;
     let name = part_name(&job.intent, &job.target.extension());
     disk::rename(
         &job.temporary(Temporary::Rows),

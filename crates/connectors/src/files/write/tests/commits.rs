@@ -326,12 +326,12 @@ async fn a_replacement_planned_after_a_look_does_not_take_what_others_changed_si
         let states = states.unwrap();
         assert_eq!(states.committed, states.now, "{object}");
         let begin = |must_hold: bool| {
-            let look = StateBeforeWrite {
+            let before = StateBeforeWrite {
                 table: states.now.clone(),
                 must_hold,
             };
             let mut intent = how(object, 2).intent(rows(0..1).schema());
-            look.put(&mut intent.write).unwrap();
+            before.put(&mut intent.write).unwrap();
             destination.begin(intent)
         };
         // Others add a row while the write goes on.
