@@ -17,6 +17,7 @@ mod known_secrets;
 mod lake;
 mod lake_maintenance;
 mod lake_verify;
+mod limited_plan;
 mod lineage;
 mod live;
 mod logs;
@@ -36,7 +37,6 @@ mod report;
 mod rerun;
 mod run;
 mod run_history;
-mod sample;
 mod schedule;
 mod select;
 mod serve;
@@ -60,6 +60,7 @@ pub use lake_maintenance::{
     lake_restore, lake_vacuum,
 };
 pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
+pub use limited_plan::limited_plan;
 pub use lineage::{Direction, LineageReport, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
@@ -84,7 +85,6 @@ pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use run_history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
-pub use sample::sample_of;
 pub use schedule::{
     PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,
     schedule_words, schedules, waiting_intervals,

@@ -21,10 +21,10 @@ use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::discovery::{PATTERN_WITHOUT_FACTS, observe_all};
 use crate::known_secrets::redaction;
+use crate::limited_plan::limited_plan;
 use crate::new_notes::sort_notes;
 use crate::opening::{LEASE_US, open_run};
 use crate::report::{EndedRun, RunReport};
-use crate::sample::sample_of;
 use crate::select::chosen;
 use crate::services::ProjectServices;
 use crate::tasks::{
@@ -125,7 +125,7 @@ pub async fn run(
     let pipeline = chosen(&plan, request.pipeline_or_step.as_deref(), &request.choice)?;
     let model_environment = plan.environment.clone();
     let (plan, notes) = match request.limit {
-        Some(_) => (sample_of(&plan), vec![SAMPLE.to_owned()]),
+        Some(_) => (limited_plan(&plan), vec![SAMPLE.to_owned()]),
         None => (plan, Vec::new()),
     };
     let memory = request.memory_bytes.or(checked.memory_bytes);

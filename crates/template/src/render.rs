@@ -17,7 +17,7 @@ use crate::macros::{self, Macro, MacroFile};
 use crate::problem::{Mistake, Raised, TemplateProblem, from_engine};
 use crate::reference::Vars;
 use crate::session::{Mode, RenderTrace, Session, Settings};
-use crate::source_map::{Marked, SourceMap, mark};
+use crate::source_map::{MarkedTemplate, SourceMap, add_markers};
 
 /// The most questions of one template.
 const MOST_QUESTIONS: usize = 1000;
@@ -147,7 +147,7 @@ fn one(
     text: &str,
     introspect: &mut dyn Introspect,
 ) -> Result<(String, SourceMap, RenderTrace), TemplateProblem> {
-    let marked = mark(text);
+    let marked = add_markers(text);
     let mut answers = Vec::new();
     loop {
         let session = Arc::new(Session::new(settings(request, macros), answers.clone()));
@@ -164,7 +164,7 @@ fn one(
                 Err(Pending(why)) => return Err(TemplateProblem::Pending(why)),
             },
             None => {
-                let (sql, map) = marked.unmark(&result?);
+                let (sql, map) = marked.remove_markers(&result?);
                 return Ok((sql, map, seen));
             }
         }
@@ -188,12 +188,12 @@ fn settings(request: &Render<'_>, macros: &[Arc<Macro>]) -> Settings {
     }
 }
 
-/// Runs a template once; the result still contains its marks.
+/// Runs a template once; the result still contains its markers.
 pub(crate) fn run(
     session: &Arc<Session>,
     macros: &[Arc<Macro>],
     file: &str,
-    marked: &Marked,
+    marked: &MarkedTemplate,
 ) -> Result<String, TemplateProblem> {
     if let Some(range) = limits::too_long_chain(&marked.source) {
         let place = (marked.original(range.start), marked.original(range.end));
@@ -220,7 +220,7 @@ fn judge(
     session: &Session,
     macros: &[Arc<Macro>],
     file: &str,
-    marked: &Marked,
+    marked: &MarkedTemplate,
     error: &Error,
 ) -> TemplateProblem {
     let mut names: Vec<&str> = FUNCTIONS.to_vec();

@@ -16,7 +16,7 @@ use crate::reference::{EnvVar, Reference, ReferenceKind, Vars};
 use crate::render::run;
 use crate::segments;
 use crate::session::{Mode, RenderTrace, Session, Settings};
-use crate::source_map::mark;
+use crate::source_map::add_markers;
 
 /// What a template refers to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +55,7 @@ pub fn scan(
             settings(file, vars, &found, incremental, execute),
             Vec::new(),
         ));
-        let result = run(&session, &found, file, &mark(text)).map(drop);
+        let result = run(&session, &found, file, &add_markers(text)).map(drop);
         (session.take_seen(), result)
     };
     let (seen, result) = render(false, false);

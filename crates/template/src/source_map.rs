@@ -1,9 +1,9 @@
 //! Which bytes of the rendered SQL came from which bytes of the template.
 //!
 //! Before rendering, each piece of literal text that goes directly to the output is marked with two
-//! private-use characters and its number; after rendering the marks are removed. Text that is captured
+//! private-use characters and its number; after rendering the markers are removed. Text that is captured
 //! first (`set`, `macro`, `call`, `filter`, `raw`) is not marked, so no value that a template compares or
-//! passes on contains a mark. It knows nothing of SQL.
+//! passes on contains a marker. It knows nothing of SQL.
 
 use std::ops::Range;
 
@@ -22,29 +22,29 @@ struct Piece {
     tags: Range<usize>,
 }
 
-/// A template with marks.
+/// A template with markers.
 #[derive(Clone, Debug)]
-pub(crate) struct Marked {
+pub(crate) struct MarkedTemplate {
     pub(crate) source: String,
     pieces: Vec<Piece>,
     /// Tags before the first text.
     leading: Range<usize>,
-    /// The range of each mark in `source`.
-    marks: Vec<Range<usize>>,
+    /// The range of each marker in `source`.
+    markers: Vec<Range<usize>>,
 }
 
-/// Marks a template.
-pub(crate) fn mark(text: &str) -> Marked {
+/// Adds markers to a template.
+pub(crate) fn add_markers(text: &str) -> MarkedTemplate {
     let parts = segments(text);
     let first_text = parts
         .iter()
         .find(|part| part.kind == Kind::Text)
         .map_or(text.len(), |part| part.range.start);
-    let mut marked = Marked {
+    let mut marked = MarkedTemplate {
         source: String::new(),
         pieces: Vec::new(),
         leading: 0..first_text,
-        marks: Vec::new(),
+        markers: Vec::new(),
     };
     let foreign = text.contains(OPEN) || text.contains(CLOSE);
     let mut captured = 0_usize;
@@ -58,7 +58,7 @@ pub(crate) fn mark(text: &str) -> Marked {
             copied = place;
             let start = marked.source.len();
             marked.source.push_str(&filter);
-            marked.marks.push(start..marked.source.len());
+            marked.markers.push(start..marked.source.len());
         }
         match part.kind {
             Kind::Block => captured = depth(captured, part, text),
@@ -76,7 +76,7 @@ pub(crate) fn mark(text: &str) -> Marked {
                 marked.source.push(OPEN);
                 marked.source.push_str(&marked.pieces.len().to_string());
                 marked.source.push(CLOSE);
-                marked.marks.push(start..marked.source.len());
+                marked.markers.push(start..marked.source.len());
                 let after = parts
                     .iter()
                     .skip(at + 1)
@@ -123,20 +123,20 @@ fn literal(
     range
 }
 
-impl Marked {
+impl MarkedTemplate {
     /// Converts a position in the marked source to a position in the template.
     pub(crate) fn original(&self, at: usize) -> usize {
         let before: usize = self
-            .marks
+            .markers
             .iter()
-            .take_while(|mark| mark.start < at)
-            .map(|mark| mark.end.min(at) - mark.start)
+            .take_while(|marker| marker.start < at)
+            .map(|marker| marker.end.min(at) - marker.start)
             .sum();
         at - before
     }
 
-    /// Removes the marks from rendered text.
-    pub(crate) fn unmark(&self, rendered: &str) -> (String, SourceMap) {
+    /// Removes the markers from rendered text.
+    pub(crate) fn remove_markers(&self, rendered: &str) -> (String, SourceMap) {
         let mut sql = String::with_capacity(rendered.len());
         let mut regions = Vec::new();
         let mut rest = rendered;
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn marks_stay_out_of_captured_text() {
-        let marked = mark("a{% set x %}b{% endset %}c{% set y = 1 %}d");
-        let (clean, _) = marked.unmark(&marked.source);
+        let marked = add_markers("a{% set x %}b{% endset %}c{% set y = 1 %}d");
+        let (clean, _) = marked.remove_markers(&marked.source);
         assert_eq!(clean, "a{% set x %}b{% endset %}c{% set y = 1 %}d");
         assert_eq!(marked.pieces.len(), 3);
         assert_eq!(marked.original(marked.source.find('c').unwrap()), 25);
@@ -245,6 +245,6 @@ mod tests {
     #[test]
     fn text_with_such_characters_is_left_alone() {
         let text = "select '\u{E000}0\u{E001}' {{ x }}";
-        assert_eq!(mark(text).source, text);
+        assert_eq!(add_markers(text).source, text);
     }
 }

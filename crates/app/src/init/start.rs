@@ -1,7 +1,7 @@
 //! `init`: names the project, drafts its files, and writes all of them or none.
 //!
 //! Promise: nothing that exists is overwritten, and nothing is written into a dbt project unless `--from`
-//! names it. The contents of the files are in `sample.rs` and `from.rs`.
+//! names it. The contents of the files are in `example_project.rs` and `from.rs`.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use towpath_vocab::{Failure, Naming, Remedy};
 
-use super::{from, sample};
+use super::{example_project, from};
 use crate::Result;
 use crate::check::{CheckReport, CheckRequest, check};
 use crate::editor::{EDITOR_SCHEMAS, write_editor_schemas};
@@ -23,7 +23,7 @@ const GITIGNORE: &str = ".towpath/\nlake/\n";
 pub struct InitRequest {
     /// The folder; it is created if it does not exist.
     pub dir: PathBuf,
-    /// The URL of a database or a folder of files; `None` makes the sample.
+    /// The URL of a database or a folder of files; `None` makes the example project.
     pub from: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct InitReport {
     pub name: String,
     /// Files, relative to the folder.
     pub files: Vec<String>,
-    /// Tables that the pipeline loads; none for the sample.
+    /// Tables that the pipeline loads; none for the example project.
     pub tables: usize,
     /// Notes about them.
     pub notes: Vec<String>,
@@ -94,7 +94,7 @@ async fn make(dir: &Path, source: Option<&str>) -> Result<InitReport> {
     let draft = match source {
         Some(source) if is_dbt(&dir, source) => from::around_dbt(&name, &id),
         Some(source) => from::draft(&dir, &name, &id, source).await?,
-        None => sample::draft(&name, &id),
+        None => example_project::draft(&name, &id),
     };
     refuse(&dir, &draft.files)?;
     let written = draft.files.iter().map(|(path, _)| path.as_str());

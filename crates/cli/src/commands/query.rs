@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use towpath_app::{ProjectServices, QueryRequest, query as ask, sample_of};
+use towpath_app::{ProjectServices, QueryRequest, limited_plan, query as ask};
 use towpath_vocab::{Failure, Plan, Remedy};
 
 use super::project_args::{CommandResult, ProjectArgs, working_dir};
@@ -17,7 +17,7 @@ use crate::terminal;
 
 /// The services of the sample that `run --limit` built.
 fn sample(place: &ProjectArgs, plan: &Plan) -> Result<ProjectServices, Failure> {
-    ProjectServices::of_limited_plan(&place.dir()?, &sample_of(plan), &plan.environment, None)
+    ProjectServices::of_limited_plan(&place.dir()?, &limited_plan(plan), &plan.environment, None)
 }
 
 pub(super) async fn query(place: &ProjectArgs, arguments: QueryArguments) -> CommandResult {

@@ -92,7 +92,7 @@ pub(super) enum Given<'r> {
 }
 
 /// What takes records.
-pub(super) type Sink<'s> = dyn FnMut(Given<'_>) -> Result<()> + Send + 's;
+pub(super) type RecordConsumer<'s> = dyn FnMut(Given<'_>) -> Result<()> + Send + 's;
 
 /// Which page a record is of.
 #[derive(Clone, Copy)]
@@ -105,8 +105,8 @@ struct Place {
 type Take<'t> = dyn FnMut(Raw<'_>, Place) -> Result<()> + Send + 't;
 
 impl Listing<'_> {
-    /// Gives every record to `sink`.
-    pub(super) async fn read(&self, sink: &mut Sink<'_>) -> Result<()> {
+    /// Gives every record to `consumer`.
+    pub(super) async fn read(&self, consumer: &mut RecordConsumer<'_>) -> Result<()> {
         let Some(last) = self.chain.len().checked_sub(1) else {
             return Ok(());
         };
@@ -116,8 +116,8 @@ impl Listing<'_> {
         }
         let known = scopes.len();
         self.add_failed(&mut scopes)?;
-        let (sink, count) = (Mutex::new(sink), AtomicU64::new(0));
-        let (sink, count) = (&sink, &count);
+        let (consumer, count) = (Mutex::new(consumer), AtomicU64::new(0));
+        let (consumer, count) = (&consumer, &count);
         let mut scopes = scopes.into_iter().enumerate().map(|(number, scope)| One {
             number,
             scope,
@@ -128,7 +128,7 @@ impl Listing<'_> {
         if self.begin.is_some()
             && let Some(first) = scopes.next()
         {
-            self.listing(&first, sink, count).await?;
+            self.listing(&first, consumer, count).await?;
         }
         let at_once = if self.limit.is_some() {
             1
@@ -137,7 +137,7 @@ impl Listing<'_> {
         };
         stream::iter(scopes)
             .take_while(|_| std::future::ready(!self.is_enough(count)))
-            .map(|one| async move { self.listing(&one, sink, count).await })
+            .map(|one| async move { self.listing(&one, consumer, count).await })
             .buffer_unordered(at_once)
             .try_collect::<()>()
             .await?;
@@ -189,13 +189,13 @@ impl Listing<'_> {
     async fn listing(
         &self,
         one: &One,
-        sink: &Mutex<&mut Sink<'_>>,
+        consumer: &Mutex<&mut RecordConsumer<'_>>,
         count: &AtomicU64,
     ) -> Result<()> {
-        let read = self.records(one.number, &one.scope, sink, count).await;
+        let read = self.records(one.number, &one.scope, consumer, count).await;
         // Only what the first one saw was there before all others.
         let _ = self.begun.set(None);
-        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumer = consumer.lock().unwrap_or_else(PoisonError::into_inner);
         match read {
             Ok(()) => {
                 if self.begin.is_some() {
@@ -203,13 +203,13 @@ impl Listing<'_> {
                     let mut complete = complete.unwrap_or_else(PoisonError::into_inner);
                     complete.push((one.number, one.scope.key()));
                 }
-                sink(Given::Complete(one.number))
+                consumer(Given::Complete(one.number))
             }
             // Neither its parent nor the listing is there any more. If they come again, it is asked for
             // from its beginning.
             Err(RestError::Refused {
                 status: 404 | 410, ..
-            }) if one.is_gone => sink(Given::Failed(one.number)),
+            }) if one.is_gone => consumer(Given::Failed(one.number)),
             Err(error) if self.keeps_failed && error.is_of_listing() => {
                 let mut failed = self.failed();
                 if failed.len() >= MOST_FAILED {
@@ -220,7 +220,7 @@ impl Listing<'_> {
                     "a listing failed, the next run asks for it: {error}"
                 );
                 failed.push((one.scope.as_ref().clone(), error));
-                sink(Given::Failed(one.number))
+                consumer(Given::Failed(one.number))
             }
             Err(error) => Err(error),
         }
@@ -231,7 +231,7 @@ impl Listing<'_> {
         &self,
         listing: usize,
         scope: &Scope,
-        sink: &Mutex<&mut Sink<'_>>,
+        consumer: &Mutex<&mut RecordConsumer<'_>>,
         count: &AtomicU64,
     ) -> Result<()> {
         let Some((endpoint, parents)) = self.chain.split_last() else {
@@ -247,8 +247,8 @@ impl Listing<'_> {
                 let why = "names a column that the records have already";
                 of_table(&endpoint.table, "include", why)
             })?;
-            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-            sink(Given::Record(Taken {
+            let mut consumer = consumer.lock().unwrap_or_else(PoisonError::into_inner);
+            consumer(Given::Record(Taken {
                 record,
                 line,
                 is_first_page: place.is_first_of_all,

@@ -4,12 +4,12 @@
 //! a name that is there twice gets `_1` behind it, with a note. Without a header, columns are `column1`,
 //! `column2`, … as many as the first record has. What the project does not say is taken from the first
 //! records, with a note: the delimiter, a quote other than `"`, lines above the header, an index
-//! column without a name. Read next: `sample.rs`.
+//! column without a name. Read next: `first_records.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
-use super::sample::{self, Sampled, sample, texts};
+use super::first_records::{self, FirstRecord, first_records, texts};
 use super::scan::{Dialect, RecordEnd};
 use crate::files::cells::Nulls;
 use crate::files::chunk::open_text;
@@ -183,7 +183,12 @@ impl FileStart<'_> {
         Ok(Found::Head(Box::new(head), length))
     }
 
-    fn first(&self, rows: &[Sampled], names: &[String], dialect: &Dialect) -> Vec<(String, Guess)> {
+    fn first(
+        &self,
+        rows: &[FirstRecord],
+        names: &[String],
+        dialect: &Dialect,
+    ) -> Vec<(String, Guess)> {
         let infer = InferOptions {
             times: &self.options.times,
             typed: dialect.has_types(),
@@ -191,7 +196,7 @@ impl FileStart<'_> {
             commas: dialect.delimiter != b',',
         };
         let nulls = Nulls::csv(&self.options.nulls).also_quoted(dialect.has_types());
-        let guesses = sample::guesses(self.bytes, rows, dialect, &nulls, &infer);
+        let guesses = first_records::guesses(self.bytes, rows, dialect, &nulls, &infer);
         names.iter().cloned().zip(guesses).collect()
     }
 
@@ -201,8 +206,8 @@ impl FileStart<'_> {
         start: usize,
         dialect: Dialect,
         notes: &mut Vec<String>,
-    ) -> (Dialect, Vec<Sampled>) {
-        let records = sample(self.bytes, start, &dialect, self.last);
+    ) -> (Dialect, Vec<FirstRecord>) {
+        let records = first_records(self.bytes, start, &dialect, self.last);
         if self.options.is_quote_given || self.is_even(&records, &dialect) {
             return (dialect, records);
         }
@@ -212,8 +217,8 @@ impl FileStart<'_> {
                 quote,
                 ..dialect.clone()
             };
-            let others = sample(self.bytes, start, &other, self.last);
-            let is_used = quote == dialect.newline || others.iter().any(Sampled::is_quoted);
+            let others = first_records(self.bytes, start, &other, self.last);
+            let is_used = quote == dialect.newline || others.iter().any(FirstRecord::is_quoted);
             if is_used && others.len() > 1 && self.is_even(&others, &other) {
                 notes.push(self.quote_note(quote == dialect.newline));
                 return (other, others);
@@ -265,12 +270,12 @@ impl FileStart<'_> {
     }
 
     /// A column more than the header has, in every row: an index in front, or a delimiter behind.
-    fn add_unnamed(&self, names: &mut Vec<String>, rows: &[Sampled]) {
+    fn add_unnamed(&self, names: &mut Vec<String>, rows: &[FirstRecord]) {
         let more = names.len() + 1;
         if rows.is_empty() || rows.iter().any(|row| row.width() != more) {
             return;
         }
-        let at = match rows.iter().all(Sampled::ends_empty) {
+        let at = match rows.iter().all(FirstRecord::ends_empty) {
             true => names.len(),
             false => 0,
         };
@@ -335,7 +340,7 @@ impl FileStart<'_> {
                         delimiter,
                         ..dialect.clone()
                     };
-                    let records = || sample(self.bytes, start, &other, self.last);
+                    let records = || first_records(self.bytes, start, &other, self.last);
                     let is_shown = line == 0 || titles(self.bytes, &records(), &other) > 0;
                     return is_shown.then_some(other);
                 }
@@ -350,12 +355,13 @@ impl FileStart<'_> {
     }
 
     /// Whether all records are whole and have the same number of cells, but for lines above the header.
-    fn is_even(&self, records: &[Sampled], dialect: &Dialect) -> bool {
+    fn is_even(&self, records: &[FirstRecord], dialect: &Dialect) -> bool {
         let titles = titles(self.bytes, records, dialect);
-        let Some((header, rows)) = records.get(titles..).and_then(<[Sampled]>::split_first) else {
+        let Some((header, rows)) = records.get(titles..).and_then(<[FirstRecord]>::split_first)
+        else {
             return true;
         };
-        let width = rows.first().map_or(header.width(), Sampled::width);
+        let width = rows.first().map_or(header.width(), FirstRecord::width);
         let fits = width == header.width() || width == header.width() + 1;
         header.width() > 0 && fits && rows.iter().all(|row| row.width() == width)
     }
@@ -407,12 +413,12 @@ enum Shown {
 
 /// How many of the first records are no header but a title above it: they hold one cell, the next one
 /// names, and the records behind it all have as many cells.
-fn titles(bytes: &[u8], records: &[Sampled], dialect: &Dialect) -> usize {
-    let width = records.last().map_or(0, Sampled::width);
+fn titles(bytes: &[u8], records: &[FirstRecord], dialect: &Dialect) -> usize {
+    let width = records.last().map_or(0, FirstRecord::width);
     if width < 2 {
         return 0;
     }
-    let is_title = |record: &&Sampled| {
+    let is_title = |record: &&FirstRecord| {
         let is_padded = record.width() == width && width > 2;
         let is_alone = record.filled() <= 1 && !(record.filled() == 1 && record.starts_empty());
         (record.width() == 1 || is_padded) && is_alone
@@ -436,7 +442,7 @@ fn titles(bytes: &[u8], records: &[Sampled], dialect: &Dialect) -> usize {
 }
 
 /// Whether the cells of a record look like names of columns: all there, and none a number.
-fn are_names(bytes: &[u8], record: &Sampled, dialect: &Dialect) -> bool {
+fn are_names(bytes: &[u8], record: &FirstRecord, dialect: &Dialect) -> bool {
     let text = bytes.get(record.start..record.end).unwrap_or_default();
     let is_name = |name: &String| {
         let first = name.chars().next();

@@ -4,7 +4,7 @@
 //! place and flaw; blank lines (of more than one column) and comments are neither. The same chunk
 //! gives the same answer whatever stood before it.
 
-use super::scan::{Close, Dialect, Marks, RecordEnd};
+use super::scan::{Close, Dialect, RecordEnd, StructuralBytes};
 use crate::files::cells::Span;
 use crate::files::chunk::Suspicion;
 
@@ -104,7 +104,7 @@ pub(crate) struct Broken {
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
     dialect: &'a Dialect,
-    marks: Marks<'a>,
+    structure: StructuralBytes<'a>,
     at: usize,
     suspect: usize,
     suspect_from: usize,
@@ -120,11 +120,12 @@ enum Step {
 impl<'a> Walk<'a> {
     /// From the first byte of a chunk.
     pub(crate) fn new(bytes: &'a [u8], dialect: &'a Dialect, suspicion: Suspicion) -> Self {
-        let marks = Marks::new(bytes, [dialect.delimiter, dialect.newline, dialect.quote]);
+        let structure =
+            StructuralBytes::new(bytes, [dialect.delimiter, dialect.newline, dialect.quote]);
         Self {
             bytes,
             dialect,
-            marks,
+            structure,
             at: 0,
             suspect: suspicion.until,
             suspect_from: suspicion.from,
@@ -198,10 +199,10 @@ impl<'a> Walk<'a> {
             .dialect
             .line_end(self.bytes, place)
             .unwrap_or(self.bytes.len());
-        self.marks.seek(self.at);
+        self.structure.seek(self.at);
     }
 
-    /// The cells of one record. The marks stand at its start.
+    /// The cells of one record. The structural bytes are at its start.
     #[inline]
     fn record(&mut self, start: usize, spans: &mut Vec<Span>) -> Step {
         let (bytes, newline, delimiter) =
@@ -211,7 +212,7 @@ impl<'a> Walk<'a> {
         let mut opened = usize::MAX;
         self.is_across = false;
         loop {
-            let place = self.marks.next_place();
+            let place = self.structure.next_place();
             let byte = bytes.get(place).copied().unwrap_or(newline);
             if byte == delimiter {
                 spans.push(self.plain(field, place));
@@ -272,8 +273,8 @@ impl<'a> Walk<'a> {
         match self.dialect.close(self.bytes, record, open, true) {
             Close::At { at, doubled } => {
                 spans.push(Span::quoted(open + 1, at, doubled));
-                self.marks.seek((at + 1).min(self.bytes.len()));
-                let next = self.marks.next_place();
+                self.structure.seek((at + 1).min(self.bytes.len()));
+                let next = self.structure.next_place();
                 if self.bytes.get(next) == Some(&self.dialect.delimiter) {
                     return Ok(Some(next + 1));
                 }

@@ -1,14 +1,14 @@
 //! CSV: from bytes to cells, with every broken record at its place.
 //!
-//! `header.rs` settles a file's dialect and names by its first records (`sample.rs`), `scan.rs` says where records end, `cutter.rs`
+//! `header.rs` settles a file's dialect and names by its first records (`first_records.rs`), `scan.rs` says where records end, `cutter.rs`
 //! cuts a file into chunks by it, `index.rs` finds the cells of a chunk, `explain.rs` says what is
 //! wrong with a record, `whole.rs` reads a text that is in memory. Types and columns are none of its business: see `../rows.rs`.
 
 mod cutter;
 mod explain;
+mod first_records;
 mod header;
 mod index;
-mod sample;
 mod scan;
 mod whole;
 

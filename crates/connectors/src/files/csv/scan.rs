@@ -370,25 +370,25 @@ impl Dialect {
     }
 }
 
-/// A walk over the places of three bytes, 64 bytes at a step.
-pub(crate) struct Marks<'a> {
+/// The places of the bytes that structure a file (delimiter, quote, newline), 64 bytes at a step.
+pub(crate) struct StructuralBytes<'a> {
     bytes: &'a [u8],
     wanted: [u8; 3],
     base: usize,
     mask: u64,
 }
 
-impl<'a> Marks<'a> {
+impl<'a> StructuralBytes<'a> {
     /// From the first byte on.
     pub(crate) fn new(bytes: &'a [u8], wanted: [u8; 3]) -> Self {
-        let mut marks = Self {
+        let mut structure = Self {
             bytes,
             wanted,
             base: 0,
             mask: 0,
         };
-        marks.mask = marks.load(0);
-        marks
+        structure.mask = structure.load(0);
+        structure
     }
 
     /// The next place, or the number of bytes when there is none.
@@ -530,12 +530,12 @@ mod tests {
         fn marks_find_what_a_plain_search_finds(text in "[ab,\"\n]{0,300}", skip in 0_usize..300) {
             let bytes = text.as_bytes();
             let skip = skip.min(bytes.len());
-            let mut marks = Marks::new(bytes, [b',', b'"', b'\n']);
-            marks.seek(skip);
+            let mut structure = StructuralBytes::new(bytes, [b',', b'"', b'\n']);
+            structure.seek(skip);
             let expected: Vec<usize> = (skip..bytes.len()).filter(|at| b",\"\n".contains(&bytes[*at])).collect();
             let mut found = Vec::new();
             loop {
-                let place = marks.next_place();
+                let place = structure.next_place();
                 if place >= bytes.len() { break }
                 found.push(place);
             }

@@ -138,7 +138,7 @@ pub(super) fn begin(
         _lock: Lock::take(location.lock(), &shown)?,
         scratch: Scratch::default(),
     };
-    let mut known = ledger::read(&location)?;
+    let mut known = ledger::read_known(&location)?;
     sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
     if known.standing == Standing::Foreign {
         tracing::warn!(

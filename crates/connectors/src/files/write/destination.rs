@@ -46,7 +46,7 @@ impl FilesDestination {
         let shown = location.shown.clone();
         let looked = tokio::task::spawn_blocking(move || {
             links::check(&location)?;
-            ledger::read(&location).map(|known| (location, known))
+            ledger::read_known(&location).map(|known| (location, known))
         });
         looked
             .await

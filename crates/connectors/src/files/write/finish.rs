@@ -15,10 +15,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::begin::Job;
 use super::error::{Result, WriteError};
 use super::evolve::{joined, schema_of};
+use super::format_writer::Written;
 use super::ledger::Standing;
 use super::location::Temporary;
-use super::parquet::{ParquetSink, broken};
-use super::sink::Written;
+use super::parquet::{ParquetWriter, broken};
 use super::text::Counted;
 use crate::files::chunk::open_text;
 use crate::files::options::{Compression, Format};
@@ -98,16 +98,21 @@ fn whole_parquet(job: &Job) -> Result<Written> {
     let there = schema_of(&old, shown)?;
     let schema = joined(job, &there, &job.columns.schema)?;
     let path = job.temporary(Temporary::Whole);
-    let mut sink = ParquetSink::open(&path, &job.target, &schema, job.group_bytes)?;
+    let mut writer = ParquetWriter::open(&path, &job.target, &schema, job.group_bytes)?;
     for part in [&old, &new] {
-        if !sink.copy(part)? {
-            write_anew(&mut sink, part, &schema, shown)?;
+        if !writer.copy(part)? {
+            write_anew(&mut writer, part, &schema, shown)?;
         }
     }
-    sink.finish()
+    writer.finish()
 }
 
-fn write_anew(sink: &mut ParquetSink, path: &Path, schema: &SchemaRef, shown: &str) -> Result<()> {
+fn write_anew(
+    writer: &mut ParquetWriter,
+    path: &Path,
+    schema: &SchemaRef,
+    shown: &str,
+) -> Result<()> {
     let encode = |error: arrow_schema::ArrowError| WriteError::Encode {
         path: shown.to_owned(),
         why: error.to_string(),
@@ -122,7 +127,7 @@ fn write_anew(sink: &mut ParquetSink, path: &Path, schema: &SchemaRef, shown: &s
             None => new_null_array(field.data_type(), batch.num_rows()),
         };
         let columns = schema.fields().iter().map(column).collect();
-        sink.write(&RecordBatch::try_new(Arc::clone(schema), columns).map_err(encode)?)?;
+        writer.write(&RecordBatch::try_new(Arc::clone(schema), columns).map_err(encode)?)?;
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ impl Known {
 }
 
 /// Looks at a place.
-pub(super) fn read(location: &Location) -> Result<Known> {
+pub(super) fn read_known(location: &Location) -> Result<Known> {
     let mut known = Known {
         standing: Standing::Missing,
         commits: Commits::new(),

@@ -6,7 +6,7 @@
 //! A folder of files becomes visible through its `_manifest.json`; a glob may see files early.
 //!
 //! The way of a write: `destination.rs` and `begin.rs` (claim the place) -> `writer.rs` (rows) ->
-//! `sink.rs` with `text.rs` or `parquet.rs` (bytes) -> `finish.rs` (the file as it will be) ->
+//! `format_writer.rs` with `text.rs` or `parquet.rs` (bytes) -> `finish.rs` (the file as it will be) ->
 //! `prepared.rs` (read the ledger again, then rename). It knows nothing of pipelines or of who reads the files.
 
 mod begin;
@@ -18,6 +18,7 @@ mod disk;
 mod error;
 mod evolve;
 mod finish;
+mod format_writer;
 mod jsonl;
 mod ledger;
 mod links;
@@ -25,7 +26,6 @@ mod location;
 mod lock;
 mod parquet;
 mod prepared;
-mod sink;
 mod text;
 mod writer;
 

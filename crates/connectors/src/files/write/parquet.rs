@@ -27,9 +27,9 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::disk;
 use super::error::{Result, WriteError};
+use super::format_writer::Written;
 use super::ledger::FOOTER_KEY;
 use super::location::FileTarget;
-use super::sink::Written;
 use crate::files::options::Compression;
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -77,7 +77,7 @@ fn codec(compression: Compression) -> Codec {
 type Leaves = Vec<ArrowColumnWriter>;
 
 /// A Parquet file on its way.
-pub(super) struct ParquetSink {
+pub(super) struct ParquetWriter {
     schema: SchemaRef,
     out: SerializedFileWriter<BufWriter<File>>,
     factory: ArrowRowGroupWriterFactory,
@@ -88,7 +88,7 @@ pub(super) struct ParquetSink {
     shown: String,
 }
 
-impl ParquetSink {
+impl ParquetWriter {
     /// Opens the file.
     pub(super) fn open(
         path: &Path,
@@ -144,7 +144,7 @@ impl ParquetSink {
                 .new_columns()
                 .map_err(|error| broken(&self.shown, error))?;
         }
-        let work: Vec<Work<'_>> = self
+        let parts: Vec<ColumnPart<'_>> = self
             .columns
             .iter_mut()
             .zip(self.schema.fields())
@@ -152,7 +152,7 @@ impl ParquetSink {
             .map(|((leaves, field), array)| (leaves, field, array))
             .collect();
         let threads = if batch.num_rows() >= SHARE_ROWS { 2 } else { 1 };
-        let encoded = shared(work, threads, &self.shown, |(leaves, field, array)| {
+        let encoded = shared(parts, threads, &self.shown, |(leaves, field, array)| {
             encode(leaves, field, array)
         });
         encoded?;
@@ -272,7 +272,7 @@ impl ParquetSink {
     }
 }
 
-type Work<'a> = (&'a mut Leaves, &'a FieldRef, &'a ArrayRef);
+type ColumnPart<'a> = (&'a mut Leaves, &'a FieldRef, &'a ArrayRef);
 
 fn encode(leaves: &mut Leaves, field: &FieldRef, array: &ArrayRef) -> Result<(), ParquetError> {
     for (writer, leaf) in leaves.iter_mut().zip(compute_leaves(field, array)?) {
@@ -281,14 +281,14 @@ fn encode(leaves: &mut Leaves, field: &FieldRef, array: &ArrayRef) -> Result<(),
     Ok(())
 }
 
-/// Does all the work on up to two threads, whoever is free taking the next; results in order.
-fn shared<W: Send, T: Send>(
-    work: Vec<W>,
+/// Encodes all parts on up to two threads, whoever is free taking the next; results in order.
+fn shared<P: Send, T: Send>(
+    parts: Vec<P>,
     threads: usize,
     shown: &str,
-    each: impl Fn(W) -> Result<T, ParquetError> + Sync,
+    each: impl Fn(P) -> Result<T, ParquetError> + Sync,
 ) -> Result<Vec<T>> {
-    let queue = Mutex::new(work.into_iter().enumerate());
+    let queue = Mutex::new(parts.into_iter().enumerate());
     let drain = || -> Result<Vec<(usize, T)>, ParquetError> {
         let mut done = Vec::new();
         loop {

@@ -19,10 +19,10 @@ use super::candidate::{Readable, Reading};
 use super::disk;
 use super::error::WriteError;
 use super::finish::same_rights;
+use super::format_writer::Written;
 use super::ledger::{self, Noted, Part, Standing};
 use super::location::Temporary;
 use super::parquet::write_note;
-use super::sink::Written;
 use super::writer::blocking;
 use crate::files::options::Format;
 
@@ -190,7 +190,7 @@ fn commit_file(
 
 fn commit_part(job: &Job, rows: &Written, commits: ledger::Commits) -> Result<(), WriteError> {
     let (location, shown) = (job.location(), &*job.location().shown);
-    job.check_state_before(&ledger::read(location)?)?;
+    job.check_state_before(&ledger::read_known(location)?)?;
     let name = part_name(&job.intent, &job.target.extension());
     disk::rename(
         &job.temporary(Temporary::Rows),

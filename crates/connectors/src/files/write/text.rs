@@ -15,10 +15,10 @@ use sha2::{Digest as _, Sha256};
 use super::csv::CsvStyle;
 use super::disk;
 use super::error::{Result, WriteError};
+use super::format_writer::Written;
 use super::jsonl;
 use super::ledger::hex;
 use super::location::FileTarget;
-use super::sink::Written;
 use crate::files::options::{Compression, Format};
 
 /// From this many rows on a batch is shared by two threads.
@@ -102,7 +102,7 @@ pub(super) enum Style {
 }
 
 /// A text file on its way.
-pub(super) struct TextSink {
+pub(super) struct TextWriter {
     style: Style,
     out: Option<Packed>,
     head_bytes: u64,
@@ -110,7 +110,7 @@ pub(super) struct TextSink {
     shown: String,
 }
 
-impl TextSink {
+impl TextWriter {
     /// Opens the file and writes its header.
     pub(super) fn open(path: &Path, target: &FileTarget, schema: &SchemaRef) -> Result<Self> {
         let shown = target.location.shown.clone();

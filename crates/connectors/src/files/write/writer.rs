@@ -13,9 +13,9 @@ use super::begin::{Claim, Job};
 use super::candidate::Reading;
 use super::error::WriteError;
 use super::finish;
+use super::format_writer::{FormatWriter, Pump};
 use super::location::Temporary;
 use super::prepared::FilesPrepared;
-use super::sink::{Pump, Sink};
 
 /// A file on its way.
 pub(super) struct FilesWriter {
@@ -42,15 +42,15 @@ impl FilesWriter {
                 claim.scratch.add(job.temporary(what));
             }
             let asked = Arc::clone(&job);
-            let sink = blocking(&job, move || {
-                Sink::open(
+            let writer = blocking(&job, move || {
+                FormatWriter::open(
                     &asked.temporary(Temporary::Rows),
                     &asked.target,
                     &asked.columns.schema,
                     asked.group_bytes,
                 )
             });
-            pump = Some(Pump::new(sink.await?, job.location().shown.clone()));
+            pump = Some(Pump::new(writer.await?, job.location().shown.clone()));
         }
         Ok(Self {
             job,

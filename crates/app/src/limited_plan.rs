@@ -7,7 +7,7 @@
 use towpath_vocab::{Environment, Plan};
 
 /// The plan with the lakehouse and the state store of the sample.
-pub fn sample_of(plan: &Plan) -> Plan {
+pub fn limited_plan(plan: &Plan) -> Plan {
     let environment = &plan.environment;
     Plan {
         lakehouse: format!(".towpath/sample/{environment}"),

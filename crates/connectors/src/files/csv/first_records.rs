@@ -13,14 +13,14 @@ use crate::files::infer::{Guess, InferOptions};
 const MOST: usize = 200;
 
 /// A record that is neither blank nor a comment.
-pub(super) struct Sampled {
+pub(super) struct FirstRecord {
     pub(super) start: usize,
     pub(super) end: usize,
     /// Its cells, counted from `start`; none when the record is broken.
     pub(super) cells: Vec<Span>,
 }
 
-impl Sampled {
+impl FirstRecord {
     /// Cells in it; none when it is broken.
     pub(super) fn width(&self) -> usize {
         self.cells.len()
@@ -49,7 +49,12 @@ impl Sampled {
 }
 
 /// The records from `at` on. A last one that may go on is left out.
-pub(super) fn sample(bytes: &[u8], mut at: usize, dialect: &Dialect, last: bool) -> Vec<Sampled> {
+pub(super) fn first_records(
+    bytes: &[u8],
+    mut at: usize,
+    dialect: &Dialect,
+    last: bool,
+) -> Vec<FirstRecord> {
     let (mut records, mut suspect) = (Vec::new(), 0);
     while at < bytes.len() && records.len() < MOST {
         let RecordEnd::At(end) = dialect.record_end(bytes, at, &mut suspect, last) else {
@@ -65,7 +70,7 @@ pub(super) fn sample(bytes: &[u8], mut at: usize, dialect: &Dialect, last: bool)
             if !broken.is_empty() {
                 index.clear();
             }
-            records.push(Sampled {
+            records.push(FirstRecord {
                 start: at,
                 end,
                 cells: index.spans,
@@ -108,7 +113,7 @@ fn column<'a>(
 /// What the columns of these records look like.
 pub(super) fn guesses(
     bytes: &[u8],
-    records: &[Sampled],
+    records: &[FirstRecord],
     dialect: &Dialect,
     nulls: &Nulls,
     infer: &InferOptions<'_>,

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::error::{Result, WriteError};
 use super::location::FileTarget;
-use super::parquet::ParquetSink;
-use super::text::TextSink;
+use super::parquet::ParquetWriter;
+use super::text::TextWriter;
 use crate::files::options::Format;
 
 /// A finished, synced file.
@@ -27,12 +27,12 @@ pub(super) struct Written {
 }
 
 /// A file on its way.
-pub(super) enum Sink {
-    Text(Box<TextSink>),
-    Parquet(Box<ParquetSink>),
+pub(super) enum FormatWriter {
+    Text(Box<TextWriter>),
+    Parquet(Box<ParquetWriter>),
 }
 
-impl Sink {
+impl FormatWriter {
     /// Opens a file; an old one of this name is overwritten.
     pub(super) fn open(
         path: &Path,
@@ -41,27 +41,27 @@ impl Sink {
         group_bytes: u64,
     ) -> Result<Self> {
         Ok(match target.format {
-            Format::Parquet => Self::Parquet(Box::new(ParquetSink::open(
+            Format::Parquet => Self::Parquet(Box::new(ParquetWriter::open(
                 path,
                 target,
                 schema,
                 group_bytes,
             )?)),
-            _ => Self::Text(Box::new(TextSink::open(path, target, schema)?)),
+            _ => Self::Text(Box::new(TextWriter::open(path, target, schema)?)),
         })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
-            Self::Text(sink) => sink.write(batch),
-            Self::Parquet(sink) => sink.write(batch),
+            Self::Text(writer) => writer.write(batch),
+            Self::Parquet(writer) => writer.write(batch),
         }
     }
 
     fn finish(self) -> Result<Written> {
         match self {
-            Self::Text(sink) => sink.finish(),
-            Self::Parquet(sink) => sink.finish(),
+            Self::Text(writer) => writer.finish(),
+            Self::Parquet(writer) => writer.finish(),
         }
     }
 }
@@ -73,26 +73,26 @@ pub(super) struct Pump {
 }
 
 enum State {
-    Idle(Sink),
-    Busy(JoinHandle<(Sink, Result<()>)>),
+    Idle(FormatWriter),
+    Busy(JoinHandle<(FormatWriter, Result<()>)>),
     /// It failed, and said so.
     Gone,
 }
 
 impl Pump {
-    pub(super) fn new(sink: Sink, shown: String) -> Self {
+    pub(super) fn new(writer: FormatWriter, shown: String) -> Self {
         Self {
-            state: State::Idle(sink),
+            state: State::Idle(writer),
             shown,
         }
     }
 
-    async fn idle(&mut self) -> Result<Sink> {
+    async fn idle(&mut self) -> Result<FormatWriter> {
         match std::mem::replace(&mut self.state, State::Gone) {
-            State::Idle(sink) => Ok(sink),
+            State::Idle(writer) => Ok(writer),
             State::Busy(task) => {
-                let (sink, written) = task.await.map_err(|_| self.broken())?;
-                written.map(|()| sink)
+                let (writer, written) = task.await.map_err(|_| self.broken())?;
+                written.map(|()| writer)
             }
             State::Gone => Err(self.broken()),
         }
@@ -106,18 +106,18 @@ impl Pump {
 
     /// Waits for the batch before, then starts on this one.
     pub(super) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        let mut sink = self.idle().await?;
+        let mut writer = self.idle().await?;
         self.state = State::Busy(tokio::task::spawn_blocking(move || {
-            let written = sink.write(&batch);
-            (sink, written)
+            let written = writer.write(&batch);
+            (writer, written)
         }));
         Ok(())
     }
 
     /// Ends the file.
     pub(super) async fn finish(mut self) -> Result<Written> {
-        let sink = self.idle().await?;
-        let finished = tokio::task::spawn_blocking(move || sink.finish()).await;
+        let writer = self.idle().await?;
+        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         finished.map_err(|_| self.broken())?
     }
 

@@ -67,7 +67,7 @@ group by c.country
 order by revenue desc
 ";
 
-/// The sample's files.
+/// The files of the example project.
 pub(super) fn draft(name: &str, id: &str) -> Draft {
     let root = format!(
         "\
