@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use towpath_engine::lake::HistoryEntry;
+use towpath_engine::lake::TableHistoryEntry;
 use towpath_vocab::{Failure, Remedy, TableName, types};
 
 use crate::Result;
@@ -59,7 +59,7 @@ pub async fn lake_history(
     services: &ProjectServices,
     table: &str,
     limit: usize,
-) -> Result<Vec<HistoryEntry>> {
+) -> Result<Vec<TableHistoryEntry>> {
     let name = existing(services, table).await?;
     services.lake.history(&name, limit).await
 }

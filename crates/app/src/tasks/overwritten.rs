@@ -5,7 +5,7 @@
 //! cases one entry of it.
 
 use towpath_engine::Lake;
-use towpath_engine::lake::HistoryEntry;
+use towpath_engine::lake::TableHistoryEntry;
 use towpath_vocab::{TaskKey, TaskKind};
 
 use crate::Result;
@@ -31,7 +31,7 @@ pub(super) async fn is_overwritten(lake: &Lake, task: &TaskKey) -> Result<bool> 
 }
 
 /// What one version says about this; `None` if it says nothing.
-fn overwrote(entry: &HistoryEntry, task: &TaskKey) -> Option<bool> {
+fn overwrote(entry: &TableHistoryEntry, task: &TaskKey) -> Option<bool> {
     let changed = entry.files_added + entry.files_removed > 0;
     let replay = task.beside(TaskKind::Replay);
     match (&entry.task, entry.write.as_deref()) {
@@ -62,8 +62,8 @@ mod tests {
         }
     }
 
-    fn entry(task: Option<&TaskKey>, write: Option<&str>) -> HistoryEntry {
-        HistoryEntry {
+    fn entry(task: Option<&TaskKey>, write: Option<&str>) -> TableHistoryEntry {
+        TableHistoryEntry {
             version: 1,
             at_ms: None,
             operation: "WRITE".to_owned(),
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(say(None, Some("compact")), None);
         assert_eq!(say(None, Some("restore")), Some(false));
         assert_eq!(say(None, None), Some(true));
-        let nothing = HistoryEntry {
+        let nothing = TableHistoryEntry {
             files_added: 0,
             ..entry(None, None)
         };

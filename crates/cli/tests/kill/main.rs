@@ -13,7 +13,7 @@
     reason = "tests"
 )]
 
-mod care;
+mod maintenance;
 mod content;
 mod feed;
 mod look;
@@ -45,7 +45,7 @@ const AT_RANDOM: usize = 6;
 const LEAST: usize = 5;
 
 const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
-const OF_ITS_OWN: &str = "not of a plain run; killed there in care.rs";
+const OF_ITS_OWN: &str = "not of a plain run; killed there in maintenance.rs";
 const OF_A_PROGRAM: &str = "of a program of a step; killed there in tests/operate.rs";
 const OF_SERVE: &str = "only `towpath serve` decides what is due: tests/serve.rs kills it";
 

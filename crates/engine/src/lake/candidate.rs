@@ -26,7 +26,7 @@ pub struct LakeFile {
     pub rows: Option<u64>,
     /// Delta's statistics of it, as JSON.
     pub stats: Option<String>,
-    /// The checksums it was written with (`sums.rs`).
+    /// The checksums it was written with (`block_sums.rs`).
     pub(crate) sums: Option<Arc<str>>,
     /// The version of the table it was found in; `None` before it is committed.
     pub(crate) version: Option<u64>,

@@ -24,7 +24,7 @@ use super::candidate::{LakeCandidate, LakeFile};
 use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, delta_schema, lake_file};
-use super::history::{self, TowpathCommitInfo};
+use super::table_history::{self, TowpathCommitInfo};
 use super::merge::{Keyed, Merged};
 use super::names::word;
 use super::position::{Positions, Stored};
@@ -178,7 +178,7 @@ impl PreparedWrite {
             });
         };
         // An answer that was lost may have hidden that this very attempt won.
-        let winner = history::winner(table, now.version(), &app_id, ours.0).await?;
+        let winner = table_history::winner(table, now.version(), &app_id, ours.0).await?;
         if let Some((version, _)) = winner.filter(|(_, attempt)| *attempt == self.write.attempt) {
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
             return self.acknowledge(version, stored, None).await.map(Some);

@@ -1,7 +1,7 @@
 //! The commits of the lakehouse before the last one, as the quarantine asks for them.
 //!
 //! Promise: only what is stored is listed: settled positions and entries of the Delta log. It changes
-//! nothing. Read next: `position.rs` (stored tokens), `history.rs` (the log).
+//! nothing. Read next: `position.rs` (stored tokens), `table_history.rs` (the log).
 
 use async_trait::async_trait;
 use towpath_ports::{CommitLog, Result};

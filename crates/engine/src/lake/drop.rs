@@ -2,7 +2,7 @@
 //!
 //! Where a put that was given up may still be carried out, a commit must not land in a log that is being
 //! deleted. So the next version is taken first: who wants to commit it finds it taken and stops. The log
-//! itself goes only when no writer has said that it puts an entry there (`mark.rs`); until then it stays,
+//! itself goes only when no writer has said that it puts an entry there (`attempt_marker.rs`); until then it stays,
 //! hidden. It knows no view but the note that hides the table. Read next: `view.rs`, `storage/bucket.rs`.
 
 use object_store::{PutMode, PutOptions, PutPayload};
@@ -12,7 +12,7 @@ use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::mark::{self, About, AttemptMarker};
+use super::attempt_marker::{self, About, AttemptMarker};
 use super::open::Lake;
 use super::storage::{self, Key, all, remove};
 use super::table::Table;
@@ -94,7 +94,7 @@ impl Lake {
         let storage = self.storage();
         if storage.lands_late() && table.has_log().await? {
             self.take_next_version(table).await?;
-            if mark::is_committing(storage, &table.name).await? {
+            if attempt_marker::is_committing(storage, &table.name).await? {
                 delete_but_log(table).await?;
                 return Ok(Gone::ButLog);
             }

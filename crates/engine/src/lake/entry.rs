@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::cause::brief;
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::history::{self, Committer, OWN_INFO, TowpathCommitInfo};
-use super::mark::AttemptMarker;
+use super::table_history::{self, Committer, OWN_INFO, TowpathCommitInfo};
+use super::attempt_marker::AttemptMarker;
 use super::storage::head;
 use super::table::{Snapshot, Table};
 
@@ -113,7 +113,7 @@ pub(crate) async fn put(
         source: Box::new(source),
     };
     // Whatever the answer was, the entry may have landed: only the log knows.
-    match history::committer_of(table, version).await {
+    match table_history::committer_of(table, version).await {
         Ok(Committer::Attempt(landed)) if landed == entry.attempt => Ok(LogWrite::FoundInLog),
         // Where a request may be carried out later, only an entry of others says that ours never will be.
         Ok(Committer::Attempt(_) | Committer::Other) if table.storage.lands_late() => {

@@ -11,9 +11,9 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::cause::{DENIED, brief, has_io};
 use super::mask_change::MaskChange;
-use super::refusal::Refusal;
+use super::row_history_refusal::Refusal;
 use super::service;
-use super::ways::{
+use super::error_help::{
     FULL, REFRESH, RIGHTS, after, at_version, blanks, or_killed, ways_around, ways_out,
     ways_past_blanks,
 };

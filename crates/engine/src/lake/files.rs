@@ -23,8 +23,8 @@ use parquet::schema::types::ColumnPath;
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::storage::remove;
-use super::store::{AttemptFiles, named};
-use super::sums::{TAG, sums_of};
+use super::attempt_files::{AttemptFiles, named};
+use super::block_sums::{TAG, sums_of};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;

@@ -15,7 +15,7 @@ use towpath_vocab::{Generation, TableName, TaskKey};
 use super::candidate::LakeCandidate;
 use super::error::{LakeError, LakeResult};
 use super::files::Sizes;
-use super::history::{self, HistoryEntry};
+use super::table_history::{self, TableHistoryEntry};
 use super::names::{self, OWN};
 use super::position::Positions;
 use super::read::TableSource;
@@ -222,13 +222,13 @@ impl Lake {
     /// the lakehouse was set back or copied; `None` when the log does not hold its entry (any more).
     pub async fn commit_id(&self, name: &TableName, version: u64) -> Result<Option<String>> {
         let table = self.table(name)?;
-        Ok(history::commit_id(&table, version).await?)
+        Ok(table_history::commit_id(&table, version).await?)
     }
 
     /// A version of a table in words that no other one has.
     pub async fn version_text(&self, name: &TableName, version: u64, id: &str) -> Result<String> {
         let table = self.table(name)?;
-        Ok(history::version_text(&table, version, id).await?)
+        Ok(table_history::version_text(&table, version, id).await?)
     }
 
     /// What is known about a table.
@@ -254,9 +254,9 @@ impl Lake {
     }
 
     /// A table's newest versions, newest first.
-    pub async fn history(&self, name: &TableName, limit: usize) -> Result<Vec<HistoryEntry>> {
+    pub async fn history(&self, name: &TableName, limit: usize) -> Result<Vec<TableHistoryEntry>> {
         let (table, snapshot) = self.existing(name).await?;
-        Ok(history::history(&table, snapshot.version(), limit).await?)
+        Ok(table_history::history(&table, snapshot.version(), limit).await?)
     }
 
     /// Reads a table at the version it has when the source is opened.
@@ -295,7 +295,7 @@ impl Lake {
             0 => return Err(missing()),
             1 => attempts.remove(0),
             _ => {
-                let (_, attempt) = history::winner(table, snapshot.version(), &app_id, generation)
+                let (_, attempt) = table_history::winner(table, snapshot.version(), &app_id, generation)
                     .await?
                     .ok_or_else(missing)?;
                 attempts

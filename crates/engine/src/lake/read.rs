@@ -23,7 +23,7 @@ use towpath_vocab::{
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
-use super::data_file::FileName;
+use super::data_file_error::FileName;
 use super::error::{LakeError, LakeResult};
 use super::history;
 use super::object_file::ObjectFile;
@@ -255,7 +255,7 @@ impl Source for TableSource {
             return Ok(None);
         };
         let id = now.state.metadata().id();
-        let text = history::version_text(&self.0, now.version(), id).await?;
+        let text = table_history::version_text(&self.0, now.version(), id).await?;
         Ok(Some(InputVersion(text)))
     }
 

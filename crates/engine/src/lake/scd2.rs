@@ -32,7 +32,7 @@ use super::error::{LakeError, LakeResult};
 use super::files;
 use super::keys::{KeyCode, KeySet, Pass};
 use super::merge::{Incoming, MergeContext, Merged, columns, name_key, narrowed};
-use super::refusal::Refusal;
+use super::row_history_refusal::Refusal;
 
 /// What an incoming key costs in memory beside its own bytes: its entry, its version, what the table holds.
 const KEY_OVERHEAD: u64 = 192;

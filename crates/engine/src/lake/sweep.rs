@@ -1,6 +1,6 @@
 //! Clears away what killed writers left behind: data files no version names, attempts that never won.
 //!
-//! Each write begins by clearing up after attempts whose processes are gone (`mark.rs`), whoever they
+//! Each write begins by clearing up after attempts whose processes are gone (`attempt_marker.rs`), whoever they
 //! were: their files bear their name, so nothing of a live writer, of another program or of an old
 //! version is touched. `sweep` and `vacuum` look at a whole table and go by age, for what other programs
 //! left; `vacuum` also takes files that were removed from the table longer ago than the retention.
@@ -15,11 +15,11 @@ use towpath_vocab::TableName;
 
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::history;
-use super::mark::{self, About, AttemptMarker, Dead};
+use super::attempt_marker::{self, About, AttemptMarker, Dead};
 use super::names::OWN;
 use super::open::Lake;
 use super::storage::{Key, Lease, Unfinished, child, names, objects_below, remove};
-use super::store::part_of;
+use super::attempt_files::part_of;
 use super::table::{Snapshot, Table};
 
 /// What was, or would be, deleted.
@@ -98,7 +98,7 @@ impl Lake {
 
     /// Takes a table for care; one at a time.
     pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<Lease> {
-        let held = mark::hold(self.storage(), name).await?;
+        let held = attempt_marker::hold(self.storage(), name).await?;
         held.ok_or_else(|| self.held(name))
     }
 
@@ -120,7 +120,7 @@ impl Lake {
     /// How many attempts of live processes write a table now.
     pub async fn writers(&self, name: &TableName) -> Result<usize> {
         self.clear_up().await;
-        let marked = mark::all(self.storage()).await?;
+        let marked = attempt_marker::all(self.storage()).await?;
         let of = |about: &Option<About>| about.as_ref().is_some_and(|about| about.table == *name);
         Ok(marked.iter().filter(|(_, about)| of(about)).count())
     }
@@ -129,7 +129,7 @@ impl Lake {
     /// not to write: the next write tries again.
     pub(crate) async fn clear_up(&self) {
         let found = match self.storage().finish_deletions().await {
-            Ok(()) => mark::dead(self.storage()).await,
+            Ok(()) => attempt_marker::dead(self.storage()).await,
             Err(error) => Err(error),
         };
         let dead = match found {
@@ -160,7 +160,7 @@ impl Lake {
         }
         if let Some(now) = now {
             let (base, attempt) = (dead.about.base, &dead.about.attempt);
-            committed = history::has_committed(&table, base, now.version(), attempt).await?;
+            committed = table_history::has_committed(&table, base, now.version(), attempt).await?;
             known = self.known(&table, None).await?;
         }
         let (storage, attempt) = (&**self.storage(), dead.about.attempt.as_str());
@@ -227,7 +227,7 @@ impl Lake {
             }
         }
         // Checkpoints forget removals after a week; entries do not.
-        for (path, at) in history::removals(table, snapshot.version()).await? {
+        for (path, at) in table_history::removals(table, snapshot.version()).await? {
             if counts(at) {
                 known.insert(table.file(&path));
             }
@@ -243,7 +243,7 @@ impl Lake {
         let table = self.table(name)?;
         // Who began before this is marked; who begins later writes files that are younger.
         let begun = SystemTime::now();
-        let marked = mark::all(self.storage()).await?;
+        let marked = attempt_marker::all(self.storage()).await?;
         let live: Vec<String> = marked.iter().map(|(attempt, _)| part_of(attempt)).collect();
         let known = self
             .known(&table, aim.removed_too.then_some(aim.age))

@@ -22,7 +22,7 @@ use super::error::{LakeError, LakeResult};
 use super::log::{lenient_log_of, log_of};
 use super::names::{self, LOG};
 use super::storage::{self, Key, StorageRef, child, head, key};
-use super::sums::sums_of;
+use super::block_sums::sums_of;
 use super::view;
 
 /// The property that names the write mode of a table that keeps the history of its rows.

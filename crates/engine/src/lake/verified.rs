@@ -2,7 +2,7 @@
 //!
 //! Promise: no byte of a file with checksums reaches a reader before its whole block was compared; a file
 //! without (of an older version, of another program) is read as it is. What differs is an error with the
-//! place in the file. It knows no columns: `data_file.rs` says whose bytes they are.
+//! place in the file. It knows no columns: `data_file_error.rs` says whose bytes they are.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::candidate::LakeFile;
 use super::storage::Key;
-use super::sums::BlockSums;
+use super::block_sums::BlockSums;
 
 /// A file that does not have the bytes that were written.
 #[derive(Clone, Debug, thiserror::Error)]

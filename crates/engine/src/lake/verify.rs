@@ -2,7 +2,7 @@
 //!
 //! Promise: every file of a version, or of every version that the log still has, is read to its end; one
 //! without checksums is decoded instead and its rows are counted. It says which files are damaged or
-//! missing and which version has none of them. It changes nothing. Read next: `sums.rs`.
+//! missing and which version has none of them. It changes nothing. Read next: `block_sums.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use towpath_vocab::TableName;
 use super::candidate::LakeFile;
 use super::cause::brief;
 use super::checkpoint::{checkpoints, version_of};
-use super::data_file::{FileName, mismatch_text};
+use super::data_file_error::{FileName, mismatch_text};
 use super::error::{LakeError, LakeResult};
 use super::files::lake_file;
 use super::history;
@@ -169,7 +169,7 @@ async fn every_version(table: &Table, now: &Snapshot) -> LakeResult<(u64, Vec<Ke
             what: "version",
             name: format!("{version}` of `{}", table.name),
         };
-        let actions = history::actions(table, version)
+        let actions = table_history::actions(table, version)
             .await?
             .ok_or_else(missing)?;
         for action in actions {

@@ -22,7 +22,7 @@ use towpath_vocab::{
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::evolve::Target;
 use crate::lake::names::word;
-use crate::lake::refusal::Refusal;
+use crate::lake::row_history_refusal::Refusal;
 use crate::lake::table::Snapshot;
 
 /// What the versions of a write are made by.

@@ -18,7 +18,7 @@ use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::files;
 use crate::lake::keys::KeySet;
 use crate::lake::merge::{MergeContext, columns, filtered, name_key};
-use crate::lake::refusal::Refusal;
+use crate::lake::row_history_refusal::Refusal;
 
 /// The keys of one pass with what is known of them.
 pub(super) struct Probe<'a, 'k> {

@@ -9,7 +9,7 @@
 )]
 
 mod blanks;
-mod care;
+mod maintenance;
 mod checkpoints;
 mod checksums;
 mod commits;

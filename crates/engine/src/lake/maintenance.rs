@@ -4,7 +4,7 @@
 //! that has committed since a new generation with the position of the restored version: its next run
 //! reads on from there, and a load that was read from the later position is refused at its commit.
 //! Compaction changes no row and no token; a writer that got in between is built upon when it left the
-//! compacted files alone. One such work at a time per table (`mark.rs`). Read next: `sweep.rs`.
+//! compacted files alone. One such work at a time per table (`attempt_marker.rs`). Read next: `sweep.rs`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use super::candidate::LakeFile;
 use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
-use super::history::{self, TowpathCommitInfo};
-use super::mark::AttemptMarker;
+use super::table_history::{self, TowpathCommitInfo};
+use super::attempt_marker::AttemptMarker;
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
 use super::read::{BatchSize, read_files};
@@ -83,7 +83,7 @@ impl Lake {
     /// `FixConfig` when the table did not exist then, or its log does not reach so far back.
     pub async fn version_at(&self, name: &TableName, at_ms: i64) -> Result<u64> {
         let (table, now) = self.existing(name).await?;
-        let entries = history::history(&table, now.version(), usize::MAX).await?;
+        let entries = table_history::history(&table, now.version(), usize::MAX).await?;
         let found = entries
             .iter()
             .find(|entry| entry.at_ms.is_some_and(|committed| committed <= at_ms));
@@ -102,7 +102,7 @@ impl Lake {
     pub async fn version_of_rows(&self, name: &TableName, version: u64) -> Result<u64> {
         let table = self.table(name)?;
         let mut at = version;
-        while at > 0 && history::keeps_rows(&table, at).await? {
+        while at > 0 && table_history::keeps_rows(&table, at).await? {
             at -= 1;
         }
         Ok(at)

@@ -20,7 +20,7 @@ use object_store::{
 
 use super::cause::brief;
 use super::storage::{Key, key};
-use super::sums::{BlockSums, Summing};
+use super::block_sums::{BlockSums, Summing};
 
 /// How names of data files begin.
 const PART: &str = "part-";

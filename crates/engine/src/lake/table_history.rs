@@ -32,7 +32,7 @@ pub(crate) struct TowpathCommitInfo {
 
 /// One version of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HistoryEntry {
+pub struct TableHistoryEntry {
     /// The version.
     pub version: u64,
     /// When it was committed, in milliseconds since 1970 UTC.
@@ -60,7 +60,7 @@ pub(crate) async fn history(
     table: &Table,
     latest: u64,
     limit: usize,
-) -> LakeResult<Vec<HistoryEntry>> {
+) -> LakeResult<Vec<TableHistoryEntry>> {
     let mut entries = Vec::new();
     let mut version = Some(latest);
     while let Some(at) = version.filter(|_| entries.len() < limit) {
@@ -225,12 +225,12 @@ fn own_info(info: &CommitInfo) -> Option<TowpathCommitInfo> {
     serde_json::from_value(info.info.get(OWN_INFO)?.clone()).ok()
 }
 
-fn entry(version: u64, actions: &[Action]) -> HistoryEntry {
+fn entry(version: u64, actions: &[Action]) -> TableHistoryEntry {
     let info = actions.iter().find_map(commit_info);
     let own = info.and_then(own_info);
     let count =
         |wanted: fn(&Action) -> bool| actions.iter().filter(|action| wanted(action)).count() as u64;
-    HistoryEntry {
+    TableHistoryEntry {
         version,
         at_ms: info.and_then(|info| info.timestamp),
         operation: info
