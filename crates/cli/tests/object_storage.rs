@@ -1,4 +1,4 @@
-//! A lakehouse in a bucket, on a real server of the S3 protocol: every kind of write, care, failures of the
+//! A lakehouse in a bucket, on a real server of the S3 protocol: every kind of write, maintenance, failures of the
 //! service, killed processes, and what is said when it cannot be used.
 
 #![allow(

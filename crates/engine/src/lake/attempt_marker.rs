@@ -55,7 +55,7 @@ impl About {
     }
 }
 
-/// The mark of an attempt of this process. Dropped it stays, and says that the attempt is dead.
+/// The marker of an attempt of this process. Dropped it stays, and says that the attempt is dead.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptMarker {
     lease: Arc<Lease>,
@@ -89,15 +89,15 @@ impl AttemptMarker {
     /// The attempt has ended and left nothing behind.
     pub(crate) async fn lift(&self) {
         if let Err(error) = self.lease.release().await {
-            tracing::debug!(%error, "a writer's mark stays until the next write");
+            tracing::debug!(%error, "a writer's marker stays until the next write");
         }
     }
 }
 
-/// The mark of an attempt whose process is gone; held, so that only one process clears up after it.
+/// The marker of an attempt whose process is gone; held, so that only one process clears up after it.
 pub(crate) struct Dead {
     pub(crate) about: About,
-    mark: AttemptMarker,
+    marker: AttemptMarker,
 }
 
 impl Dead {
@@ -106,7 +106,7 @@ impl Dead {
     /// # Errors
     /// `LeaseLost`: nothing more may be deleted.
     pub(crate) fn check(&self) -> LakeResult<()> {
-        match self.mark.is_held() {
+        match self.marker.is_held() {
             true => Ok(()),
             false => Err(LakeError::LeaseLost {
                 table: self.about.table.to_string(),
@@ -116,7 +116,7 @@ impl Dead {
 
     /// Everything it left is gone.
     pub(crate) async fn bury(self) {
-        self.mark.lift().await;
+        self.marker.lift().await;
     }
 }
 
@@ -126,11 +126,11 @@ pub(crate) async fn dead(storage: &StorageRef) -> LakeResult<Vec<Dead>> {
     for (text, lease) in storage.dead_leases(&writers()).await? {
         match serde_json::from_slice::<About>(&text) {
             Ok(about) if about.version <= VERSION => {
-                let mark = AttemptMarker {
+                let marker = AttemptMarker {
                     lease: Arc::new(lease),
                     about: about.clone(),
                 };
-                dead.push(Dead { about, mark });
+                dead.push(Dead { about, marker });
             }
             Ok(_) => {}
             // A power cut took the text: what it wrote waits for `vacuum`.
@@ -160,7 +160,7 @@ pub(crate) async fn is_committing(storage: &StorageRef, table: &TableName) -> La
     Ok(abouts.any(|about| about.table == *table && about.commits.is_some()))
 }
 
-/// Takes a table for care; `None` when somebody has it.
+/// Locks a table for maintenance; `None` when somebody has it.
 pub(crate) async fn hold(storage: &StorageRef, table: &TableName) -> LakeResult<Option<Lease>> {
     let name = child(&key(&format!("{OWN}/care")), &object_of(table));
     let about = object_of(table).into();
@@ -182,9 +182,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let storage: StorageRef = Arc::new(LocalFolder::at(home.path()).unwrap());
         let about = About::new("a1", &TableName::new("raw", "t"), Some(3));
-        let mark = AttemptMarker::set(&storage, &about).await.unwrap();
+        let marker = AttemptMarker::set(&storage, &about).await.unwrap();
         assert!(dead(&storage).await.unwrap().is_empty(), "it lives");
-        drop(mark);
+        drop(marker);
         let mut found = dead(&storage).await.unwrap();
         assert_eq!(found.len(), 1);
         assert!(

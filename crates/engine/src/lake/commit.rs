@@ -111,7 +111,7 @@ impl PreparedWrite {
             let stored = Stored::new(&self.write.attempt, version, token.clone(), self.stats);
             if let Err(error) = self.positions().put(&stored).await {
                 match self.write.table.storage.lands_late() {
-                    // The mark stays: who clears up deletes the position as well, if it lands.
+                    // The marker stays: who clears up deletes the position as well, if it lands.
                     true => self.drop_files().await?,
                     false => self.give_up().await?,
                 }
@@ -137,7 +137,7 @@ impl PreparedWrite {
     async fn announce(&self, now: Option<&Snapshot>) -> LakeResult<()> {
         let (table, adds) = (&self.write.table, self.new_files().cloned());
         let adds: Vec<Add> = adds.collect();
-        let announced = entry::announce(table, now, self.write.mark(), &adds).await;
+        let announced = entry::announce(table, now, self.write.marker(), &adds).await;
         // Without the lease others clear up, and nothing of this attempt is on its way.
         if announced
             .as_ref()
@@ -234,7 +234,7 @@ impl PreparedWrite {
             tokens: vec![Transaction::new(&app_id, self.write.intent.generation.0)],
         };
         let tried = entry::put(&self.write.table, now, entry).await;
-        // An entry that may stand keeps its files: the mark stays, and whoever clears up asks the log.
+        // An entry that may stand keeps its files: the marker stays, and whoever clears up asks the log.
         if tried.as_ref().is_err_and(|error| !is_unsettled(error)) {
             self.give_up().await?;
         }
@@ -354,7 +354,7 @@ impl PreparedWrite {
             // The table has taken the place of a view of its name.
             remove(&*table.storage, &view::stored_at(&table.name)).await?;
         }
-        entry::finish(&self.write.table, post, self.write.mark()).await;
+        entry::finish(&self.write.table, post, self.write.marker()).await;
         fail::fail_point!("lake::before_receipt");
         Ok(Receipt {
             committed: stored.committed(),

@@ -136,7 +136,7 @@ impl Lake {
             // This put may land late as well: it is one more that the deletion of the log waits for.
             let attempt = uuid::Uuid::new_v4().simple().to_string();
             let about = About::new(&attempt, &table.name, newest).committing(next);
-            let mark = AttemptMarker::set(self.storage(), &about).await?;
+            let marker = AttemptMarker::set(self.storage(), &about).await?;
             let entry = json!({ "commitInfo": {
             "timestamp": chrono::Utc::now().timestamp_millis(),
             "operation": OPERATION,
@@ -149,10 +149,10 @@ impl Lake {
             let put = objects.put_opts(&key, payload, PutOptions::from(PutMode::Create));
             match put.await {
                 Ok(_) => {
-                    mark.lift().await;
+                    marker.lift().await;
                     return Ok(());
                 }
-                Err(object_store::Error::AlreadyExists { .. }) => mark.lift().await,
+                Err(object_store::Error::AlreadyExists { .. }) => marker.lift().await,
                 Err(source) => {
                     return Err(LakeError::Storage {
                         doing: "writing",

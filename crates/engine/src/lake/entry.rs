@@ -135,14 +135,14 @@ pub(crate) async fn put(
 pub(crate) async fn announce(
     table: &Table,
     now: Option<&Snapshot>,
-    mark: &AttemptMarker,
+    marker: &AttemptMarker,
     adds: &[Add],
 ) -> LakeResult<()> {
     if !table.storage.lands_late() {
         return Ok(());
     }
     let version = now.map_or(0, |now| now.version() + 1);
-    if !mark.commits(version).await? {
+    if !marker.commits(version).await? {
         return Err(LakeError::LeaseLost {
             table: table.name.to_string(),
         });
@@ -156,7 +156,7 @@ pub(crate) async fn announce(
     }
     // The request is signed right after this: the service refuses it when its signature is 15 minutes old,
     // and only after that does this attempt count as dead.
-    if !mark.is_held() {
+    if !marker.is_held() {
         return Err(LakeError::LeaseLost {
             table: table.name.to_string(),
         });
@@ -170,8 +170,8 @@ pub(crate) async fn announce(
 }
 
 /// Lets the library write its checkpoint when one is due, and ends the attempt. A checkpoint that may
-/// still land keeps the mark, so that the log is not deleted before.
-pub(crate) async fn finish(table: &Table, post: Option<PostCommit>, mark: &AttemptMarker) {
+/// still land keeps the marker, so that the log is not deleted before.
+pub(crate) async fn finish(table: &Table, post: Option<PostCommit>, marker: &AttemptMarker) {
     if let Some(post) = post
         && let Err(error) = post.await
     {
@@ -181,7 +181,7 @@ pub(crate) async fn finish(table: &Table, post: Option<PostCommit>, mark: &Attem
             return;
         }
     }
-    mark.lift().await;
+    marker.lift().await;
 }
 
 /// True when another writer took the version.

@@ -1,4 +1,4 @@
-//! Care for a table: set it back to an older version, write small files together.
+//! Maintenance of a table: set it back to an older version, write small files together.
 //!
 //! Both make a new version, so history stays and readers of older ones go on. A restore gives every task
 //! that has committed since a new generation with the position of the restored version: its next run
@@ -143,7 +143,7 @@ impl Lake {
     /// with a generation nobody else was given, and where its next run reads on.
     ///
     /// # Errors
-    /// `FixConfig` when that version is no longer there; `Refused` while other care is taken; `Retry`
+    /// `FixConfig` when that version is no longer there; `Refused` while other maintenance runs; `Retry`
     /// when a task that is not carried has committed meanwhile: its rows would go and never come again.
     pub async fn restore(
         &self,
@@ -164,12 +164,12 @@ impl Lake {
         run: &str,
     ) -> LakeResult<Restored> {
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let mark = {
+        let marker = {
             let (table, now) = self.existing(name).await?;
-            self.mark(&attempt, &table, Some(now.version())).await?
+            self.set_marker(&attempt, &table, Some(now.version())).await?
         };
         for _ in 0..TRIES {
-            let back = self.set_back(name, version, carried, (run, &attempt, &mark));
+            let back = self.set_back(name, version, carried, (run, &attempt, &marker));
             if let Some(restored) = back.await? {
                 return Ok(restored);
             }
@@ -184,7 +184,7 @@ impl Lake {
         name: &TableName,
         version: u64,
         carried: &[Token],
-        (run, attempt, mark): (&str, &str, &AttemptMarker),
+        (run, attempt, marker): (&str, &str, &AttemptMarker),
     ) -> LakeResult<Option<Restored>> {
         let (table, now) = self.existing(name).await?;
         now.check_writable(&table)?;
@@ -233,14 +233,14 @@ impl Lake {
                 .collect(),
         };
         fail::fail_point!("lake::before_restore");
-        entry::announce(&table, Some(&now), mark, &[]).await?;
+        entry::announce(&table, Some(&now), marker, &[]).await?;
         let tried = entry::put(&table, Some(&now), entry).await?;
         if matches!(tried, LogWrite::VersionTaken) {
             return Ok(None);
         }
         fail::fail_point!("lake::after_restore");
         settle_positions(&table, &stored).await?;
-        entry::finish(&table, tried.post(), mark).await;
+        entry::finish(&table, tried.post(), marker).await;
         Ok(Some(Restored {
             version: next,
             rows: stats.rows_after,
@@ -252,7 +252,7 @@ impl Lake {
     /// Writes small files of a table together.
     ///
     /// # Errors
-    /// `Retry` when others keep changing the very files; `Refused` while other care is taken.
+    /// `Retry` when others keep changing the very files; `Refused` while other maintenance runs.
     pub async fn compact(&self, name: &TableName, run: &str) -> Result<Compacted> {
         let compacted = Box::pin(async {
             self.clear_up().await;
@@ -280,23 +280,23 @@ impl Lake {
             return Ok(Compacted::default());
         }
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let mark = self.mark(&attempt, &table, Some(now.version())).await?;
+        let marker = self.set_marker(&attempt, &table, Some(now.version())).await?;
         let mut adds = self.rewritten(&table, &now, &files, &attempt).await?;
         fail::fail_point!("lake::compacted");
         let committed = match adds.len() < files.len() {
-            true => put_together((&table, &mark), &now, &files, &mut adds, (run, &attempt)).await,
+            true => put_together((&table, &marker), &now, &files, &mut adds, (run, &attempt)).await,
             false => Ok(None),
         };
         match &committed {
             Ok(Some(_)) => {}
-            // The mark stays: whoever clears up asks the log whether it names the files.
+            // The marker stays: whoever clears up asks the log whether it names the files.
             Err(error) if is_unsettled(error) => {
-                drop(mark);
+                drop(marker);
                 return committed.map(|_| Compacted::default());
             }
             _ => {
                 files::delete(&table, &adds).await?;
-                mark.lift().await;
+                marker.lift().await;
             }
         }
         let Some(version) = committed? else {
@@ -357,7 +357,7 @@ impl Lake {
 
 /// Puts new files in the place of old ones. None of their rows changes.
 async fn put_together(
-    (table, mark): (&Arc<Table>, &AttemptMarker),
+    (table, marker): (&Arc<Table>, &AttemptMarker),
     base: &Snapshot,
     old: &[LakeFile],
     adds: &mut [Add],
@@ -400,10 +400,10 @@ async fn put_together(
             actions,
             tokens: Vec::new(),
         };
-        entry::announce(table, Some(&now), mark, adds).await?;
+        entry::announce(table, Some(&now), marker, adds).await?;
         let tried = entry::put(table, Some(&now), entry).await?;
         if !matches!(tried, LogWrite::VersionTaken) {
-            entry::finish(table, tried.post(), mark).await;
+            entry::finish(table, tried.post(), marker).await;
             return Ok(Some(now.version() + 1));
         }
     }

@@ -73,7 +73,7 @@ impl Lake {
         Ok(swept?)
     }
 
-    /// Does something to a table while nobody else takes care of it.
+    /// Does something to a table while no other maintenance of it runs.
     pub(crate) async fn holding<T>(
         &self,
         name: &TableName,
@@ -96,14 +96,14 @@ impl Lake {
         }
     }
 
-    /// Takes a table for care; one at a time.
+    /// Locks a table for maintenance; one at a time.
     pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<Lease> {
         let held = attempt_marker::hold(self.storage(), name).await?;
         held.ok_or_else(|| self.held(name))
     }
 
     /// Says that an attempt begins to write a table.
-    pub(crate) async fn mark(
+    pub(crate) async fn set_marker(
         &self,
         attempt: &str,
         table: &Table,

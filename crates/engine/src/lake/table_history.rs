@@ -22,7 +22,7 @@ pub(crate) const OWN_INFO: &str = "towpath";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TowpathCommitInfo {
     pub(crate) run: String,
-    /// The task; empty for the care of a table.
+    /// The task; empty for the maintenance of a table.
     pub(crate) app_id: String,
     pub(crate) generation: i64,
     pub(crate) attempt: String,

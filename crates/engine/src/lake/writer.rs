@@ -76,23 +76,23 @@ pub(crate) struct Write {
     pub(crate) target: Target,
     /// Names this attempt among others of its generation.
     pub(crate) attempt: String,
-    mark: AttemptMarker,
+    marker: AttemptMarker,
 }
 
 impl Write {
     /// Everything this attempt wrote is committed or deleted.
     pub(crate) async fn ended(&self) {
-        self.mark.lift().await;
+        self.marker.lift().await;
     }
 
-    /// The mark of this attempt.
-    pub(crate) fn mark(&self) -> &AttemptMarker {
-        &self.mark
+    /// The marker of this attempt.
+    pub(crate) fn marker(&self) -> &AttemptMarker {
+        &self.marker
     }
 
     /// False when others may take it for dead and delete its files.
     pub(crate) fn may_commit(&self) -> bool {
-        self.mark.is_held()
+        self.marker.is_held()
     }
 }
 
@@ -156,7 +156,7 @@ impl LakeWriter {
         }
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let from = base.as_ref().map(Snapshot::version);
-        let mark = lake.mark(&attempt, &table, from).await?;
+        let marker = lake.set_marker(&attempt, &table, from).await?;
         let files = FileWriter::new(
             Arc::clone(&table),
             Arc::clone(&target.schema),
@@ -171,7 +171,7 @@ impl LakeWriter {
             base,
             target,
             attempt,
-            mark,
+            marker,
         };
         Ok(Self {
             write,
@@ -385,7 +385,7 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
     }
 }
 
-/// The columns, with the mark of those whose type the project declares.
+/// The columns, with the marker of those whose type the project declares.
 fn with_declared(incoming: &Schema, asked: &Schema) -> Schema {
     let fields = incoming.fields().iter().zip(asked.fields());
     let marked = fields.map(|(field, asked)| {

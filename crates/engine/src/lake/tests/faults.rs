@@ -163,7 +163,7 @@ async fn write_with(
 
 /// What a command does to a table, and what is visible when it is done.
 #[derive(Clone, Copy, Debug)]
-enum Care {
+enum Maintenance {
     Compact,
     Restore,
     Drop,
@@ -172,19 +172,19 @@ enum Care {
 
 #[tokio::test]
 async fn care_whose_storage_fails_anywhere_can_be_repeated() {
-    for care in [Care::Compact, Care::Restore, Care::Drop, Care::View] {
+    for maintenance in [Maintenance::Compact, Maintenance::Restore, Maintenance::Drop, Maintenance::View] {
         for fault in FAULTS {
             let mut at = 0;
-            while care_with(care, fault, at).await {
+            while maintenance_with(maintenance, fault, at).await {
                 at += 1;
             }
-            assert!(at > 5, "the faults reached {care:?}: {at}");
+            assert!(at > 5, "the faults reached {maintenance:?}: {at}");
         }
     }
 }
 
-async fn care_with(care: Care, fault: Fault, at: u64) -> bool {
-    let what = format!("{care:?} {fault:?} at call {at}");
+async fn maintenance_with(maintenance: Maintenance, fault: Fault, at: u64) -> bool {
+    let what = format!("{maintenance:?} {fault:?} at call {at}");
     let stage = Stage::new();
     for generation in 1..=3 {
         let row = rows(&[(generation, "x")]);
@@ -192,14 +192,14 @@ async fn care_with(care: Care, fault: Fault, at: u64) -> bool {
         load(&stage.lake(), intent, row).await.unwrap();
     }
     let all = owned(&[(1, "x"), (2, "x"), (3, "x")]);
-    let expected = match care {
-        Care::Compact => Some(all.clone()),
-        Care::Restore => Some(owned(&[(1, "x")])),
-        Care::Drop | Care::View => None,
+    let expected = match maintenance {
+        Maintenance::Compact => Some(all.clone()),
+        Maintenance::Restore => Some(owned(&[(1, "x")])),
+        Maintenance::Drop | Maintenance::View => None,
     };
     let lake = stage.lake();
     stage.faulty.reset(Some((at, fault)));
-    let first = take_care(&lake, care).await;
+    let first = maintain(&lake, maintenance).await;
     let reached = stage.faulty.calls() > at;
     stage.faulty.reset(None);
     drop(lake);
@@ -218,8 +218,8 @@ async fn care_with(care: Care, fault: Fault, at: u64) -> bool {
             "{what}: {seen:?}"
         ),
     }
-    if seen != expected || !matches!(care, Care::Restore) {
-        take_care(&stage.lake(), care)
+    if seen != expected || !matches!(maintenance, Maintenance::Restore) {
+        maintain(&stage.lake(), maintenance)
             .await
             .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
     }
@@ -252,16 +252,16 @@ impl Lake {
     }
 }
 
-async fn take_care(lake: &Lake, care: Care) -> Result<(), Failure> {
-    match care {
-        Care::Compact => lake.compact(&table(), "r#1").await.map(drop),
-        Care::Restore => {
+async fn maintain(lake: &Lake, maintenance: Maintenance) -> Result<(), Failure> {
+    match maintenance {
+        Maintenance::Compact => lake.compact(&table(), "r#1").await.map(drop),
+        Maintenance::Restore => {
             let carried = Token::of(task("extract"), Generation(4));
             lake.restore(&table(), 0, vec![carried], "r#1")
                 .await
                 .map(drop)
         }
-        Care::Drop => lake.drop_table(&table()).await.map(drop),
-        Care::View => lake.put_view_over(&table(), "select 1").await.map(drop),
+        Maintenance::Drop => lake.drop_table(&table()).await.map(drop),
+        Maintenance::View => lake.put_view_over(&table(), "select 1").await.map(drop),
     }
 }

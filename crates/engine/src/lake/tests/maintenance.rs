@@ -1,4 +1,4 @@
-//! Care for tables: what a restore, a compaction and a vacuum leave, beside writers that go on.
+//! Maintenance of tables: what a restore, a compaction and a vacuum leave, beside writers that go on.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -478,7 +478,7 @@ async fn a_compaction_whose_log_does_not_answer_keeps_the_files_it_may_have_comm
     drop(links);
     assert_eq!(failure.unwrap_err().code, "R0429");
     assert_eq!(held(&f.reopened()).await, expected);
-    // The next write finds the mark of the dead attempt and must leave what the log names.
+    // The next write finds the marker of the dead attempt and must leave what the log names.
     append(&f.reopened(), 3, "c").await;
     assert_eq!(held(&f.reopened()).await.len(), 3);
 }
