@@ -13,10 +13,10 @@
     reason = "tests"
 )]
 
-mod maintenance;
 mod content;
 mod feed;
 mod look;
+mod maintenance;
 mod outside;
 mod project;
 mod restored;

@@ -18,9 +18,9 @@ use object_store::{
     UploadPart,
 };
 
+use super::block_sums::{BlockSums, Summing};
 use super::cause::brief;
 use super::storage::{Key, key};
-use super::block_sums::{BlockSums, Summing};
 
 /// How names of data files begin.
 const PART: &str = "part-";

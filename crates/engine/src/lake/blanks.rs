@@ -1,9 +1,9 @@
 //! Keys of `char(n)` columns, which earlier versions loaded with the blanks that fill them up.
 //!
 //! Promise: values without these blanks are never written by key beside the same values with them. If a
-//! column of a table has no such value, the table is marked, so its rows are read only once for this. Which
+//! column of a table has no such value, the metadata of the column say so, so its rows are read only once for this. Which
 //! source cuts blanks is in `connectors/postgres/types.rs`. It does not know whether a mask was added or
-//! removed: `masks.rs` comes first. Read next: `writer.rs`, `evolve.rs` (when the mark is removed).
+//! removed: `masks.rs` comes first. Read next: `writer.rs`, `evolve.rs` (when the metadata are removed).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use towpath_ports::Intent;
 use towpath_vocab::types::{BLANKS, BLANKS_CUT, MASKED};
 
 use super::error::{LakeError, LakeResult};
-use super::evolve::Target;
+use super::evolve::EvolvedColumns;
 use super::read::{BatchSize, read_ahead, read_files};
 use super::table::{Snapshot, Table};
 
@@ -23,7 +23,7 @@ pub(crate) async fn check_keys(
     (table, base): (&Arc<Table>, &Snapshot),
     intent: &Intent,
     key: &[usize],
-    target: &mut Target,
+    target: &mut EvolvedColumns,
 ) -> LakeResult<()> {
     for at in key {
         let incoming = target.from.get(*at).copied().flatten();
@@ -47,22 +47,26 @@ pub(crate) async fn check_keys(
                 length,
             });
         }
-        mark(target, *at, BLANKS, word);
+        set_metadata(target, *at, BLANKS, word);
     }
     Ok(())
 }
 
-/// The marks of a table whose rows are all replaced by the incoming ones.
-pub(crate) fn replace_all(mut target: Target, incoming: &Schema) -> Target {
+/// The metadata of a table whose rows are all replaced by the incoming ones.
+pub(crate) fn replace_all(mut target: EvolvedColumns, incoming: &Schema) -> EvolvedColumns {
     for at in 0..target.from.len() {
         let from = target.from.get(at).copied().flatten();
         let Some(field) = from.and_then(|from| incoming.fields().get(from)) else {
             continue;
         };
         for key in [BLANKS, MASKED] {
-            let held = target.schema.field(at).metadata().get(key);
-            if let Some(word) = field.metadata().get(key).filter(|word| held != Some(*word)) {
-                mark(&mut target, at, key, word);
+            let present = target.schema.field(at).metadata().get(key);
+            if let Some(word) = field
+                .metadata()
+                .get(key)
+                .filter(|word| present != Some(*word))
+            {
+                set_metadata(&mut target, at, key, word);
             }
         }
     }
@@ -107,7 +111,7 @@ pub(super) fn has_rows(table: &Table, base: &Snapshot) -> bool {
 }
 
 /// Marks a column: this is true of all its rows.
-pub(super) fn mark(target: &mut Target, at: usize, key: &str, word: &str) {
+pub(super) fn set_metadata(target: &mut EvolvedColumns, at: usize, key: &str, word: &str) {
     let fields = target.schema.fields().iter().enumerate();
     let marked = fields.map(|(place, field)| {
         let mut metadata = field.metadata().clone();

@@ -10,9 +10,9 @@ use serde_json::json;
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
+use super::attempt_marker::{self, About, AttemptMarker};
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::attempt_marker::{self, About, AttemptMarker};
 use super::open::Lake;
 use super::storage::{self, Key, all, remove};
 use super::table::Table;

@@ -14,13 +14,13 @@ use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::protocol::DeltaOperation;
 use uuid::Uuid;
 
+use super::attempt_marker::AttemptMarker;
 use super::cause::brief;
 use super::error::{LakeError, LakeResult};
 use super::files::engine;
-use super::table_history::{self, Committer, OWN_INFO, TowpathCommitInfo};
-use super::attempt_marker::AttemptMarker;
 use super::storage::head;
 use super::table::{Snapshot, Table};
+use super::table_history::{self, Committer, OWN_INFO, TowpathCommitInfo};
 
 /// What an entry says.
 pub(crate) struct Entry<'a> {

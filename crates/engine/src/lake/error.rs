@@ -10,13 +10,13 @@ use std::time::Duration;
 use towpath_vocab::{Failure, Remedy};
 
 use super::cause::{DENIED, brief, has_io};
-use super::mask_change::MaskChange;
-use super::row_history_refusal::Refusal;
-use super::service;
 use super::error_help::{
     FULL, REFRESH, RIGHTS, after, at_version, blanks, or_killed, ways_around, ways_out,
     ways_past_blanks,
 };
+use super::mask_change::MaskChange;
+use super::row_history_refusal::Refusal;
+use super::service;
 
 /// A failure of the lakehouse.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! What becomes of a table's columns when others come in: fit, add, widen, or stop with what to do.
 //!
 //! Delta cannot change a column's type without rewriting its files unless readers know a feature most
-//! do not; so a wider type rewrites the table's files in the same commit (`Target::rewrite`). So does a
+//! do not; so a wider type rewrites the table's files in the same commit (`EvolvedColumns::rewrite`). So does a
 //! new member of a struct, which some readers do not find missing in older files.
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +16,7 @@ use super::types::describe;
 
 /// The columns a table will have, and how incoming rows become rows of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct EvolvedColumns {
     /// The columns after the commit.
     pub(crate) schema: SchemaRef,
     /// Per column the incoming column it is filled from.
@@ -27,7 +27,7 @@ pub(crate) struct Target {
     pub(crate) rewrite: bool,
 }
 
-impl Target {
+impl EvolvedColumns {
     /// A table made of exactly these columns.
     pub(crate) fn fresh(schema: SchemaRef, changed: bool) -> Self {
         let from = (0..schema.fields().len()).map(Some).collect();
@@ -46,14 +46,14 @@ pub(crate) fn evolve(
     old: &Schema,
     new: &Schema,
     change: SchemaChange,
-) -> LakeResult<Target> {
+) -> LakeResult<EvolvedColumns> {
     let mut incoming: HashMap<String, usize> = new
         .fields()
         .iter()
         .enumerate()
         .map(|(index, field)| (field.name().to_lowercase(), index))
         .collect();
-    let mut target = Target {
+    let mut target = EvolvedColumns {
         schema: Arc::new(Schema::empty()),
         from: Vec::new(),
         changed: false,
@@ -157,9 +157,9 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
         metadata.remove(SOURCE_TYPE);
     }
     // These are stored only if they are true of all rows.
-    for mark in [BLANKS, MASKED] {
-        if metadata.get(mark) != new.metadata().get(mark) {
-            metadata.remove(mark);
+    for key in [BLANKS, MASKED] {
+        if metadata.get(key) != new.metadata().get(key) {
+            metadata.remove(key);
         }
     }
     Ok(old

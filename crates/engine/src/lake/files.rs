@@ -20,11 +20,11 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::attempt_files::{AttemptFiles, named};
+use super::block_sums::{TAG, sums_of};
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::storage::remove;
-use super::attempt_files::{AttemptFiles, named};
-use super::block_sums::{TAG, sums_of};
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;

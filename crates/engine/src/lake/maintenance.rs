@@ -16,17 +16,17 @@ use serde_json::json;
 use towpath_ports::{PreparedStats, Result};
 use towpath_vocab::{Generation, TableName, TaskKey, Token};
 
+use super::attempt_marker::AttemptMarker;
 use super::candidate::LakeFile;
 use super::entry::{self, Entry, LogWrite};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::files::{self, FileWriter, lake_file};
-use super::table_history::{self, TowpathCommitInfo};
-use super::attempt_marker::AttemptMarker;
 use super::open::Lake;
 use super::position::{self, Positions, Stored};
 use super::read::{BatchSize, read_files};
 use super::storage::{Key, head};
 use super::table::{Snapshot, Table};
+use super::table_history::{self, TowpathCommitInfo};
 
 /// Tries against writers that keep getting in between.
 const TRIES: usize = 50;
@@ -166,7 +166,8 @@ impl Lake {
         let attempt = uuid::Uuid::new_v4().simple().to_string();
         let marker = {
             let (table, now) = self.existing(name).await?;
-            self.set_marker(&attempt, &table, Some(now.version())).await?
+            self.set_marker(&attempt, &table, Some(now.version()))
+                .await?
         };
         for _ in 0..TRIES {
             let back = self.set_back(name, version, carried, (run, &attempt, &marker));
@@ -280,7 +281,9 @@ impl Lake {
             return Ok(Compacted::default());
         }
         let attempt = uuid::Uuid::new_v4().simple().to_string();
-        let marker = self.set_marker(&attempt, &table, Some(now.version())).await?;
+        let marker = self
+            .set_marker(&attempt, &table, Some(now.version()))
+            .await?;
         let mut adds = self.rewritten(&table, &now, &files, &attempt).await?;
         fail::fail_point!("lake::compacted");
         let committed = match adds.len() < files.len() {

@@ -3,7 +3,7 @@
 //! Promise: masked keys are never written beside the same keys without the mask, or masked with another
 //! key. A table says with which key its columns are masked. A table of an earlier version does not: then the
 //! values of the column decide, once. It does not know how a value is masked (`flow/mask.rs`). Read next:
-//! `writer.rs`, `evolve.rs` (when the mark is removed).
+//! `writer.rs`, `evolve.rs` (when the metadata are removed).
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use arrow_schema::Field;
 use towpath_ports::Intent;
 use towpath_vocab::types::{BLANKS, BLANKS_CUT, BLANKS_MASKED, MASKED};
 
-use super::blanks::{first_value, has_rows, mark};
+use super::blanks::{first_value, has_rows, set_metadata};
 use super::error::{LakeError, LakeResult};
-use super::evolve::Target;
+use super::evolve::EvolvedColumns;
 use super::mask_change::MaskChange;
 use super::table::{Snapshot, Table};
 
@@ -25,11 +25,11 @@ pub(crate) async fn check_keys(
     (table, base): (&Arc<Table>, &Snapshot),
     intent: &Intent,
     key: &[usize],
-    target: &mut Target,
+    target: &mut EvolvedColumns,
 ) -> LakeResult<Vec<usize>> {
     let mut hashed = Vec::new();
     if !has_rows(table, base) {
-        mark_all(intent, key, target);
+        set_all_metadata(intent, key, target);
         return Ok(hashed);
     }
     for at in key {
@@ -46,7 +46,7 @@ pub(crate) async fn check_keys(
             (Some(before), Some(now)) => (before != now).then_some(MaskChange::OtherKey),
             (Some(word), None) => {
                 hashed.push(*at);
-                mark(target, *at, MASKED, word);
+                set_metadata(target, *at, MASKED, word);
                 None
             }
             (None, None) => {
@@ -67,7 +67,7 @@ pub(crate) async fn check_keys(
             return Err(refused(intent, name, change));
         }
     }
-    mark_all(intent, key, target);
+    set_all_metadata(intent, key, target);
     Ok(hashed)
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn check_keys(
 /// the metadata of their column, so the values decide.
 pub(crate) fn check_values(
     intent: &Intent,
-    target: &Target,
+    target: &EvolvedColumns,
     hashed: &[usize],
     batch: &RecordBatch,
 ) -> LakeResult<()> {
@@ -91,19 +91,19 @@ pub(crate) fn check_values(
 }
 
 /// The mask with which the rows of a column come.
-fn word(intent: &Intent, target: &Target, at: usize) -> Option<String> {
+fn word(intent: &Intent, target: &EvolvedColumns, at: usize) -> Option<String> {
     let metadata = incoming(intent, target, at)?.metadata();
     metadata.get(MASKED).cloned()
 }
 
 /// True if the rows of a column come from a `char(n)`, without a mask.
-fn is_cut(intent: &Intent, target: &Target, at: usize) -> bool {
+fn is_cut(intent: &Intent, target: &EvolvedColumns, at: usize) -> bool {
     let field = incoming(intent, target, at);
     let word = field.and_then(|field| field.metadata().get(BLANKS));
     word.is_some_and(|word| word == BLANKS_CUT)
 }
 
-fn incoming<'i>(intent: &'i Intent, target: &Target, at: usize) -> Option<&'i Field> {
+fn incoming<'i>(intent: &'i Intent, target: &EvolvedColumns, at: usize) -> Option<&'i Field> {
     let from = target.from.get(at).copied().flatten()?;
     intent.schema.fields().get(from).map(|field| field.as_ref())
 }
@@ -115,11 +115,11 @@ async fn all_hashes(table: &Arc<Table>, base: &Snapshot, field: &Field) -> LakeR
 }
 
 /// Stores with the table how its keys are masked.
-fn mark_all(intent: &Intent, key: &[usize], target: &mut Target) {
+fn set_all_metadata(intent: &Intent, key: &[usize], target: &mut EvolvedColumns) {
     for at in key {
-        let held = target.schema.field(*at).metadata().get(MASKED);
-        if let Some(word) = word(intent, target, *at).filter(|word| held != Some(word)) {
-            mark(target, *at, MASKED, &word);
+        let present = target.schema.field(*at).metadata().get(MASKED);
+        if let Some(word) = word(intent, target, *at).filter(|word| present != Some(word)) {
+            set_metadata(target, *at, MASKED, &word);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Incoming rows are already in files. Only their key columns are read into a set (in passes when
 //! they are many); files of the table are narrowed by statistics, their keys looked up, hits marked
-//! in one bit per row; touched files are then streamed without the marked rows. Nothing is committed
+//! in one bit per row; touched files are then streamed without the hit rows. Nothing is committed
 //! here: the result is `Add`s and places to remove, audited before one commit.
 
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ pub(crate) struct Merged {
 /// Which incoming rows stay and which table rows go.
 struct Decision {
     keep: Option<Bitmap>,
-    marks: BTreeMap<usize, Bitmap>,
+    hits: BTreeMap<usize, Bitmap>,
     inserted: u64,
     updated: u64,
     deleted: u64,
@@ -114,7 +114,7 @@ async fn merge_files(
 ) -> LakeResult<Merged> {
     let decision = decide(place, keyed, &incoming).await?;
     keeps_values(place, keyed, &decision).await?;
-    let (removed, rewritten) = rewrite(place, &decision.marks).await?;
+    let (removed, rewritten) = rewrite(place, &decision.hits).await?;
     let incoming = match &decision.keep {
         Some(keep) if keep.count() < keep.len() => {
             match filter(place, &incoming.adds, keep).await {
@@ -188,14 +188,14 @@ async fn keeps_values(
     }
     let columns = columns(place.schema, &place.gone)?;
     let mut lost = vec![0_u64; columns.fields().len()];
-    for (at, marked) in &decision.marks {
+    for (at, hit_rows) in &decision.hits {
         let Some(file) = place.files.get(*at) else {
             continue;
         };
         let mut batches = place.read(vec![file.clone()], &columns);
         let mut first = 0;
         while let Some(batch) = batches.try_next().await? {
-            let known = marked.filter(first, batch.num_rows(), false);
+            let known = hit_rows.filter(first, batch.num_rows(), false);
             first += batch.num_rows();
             let known = filtered(&batch, &known)?;
             for (lost, column) in lost.iter_mut().zip(known.columns()) {
@@ -248,7 +248,7 @@ async fn decide(
     };
     let mut decision = Decision {
         keep,
-        marks: BTreeMap::new(),
+        hits: BTreeMap::new(),
         inserted: 0,
         updated: 0,
         deleted: 0,
@@ -263,20 +263,16 @@ async fn decide(
             continue;
         }
         for at in &candidates {
-            probe(place, &key, *at, &mut keys, &mut decision.marks).await?;
+            probe(place, &key, *at, &mut keys, &mut decision.hits).await?;
         }
         decision.fold(keyed, incoming, &keys)?;
     }
     if keyed == Keyed::DeleteInsert {
         decision.inserted = incoming.rows;
-        decision.deleted = decision
-            .marks
-            .values()
-            .map(|marks| marks.count() as u64)
-            .sum();
+        decision.deleted = decision.hits.values().map(|hits| hits.count() as u64).sum();
     }
     if keyed == Keyed::InsertOnly {
-        decision.marks.clear();
+        decision.hits.clear();
     }
     Ok(decision)
 }
@@ -327,16 +323,14 @@ async fn probe(
     key: &SchemaRef,
     at: usize,
     keys: &mut KeySet<'_>,
-    marks: &mut BTreeMap<usize, Bitmap>,
+    hits: &mut BTreeMap<usize, Bitmap>,
 ) -> LakeResult<()> {
     let Some(file) = place.files.get(at) else {
         return Ok(());
     };
     let mut batches = place.read(vec![file.clone()], key);
     // Marks of earlier passes are added to.
-    let mut bits = marks
-        .remove(&at)
-        .unwrap_or_else(|| Bitmap::filled(0, false));
+    let mut bits = hits.remove(&at).unwrap_or_else(|| Bitmap::filled(0, false));
     let mut first = 0;
     while let Some(batch) = batches.try_next().await? {
         let end = first + batch.num_rows();
@@ -348,7 +342,7 @@ async fn probe(
     }
     place.expect_rows(&file.key, first as u64, file.rows)?;
     if bits.count() > 0 {
-        marks.insert(at, bits);
+        hits.insert(at, bits);
     }
     Ok(())
 }
@@ -393,10 +387,10 @@ impl Decision {
     }
 }
 
-/// Streams touched files without their marked rows; gives the places of the files that go.
+/// Streams touched files without their hit rows; gives the places of the files that go.
 pub(crate) async fn rewrite(
     place: &MergeContext<'_>,
-    marks: &BTreeMap<usize, Bitmap>,
+    hits: &BTreeMap<usize, Bitmap>,
 ) -> LakeResult<(Vec<usize>, Vec<Add>)> {
     let mut writer = FileWriter::new(
         Arc::clone(place.table),
@@ -406,12 +400,12 @@ pub(crate) async fn rewrite(
     )?;
     let mut removed = Vec::new();
     for (at, file) in place.files.iter().enumerate() {
-        let marked = marks.get(&at);
-        if marked.is_none() && !place.rewrite {
+        let hit_rows = hits.get(&at);
+        if hit_rows.is_none() && !place.rewrite {
             continue;
         }
         removed.push(at);
-        if let Err(error) = copy(place, file, marked, &mut writer).await {
+        if let Err(error) = copy(place, file, hit_rows, &mut writer).await {
             writer.abort().await?;
             return Err(error);
         }
@@ -422,17 +416,17 @@ pub(crate) async fn rewrite(
 async fn copy(
     place: &MergeContext<'_>,
     file: &LakeFile,
-    marked: Option<&Bitmap>,
+    hit_rows: Option<&Bitmap>,
     writer: &mut FileWriter,
 ) -> LakeResult<()> {
-    if marked.is_some_and(|marked| marked.count() == marked.len()) {
+    if hit_rows.is_some_and(|hit_rows| hit_rows.count() == hit_rows.len()) {
         return Ok(());
     }
     let none = Bitmap::filled(0, false);
     let read = stream(
         place,
         vec![file.clone()],
-        marked.unwrap_or(&none),
+        hit_rows.unwrap_or(&none),
         true,
         writer,
     )

@@ -5,10 +5,12 @@
 //! in memory. It knows no SQL: the session half turns `LakeCandidate` into something it can plan.
 //! Read next: `open.rs` (how it is opened), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
 
+mod attempt_files;
+mod attempt_marker;
 mod bitmap;
 mod blanks;
+mod block_sums;
 mod candidate;
-mod maintenance;
 mod cause;
 mod checkpoint;
 mod commit;
@@ -19,13 +21,13 @@ mod data_file_error;
 mod drop;
 mod entry;
 mod error;
+mod error_help;
 mod evolve;
 mod files;
-mod table_history;
 mod keys;
 mod lenient;
 mod log;
-mod attempt_marker;
+mod maintenance;
 mod mask_change;
 mod masks;
 mod merge;
@@ -39,31 +41,29 @@ mod scd2;
 mod sealed;
 mod service;
 mod storage;
-mod attempt_files;
-mod block_sums;
 mod sweep;
 mod table;
+mod table_history;
 mod text;
 mod types;
 mod verified;
 mod verify;
 mod view;
 mod views;
-mod error_help;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use candidate::{LakeCandidate, LakeFile};
-pub use maintenance::{Compacted, Restored, TaskThen};
 pub(crate) use cause::brief;
 pub(crate) use data_file_error::FileName;
 pub use error::LakeError;
-pub use table_history::TableHistoryEntry;
+pub use maintenance::{Compacted, Restored, TaskThen};
 pub(crate) use object_file::ObjectFile;
 pub use open::{Lake, TableDescription};
 pub use sweep::Swept;
+pub use table_history::TableHistoryEntry;
 pub use text::from_text;
 pub use verify::{DamagedFile, VerifiedTable};
 pub use view::View;

@@ -15,12 +15,12 @@ use towpath_vocab::{Generation, TableName, TaskKey};
 use super::candidate::LakeCandidate;
 use super::error::{LakeError, LakeResult};
 use super::files::Sizes;
-use super::table_history::{self, TableHistoryEntry};
 use super::names::{self, OWN};
 use super::position::Positions;
 use super::read::TableSource;
 use super::storage::{self, Bucket, Key, LocalFolder, StorageRef};
 use super::table::{Snapshot, Table};
+use super::table_history::{self, TableHistoryEntry};
 
 /// A lakehouse. Cheap to clone; clones share the warm snapshots.
 #[derive(Clone)]
@@ -295,9 +295,10 @@ impl Lake {
             0 => return Err(missing()),
             1 => attempts.remove(0),
             _ => {
-                let (_, attempt) = table_history::winner(table, snapshot.version(), &app_id, generation)
-                    .await?
-                    .ok_or_else(missing)?;
+                let (_, attempt) =
+                    table_history::winner(table, snapshot.version(), &app_id, generation)
+                        .await?
+                        .ok_or_else(missing)?;
                 attempts
                     .into_iter()
                     .find(|stored| stored.attempt() == attempt)

@@ -331,8 +331,8 @@ impl FilesReader {
                 async move { (!done).then_some(batch) }
             })
             .map(|rows| rows.map(Event::Rows).map_err(Failure::from));
-        let mark = SplitPosition::at(self.version.unwrap_or(0));
-        let end = stream::iter([Ok(Event::Boundary(mark)), Ok(Event::End)]);
+        let position = SplitPosition::at(self.version.unwrap_or(0));
+        let end = stream::iter([Ok(Event::Boundary(position)), Ok(Event::End)]);
         Split {
             id: SplitId(format!("part {number}")),
             events: Box::pin(rows.chain(end)),

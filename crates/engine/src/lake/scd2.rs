@@ -21,9 +21,9 @@ use futures::TryStreamExt as _;
 use towpath_ports::Op;
 
 use self::apply::{incoming_files, rewritten_files};
-use self::dated::History;
+use self::dated::RowHistory;
 pub(crate) use self::dated::{Dated, check_table};
-use self::decide::{Held, Misfit, Outcome, Version, Why, judge};
+use self::decide::{KeyState, Misfit, Outcome, Version, Why, judge};
 use self::edits::{Edits, RowPlace};
 use self::feed::judge_feed;
 use self::probe::{Probe, check_clock, has_current};
@@ -54,7 +54,7 @@ struct Found {
 /// Adds the incoming versions to the history. On failure the incoming files are deleted too.
 pub(crate) async fn keep_history(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: Incoming,
 ) -> LakeResult<Merged> {
     let adds = incoming.adds.clone();
@@ -80,7 +80,7 @@ pub(crate) async fn check_snapshots(
 
 async fn add_versions(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: Incoming,
 ) -> LakeResult<Merged> {
     let mut edits = Edits::new(place);
@@ -98,7 +98,7 @@ async fn add_versions(
 
 async fn write_versions(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: Incoming,
     edits: &mut Edits<'_>,
 ) -> LakeResult<Merged> {
@@ -134,7 +134,7 @@ async fn write_versions(
 /// Looks every incoming key up, in as many passes as memory asks for.
 async fn find(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: &Incoming,
     edits: &mut Edits<'_>,
 ) -> LakeResult<Found> {
@@ -186,7 +186,7 @@ async fn find(
 /// Places of the files that must be looked into.
 fn candidates(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     key: &Schema,
     incoming: &Incoming,
 ) -> Vec<usize> {
@@ -210,7 +210,7 @@ fn candidates(
 /// The keys of one pass and the versions that come, by key and time.
 async fn collect<'k>(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     key: &SchemaRef,
     incoming: &Incoming,
     mut keys: KeySet<'k>,
@@ -267,22 +267,22 @@ fn op(ops: &[u8], row: u64) -> LakeResult<Op> {
 /// Takes over what becomes of the keys of one pass.
 async fn take_over(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     (found, edits): (&mut Found, &mut Edits<'_>),
     incoming: &Incoming,
     probe: &Probe<'_, '_>,
 ) -> LakeResult<()> {
     for (entry, versions) in probe.by_key() {
-        let (held, at) = (probe.held(entry), probe.at());
+        let (known, at) = (probe.key_state(entry), probe.at());
         let judged = match history.is_feed && history.by_column() {
-            true => judge_feed(held, versions, at),
-            false => judge(held, versions, at),
+            true => judge_feed(known, versions, at),
+            false => judge(known, versions, at),
         };
         let outcome = match judged {
             Ok(outcome) => outcome,
             Err(misfit) => return Err(refused(place, history, incoming, misfit).await?),
         };
-        found.take(place, edits, (held, at), &outcome);
+        found.take(place, edits, (known, at), &outcome);
     }
     Ok(())
 }
@@ -292,7 +292,7 @@ impl Found {
         &mut self,
         place: &MergeContext<'_>,
         edits: &mut Edits<'_>,
-        (held, at): (Held, i64),
+        (known, at): (KeyState, i64),
         outcome: &Outcome,
     ) {
         let row = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
@@ -300,17 +300,17 @@ impl Found {
             let row = row(opened.row);
             self.keep.set(row, true);
             if let Some(until) = opened.until {
-                mark(&mut self.ended, row);
+                set_bit(&mut self.ended, row);
                 edits.end(RowPlace::incoming(row), until);
             }
             if let Some(from) = opened.from {
                 edits.begin(RowPlace::incoming(row), from);
             }
         }
-        if let Some(current) = held.current {
-            let row = RowPlace::held(current.file, current.row);
+        if let Some(current) = known.current {
+            let row = RowPlace::at(current.file, current.row);
             if let Some(end) = outcome.closed_at {
-                mark(self.touched(place, current.file), current.row);
+                set_bit(self.touched(place, current.file), current.row);
                 // A time only where it is not that of the load.
                 if end != at {
                     edits.end(row, end);
@@ -322,7 +322,7 @@ impl Found {
             }
         }
         let opened = outcome.opened.len() as u64;
-        let is_new = u64::from(held.current.is_none() && opened > 0);
+        let is_new = u64::from(known.current.is_none() && opened > 0);
         self.inserted += is_new;
         self.updated += opened - is_new;
         self.deleted += u64::from(outcome.ends);
@@ -338,7 +338,7 @@ impl Found {
 }
 
 /// Sets a bit, which may lie behind the end.
-fn mark(bits: &mut Bitmap, at: usize) {
+fn set_bit(bits: &mut Bitmap, at: usize) {
     bits.grow((at + 1).saturating_sub(bits.len()));
     bits.set(at, true);
 }
@@ -346,7 +346,7 @@ fn mark(bits: &mut Bitmap, at: usize) {
 /// The error about a version that does not fit, with its key in words.
 async fn refused(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: &Incoming,
     misfit: Misfit,
 ) -> LakeResult<LakeError> {

@@ -13,13 +13,13 @@ use object_store::ObjectMeta;
 use towpath_ports::Result;
 use towpath_vocab::TableName;
 
+use super::attempt_files::part_of;
+use super::attempt_marker::{self, About, AttemptMarker, Dead};
 use super::error::{LakeError, LakeResult, is_unsettled};
 use super::history;
-use super::attempt_marker::{self, About, AttemptMarker, Dead};
 use super::names::OWN;
 use super::open::Lake;
 use super::storage::{Key, Lease, Unfinished, child, names, objects_below, remove};
-use super::attempt_files::part_of;
 use super::table::{Snapshot, Table};
 
 /// What was, or would be, deleted.

@@ -15,6 +15,7 @@ use deltalake_core::table::state::DeltaTableState;
 use tokio::sync::Mutex;
 use towpath_vocab::TableName;
 
+use super::block_sums::sums_of;
 use super::candidate::{LakeCandidate, LakeFile};
 use super::checkpoint;
 use super::damage;
@@ -22,7 +23,6 @@ use super::error::{LakeError, LakeResult};
 use super::log::{lenient_log_of, log_of};
 use super::names::{self, LOG};
 use super::storage::{self, Key, StorageRef, child, head, key};
-use super::block_sums::sums_of;
 use super::view;
 
 /// The property that names the write mode of a table that keeps the history of its rows.

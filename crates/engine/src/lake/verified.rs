@@ -20,9 +20,9 @@ use object_store::{
 
 use parquet::file::metadata::ParquetMetaData;
 
+use super::block_sums::BlockSums;
 use super::candidate::LakeFile;
 use super::storage::Key;
-use super::block_sums::BlockSums;
 
 /// A file that does not have the bytes that were written.
 #[derive(Clone, Debug, thiserror::Error)]

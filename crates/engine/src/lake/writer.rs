@@ -17,16 +17,16 @@ use towpath_ports::{
 use towpath_vocab::types::DECLARED;
 use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
 
+use super::attempt_marker::AttemptMarker;
 use super::bitmap::Bitmap;
 use super::blanks;
 use super::commit::PreparedWrite;
 use super::convert::batch_to_lake;
 use super::data_file_error::FileName;
 use super::error::{LakeError, LakeResult};
-use super::evolve::{Target, evolve};
+use super::evolve::{EvolvedColumns, evolve};
 use super::files::DAYS;
 use super::files::{self, FileWriter, lake_file};
-use super::attempt_marker::AttemptMarker;
 use super::masks;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::names::word;
@@ -73,7 +73,7 @@ pub(crate) struct Write {
     pub(crate) mode: Mode,
     /// The version it started from.
     pub(crate) base: Option<Snapshot>,
-    pub(crate) target: Target,
+    pub(crate) target: EvolvedColumns,
     /// Names this attempt among others of its generation.
     pub(crate) attempt: String,
     marker: AttemptMarker,
@@ -362,16 +362,16 @@ fn stats(write: &Write, rows_in: u64, merged: &Merged) -> PreparedStats {
 }
 
 /// The columns after the write.
-fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Target> {
+fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<EvolvedColumns> {
     let name = intent.table.to_string();
     let incoming = lake_schema(&name, &intent.schema)?;
     let Some(base) = base else {
-        return Ok(Target::fresh(incoming, true));
+        return Ok(EvolvedColumns::fresh(incoming, true));
     };
     match (mode, intent.write.schema_change) {
         (Mode::Replace, SchemaChange::Evolve) => {
             let changed = incoming != base.schema;
-            Ok(Target::fresh(incoming, changed))
+            Ok(EvolvedColumns::fresh(incoming, changed))
         }
         (Mode::Replace, SchemaChange::Ignore) => known_columns(&name, &incoming, &base.schema),
         (_, change) => {
@@ -385,7 +385,7 @@ fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<Ta
     }
 }
 
-/// The columns, with the marker of those whose type the project declares.
+/// The columns; the metadata name those whose type the project declares.
 fn with_declared(incoming: &Schema, asked: &Schema) -> Schema {
     let fields = incoming.fields().iter().zip(asked.fields());
     let marked = fields.map(|(field, asked)| {
@@ -398,7 +398,7 @@ fn with_declared(incoming: &Schema, asked: &Schema) -> Schema {
 }
 
 /// A replacement that leaves new columns out.
-fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Target> {
+fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<EvolvedColumns> {
     let known = |name: &str| {
         old.fields()
             .iter()
@@ -419,7 +419,7 @@ fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Tar
             .collect::<Vec<_>>(),
     );
     let changed = &schema != old;
-    Ok(Target {
+    Ok(EvolvedColumns {
         schema: Arc::new(schema),
         from: kept.into_iter().map(Some).collect(),
         changed,

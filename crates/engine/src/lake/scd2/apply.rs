@@ -12,7 +12,7 @@ use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch, TimestampMicr
 use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
 
-use super::dated::{History, times, utc};
+use super::dated::{RowHistory, times, utc};
 use super::edits::{EditReader, RowPlace};
 use crate::lake::bitmap::Bitmap;
 use crate::lake::candidate::LakeFile;
@@ -23,7 +23,7 @@ use crate::lake::merge::{Incoming, MergeContext, filtered};
 /// Rows whose times change: they are closed, at the time of the load or at one of their own, or they begin at
 /// another time.
 struct Changes<'b> {
-    history: &'b History,
+    history: &'b RowHistory,
     closed: &'b Bitmap,
     edits: &'b mut EditReader,
 }
@@ -33,26 +33,26 @@ impl Changes<'_> {
     async fn apply(&mut self, batch: RecordBatch, first: RowPlace) -> LakeResult<RecordBatch> {
         let rows = batch.num_rows();
         let edits = self.edits.of(first, rows).await?;
-        let marks = self.closed.filter(first.row(), rows, false);
-        if marks.true_count() == 0 && edits.is_empty() {
+        let closed = self.closed.filter(first.row(), rows, false);
+        if closed.true_count() == 0 && edits.is_empty() {
             return Ok(batch);
         }
         let edit = |row: usize| edits.get(&row).copied().unwrap_or_default();
         let [from, to, current] = self.history.own;
         let (ends, is_current) = (column(&batch, to)?, column(&batch, current)?);
-        let held = times(ends)?.iter().enumerate();
-        let ends: TimestampMicrosecondArray = held
-            .map(|(row, end)| match marks.value(row) {
+        let known = times(ends)?.iter().enumerate();
+        let ends: TimestampMicrosecondArray = known
+            .map(|(row, end)| match closed.value(row) {
                 true => edit(row).to.or(Some(self.history.at)),
                 false => end,
             })
             .collect();
-        let held = times(column(&batch, from)?)?.iter().enumerate();
+        let known = times(column(&batch, from)?)?.iter().enumerate();
         let begins: TimestampMicrosecondArray =
-            held.map(|(row, begin)| edit(row).from.or(begin)).collect();
-        let held = is_current.as_boolean().iter().zip(marks.values());
-        let is_current: BooleanArray = held
-            .map(|(held, is_closed)| if is_closed { Some(false) } else { held })
+            known.map(|(row, begin)| edit(row).from.or(begin)).collect();
+        let known = is_current.as_boolean().iter().zip(closed.values());
+        let is_current: BooleanArray = known
+            .map(|(known, is_closed)| if is_closed { Some(false) } else { known })
             .collect();
         let mut columns = batch.columns().to_vec();
         for (place, made) in [
@@ -79,13 +79,13 @@ fn column(batch: &RecordBatch, at: usize) -> LakeResult<&ArrayRef> {
 /// Files of current and of closed versions.
 struct SplitWriter<'a> {
     place: &'a MergeContext<'a>,
-    history: &'a History,
+    history: &'a RowHistory,
     current: FileWriter,
     closed: FileWriter,
 }
 
 impl<'a> SplitWriter<'a> {
-    fn new(place: &'a MergeContext<'a>, history: &'a History) -> LakeResult<Self> {
+    fn new(place: &'a MergeContext<'a>, history: &'a RowHistory) -> LakeResult<Self> {
         let writer = || {
             FileWriter::new(
                 Arc::clone(place.table),
@@ -184,7 +184,7 @@ fn is_null(column: &ArrayRef) -> BooleanArray {
 /// Writes touched files anew; gives the places of those that go.
 pub(super) async fn rewritten_files(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     closed: &BTreeMap<usize, Bitmap>,
     edits: &mut EditReader,
 ) -> LakeResult<(Vec<usize>, Vec<Add>)> {
@@ -202,7 +202,7 @@ pub(super) async fn rewritten_files(
             closed: touched.unwrap_or(&none),
             edits: &mut *edits,
         };
-        let begin = (RowPlace::held(at, 0), None);
+        let begin = (RowPlace::at(at, 0), None);
         let copied = writer.copy(vec![file.clone()], begin, &mut changes).await;
         let copied = copied.and_then(|read| {
             place.expect_rows(&file.key, read, file.rows)?;
@@ -222,7 +222,7 @@ pub(super) async fn rewritten_files(
 /// Incoming files with only the versions that are new; the old files are deleted.
 pub(super) async fn incoming_files(
     place: &MergeContext<'_>,
-    history: &History,
+    history: &RowHistory,
     incoming: &Incoming,
     (keep, ended): (&Bitmap, &Bitmap),
     edits: &mut EditReader,

@@ -20,13 +20,13 @@ use towpath_vocab::{
 };
 
 use crate::lake::error::{LakeError, LakeResult};
-use crate::lake::evolve::Target;
+use crate::lake::evolve::EvolvedColumns;
 use crate::lake::names::word;
 use crate::lake::row_history_refusal::Refusal;
 use crate::lake::table::Snapshot;
 
 /// What the versions of a write are made by.
-pub(crate) struct History {
+pub(crate) struct RowHistory {
     /// The time of the load.
     pub(crate) at: i64,
     /// The column that says from when on rows are valid, by place in the table's columns; `None` means that
@@ -42,7 +42,7 @@ pub(crate) struct History {
     pub(crate) own: [usize; 3],
 }
 
-impl History {
+impl RowHistory {
     /// The rows say themselves from when on they are valid.
     pub(crate) fn by_column(&self) -> bool {
         self.said.is_some()
@@ -148,7 +148,7 @@ impl Dated {
 
     /// The place of the column with the times of snapshots, and the time of this one; `None` where
     /// versions are kept.
-    pub(crate) fn snapshots(&self, target: &Target) -> Option<(usize, i64)> {
+    pub(crate) fn snapshots(&self, target: &EvolvedColumns) -> Option<(usize, i64)> {
         let is_snapshot = self.mode == WriteMode::Snapshot;
         let column = find(&target.schema, SNAPSHOT_AT).filter(|_| is_snapshot)?;
         Some((column, self.at))
@@ -157,15 +157,15 @@ impl Dated {
     /// What the versions are made by, when no row is missing but those that are gone; of rows or of changes.
     pub(crate) fn history(
         &self,
-        target: &Target,
+        target: &EvolvedColumns,
         key: &[usize],
         (is_whole, is_feed): (bool, bool),
-    ) -> LakeResult<History> {
+    ) -> LakeResult<RowHistory> {
         let place = |name: &str| {
             let found = find(&target.schema, name);
             found.ok_or(LakeError::Misuse("a history does not have its columns"))
         };
-        Ok(History {
+        Ok(RowHistory {
             at: self.at,
             said: match &self.plan.valid_from {
                 None => None,
@@ -179,7 +179,7 @@ impl Dated {
     }
 
     /// Places of the columns that are compared: those that come, without the key and the times.
-    fn tracked(&self, target: &Target, key: &[usize]) -> LakeResult<Vec<usize>> {
+    fn tracked(&self, target: &EvolvedColumns, key: &[usize]) -> LakeResult<Vec<usize>> {
         let is_time = |name: &str| {
             let named = self.plan.valid_from.as_ref();
             is_added_column(self.mode, name) || named.is_some_and(|column| same(column, name))
@@ -206,15 +206,15 @@ impl Dated {
 }
 
 /// Refuses to write a history into a table that has none, and anything else into one that has.
-pub(crate) fn check_table(intent: &Intent, held: &Snapshot) -> LakeResult<()> {
+pub(crate) fn check_table(intent: &Intent, known: &Snapshot) -> LakeResult<()> {
     let mode = intent.write.mode;
     let has_columns = added_fields(mode).iter().all(|own| {
-        let found = find(&held.schema, own.name()).map(|at| held.schema.field(at));
+        let found = find(&known.schema, own.name()).map(|at| known.schema.field(at));
         found.is_some_and(|field| field.data_type() == own.data_type())
     });
     let table = intent.table.to_string();
     let (mode, is_own) = (word(mode), !added_fields(mode).is_empty());
-    match held.history() {
+    match known.history() {
         Some(kept) if kept == mode && has_columns => Ok(()),
         Some(kept) if kept != mode => {
             let kept = kept.to_owned();

@@ -49,7 +49,7 @@ pub(super) struct Current {
 
 /// What the table has of a key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct KeyState {
     pub(super) current: Option<Current>,
     /// The end of its last closed version, where that was looked for.
     pub(super) last_end: Option<i64>,
@@ -99,13 +99,13 @@ pub(super) enum Why {
 }
 
 /// Decides about one key, in a load at this time; `versions` are in the order of their times.
-pub(super) fn judge(held: Held, versions: &[Version], at: i64) -> Result<Outcome, Misfit> {
+pub(super) fn judge(known: KeyState, versions: &[Version], at: i64) -> Result<Outcome, Misfit> {
     let mut key = Key {
-        held,
+        known,
         at,
-        before: held
+        before: known
             .current
-            .map(|held| Before::new((held.from, held.said), held.print)),
+            .map(|known| Before::new((known.from, known.said), known.print)),
         outcome: Outcome::default(),
     };
     let mut previous: Option<&Version> = None;
@@ -132,7 +132,7 @@ fn misfit(version: &Version, why: Why) -> Misfit {
 
 /// A key on the way through its versions.
 struct Key {
-    held: Held,
+    known: KeyState,
     at: i64,
     before: Option<Before>,
     outcome: Outcome,
@@ -163,8 +163,8 @@ impl Before {
 impl Key {
     fn step(&mut self, version: &Version, is_last: bool) -> Result<(), Misfit> {
         if version.is_delete {
-            self.outcome.closed_at = self.held.current.map(|_| version.from);
-            self.outcome.ends = self.held.current.is_some();
+            self.outcome.closed_at = self.known.current.map(|_| version.from);
+            self.outcome.ends = self.known.current.is_some();
             return Ok(());
         }
         let (since, is_newer) = match self.before {
@@ -178,7 +178,7 @@ impl Key {
             Some(_) if version.is_known => return Ok(()),
             Some(before) if version.print == before.print => return self.begin_earlier(version),
             Some(before) => (before.last, version.from > before.said),
-            None => match self.held.last_end.filter(|end| version.from < *end) {
+            None => match self.known.last_end.filter(|end| version.from < *end) {
                 None => {
                     self.open(version, None);
                     return Ok(());
@@ -202,7 +202,7 @@ impl Key {
         let from = other.unwrap_or(version.from);
         match self.outcome.opened.last_mut() {
             Some(last) => last.until = Some(from),
-            None => self.outcome.closed_at = self.held.current.map(|_| from),
+            None => self.outcome.closed_at = self.known.current.map(|_| from),
         }
         self.outcome.opened.push(Opened {
             row: version.row,
@@ -214,7 +214,7 @@ impl Key {
 
     /// What is current was so before it was seen, unless another version says something else.
     fn begin_earlier(&mut self, version: &Version) -> Result<(), Misfit> {
-        if let Some(end) = self.held.last_end.filter(|end| version.from < *end) {
+        if let Some(end) = self.known.last_end.filter(|end| version.from < *end) {
             return Err(misfit(version, Why::Late(end)));
         }
         // The versions come in the order of their times.
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    fn held(from: i64, print: u128) -> Held {
+    fn known(from: i64, print: u128) -> KeyState {
         let current = Current {
             file: 0,
             row: 0,
@@ -243,7 +243,7 @@ mod tests {
             said: from,
             print,
         };
-        Held {
+        KeyState {
             current: Some(current),
             last_end: None,
         }
@@ -261,35 +261,35 @@ mod tests {
 
     #[test]
     fn equal_versions_make_none_and_others_follow_each_other() {
-        let same = judge(held(1, 7), &[version(0, 5, 7)], 100).unwrap();
+        let same = judge(known(1, 7), &[version(0, 5, 7)], 100).unwrap();
         assert_eq!(same, Outcome::default());
         let changed = [version(0, 5, 8), version(1, 6, 8), version(2, 9, 7)];
-        let changed = judge(held(1, 7), &changed, 100).unwrap();
+        let changed = judge(known(1, 7), &changed, 100).unwrap();
         assert_eq!(changed.opened, opened(&[(0, Some(9)), (2, None)]));
         assert_eq!((changed.closed_at, changed.ends), (Some(5), false));
-        let new = judge(Held::default(), &[version(3, 5, 8)], 100).unwrap();
+        let new = judge(KeyState::default(), &[version(3, 5, 8)], 100).unwrap();
         assert_eq!(new.opened, opened(&[(3, None)]));
         assert_eq!(new.closed_at, None);
     }
 
     #[test]
     fn late_versions_are_refused_unless_they_are_known() {
-        let late = judge(held(5, 7), &[version(4, 5, 8)], 100).unwrap_err();
+        let late = judge(known(5, 7), &[version(4, 5, 8)], 100).unwrap_err();
         assert_eq!((late.row, late.why), (4, Why::Late(5)));
         let again = Version {
             is_known: true,
             ..version(4, 3, 8)
         };
         assert_eq!(
-            judge(held(5, 7), &[again], 100).unwrap(),
+            judge(known(5, 7), &[again], 100).unwrap(),
             Outcome::default()
         );
         let other = Version {
             is_known: false,
             ..again
         };
-        assert!(judge(held(5, 7), &[other], 100).is_err());
-        let gone = Held {
+        assert!(judge(known(5, 7), &[other], 100).is_err());
+        let gone = KeyState {
             current: None,
             last_end: Some(5),
         };
@@ -298,14 +298,24 @@ mod tests {
             1
         );
         let twice = [version(0, 4, 1), version(1, 4, 1)];
-        assert_eq!(judge(Held::default(), &twice, 100).unwrap().opened.len(), 1);
-        let twice = judge(Held::default(), &[version(0, 4, 1), version(1, 4, 2)], 100);
+        assert_eq!(
+            judge(KeyState::default(), &twice, 100)
+                .unwrap()
+                .opened
+                .len(),
+            1
+        );
+        let twice = judge(
+            KeyState::default(),
+            &[version(0, 4, 1), version(1, 4, 2)],
+            100,
+        );
         assert_eq!(twice.unwrap_err().why, Why::Twice);
     }
 
     #[test]
     fn what_was_gone_is_back_as_of_the_load() {
-        let gone = Held {
+        let gone = KeyState {
             current: None,
             last_end: Some(50),
         };
@@ -334,16 +344,16 @@ mod tests {
     #[test]
     fn what_is_current_may_begin_earlier() {
         let first = [version(0, 3, 7), version(1, 4, 7), version(2, 9, 8)];
-        let outcome = judge(held(5, 7), &first, 100).unwrap();
+        let outcome = judge(known(5, 7), &first, 100).unwrap();
         assert_eq!((outcome.begins_at, outcome.closed_at), (Some(3), Some(9)));
-        let follows = Held {
+        let follows = KeyState {
             last_end: Some(5),
-            ..held(5, 7)
+            ..known(5, 7)
         };
         let late = judge(follows, &first, 100).unwrap_err();
         assert_eq!(late.why, Why::Late(5));
         let between = [version(0, 3, 7), version(1, 4, 6)];
-        assert!(judge(held(5, 7), &between, 100).is_err());
+        assert!(judge(known(5, 7), &between, 100).is_err());
     }
 
     #[test]
@@ -352,10 +362,10 @@ mod tests {
             is_delete: true,
             ..version(0, 9, 0)
         };
-        let ended = judge(held(5, 7), &[delete], 100).unwrap();
+        let ended = judge(known(5, 7), &[delete], 100).unwrap();
         assert_eq!((ended.closed_at, ended.ends), (Some(9), true));
         assert_eq!(
-            judge(Held::default(), &[delete], 100).unwrap(),
+            judge(KeyState::default(), &[delete], 100).unwrap(),
             Outcome::default()
         );
     }

@@ -31,7 +31,7 @@ pub(super) struct RowPlace {
 
 impl RowPlace {
     /// A row of the table.
-    pub(super) fn held(file: usize, row: usize) -> Self {
+    pub(super) fn at(file: usize, row: usize) -> Self {
         let place = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
         Self {
             file: place(file),
@@ -41,7 +41,7 @@ impl RowPlace {
 
     /// An incoming row.
     pub(super) fn incoming(row: usize) -> Self {
-        Self::held(usize::MAX, row)
+        Self::at(usize::MAX, row)
     }
 
     /// A later row of the same file.

@@ -4,7 +4,7 @@
 //! changes that their times do not tell apart make one version, the later one. A delete has no time: the key
 //! is gone at the time of the load, unless the feed has it again. Read next: `decide.rs`, for other loads.
 
-use super::decide::{Held, Misfit, Opened, Outcome, Version, Why};
+use super::decide::{KeyState, Misfit, Opened, Outcome, Version, Why};
 
 /// A version of the key, in the order of the feed.
 struct Step {
@@ -15,15 +15,15 @@ struct Step {
 }
 
 /// Decides about one key, in a load at this time; `changes` are in the order of the feed.
-pub(super) fn judge_feed(held: Held, changes: &[Version], at: i64) -> Result<Outcome, Misfit> {
+pub(super) fn judge_feed(known: KeyState, changes: &[Version], at: i64) -> Result<Outcome, Misfit> {
     let mut steps: Vec<Step> = Vec::new();
-    steps.extend(held.current.map(|held| Step {
+    steps.extend(known.current.map(|known| Step {
         change: None,
-        from: held.from,
-        print: held.print,
+        from: known.from,
+        print: known.print,
     }));
     for change in changes.iter().filter(|change| !change.is_delete) {
-        take(held, &mut steps, change, at)?;
+        take(known, &mut steps, change, at)?;
     }
     let gone = changes.last().filter(|last| last.is_delete);
     let gone = gone.zip(steps.last().map(|last| last.from));
@@ -34,7 +34,7 @@ pub(super) fn judge_feed(held: Held, changes: &[Version], at: i64) -> Result<Out
     Ok(outcome(&steps, gone.map(|_| at)))
 }
 
-fn take(held: Held, steps: &mut Vec<Step>, change: &Version, at: i64) -> Result<(), Misfit> {
+fn take(known: KeyState, steps: &mut Vec<Step>, change: &Version, at: i64) -> Result<(), Misfit> {
     let step = |from| Step {
         change: Some(*change),
         from,
@@ -44,7 +44,7 @@ fn take(held: Held, steps: &mut Vec<Step>, change: &Version, at: i64) -> Result<
     if is_same(steps) {
         return Ok(());
     }
-    let (is_after, since) = match (steps.last(), held.last_end) {
+    let (is_after, since) = match (steps.last(), known.last_end) {
         (Some(last), _) => (change.from > last.from, Some(last.from)),
         (None, end) => (end.is_none_or(|end| change.from >= end), end),
     };
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    fn held(from: i64, print: u128) -> Held {
+    fn known(from: i64, print: u128) -> KeyState {
         let current = Current {
             file: 0,
             row: 0,
@@ -115,7 +115,7 @@ mod tests {
             said: from,
             print,
         };
-        Held {
+        KeyState {
             current: Some(current),
             last_end: None,
         }
@@ -133,7 +133,7 @@ mod tests {
             change(2, 7, 9),
             change(3, 8, 6),
         ];
-        let outcome = judge_feed(held(1, 7), &changes, 100).unwrap();
+        let outcome = judge_feed(known(1, 7), &changes, 100).unwrap();
         let expected = [opened(1, None, Some(8)), opened(3, None, None)];
         assert_eq!(
             (outcome.closed_at, outcome.opened),
@@ -142,19 +142,19 @@ mod tests {
         // There and back within one instant is no change.
         let back = [change(0, 5, 8), change(1, 5, 7)];
         assert_eq!(
-            judge_feed(held(1, 7), &back, 100).unwrap(),
+            judge_feed(known(1, 7), &back, 100).unwrap(),
             Outcome::default()
         );
     }
 
     #[test]
     fn a_change_with_an_older_time_is_newer_as_of_the_load() {
-        let outcome = judge_feed(held(5, 7), &[change(0, 4, 8), change(1, 3, 9)], 100).unwrap();
+        let outcome = judge_feed(known(5, 7), &[change(0, 4, 8), change(1, 3, 9)], 100).unwrap();
         assert_eq!(outcome.closed_at, Some(100));
         assert_eq!(outcome.opened, [opened(1, Some(100), None)]);
-        let clock = judge_feed(held(5, 7), &[change(0, 4, 8)], 5).unwrap_err();
+        let clock = judge_feed(known(5, 7), &[change(0, 4, 8)], 5).unwrap_err();
         assert_eq!(clock.why, Why::Clock(5));
-        let gone = Held {
+        let gone = KeyState {
             current: None,
             last_end: Some(50),
         };
@@ -164,16 +164,16 @@ mod tests {
 
     #[test]
     fn a_delete_ends_the_key_unless_it_comes_again() {
-        let ended = judge_feed(held(1, 7), &[change(0, 5, 8), delete(1)], 100).unwrap();
+        let ended = judge_feed(known(1, 7), &[change(0, 5, 8), delete(1)], 100).unwrap();
         assert_eq!((ended.closed_at, ended.ends), (Some(5), true));
         assert_eq!(ended.opened, [opened(0, None, Some(100))]);
-        let again = judge_feed(held(1, 7), &[delete(0), change(1, 5, 8)], 100).unwrap();
+        let again = judge_feed(known(1, 7), &[delete(0), change(1, 5, 8)], 100).unwrap();
         assert_eq!((again.closed_at, again.ends), (Some(5), false));
         assert_eq!(
-            judge_feed(Held::default(), &[delete(0)], 100).unwrap(),
+            judge_feed(KeyState::default(), &[delete(0)], 100).unwrap(),
             Outcome::default()
         );
-        let future = judge_feed(held(200, 7), &[delete(3)], 100).unwrap_err();
+        let future = judge_feed(known(200, 7), &[delete(3)], 100).unwrap_err();
         assert_eq!((future.row, future.why), (3, Why::Future));
     }
 }

@@ -10,8 +10,8 @@ use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
 
 use super::contents::Contents;
-use super::dated::{History, said_times, shown, times};
-use super::decide::{Current, Held, Version};
+use super::dated::{RowHistory, said_times, shown, times};
+use super::decide::{Current, KeyState, Version};
 use crate::lake::bitmap::Bitmap;
 use crate::lake::candidate::LakeFile;
 use crate::lake::error::{LakeError, LakeResult};
@@ -23,12 +23,12 @@ use crate::lake::row_history_refusal::Refusal;
 /// The keys of one pass with what is known of them.
 pub(super) struct Probe<'a, 'k> {
     place: &'a MergeContext<'a>,
-    history: &'a History,
+    history: &'a RowHistory,
     keys: KeySet<'k>,
     /// By key and time.
     versions: Vec<Version>,
     /// Per key.
-    held: Vec<Held>,
+    known: Vec<KeyState>,
     /// Places of versions, with the hash of a closed version of their key and time.
     recorded: Vec<(usize, u128)>,
     contents: Contents,
@@ -54,7 +54,7 @@ enum Of {
 impl<'a, 'k> Probe<'a, 'k> {
     pub(super) fn new(
         place: &'a MergeContext<'a>,
-        history: &'a History,
+        history: &'a RowHistory,
         keys: KeySet<'k>,
         versions: Vec<Version>,
     ) -> LakeResult<Self> {
@@ -66,7 +66,7 @@ impl<'a, 'k> Probe<'a, 'k> {
             contents: Contents::new(&tracked)?,
             looked_at: columns(place.schema, &looked_at)?,
             tracked,
-            held: vec![Held::default(); keys.entries.len()],
+            known: vec![KeyState::default(); keys.entries.len()],
             recorded: Vec::new(),
             place,
             history,
@@ -85,8 +85,8 @@ impl<'a, 'k> Probe<'a, 'k> {
         self.history.at
     }
 
-    pub(super) fn held(&self, entry: usize) -> Held {
-        self.held.get(entry).copied().unwrap_or_default()
+    pub(super) fn key_state(&self, entry: usize) -> KeyState {
+        self.known.get(entry).copied().unwrap_or_default()
     }
 
     /// The versions of each key.
@@ -131,19 +131,19 @@ impl<'a, 'k> Probe<'a, 'k> {
             Some(said) if said.is_valid(row) => said.value(row),
             _ => from.value(row),
         };
-        let (held, versions, history) = (&mut self.held, &self.versions, self.history);
+        let (known, versions, history) = (&mut self.known, &self.versions, self.history);
         let (mut twice, mut behind) = (None, None);
         self.keys.find(key, |row, entry| {
             let place = first + row;
             match (entry, to.is_null(row)) {
                 (Some(entry), true) => {
-                    let Some(held) = held.get_mut(entry) else {
+                    let Some(known) = known.get_mut(entry) else {
                         return;
                     };
-                    if held.current.is_some() {
+                    if known.current.is_some() {
                         twice = Some(row);
                     }
-                    held.current = Some(Current {
+                    known.current = Some(Current {
                         file,
                         row: place,
                         from: from.value(row),
@@ -160,8 +160,8 @@ impl<'a, 'k> Probe<'a, 'k> {
                     absent.set(place, true);
                 }
                 (Some(entry), false) if history.by_column() => {
-                    if let Some(held) = held.get_mut(entry) {
-                        held.last_end = held.last_end.max(Some(to.value(row)));
+                    if let Some(known) = known.get_mut(entry) {
+                        known.last_end = known.last_end.max(Some(to.value(row)));
                     }
                     if history.is_feed {
                         return;
@@ -239,8 +239,8 @@ impl<'a, 'k> Probe<'a, 'k> {
             for (wanted, print) in places {
                 match wanted.of {
                     Of::Current(entry) => {
-                        let held = self.held.get_mut(entry);
-                        if let Some(current) = held.and_then(|held| held.current.as_mut()) {
+                        let known = self.known.get_mut(entry);
+                        if let Some(current) = known.and_then(|known| known.current.as_mut()) {
                             current.print = print;
                         }
                     }
@@ -286,8 +286,8 @@ impl<'a, 'k> Probe<'a, 'k> {
     async fn read_versions(&mut self, adds: &[Add]) -> LakeResult<()> {
         let compared = |versions: &[Version]| {
             let entry = versions.first().map_or(usize::MAX, |version| version.entry);
-            let held = self.held(entry);
-            versions.len() > 1 || held.current.is_some() || held.last_end.is_some()
+            let known = self.key_state(entry);
+            versions.len() > 1 || known.current.is_some() || known.last_end.is_some()
         };
         let mut places: Vec<(u64, usize)> = Vec::new();
         let mut place = 0;

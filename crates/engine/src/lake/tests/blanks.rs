@@ -37,7 +37,7 @@ async fn write(
 ) -> Result<Receipt, Failure> {
     let mut intent = intent(mode, batch.schema(), generation);
     intent.write.key = vec!["k".to_owned()];
-    // Setting the mark is not a change of columns.
+    // Setting the metadata is not a change of columns.
     intent.write.schema_change = SchemaChange::Fail;
     load(lake, intent, batch).await
 }

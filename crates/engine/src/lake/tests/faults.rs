@@ -172,7 +172,12 @@ enum Maintenance {
 
 #[tokio::test]
 async fn care_whose_storage_fails_anywhere_can_be_repeated() {
-    for maintenance in [Maintenance::Compact, Maintenance::Restore, Maintenance::Drop, Maintenance::View] {
+    for maintenance in [
+        Maintenance::Compact,
+        Maintenance::Restore,
+        Maintenance::Drop,
+        Maintenance::View,
+    ] {
         for fault in FAULTS {
             let mut at = 0;
             while maintenance_with(maintenance, fault, at).await {

@@ -411,7 +411,10 @@ async fn a_process_that_is_killed_leaves_files_until_the_next_write() {
     let f = Fixture::new();
     append(&f.lake, 1, "a").await;
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "lake::tests::maintenance::a_writer_in_another_process"])
+        .args([
+            "--exact",
+            "lake::tests::maintenance::a_writer_in_another_process",
+        ])
         .env("TOWPATH_TEST_LAKE", root(&f.lake))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

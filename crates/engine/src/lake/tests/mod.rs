@@ -9,7 +9,6 @@
 )]
 
 mod blanks;
-mod maintenance;
 mod checkpoints;
 mod checksums;
 mod commits;
@@ -17,6 +16,7 @@ mod damage;
 mod faults;
 mod kills;
 mod late;
+mod maintenance;
 mod masks;
 mod modes;
 mod scd2;
