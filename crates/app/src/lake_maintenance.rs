@@ -169,7 +169,7 @@ pub async fn lake_restore(
     let behind = behind(services, &name, version).await?;
     let pipelines = Pipelines::lock_pipeline(services, &name, &behind).await?;
     let work = set_back(services, &name, version, &pipelines);
-    let done = Box::pin(during(pipelines.held.values(), work)).await;
+    let done = Box::pin(during(pipelines.locks.values(), work)).await;
     pipelines.release(done.is_ok()).await?;
     done
 }
@@ -334,7 +334,7 @@ async fn needs_position(
 /// Pipelines that are locked while a table that they write is restored. A pipeline with the same name in
 /// another environment is a different one, with its own lease.
 struct Pipelines<'a> {
-    held: BTreeMap<(Environment, PipelineName), PipelineLock<'a>>,
+    locks: BTreeMap<(Environment, PipelineName), PipelineLock<'a>>,
 }
 
 impl<'a> Pipelines<'a> {
@@ -348,13 +348,13 @@ impl<'a> Pipelines<'a> {
             .map(|then| (then.task.environment.clone(), then.task.pipeline.clone()))
             .collect();
         let mut pipelines = Self {
-            held: BTreeMap::new(),
+            locks: BTreeMap::new(),
         };
         let what = format!("restore {table}");
         for name in names {
             match lock_pipeline(services, &name.0, &name.1, RunKind::Lock, &what).await {
-                Ok(held) => {
-                    pipelines.held.insert(name, held);
+                Ok(lock) => {
+                    pipelines.locks.insert(name, lock);
                 }
                 Err(busy) => {
                     pipelines.release(false).await?;
@@ -367,12 +367,12 @@ impl<'a> Pipelines<'a> {
 
     fn run(&self, task: &TaskKey) -> Option<&RunName> {
         let name = (task.environment.clone(), task.pipeline.clone());
-        Some(&self.held.get(&name)?.run)
+        Some(&self.locks.get(&name)?.run)
     }
 
     async fn release(self, ended_well: bool) -> Result<()> {
-        for held in self.held.into_values() {
-            held.release(ended_well).await?;
+        for lock in self.locks.into_values() {
+            lock.release(ended_well).await?;
         }
         Ok(())
     }
@@ -401,8 +401,8 @@ async fn set_back(
             .await?;
         carried.push(token_then(then, generation, version)?);
     }
-    let run = pipelines.held.values().next();
-    let run = run.map_or_else(|| "lake restore".to_owned(), |held| held.run.to_string());
+    let run = pipelines.locks.values().next();
+    let run = run.map_or_else(|| "lake restore".to_owned(), |lock| lock.run.to_string());
     let ports = services.quarantine_ports();
     let set_back = behind.iter().map(|then| RestoredTask {
         task: then.task.clone(),
@@ -481,7 +481,7 @@ mod tests {
             let pipelines = Pipelines::lock_pipeline(&services, &table, &tasks)
                 .await
                 .unwrap();
-            assert_eq!(pipelines.held.len(), 2, "round {round}");
+            assert_eq!(pipelines.locks.len(), 2, "round {round}");
             for then in &tasks {
                 assert!(pipelines.run(&then.task).is_some());
             }

@@ -137,10 +137,13 @@ impl PipelineLock<'_> {
 
 /// Does work under several locks; stops it if one of the leases is lost.
 pub(crate) async fn during<'a, 'h: 'a, T>(
-    held: impl IntoIterator<Item = &'a PipelineLock<'h>>,
+    locks: impl IntoIterator<Item = &'a PipelineLock<'h>>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let lost: Vec<_> = held.into_iter().map(|held| Box::pin(held.lost())).collect();
+    let lost: Vec<_> = locks
+        .into_iter()
+        .map(|lock| Box::pin(lock.lost()))
+        .collect();
     if lost.is_empty() {
         return work.await;
     }
@@ -160,7 +163,7 @@ mod tests {
     async fn what_is_done_under_a_lease_stops_when_it_is_lost() {
         let (services, _scratch) = ProjectServices::of_files(std::path::Path::new(".")).unwrap();
         let (tell, lost) = watch::channel(None);
-        let held = PipelineLock {
+        let lock = PipelineLock {
             services: &services,
             environment: Environment::new("dev"),
             run: "p#1".parse().unwrap(),
@@ -168,10 +171,10 @@ mod tests {
             lost,
             renewal: tokio::spawn(async {}),
         };
-        assert_eq!(held.during(async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(lock.during(async { Ok(1) }).await.unwrap(), 1);
         tell.send(Some(Failure::new("R0706", Remedy::Refused, "gone")))
             .unwrap();
         let never = std::future::pending::<Result<()>>();
-        assert_eq!(held.during(never).await.unwrap_err().code, "R0706");
+        assert_eq!(lock.during(never).await.unwrap_err().code, "R0706");
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Fail
 }
 
 fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) -> CheckResult {
-    let (held, threshold) = match &check.kind {
+    let (passed, threshold) = match &check.kind {
         CheckKind::RowCount { min, max } => within(measured.value, *min, *max),
         CheckKind::Freshness { max_age_s, .. } => (
             measured.value <= *max_age_s as f64,
@@ -89,12 +89,12 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
         ),
         _ => tolerated(&measured, check.tolerance),
     };
-    let outcome = match (held, check.severity) {
+    let outcome = match (passed, check.severity) {
         (true, _) => CheckOutcome::Pass,
         (false, Severity::Warn) => CheckOutcome::Warn,
         (false, Severity::Error) => CheckOutcome::Fail,
     };
-    let message = if held {
+    let message = if passed {
         String::new()
     } else {
         tell(check, &measured)
@@ -113,7 +113,7 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
 }
 
 fn within(value: f64, min: Option<u64>, max: Option<u64>) -> (bool, String) {
-    let held =
+    let passed =
         min.is_none_or(|min| value >= min as f64) && max.is_none_or(|max| value <= max as f64);
     let threshold = match (min, max) {
         (Some(min), Some(max)) => format!("{min} to {max} rows"),
@@ -121,7 +121,7 @@ fn within(value: f64, min: Option<u64>, max: Option<u64>) -> (bool, String) {
         (None, Some(max)) => format!("at most {max} rows"),
         (None, None) => "any number of rows".to_owned(),
     };
-    (held, threshold)
+    (passed, threshold)
 }
 
 fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {

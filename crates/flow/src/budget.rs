@@ -44,7 +44,7 @@ struct ReservationState {
     /// How often memory was granted or returned.
     moved: u64,
     /// Holder and bytes of each reservation.
-    held: BTreeMap<u64, (Arc<str>, u64)>,
+    holders: BTreeMap<u64, (Arc<str>, u64)>,
     waiting: BTreeMap<u64, (Arc<str>, u64)>,
 }
 
@@ -58,7 +58,7 @@ struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let mut state = self.leases.lock();
-        state.held.remove(&self.id);
+        state.holders.remove(&self.id);
         state.moved += 1;
     }
 }
@@ -98,7 +98,7 @@ impl Reservations {
         state.next += 1;
         state.moved += 1;
         let id = state.next;
-        state.held.insert(id, (holder.into(), bytes));
+        state.holders.insert(id, (holder.into(), bytes));
         Box::new(Reservation {
             id,
             leases: Arc::clone(self),
@@ -148,7 +148,7 @@ impl Budget {
             megabytes(self.limit_bytes)
         );
         let failure = Failure::new("R0727", Remedy::FixConfig, message);
-        let failure = named(failure, "holds", &state.held, megabytes);
+        let failure = named(failure, "holds", &state.holders, megabytes);
         named(failure, "waits for", &state.waiting, megabytes)
             .help("raise `memory:` in towpath.yml, or run fewer tasks at once with `parallel:`")
     }

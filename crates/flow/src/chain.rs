@@ -57,12 +57,12 @@ impl Chain {
     /// Flushes the next part of what operators keep; `None` if they keep nothing.
     pub(crate) async fn empty(&mut self, why: FlushReason) -> Result<Option<OperatorOutput>> {
         while let Some(operator) = self.operators.get_mut(self.emptying) {
-            let held = match why {
+            let flushed = match why {
                 FlushReason::Commit => operator.flush().await?,
                 FlushReason::End => operator.finish().await?,
             };
-            match held {
-                Some(held) => return self.pass(self.emptying + 1, held).await.map(Some),
+            match flushed {
+                Some(flushed) => return self.pass(self.emptying + 1, flushed).await.map(Some),
                 None => self.emptying += 1,
             }
         }

@@ -110,7 +110,7 @@ struct Comparing {
 
 impl Comparing {
     async fn run(self, mut then: QueryResult, mut now: QueryResult, sender: &Sender) -> Result<()> {
-        let mut held = OldRows::new(&self)?;
+        let mut old_rows = OldRows::new(&self)?;
         let mut divided: Option<Partitions> = None;
         while let Some(batch) = then.batches.try_next().await? {
             let batch = self.same_columns(batch)?;
@@ -118,21 +118,21 @@ impl Comparing {
                 self.divide(0, &batch, partitions)?;
                 continue;
             }
-            held.add(batch)?;
-            if held.is_over(&self.share, 0) {
+            old_rows.add(batch)?;
+            if old_rows.is_over(&self.share, 0) {
                 let partitions = divided.insert(self.partitions());
-                let full = std::mem::replace(&mut held, OldRows::new(&self)?);
+                let full = std::mem::replace(&mut old_rows, OldRows::new(&self)?);
                 full.divide(&self, 0, partitions)?;
             }
         }
         let Some(then_parts) = divided else {
             while let Some(batch) = now.batches.try_next().await? {
-                let changed = held.changed(&self.same_columns(batch)?)?;
+                let changed = old_rows.changed(&self.same_columns(batch)?)?;
                 if !send(sender, changed, Op::Update).await {
                     return Ok(());
                 }
             }
-            for gone in held.gone()? {
+            for gone in old_rows.gone()? {
                 if !send(sender, gone, Op::Delete).await {
                     return Ok(());
                 }
@@ -163,17 +163,17 @@ impl Comparing {
         };
         let mut waiting = pairs(then, now, 1)?;
         while let Some(Part { then, now, level }) = waiting.pop() {
-            let mut held = OldRows::new(&self)?;
+            let mut old_rows = OldRows::new(&self)?;
             let mut divided: Option<Partitions> = None;
             for batch in then.into_iter().flatten() {
                 if let Some(partitions) = &mut divided {
                     self.divide(level, &batch?, partitions)?;
                     continue;
                 }
-                held.add(batch?)?;
-                if held.is_over(&self.share, level) {
+                old_rows.add(batch?)?;
+                if old_rows.is_over(&self.share, level) {
                     let partitions = divided.insert(self.partitions());
-                    let full = std::mem::replace(&mut held, OldRows::new(&self)?);
+                    let full = std::mem::replace(&mut old_rows, OldRows::new(&self)?);
                     full.divide(&self, level, partitions)?;
                 }
             }
@@ -186,11 +186,11 @@ impl Comparing {
                 continue;
             }
             for batch in now.into_iter().flatten() {
-                if !blocking_send(sender, held.changed(&batch?)?, Op::Update) {
+                if !blocking_send(sender, old_rows.changed(&batch?)?, Op::Update) {
                     return Ok(());
                 }
             }
-            for gone in held.gone()? {
+            for gone in old_rows.gone()? {
                 if !blocking_send(sender, gone, Op::Delete) {
                     return Ok(());
                 }
@@ -332,8 +332,8 @@ impl<'a> OldRows<'a> {
         let mut changed = Vec::new();
         for (at, (key, row)) in (0_u64..).zip(keys.iter().zip(rows.iter())) {
             let is_same = |(batch, place): &(usize, usize)| {
-                let held = then.get(*batch).map(|rows| rows.row(*place));
-                held.is_some_and(|held| held == row)
+                let old = then.get(*batch).map(|rows| rows.row(*place));
+                old.is_some_and(|old| old == row)
             };
             let known = self.by_key.get_mut(key.as_ref());
             let is_known = known.is_some_and(|entry| {

@@ -56,7 +56,7 @@ impl KeptRow {
 /// The operator that keeps one row of each key.
 pub(crate) struct Deduplicate {
     rule: Arc<KeyRule>,
-    held: BestRows,
+    best: BestRows,
     spilled: Option<Partitions>,
     /// Parts on disk that are passed on one after the other, each with how often it was partitioned.
     parts: Vec<(BatchReader, u32)>,
@@ -115,7 +115,7 @@ impl Deduplicate {
             hash: DefaultHashBuilder::default(),
         });
         Ok(Self {
-            held: BestRows::new(&rule, 0)?,
+            best: BestRows::new(&rule, 0)?,
             rule,
             spilled: None,
             parts: Vec::new(),
@@ -124,13 +124,13 @@ impl Deduplicate {
     }
 
     /// The kept rows, in batches of a size that suits a writer.
-    fn released(&self, held: BestRows) -> Result<OperatorOutput> {
+    fn released(&self, best: BestRows) -> Result<OperatorOutput> {
         let mut output = OperatorOutput::default();
         let Some((table, origin)) = &self.like else {
             return Ok(output);
         };
         let without_deletes = matches!(self.rule.stays, KeptRow::LastPresent);
-        for stored in held.staying(RELEASE_ROWS)? {
+        for stored in best.staying(RELEASE_ROWS)? {
             let (batch, ordinals, ops) = self.rule.loaded(&stored)?;
             let mut rows = Rows {
                 table: table.clone(),
@@ -160,33 +160,33 @@ impl Deduplicate {
                 self.spilled.insert(new)
             }
         };
-        let level = self.held.level;
-        let held = std::mem::replace(&mut self.held, BestRows::new(&self.rule, level)?);
-        held.spill(&self.rule, partitions)
+        let level = self.best.level;
+        let best = std::mem::replace(&mut self.best, BestRows::new(&self.rule, level)?);
+        best.spill(&self.rule, partitions)
     }
 
     /// The next part on disk; `None` if there is none left.
     fn next_part(&mut self) -> Result<Option<OperatorOutput>> {
         while let Some((reader, level)) = self.parts.pop() {
-            let mut held = BestRows::new(&self.rule, level)?;
+            let mut best = BestRows::new(&self.rule, level)?;
             let mut divided: Option<Partitions> = None;
             let mut repeated_rows = 0;
             for batch in reader {
-                repeated_rows += held.add(&self.rule, batch?)?;
-                if held.is_over(&self.rule) {
+                repeated_rows += best.add(&self.rule, batch?)?;
+                if best.is_over(&self.rule) {
                     let partitions = divided.get_or_insert_with(|| {
                         Partitions::new(&self.rule.share.spill, &self.rule.stored)
                     });
-                    let full = std::mem::replace(&mut held, BestRows::new(&self.rule, level)?);
+                    let full = std::mem::replace(&mut best, BestRows::new(&self.rule, level)?);
                     full.spill(&self.rule, partitions)?;
                 }
             }
             let Some(mut partitions) = divided else {
-                let mut output = self.released(held)?;
+                let mut output = self.released(best)?;
                 output.repeated_rows += repeated_rows;
                 return Ok(Some(output));
             };
-            held.spill(&self.rule, &mut partitions)?;
+            best.spill(&self.rule, &mut partitions)?;
             let parts = partitions.read()?.into_iter().flatten();
             self.parts.extend(parts.map(|part| (part, level + 1)));
             if repeated_rows > 0 {
@@ -218,8 +218,8 @@ impl Operator for Deduplicate {
             self.like = Some((rows.table.clone(), Arc::clone(&rows.origin)));
         }
         let stored = self.rule.stored(rows)?;
-        let repeated_rows = self.held.add(&self.rule, stored)?;
-        if self.held.is_over(&self.rule) {
+        let repeated_rows = self.best.add(&self.rule, stored)?;
+        if self.best.is_over(&self.rule) {
             self.spill()?;
         }
         Ok(OperatorOutput {
@@ -239,11 +239,11 @@ impl Operator for Deduplicate {
         if let Some(output) = self.next_part()? {
             return Ok(Some(output));
         }
-        if self.held.batches.is_empty() {
+        if self.best.batches.is_empty() {
             return Ok(None);
         }
-        let held = std::mem::replace(&mut self.held, BestRows::new(&self.rule, 0)?);
-        self.released(held).map(Some)
+        let best = std::mem::replace(&mut self.best, BestRows::new(&self.rule, 0)?);
+        self.released(best).map(Some)
     }
 }
 

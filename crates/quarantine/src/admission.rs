@@ -4,7 +4,7 @@
 //! that the last load rejected is as new as anything in the source. An older record is loaded only if its
 //! key is not in the table, or if the load's cursor says that the record is newer. Of two records with one
 //! key the newest is loaded, also across commits and replays: the one with the greater cursor value, and
-//! otherwise the one that was read later. For this, each commit stores the keys that it loaded. `newer.rs`
+//! otherwise the one that was read later. For this, each commit stores the keys that it loaded. `newer_rows.rs`
 //! asks the table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -64,8 +64,8 @@ impl SeenKeys {
                 let Some(key) = read(&digest) else { continue };
                 let new = (object.clone(), ordinal);
                 match before.get_mut(&key) {
-                    Some(held) if *held >= new => {}
-                    Some(held) => *held = new,
+                    Some(newest) if *newest >= new => {}
+                    Some(newest) => *newest = new,
                     None => {
                         before.insert(key, new);
                     }

@@ -2,7 +2,7 @@
 //!
 //! Promise: nothing here queries a table or waits; equal commits give equal results. The commits of replays
 //! form a tree, because a commit that restores the table names the replay whose state it restored.
-//! `replay.rs` and `held_again.rs` read the commits and write the status; `admission.rs` decides which row
+//! `replay.rs` and `after_restore.rs` read the commits and write the status; `admission.rs` decides which row
 //! of a key is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,8 +3,8 @@
 //! Promise: a record is loaded once, and never over a newer row with its key; its status follows from
 //! commits alone. The decisions are pure (`decide.rs`, `admission.rs`); the other files read and write
 //! through ports. It knows no project and no connector, and takes no lock: the caller has locked the
-//! pipeline. Read next: `standing.rs` (which records wait), `records.rs` (their contents), `replay.rs`,
-//! `held_again.rs`.
+//! pipeline. Read next: `waiting.rs` (which records wait), `records.rs` (their contents), `replay.rs`,
+//! `after_restore.rs`.
 
 #![warn(missing_docs)]
 
@@ -13,26 +13,26 @@ use std::sync::Arc;
 use towpath_ports::{CommitLog, Destination, Query, Secrets};
 
 mod admission;
+mod after_restore;
 mod codes;
 mod decide;
-mod held_again;
 mod list;
-mod newer;
-mod noting;
+mod newer_rows;
 mod reader;
 mod records;
 mod replay;
+mod replay_note;
 mod show;
-mod standing;
+mod waiting;
 
+pub use after_restore::{RestoreEffect, RestoredTask, hold, is_replay, records as records_to_hold};
 pub use codes::CODES;
-pub use held_again::{RestoreEffect, RestoredTask, hold, is_replay, records as records_to_hold};
 pub use list::{QuarantineLine, discard, list};
-pub use noting::set_back;
 pub use records::{Owner, Record, need_quarantine};
 pub use replay::{ReadAgain, Replay, ReplayReport};
+pub use replay_note::set_back;
 pub use show::{RejectedCell, RejectedRecord, show};
-pub use standing::{outdate_uncommitted, outdate_undone};
+pub use waiting::{outdate_uncommitted, outdate_undone};
 
 /// The ports that the quarantine uses.
 pub struct QuarantinePorts {

@@ -11,7 +11,7 @@ use towpath_vocab::{Plan, Position, TaskKind};
 
 use crate::QuarantinePorts;
 use crate::records::{Change, Owner, all_ids, ask, quoted, set_statuses};
-use crate::standing::{OUTDATED, waiting};
+use crate::waiting::{OUTDATED, waiting};
 use towpath_ports::Result;
 
 /// One table with rejected rows.

@@ -2,7 +2,7 @@
 //!
 //! Promise: every record gives exactly one row or one reject, or nothing is committed. A source returns
 //! replayed records one by one. They are combined into large batches, because each batch is one query on
-//! the table (`newer.rs`); the records are all in memory anyway.
+//! the table (`newer_rows.rs`); the records are all in memory anyway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

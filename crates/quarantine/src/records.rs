@@ -1,7 +1,7 @@
 //! Reads the waiting records of a quarantine table, and changes the status of records.
 //!
 //! Promise: for a keyed table the newest record comes first, so an older one with the same key is left out.
-//! Which records wait is decided in `standing.rs`, what happens to them in `replay.rs`.
+//! Which records wait is decided in `waiting.rs`, what happens to them in `replay.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use towpath_vocab::{
 };
 
 use crate::QuarantinePorts;
-use crate::standing::waiting;
+use crate::waiting::waiting;
 
 /// Ids per statement.
 const IDS: usize = 5_000;

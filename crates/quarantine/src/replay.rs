@@ -1,7 +1,7 @@
 //! A replay: the waiting records pass transformation, rules and checks again, each once.
 //!
 //! Promise: records that pass are committed by key (as new versions in a table with history), or appended
-//! if the table has no key, but none over a newer row with its key (`newer.rs`). The annotations of the commit name the records that were loaded and
+//! if the table has no key, but none over a newer row with its key (`newer_rows.rs`). The annotations of the commit name the records that were loaded and
 //! those that were rejected again, so if a replay dies before it could set the status
 //! of its records, the next one only sets it. The caller has locked the pipeline.
 
@@ -23,15 +23,15 @@ use towpath_vocab::{
 
 use crate::QuarantinePorts;
 use crate::admission::{LetIn, SeenKeys};
+use crate::after_restore::standing_replays;
 use crate::decide::{ReplayedRecords, statuses_due};
-use crate::held_again::standing_replays;
-use crate::newer::OlderRowFilter;
-use crate::noting::{
-    RecordingDestination, RejectCollector, replay_position, replay_with_statuses, taken,
-};
+use crate::newer_rows::OlderRowFilter;
 use crate::reader::ReplayReader;
 use crate::records::{Change, Owner, Record, set_statuses, waiting_records, withheld};
-use crate::standing::OUTDATED;
+use crate::replay_note::{
+    RecordingDestination, RejectCollector, replay_position, replay_with_statuses, taken,
+};
+use crate::waiting::OUTDATED;
 
 /// Records per commit.
 const RECORDS: u64 = 50_000;

@@ -275,9 +275,9 @@ pub(crate) fn beyond_decimals(expr: &mut SqlExpr) {
     if !wide || !has_long(expr) {
         return;
     }
-    let mut held = true;
-    match computed(expr, &mut held).and_then(Exact::within_decimals) {
-        Some(_) if held => {}
+    let mut fits = true;
+    match computed(expr, &mut fits).and_then(Exact::within_decimals) {
+        Some(_) if fits => {}
         Some(result) => *expr = result.decimal(expr.span()),
         None => as_doubles(expr),
     }
@@ -444,13 +444,13 @@ impl Exact {
     }
 }
 
-/// The value of an expression of literals; `None` beyond 256 bits. `held` stays true if decimals can
+/// The value of an expression of literals; `None` beyond 256 bits. `fits` stays true if decimals can
 /// represent each step.
-fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
+fn computed(expr: &SqlExpr, fits: &mut bool) -> Option<Exact> {
     let result = match expr {
-        SqlExpr::Nested(inner) => return computed(inner, held),
+        SqlExpr::Nested(inner) => return computed(inner, fits),
         SqlExpr::UnaryOp { op, expr: inner } => {
-            let Exact { value, places } = computed(inner, held)?;
+            let Exact { value, places } = computed(inner, fits)?;
             let value = match op {
                 UnaryOperator::Minus => value.checked_neg()?,
                 _ => value,
@@ -462,16 +462,16 @@ fn computed(expr: &SqlExpr, held: &mut bool) -> Option<Exact> {
             _ => return None,
         },
         SqlExpr::BinaryOp { left, op, right } => {
-            combined(computed(left, held)?, op, computed(right, held)?, held)?
+            combined(computed(left, fits)?, op, computed(right, fits)?, fits)?
         }
         _ => return None,
     };
-    *held &= result.count() <= MOST_DIGITS;
+    *fits &= result.count() <= MOST_DIGITS;
     Some(result)
 }
 
 /// A sum, difference or product.
-fn combined(left: Exact, op: &BinaryOperator, right: Exact, held: &mut bool) -> Option<Exact> {
+fn combined(left: Exact, op: &BinaryOperator, right: Exact, fits: &mut bool) -> Option<Exact> {
     if *op == BinaryOperator::Multiply {
         return Some(Exact {
             value: left.value.checked_mul(right.value)?,
@@ -481,7 +481,7 @@ fn combined(left: Exact, op: &BinaryOperator, right: Exact, held: &mut bool) -> 
     let places = left.places.max(right.places);
     let (left, right) = (left.moved(places)?, right.moved(places)?);
     for value in [left, right] {
-        *held &= Exact { value, places }.count() <= MOST_DIGITS;
+        *fits &= Exact { value, places }.count() <= MOST_DIGITS;
     }
     let value = match op {
         BinaryOperator::Plus => left.checked_add(right)?,

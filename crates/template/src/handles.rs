@@ -29,7 +29,7 @@ impl Config {
             .insert(key.to_owned(), json::from_template(value));
     }
 
-    fn held(&self, key: &str) -> Option<Value> {
+    fn value(&self, key: &str) -> Option<Value> {
         self.session.seen().config.get(key).map(json::to_template)
     }
 }
@@ -64,8 +64,8 @@ impl Object for Config {
             None => kwargs.get::<Option<Value>>("default")?,
         };
         match method {
-            "get" => Ok(self.held(&key).or(default).unwrap_or(Value::from(()))),
-            "require" => self.held(&key).ok_or_else(|| {
+            "get" => Ok(self.value(&key).or(default).unwrap_or(Value::from(()))),
+            "require" => self.value(&key).ok_or_else(|| {
                 let raised = Raised::new(
                     "M0323",
                     format!("the config `{key}` is required here, but it is not set"),

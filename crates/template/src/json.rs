@@ -60,8 +60,8 @@ fn object(value: &Value) -> Json {
         return Json::Null;
     };
     let pairs = keys.filter_map(|key| {
-        let held = value.get_item(&key).ok()?;
-        Some((key.to_string(), from_template(&held)))
+        let item = value.get_item(&key).ok()?;
+        Some((key.to_string(), from_template(&item)))
     });
     Json::Object(pairs.collect::<Map<_, _>>())
 }

@@ -190,11 +190,11 @@ fn map(value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
         }
         "get" => {
             let (key, default): (Value, Option<Value>) = from_args(args)?;
-            let held = value.get_item(&key)?;
-            if held.is_undefined() {
+            let item = value.get_item(&key)?;
+            if item.is_undefined() {
                 default.unwrap_or(Value::from(()))
             } else {
-                held
+                item
             }
         }
         "copy" => value.clone(),

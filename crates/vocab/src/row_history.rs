@@ -40,23 +40,23 @@ pub struct RowHistoryPlan {
 impl RowHistoryPlan {
     /// What a write is told; `None` where nothing was.
     pub fn of(write: &WritePlan) -> Option<Self> {
-        let held = write.options.get(OPTION)?;
+        let stored = write.options.get(OPTION)?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         Some(Self {
-            valid_from: held.get("valid_from").and_then(text),
-            track: match held.get("track") {
+            valid_from: stored.get("valid_from").and_then(text),
+            track: match stored.get("track") {
                 Some(Value::Array(names)) => names.iter().filter_map(text).collect(),
                 _ => Vec::new(),
             },
-            closes_absent: held.get("closes_absent") == Some(&Value::Bool(true)),
-            at_us: held.get("at_us").and_then(Value::as_i64),
+            closes_absent: stored.get("closes_absent") == Some(&Value::Bool(true)),
+            at_us: stored.get("at_us").and_then(Value::as_i64),
         })
     }
 
     /// Puts it where the destination finds it.
     pub fn put(&self, write: &mut WritePlan) {
-        let mut held = json!({ "closes_absent": self.closes_absent });
-        if let Value::Object(map) = &mut held {
+        let mut stored = json!({ "closes_absent": self.closes_absent });
+        if let Value::Object(map) = &mut stored {
             if let Some(column) = &self.valid_from {
                 map.insert("valid_from".to_owned(), json!(column));
             }
@@ -67,7 +67,7 @@ impl RowHistoryPlan {
                 map.insert("at_us".to_owned(), json!(at_us));
             }
         }
-        write.options.insert(OPTION.to_owned(), held);
+        write.options.insert(OPTION.to_owned(), stored);
     }
 
     /// Changes what a write is told; a write without history stays as it is.

@@ -58,11 +58,11 @@ pub async fn quarantine_discard(
 ) -> Result<u64> {
     let ports = services.quarantine_ports();
     let what = format!("discard {table}");
-    let (owner, held) = lock_owner(services, &ports, (plan, table), (RunKind::Lock, &what)).await?;
-    let discarded = held
+    let (owner, lock) = lock_owner(services, &ports, (plan, table), (RunKind::Lock, &what)).await?;
+    let discarded = lock
         .during(towpath_quarantine::discard(&ports, &owner))
         .await;
-    held.release(discarded.is_ok()).await?;
+    lock.release(discarded.is_ok()).await?;
     discarded
 }
 
@@ -77,14 +77,14 @@ pub async fn quarantine_replay(
 ) -> Result<ReplayReport> {
     let ports = services.quarantine_ports();
     let what = format!("replay {table}");
-    let (owner, held) =
+    let (owner, lock) =
         lock_owner(services, &ports, (plan, table), (RunKind::Replay, &what)).await?;
     let transfers = services.transfer_services(Arc::new(Progress::default()));
     let read_again = read_again::reader_of(services, &owner);
-    let replay = Replay::new(&ports, transfers, &owner, held.run.to_string(), read_again);
-    let report = held.during(Box::pin(replay.all())).await;
+    let replay = Replay::new(&ports, transfers, &owner, lock.run.to_string(), read_again);
+    let report = lock.during(Box::pin(replay.all())).await;
     let ended_well = report.as_ref().is_ok_and(|report| report.stopped.is_none());
-    held.release(ended_well).await?;
+    lock.release(ended_well).await?;
     services.close_quarantine();
     report
 }
@@ -98,6 +98,6 @@ async fn lock_owner<'a>(
 ) -> Result<(Owner<'a>, PipelineLock<'a>)> {
     need_quarantine(ports, table).await?;
     let owner = Owner::of(plan, table)?;
-    let held = lock_pipeline(services, &plan.environment, owner.pipeline, kind, what).await?;
-    Ok((owner, held))
+    let lock = lock_pipeline(services, &plan.environment, owner.pipeline, kind, what).await?;
+    Ok((owner, lock))
 }

@@ -53,10 +53,12 @@ pub(crate) fn held_form(
         version.map_or(input.clone(), |(version, _)| version.to_owned())
     };
     let older = fingerprint(task, &inputs.iter().map(older).collect::<Vec<_>>())?;
-    Ok(match claim.held_fingerprint() == Some(older.as_str()) {
-        true => older,
-        false => print,
-    })
+    Ok(
+        match claim.committed_fingerprint() == Some(older.as_str()) {
+            true => older,
+            false => print,
+        },
+    )
 }
 
 /// A graph without the parts that do not change what it does.

@@ -27,11 +27,11 @@ impl RunExecutor {
         let mut outdated = BTreeSet::new();
         for (task, done) in pipeline.tasks.iter().zip(&record.tasks) {
             let ended_well = matches!(done.state, TaskState::Succeeded | TaskState::Unchanged);
-            let Some(held) = done.fingerprint.as_ref().filter(|_| ended_well) else {
+            let Some(stored) = done.fingerprint.as_ref().filter(|_| ended_well) else {
                 continue;
             };
             // If the fingerprint cannot be computed, the task runs again and reports why.
-            if !matches!(self.print_now(task).await, Ok(Some(now)) if now == *held) {
+            if !matches!(self.print_now(task).await, Ok(Some(now)) if now == *stored) {
                 outdated.insert(task.id.clone());
             }
         }

@@ -22,20 +22,20 @@ pub(crate) struct GenerationClaim {
 
 impl GenerationClaim {
     /// The fingerprint of the last commit in the destination, if it was stored with it.
-    pub(crate) fn held_fingerprint(&self) -> Option<&str> {
+    pub(crate) fn committed_fingerprint(&self) -> Option<&str> {
         self.last.as_ref()?.token.fingerprint.as_deref()
     }
 
     /// The commit from whose position the source is read; 0 if there is none.
     pub(crate) fn after(&self) -> Generation {
-        let held = self.last.as_ref();
-        held.map_or(Generation(0), |last| last.token.generation)
+        let committed = self.last.as_ref();
+        committed.map_or(Generation(0), |last| last.token.generation)
     }
 
     /// The position of the last commit in the destination.
     pub(crate) fn position(&self) -> Position {
-        let held = self.last.as_ref();
-        held.map_or_else(Position::default, |last| last.token.position.clone())
+        let committed = self.last.as_ref();
+        committed.map_or_else(Position::default, |last| last.token.position.clone())
     }
 }
 
@@ -77,9 +77,9 @@ pub(crate) async fn claim_generation(
 
 /// True unless both fingerprints are known and differ, because then the inputs changed after the commit.
 fn is_of(last: Option<&Committed>, fingerprint: Option<&str>) -> bool {
-    let held = last.and_then(|last| last.token.fingerprint.as_deref());
-    match (held, fingerprint) {
-        (Some(held), Some(now)) => held == now,
+    let committed = last.and_then(|last| last.token.fingerprint.as_deref());
+    match (committed, fingerprint) {
+        (Some(committed), Some(now)) => committed == now,
         _ => true,
     }
 }

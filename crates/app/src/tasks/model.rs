@@ -46,7 +46,7 @@ pub(super) async fn build(
     let keeps = executor.options.full_refresh
         && !is_anew(executor, model)
         && model.table.write.mode == WriteMode::Append
-        && claim.held_fingerprint() == Some(print.as_str());
+        && claim.committed_fingerprint() == Some(print.as_str());
     let is_up_to_date = keeps
         || executor
             .is_up_to_date(task, &print, &claim, model.table.write.mode)

@@ -71,11 +71,11 @@ impl RunExecutor {
         if self.options.rerun_of.is_some() && write != WriteMode::Append {
             return Ok(false);
         }
-        let held = claim.held_fingerprint();
-        if held.is_some_and(|held| held != fingerprint) {
+        let committed = claim.committed_fingerprint();
+        if committed.is_some_and(|committed| committed != fingerprint) {
             return Ok(false);
         }
-        if held.is_some() && write == WriteMode::Append {
+        if committed.is_some() && write == WriteMode::Append {
             return Ok(!self.options.full_refresh);
         }
         if let (Some(last), false) = (&claim.last, matches!(task.action, Action::Publish(_)))
@@ -102,13 +102,13 @@ impl RunExecutor {
             return Ok(false);
         }
         let key = self.key(&task.step, &table.target);
-        let Some(held) = destination.last(&key, &table.target).await? else {
+        let Some(last) = destination.last(&key, &table.target).await? else {
             return Ok(false);
         };
         let store = self.services.store.as_ref();
         let since = |run: &RunName| run.number >= past.number && *run != self.run;
         let given = store.generation(&key).await?;
-        if given.is_some_and(|(run, given)| since(&run) && held.token.generation >= given) {
+        if given.is_some_and(|(run, given)| since(&run) && last.token.generation >= given) {
             return Ok(true);
         }
         let last = store
@@ -380,11 +380,11 @@ async fn checkpoint(
     task: &TaskKey,
     opened_at: &Position,
 ) -> Result<Checkpoint> {
-    let held = match opened_at.is_empty() {
+    let found = match opened_at.is_empty() {
         true => None,
         false => destination.checkpoint(task, &task.table).await?,
     };
-    Ok(held.unwrap_or_default())
+    Ok(found.unwrap_or_default())
 }
 
 /// The rows of a table before it was replaced.

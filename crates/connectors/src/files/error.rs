@@ -133,12 +133,12 @@ pub(crate) enum FilesError {
         read: u64,
     },
     #[error(
-        "column `{column}` of `{path}` is `{held}`, which cannot be read as the declared `{wanted}`"
+        "column `{column}` of `{path}` is `{found}`, which cannot be read as the declared `{wanted}`"
     )]
     NotReadable {
         path: String,
         column: String,
-        held: String,
+        found: String,
         wanted: String,
     },
     #[error("the file `{name}` is not in the folder of the project")]

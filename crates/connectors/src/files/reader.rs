@@ -183,10 +183,10 @@ fn ending_at(
 async fn still(
     asked: &Arc<(FilePosition, InputFile, Arc<AtomicBool>)>,
 ) -> Result<SplitPosition, FilesError> {
-    let held = Arc::clone(asked);
+    let file = Arc::clone(asked);
     let looked = tokio::task::spawn_blocking(move || {
-        let left_open = held.2.load(Ordering::SeqCst);
-        held.0.still(&held.1, left_open)
+        let left_open = file.2.load(Ordering::SeqCst);
+        file.0.still(&file.1, left_open)
     });
     let looked = looked.await;
     let path = || asked.1.object.clone();

@@ -397,15 +397,15 @@ fn readable(
         let fields: HashMap<&str, &FieldRef> =
             fields.map(|field| (field.name().as_str(), field)).collect();
         for column in wanted {
-            let held = fields.get(column.name.as_str());
-            if let (Some(held), Some(to), false) = (held, &column.data_type, column.exact)
-                && held.data_type() != to
-                && !parquet::is_readable_as(held.data_type(), to)
+            let found = fields.get(column.name.as_str());
+            if let (Some(found), Some(to), false) = (found, &column.data_type, column.exact)
+                && found.data_type() != to
+                && !parquet::is_readable_as(found.data_type(), to)
             {
                 return Err(FilesError::NotReadable {
                     path: file.object.clone(),
                     column: column.name.clone(),
-                    held: types::name(held.data_type()),
+                    found: types::name(found.data_type()),
                     wanted: types::name(to),
                 });
             }

@@ -190,7 +190,7 @@ async fn evolve<T: TableTypes>(
             alignment.columns.push(aligned);
             continue;
         };
-        let (name, held) = (column.name(), column.type_name());
+        let (name, present) = (column.name(), column.type_name());
         let cast = match types.fit(field, column)? {
             Fit::Plain => None,
             Fit::Cast(cast) => Some(cast),
@@ -201,14 +201,14 @@ async fn evolve<T: TableTypes>(
                 None
             }
             Fit::Widen(wider) if request.change == SchemaChange::Fail => {
-                let what = format!("`{name}` is `{held}` and would become `{wider}`");
+                let what = format!("`{name}` is `{present}` and would become `{wider}`");
                 return Err(changed(what).into());
             }
             Fit::Widen(incoming) | Fit::No(incoming) => {
                 return Err(Fault::Incompatible {
                     table: request.shown.to_owned(),
                     column: name.to_owned(),
-                    present: held.to_owned(),
+                    present: present.to_owned(),
                     incoming,
                 }
                 .into());

@@ -166,19 +166,19 @@ pub(crate) fn compare(
     intent: &Intent,
     table: &str,
 ) -> Result<Option<Committed>, Fault> {
-    let held = last.as_ref().map_or(0, |last| last.token.generation.0);
+    let committed = last.as_ref().map_or(0, |last| last.token.generation.0);
     let generation = intent.generation.0;
     let table = table.to_owned();
     match intent.after {
-        _ if held > generation => Err(Fault::Stale {
+        _ if committed > generation => Err(Fault::Stale {
             table,
             generation,
-            last: held,
+            last: committed,
         }),
-        _ if last.is_some() && held == generation => Ok(last),
-        Some(after) if after.0 != held => Err(Fault::Overtaken {
+        _ if last.is_some() && committed == generation => Ok(last),
+        Some(after) if after.0 != committed => Err(Fault::Overtaken {
             table,
-            held,
+            committed,
             after: after.0,
         }),
         _ => Ok(None),

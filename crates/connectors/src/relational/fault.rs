@@ -15,11 +15,11 @@ pub(crate) enum Fault {
         last: i64,
     },
     #[error(
-        "`{table}` has commit {held} of this task, and the rows were read after commit {after}"
+        "`{table}` has commit {committed} of this task, and the rows were read after commit {after}"
     )]
     Overtaken {
         table: String,
-        held: i64,
+        committed: i64,
         after: i64,
     },
     #[error("{keys} keys ({columns}) occur more than once in the rows for `{table}`")]

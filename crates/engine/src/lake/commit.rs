@@ -156,7 +156,7 @@ impl PreparedWrite {
         fail::fail_point!("lake::token", |_| Ok(None));
         let (table, ours) = (&self.write.table, self.write.intent.generation);
         let app_id = self.write.intent.task.app_id();
-        let held = match now {
+        let committed = match now {
             Some(now) => now
                 .state
                 .transaction_version(&table.log, app_id.clone())
@@ -164,16 +164,20 @@ impl PreparedWrite {
                 .map_err(table.delta("reading the log of"))?,
             None => None,
         };
-        let held = Generation(held.unwrap_or(0));
-        let Some(now) = now.filter(|_| held == ours) else {
-            let expected = self.write.intent.after.is_none_or(|after| after == held);
-            if expected && held < ours {
+        let committed = Generation(committed.unwrap_or(0));
+        let Some(now) = now.filter(|_| committed == ours) else {
+            let expected = self
+                .write
+                .intent
+                .after
+                .is_none_or(|after| after == committed);
+            if expected && committed < ours {
                 return Ok(None);
             }
             self.give_up().await?;
             return Err(LakeError::Superseded {
                 table: table.name.to_string(),
-                held: held.0,
+                committed: committed.0,
                 ours: ours.0,
             });
         };
@@ -371,7 +375,7 @@ fn protocol(now: Option<&Snapshot>, local_timestamps: bool) -> Option<LakeResult
             json!({ "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [feature], "writerFeatures": [feature] })
         }
         None => json!({ "minReaderVersion": 1, "minWriterVersion": 2 }),
-        Some(held) => {
+        Some(protocol) => {
             let names = |features: Option<&[_]>| {
                 features
                     .unwrap_or_default()
@@ -379,12 +383,14 @@ fn protocol(now: Option<&Snapshot>, local_timestamps: bool) -> Option<LakeResult
                     .map(ToString::to_string)
                     .collect::<Vec<String>>()
             };
-            let (mut readers, mut writers) =
-                (names(held.reader_features()), names(held.writer_features()));
+            let (mut readers, mut writers) = (
+                names(protocol.reader_features()),
+                names(protocol.writer_features()),
+            );
             if !local_timestamps || readers.iter().any(|name| name == feature) {
                 return None;
             }
-            if held.min_writer_version() < 7 {
+            if protocol.min_writer_version() < 7 {
                 // What writer version 2 means, spelled out as features.
                 writers = vec!["appendOnly".to_owned(), "invariants".to_owned()];
             }

@@ -101,7 +101,7 @@ impl Lake {
         }
         match storage.delete_prefix(&table.prefix).await? {
             true => Ok(Gone::Wholly),
-            false => Err(self.held(&table.name)),
+            false => Err(self.under_maintenance(&table.name)),
         }
     }
 

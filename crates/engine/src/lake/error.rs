@@ -73,7 +73,7 @@ pub enum LakeError {
         /// The column.
         column: String,
         /// Its type.
-        held: String,
+        data_type: String,
         /// Rows of the table that come again and hold a value of it.
         rows: u64,
     },
@@ -135,13 +135,13 @@ pub enum LakeError {
     },
     /// The task's commits went on without this write.
     #[error(
-        "another process has committed to `{table}` meanwhile: it holds generation {held} of this task, and generation {ours} was read after another one"
+        "another process has committed to `{table}` meanwhile: it holds generation {committed} of this task, and generation {ours} was read after another one"
     )]
     Superseded {
         /// The table.
         table: String,
         /// The generation the table holds, 0 for none.
-        held: i64,
+        committed: i64,
         /// The generation that was to be committed.
         ours: i64,
     },
@@ -207,7 +207,7 @@ pub enum LakeError {
     },
     /// A table that is being restored, compacted, vacuumed or dropped.
     #[error("another `towpath lake` command is working on `{table}`{}", or_killed(*dead_after))]
-    Held {
+    UnderMaintenance {
         /// The table.
         table: String,
         /// For how long a command that was killed seems to go on.
@@ -408,7 +408,7 @@ impl LakeError {
             LakeError::Rows { .. } => "R0425",
             LakeError::Torn { .. } => "R0426",
             LakeError::Gone { .. } => "R0427",
-            LakeError::Held { .. } => "R0428",
+            LakeError::UnderMaintenance { .. } => "R0428",
             LakeError::Leaving { .. } => "R0462",
             LakeError::Unsettled { .. } => "R0429",
             LakeError::Emptied { .. } => "R0430",
@@ -445,7 +445,7 @@ impl LakeError {
             LakeError::Inactive { .. }
             | LakeError::Foreign { .. }
             | LakeError::Occupied { .. }
-            | LakeError::Held {
+            | LakeError::UnderMaintenance {
                 dead_after: None, ..
             }
             | LakeError::Torn { .. }
@@ -464,7 +464,7 @@ impl LakeError {
             }
             LakeError::OutOfReach { way: Some(_), .. } => Remedy::FixConfig,
             LakeError::Conflict { .. }
-            | LakeError::Held { .. }
+            | LakeError::UnderMaintenance { .. }
             | LakeError::Leaving { .. }
             | LakeError::Superseded { .. }
             | LakeError::Unsettled { .. }
@@ -487,7 +487,7 @@ impl LakeError {
                 format!("to keep all rows: declare `columns: {{ {column}: {{ type: text }} }}`, and the rows of the table are rewritten as text in the same commit; or declare the old type (`type: \"{old}\"`), and values that do not fit it are quarantined. `--full-refresh` replaces the table: rows that the source no longer has are then lost")
             }
             LakeError::SchemaChanged { .. } => "set `schema_change: evolve` to accept the change and keep all rows; `--full-refresh` replaces the table: rows that the source no longer has are then lost".to_owned(),
-            LakeError::Emptied { column, held, .. } => format!("nothing was changed. To write NULL into it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{held}\" }} }}` (in a model: `cast(null as {held}) as {column}`); to remove it: rewrite the table once with `--full-refresh`"),
+            LakeError::Emptied { column, data_type, .. } => format!("nothing was changed. To write NULL into it from now on: `columns: {{ {column}: {{ set: \"null\", type: \"{data_type}\" }} }}` (in a model: `cast(null as {data_type}) as {column}`); to remove it: rewrite the table once with `--full-refresh`"),
             LakeError::ColumnNames { .. } => "rename a column with `from`, or leave one out with `drop`".to_owned(),
             LakeError::DuplicateKey { .. } => "choose a key that is unique, or keep one row per key with `dedup: { by: COLUMN, keep: last }`".to_owned(),
             LakeError::NullKey { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`, or choose a different key"),
@@ -502,7 +502,7 @@ impl LakeError {
             LakeError::Stored { .. } => "a newer version of Towpath may have written it; use that version".to_owned(),
             LakeError::Occupied { table } => format!("drop the table first: `towpath lake drop {table} --yes`, or keep it with `materialized: table`"),
             LakeError::Gone { table, .. } => format!("to list the versions: `towpath lake history {table}`; files of old versions stay until `lake vacuum` deletes them"),
-            LakeError::Held { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
+            LakeError::UnderMaintenance { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
             LakeError::Leaving { dead_after, .. } => format!("nothing was changed; run it again{}", after(*dead_after)),
             LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it again"),
             LakeError::Location { .. } => "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)".to_owned(),

@@ -115,7 +115,7 @@ impl Lake {
         let mut tasks = Vec::new();
         for task in position::tasks(&table).await? {
             let app_id = task.app_id();
-            let Some(held) = generation(&table, &now, &app_id).await? else {
+            let Some(present) = generation(&table, &now, &app_id).await? else {
                 continue;
             };
             let before = generation(&table, &then, &app_id).await?;
@@ -131,7 +131,7 @@ impl Lake {
             };
             tasks.push(TaskThen {
                 task,
-                now: held,
+                now: present,
                 then: before,
                 token,
             });
@@ -439,11 +439,11 @@ async fn all_carried(
 ) -> LakeResult<()> {
     for task in position::tasks(table).await? {
         let app_id = task.app_id();
-        let held = generation(table, now, &app_id).await?;
-        if held == generation(table, then, &app_id).await? {
+        let present = generation(table, now, &app_id).await?;
+        if present == generation(table, then, &app_id).await? {
             continue;
         }
-        let above = |carried: &Token| held.is_none_or(|held| carried.generation > held);
+        let above = |carried: &Token| present.is_none_or(|present| carried.generation > present);
         if !carried.iter().any(|c| c.task == task && above(c)) {
             return Err(LakeError::Conflict {
                 table: table.name.to_string(),
@@ -473,8 +473,8 @@ async fn all_there(table: &Table, version: u64, files: &[LakeFile]) -> LakeResul
 }
 
 async fn generation(table: &Table, at: &Snapshot, app_id: &str) -> LakeResult<Option<Generation>> {
-    let held = at.state.transaction_version(&table.log, app_id).await;
-    Ok(held
+    let present = at.state.transaction_version(&table.log, app_id).await;
+    Ok(present
         .map_err(table.delta("reading the log of"))?
         .map(Generation))
 }

@@ -210,7 +210,7 @@ async fn keeps_values(
         Some((field, rows)) => Err(LakeError::Emptied {
             table: place.table.name.to_string(),
             column: field.name().clone(),
-            held: describe(field),
+            data_type: describe(field),
             rows,
         }),
     }
@@ -507,7 +507,7 @@ pub(crate) fn narrowed(place: &MergeContext<'_>, key: &Schema, incoming: &[Add])
     let may_hold = |file: &LakeFile| {
         key.fields().iter().zip(&ranges).all(|(field, range)| {
             match (range, Range::of(file, field.name())) {
-                (Some(range), Some(held)) => range.meets(&held),
+                (Some(range), Some(present)) => range.meets(&present),
                 _ => true,
             }
         })

@@ -25,10 +25,10 @@ use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
 use super::data_file_error::FileName;
 use super::error::{LakeError, LakeResult};
-use super::history;
 use super::object_file::ObjectFile;
 use super::storage::StorageRef;
 use super::table::Table;
+use super::table_history;
 use super::verified::VerifiedFiles;
 
 const BATCH_ROWS: usize = 8_192;
@@ -132,14 +132,14 @@ pub(crate) async fn read_rows(
         .await
         .map_err(|source| name.unreadable(&source, None))?;
     let about = Arc::clone(builder.metadata());
-    let held = Arc::clone(builder.schema());
+    let present = Arc::clone(builder.schema());
     // A group without members is a root of the file and no column of it.
     let file = builder.parquet_schema();
     let mut places: Vec<usize> = (0..file.num_columns())
         .map(|leaf| file.get_column_root_idx(leaf))
         .collect();
     places.dedup();
-    let place = |name: &str| places.get(held.index_of(name).ok()?).copied();
+    let place = |name: &str| places.get(present.index_of(name).ok()?).copied();
     let wanted: Vec<Option<usize>> = schema
         .fields()
         .iter()

@@ -16,11 +16,11 @@ use towpath_vocab::TableName;
 use super::attempt_files::part_of;
 use super::attempt_marker::{self, About, AttemptMarker, Dead};
 use super::error::{LakeError, LakeResult, is_unsettled};
-use super::history;
 use super::names::OWN;
 use super::open::Lake;
 use super::storage::{Key, Lease, Unfinished, child, names, objects_below, remove};
 use super::table::{Snapshot, Table};
+use super::table_history;
 
 /// What was, or would be, deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,15 +61,15 @@ impl Lake {
         retention: Duration,
         dry_run: bool,
     ) -> Result<Swept> {
-        let held = self.hold(name).await?;
+        let lease = self.hold(name).await?;
         self.clear_up().await;
         let aim = Aim {
             age: retention,
             removed_too: true,
             dry_run,
         };
-        let swept = self.clear(name, (aim, Some(&held))).await;
-        give_back(&held).await;
+        let swept = self.clear(name, (aim, Some(&lease))).await;
+        give_back(&lease).await;
         Ok(swept?)
     }
 
@@ -79,18 +79,18 @@ impl Lake {
         name: &TableName,
         work: impl Future<Output = LakeResult<T>>,
     ) -> LakeResult<T> {
-        let held = self.hold(name).await?;
+        let lease = self.hold(name).await?;
         let done = work.await;
         // What may still land keeps the table: a restore needs files that a vacuum would delete.
         if !done.as_ref().is_err_and(is_unsettled) {
-            give_back(&held).await;
+            give_back(&lease).await;
         }
         done
     }
 
     /// The error of a table that another command holds.
-    pub(crate) fn held(&self, name: &TableName) -> LakeError {
-        LakeError::Held {
+    pub(crate) fn under_maintenance(&self, name: &TableName) -> LakeError {
+        LakeError::UnderMaintenance {
             table: name.to_string(),
             dead_after: self.storage().dead_after(),
         }
@@ -98,8 +98,8 @@ impl Lake {
 
     /// Locks a table for maintenance; one at a time.
     pub(crate) async fn hold(&self, name: &TableName) -> LakeResult<Lease> {
-        let held = attempt_marker::hold(self.storage(), name).await?;
-        held.ok_or_else(|| self.held(name))
+        let lease = attempt_marker::hold(self.storage(), name).await?;
+        lease.ok_or_else(|| self.under_maintenance(name))
     }
 
     /// Says that an attempt begins to write a table.
@@ -238,7 +238,7 @@ impl Lake {
     async fn clear(
         &self,
         name: &TableName,
-        (aim, held): (Aim, Option<&Lease>),
+        (aim, lease): (Aim, Option<&Lease>),
     ) -> LakeResult<Swept> {
         let table = self.table(name)?;
         // Who began before this is marked; who begins later writes files that are younger.
@@ -251,7 +251,7 @@ impl Lake {
         let mut sweep = Sweep {
             table: &table,
             aim,
-            held,
+            lease,
             begun,
             swept: Swept::default(),
         };
@@ -270,7 +270,7 @@ struct Sweep<'a> {
     table: &'a Table,
     aim: Aim,
     /// The lease without which nothing more may be deleted.
-    held: Option<&'a Lease>,
+    lease: Option<&'a Lease>,
     begun: SystemTime,
     swept: Swept,
 }
@@ -347,7 +347,7 @@ impl Sweep<'_> {
     }
 
     fn check(&self) -> LakeResult<()> {
-        match self.held.is_none_or(Lease::is_held) {
+        match self.lease.is_none_or(Lease::is_held) {
             true => Ok(()),
             false => Err(LakeError::LeaseLost {
                 table: self.table.name.to_string(),
@@ -367,8 +367,8 @@ impl Sweep<'_> {
 }
 
 /// What was done is done: a lease that cannot be given back now is free when its holder counts as dead.
-pub(super) async fn give_back(held: &Lease) {
-    if let Err(error) = held.release().await {
+pub(super) async fn give_back(lease: &Lease) {
+    if let Err(error) = lease.release().await {
         tracing::warn!(%error, "the lease of a table could not be given back");
     }
 }

@@ -22,12 +22,12 @@ use super::checkpoint::{checkpoints, version_of};
 use super::data_file_error::{FileName, mismatch_text};
 use super::error::{LakeError, LakeResult};
 use super::files::lake_file;
-use super::history;
 use super::object_file::ObjectFile;
 use super::open::Lake;
 use super::service;
 use super::storage::{self, Key, head};
 use super::table::{Snapshot, Table};
+use super::table_history;
 use super::verified::{Mismatch, VerifiedFiles};
 
 /// Bytes that are compared at a time.

@@ -58,7 +58,7 @@ impl Lake {
     /// Deletes a table that a view has taken the place of, where a kill kept that from being done.
     pub(crate) async fn finish_view(&self, table: &Table) -> LakeResult<()> {
         if !self.storage().finish_deletion(&table.prefix).await? {
-            return Err(self.held(&table.name));
+            return Err(self.under_maintenance(&table.name));
         }
         match self.finish_hidden(table).await? {
             Gone::Wholly => Ok(()),

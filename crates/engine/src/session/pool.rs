@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct SharedPool {
     size: usize,
-    held: Mutex<PoolState>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Debug, Default)]
@@ -81,25 +81,25 @@ impl SharedPool {
     pub(crate) fn new(size: usize) -> Self {
         Self {
             size,
-            held: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, PoolState> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many more bytes a consumer may have.
-    fn room(&self, held: &PoolState, consumer: &MemoryConsumer) -> usize {
-        let free = self.size.saturating_sub(held.all());
-        let mine = held.of(consumer);
+    fn room(&self, state: &PoolState, consumer: &MemoryConsumer) -> usize {
+        let free = self.size.saturating_sub(state.all());
+        let mine = state.of(consumer);
         if !consumer.can_spill() || mine == 0 {
             return free;
         }
         let kept = self.size / KEPT_FREE;
-        let spillable = self.size.saturating_sub(held.fixed.max(kept));
-        let at_least = (spillable / held.spillers.max(1)).saturating_sub(mine);
-        let among_working = (spillable / held.spillable.len().max(1)).saturating_sub(mine);
+        let spillable = self.size.saturating_sub(state.fixed.max(kept));
+        let at_least = (spillable / state.spillers.max(1)).saturating_sub(mine);
+        let among_working = (spillable / state.spillable.len().max(1)).saturating_sub(mine);
         let more = among_working.min(free.saturating_sub(kept));
         at_least.max(more).min(free)
     }
@@ -111,28 +111,28 @@ impl MemoryPool for SharedPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.held().spillers += usize::from(consumer.can_spill());
+        self.state().spillers += usize::from(consumer.can_spill());
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        let mut held = self.held();
-        held.spillers = held
+        let mut state = self.state();
+        state.spillers = state
             .spillers
             .saturating_sub(usize::from(consumer.can_spill()));
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.held().add(reservation.consumer(), additional);
+        self.state().add(reservation.consumer(), additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.held().take(reservation.consumer(), shrink);
+        self.state().take(reservation.consumer(), shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let consumer = reservation.consumer();
-        let mut held = self.held();
-        let room = self.room(&held, consumer);
+        let mut state = self.state();
+        let room = self.room(&state, consumer);
         if additional > room {
             return Err(DataFusionError::ResourcesExhausted(format!(
                 "`{}` has {} and asks for {} more; it may have {} more, all statements share {}",
@@ -143,12 +143,12 @@ impl MemoryPool for SharedPool {
                 human_readable_size(self.size),
             )));
         }
-        held.add(consumer, additional);
+        state.add(consumer, additional);
         Ok(())
     }
 
     fn reserved(&self) -> usize {
-        self.held().all()
+        self.state().all()
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -159,7 +159,7 @@ impl MemoryPool for SharedPool {
 impl fmt::Display for SharedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "all statements share {}", human_readable_size(self.size))?;
-        let state = self.held();
+        let state = self.state();
         let mut names: Vec<&(String, usize)> = state.names.values().collect();
         names.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
         for (name, held) in names.into_iter().take(NAMED) {

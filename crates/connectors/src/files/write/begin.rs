@@ -228,18 +228,18 @@ fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Commi
         .commits
         .get(&intent.task.app_id())
         .map(|noted| &noted.committed);
-    let held = last.map_or(0, |last| last.token.generation.0);
+    let committed = last.map_or(0, |last| last.token.generation.0);
     let (path, generation) = (shown.to_owned(), intent.generation.0);
     match intent.after {
-        _ if held > generation => Err(WriteError::Stale {
+        _ if committed > generation => Err(WriteError::Stale {
             path,
-            last: held,
+            last: committed,
             generation,
         }),
-        _ if held == generation && last.is_some() => Ok(last.cloned()),
-        Some(after) if after.0 != held => Err(WriteError::Overtaken {
+        _ if committed == generation && last.is_some() => Ok(last.cloned()),
+        Some(after) if after.0 != committed => Err(WriteError::Overtaken {
             path,
-            held,
+            committed,
             after: after.0,
         }),
         _ => Ok(None),

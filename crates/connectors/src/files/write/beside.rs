@@ -28,19 +28,19 @@ pub(super) fn of_rows(job: &Job, columns: Columns) -> Result<Columns> {
     if format == Format::Csv && !job.target.options.header {
         return by_place(job, columns);
     }
-    let mut held: Vec<String> = Vec::new();
+    let mut present: Vec<String> = Vec::new();
     for file in files(job) {
         let names = match format {
             Format::Csv => head(job, &file)?,
             _ => keys(job, &file)?,
         };
         for name in names {
-            if !held.contains(&name) {
-                held.push(name);
+            if !present.contains(&name) {
+                present.push(name);
             }
         }
     }
-    matched(job, columns, held)
+    matched(job, columns, present)
 }
 
 /// The files that rows are added to, of the format that is written.
@@ -124,23 +124,23 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     Ok(survey.columns.into_iter().map(|(name, _)| name).collect())
 }
 
-fn matched(job: &Job, columns: Columns, held: Vec<String>) -> Result<Columns> {
-    if held.is_empty() {
+fn matched(job: &Job, columns: Columns, present: Vec<String>) -> Result<Columns> {
+    if present.is_empty() {
         return Ok(columns);
     }
     let change = job.intent.write.schema_change;
     let incoming = columns.schema.fields();
     let place = |name: &String| incoming.iter().position(|field| field.name() == name);
     if change == SchemaChange::Fail {
-        let new = |field: &&Arc<Field>| !held.contains(field.name());
+        let new = |field: &&Arc<Field>| !present.contains(field.name());
         if let Some(field) = incoming.iter().find(new) {
             return Err(wrong(job, format!("it has no column `{}`", field.name())));
         }
-        if let Some(name) = held.iter().find(|name| place(name).is_none()) {
+        if let Some(name) = present.iter().find(|name| place(name).is_none()) {
             return Err(wrong(job, format!("the rows have no column `{name}`")));
         }
     }
-    let mut names = held;
+    let mut names = present;
     if change == SchemaChange::Evolve {
         let new = incoming.iter().map(|field| field.name());
         let new: Vec<String> = new.filter(|name| !names.contains(name)).cloned().collect();

@@ -107,7 +107,7 @@ impl Destination for FilesDestination {
         let before = StateBeforeWrite::of(&intent.write)?;
         let shown = target.location.shown.clone();
         let memory = &self.source.context.memory;
-        let (group, held) = match target.format {
+        let (group, memory_bytes) = match target.format {
             Format::Parquet => (
                 group_bytes(memory.limit_bytes()),
                 group_bytes(memory.limit_bytes()),
@@ -115,7 +115,7 @@ impl Destination for FilesDestination {
             _ => (0, (memory.limit_bytes() / 64).min(1 << 20)),
         };
         // Rows on their way here may hold what is wanted: the little a writer takes is not waited for.
-        let lease = memory.hold(held).now_or_never();
+        let lease = memory.hold(memory_bytes).now_or_never();
         let begun =
             tokio::task::spawn_blocking(move || begin(target, (intent, before), group)).await;
         let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;

@@ -46,8 +46,14 @@ pub(super) enum WriteError {
         last: i64,
         generation: i64,
     },
-    #[error("`{path}` has commit {held} of this task, and the rows were read after commit {after}")]
-    Overtaken { path: String, held: i64, after: i64 },
+    #[error(
+        "`{path}` has commit {committed} of this task, and the rows were read after commit {after}"
+    )]
+    Overtaken {
+        path: String,
+        committed: i64,
+        after: i64,
+    },
     #[error("another program changed `{path}` while it was being written")]
     Changed { path: String },
     #[error("rows could not be put into `{path}`: {why}")]

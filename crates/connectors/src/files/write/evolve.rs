@@ -70,12 +70,12 @@ pub(super) fn joined(job: &Job, old: &Schema, new: &Schema) -> Result<SchemaRef>
 /// The columns of a new part, beside the Parquet parts that are there. A column that held no value yet
 /// takes any type.
 pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
-    let held = held(job)?;
-    if held.is_empty() {
+    let present = present_columns(job)?;
+    if present.is_empty() {
         return Ok(columns);
     }
     let new = &columns.schema;
-    let there = |name: &str| held.iter().find(|field| field.name() == name);
+    let there = |name: &str| present.iter().find(|field| field.name() == name);
     let incoming = |field: &Arc<Field>| match there(field.name()) {
         Some(there) if *field.data_type() == DataType::Null => there.clone(),
         _ => Field::clone(field),
@@ -89,7 +89,7 @@ pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
         Ok(here) if is_same(field.data_type(), here.data_type()) => here.clone(),
         _ => field.clone(),
     };
-    let standing = Schema::new(held.iter().map(standing).collect::<Vec<_>>());
+    let standing = Schema::new(present.iter().map(standing).collect::<Vec<_>>());
     let schema = joined(job, &standing, &incoming)?;
     let from = |field: &Arc<Field>| {
         let at = new.index_of(field.name()).ok()?;
@@ -102,8 +102,8 @@ pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
 }
 
 /// The columns of all Parquet parts, in the order they came. A part that somebody removed has none.
-fn held(job: &Job) -> Result<Vec<Field>> {
-    let mut held: Vec<Field> = Vec::new();
+fn present_columns(job: &Job) -> Result<Vec<Field>> {
+    let mut present: Vec<Field> = Vec::new();
     let (folder, shown) = (&job.location().folder, &*job.location().shown);
     for part in &job.known.parts {
         let path = folder.join(&part.name);
@@ -111,8 +111,11 @@ fn held(job: &Job) -> Result<Vec<Field>> {
             continue;
         }
         for field in schema_of(&path, shown)?.fields() {
-            match held.iter_mut().find(|other| other.name() == field.name()) {
-                None => held.push(Field::clone(field).with_nullable(true)),
+            match present
+                .iter_mut()
+                .find(|other| other.name() == field.name())
+            {
+                None => present.push(Field::clone(field).with_nullable(true)),
                 Some(other) if *other.data_type() == DataType::Null => {
                     *other = Field::clone(field).with_nullable(true);
                 }
@@ -120,5 +123,5 @@ fn held(job: &Job) -> Result<Vec<Field>> {
             }
         }
     }
-    Ok(held)
+    Ok(present)
 }

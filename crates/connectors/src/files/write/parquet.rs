@@ -158,13 +158,13 @@ impl ParquetWriter {
         encoded?;
         self.group_rows += batch.num_rows();
         self.rows += batch.num_rows() as u64;
-        let held: usize = self
+        let encoded_bytes: usize = self
             .columns
             .iter()
             .flatten()
             .map(ArrowColumnWriter::memory_size)
             .sum();
-        if self.group_rows >= GROUP_ROWS || held as u64 >= self.group_bytes {
+        if self.group_rows >= GROUP_ROWS || encoded_bytes as u64 >= self.group_bytes {
             self.end_group()?;
         }
         Ok(())

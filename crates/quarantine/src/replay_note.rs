@@ -22,7 +22,7 @@ use towpath_vocab::{
 };
 
 use crate::decide::ReplayedRecords;
-use crate::newer::OlderRowFilter;
+use crate::newer_rows::OlderRowFilter;
 use crate::records::texts;
 
 /// The split in the position of a replay.

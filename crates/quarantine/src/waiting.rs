@@ -21,9 +21,9 @@ pub(crate) const OUTDATED: &str = "outdated";
 
 /// The SQL condition of records that wait for this load.
 pub(crate) async fn waiting(ports: &QuarantinePorts, owner: &Owner<'_>) -> Result<String> {
-    let held = owner.generation(ports).await?;
+    let last = owner.generation(ports).await?;
     let since = match owner.load.table.write.mode {
-        WriteMode::Replace => held,
+        WriteMode::Replace => last,
         _ => ports
             .log
             .replaced(&owner.key(TaskKind::Step))
@@ -32,7 +32,7 @@ pub(crate) async fn waiting(ports: &QuarantinePorts, owner: &Owner<'_>) -> Resul
     };
     let of = owned(&owner.key(TaskKind::Step));
     Ok(format!(
-        "status = 'held' and task = {of} and generation between {since} and {held}"
+        "status = 'held' and task = {of} and generation between {since} and {last}"
     ))
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct OlderRowFilter {
     query: Arc<dyn Query>,
     table: TableName,
     /// The table's columns; `None` before its first commit.
-    held: Option<SchemaRef>,
+    columns: Option<SchemaRef>,
     mode: WriteMode,
     key: Vec<String>,
     /// The column by which the newer of two rows is found.
@@ -65,7 +65,7 @@ impl OlderRowFilter {
         Ok(Some(Self {
             query: Arc::clone(&ports.query),
             table: owner.table().clone(),
-            held: ports.lake.schema(owner.table()).await?,
+            columns: ports.lake.schema(owner.table()).await?,
             mode: plan.write.mode,
             key: plan.write.key.clone(),
             cursor,
@@ -117,11 +117,11 @@ impl OlderRowFilter {
 
     /// Which rows are older, and which are newer, than those of the table.
     async fn compared(&self, rows: &Rows, keys: &[ArrayRef]) -> Result<Compared> {
-        let Some(held) = &self.held else {
+        let Some(columns) = &self.columns else {
             return Ok(Compared::default());
         };
         let theirs = |name: &String| {
-            let mut fields = held.fields().iter();
+            let mut fields = columns.fields().iter();
             let found = fields.find(|field| field.name().to_lowercase() == name.to_lowercase());
             found.map(|field| format!("t.{}", quote(field.name())))
         };

@@ -14,8 +14,8 @@ use towpath_vocab::{Generation, TableName, TaskKey, TaskKind, Token};
 
 use crate::QuarantinePorts;
 use crate::decide::{ReplayedRecords, changed, standing};
-use crate::noting::{replay_position, taken_of};
 use crate::records::{Change, set_statuses};
+use crate::replay_note::{replay_position, taken_of};
 
 /// A task of a table that is restored.
 pub struct RestoredTask {
