@@ -4,19 +4,19 @@
 //! interval that the schedule runs is left to it. It runs nothing: `towpath serve` does, after what the
 //! schedules have due. Read next: `state/src/backfills.rs`, `orchestrator::Scheduler`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use towpath_orchestrator::{due, in_force, parallel_backfill};
 use towpath_ports::{
     BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,
-    BackfillState, IntervalState, NewBackfill, OnExisting, RunState, ScheduleEvent, ScheduleRecord,
+    BackfillState, IntervalState, NewBackfill, OnExisting, PastRuns, ScheduleEvent, ScheduleRecord,
     ScheduleUpdate, ScheduledInterval,
 };
 use towpath_schedule::{Timetable, local_date_us, local_time_us};
 use towpath_vocab::{
     Action, Catchup, DstGap, DstOverlap, Failure, Interval, Overlap, PipelineName, Plan,
-    Recurrence, Remedy, RunName, SchedulePlan,
+    Recurrence, Remedy, SchedulePlan,
 };
 
 use crate::Result;
@@ -104,7 +104,7 @@ pub async fn backfill(
     }
     let (asked, found) = asked(plan, request)?;
     let name = PipelineName::new(request.pipeline.as_str());
-    let live = live(services, plan, &request.pipeline, request.dry_run).await?;
+    let live = live(services, plan, request).await?;
     let reasons = found.into_iter();
     let reasons = reasons.map(|interval| (interval, live.skip(&asked, interval)));
     let mut report = BackfillReport {
@@ -275,34 +275,32 @@ impl Live {
     }
 }
 
-/// The schedule after it has decided all that is due, so that the backfill knows what is left. A dry run
-/// decides nothing in the state store; nor does a schedule that was never served begin here.
-async fn live(
-    services: &ProjectServices,
-    plan: &Plan,
-    pipeline: &str,
-    dry_run: bool,
-) -> Result<Live> {
-    let (mut record, mut now_us) = stored(services, plan, pipeline).await?;
-    let served = record.is_some();
-    if !served && let Ok(scheduled) = schedule_of(plan, pipeline) {
-        let first = due(&scheduled, None, now_us);
-        record = first.map(|first| taken(None, &first));
-    }
-    // What a removed schedule left undecided is never decided.
-    record = record.filter(|record| record.removed_us.is_none());
-    while let Some(before) = &record {
-        let scheduled = in_force(before);
-        let Some(update) = scheduled.and_then(|one| due(&one, Some(before), now_us)) else {
+/// The schedule after it has decided all that is due, so that the backfill knows what is left. A dry run only
+/// says what it would decide. A schedule that was never served begins here, so that the server that serves it
+/// later leaves to the backfill what the backfill was given.
+async fn live(services: &ProjectServices, plan: &Plan, request: &BackfillRequest) -> Result<Live> {
+    let scheduled = schedule_of(plan, &request.pipeline).ok();
+    // Intervals of another length are not those of the schedule.
+    let scheduled = scheduled.filter(|_| request.every_ms.is_none());
+    let (mut record, mut now_us) = stored(services, plan, &request.pipeline).await?;
+    loop {
+        let update = match &record {
+            // What a removed schedule left undecided is never decided.
+            Some(record) if record.removed_us.is_some() => None,
+            Some(record) => in_force(record).and_then(|one| due(&one, Some(record), now_us)),
+            None => scheduled.as_ref().and_then(|one| due(one, None, now_us)),
+        };
+        let Some(update) = update else {
             break;
         };
-        if dry_run || !served {
+        if request.dry_run {
             record = Some(taken(record, &update));
         } else {
             services.store.update_schedule(update).await?;
-            (record, now_us) = stored(services, plan, pipeline).await?;
+            (record, now_us) = stored(services, plan, &request.pipeline).await?;
         }
     }
+    record = record.filter(|record| record.removed_us.is_none());
     Ok(Live { record, now_us })
 }
 
@@ -347,26 +345,24 @@ async fn classified(
     intervals: Vec<(Interval, Option<BackfillSkip>)>,
 ) -> Result<Vec<BackfillInterval>> {
     let (store, environment) = (&services.store, &plan.environment);
-    let mut runs: BTreeMap<Interval, Vec<(RunName, RunState)>> = BTreeMap::new();
-    for (interval, run, state) in store.interval_runs(environment, name, asked.range).await? {
-        runs.entry(interval).or_default().push((run, state));
-    }
-    let mut elsewhere = BTreeMap::new();
+    let runs = store.interval_runs(environment, name, asked.range).await?;
+    let runs = PastRuns::new(runs);
+    let mut elsewhere = BTreeSet::new();
     for other in store.backfills(environment).await? {
-        if other.pipeline != *name || other.has_ended() {
+        // A run that goes on after a cancel is found among the runs.
+        let cancelled = other.state == BackfillState::Cancelled;
+        if other.pipeline != *name || other.has_ended() || cancelled {
             continue;
         }
         let open = store.backfill_intervals(environment, other.number).await?;
         let open = open
             .into_iter()
             .filter(|one| matches!(one.state, IntervalState::Waiting | IntervalState::Running));
-        elsewhere.extend(open.map(|one| (one.interval, one.run)));
+        elsewhere.extend(open.map(|one| one.interval));
     }
     let intervals = intervals.into_iter().map(|(interval, reason)| {
-        let none = Vec::new();
-        let runs = runs.get(&interval).unwrap_or(&none);
-        let existing = asked.on_existing.skip(runs.iter().map(|(_, state)| *state));
-        let other = elsewhere.contains_key(&interval);
+        let existing = runs.skip(asked.on_existing, interval);
+        let other = elsewhere.contains(&interval);
         let other = other.then_some(BackfillSkip::OtherBackfill);
         let reason = reason.or(other).or(existing);
         BackfillInterval {
@@ -376,7 +372,7 @@ async fn classified(
                 None => IntervalState::Waiting,
             },
             reason,
-            run: runs.last().map(|(run, _)| run.clone()),
+            run: runs.last(interval).cloned(),
         }
     });
     Ok(intervals.collect())

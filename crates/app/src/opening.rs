@@ -114,6 +114,7 @@ pub(crate) async fn open_run(
             Opened::Resumed(record) => return Ok((record, true)),
             Opened::Busy(record) => record,
             Opened::Decided => return Err(decided(&going.pipeline.name)),
+            Opened::GivenUp(record) => return Err(lost(record)),
         };
         let waited = Duration::from_micros(system.monotonic_us().saturating_sub(began_us));
         match going.request.wait {
@@ -156,6 +157,14 @@ fn new_run(going: &PendingRun<'_>, worker: &str) -> Result<NewRun> {
 /// decided.
 pub fn is_begun_elsewhere(failure: &Failure) -> bool {
     matches!(failure.code.as_str(), "R0960" | "R0969")
+}
+
+/// The reason that the state store wrote into a run which it does not begin once more.
+pub(crate) fn lost(record: RunRecord) -> Failure {
+    let name = record.name;
+    let failures = record.tasks.into_iter().filter_map(|task| task.failure);
+    let failure = failures.into_iter().next();
+    failure.unwrap_or_else(|| decided(&name.pipeline))
 }
 
 /// Another scheduler was quicker.

@@ -5,7 +5,7 @@
 //! of the intervals: see `orchestrator/src/pause.rs`.
 
 use serde::Serialize;
-use towpath_orchestrator::{pause, resume};
+use towpath_orchestrator::{end_pause, pause, resume};
 use towpath_ports::{ScheduleEvent, SchedulePause, ScheduleRecord, System};
 use towpath_schedule::{local_text, local_time_us};
 use towpath_vocab::{Catchup, Failure, Plan, Remedy};
@@ -81,7 +81,10 @@ pub struct ResumedSchedule {
     pub pipeline: String,
     /// False when it was not paused.
     pub was_paused: bool,
-    /// Its `catchup`, which decided about the intervals that were due meanwhile.
+    /// True when the schedule was edited in the pause and no server has seen that: the next one that serves it
+    /// decides about the intervals that were due meanwhile.
+    pub decided_later: bool,
+    /// Its `catchup`, which decides about the intervals that were due meanwhile.
     pub catchup: Catchup,
     /// How many of them wait for their run now.
     pub waiting: u64,
@@ -123,6 +126,7 @@ pub async fn schedule_pause(
             until_us: until_us.transpose()?,
             reason: request.reason.clone(),
             by: user(services),
+            ended_by: None,
         };
         let ended = record
             .as_ref()
@@ -162,6 +166,7 @@ pub async fn schedule_resume(
         version: 1,
         pipeline: pipeline.to_owned(),
         was_paused: false,
+        decided_later: false,
         catchup: scheduled.plan.catchup,
         waiting: 0,
         skipped: 0,
@@ -172,6 +177,19 @@ pub async fn schedule_resume(
             return Ok(report);
         };
         let pause = record.paused.as_ref();
+        let is_edited = record.removed_us.is_none() && record.plan != scheduled.plan;
+        if pause.is_some() && is_edited {
+            let update = end_pause(&record, now_us, &user(services));
+            let ended = match update {
+                Some(update) => services.store.update_schedule(update).await?,
+                None => true,
+            };
+            if ended {
+                (report.was_paused, report.decided_later) = (true, true);
+                return Ok(report);
+            }
+            continue;
+        }
         // One that has ended by itself ended at that moment.
         let ended_us = pause.and_then(|pause| pause.until_us);
         let ended_us = ended_us.filter(|until| *until <= now_us);

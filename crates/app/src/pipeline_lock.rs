@@ -16,7 +16,7 @@ use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, Ru
 use towpath_vocab::{Environment, Failure, PipelineName, Remedy, RunName, TaskId};
 
 use crate::Result;
-use crate::opening::decided;
+use crate::opening::{decided, lost};
 use crate::services::ProjectServices;
 
 /// A holder that has not renewed its lease for this long is dead.
@@ -80,6 +80,7 @@ pub(crate) async fn lock_pipeline<'a>(
                 .help(format!("wait for it: towpath logs {}", record.name)));
         }
         Opened::Decided => return Err(decided(pipeline)),
+        Opened::GivenUp(record) => return Err(lost(record)),
     };
     let kept = keep_lease(
         Arc::clone(&services.store) as _,

@@ -17,8 +17,8 @@ use futures::FutureExt as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{FairOrder, ScheduledPipeline, Scheduler, panicked_run};
-use towpath_ports::{Clock, ScheduledInterval};
-use towpath_vocab::{Failure, PipelineName, Plan, Remedy};
+use towpath_ports::{Clock, IntervalState, MOST_LOST_PROCESSES, ScheduledInterval, StateStore};
+use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy};
 
 use crate::Result;
 use crate::check::CheckReport;
@@ -69,6 +69,9 @@ pub trait ServeObserver: Send + Sync {
 
     /// A run begins: its observer.
     fn run(&self, interval: &ScheduledInterval) -> Arc<dyn RunObserver>;
+
+    /// The run of an interval begins alone, because so many processes in a row have died while they had it.
+    fn alone(&self, interval: &ScheduledInterval, processes: u64);
 
     /// A run has ended, or could not begin; the same reason comes once, however often it is tried again.
     fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>);
@@ -124,6 +127,8 @@ pub async fn serve(
     );
     let mut server = Server {
         system: Arc::clone(&services.system) as _,
+        store: Arc::clone(&services.store) as _,
+        environment: plan.environment.clone(),
         scheduler,
         observer,
         stop,
@@ -139,6 +144,7 @@ pub async fn serve(
         known: plan.pipelines.iter().map(|one| one.name.clone()).collect(),
         backfilled: BTreeSet::new(),
         order: FairOrder::default(),
+        alone: None,
         reported: BTreeMap::new(),
         unreachable: None,
         looked_us: services.system.monotonic_us(),
@@ -164,6 +170,8 @@ async fn has_backfill(services: &ProjectServices, plan: &Plan) -> Result<bool> {
 
 struct Server {
     system: Arc<dyn Clock>,
+    store: Arc<dyn StateStore>,
+    environment: Environment,
     scheduler: Scheduler,
     observer: Arc<dyn ServeObserver>,
     stop: StopSignals,
@@ -177,6 +185,8 @@ struct Server {
     /// Pipelines with a run of a backfill in this process.
     backfilled: BTreeSet<PipelineName>,
     order: FairOrder,
+    /// The pipeline whose run has this process alone.
+    alone: Option<PipelineName>,
     /// Why the run of a pipeline could not begin, as it was reported.
     reported: BTreeMap<PipelineName, String>,
     /// Why nothing can be decided, as it was reported.
@@ -197,9 +207,7 @@ impl Server {
                         self.observer.fails(failure);
                     }
                     self.order.sort(&mut tick.next);
-                    for next in tick.next {
-                        self.begin(next);
-                    }
+                    self.begin_all(tick.next).await;
                     let idle_us = tick.idle_us.and_then(|us| u64::try_from(us).ok());
                     idle_us.map_or(POLL_INTERVAL, |us| {
                         Duration::from_micros(us).min(POLL_INTERVAL)
@@ -272,6 +280,9 @@ impl Server {
         let Ok((interval, ended)) = ended else { return };
         let pipeline = &interval.pipeline;
         self.backfilled.remove(pipeline);
+        if self.alone.as_ref() == Some(pipeline) {
+            self.alone = None;
+        }
         let problem = match &ended {
             Ok(RunResult::Report(_)) => None,
             Ok(RunResult::InvalidProject(report)) => Some(format!("{:?}", report.diagnostics)),
@@ -296,23 +307,57 @@ impl Server {
         }
     }
 
-    /// Begins the run of an interval, if there is room.
-    fn begin(&mut self, next: ScheduledInterval) {
+    /// Begins what there is room for. A run that may be what killed the processes before this one gets its last
+    /// try alone, so that no other run is lost with it.
+    async fn begin_all(&mut self, next: Vec<ScheduledInterval>) {
+        for one in &next {
+            let (Some(run), IntervalState::Running) = (&one.run, one.state) else {
+                continue;
+            };
+            if self.is_busy(&one.pipeline) || !self.known.contains(&one.pipeline) {
+                continue;
+            }
+            let environment = &self.environment;
+            match self.store.lost_processes(run, environment).await {
+                Ok(lost) if lost + 1 == MOST_LOST_PROCESSES => {
+                    if self.going.is_empty() && self.begin(one.clone()) {
+                        self.observer.alone(one, lost);
+                        self.alone = Some(one.pipeline.clone());
+                    }
+                    return;
+                }
+                Ok(_) => {}
+                // The next look at the schedules says what is wrong with the store.
+                Err(_) => return,
+            }
+        }
+        for one in next {
+            self.begin(one);
+        }
+    }
+
+    fn is_busy(&mut self, pipeline: &PipelineName) -> bool {
         let now_us = self.system.monotonic_us();
         self.busy.retain(|_, until| *until > now_us);
-        if self.going.len() >= self.runs || self.busy.contains_key(&next.pipeline) {
-            return;
+        self.busy.contains_key(pipeline)
+    }
+
+    /// Begins the run of an interval, if there is room; true then.
+    fn begin(&mut self, next: ScheduledInterval) -> bool {
+        let has_room = self.going.len() < self.runs && self.alone.is_none();
+        if !has_room || self.is_busy(&next.pipeline) {
+            return false;
         }
         if next.backfill.is_some() {
             // A slot is left to the schedules, if there are several.
             let most = self.runs.saturating_sub(1).max(1);
             if self.backfilled.len() >= most || !self.known.contains(&next.pipeline) {
-                return;
+                return false;
             }
             self.backfilled.insert(next.pipeline.clone());
         }
         self.busy.insert(next.pipeline.clone(), u64::MAX);
-        self.order.begins(&next.pipeline);
+        self.order.begins(&next);
         let request = RunRequest {
             pipeline_or_step: Some(next.pipeline.to_string()),
             interval: Some(next.interval),
@@ -330,6 +375,7 @@ impl Server {
             let ended = ended.unwrap_or_else(|panic| Err(panicked_run(&next.pipeline, &*panic)));
             (next, ended)
         });
+        true
     }
 }
 

@@ -37,6 +37,8 @@ impl ServeObserver for Panics {
         panic!("a fault of this test");
     }
 
+    fn alone(&self, _interval: &ScheduledInterval, _processes: u64) {}
+
     fn ended(&self, _interval: &ScheduledInterval, ended: &Result<RunResult>) {
         let failure = ended.as_ref().err().unwrap();
         self.reported.lock().unwrap().push(failure.clone());

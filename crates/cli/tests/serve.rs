@@ -435,6 +435,13 @@ fn a_backfill_over_30_days_survives_a_killed_server() {
         &desk.ok(".", &dry),
         &["skipped: often#1 has ended well", "0 of 30"],
     );
+    for what in ["pause", "resume", "cancel"] {
+        let said = desk.ok(".", &["backfill", what, "1"]);
+        has(
+            &said,
+            &["has ended (30 succeeded)", &format!("nothing to {what}")],
+        );
+    }
     let shown = desk.ok(".", &["backfill", "show", "1"]);
     has(
         &shown,
@@ -562,6 +569,153 @@ fn a_backfill_obeys_its_options_and_refuses_what_it_cannot_do() {
         &["error[R0813]"],
     );
     has(&desk.exits(2, ".", &["backfill", "often"]), &["--from"]);
+}
+
+/// Waits until a condition holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(120), "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_run_that_kills_its_server_is_given_up() {
+    let desk = often("{ cron: 0 2 * * * }");
+    // The first interval kills the server; the second one ends well.
+    desk.write(
+        "step.sh",
+        "case \"$1\" in\n2026-01-01*) until [ -s pid.txt ]; do sleep 0.1; done; kill -9 \"$(cat pid.txt)\"; sleep 60 ;;\n\
+         *) echo \"$1\" >> seen.txt ;;\nesac\n",
+    );
+    let pipeline = desk.read("pipelines/often.yml");
+    let live = pipeline.replace("cron: 0 2 * * *", "every: 1s, catchup: latest");
+    desk.write("pipelines/live.yml", &live);
+    let range = [
+        "backfill",
+        "often",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-03",
+    ];
+    has(&desk.ok(".", &range), &["2 of 2 intervals get a run"]);
+    for start in 1..=5 {
+        desk.write("pid.txt", "");
+        let mut server = Server::start(&desk);
+        desk.write("pid.txt", &server.0.id().to_string());
+        server.0.wait().unwrap();
+        let said = desk.read("errors.txt");
+        let alone = "4 processes in a row have died while they ran it. It is begun once more, with nothing else";
+        assert_eq!(said.contains(alone), start == 5, "{start}: {said}");
+    }
+    let last = Server::start(&desk);
+    let states = || -> Vec<String> { filled(&desk, 1).into_iter().map(|one| one.1).collect() };
+    until("both intervals end", || states() == ["failed", "succeeded"]);
+    let said = last.stop_and_read();
+    has(
+        &said,
+        &[
+            "error[R0814]",
+            "5 processes in a row have died",
+            "towpath rerun often#1",
+        ],
+    );
+    has(&desk.ok(".", &["why", "often#1"]), &["R0814"]);
+}
+
+#[test]
+fn a_cancelled_backfill_whose_server_was_killed_is_over() {
+    let desk = often("null");
+    desk.write("step.sh", "echo \"$1\" >> seen.txt\nsleep 60\n");
+    let range = [
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-01",
+        "--every",
+        "1d",
+    ];
+    let create = [&["backfill", "often"][..], &range].concat();
+    desk.ok(".", &create);
+    let server = Server::start(&desk);
+    until("the run begins", || desk.path("seen.txt").exists());
+    server.kill();
+    // A dead run is no reason to leave the interval out.
+    let dry = [&create[..], &["--dry-run"]].concat();
+    has(&desk.ok(".", &dry), &["another backfill runs it"]);
+    has(
+        &desk.ok(".", &["backfill", "cancel", "1"]),
+        &["is now cancelled: 1 skipped"],
+    );
+    has(&desk.ok(".", &dry), &["1 of 1 intervals get a run"]);
+    desk.write("step.sh", "exit 0\n");
+    desk.ok(".", &create);
+    let server = Server::start(&desk);
+    until("the interval is run", || {
+        filled(&desk, 2)[0].1 == "succeeded"
+    });
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_backfill_gets_its_share_beside_schedules_that_are_always_late() {
+    let desk = often("{ every: 1s, catchup: all, start: 2026-01-01 }");
+    let pipeline = desk.read("pipelines/often.yml");
+    desk.write("pipelines/more.yml", &pipeline);
+    let range = [
+        "--from",
+        "2025-12-01",
+        "--to",
+        "2025-12-03",
+        "--every",
+        "1d",
+    ];
+    // One of a pipeline that has a backlog itself.
+    desk.ok(".", &[&["backfill", "more"][..], &range].concat());
+    let server = Server::with(&desk, &["--runs", "1"]);
+    until("the backfill is done", || {
+        filled(&desk, 1).iter().all(|one| one.1 == "succeeded")
+    });
+    assert_eq!(server.stop(), 0);
+    let live = runs(&desk)
+        .iter()
+        .filter(|run| run.1 - run.0 == 1_000_000)
+        .count();
+    assert!(live >= 8, "{live}");
+}
+
+#[test]
+fn a_schedule_that_is_edited_in_a_pause_goes_on_as_edited() {
+    let desk = often("{ every: 1s, catchup: all }");
+    let server = Server::start(&desk);
+    until_succeeded(&desk, 2);
+    desk.ok(".", &["schedule", "pause", "often"]);
+    assert_eq!(server.stop(), 0);
+    let before = runs(&desk).len();
+    let pipeline = desk.read("pipelines/often.yml");
+    desk.write(
+        "pipelines/often.yml",
+        &pipeline.replace("every: 1s, catchup: all", "every: 4s, catchup: all"),
+    );
+    std::thread::sleep(Duration::from_secs(9));
+    let said = desk.ok(".", &["schedule", "resume", "often"]);
+    has(&said, &["goes on", "edited while it was paused"]);
+    let server = Server::start(&desk);
+    until_succeeded(&desk, before + 2);
+    assert_eq!(server.stop(), 0);
+    assert_each_once(&desk);
+    let all = runs(&desk);
+    let long = all[before..].iter().map(|run| run.1 - run.0);
+    assert!(
+        long.clone().skip(1).all(|length| length == 4_000_000),
+        "{all:?}"
+    );
+    has(
+        &desk.ok(".", &["schedule", "events", "often"]),
+        &["paused", "resumed"],
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use towpath_ports::{IntervalDecision, IntervalState, ScheduleRecord, ScheduleUpd
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, Environment, Interval, Overlap, PipelineName, SchedulePlan};
 
-use crate::pause::resume;
+use crate::pause::{in_force, resume};
 
 /// An interval that was due no longer than this ago is on time, whatever `catchup` says.
 const ON_TIME_US: i64 = 60_000_000;
@@ -63,6 +63,10 @@ pub fn due(
         return Some(update);
     }
     if let Some(pause) = &record.paused {
+        if record.plan != scheduled.plan {
+            edited_in_pause(scheduled, record, pause.since_us, &mut update);
+            return Some(update);
+        }
         // Nothing is decided until it goes on.
         let until_us = pause.until_us.filter(|until| *until <= now_us)?;
         return resume(record, until_us, None);
@@ -171,6 +175,33 @@ fn changed(
         // The old one has ended, or has no room: the new one decides what is left.
         _ => update.decided_us,
     });
+}
+
+/// A schedule that was changed while it is paused: what is due in the pause is decided when it goes on, by the
+/// schedule as it is then. The next interval begins where the last one of the old schedule ended.
+fn edited_in_pause(
+    scheduled: &ScheduledPipeline,
+    record: &ScheduleRecord,
+    since_us: i64,
+    update: &mut ScheduleUpdate,
+) {
+    let starts_later = |start_us| start_us > record.decided_us;
+    if record.plan.same_times(&scheduled.plan) {
+        return;
+    }
+    if record.since_us.is_none() && record.plan.start_us.is_some_and(starts_later) {
+        // The old one has had no interval.
+        update.decided_us = update.decided_us.max(begin(scheduled, since_us));
+        return;
+    }
+    let next = in_force(record).and_then(|old| {
+        let rest = Undecided::of(&old, record.decided_us, record.since_us)?;
+        rest.intervals(&old.table).next()
+    });
+    if let Some(next) = next {
+        update.decided_us = update.decided_us.max(next.start_us.min(since_us));
+    }
+    update.since_us = update.since_us.max(Some(update.decided_us));
 }
 
 /// What of a schedule is not decided: an interval from `start_us` to the first moment after `after_us`, and

@@ -14,7 +14,7 @@ use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 
 use super::{MOST_WAITING, ScheduledPipeline, due, removed};
-use crate::pause::{pause, resume};
+use crate::pause::{end_pause, pause, resume};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -425,6 +425,7 @@ fn wanted(until: Option<i64>) -> SchedulePause {
         until_us: until.map(|at| at * MINUTE),
         reason: Some("the database moves".to_owned()),
         by: "ann".to_owned(),
+        ended_by: None,
     }
 }
 
@@ -514,15 +515,27 @@ fn a_pause_outlasts_an_edit_and_a_removed_schedule() {
     let mut record = record(&tens, 10);
     let update = pause(&tens, Some(&record), &wanted(None), 15 * MINUTE).unwrap();
     take(&mut record, &update);
-    assert_eq!(due(&sevens, Some(&record), 40 * MINUTE), None);
+    // The edited schedule is taken, and decides all of the pause.
     let mut edited = record.clone();
-    take(&mut edited, &resume(&record, 40 * MINUTE, None).unwrap());
-    assert_eq!(edited.plan, tens.plan);
-    let update = due(&sevens, Some(&edited), 43 * MINUTE).unwrap();
+    let update = due(&sevens, Some(&edited), 30 * MINUTE).unwrap();
+    assert_eq!((&update.paused, &update.due), (&record.paused, &vec![]));
+    take(&mut edited, &update);
+    assert_eq!(edited.plan, sevens.plan);
+    assert_eq!(due(&sevens, Some(&edited), 40 * MINUTE), None);
+    let update = resume(&edited, 40 * MINUTE, None).unwrap();
     take(&mut edited, &update);
     assert_eq!(
-        minutes(due(&sevens, Some(&edited), 49 * MINUTE)),
-        [(40, 49, None)]
+        minutes(Some(update)),
+        [
+            (10, 14, None),
+            (14, 21, None),
+            (21, 28, None),
+            (28, 35, None)
+        ]
+    );
+    assert_eq!(
+        minutes(due(&sevens, Some(&edited), 42 * MINUTE)),
+        [(35, 42, None)]
     );
     let update = removed(&record, 60 * MINUTE).unwrap();
     take(&mut record, &update);
@@ -532,6 +545,34 @@ fn a_pause_outlasts_an_edit_and_a_removed_schedule() {
     assert_eq!(due(&tens, Some(&record), 120 * MINUTE), None);
     let update = resume(&record, 120 * MINUTE, None).unwrap();
     assert_eq!(minutes(Some(update)).last(), Some(&(110, 120, None)));
+}
+
+#[test]
+fn an_edit_in_a_pause_holds_when_it_goes_on() {
+    let skipped = Some(SkipReason::Paused);
+    let (before, after) = (
+        every(10, Catchup::All, Overlap::Queue),
+        every(10, Catchup::Latest, Overlap::Queue),
+    );
+    let mut record = record(&before, 10);
+    let update = pause(&before, Some(&record), &wanted(None), 11 * MINUTE).unwrap();
+    take(&mut record, &update);
+    // No server has seen the edit when a user lets the schedule go on: the next server decides, by its copy.
+    let mut ended = record.clone();
+    let update = end_pause(&ended, 50 * MINUTE, "ben").unwrap();
+    assert_eq!((&update.plan, &update.event), (&before.plan, &None));
+    take(&mut ended, &update);
+    assert!(ended.paused.is_some() && ended.paused_at(50 * MINUTE).is_none());
+    assert_eq!(end_pause(&ended, 51 * MINUTE, "ben"), None);
+    let mut by = None;
+    let mut found = Vec::new();
+    while let Some(update) = due(&after, Some(&ended), 52 * MINUTE) {
+        take(&mut ended, &update);
+        by = by.or(update.event.clone().and_then(|(_, details)| details.by));
+        found.extend(minutes(Some(update)));
+    }
+    assert_eq!(found, [(10, 40, skipped), (40, 50, None)]);
+    assert_eq!((by.as_deref(), ended.paused), (Some("ben"), None));
 }
 
 #[test]
@@ -669,19 +710,29 @@ proptest! {
     #[test]
     fn pauses_leave_no_hole_and_are_obeyed(
         (catchup, overlap) in policies(),
-        steps in prop::collection::vec((0..8_u8, -40..400_i64, 0..120_usize), 1..60),
+        steps in prop::collection::vec((0..10_u8, -40..400_i64, 0..120_usize), 1..60),
     ) {
-        let scheduled = scheduled(catchup, overlap);
-        let mut record = record(&scheduled, 0);
+        let copies = [
+            scheduled(catchup, overlap),
+            every(7, Catchup::Latest, overlap),
+            cron("*/15 * * * *", catchup, Overlap::Queue),
+        ];
+        let mut scheduled = &copies[0];
+        let mut record = record(scheduled, 0);
         let (mut now, mut end_us) = (0, 0);
-        for (act, step, done) in steps.into_iter().chain([(1, 1000, 0), (7, 1, 0)]) {
+        let ends = [(9, 0, 0), (9, 0, 0), (9, 0, 0), (1, 1000, 0), (7, 1, 0)];
+        for (act, step, done) in steps.into_iter().chain(ends) {
             now += step;
             let before = record.paused.clone();
+            if act == 8 {
+                scheduled = &copies[done % 3];
+            }
             let update = match act {
-                0 => pause(&scheduled, Some(&record), &wanted(Some(now + 25)), now * MINUTE),
-                2 => pause(&scheduled, Some(&record), &wanted(None), now * MINUTE),
+                0 => pause(scheduled, Some(&record), &wanted(Some(now + 25)), now * MINUTE),
+                2 => pause(scheduled, Some(&record), &wanted(None), now * MINUTE),
                 1 => resume(&record, now * MINUTE, Some("ann")),
-                _ => due(&scheduled, Some(&record), now * MINUTE),
+                9 => end_pause(&record, now * MINUTE, "ann"),
+                _ => due(scheduled, Some(&record), now * MINUTE),
             };
             let Some(update) = update else { continue };
             for one in &update.due {
@@ -699,7 +750,10 @@ proptest! {
         }
         prop_assert_eq!(&record.paused, &None);
         if overlap != Overlap::Queue && catchup != Catchup::All {
-            prop_assert!(record.decided_us >= scheduled.table.previous(now * MINUTE).unwrap());
+            let last = scheduled.table.previous(now * MINUTE).unwrap();
+            let is_new = record.since_us.is_some_and(|since| since >= last);
+            let is_queued = record.plan.overlap == Overlap::Queue;
+            prop_assert!(record.decided_us >= last || is_new || is_queued);
         }
     }
 

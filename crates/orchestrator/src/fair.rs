@@ -1,36 +1,53 @@
 //! Which pipeline gets a free slot first.
 //!
-//! Promise: what a schedule has due comes before every backfill; of either, no pipeline waits longer than one
-//! run of each of the others, whatever their names and however many intervals they have to catch up. It knows no slots and begins nothing: the server does. Read next:
-//! `scheduler.rs` (where the intervals come from).
+//! Promise: what a schedule has due comes before every backfill, but of five slots that become free while a
+//! backfill waits, one is for it; of either, no pipeline waits longer than one run of each of the others, whatever
+//! their names and however many intervals they have to catch up. It knows no slots and begins nothing: the
+//! server does. Read next: `scheduler.rs` (where the intervals come from).
 
 use std::collections::BTreeMap;
 
 use towpath_ports::ScheduledInterval;
 use towpath_vocab::PipelineName;
 
+/// After so many runs of schedules, a backfill that waits comes first.
+const SCHEDULED_PER_BACKFILL: u64 = 4;
+
 /// When each pipeline had its last run here.
 #[derive(Clone, Debug, Default)]
 pub struct FairOrder {
     begun: BTreeMap<PipelineName, u64>,
     count: u64,
+    /// How many runs of schedules have begun while a backfill waited, since the last run of a backfill.
+    passed: u64,
+    backfill_waits: bool,
 }
 
 impl FairOrder {
-    /// Sorts intervals of different pipelines: first the pipeline whose last run began longest ago, or that
-    /// had none; of several the one whose interval was due first.
-    pub fn sort(&self, next: &mut [ScheduledInterval]) {
+    /// Sorts intervals: first the pipeline whose last run began longest ago, or that had none; of several the
+    /// one whose interval was due first.
+    pub fn sort(&mut self, next: &mut [ScheduledInterval]) {
+        self.backfill_waits = next.iter().any(|one| one.backfill.is_some());
+        if !self.backfill_waits {
+            self.passed = 0;
+        }
+        let backfill_first = self.passed >= SCHEDULED_PER_BACKFILL;
         next.sort_by_cached_key(|one| {
             let begun = self.begun.get(&one.pipeline).copied().unwrap_or(0);
             let order = (begun, one.interval.end_us, one.pipeline.clone());
-            (one.backfill.is_some(), order)
+            (one.backfill.is_some() != backfill_first, order)
         });
     }
 
-    /// A run of this pipeline begins.
-    pub fn begins(&mut self, pipeline: &PipelineName) {
+    /// The run of this interval begins.
+    pub fn begins(&mut self, one: &ScheduledInterval) {
         self.count += 1;
-        self.begun.insert(pipeline.clone(), self.count);
+        self.begun.insert(one.pipeline.clone(), self.count);
+        match one.backfill {
+            Some(_) => self.passed = 0,
+            None if self.backfill_waits => self.passed += 1,
+            None => {}
+        }
     }
 }
 
@@ -63,7 +80,7 @@ mod tests {
         let mut begun = Vec::new();
         for _ in 0..count {
             order.sort(&mut next);
-            order.begins(&next[0].pipeline);
+            order.begins(&next[0]);
             begun.push(next[0].pipeline.to_string());
             // The next interval of a backlog was due long ago, too.
             next[0].interval.end_us += 10;
@@ -85,10 +102,45 @@ mod tests {
             backfill: Some(1),
             ..filled
         };
-        order.begins(&"live".into());
+        order.begins(&live);
         let mut next = vec![filled, live];
         order.sort(&mut next);
         assert_eq!(next[0].pipeline.as_str(), "live");
+    }
+
+    /// With one slot, schedules that always have something due leave every fifth run to a backfill.
+    #[test]
+    fn a_backfill_gets_its_share_and_no_more() {
+        let mut order = FairOrder::default();
+        let mut next = vec![due("a", 10), due("b", 20), due("c", 30)];
+        next.push(ScheduledInterval {
+            backfill: Some(1),
+            ..due("a", 5)
+        });
+        let mut begun = Vec::new();
+        for _ in 0..15 {
+            order.sort(&mut next);
+            order.begins(&next[0]);
+            begun.push(next[0].backfill.is_some());
+            next[0].interval.end_us += 10;
+        }
+        let places = begun.iter().enumerate().filter(|(_, filled)| **filled);
+        assert_eq!(
+            places.map(|(place, _)| place).collect::<Vec<_>>(),
+            [4, 9, 14]
+        );
+        // One that comes later does not come at once.
+        next.retain(|one| one.backfill.is_none());
+        for _ in 0..9 {
+            order.sort(&mut next);
+            order.begins(&next[0]);
+        }
+        next.push(ScheduledInterval {
+            backfill: Some(2),
+            ..due("d", 5)
+        });
+        order.sort(&mut next);
+        assert_eq!(next[0].backfill, None);
     }
 
     #[test]

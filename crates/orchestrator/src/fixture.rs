@@ -19,9 +19,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     BackfillChange, BackfillInterval, BackfillRecord, Claim, Clock, CompiledGraph, GraphTask,
-    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind, RunRecord,
-    RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
+    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
+    RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -388,8 +388,16 @@ impl StateStore for SimulatedStateStore {
         environment: &Environment,
         pipeline: &PipelineName,
         range: Interval,
-    ) -> Result<Vec<(Interval, RunName, RunState)>> {
+    ) -> Result<Vec<IntervalRun>> {
         forward!(self, interval_runs(environment, pipeline, range))
+    }
+
+    async fn lost_processes(&self, run: &RunName, environment: &Environment) -> Result<u64> {
+        forward!(self, lost_processes(run, environment))
+    }
+
+    async fn end_cancelled_runs(&self, environment: &Environment) -> Result<u64> {
+        forward!(self, end_cancelled_runs(environment))
     }
 
     async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64> {

@@ -33,7 +33,7 @@ pub use error::{panicked_run, parallel_backfill};
 pub use fair::FairOrder;
 pub use lease::keep as keep_lease;
 pub use notification::{DriveObserver, RunNotification};
-pub use pause::{in_force, pause, resume};
+pub use pause::{end_pause, in_force, pause, resume};
 pub use process::LocalProcesses;
 pub use reconnect::{ReconnectLimit, ReconnectPause, reach};
 pub use scheduler::{Scheduler, Tick};

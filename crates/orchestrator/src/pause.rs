@@ -2,7 +2,7 @@
 //!
 //! Promise: what was due before a pause is decided as if there were none; while it lasts, nothing is decided
 //! and no run of the schedule begins (the state store sees to that). When the schedule goes on, the intervals
-//! that were due meanwhile are decided at once, by its `catchup`. Read next: `due.rs`.
+//! that were due meanwhile are decided at once, by the schedule as it is then. Read next: `due.rs`.
 
 use towpath_ports::{
     ScheduleEventDetails, SchedulePause, ScheduleRecord, ScheduleUpdate, SkipReason,
@@ -56,12 +56,26 @@ pub fn resume(record: &ScheduleRecord, at_us: i64, by: Option<&str>) -> Option<S
             return Some(update);
         }
     }
+    let ended_by = record.paused.as_ref()?.ended_by.clone();
     update.paused = None;
     let details = ScheduleEventDetails {
-        by: by.map(str::to_owned),
+        by: by.map(str::to_owned).or(ended_by),
         ..ScheduleEventDetails::default()
     };
     update.event = Some(("resumed".to_owned(), details));
+    Some(update)
+}
+
+/// Ends a pause whose schedule has another copy than the project has now: the next server that serves it decides
+/// what was due meanwhile, by its copy. Nothing when it has ended already.
+pub fn end_pause(record: &ScheduleRecord, now_us: i64, by: &str) -> Option<ScheduleUpdate> {
+    let pause = record.paused_at(now_us)?;
+    let mut update = unchanged(record);
+    update.paused = Some(SchedulePause {
+        until_us: Some(now_us),
+        ended_by: Some(by.to_owned()),
+        ..pause.clone()
+    });
     Some(update)
 }
 

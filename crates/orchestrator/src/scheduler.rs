@@ -32,7 +32,8 @@ pub struct Scheduler {
 /// What is to be done after a decision.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
-    /// Of each pipeline the first interval that waits or runs, of its schedule or of a backfill.
+    /// Of each pipeline the first interval of its schedule that waits or runs, and the first one of a backfill,
+    /// if both may begin.
     pub next: Vec<ScheduledInterval>,
     /// How long nothing will be due, in microseconds.
     pub idle_us: Option<i64>,
@@ -133,6 +134,7 @@ impl Scheduler {
         if changed {
             found = self.store.schedules(&self.environment).await?;
         }
+        self.store.end_cancelled_runs(&self.environment).await?;
         let open = found.schedules.into_iter();
         let open = open.filter(|record| self.has(&record.pipeline) && record.paused.is_none());
         let live = open.filter_map(|record| record.open.into_iter().next());
@@ -218,18 +220,30 @@ impl Followed {
     }
 }
 
-/// Of each pipeline one interval: that of its schedule comes before that of a backfill, unless the run of the
-/// latter has begun.
+/// Of each pipeline one interval of its schedule and one of a backfill. Where a run of one of them has begun, only
+/// that one: a run that was interrupted or stopped goes on before another one takes its place.
 fn with_backfills(
     mut live: Vec<ScheduledInterval>,
     backfills: Vec<ScheduledInterval>,
 ) -> Vec<ScheduledInterval> {
+    let schedules = live.len();
     for one in backfills {
-        let same = live.iter_mut().find(|open| open.pipeline == one.pipeline);
-        match same {
+        let mut open = live.iter().take(schedules);
+        match open.position(|open| open.pipeline == one.pipeline) {
             None => live.push(one),
-            Some(open) if one.state == IntervalState::Running => *open = one,
-            Some(_) => {}
+            Some(place) if one.state == IntervalState::Running => {
+                if let Some(open) = live.get_mut(place) {
+                    *open = one;
+                }
+            }
+            Some(place) => {
+                let waits = |open: &ScheduledInterval| {
+                    open.state == IntervalState::Waiting && open.run.is_none()
+                };
+                if live.get(place).is_some_and(waits) {
+                    live.push(one);
+                }
+            }
         }
     }
     live

@@ -1,7 +1,8 @@
 //! Seeded schedulers at once on one state store, on both databases: they die at any moment, their store
-//! breaks before or after a change, its clock jumps in both directions, and a user pauses the schedule now
-//! and then and asks for past intervals, also twice. Whatever happens, each interval has exactly one run, which ended well, no interval is left out,
-//! and no run begins in a pause. `TOWPATH_SEEDS` asks for more seeds.
+//! breaks before or after a change, its clock jumps in both directions, a user pauses the schedule now and then,
+//! and others ask for intervals of the past and of the schedule, pause that and cancel it. Whatever happens, no
+//! interval is run twice to its good end, none is left out, none is left running, and no run begins in a pause
+//! or after a cancel. `TOWPATH_SEEDS` asks for more seeds.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,16 +11,16 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use towpath_ports::{
     BackfillChange, BackfillOrder, BackfillPlan, BackfillState, Clock, Interval, IntervalState,
     NewBackfill, NewRun, OnExisting, Opened, Result, RunFilter, RunRecord, RunState, SchedulePause,
-    ScheduleRecord, StateStore, System,
+    ScheduleRecord, ScheduledInterval, StateStore, System, TaskRecord,
 };
 use towpath_schedule::Timetable;
 use towpath_testkit::SimulatedSystem;
@@ -33,8 +34,12 @@ use crate::{ScheduledPipeline, Scheduler, pause, resume};
 
 const INTERVALS: i64 = 12;
 const EVERY_US: i64 = 1_800_000_000;
-/// The intervals of the backfill, before those of the schedule.
+/// Intervals before those of the schedule that backfills want.
 const PAST: i64 = 3;
+/// Intervals of the schedule that backfills want, too.
+const SHARED: i64 = 5;
+/// How many users ask for backfills.
+const USERS: u64 = 2;
 
 fn seeds() -> u64 {
     let asked = std::env::var("TOWPATH_SEEDS").ok();
@@ -52,10 +57,12 @@ struct Simulation {
     deaths: AtomicU64,
     /// Odd while a user knows that the schedule is paused.
     paused: AtomicU64,
-    /// The same of the backfill.
-    held: AtomicU64,
-    /// The backfill was created, and its user does nothing more.
-    asked: AtomicBool,
+    /// The same of each backfill; one that its user has cancelled stays odd.
+    held: Mutex<BTreeMap<u64, u64>>,
+    /// How many users of backfills do nothing more.
+    asked: AtomicU64,
+    cancelled: AtomicU64,
+    given_up: AtomicU64,
 }
 
 impl Simulation {
@@ -91,8 +98,10 @@ impl Simulation {
             broken: AtomicU64::new(0),
             deaths: AtomicU64::new(0),
             paused: AtomicU64::new(0),
-            held: AtomicU64::new(0),
-            asked: AtomicBool::new(false),
+            held: Mutex::default(),
+            asked: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
         }
     }
 
@@ -152,9 +161,12 @@ impl Simulation {
                 }
                 self.broken.fetch_add(1, Ordering::Relaxed);
             }
-            let mut next = tick.next.into_iter();
-            let next = next.find(|one| one.pipeline == self.graph.name);
-            let Some(next) = next else {
+            let ours = |one: &ScheduledInterval| one.pipeline == self.graph.name;
+            let mut next: Vec<_> = tick.next.into_iter().filter(ours).collect();
+            let Some(next) = (!next.is_empty()).then(|| {
+                let which = self.system.random() % next.len() as u64;
+                next.remove(usize::try_from(which).unwrap())
+            }) else {
                 if self.is_done(store).await {
                     return Ok(());
                 }
@@ -167,14 +179,14 @@ impl Simulation {
                 backfill: next.backfill,
                 ..new_run(&self.graph, worker)
             };
-            let pauses = match next.backfill {
-                None => &self.paused,
-                Some(_) => &self.held,
+            let pauses = || match next.backfill {
+                None => self.paused.load(Ordering::SeqCst),
+                Some(number) => *self.held.lock().unwrap().entry(number).or_default(),
             };
-            let paused = pauses.load(Ordering::SeqCst);
+            let paused = pauses();
             let opened = store.open_run(new).await?;
             if matches!(opened, Opened::New(_) | Opened::Resumed(_)) {
-                let still = pauses.load(Ordering::SeqCst) == paused;
+                let still = pauses() == paused;
                 assert!(
                     !(still && paused % 2 == 1),
                     "seed {}: in a pause",
@@ -190,6 +202,10 @@ impl Simulation {
                 }
                 Opened::Busy(_) => self.sleep(60).await,
                 Opened::Decided => {}
+                Opened::GivenUp(record) => {
+                    assert_eq!(record.state, RunState::Failed);
+                    self.given_up.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -214,75 +230,96 @@ impl Simulation {
         }
     }
 
-    /// The intervals of the backfill.
-    fn past(&self) -> Vec<Interval> {
+    /// The intervals of the backfills, of which the last ones are those of the schedule.
+    fn wanted(&self) -> Vec<Interval> {
         let start_us = self.scheduled.plan.start_us.unwrap();
-        let past = (-PAST..0).map(|number| Interval {
+        let wanted = (-PAST..SHARED).map(|number| Interval {
             start_us: start_us + number * EVERY_US,
             end_us: start_us + (number + 1) * EVERY_US,
         });
-        past.collect()
+        wanted.collect()
     }
 
-    /// A user who asks for past intervals until the store says that it has them, pauses that, and asks again.
-    async fn asks(&self) {
+    /// A user who asks for some of these intervals until the store says that it has them, pauses that, cancels
+    /// it or lets it go on, and asks again. The last backfill of the first user wants all, and is not cancelled.
+    async fn asks(&self, user: u64) {
         self.sleep(9000).await;
-        for _ in 0..2 {
-            loop {
-                let breaks = if self.chance(2) { 0 } else { -1 };
-                let kept = self.chance(2);
-                let store = SimulatedStateStore::breaking(&self.at, &self.system, breaks, kept);
-                let past = self.past();
-                let new = NewBackfill {
-                    pipeline: self.graph.name.clone(),
-                    environment: "dev".into(),
-                    plan: BackfillPlan {
-                        range: Interval {
-                            start_us: past[0].start_us,
-                            end_us: past[past.len() - 1].end_us,
-                        },
-                        timezone: "UTC".to_owned(),
-                        every_ms: None,
-                        order: BackfillOrder::Oldest,
-                        on_existing: OnExisting::RerunFailed,
-                    },
-                    by: "user".to_owned(),
-                    intervals: past.into_iter().map(|one| (one, None)).collect(),
-                };
-                if store.create_backfill(new).await.is_ok() {
+        for last in [false, true] {
+            let keeps = last && user == 0;
+            let mut intervals = self.wanted();
+            if !keeps {
+                let first = self.system.random() % intervals.len() as u64;
+                intervals.drain(..usize::try_from(first).unwrap());
+            }
+            let number = self.creates(intervals).await;
+            for _ in 0..2 {
+                self.sleep(1500).await;
+                if self.chance(3) && !keeps {
+                    self.changes(number, BackfillState::Cancelled).await;
+                    self.cancelled.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
-                self.sleep(600).await;
+                self.changes(number, BackfillState::Paused).await;
+                self.sleep(1500).await;
+                self.changes(number, BackfillState::Active).await;
             }
-            self.sleep(1500).await;
-            if self.change(BackfillState::Paused).await {
-                self.held.fetch_add(1, Ordering::SeqCst);
-            }
-            self.sleep(1500).await;
-            let held = self.held.load(Ordering::SeqCst);
-            self.held.store(held + held % 2, Ordering::SeqCst);
-            self.change(BackfillState::Active).await;
         }
-        self.asked.store(true, Ordering::SeqCst);
+        self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Changes all backfills of this pipeline; true when one of them is changed.
-    async fn change(&self, state: BackfillState) -> bool {
-        let store = SimulatedStateStore::open(&self.at, &self.system);
-        let mut changed = false;
-        for one in store.backfills(&"dev".into()).await.unwrap() {
-            if one.pipeline == self.graph.name {
-                let change = BackfillChange {
-                    environment: "dev".into(),
-                    number: one.number,
-                    state,
-                    by: "user".to_owned(),
-                    reason: None,
-                };
-                changed |= store.change_backfill(change).await.unwrap();
+    async fn creates(&self, intervals: Vec<Interval>) -> u64 {
+        loop {
+            let breaks = if self.chance(2) { 0 } else { -1 };
+            let kept = self.chance(2);
+            let store = SimulatedStateStore::breaking(&self.at, &self.system, breaks, kept);
+            let new = NewBackfill {
+                pipeline: self.graph.name.clone(),
+                environment: "dev".into(),
+                plan: BackfillPlan {
+                    range: Interval {
+                        start_us: intervals[0].start_us,
+                        end_us: intervals[intervals.len() - 1].end_us,
+                    },
+                    timezone: "UTC".to_owned(),
+                    every_ms: None,
+                    order: BackfillOrder::Oldest,
+                    on_existing: OnExisting::RerunFailed,
+                },
+                by: "user".to_owned(),
+                intervals: intervals.iter().map(|one| (*one, None)).collect(),
+            };
+            if let Ok(number) = store.create_backfill(new).await {
+                return number;
             }
+            self.sleep(600).await;
         }
-        changed
+    }
+
+    /// A user changes a backfill and knows that it is changed.
+    async fn changes(&self, number: u64, state: BackfillState) {
+        let hold = |odd: bool| {
+            let mut held = self.held.lock().unwrap();
+            let count = held.entry(number).or_default();
+            if (*count % 2 == 1) != odd {
+                *count += 1;
+            }
+        };
+        if state == BackfillState::Active {
+            hold(false);
+        }
+        let store = SimulatedStateStore::open(&self.at, &self.system);
+        let change = BackfillChange {
+            environment: "dev".into(),
+            number,
+            state,
+            by: "user".to_owned(),
+            reason: None,
+        };
+        // One that has ended is not changed, and has nothing that could begin, unless it is given something.
+        let changed = store.change_backfill(change).await.unwrap();
+        if changed && state != BackfillState::Active {
+            hold(true);
+        }
     }
 
     async fn record(&self, store: &Arc<SimulatedStateStore>) -> (Option<ScheduleRecord>, i64) {
@@ -300,6 +337,7 @@ impl Simulation {
             until_us: length_us.map(|length| now_us + length),
             reason: None,
             by: "user".to_owned(),
+            ended_by: None,
         };
         match pause(&self.scheduled, record.as_ref(), &wanted, now_us) {
             Some(update) => matches!(store.update_schedule(update).await, Ok(true)),
@@ -316,7 +354,7 @@ impl Simulation {
     }
 
     async fn is_done(&self, store: &Arc<SimulatedStateStore>) -> bool {
-        if !self.asked.load(Ordering::SeqCst) {
+        if self.asked.load(Ordering::SeqCst) < USERS {
             return false;
         }
         let (ours, _) = self.record(store).await;
@@ -360,6 +398,26 @@ impl Simulation {
         }
     }
 
+    /// All runs of this simulation, oldest first.
+    async fn runs(&self, store: &Arc<SimulatedStateStore>) -> Vec<RunRecord> {
+        let filter = RunFilter {
+            pipeline: Some(self.graph.name.clone()),
+            ..RunFilter::default()
+        };
+        let mut runs = store.runs(filter).await.unwrap();
+        runs.reverse();
+        for run in &runs {
+            assert_ne!(run.state, RunState::Running, "seed {}: {run:?}", self.seed);
+            let lost = |task: &TaskRecord| {
+                let failure = task.failure.as_ref();
+                failure.is_some_and(|failure| failure.code == "R0814")
+            };
+            let is_lost = run.tasks.iter().any(lost);
+            assert_eq!(run.state == RunState::Failed, is_lost, "seed {}", self.seed);
+        }
+        runs
+    }
+
     async fn check(&self) {
         let store = SimulatedStateStore::open(&self.at, &self.system);
         let name = Some(&self.graph.name);
@@ -369,52 +427,58 @@ impl Simulation {
         let expected: Vec<_> = self.scheduled.table.intervals(i64::MIN).collect();
         let intervals: Vec<_> = found.iter().map(|one| one.interval).collect();
         assert_eq!(intervals, expected, "seed {}", self.seed);
-        for one in &found {
-            assert_eq!(
-                one.state,
-                IntervalState::Succeeded,
-                "seed {}: {one:?}",
-                self.seed
-            );
+        let runs = self.runs(&store).await;
+        let mut well: BTreeMap<Interval, Vec<&RunRecord>> = BTreeMap::new();
+        for run in runs.iter().filter(|run| run.state == RunState::Succeeded) {
+            well.entry(run.interval.unwrap()).or_default().push(run);
         }
-        let filter = RunFilter {
-            pipeline: name.cloned(),
-            ..RunFilter::default()
+        for (interval, runs) in &well {
+            assert_eq!(runs.len(), 1, "seed {}: {interval:?} {runs:?}", self.seed);
+        }
+        let lost = |interval: Interval| {
+            let mut runs = runs.iter();
+            runs.any(|run| run.interval == Some(interval) && run.state == RunState::Failed)
         };
-        let mut runs = store.runs(filter).await.unwrap();
-        // What was interrupted in a pause gave way to another run.
-        runs.retain(|run| run.state != RunState::Superseded);
-        let past = self.past();
-        let is_past = |run: &RunRecord| run.interval.is_some_and(|one| past.contains(&one));
-        let (filled, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_past);
-        let well = filled.iter().filter(|run| run.state == RunState::Succeeded);
-        let mut well: Vec<_> = well.filter_map(|run| run.interval).collect();
-        well.sort_unstable();
-        assert_eq!(well, past, "seed {}", self.seed);
-        assert_eq!(filled.len(), past.len(), "seed {}", self.seed);
-        let of_runs: BTreeSet<_> = runs.iter().filter_map(|run| run.interval).collect();
-        assert_eq!(runs.len() as i64, INTERVALS, "seed {}", self.seed);
-        assert_eq!(
-            of_runs.into_iter().collect::<Vec<_>>(),
-            expected,
-            "seed {}",
-            self.seed
-        );
-        for run in &runs {
-            let ours = found.iter().find(|one| Some(one.interval) == run.interval);
-            assert_eq!(
-                ours.unwrap().run.as_ref(),
-                Some(&run.name),
-                "seed {}",
-                self.seed
-            );
-            assert_eq!(run.state, RunState::Succeeded, "seed {}", self.seed);
+        // The schedule wants all of its own, the last backfill of the first user all of the others.
+        for one in &found {
+            let state = match well.contains_key(&one.interval) {
+                true => IntervalState::Succeeded,
+                false => IntervalState::Failed,
+            };
+            assert_eq!(one.state, state, "seed {}: {one:?}", self.seed);
+            assert!(state == IntervalState::Succeeded || lost(one.interval));
+            let run = runs.iter().find(|run| Some(&run.name) == one.run.as_ref());
+            assert_eq!(run.unwrap().interval, Some(one.interval));
+        }
+        for interval in self.wanted() {
+            let has = well.contains_key(&interval) || lost(interval);
+            assert!(has, "seed {}: {interval:?} was left out", self.seed);
+        }
+        for backfill in store.backfills(&"dev".into()).await.unwrap() {
+            if backfill.pipeline != self.graph.name {
+                continue;
+            }
+            let dev = "dev".into();
+            let rows = store.backfill_intervals(&dev, backfill.number).await;
+            for row in rows.unwrap() {
+                let run = runs.iter().find(|run| Some(&run.name) == row.run.as_ref());
+                let run = run.map(|run| (run.interval.unwrap(), run.state));
+                match row.state {
+                    IntervalState::Succeeded => {
+                        assert_eq!(run, Some((row.interval, RunState::Succeeded)));
+                    }
+                    IntervalState::Failed => {
+                        assert_eq!(run, Some((row.interval, RunState::Failed)));
+                    }
+                    state => assert_eq!(state, IntervalState::Skipped, "seed {}", self.seed),
+                }
+            }
         }
     }
 }
 
 async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
-    let (mut resumed, mut broken, mut deaths, mut pauses) = (0, 0, 0, 0);
+    let mut counts = [0; 5];
     for seed in 0..seeds {
         let simulation = Simulation::new(seed, &at(seed));
         let all = async {
@@ -423,21 +487,28 @@ async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
                 simulation.schedulers(1),
                 simulation.schedulers(2),
                 simulation.user(),
-                simulation.asks()
+                simulation.asks(0),
+                simulation.asks(1)
             )
         };
         simulation.system.run(all).await;
         simulation.check().await;
-        resumed += simulation.resumed.into_inner();
-        broken += simulation.broken.into_inner();
-        deaths += simulation.deaths.into_inner();
-        pauses += simulation.paused.into_inner() / 2;
+        let of_seed = [
+            simulation.resumed.into_inner(),
+            simulation.broken.into_inner(),
+            simulation.deaths.into_inner(),
+            simulation.paused.into_inner() / 2,
+            simulation.cancelled.into_inner(),
+        ];
+        let sums = counts.iter_mut().zip(of_seed);
+        sums.for_each(|(sum, one)| *sum += one);
     }
-    let soft = resumed < seeds / 4 || broken < seeds / 4 || deaths < seeds || pauses < seeds / 4;
-    assert!(
-        !soft,
-        "the simulation is too easy: {resumed} {broken} {deaths} {pauses}"
-    );
+    let least = [seeds / 4, seeds / 4, seeds, seeds / 4, seeds / 4];
+    let soft = counts
+        .iter()
+        .zip(least)
+        .any(|(count, least)| *count < least);
+    assert!(!soft, "the simulation is too easy: {counts:?}");
 }
 
 #[tokio::test]

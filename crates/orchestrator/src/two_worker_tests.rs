@@ -153,7 +153,7 @@ impl Simulation {
         }
         let record = match open_run(&**store, &self.graph, name).await {
             Opened::New(record) | Opened::Resumed(record) => record,
-            Opened::Decided => return None,
+            Opened::Decided | Opened::GivenUp(_) => return None,
             Opened::Busy(busy) => {
                 assert!(store.register(name, LEASE_US).await.unwrap());
                 self.tally.lock().unwrap().helped += 1;

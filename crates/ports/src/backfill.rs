@@ -3,6 +3,8 @@
 //! Promise: values only. An interval waits in one backfill at a time, so it is run once, however many users
 //! ask for it. It does not know which intervals are run: see `app/src/backfill.rs`. Read next: `schedule.rs`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Environment, Interval, PipelineName, RunName};
 
@@ -32,27 +34,84 @@ pub enum OnExisting {
     RerunFailed,
 }
 
-impl OnExisting {
-    /// Why an interval that has had runs with these states is skipped, if it is.
-    pub fn skip(self, runs: impl Iterator<Item = RunState>) -> Option<BackfillSkip> {
-        let (mut failed, mut succeeded, mut running) = (false, false, false);
-        for state in runs {
-            match state {
-                RunState::Running => running = true,
-                RunState::Succeeded => succeeded = true,
-                RunState::Failed => failed = true,
-                RunState::Cancelled | RunState::Superseded => {}
-            }
+/// A run about an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntervalRun {
+    /// The interval.
+    pub interval: Interval,
+    /// The run.
+    pub run: RunName,
+    /// Its state.
+    pub state: RunState,
+    /// Whether its process is alive. A run whose process has died keeps no interval: another one resumes it.
+    pub is_live: bool,
+}
+
+/// What the runs of a pipeline have done, by their intervals.
+#[derive(Clone, Debug, Default)]
+pub struct PastRuns {
+    runs: BTreeMap<Interval, Vec<IntervalRun>>,
+    /// What has run well, and what has run at all, without gaps between neighbours.
+    well: Vec<Interval>,
+    ended: Vec<Interval>,
+}
+
+impl PastRuns {
+    /// From runs, oldest first.
+    pub fn new(all: Vec<IntervalRun>) -> Self {
+        let of = |states: &[RunState]| {
+            let runs = all.iter().filter(|one| states.contains(&one.state));
+            joined(runs.map(|one| one.interval).collect())
+        };
+        let (well, ended) = (
+            of(&[RunState::Succeeded]),
+            of(&[RunState::Succeeded, RunState::Failed]),
+        );
+        let mut runs: BTreeMap<Interval, Vec<IntervalRun>> = BTreeMap::new();
+        for one in all {
+            runs.entry(one.interval).or_default().push(one);
         }
-        match self {
-            _ if running => Some(BackfillSkip::Running),
-            OnExisting::Skip | OnExisting::RerunFailed if succeeded => {
-                Some(BackfillSkip::Succeeded)
-            }
-            OnExisting::Skip if failed => Some(BackfillSkip::Failed),
-            OnExisting::Skip | OnExisting::Rerun | OnExisting::RerunFailed => None,
+        Self { runs, well, ended }
+    }
+
+    /// The last run of an interval itself.
+    pub fn last(&self, interval: Interval) -> Option<&RunName> {
+        Some(&self.runs.get(&interval)?.last()?.run)
+    }
+
+    /// Why an interval is skipped, if it is. Runs of other intervals, from before an edit of the schedule,
+    /// count where they cover all of it.
+    pub fn skip(&self, on_existing: OnExisting, interval: Interval) -> Option<BackfillSkip> {
+        let mut own = self.runs.get(&interval).into_iter().flatten();
+        if own.any(|one| one.state == RunState::Running && one.is_live) {
+            return Some(BackfillSkip::Running);
+        }
+        match on_existing {
+            OnExisting::Rerun => None,
+            _ if covers(&self.well, interval) => Some(BackfillSkip::Succeeded),
+            OnExisting::Skip if covers(&self.ended, interval) => Some(BackfillSkip::Failed),
+            OnExisting::Skip | OnExisting::RerunFailed => None,
         }
     }
+}
+
+/// Intervals in the order of time; those that touch or overlap are one.
+fn joined(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_unstable_by_key(|one| (one.start_us, one.end_us));
+    let mut found: Vec<Interval> = Vec::new();
+    for one in intervals {
+        match found.last_mut() {
+            Some(last) if one.start_us <= last.end_us => last.end_us = last.end_us.max(one.end_us),
+            _ => found.push(one),
+        }
+    }
+    found
+}
+
+fn covers(joined: &[Interval], interval: Interval) -> bool {
+    let after = joined.partition_point(|one| one.start_us <= interval.start_us);
+    let last = after.checked_sub(1).and_then(|last| joined.get(last));
+    last.is_some_and(|one| one.end_us >= interval.end_us)
 }
 
 /// Why an interval of a backfill gets no run from it.

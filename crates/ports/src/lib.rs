@@ -17,6 +17,7 @@ mod engine;
 mod exact;
 mod exact_json;
 mod memory;
+mod new_run;
 mod operator;
 mod outcome;
 mod process;
@@ -30,7 +31,7 @@ mod system;
 
 pub use backfill::{
     BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,
-    BackfillState, NewBackfill, OnExisting,
+    BackfillState, IntervalRun, NewBackfill, OnExisting, PastRuns,
 };
 pub use checkpoint::Checkpoint;
 pub use codes::CODES;
@@ -47,6 +48,7 @@ pub use engine::{
 pub use exact::{ExactKind, ExactValues, exact_moment, has_exact_text};
 pub use exact_json::{exact_json, json_string};
 pub use memory::{Memory, ReservedMemory};
+pub use new_run::{MOST_LOST_PROCESSES, NewRun, Opened};
 pub use operator::{Operator, OperatorOutput};
 pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
@@ -60,9 +62,8 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, Claim, CompiledGraph, GraphTask, NewRun, Opened, OutboxEvent, RunEvent, RunFilter,
-    RunKind, RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState,
-    Transition,
+    AttemptEnd, Claim, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind,
+    RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
 pub use system::{Clock, Secrets, System};

@@ -77,6 +77,9 @@ pub struct SchedulePause {
     pub reason: Option<String>,
     /// The user.
     pub by: String,
+    /// The user who ended it at `until_us`; the next server that serves the schedule decides what was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
 }
 
 /// What a user did to a schedule, or what happened to it.

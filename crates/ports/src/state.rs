@@ -15,8 +15,8 @@ use towpath_vocab::{
 };
 
 use crate::{
-    BackfillChange, BackfillInterval, BackfillRecord, NewBackfill, Result, ScheduleEvent,
-    ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
+    BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun, Opened,
+    Result, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
 };
 
 /// What a run is.
@@ -111,51 +111,6 @@ impl TaskState {
             TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::Retrying
         )
     }
-}
-
-/// The values of a new run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NewRun {
-    /// The pipeline.
-    pub pipeline: PipelineName,
-    /// The environment.
-    pub environment: Environment,
-    /// Its kind. A kind other than `Run` may come in between if the process of a run is gone; that run is
-    /// resumed afterwards.
-    pub kind: RunKind,
-    /// Its interval, if it has one.
-    pub interval: Option<Interval>,
-    /// True when a scheduler begins it: its interval must wait for a run, and then has this one.
-    #[serde(default)]
-    pub scheduled: bool,
-    /// With `scheduled`: the backfill in which its interval must wait, instead of the schedule.
-    #[serde(default)]
-    pub backfill: Option<u64>,
-    /// The values of the pipeline's parameters; they contain no secret.
-    pub params: BTreeMap<String, String>,
-    /// Its graph.
-    pub graph: CompiledGraph,
-    /// The request of the user, for a rerun and for display; it contains no secret.
-    pub request: serde_json::Value,
-    /// Identifies this process.
-    pub worker: String,
-    /// A worker that has not renewed for this long is dead.
-    pub lease_us: i64,
-}
-
-/// The result of `open_run`.
-#[derive(Clone, Debug)]
-pub enum Opened {
-    /// A new run.
-    New(RunRecord),
-    /// The interrupted run with the same graph: its process died, or the user stopped it and it is the
-    /// newest. Running tasks became ready again; cancelled, failed and skipped ones wait again; fences were
-    /// raised.
-    Resumed(RunRecord),
-    /// Another process is running this pipeline in this environment.
-    Busy(RunRecord),
-    /// The interval of a scheduled run has had its run or was skipped, or its schedule is paused.
-    Decided,
 }
 
 /// A run in its present state.
@@ -470,20 +425,28 @@ pub trait StateStore: Send + Sync {
         limit: u64,
     ) -> Result<Vec<ScheduledInterval>>;
 
-    /// The runs of a pipeline about intervals in a range, oldest first.
+    /// The runs of a pipeline about intervals that overlap a range, oldest first.
     async fn interval_runs(
         &self,
         environment: &Environment,
         pipeline: &PipelineName,
         range: Interval,
-    ) -> Result<Vec<(Interval, RunName, RunState)>>;
+    ) -> Result<Vec<IntervalRun>>;
+
+    /// How many processes in a row have died while they had this run, without a task having ended well in
+    /// between; 0 while its process lives, or when it is not running.
+    async fn lost_processes(&self, run: &RunName, environment: &Environment) -> Result<u64>;
 
     /// Creates a backfill and returns its number. An interval that waits or runs in another backfill, or has
     /// had a run that keeps it from being run, is skipped.
     async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64>;
 
-    /// Changes a backfill; false when it has this state already, or was cancelled.
+    /// Changes a backfill; false when it has this state already, was cancelled, or has ended.
     async fn change_backfill(&self, change: BackfillChange) -> Result<bool>;
+
+    /// Ends the runs of cancelled backfills whose process has died, because nobody resumes them. Returns
+    /// their number.
+    async fn end_cancelled_runs(&self, environment: &Environment) -> Result<u64>;
 
     /// All backfills of an environment, newest first.
     async fn backfills(&self, environment: &Environment) -> Result<Vec<BackfillRecord>>;

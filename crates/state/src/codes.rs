@@ -140,4 +140,11 @@ pub const CODES: &[CodeEntry] = &[
         "The state store has no backfill of this number.",
         "`towpath backfill ls` lists the backfills it has. Each environment has its own: `--env NAME`.",
     ),
+    CodeEntry::run(
+        "R0814",
+        Remedy::Refused,
+        "Five processes in a row have died while they had this run, without a task having ended well in between.",
+        "`towpath serve` does not begin it once more and goes on with what comes next. Find out what ends the \
+         processes (too little memory, a crash, a signal), then `towpath rerun PIPELINE#NUMBER`.",
+    ),
 ];

@@ -2,7 +2,7 @@
 //!
 //! Promise: each failure names the store and what to do; none of them ever asks to risk data, since
 //! the state store holds only history. It does not try again: `postgres/pool.rs` and the driver decide
-//! that. Codes R0801 to R0812 and R0680 to R0688.
+//! that. Codes R0801 to R0814 and R0680 to R0688.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -275,6 +275,17 @@ fn postgres(place: &Place, error: &tokio_postgres::Error) -> Failure {
             .help("please report this with the message"),
         None => unreachable(place, &reason),
     }
+}
+
+/// Why a run is not begun once more.
+pub(crate) fn lost_too_often(run: &RunName, processes: u64) -> Failure {
+    let message = format!(
+        "{processes} processes in a row have died while they ran this, and no task has ended well in between: \
+         `towpath serve` does not begin it once more"
+    );
+    Failure::new("R0814", Remedy::Refused, message)
+        .help("find out what ends them: memory, a crash, a signal of the system")
+        .help(format!("then run it again: towpath rerun {run}"))
 }
 
 fn disk(place: &Place, detail: &str) -> Failure {

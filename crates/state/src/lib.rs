@@ -6,13 +6,16 @@
 //! Nobody outside names the database or its file: `open` gives `ports::StateStore`.
 //! Read next: `open.rs`, `store.rs`, then `runs.rs` and `tasks.rs` (the operations).
 
+mod backfill_runs;
 mod backfills;
 mod clock;
 mod codec;
 mod codes;
 mod error;
 mod findings;
+mod interval_runs;
 mod journal;
+mod lost_runs;
 mod open;
 mod outbox;
 mod postgres;

@@ -13,7 +13,7 @@ use crate::error::StateError;
 use crate::journal::Journal;
 use crate::run_history::run_by_id;
 use crate::tx::{Row, Tx, cells};
-use crate::{backfills, schedules, workers};
+use crate::{backfill_runs, lost_runs, schedules, workers};
 
 /// The result of `open_run`, and the worker whose leftover files can be deleted.
 pub(crate) struct Opening {
@@ -66,7 +66,7 @@ pub(crate) async fn open(
     }
     let open = match run.backfill {
         _ if !run.scheduled => true,
-        Some(backfill) => backfills::is_open(tx, run, backfill).await?,
+        Some(backfill) => backfill_runs::is_open(tx, run, backfill).await?,
         None => schedules::is_open(tx, run).await?,
     };
     if !open {
@@ -79,6 +79,13 @@ pub(crate) async fn open(
         workers::remove(tx, &latest.worker).await?;
         dead_worker = Some(latest.worker.clone());
         if latest.is_same(run) && latest.kind == run.kind {
+            if run.scheduled && lost_runs::give_up(tx, latest.id).await? {
+                let opened = Opened::GivenUp(run_by_id(tx, latest.id).await?);
+                return Ok(Opening {
+                    opened,
+                    dead_worker,
+                });
+            }
             let opened = resume(tx, latest.id, run).await?;
             return Ok(Opening {
                 opened,
@@ -161,7 +168,7 @@ async fn begin(tx: &Tx<'_>, run: &NewRun) -> Result<Opened, StateError> {
     };
     match run.backfill {
         _ if !run.scheduled => {}
-        Some(_) => backfills::begun(tx, id, run.backfill).await?,
+        Some(_) => backfill_runs::begun(tx, id, run.backfill).await?,
         None => schedules::begun(tx, id).await?,
     }
     journal
@@ -294,7 +301,7 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
     if run.backfill.is_none() {
         schedules::begun(tx, id).await?;
     }
-    backfills::begun(tx, id, run.backfill).await?;
+    backfill_runs::begun(tx, id, run.backfill).await?;
     journal.finish(tx).await?;
     Ok(Opened::Resumed(run_by_id(tx, id).await?))
 }
@@ -335,15 +342,21 @@ async fn supersede(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<(), StateError>
 
 /// Interrupts a run whose process is dead, because another run comes first: as if the user had stopped it,
 /// so that it can be resumed.
-async fn interrupt(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
+pub(crate) async fn interrupt(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
     let body = json!({ "because": "interrupted" });
     put_down(tx, id, RunState::Cancelled, &body).await
 }
 
 /// Ends a run whose process is dead, with all of its unfinished tasks.
-async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result<(), StateError> {
+pub(crate) async fn put_down(
+    tx: &Tx<'_>,
+    id: i64,
+    state: RunState,
+    body: &Value,
+) -> Result<(), StateError> {
     let because = match state {
         RunState::Superseded => "superseded",
+        RunState::Failed => "lost",
         _ => "interrupted",
     };
     let mut journal = Journal::of_row(tx, id).await?;
@@ -372,7 +385,7 @@ async fn put_down(tx: &Tx<'_>, id: i64, state: RunState, body: &Value) -> Result
         }
     }
     schedules::ended(tx, id, state).await?;
-    backfills::ended(tx, id, state).await?;
+    backfill_runs::ended(tx, id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, tx.now_us, None, &kind, body).await?;
     journal.finish(tx).await
@@ -389,7 +402,11 @@ async fn raise_fences(tx: &Tx<'_>, id: i64) -> Result<(), StateError> {
     Ok(())
 }
 
-async fn tasks_in(tx: &Tx<'_>, id: i64, state: TaskState) -> Result<Vec<String>, StateError> {
+pub(crate) async fn tasks_in(
+    tx: &Tx<'_>,
+    id: i64,
+    state: TaskState,
+) -> Result<Vec<String>, StateError> {
     let rows = tx
         .rows(
             "SELECT id FROM task WHERE run = ?1 AND state = ?2 ORDER BY position",
@@ -428,7 +445,7 @@ pub(crate) async fn close(
     )
     .await?;
     schedules::ended(tx, journal.id, state).await?;
-    backfills::ended(tx, journal.id, state).await?;
+    backfill_runs::ended(tx, journal.id, state).await?;
     let kind = format!("run_{}", run_state(state));
     journal.add(tx, now_us, None, &kind, &Value::Null).await?;
     journal.finish(tx).await?;

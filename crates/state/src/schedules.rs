@@ -15,6 +15,7 @@ use crate::codec::{
     to_column,
 };
 use crate::error::StateError;
+use crate::interval_runs::whole_runs;
 use crate::tx::{Row, Tx, cells};
 
 const INTERVAL: &str = "SELECT pipeline, start_us, end_us, state, reason, intervals, run_number \
@@ -282,7 +283,7 @@ pub(crate) async fn is_open(tx: &Tx<'_>, run: &NewRun) -> Result<bool, StateErro
     };
     let lock = tx.only_on_server("FOR UPDATE");
     let query = format!(
-        "SELECT end_us FROM scheduled_interval
+        "SELECT end_us, state FROM scheduled_interval
          WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND start_us = ?4
            AND state IN ('waiting', 'running') {lock}"
     );
@@ -292,7 +293,45 @@ pub(crate) async fn is_open(tx: &Tx<'_>, run: &NewRun) -> Result<bool, StateErro
         interval.end_us,
         interval.start_us,
     ];
-    Ok(tx.one(&query, values).await?.is_some())
+    let Some(found) = tx.one(&query, values).await? else {
+        return Ok(false);
+    };
+    if parse_interval_state(found.text(1)?)? == IntervalState::Running {
+        return Ok(true);
+    }
+    // A user or a backfill may have run it already.
+    let runs = whole_runs(tx, run, interval).await?;
+    let well = runs.iter().rfind(|one| one.state == RunState::Succeeded);
+    let Some(well) = well else {
+        return Ok(true);
+    };
+    tx.execute(
+        "UPDATE scheduled_interval SET state = 'succeeded', run_number = ?4
+         WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3",
+        cells![
+            run.environment.as_str(),
+            run.pipeline.as_str(),
+            interval.end_us,
+            well.run.number
+        ],
+    )
+    .await?;
+    Ok(false)
+}
+
+/// True when the schedule of a run's pipeline has this interval waiting or running.
+pub(crate) async fn has(tx: &Tx<'_>, run: &NewRun, interval: Interval) -> Result<bool, StateError> {
+    let query = "SELECT one.end_us FROM scheduled_interval one JOIN schedule
+             ON schedule.environment = one.environment AND schedule.pipeline = one.pipeline
+         WHERE one.environment = ?1 AND one.pipeline = ?2 AND one.start_us = ?3 AND one.end_us = ?4
+           AND one.state IN ('waiting', 'running') AND schedule.removed_us IS NULL";
+    let values = cells![
+        run.environment.as_str(),
+        run.pipeline.as_str(),
+        interval.start_us,
+        interval.end_us,
+    ];
+    Ok(tx.one(query, values).await?.is_some())
 }
 
 /// The run has begun or goes on: its interval has it, if that waits.

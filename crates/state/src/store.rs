@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, Claim, NewBackfill, NewRun, Opened,
-    OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunUpdate, RunUpdateResult,
-    ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore, TaskRecord,
+    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, Claim, IntervalRun,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
+    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    StateStore, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -22,11 +23,14 @@ use towpath_vocab::{
 
 use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
+use crate::interval_runs::interval_runs;
 use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
 use crate::tx::{Found, Operation, Tx};
-use crate::{backfills, outbox, run_history, runs, schedules, tasks, workers};
+use crate::{
+    backfill_runs, backfills, lost_runs, outbox, run_history, runs, schedules, tasks, workers,
+};
 
 /// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
@@ -332,18 +336,32 @@ impl StateStore for Store {
         environment: &Environment,
         pipeline: &PipelineName,
         range: Interval,
-    ) -> Result<Vec<(Interval, RunName, RunState)>> {
+    ) -> Result<Vec<IntervalRun>> {
         let (environment, pipeline) = (environment.clone(), pipeline.clone());
-        let reading = operation!(tx, [environment, pipeline] => async {
-            backfills::interval_runs(tx, &environment, &pipeline, range).await
+        let liveness = self.liveness();
+        let reading = operation!(tx, [environment, pipeline, liveness] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            interval_runs(tx, &environment, &pipeline, range, &is_dead).await
+        });
+        self.read(reading).await
+    }
+
+    async fn lost_processes(&self, run: &RunName, environment: &Environment) -> Result<u64> {
+        let (run, environment, liveness) = (run.clone(), environment.clone(), self.liveness());
+        let reading = operation!(tx, [run, environment, liveness] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            lost_runs::lost_processes_of(tx, &run, &environment, &is_dead).await
         });
         self.read(reading).await
     }
 
     async fn create_backfill(&self, backfill: NewBackfill) -> Result<u64> {
-        let backfill = Arc::new(backfill);
-        let writing =
-            operation!(tx, [backfill] => async { backfills::create(tx, &backfill).await });
+        // What nobody runs any more is free for this one.
+        self.end_cancelled_runs(&backfill.environment).await?;
+        let (backfill, liveness) = (Arc::new(backfill), self.liveness());
+        let writing = operation!(tx, [backfill, liveness] => async {
+            backfills::create(tx, &backfill, &|worker| dead(&liveness, worker)).await
+        });
         // Done again after an unknown end, all that waits already is skipped.
         self.write(Redo::Never, writing).await
     }
@@ -351,7 +369,31 @@ impl StateStore for Store {
     async fn change_backfill(&self, change: BackfillChange) -> Result<bool> {
         let change = Arc::new(change);
         let writing = operation!(tx, [change] => async { backfills::change(tx, &change).await });
-        self.write(Redo::Harmless, writing).await
+        let changed = self.write(Redo::Harmless, writing).await?;
+        if change.state == BackfillState::Cancelled {
+            // In a transaction of its own: runs are locked before backfills.
+            self.end_cancelled_runs(&change.environment).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn end_cancelled_runs(&self, environment: &Environment) -> Result<u64> {
+        let (environment, liveness) = (environment.clone(), self.liveness());
+        let reading = operation!(tx, [environment, liveness] => async {
+            backfill_runs::lost_and_cancelled(tx, &environment, &|worker| dead(&liveness, worker)).await
+        });
+        // Almost always there is none, and nothing is to be written.
+        if self.read(reading).await?.is_empty() {
+            return Ok(0);
+        }
+        let writing = operation!(tx, [environment, liveness] => async {
+            lost_runs::end_cancelled(tx, &environment, &|worker| dead(&liveness, worker)).await
+        });
+        let lost = self.write(Redo::Harmless, writing).await?;
+        if let Some(liveness) = self.liveness() {
+            lost.iter().for_each(|worker| liveness.forget(worker));
+        }
+        Ok(lost.len() as u64)
     }
 
     async fn backfills(&self, environment: &Environment) -> Result<Vec<BackfillRecord>> {
@@ -397,7 +439,7 @@ impl StateStore for Store {
     async fn next_backfills(&self, environment: &Environment) -> Result<Vec<ScheduledInterval>> {
         let environment = environment.clone();
         let reading = operation!(tx, [environment] => async {
-            backfills::next(tx, &environment).await
+            backfill_runs::next(tx, &environment).await
         });
         self.read(reading).await
     }

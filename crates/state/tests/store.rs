@@ -8,6 +8,8 @@
 
 #[path = "store/backfills.rs"]
 mod backfills;
+#[path = "store/competing.rs"]
+mod competing;
 #[path = "store/place.rs"]
 mod place;
 #[path = "store/schedules.rs"]
@@ -75,4 +77,14 @@ suite! {
         a_backfill_runs_each_interval_once,
         an_interrupted_backfill_goes_on,
         backfills_created_at_once_share_the_intervals;
+    competing:
+        a_cancelled_backfill_leaves_nothing_running,
+        a_run_that_dies_after_the_cancel_ends,
+        a_dead_run_keeps_no_interval_from_a_backfill,
+        what_another_backfill_gives_up_is_taken_over,
+        what_has_run_meanwhile_is_not_run_again,
+        a_run_of_other_intervals_covers_what_it_covers,
+        a_backfill_of_many_intervals_is_created_with_few_statements,
+        a_run_that_kills_its_processes_is_given_up,
+        a_run_that_gets_on_is_not_given_up;
 }

@@ -127,13 +127,28 @@ async fn change(place: &ProjectArgs, one: BackfillNumber, to: BackfillState) -> 
         return Ok(Exit::Done);
     }
     let record = &found.backfill;
-    outln!(
-        "Backfill {number} of `{}` {} {}: {}",
-        record.pipeline,
-        if changed { "is now" } else { "was already" },
-        state(record),
-        counts(record)
-    );
+    let (pipeline, counts) = (&record.pipeline, counts(record));
+    let is_cancelled = record.state == BackfillState::Cancelled;
+    match changed {
+        true => {
+            let state = word(&record.state);
+            outln!("Backfill {number} of `{pipeline}` is now {state}: {counts}");
+        }
+        false if record.has_ended() && !is_cancelled => {
+            let what = match to {
+                BackfillState::Active => "resume",
+                BackfillState::Paused => "pause",
+                BackfillState::Cancelled => "cancel",
+            };
+            outln!(
+                "Backfill {number} of `{pipeline}` has ended ({counts}): there is nothing to {what}."
+            );
+        }
+        false => {
+            let state = word(&record.state);
+            outln!("Backfill {number} of `{pipeline}` was already {state}: {counts}");
+        }
+    }
     if record.running > 0 && to != BackfillState::Active {
         outln!("A run that has begun goes on to its end.");
     }

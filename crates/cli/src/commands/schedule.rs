@@ -155,6 +155,14 @@ async fn resume(place: &ProjectArgs, pipeline: &str, format: Format) -> CommandR
         outln!("The schedule of `{pipeline}` is not paused.");
         return Ok(Exit::Done);
     }
+    if resumed.decided_later {
+        outln!(
+            "The schedule of `{pipeline}` goes on. It was edited while it was paused: `towpath serve` decides by \
+             the edited schedule (`catchup: {}`) what was due meanwhile.",
+            word(&resumed.catchup)
+        );
+        return Ok(Exit::Done);
+    }
     outln!(
         "The schedule of `{pipeline}` goes on. Of the intervals that were due meanwhile, {} get a run \
          and {} are skipped (`catchup: {}`).",

@@ -59,6 +59,15 @@ impl ServeObserver for Lines {
         Arc::new(OneRun)
     }
 
+    fn alone(&self, interval: &ScheduledInterval, processes: u64) {
+        let at = towpath_app::time_text(interval.interval.end_us);
+        errln!(
+            "{} due at {at}: {processes} processes in a row have died while they ran it. It is begun once more, \
+             with nothing else beside it.",
+            interval.pipeline
+        );
+    }
+
     fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>) {
         let at = towpath_app::time_text(interval.interval.end_us);
         match ended {

@@ -116,6 +116,11 @@ impl TestPlace {
         self
     }
 
+    /// What the clock says.
+    pub(crate) fn at_us(&self) -> i64 {
+        self.clock.now_us()
+    }
+
     pub(crate) async fn renew(&self, store: &Arc<dyn StateStore>, worker: &str) -> Result<bool> {
         store.renew(worker).await
     }

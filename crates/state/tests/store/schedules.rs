@@ -305,6 +305,7 @@ pub(crate) async fn a_pause_is_obeyed_and_kept_with_its_events(place: &TestPlace
         until_us: Some(90),
         reason: Some("moves".to_owned()),
         by: "ann".to_owned(),
+        ended_by: None,
     };
     let details = ScheduleEventDetails {
         by: Some("ann".to_owned()),
