@@ -140,6 +140,8 @@ pub(crate) async fn a_backfill_runs_each_interval_once(place: &TestPlace) {
             (1, Waiting, None, None)
         ]
     );
+    // It does not want any more what others give up.
+    assert!(change(&*store, other, BackfillState::Cancelled).await);
     // What has run keeps a new backfill from running it, as the user says.
     let (well, failed) = (Some(BackfillSkip::Succeeded), Some(BackfillSkip::Failed));
     for (on_existing, expected) in [
