@@ -43,7 +43,7 @@ const USERS: u64 = 2;
 
 fn seeds() -> u64 {
     let asked = std::env::var("TOWPATH_SEEDS").ok();
-    asked.map_or(40, |text| text.parse::<u64>().unwrap() / 5)
+    asked.map_or(20, |text| text.parse::<u64>().unwrap() / 5)
 }
 
 struct Simulation {
