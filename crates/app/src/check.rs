@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towpath_ports::{Clock as _, StateStore, System};
-use towpath_project::{Checked, Inputs, Setting, environment_of, project_of, state_of};
+use towpath_project::{CheckInputs, CheckedProject, Setting, environment_of, project_of, state_of};
 use towpath_state::Location;
 use towpath_vocab::{Diagnostic, Environment, Plan};
 
@@ -78,8 +78,8 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
         .files
         .retain(|file, _| !request.without.contains(file));
     let specs = connector_specs();
-    let once = |facts: &towpath_vocab::Facts| -> Checked {
-        towpath_project::check(&Inputs {
+    let once = |facts: &towpath_vocab::Facts| -> CheckedProject {
+        towpath_project::check(&CheckInputs {
             files: &folder.files,
             specs: &specs,
             facts,

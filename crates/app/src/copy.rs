@@ -16,7 +16,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{Cadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
+use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
 use towpath_orchestrator::{ReconnectLimit, ReconnectPause, reach};
 use towpath_ports::{
     Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
@@ -154,7 +154,7 @@ pub async fn copy(
         opened_at: Position::default(),
         outputs: vec![output],
         run: "copy".to_owned(),
-        cadence: Cadence::default(),
+        cadence: CommitCadence::default(),
         commits: None,
         cancel,
     };

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use towpath_engine::lake::TaskThen;
+use towpath_engine::lake::CommitsAtVersion;
 use towpath_ports::{Destination, RunKind};
 use towpath_quarantine::{RestoredTask, hold, is_replay, outdate_undone, records_to_hold};
 use towpath_vocab::{
@@ -298,7 +298,7 @@ async fn behind(
     services: &ProjectServices,
     table: &TableName,
     version: u64,
-) -> Result<Vec<TaskThen>> {
+) -> Result<Vec<CommitsAtVersion>> {
     let tasks = services.lake.tasks_then(table, version).await?;
     let mut behind = Vec::new();
     for task in tasks {
@@ -325,7 +325,7 @@ async fn behind(
 async fn needs_position(
     services: &ProjectServices,
     table: &TableName,
-    task: &TaskThen,
+    task: &CommitsAtVersion,
 ) -> Result<bool> {
     let last = services.lake.last(&task.task, table).await?;
     Ok(last.is_some_and(|last| !last.token.position.is_empty()))
@@ -341,7 +341,7 @@ impl<'a> Pipelines<'a> {
     async fn lock_pipeline(
         services: &'a ProjectServices,
         table: &TableName,
-        tasks: &[TaskThen],
+        tasks: &[CommitsAtVersion],
     ) -> Result<Self> {
         let names: BTreeSet<_> = tasks
             .iter()
@@ -437,7 +437,7 @@ async fn set_back(
 
 /// The token of a task whose table is restored. A token without a fingerprint must not look like that of
 /// the last success.
-fn token_then(then: &TaskThen, generation: Generation, version: u64) -> Result<Token> {
+fn token_then(then: &CommitsAtVersion, generation: Generation, version: u64) -> Result<Token> {
     let known = then.token.clone();
     let mut token = known.unwrap_or_else(|| Token::of(then.task.clone(), generation));
     token.generation = generation;
@@ -462,7 +462,7 @@ mod tests {
     async fn pipelines_of_one_name_are_held_in_each_environment() {
         let (services, _scratch) = ProjectServices::of_files(std::path::Path::new(".")).unwrap();
         let table: TableName = "raw.t".parse().unwrap();
-        let then = |environment: &str| TaskThen {
+        let then = |environment: &str| CommitsAtVersion {
             task: TaskKey {
                 project: ProjectId::new("p"),
                 environment: Environment::new(environment),

@@ -62,7 +62,7 @@ pub use lake_maintenance::{
 pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use limited_plan::limited_plan;
 pub use lineage::{Direction, LineageReport, lineage};
-pub use logs::{LogPiece, Logs, LogsRequest, Printed, follow, has_ended, logs};
+pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
 pub use names::known_table;
 pub use opening::is_begun_elsewhere;
@@ -81,10 +81,12 @@ pub use quarantine::{
 };
 pub use query::{QueryRequest, query};
 pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
-pub use report::{Changes, RunReport, StepReport, TableReport, Unchanged};
+pub use report::{RowChanges, RunReport, StepReport, TableReport, UpToDateTasks};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
-pub use run_history::{QualityLine, QualityLost, QualityReport, RunLine, Why, quality, runs, why};
+pub use run_history::{
+    LostCheckResults, QualityLine, QualityReport, RunLine, TaskExplanation, quality, runs, why,
+};
 pub use schedule::{
     PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,
     schedule_words, schedules, waiting_intervals,

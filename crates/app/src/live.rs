@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::Schema;
-use towpath_project::{Expected, OutlinedConnection, ReadOptions, compare, gone, unreachable};
+use towpath_project::{KnownColumns, OutlinedConnection, ReadOptions, compare, gone, unreachable};
 use towpath_vocab::{
     Action, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, Naming, OptionValue, Plan,
     Selection, Span, TableFact,
@@ -148,7 +148,7 @@ impl ConnectionComparison<'_> {
             let load = self.loads.and_then(|loads| loads.get(object));
             match self.describe(object, load).await {
                 Ok(live) => {
-                    let expected = Expected::written(name, object, table);
+                    let expected = KnownColumns::written(name, object, table);
                     let live = as_declared(live, load, &table.fact);
                     diagnostics.extend(compare(&expected, &live));
                 }
@@ -167,7 +167,7 @@ impl ConnectionComparison<'_> {
                     let seen = self.observed.and_then(|tables| tables.get(object));
                     diagnostics.extend(seen.into_iter().flat_map(|fact| {
                         let live = as_declared(live.clone(), Some(load), fact);
-                        let expected = Expected {
+                        let expected = KnownColumns {
                             connection: name,
                             object,
                             fact,

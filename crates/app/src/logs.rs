@@ -58,7 +58,7 @@ impl LogsRequest {
 
 /// The output of a task's program, in complete lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Printed {
+pub struct ProgramOutput {
     /// The task.
     pub task: TaskId,
     /// The lines, each with its line feed.
@@ -73,7 +73,7 @@ pub struct LogPiece {
     /// Its new lines.
     pub events: Vec<RunEvent>,
     /// The new output of programs.
-    pub printed: Vec<Printed>,
+    pub printed: Vec<ProgramOutput>,
     /// True if no more lines follow.
     pub is_last: bool,
 }
@@ -184,7 +184,7 @@ impl<'a> Logs<'a> {
                 more |= has_more;
                 if !text.is_empty() {
                     let task = output.task.clone();
-                    printed.push(Printed { task, text });
+                    printed.push(ProgramOutput { task, text });
                 }
             }
         }

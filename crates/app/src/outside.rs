@@ -12,7 +12,7 @@ use serde::Serialize;
 use towpath_flow::Budget;
 use towpath_ports::{Clock as _, Connector, ConnectorContext, Discover, Discovered, System};
 use towpath_project::{
-    Inputs, KnownTable, OutlinedConnection, ReadOptions, connections_of, read_schemas,
+    CheckInputs, KnownTable, OutlinedConnection, ReadOptions, connections_of, read_schemas,
 };
 use towpath_vocab::{
     ConnectionPlan, ConnectorSpec, FactSource, Facts, Failure, Remedy, TableFact, types,
@@ -392,7 +392,7 @@ pub(crate) fn outlined(
         set_variables: system.environment().keys().cloned().collect(),
         ..Facts::default()
     };
-    let outline = connections_of(&Inputs {
+    let outline = connections_of(&CheckInputs {
         files: &folder.files,
         specs: &crate::services::connector_specs(),
         facts: &facts,

@@ -43,7 +43,7 @@ pub struct RunReport {
     /// Tables that were written or checked, in the order of the graph.
     pub tables: Vec<TableReport>,
     /// Tasks that had nothing to do.
-    pub unchanged: Unchanged,
+    pub unchanged: UpToDateTasks,
     /// Views that were stored, with their versions.
     pub views: Vec<(String, u64)>,
     /// Notes that are not about a table, such as a publish that was skipped.
@@ -115,7 +115,7 @@ pub struct TableReport {
     pub rows_now: Option<u64>,
     /// For a publish by key, or a load into a history: its changes in the target.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub changes: Option<Changes>,
+    pub changes: Option<RowChanges>,
     /// Checks that passed.
     pub passed: usize,
     /// Checks and rules that warned.
@@ -132,7 +132,7 @@ pub struct TableReport {
 
 /// What a publish by key, or a load into a history, changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
+pub struct RowChanges {
     /// Rows that were new.
     pub inserted: u64,
     /// Rows that were replaced; in a history, versions that follow another one.
@@ -150,7 +150,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// Tasks that had nothing to do, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Unchanged {
+pub struct UpToDateTasks {
     /// Loads.
     pub loads: usize,
     /// Models.
@@ -176,7 +176,7 @@ pub(crate) struct EndedRun<'a> {
 impl RunReport {
     /// True if every task was unchanged.
     pub fn nothing_to_do(&self) -> bool {
-        let Unchanged {
+        let UpToDateTasks {
             loads,
             models,
             publishes,
@@ -366,7 +366,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
         failed: count(CheckOutcome::Fail),
         changes: committed
             .filter(|_| sends_changes(task))
-            .map(|committed| Changes {
+            .map(|committed| RowChanges {
                 inserted: committed.stats.inserted,
                 updated: committed.stats.updated,
                 deleted: committed.stats.deleted,
@@ -486,8 +486,8 @@ fn unit_and_route(tasks: &[&PlannedTask]) -> (&'static str, String) {
     )
 }
 
-fn unchanged(pipeline: &PlannedPipeline, record: &RunRecord) -> Unchanged {
-    let mut count = Unchanged::default();
+fn unchanged(pipeline: &PlannedPipeline, record: &RunRecord) -> UpToDateTasks {
+    let mut count = UpToDateTasks::default();
     for task in &pipeline.tasks {
         if state_of(record, &task.id) != Some(TaskState::Unchanged) {
             continue;

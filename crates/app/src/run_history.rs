@@ -73,12 +73,12 @@ pub struct QualityReport {
     /// The last results of each check, by table and name.
     pub checks: Vec<QualityLine>,
     /// Tables whose checks ran in a process that died before it could store their results.
-    pub lost: Vec<QualityLost>,
+    pub lost: Vec<LostCheckResults>,
 }
 
 /// A table whose check results were lost.
 #[derive(Clone, Debug, Serialize)]
-pub struct QualityLost {
+pub struct LostCheckResults {
     /// The table.
     pub table: TableName,
     /// The run. It committed the table, so no check had failed.
@@ -133,7 +133,7 @@ async fn lost(
     services: &ProjectServices,
     plan: &Plan,
     only: Option<&TableName>,
-) -> Result<Vec<QualityLost>> {
+) -> Result<Vec<LostCheckResults>> {
     let mut lost = Vec::new();
     for pipeline in &plan.pipelines {
         for task in &pipeline.tasks {
@@ -150,7 +150,7 @@ async fn lost(
             if let Some((run, record)) = last
                 && is_lost(&record.outcome)
             {
-                lost.push(QualityLost {
+                lost.push(LostCheckResults {
                     table: table.clone(),
                     run: run.to_string(),
                 });
@@ -172,7 +172,7 @@ fn checked_table(action: &Action) -> Option<&TableName> {
 
 /// Why a task is in its state.
 #[derive(Clone, Debug, Serialize)]
-pub struct Why {
+pub struct TaskExplanation {
     /// The task.
     pub task: String,
     /// Its state in its newest run.
@@ -193,7 +193,11 @@ pub struct Why {
 ///
 /// # Errors
 /// `FixConfig` if nothing has that name.
-pub async fn why(services: &ProjectServices, plan: &Plan, subject: &str) -> Result<Why> {
+pub async fn why(
+    services: &ProjectServices,
+    plan: &Plan,
+    subject: &str,
+) -> Result<TaskExplanation> {
     let found = plan.pipelines.iter().find_map(|pipeline| {
         let task = pipeline.tasks.iter().find(|task| {
             task.id.as_str() == subject
@@ -226,7 +230,7 @@ pub async fn why(services: &ProjectServices, plan: &Plan, subject: &str) -> Resu
         .tasks
         .iter()
         .filter(|other| other.after.contains(&task.id));
-    Ok(Why {
+    Ok(TaskExplanation {
         task: task.id.to_string(),
         state: record.map(|record| record.state),
         run: newest.as_ref().map(|run| run.name.to_string()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use towpath_connectors::QueriedFiles;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
-use towpath_flow::{Budget, Progress, QUARANTINE_SCHEMA, Services, SpillFolder};
+use towpath_flow::{Budget, Progress, QUARANTINE_SCHEMA, SpillFolder, TransferServices};
 use towpath_ports::{
     Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source, StateStore,
     System,
@@ -229,8 +229,8 @@ impl ProjectServices {
     }
 
     /// What `flow` needs; counters are the caller's.
-    pub fn transfer_services(&self, progress: Arc<Progress>) -> Services {
-        Services {
+    pub fn transfer_services(&self, progress: Arc<Progress>) -> TransferServices {
+        TransferServices {
             expressions: Arc::clone(&self.engine) as _,
             query: Arc::clone(&self.engine) as _,
             clock: Arc::clone(&self.system) as _,

@@ -21,7 +21,7 @@ use towpath_vocab::types::one_form;
 use towpath_vocab::{Failure, Remedy};
 
 use crate::predicate::{column_index, kernel};
-use crate::services::{MemoryShare, Services};
+use crate::services::{MemoryShare, TransferServices};
 use crate::spill::{BatchReader, PARTITIONS, Partitions};
 
 /// The bytes of an entry in addition to its key.
@@ -37,7 +37,7 @@ const IN_FLIGHT: usize = 2;
 pub type Differences = BoxStream<Result<(RecordBatch, OpColumn)>>;
 
 /// Two versions of a table with the same columns.
-pub struct Versions {
+pub struct TableVersions {
     /// The old version.
     pub then: QueryResult,
     /// The new version; no key occurs twice in it.
@@ -59,8 +59,8 @@ pub fn can_compare(schema: &Schema) -> bool {
 ///
 /// # Errors
 /// `FixConfig` if a key column is missing.
-pub fn differences(versions: Versions, services: &Services) -> Result<Differences> {
-    let Versions { then, now, key } = versions;
+pub fn differences(versions: TableVersions, services: &TransferServices) -> Result<Differences> {
+    let TableVersions { then, now, key } = versions;
     // A column may contain NULL in both versions if one of them allows it.
     let fields = now.schema.fields().iter();
     let nullable = fields.map(|field| field.as_ref().clone().with_nullable(true));

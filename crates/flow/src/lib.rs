@@ -43,9 +43,9 @@ mod writing;
 pub use budget::Budget;
 pub use codes::CODES;
 pub use commits::CommitObserver;
-pub use compare::{Differences, Versions, can_compare, differences};
-pub use services::Services;
-pub use transfer::{Cadence, Transfer, run_transfer};
+pub use compare::{Differences, TableVersions, can_compare, differences};
+pub use services::TransferServices;
+pub use transfer::{CommitCadence, Transfer, run_transfer};
 
 pub use output::{OperatorFactory, OutputSpec};
 pub use projection::refuse_unknown_columns;

@@ -16,7 +16,7 @@ use towpath_vocab::{Failure, Mask, Remedy, TablePlan};
 
 use crate::predicate::kernel;
 use crate::seal::no_key;
-use crate::services::Services;
+use crate::services::TransferServices;
 
 /// Few digits: two keys differ, and a key cannot be searched for with them alone.
 const KEY_ID_DIGITS: usize = 6;
@@ -95,7 +95,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// The masks of a table by column, their keys resolved.
 pub(crate) async fn resolve_masks(
     plan: &TablePlan,
-    services: &Services,
+    services: &TransferServices,
 ) -> Result<Vec<(String, Masking)>> {
     let mut masks = Vec::new();
     for column in &plan.columns {

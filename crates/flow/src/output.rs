@@ -30,7 +30,7 @@ use crate::projection::Projection;
 use crate::quarantine::Quarantine;
 use crate::row_history;
 use crate::seal::RecordSeal;
-use crate::services::Services;
+use crate::services::TransferServices;
 use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
@@ -523,7 +523,7 @@ pub(crate) struct Context<'a> {
     pub(crate) spec: &'a OutputSpec,
     pub(crate) generation: Generation,
     pub(crate) run: &'a str,
-    pub(crate) services: &'a Services,
+    pub(crate) services: &'a TransferServices,
 }
 
 /// Ends a stopped table: no row becomes visible, but its rejected records are stored.
@@ -558,7 +558,7 @@ async fn judge(
     table: &TableName,
     (checks, metrics): (&[Check], &SharedMetrics),
     prepared: &dyn Prepared,
-    services: &Services,
+    services: &TransferServices,
 ) -> Result<Vec<towpath_vocab::CheckResult>> {
     if checks.is_empty() {
         return Ok(Vec::new());

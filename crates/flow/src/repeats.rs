@@ -20,7 +20,7 @@ use towpath_vocab::types::one_form;
 use crate::metrics::{Measured, SAMPLES};
 use crate::predicate::kernel;
 use crate::projection::value_text;
-use crate::services::{MemoryShare, Services};
+use crate::services::{MemoryShare, TransferServices};
 use crate::unique::{KeyHasher, Unique};
 
 /// The bytes in memory of a key that may repeat.
@@ -34,7 +34,7 @@ pub async fn key_repeats(
     query: &dyn Query,
     sql: &str,
     candidates: &BTreeMap<TableName, Candidate>,
-    services: &Services,
+    services: &TransferServices,
 ) -> Result<bool> {
     let keys = query.query(sql, candidates).await?;
     let fields = keys.schema.fields().iter();

@@ -14,7 +14,7 @@ const STATE_SHARE: u64 = 4;
 
 /// The services that a transfer needs from its caller.
 #[derive(Clone)]
-pub struct Services {
+pub struct TransferServices {
     /// Compiles `where`, `set` and rules.
     pub expressions: Arc<dyn ExpressionCompiler>,
     /// Runs the queries of checks on a candidate.
@@ -31,7 +31,7 @@ pub struct Services {
     pub progress: Arc<Progress>,
 }
 
-impl Services {
+impl TransferServices {
     /// The memory of one keyed state, such as a `dedup` or the unique checks of a table.
     pub(crate) fn share(&self) -> MemoryShare {
         MemoryShare {

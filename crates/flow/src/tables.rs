@@ -15,12 +15,12 @@ use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, Tabl
 use crate::chain::FlushReason;
 use crate::commits::CommitObserver;
 use crate::output::{Context, OutputSpec, TableOutput};
-use crate::services::Services;
+use crate::services::TransferServices;
 use crate::summary::{OutputSummary, TransferSummary};
 
 pub(crate) struct Tables<'a> {
     run: &'a str,
-    services: &'a Services,
+    services: &'a TransferServices,
     commits: Option<Arc<dyn CommitObserver>>,
     bounded: bool,
     tables: Vec<Table<'a>>,
@@ -57,7 +57,7 @@ impl<'a> Tables<'a> {
     pub(crate) fn new(
         specs: &'a [OutputSpec],
         run: &'a str,
-        services: &'a Services,
+        services: &'a TransferServices,
         commits: Option<Arc<dyn CommitObserver>>,
         reader: &dyn Reader,
     ) -> Self {
@@ -258,7 +258,7 @@ impl<'a> Tables<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn context(&self, run: &'a str, services: &'a Services) -> Context<'a> {
+    fn context(&self, run: &'a str, services: &'a TransferServices) -> Context<'a> {
         Context {
             spec: self.spec,
             generation: self.generation,

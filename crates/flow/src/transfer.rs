@@ -16,7 +16,7 @@ use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 use crate::chain::FlushReason;
 use crate::commits::CommitObserver;
 use crate::output::OutputSpec;
-use crate::services::Services;
+use crate::services::TransferServices;
 use crate::split_merger::{NextEvent, SplitMerger};
 use crate::summary::TransferSummary;
 use crate::tables::{TableInput, Tables};
@@ -27,14 +27,14 @@ const GRACE_US: u64 = 5_000_000;
 
 /// How often an endless read commits: when one of these limits is reached and there is something to commit.
 #[derive(Clone, Copy, Debug)]
-pub struct Cadence {
+pub struct CommitCadence {
     /// Rows since the last commit.
     pub rows: u64,
     /// Microseconds since the first event that is not committed.
     pub interval_us: u64,
 }
 
-impl Default for Cadence {
+impl Default for CommitCadence {
     fn default() -> Self {
         Self {
             rows: 1_000_000,
@@ -54,7 +54,7 @@ pub struct Transfer {
     /// The run, for the history of tables: `shop#212`.
     pub run: String,
     /// For endless reads.
-    pub cadence: Cadence,
+    pub cadence: CommitCadence,
     /// Is called for every commit when it happens.
     pub commits: Option<Arc<dyn CommitObserver>>,
     /// Stops the read: a bounded one leaves nothing, an endless one commits what is complete.
@@ -66,7 +66,10 @@ pub struct Transfer {
 /// # Errors
 /// Those of all ports; then nothing since the last commit is visible. If data stops a table, that is not an
 /// error but is in the summary of the table.
-pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<TransferSummary> {
+pub async fn run_transfer(
+    transfer: Transfer,
+    services: &TransferServices,
+) -> Result<TransferSummary> {
     let Transfer {
         mut reader,
         opened_at,
@@ -102,8 +105,8 @@ pub async fn run_transfer(transfer: Transfer, services: &Services) -> Result<Tra
 
 struct Running<'a, 'r> {
     bounded: bool,
-    services: &'a Services,
-    cadence: Cadence,
+    services: &'a TransferServices,
+    cadence: CommitCadence,
     reader: &'r mut dyn Reader,
     intake: SplitMerger,
     tables: Tables<'a>,

@@ -11,7 +11,7 @@ use towpath_vocab::TablePlan;
 use crate::audit::{audit, stopped};
 use crate::check_query::CheckRunner;
 use crate::metrics::Known;
-use crate::services::Services;
+use crate::services::TransferServices;
 use crate::summary::OutputSummary;
 
 /// Runs the checks of `plan` on a view that is not visible yet; `stopped` says why it must not become
@@ -22,7 +22,7 @@ use crate::summary::OutputSummary;
 pub async fn judge_view(
     plan: &TablePlan,
     candidate: Candidate,
-    services: &Services,
+    services: &TransferServices,
 ) -> Result<OutputSummary> {
     let mut summary = OutputSummary::of(plan.target.clone());
     let asking = CheckRunner {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use towpath_ports::{RunState, TaskState};
 use towpath_vocab::{Remedy, RetryPlan};
 
-use crate::trigger::{Counts, Verdict, verdict};
+use crate::trigger::{ParentCounts, TriggerDecision, verdict};
 use crate::view::{RunView, count};
 
 /// The time and the random number of a decision.
@@ -120,7 +120,7 @@ pub(crate) fn backoff_us(retry: &RetryPlan, retries_used: u32, random: u64) -> u
 struct Decision<'a> {
     view: &'a RunView,
     states: BTreeMap<usize, TaskState>,
-    counts: BTreeMap<usize, Counts>,
+    counts: BTreeMap<usize, ParentCounts>,
     ready: BTreeSet<usize>,
     running: usize,
     open: usize,
@@ -151,7 +151,7 @@ impl<'a> Decision<'a> {
         changed.or_else(|| self.view.tasks().get(task).map(|task| task.state))
     }
 
-    fn counts(&self, task: usize) -> Counts {
+    fn counts(&self, task: usize) -> ParentCounts {
         let changed = self.counts.get(&task).copied();
         changed
             .or_else(|| self.view.tasks().get(task).map(|task| task.counts))
@@ -256,9 +256,9 @@ impl<'a> Decision<'a> {
             return;
         }
         match verdict(found.when, &self.counts(task)) {
-            Verdict::Wait => {}
-            Verdict::Run => self.shift(task, TaskState::Ready),
-            Verdict::Skip => self.shift(task, TaskState::Skipped),
+            TriggerDecision::Wait => {}
+            TriggerDecision::Run => self.shift(task, TaskState::Ready),
+            TriggerDecision::Skip => self.shift(task, TaskState::Skipped),
         }
     }
 
@@ -288,8 +288,10 @@ impl<'a> Decision<'a> {
                 let waits = self.state(*child) == Some(TaskState::Waiting) && !self.cancelling;
                 let when = self.view.tasks().get(*child).map(|child| child.when);
                 match when.map(|when| verdict(when, &counts)) {
-                    Some(Verdict::Run) if waits => moves.push((*child, TaskState::Ready)),
-                    Some(Verdict::Skip) if waits => moves.push((*child, TaskState::Skipped)),
+                    Some(TriggerDecision::Run) if waits => moves.push((*child, TaskState::Ready)),
+                    Some(TriggerDecision::Skip) if waits => {
+                        moves.push((*child, TaskState::Skipped))
+                    }
                     _ => {}
                 }
             }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, Claim, Clock, CompiledGraph, GraphTask,
+    BackfillChange, BackfillInterval, BackfillRecord, TaskClaim, Clock, CompiledGraph, GraphTask,
     IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
     RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
     ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
@@ -287,7 +287,7 @@ impl StateStore for SimulatedStateStore {
         forward!(self, register(worker, lease_us))
     }
 
-    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>> {
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<TaskClaim>> {
         forward!(self, claim_ready(worker, limit))
     }
 

@@ -37,7 +37,7 @@ pub use pause::{end_pause, in_force, pause, resume};
 pub use process::LocalProcesses;
 pub use reconnect::{ReconnectLimit, ReconnectPause, reach};
 pub use scheduler::{Scheduler, Tick};
-pub use trigger::{Counts, Verdict, verdict};
+pub use trigger::{ParentCounts, TriggerDecision, verdict};
 pub use view::{RunView, TaskView};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use towpath_vocab::{PlannedPipeline, Remedy, RetryPlan, TriggerRule};
 
 use crate::decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, backoff_us, decide};
 use crate::fixture::{fresh, pipeline, recorded, retry, task};
-use crate::trigger::Counts;
+use crate::trigger::ParentCounts;
 use crate::view::RunView;
 
 #[derive(Clone, Debug)]
@@ -247,7 +247,7 @@ impl Play<'_> {
             view.tasks()
                 .iter()
                 .map(|task| task.counts)
-                .collect::<Vec<Counts>>()
+                .collect::<Vec<ParentCounts>>()
         };
         assert_eq!(counts(&anew), counts(&self.view));
     }

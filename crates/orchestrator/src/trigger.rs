@@ -8,7 +8,7 @@ use towpath_vocab::TriggerRule;
 
 /// How many parents of a task have ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ParentCounts {
     /// All parents.
     pub total: usize,
     /// Succeeded, or unchanged.
@@ -23,7 +23,7 @@ pub struct Counts {
     pub cancelled: usize,
 }
 
-impl Counts {
+impl ParentCounts {
     /// Parents that have ended in any way.
     pub fn done(&self) -> usize {
         self.succeeded + self.failed + self.blocked + self.skipped + self.cancelled
@@ -37,7 +37,7 @@ impl Counts {
 
 /// The result of a trigger rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TriggerDecision {
     /// Not known yet.
     Wait,
     /// It may start.
@@ -47,33 +47,41 @@ pub enum Verdict {
 }
 
 /// Evaluates a rule. A task without parents may always start.
-pub fn verdict(rule: TriggerRule, counts: &Counts) -> Verdict {
+pub fn verdict(rule: TriggerRule, counts: &ParentCounts) -> TriggerDecision {
     let all_done = counts.done() == counts.total;
-    let at_end = |verdict| if all_done { verdict } else { Verdict::Wait };
+    let at_end = |verdict| {
+        if all_done {
+            verdict
+        } else {
+            TriggerDecision::Wait
+        }
+    };
     if counts.total == 0 {
-        return Verdict::Run;
+        return TriggerDecision::Run;
     }
     match rule {
-        TriggerRule::AllSuccess if counts.any_failed() => Verdict::Skip,
-        TriggerRule::AllSuccess if counts.done() > counts.succeeded => at_end(Verdict::Skip),
-        TriggerRule::AllSuccess | TriggerRule::AllDone => at_end(Verdict::Run),
-        TriggerRule::OneFailed if counts.any_failed() => Verdict::Run,
-        TriggerRule::OneSuccess if counts.succeeded > 0 => Verdict::Run,
-        TriggerRule::OneFailed | TriggerRule::OneSuccess => at_end(Verdict::Skip),
-        TriggerRule::NoneFailed if counts.any_failed() => Verdict::Skip,
-        TriggerRule::NoneFailed => at_end(Verdict::Run),
+        TriggerRule::AllSuccess if counts.any_failed() => TriggerDecision::Skip,
+        TriggerRule::AllSuccess if counts.done() > counts.succeeded => {
+            at_end(TriggerDecision::Skip)
+        }
+        TriggerRule::AllSuccess | TriggerRule::AllDone => at_end(TriggerDecision::Run),
+        TriggerRule::OneFailed if counts.any_failed() => TriggerDecision::Run,
+        TriggerRule::OneSuccess if counts.succeeded > 0 => TriggerDecision::Run,
+        TriggerRule::OneFailed | TriggerRule::OneSuccess => at_end(TriggerDecision::Skip),
+        TriggerRule::NoneFailed if counts.any_failed() => TriggerDecision::Skip,
+        TriggerRule::NoneFailed => at_end(TriggerDecision::Run),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Verdict::{Run, Skip, Wait};
+    use TriggerDecision::{Run, Skip, Wait};
 
     /// Parents as letters: s succeeded, f failed, b blocked, k skipped, c cancelled, - still open.
-    fn counts(parents: &str) -> Counts {
+    fn counts(parents: &str) -> ParentCounts {
         let count = |letter| parents.chars().filter(|c| *c == letter).count();
-        Counts {
+        ParentCounts {
             total: parents.len(),
             succeeded: count('s'),
             failed: count('f'),

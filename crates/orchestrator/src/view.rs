@@ -11,7 +11,7 @@ use towpath_vocab::{Failure, PlannedPipeline, RetryPlan, TaskId, TriggerRule};
 
 use crate::decide::DriverCommand;
 use crate::error::RunError;
-use crate::trigger::Counts;
+use crate::trigger::ParentCounts;
 
 /// One task of a view.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub struct TaskView {
     /// The time of the next attempt.
     pub retry_at_us: Option<i64>,
     /// How many of its parents have ended, and how.
-    pub counts: Counts,
+    pub counts: ParentCounts,
 }
 
 /// A run.
@@ -267,9 +267,9 @@ fn waiting(pipeline: &PlannedPipeline) -> Result<Vec<TaskView>, String> {
             state: TaskState::Waiting,
             retries_used: 0,
             retry_at_us: None,
-            counts: Counts {
+            counts: ParentCounts {
                 total: parents.len(),
-                ..Counts::default()
+                ..ParentCounts::default()
             },
         });
     }
@@ -277,7 +277,7 @@ fn waiting(pipeline: &PlannedPipeline) -> Result<Vec<TaskView>, String> {
 }
 
 /// Counts one more parent that has ended. `blocked` means that a task above that parent failed.
-pub(crate) fn count(counts: &mut Counts, end: TaskState, blocked: bool) {
+pub(crate) fn count(counts: &mut ParentCounts, end: TaskState, blocked: bool) {
     match end {
         TaskState::Succeeded | TaskState::Unchanged => counts.succeeded += 1,
         TaskState::Failed => counts.failed += 1,

@@ -62,7 +62,7 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, Claim, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind,
+    AttemptEnd, TaskClaim, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind,
     RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState, Transition,
 };
 pub use state_before_write::StateBeforeWrite;

@@ -228,7 +228,7 @@ pub enum RunUpdateResult {
         /// The number of the last event.
         seq: u64,
         /// Tasks that this worker must execute now.
-        claims: Vec<Claim>,
+        claims: Vec<TaskClaim>,
     },
     /// Other workers were faster: these are their events. Nothing was changed.
     Behind(Vec<RunEvent>),
@@ -238,7 +238,7 @@ pub enum RunUpdateResult {
 
 /// A task that a worker must execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct TaskClaim {
     /// The run.
     pub run: RunName,
     /// The environment.
@@ -347,7 +347,7 @@ pub trait StateStore: Send + Sync {
 
     /// Claims at most `limit` ready tasks of any run, oldest first: not more than the free slots of their
     /// pools, and not more of a run than may run at once. A worker whose lease has expired gets none.
-    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>>;
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<TaskClaim>>;
 
     /// Renews the lease of a worker; false if the lease was lost.
     async fn renew(&self, worker: &str) -> Result<bool>;

@@ -10,7 +10,7 @@ use towpath_vocab::{ConnectorSpec, Facts};
 
 use crate::bind::Bindings;
 use crate::connection::{self, Connection};
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::keys::{self, Kind};
 use crate::params;
 use crate::parsed::Parsed;
@@ -38,7 +38,7 @@ pub(crate) struct Bound<'a> {
 /// Merges and binds all trees, and checks their keys and values.
 pub(crate) fn bind<'a>(
     parsed: &mut Parsed<'_>,
-    inputs: &Inputs<'a>,
+    inputs: &CheckInputs<'a>,
     report: &mut Report,
 ) -> Option<Bound<'a>> {
     let mut root = root(parsed, report)?;
@@ -194,7 +194,7 @@ fn adopt_connections(root: &mut Node, files: Vec<(String, Node)>, report: &mut R
     }
 }
 
-fn environment(root: &Node, inputs: &Inputs<'_>, report: &mut Report) -> String {
+fn environment(root: &Node, inputs: &CheckInputs<'_>, report: &mut Report) -> String {
     let default = root.get("default_environment");
     let name = inputs
         .environment
@@ -230,7 +230,12 @@ fn environment(root: &Node, inputs: &Inputs<'_>, report: &mut Report) -> String 
 }
 
 /// Checks the keys of environments that are not in use.
-fn check_other_environments(root: &Node, used: &str, inputs: &Inputs<'_>, report: &mut Report) {
+fn check_other_environments(
+    root: &Node,
+    used: &str,
+    inputs: &CheckInputs<'_>,
+    report: &mut Report,
+) {
     let Some(environments) = root.get("environments") else {
         return;
     };

@@ -14,7 +14,7 @@ use towpath_vocab::{
 use crate::bound::{self, Bound, BoundPipeline};
 use crate::context::StepContext;
 use crate::graph::{self, Tables};
-use crate::inputs::{Checked, Inputs, Summary};
+use crate::inputs::{CheckInputs, CheckedProject, Summary};
 use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::settings::Setting;
@@ -29,7 +29,7 @@ const PARALLEL: usize = 4;
 const BINDING: &str = "P02";
 
 /// Checks a project.
-pub fn check(inputs: &Inputs<'_>) -> Checked {
+pub fn check(inputs: &CheckInputs<'_>) -> CheckedProject {
     let mut report = Report::default();
     let mut parsed = parsed::parse(inputs.files, &mut report);
     let mut summary = Summary {
@@ -68,7 +68,7 @@ fn finish(
     state: Option<OptionValue>,
     memory_bytes: Option<u64>,
     summary: Summary,
-) -> Checked {
+) -> CheckedProject {
     let failed = report.failed();
     let diagnostics = report.finish();
     let is_unclear = |d: &towpath_vocab::Diagnostic| d.is_error() && d.code.starts_with(BINDING);
@@ -86,7 +86,7 @@ fn finish(
         notes: count(Level::Note),
         ..summary
     };
-    Checked {
+    CheckedProject {
         plan,
         partial,
         diagnostics,
@@ -134,7 +134,7 @@ struct PlanningContext<'a> {
     parsed: &'a Parsed<'a>,
     bound: &'a Bound<'a>,
     context: &'a StepContext<'a>,
-    inputs: &'a Inputs<'a>,
+    inputs: &'a CheckInputs<'a>,
 }
 
 fn plan_pipelines(

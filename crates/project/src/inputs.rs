@@ -11,7 +11,7 @@ use towpath_vocab::{ConnectorSpec, Diagnostic, Facts, OptionValue, Plan};
 use crate::settings::Setting;
 
 /// The input of a check.
-pub struct Inputs<'a> {
+pub struct CheckInputs<'a> {
     /// The project's text files: path with `/`, relative to the project folder.
     pub files: &'a BTreeMap<String, String>,
     /// What each connector can do.
@@ -28,7 +28,7 @@ pub struct Inputs<'a> {
 
 /// The result of a check.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedProject {
     /// `None` if there is an error.
     pub plan: Option<Plan>,
     /// The part that could be planned although there are errors, if the environment and its lakehouse are

@@ -46,12 +46,12 @@ mod yaml;
 
 pub use check::check;
 pub use codes::CODES;
-pub use inputs::{Checked, Inputs, Summary};
+pub use inputs::{CheckInputs, CheckedProject, Summary};
 pub use json_schema::{
     json_schema_connection, json_schema_pipeline, json_schema_schemas, json_schema_towpath,
 };
 pub use keys_page::keys_page;
-pub use live::{Expected, compare, gone, unreachable};
+pub use live::{KnownColumns, compare, gone, unreachable};
 pub use outline::{
     KnownTable, OutlinedConnection, connections_of, environment_of, project_of, read_schemas,
     state_of,

@@ -14,7 +14,7 @@ use crate::suggest;
 
 /// The known columns of a table, from `schemas/CONNECTION.yml` or the last run.
 #[derive(Clone, Debug)]
-pub struct Expected<'a> {
+pub struct KnownColumns<'a> {
     /// The connection.
     pub connection: &'a str,
     /// The table's name there.
@@ -29,7 +29,7 @@ pub struct Expected<'a> {
     pub written: bool,
 }
 
-impl<'a> Expected<'a> {
+impl<'a> KnownColumns<'a> {
     /// A table of `schemas/CONNECTION.yml`.
     pub fn written(connection: &'a str, object: &'a str, known: &'a KnownTable) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl<'a> Expected<'a> {
 }
 
 /// All differences between the known and the present columns of a table.
-pub fn compare(expected: &Expected<'_>, live: &TableFact) -> Vec<Diagnostic> {
+pub fn compare(expected: &KnownColumns<'_>, live: &TableFact) -> Vec<Diagnostic> {
     let table = format!("`{}` of `{}`", expected.object, expected.connection);
     let mut found = Vec::new();
     let (known, now) = (&expected.fact.schema, &live.schema);
@@ -179,7 +179,7 @@ mod tests {
     fn each_difference_is_said_at_its_column() {
         let text = "tables:\n  orders:\n    key: id\n    columns:\n      id: bigint\n      total: decimal(10,2)\n      note: text\n      odd: unknown\n";
         let known = read_schemas("schemas/db.yml", text).unwrap();
-        let expected = Expected::written("db", "orders", &known[0].1);
+        let expected = KnownColumns::written("db", "orders", &known[0].1);
         let same = live(
             vec![
                 Field::new("id", DataType::Int64, false),

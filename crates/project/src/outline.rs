@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use towpath_vocab::{ConnectionPlan, Diagnostic, Environment, SecretTemplate, Span, TableFact};
 
 use crate::bound;
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::parsed;
 use crate::report::{FileRange, Report};
 use crate::schemas::{self, ReadOptions};
@@ -59,7 +59,7 @@ pub struct OutlinedConnection {
 }
 
 /// The project's connections, by name; `None` if `towpath.yml` cannot be read as a project.
-pub fn connections_of(inputs: &Inputs<'_>) -> Option<BTreeMap<String, OutlinedConnection>> {
+pub fn connections_of(inputs: &CheckInputs<'_>) -> Option<BTreeMap<String, OutlinedConnection>> {
     let mut report = Report::default();
     let mut parsed = parsed::parse(inputs.files, &mut report);
     let bound = bound::bind(&mut parsed, inputs, &mut report)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use towpath_vocab::types;
 
 use crate::bind::{self, Bindings, Leaf};
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::report::Report;
 use crate::yaml::{Node, Value};
 
@@ -16,7 +16,7 @@ const KEYS: &[&str] = &["type", "default", "description"];
 /// Values of the params of a pipeline.
 pub(crate) fn read(
     pipeline: &mut Node,
-    inputs: &Inputs<'_>,
+    inputs: &CheckInputs<'_>,
     bindings: &Bindings<'_>,
     declared: &mut Vec<String>,
     report: &mut Report,
@@ -95,7 +95,7 @@ fn check(name: &str, value: &str, kind: &str, at: crate::report::FileRange, repo
 }
 
 /// Reports params that were given but that no pipeline declares.
-pub(crate) fn check_given(inputs: &Inputs<'_>, declared: &[String], report: &mut Report) {
+pub(crate) fn check_given(inputs: &CheckInputs<'_>, declared: &[String], report: &mut Report) {
     for name in inputs.params.keys().filter(|name| !declared.contains(name)) {
         let file = report.file("towpath.yml");
         let at = crate::report::FileRange {

@@ -72,7 +72,7 @@ fn check(
     parts: &[(&str, &str)],
     environment: Option<&str>,
     facts: &Facts,
-) -> towpath_project::Checked {
+) -> towpath_project::CheckedProject {
     let variables = BTreeMap::from([("WHERE".to_owned(), "here".to_owned())]);
     run_with(
         &files(parts),

@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Cadence, OutputSpec, OutputSummary, RecordSeal, Services, Transfer, quarantine_table,
-    run_transfer,
+    CommitCadence, OutputSpec, OutputSummary, RecordSeal, Transfer, TransferServices,
+    quarantine_table, run_transfer,
 };
 use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
@@ -62,7 +62,7 @@ pub type ReadAgain<'a> =
 /// A replay of one load's records. The caller has locked the pipeline.
 pub struct Replay<'a> {
     ports: &'a QuarantinePorts,
-    services: Services,
+    services: TransferServices,
     owner: &'a Owner<'a>,
     run: String,
     read_again: Box<ReadAgain<'a>>,
@@ -74,7 +74,7 @@ impl<'a> Replay<'a> {
     /// A replay in this run; `services` are those of its transfers.
     pub fn new(
         ports: &'a QuarantinePorts,
-        services: Services,
+        services: TransferServices,
         owner: &'a Owner<'a>,
         run: String,
         read_again: Box<ReadAgain<'a>>,
@@ -251,7 +251,7 @@ impl Replay<'_> {
             opened_at: Position::default(),
             outputs: vec![output],
             run: self.run.clone(),
-            cadence: Cadence::default(),
+            cadence: CommitCadence::default(),
             commits: None,
             cancel: CancellationToken::new(),
         };

@@ -15,7 +15,7 @@ use datafusion_sql::parser::Statement;
 use datafusion_sql::planner::SqlToRel;
 use towpath_vocab::{TableLineage, TableName};
 
-use crate::catalog::{Catalog, Tables};
+use crate::catalog::{Catalog, TableLookup};
 use crate::comparison::PostgresSemantics;
 use crate::fractions::exact_fractions;
 use crate::grouping::sets_of_columns;
@@ -42,7 +42,7 @@ pub struct Analysis {
 
 /// The result of an analysis.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum AnalysisResult {
     /// It will run, with these columns.
     Proven(Analysis),
     /// It is not known yet.
@@ -57,10 +57,10 @@ pub enum Verdict {
 }
 
 /// Analyses one query.
-pub fn analyze(sql: &str, tables: &dyn Tables) -> Verdict {
+pub fn analyze(sql: &str, tables: &dyn TableLookup) -> AnalysisResult {
     match judge(sql, tables) {
         Ok(verdict) => verdict,
-        Err(problem) => Verdict::Wrong(vec![problem]),
+        Err(problem) => AnalysisResult::Wrong(vec![problem]),
     }
 }
 
@@ -72,24 +72,24 @@ pub fn inputs(sql: &str) -> std::result::Result<Vec<TableName>, SqlProblem> {
     Names::of(&statement::query(sql)?)?.inputs(sql)
 }
 
-fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProblem> {
+fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisResult, SqlProblem> {
     let parsed = statement::query(sql)?;
     let names = Names::of(&parsed)?;
     let mut problems = functions::unknown(sql, &names.calls);
     let found = ResolvedTables::resolve(sql, &names, tables, &mut problems);
     if let Some(table) = found.unknown.first() {
         return Ok(if problems.is_empty() {
-            Verdict::Unknown {
+            AnalysisResult::Unknown {
                 inputs: found.inputs,
                 why: format!("the columns of `{table}` are not known yet"),
             }
         } else {
-            Verdict::Wrong(problems)
+            AnalysisResult::Wrong(problems)
         });
     }
     if !problems.is_empty() {
         problems.sort_by_key(|problem| problem.offset);
-        return Ok(Verdict::Wrong(problems));
+        return Ok(AnalysisResult::Wrong(problems));
     }
     Ok(match plan(&parsed, &found.catalog) {
         Ok(plan) if has_placeholder(&plan) => {
@@ -102,20 +102,20 @@ fn judge(sql: &str, tables: &dyn Tables) -> std::result::Result<Verdict, SqlProb
         Ok(plan) if let Some(problem) = leftover::problem(sql, &parsed, &plan) => {
             return Err(problem);
         }
-        Ok(plan) => Verdict::Proven(Analysis {
+        Ok(plan) => AnalysisResult::Proven(Analysis {
             schema: schema(&plan),
             lineage: lineage::of(&plan),
             inputs: found.inputs,
         }),
         Err(error) => match from_planner(sql, &names, &error) {
-            Judged::Mistake(first) => Verdict::Wrong(mend::all_problems(
+            Judged::Mistake(first) => AnalysisResult::Wrong(mend::all_problems(
                 sql,
                 &parsed,
                 &names,
                 first,
                 &found.catalog,
             )),
-            Judged::CannotTell(why) => Verdict::Unknown {
+            Judged::CannotTell(why) => AnalysisResult::Unknown {
                 inputs: found.inputs,
                 why,
             },
@@ -166,7 +166,7 @@ impl ResolvedTables {
     fn resolve(
         sql: &str,
         names: &Names,
-        tables: &dyn Tables,
+        tables: &dyn TableLookup,
         problems: &mut Vec<SqlProblem>,
     ) -> Self {
         let known = tables.known();
@@ -202,7 +202,7 @@ impl ResolvedTables {
 }
 
 /// The declared table: with the same name, or otherwise the only one that differs in case.
-fn real_table(written: &TableName, known: &[TableName], tables: &dyn Tables) -> TableName {
+fn real_table(written: &TableName, known: &[TableName], tables: &dyn TableLookup) -> TableName {
     if tables.columns(written).is_some() || known.contains(written) {
         return written.clone();
     }

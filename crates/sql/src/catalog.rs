@@ -1,6 +1,6 @@
 //! The tables and functions against which a statement is planned.
 //!
-//! Promise: a table here has a name and columns, never rows. `Tables` is what callers know; `Catalog`
+//! Promise: a table here has a name and columns, never rows. `TableLookup` is what callers know; `Catalog`
 //! presents it to DataFusion's planner. It knows no session and no file. Read next: `analyze.rs`.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::functions::{Registry, registry};
 use crate::statement::TIME_ZONE;
 
 /// The tables that the caller knows.
-pub trait Tables {
+pub trait TableLookup {
     /// The columns of a table; `None` if they are not known, which is not an error.
     fn columns(&self, table: &TableName) -> Option<SchemaRef>;
 

@@ -42,8 +42,8 @@ mod statement;
 mod suggest;
 mod wording;
 
-pub use analyze::{Analysis, Verdict, analyze, inputs, settled};
-pub use catalog::Tables;
+pub use analyze::{Analysis, AnalysisResult, analyze, inputs, settled};
+pub use catalog::TableLookup;
 pub use changing::{changing_calls, changing_in_expression, changing_words};
 pub use codes::CODES;
 pub use comparison::PostgresSemantics;

@@ -25,7 +25,7 @@ use datafusion::prelude::SessionConfig;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRng, TestRunner};
-use towpath_sql::{SETTINGS, Tables, Verdict, analyze, functions, query};
+use towpath_sql::{AnalysisResult, SETTINGS, TableLookup, analyze, functions, query};
 use towpath_vocab::{TableName, types};
 
 type Columns = Vec<(&'static str, Vec<Cell>)>;
@@ -120,7 +120,7 @@ fn batch(columns: &Columns) -> RecordBatch {
 
 struct Known(BTreeMap<TableName, SchemaRef>);
 
-impl Tables for Known {
+impl TableLookup for Known {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.0.get(table).cloned()
     }
@@ -212,7 +212,7 @@ fn sorted(mut values: Vec<String>) -> Vec<String> {
 async fn check(sql: &str) {
     let tables = tables();
     let analysis = match analyze(sql, &known(&tables)) {
-        Verdict::Proven(analysis) => analysis,
+        AnalysisResult::Proven(analysis) => analysis,
         other => panic!("{sql}: {other:#?}"),
     };
     let (ran, base) = run(&session(&tables), sql).await;

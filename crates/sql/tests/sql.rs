@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use towpath_sql::{Analysis, SqlProblem, Tables, Verdict, analyze, expression, inputs};
+use towpath_sql::{Analysis, AnalysisResult, SqlProblem, TableLookup, analyze, expression, inputs};
 use towpath_vocab::{EdgeKind, TableName, types};
 
 /// Tables of a small shop. `raw.mystery` exists and its columns are not known.
@@ -75,7 +75,7 @@ fn shop() -> Shop {
     Shop { tables, known }
 }
 
-impl Tables for Shop {
+impl TableLookup for Shop {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.tables.get(table).cloned()
     }
@@ -87,21 +87,21 @@ impl Tables for Shop {
 
 fn proven(sql: &str) -> Analysis {
     match analyze(sql, &shop()) {
-        Verdict::Proven(analysis) => analysis,
+        AnalysisResult::Proven(analysis) => analysis,
         other => panic!("{sql}: {other:#?}"),
     }
 }
 
 fn wrong(sql: &str) -> Vec<SqlProblem> {
     match analyze(sql, &shop()) {
-        Verdict::Wrong(problems) => problems,
+        AnalysisResult::Wrong(problems) => problems,
         other => panic!("{sql}: {other:#?}"),
     }
 }
 
 fn unknown(sql: &str) -> String {
     match analyze(sql, &shop()) {
-        Verdict::Unknown { why, .. } => why,
+        AnalysisResult::Unknown { why, .. } => why,
         other => panic!("{sql}: {other:#?}"),
     }
 }
@@ -871,7 +871,7 @@ fn what_is_not_known_is_unknown_not_wrong() {
                 known: vec![]
             }
         ),
-        Verdict::Unknown { .. }
+        AnalysisResult::Unknown { .. }
     ));
     unknown("select * from information_schema.tables");
     // A mistake that needs no columns is still a mistake.
@@ -1046,9 +1046,9 @@ fn deep_expressions_are_fine_or_refused() {
     for depth in [60, 100, 600] {
         let deep = format!("select {}1{} as x", "(".repeat(depth), ")".repeat(depth));
         match analyze(&deep, &shop()) {
-            Verdict::Proven(_) => assert!(depth < 100, "{depth}"),
-            Verdict::Wrong(problems) => assert_eq!(problems[0].code, "M0305"),
-            Verdict::Unknown { why, .. } => panic!("{depth}: {why}"),
+            AnalysisResult::Proven(_) => assert!(depth < 100, "{depth}"),
+            AnalysisResult::Wrong(problems) => assert_eq!(problems[0].code, "M0305"),
+            AnalysisResult::Unknown { why, .. } => panic!("{depth}: {why}"),
         }
     }
     let calls = |depth: usize| {

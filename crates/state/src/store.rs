@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, Claim, IntervalRun,
+    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, TaskClaim, IntervalRun,
     NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
     RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
     StateStore, TaskRecord,
@@ -174,7 +174,7 @@ impl StateStore for Store {
         registered
     }
 
-    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<Claim>> {
+    async fn claim_ready(&self, worker: &str, limit: u32) -> Result<Vec<TaskClaim>> {
         let worker = worker.to_owned();
         let claiming = operation!(tx, [worker] => tasks::claim_ready(tx, &worker, limit));
         self.write(Redo::Never, claiming).await

@@ -6,7 +6,7 @@
 //! taken in one order: run, task, pool. Read next: `journal.rs`.
 
 use serde_json::{Value, json};
-use towpath_ports::{Claim, RunUpdate, RunUpdateResult, TaskState, Transition};
+use towpath_ports::{RunUpdate, RunUpdateResult, TaskClaim, TaskState, Transition};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{outcome_to_column, task_state, to_column};
@@ -179,7 +179,7 @@ pub(crate) async fn claim_ready(
     tx: &Tx<'_>,
     worker: &str,
     limit: u32,
-) -> Result<Vec<Claim>, StateError> {
+) -> Result<Vec<TaskClaim>, StateError> {
     if !is_live(tx, worker).await? {
         return Ok(Vec::new());
     }
@@ -240,7 +240,7 @@ async fn claim_in(
     worker: &str,
     limit: u32,
     now_us: i64,
-) -> Result<Vec<Claim>, StateError> {
+) -> Result<Vec<TaskClaim>, StateError> {
     let running = tx
         .one(
             "SELECT count(*) FROM task WHERE run = ?1 AND state = 'running'",
@@ -266,7 +266,7 @@ async fn claim_in(
             end: None,
         };
         change(tx, journal, &transition, worker).await?;
-        claims.push(Claim {
+        claims.push(TaskClaim {
             run: transition.run,
             environment: transition.environment,
             graph_hash: journal.graph_hash.clone(),

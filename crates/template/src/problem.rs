@@ -36,7 +36,7 @@ pub enum TemplateProblem {
     Wrong(Box<Mistake>),
     /// The answer needs a live warehouse; this is the question in words.
     #[error("the answer needs the warehouse: {0}")]
-    Pending(String),
+    NeedsWarehouse(String),
 }
 
 /// A mistake that one of our own functions found; the engine adds the position.

@@ -1,14 +1,14 @@
 //! Renders a template with its answers to SQL, and puts ephemeral models before it.
 //!
 //! Promise: the template is run until all of its questions are answered; each question is asked once, in
-//! order. If only a live warehouse has an answer, rendering ends with `Pending`. It does not parse the SQL.
+//! order. If only a live warehouse has an answer, rendering ends with `NeedsWarehouse`. It does not parse the SQL.
 //! Read next: `session.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minijinja::Error;
-use towpath_vocab::{Introspect, Pending, TableName};
+use towpath_vocab::{Introspect, NeedsWarehouse, TableName};
 
 use crate::context::{FUNCTIONS, environment};
 use crate::ephemeral::inject;
@@ -65,7 +65,7 @@ pub struct Rendered {
 /// Renders a template.
 ///
 /// # Errors
-/// `Wrong` for a mistake in it, `Pending` if `introspect` cannot answer yet.
+/// `Wrong` for a mistake in it, `NeedsWarehouse` if `introspect` cannot answer yet.
 pub fn render(
     request: &Render<'_>,
     introspect: &mut dyn Introspect,
@@ -161,7 +161,7 @@ fn one(
             }
             Some(question) => match introspect.ask(question) {
                 Ok(answer) => answers.push(answer),
-                Err(Pending(why)) => return Err(TemplateProblem::Pending(why)),
+                Err(NeedsWarehouse(why)) => return Err(TemplateProblem::NeedsWarehouse(why)),
             },
             None => {
                 let (sql, map) = marked.remove_markers(&result?);

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use minijinja::{Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
-use towpath_vocab::{Answer, Question, TableName};
+use towpath_vocab::{TableName, WarehouseAnswer, WarehouseQuestion};
 
 use crate::bounds::{MOST_BYTES, MOST_STEPS, too_many_steps};
 use crate::problem::Raised;
@@ -59,7 +59,7 @@ pub(crate) struct RenderTrace {
     /// The argument of `return`, until the macro's caller gets it.
     pub(crate) returned: Option<Value>,
     pub(crate) raised: Option<Raised>,
-    pub(crate) open: Option<Question>,
+    pub(crate) open: Option<WarehouseQuestion>,
     asked: usize,
     depth: usize,
     /// Steps that macros took.
@@ -72,12 +72,12 @@ pub(crate) struct RenderTrace {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) settings: Settings,
-    answers: Vec<Answer>,
+    answers: Vec<WarehouseAnswer>,
     seen: Mutex<RenderTrace>,
 }
 
 impl Session {
-    pub(crate) fn new(settings: Settings, answers: Vec<Answer>) -> Self {
+    pub(crate) fn new(settings: Settings, answers: Vec<WarehouseAnswer>) -> Self {
         Self {
             settings,
             answers,
@@ -102,7 +102,10 @@ impl Session {
     }
 
     /// Asks about the warehouse. During a scan nothing is known and nothing is asked.
-    pub(crate) fn ask(&self, question: Question) -> Result<Option<Answer>, Error> {
+    pub(crate) fn ask(
+        &self,
+        question: WarehouseQuestion,
+    ) -> Result<Option<WarehouseAnswer>, Error> {
         let mut seen = self.seen();
         seen.introspective = true;
         if self.settings.mode == Mode::Scan {

@@ -4,7 +4,7 @@
 //! `Session::ask` keeps the questions for the caller.
 
 use minijinja::{Error, ErrorKind, Value};
-use towpath_vocab::{Answer, Question, TableName, types};
+use towpath_vocab::{TableName, WarehouseAnswer, WarehouseQuestion, types};
 
 use crate::objects::{Column, Relation, Rows};
 use crate::problem::Raised;
@@ -12,8 +12,10 @@ use crate::session::Session;
 
 /// The rows of a query; none during a scan.
 pub(crate) fn run_query(session: &Session, sql: &str) -> Result<Value, Error> {
-    match session.ask(Question::Rows(sql.to_owned()))? {
-        Some(Answer::Rows { columns, rows }) => Ok(Value::from_object(Rows::new(columns, &rows))),
+    match session.ask(WarehouseQuestion::Rows(sql.to_owned()))? {
+        Some(WarehouseAnswer::Rows { columns, rows }) => {
+            Ok(Value::from_object(Rows::new(columns, &rows)))
+        }
         None if session.settings.execute => Ok(Value::from_object(Rows::default())),
         None => Ok(Value::from(())),
         Some(_) => Err(wrong_answer()),
@@ -41,9 +43,9 @@ pub(crate) fn existing(session: &Session, relation: &Value) -> Result<Value, Err
     let Some(table) = table_of(relation) else {
         return Ok(Value::from(()));
     };
-    match session.ask(Question::Exists(table))? {
-        Some(Answer::Exists(true)) => Ok(relation.clone()),
-        Some(Answer::Exists(false)) | None => Ok(Value::from(())),
+    match session.ask(WarehouseQuestion::Exists(table))? {
+        Some(WarehouseAnswer::Exists(true)) => Ok(relation.clone()),
+        Some(WarehouseAnswer::Exists(false)) | None => Ok(Value::from(())),
         Some(_) => Err(wrong_answer()),
     }
 }
@@ -57,8 +59,8 @@ pub(crate) fn columns(session: &Session, relation: &Value) -> Result<Vec<Column>
         );
         return Err(session.raise(raised.help("an ephemeral model has none: make it a view")));
     };
-    match session.ask(Question::Columns(table))? {
-        Some(Answer::Columns(schema)) => {
+    match session.ask(WarehouseQuestion::Columns(table))? {
+        Some(WarehouseAnswer::Columns(schema)) => {
             let column = |field: &arrow_schema::FieldRef| Column {
                 name: field.name().clone(),
                 data_type: types::name(field.data_type()),

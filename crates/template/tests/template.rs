@@ -15,35 +15,37 @@ use serde_json::json;
 use towpath_template::{
     MacroFile, Mistake, ReferenceKind, Render, Rendered, Scan, TemplateProblem, Vars, render, scan,
 };
-use towpath_vocab::{Answer, Introspect, Pending, Question, TableName};
+use towpath_vocab::{Introspect, NeedsWarehouse, TableName, WarehouseAnswer, WarehouseQuestion};
 
 /// Answers from a list; keeps what it was asked.
 #[derive(Default)]
 struct Warehouse {
     tables: BTreeMap<TableName, Vec<&'static str>>,
     rows: BTreeMap<String, (Vec<String>, Vec<Vec<serde_json::Value>>)>,
-    asked: Vec<Question>,
+    asked: Vec<WarehouseQuestion>,
 }
 
 impl Introspect for Warehouse {
-    fn ask(&mut self, question: Question) -> Result<Answer, Pending> {
+    fn ask(&mut self, question: WarehouseQuestion) -> Result<WarehouseAnswer, NeedsWarehouse> {
         self.asked.push(question.clone());
         match question {
-            Question::Exists(table) => Ok(Answer::Exists(self.tables.contains_key(&table))),
-            Question::Columns(table) => {
+            WarehouseQuestion::Exists(table) => {
+                Ok(WarehouseAnswer::Exists(self.tables.contains_key(&table)))
+            }
+            WarehouseQuestion::Columns(table) => {
                 let columns = self
                     .tables
                     .get(&table)
-                    .ok_or_else(|| Pending(format!("columns of {table}")))?;
+                    .ok_or_else(|| NeedsWarehouse(format!("columns of {table}")))?;
                 let fields: Vec<Field> = columns
                     .iter()
                     .map(|name| Field::new(*name, DataType::Utf8, true))
                     .collect();
-                Ok(Answer::Columns(Arc::new(Schema::new(fields))))
+                Ok(WarehouseAnswer::Columns(Arc::new(Schema::new(fields))))
             }
-            Question::Rows(sql) => {
-                let (columns, rows) = self.rows.get(&sql).cloned().ok_or(Pending(sql))?;
-                Ok(Answer::Rows { columns, rows })
+            WarehouseQuestion::Rows(sql) => {
+                let (columns, rows) = self.rows.get(&sql).cloned().ok_or(NeedsWarehouse(sql))?;
+                Ok(WarehouseAnswer::Rows { columns, rows })
             }
         }
     }
@@ -393,7 +395,7 @@ fn an_answer_that_is_not_there_is_pending() {
     match case.try_render(
         "{% for c in adapter.get_columns_in_relation(ref('orders')) %}{{ c.quoted }}{% endfor %}",
     ) {
-        Err(TemplateProblem::Pending(why)) => assert_eq!(why, "columns of staging.orders"),
+        Err(TemplateProblem::NeedsWarehouse(why)) => assert_eq!(why, "columns of staging.orders"),
         other => panic!("{other:?}"),
     }
     case.warehouse

@@ -1,6 +1,6 @@
 //! Questions of a template about the warehouse while it is rendered.
 //!
-//! Promise: at check time, facts answer them, and `Pending` defers a model to the run; at run time,
+//! Promise: at check time, facts answer them, and `NeedsWarehouse` defers a model to the run; at run time,
 //! `engine` answers them. The crate `template` knows only this trait. Read next:
 //! `engine/src/model/answers.rs`.
 
@@ -10,7 +10,7 @@ use crate::TableName;
 
 /// A question of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Question {
+pub enum WarehouseQuestion {
     /// Does this table exist (and may this model be built incrementally on it)?
     Exists(TableName),
     /// Which columns does this table have?
@@ -21,7 +21,7 @@ pub enum Question {
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum WarehouseAnswer {
     /// For `Exists`.
     Exists(bool),
     /// For `Columns`.
@@ -38,10 +38,10 @@ pub enum Answer {
 /// The answer needs a live system: the model is deferred to run time.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the answer needs the warehouse: {0}")]
-pub struct Pending(pub String);
+pub struct NeedsWarehouse(pub String);
 
 /// Answers a template's questions.
 pub trait Introspect {
-    /// Answers one question, or returns `Pending` if only a live system can.
-    fn ask(&mut self, question: Question) -> Result<Answer, Pending>;
+    /// Answers one question, or returns `NeedsWarehouse` if only a live system can.
+    fn ask(&mut self, question: WarehouseQuestion) -> Result<WarehouseAnswer, NeedsWarehouse>;
 }

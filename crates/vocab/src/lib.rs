@@ -38,10 +38,10 @@ pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};
 pub use fact::{FactSource, Facts, TableFact};
 pub use failure::{Failure, Remedy};
-pub use introspect::{Answer, Introspect, Pending, Question};
+pub use introspect::{Introspect, NeedsWarehouse, WarehouseAnswer, WarehouseQuestion};
 pub use lineage::{ColumnEdge, ColumnRef, EdgeKind, TableLineage};
 pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableName, TaskId};
-pub use naming::{Finder, Naming, named_field};
+pub use naming::{ColumnFinder, Naming, named_field};
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
 pub use plan::{
     Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,

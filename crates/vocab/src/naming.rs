@@ -70,8 +70,8 @@ impl Naming {
     }
 
     /// The same as `find`, faster for many names and columns.
-    pub fn finder<'s>(self, sources: impl Iterator<Item = &'s str>) -> Finder {
-        let mut finder = Finder {
+    pub fn finder<'s>(self, sources: impl Iterator<Item = &'s str>) -> ColumnFinder {
+        let mut finder = ColumnFinder {
             naming: self,
             count: 0,
             same: HashMap::new(),
@@ -92,7 +92,7 @@ impl Naming {
 
 /// Finds columns of a source by name, in constant time.
 #[derive(Clone, Debug)]
-pub struct Finder {
+pub struct ColumnFinder {
     naming: Naming,
     count: usize,
     same: HashMap<String, usize>,
@@ -101,7 +101,7 @@ pub struct Finder {
     alike: HashMap<String, Option<usize>>,
 }
 
-impl Finder {
+impl ColumnFinder {
     /// Appends a column.
     pub fn add(&mut self, source: &str) {
         let at = self.count;

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use towpath_engine::lake::LakeCandidate;
 use towpath_engine::{Lake, expression_failure};
-use towpath_flow::{Differences, Versions, can_compare, differences, key_repeats};
+use towpath_flow::{Differences, TableVersions, can_compare, differences, key_repeats};
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, Op, OpColumn, Query, QueryResult, Reader, Rows, Split,
     TableSchema,
@@ -188,7 +188,7 @@ impl Comparison<'_> {
             }
             Err(failure) => return Err(failure),
         };
-        let versions = Versions {
+        let versions = TableVersions {
             then,
             now: engine.query(&text.rows("now_only"), &candidates).await?,
             key: self.publish.table.write.key.clone(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{Cadence, OutputSpec, OutputSummary, Transfer, run_transfer};
+use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, Transfer, run_transfer};
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
 use towpath_quarantine::outdate_uncommitted;
@@ -220,7 +220,7 @@ impl RunExecutor {
             opened_at,
             outputs: vec![output],
             run,
-            cadence: Cadence::default(),
+            cadence: CommitCadence::default(),
             commits: Some(Arc::new(recorder)),
             cancel,
         };

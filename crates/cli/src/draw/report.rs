@@ -3,7 +3,7 @@
 //! Promise: it only formats; every number comes from `app::RunReport`. Tests compare its lines, and so do
 //! the pages in `docs/`. Read next: `app/src/report.rs`.
 
-use towpath_app::{RunReport, TableReport, Unchanged};
+use towpath_app::{RunReport, TableReport, UpToDateTasks};
 use towpath_flow::OutputSummary;
 use towpath_ports::RunState;
 use towpath_vocab::{CheckOutcome, Reason};
@@ -50,7 +50,7 @@ pub(crate) fn run_report(report: &RunReport) {
 }
 
 fn nothing(report: &RunReport) -> String {
-    let Unchanged {
+    let UpToDateTasks {
         loads,
         models,
         publishes,

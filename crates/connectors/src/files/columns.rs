@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_vocab::types::{NO_VALUES, WRITTEN_AS};
-use towpath_vocab::{Finder, Naming, types};
+use towpath_vocab::{ColumnFinder, Naming, types};
 
 use super::column::{ColumnFormat, Formats, readable_type};
 use super::error::FilesError;
@@ -197,7 +197,7 @@ fn is_readable(data_type: &DataType, format: Format) -> bool {
 }
 
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.
-fn keep_types(wanted: &mut [Wanted], finder: &Finder, request: &Request<'_>, format: Format) {
+fn keep_types(wanted: &mut [Wanted], finder: &ColumnFinder, request: &Request<'_>, format: Format) {
     for name in masked(request) {
         if let Some(column) = finder.find(name).and_then(|at| wanted.get_mut(at)) {
             column.as_text = true;
@@ -248,7 +248,7 @@ pub(crate) fn as_text(request: &Request<'_>) -> AsText {
 
 fn project(
     wanted: &mut Vec<Wanted>,
-    finder: &mut Finder,
+    finder: &mut ColumnFinder,
     path: &str,
     request: &Request<'_>,
     strict: bool,
@@ -277,7 +277,7 @@ fn project(
 }
 
 /// Columns by their own names or by the ones they get in a table.
-fn finder(wanted: &[Wanted]) -> Finder {
+fn finder(wanted: &[Wanted]) -> ColumnFinder {
     let names = wanted.iter().map(|column| column.name.as_str());
     Naming::Snake.finder(names)
 }

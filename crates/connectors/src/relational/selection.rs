@@ -6,7 +6,7 @@
 
 use arrow_schema::DataType;
 use towpath_ports::ReadSpec;
-use towpath_vocab::{ColumnPlan, Finder, Naming, types};
+use towpath_vocab::{ColumnFinder, ColumnPlan, Naming, types};
 
 use super::align::PresentColumn;
 use super::names::nearest;
@@ -22,7 +22,7 @@ pub(crate) struct Unknown {
 /// The columns there are.
 pub(crate) struct Columns<'a, C> {
     columns: &'a [C],
-    finder: Finder,
+    finder: ColumnFinder,
 }
 
 impl<'a, C: PresentColumn> Columns<'a, C> {

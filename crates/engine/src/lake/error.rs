@@ -15,7 +15,7 @@ use super::error_help::{
     ways_past_blanks,
 };
 use super::mask_change::MaskChange;
-use super::row_history_refusal::Refusal;
+use super::row_history_refusal::RowHistoryRefusal;
 use super::service;
 
 /// A failure of the lakehouse.
@@ -369,7 +369,7 @@ pub enum LakeError {
     },
     /// A history that is not written, or must not be destroyed.
     #[error(transparent)]
-    History(#[from] Refusal),
+    History(#[from] RowHistoryRefusal),
     /// Called in a way the port does not allow.
     #[error("{0}")]
     Misuse(&'static str),

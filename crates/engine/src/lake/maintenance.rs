@@ -37,7 +37,7 @@ const COMPACT: &str = "compact";
 
 /// A task that has written a table, now and as of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskThen {
+pub struct CommitsAtVersion {
     /// The task.
     pub task: TaskKey,
     /// Its last commit.
@@ -109,7 +109,11 @@ impl Lake {
     }
 
     /// Every task that has written a table, as of now and of an older version.
-    pub async fn tasks_then(&self, name: &TableName, version: u64) -> Result<Vec<TaskThen>> {
+    pub async fn tasks_then(
+        &self,
+        name: &TableName,
+        version: u64,
+    ) -> Result<Vec<CommitsAtVersion>> {
         let (table, now) = self.existing(name).await?;
         let then = older(&table, &now, version).await?;
         let mut tasks = Vec::new();
@@ -129,7 +133,7 @@ impl Lake {
                 (None, _) => Some(Token::of(task.clone(), Generation(0))),
                 (Some(_), stored) => stored.map(|stored| stored.committed().token),
             };
-            tasks.push(TaskThen {
+            tasks.push(CommitsAtVersion {
                 task,
                 now: present,
                 then: before,

@@ -7,7 +7,7 @@ use towpath_vocab::Remedy;
 
 /// A write of history that is refused, or one that would destroy a history.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum RowHistoryRefusal {
     /// Rows with a column of a name that history needs.
     #[error("rows of `{table}` have a column `{column}`, which `write: {mode}` adds itself")]
     OwnColumn {
@@ -126,51 +126,55 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl RowHistoryRefusal {
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Refusal::OwnColumn { .. } => "R0440",
-            Refusal::Late { .. } => "R0441",
-            Refusal::ValidFrom { .. } => "R0442",
-            Refusal::NoTime { .. } => "R0443",
-            Refusal::NoHistory { .. } => "R0444",
-            Refusal::HoldsHistory { .. } => "R0445",
-            Refusal::TwoCurrent { .. } => "R0446",
-            Refusal::ClockBehind { .. } => "R0447",
-            Refusal::Track { .. } => "R0448",
-            Refusal::SameTime { .. } => "R0450",
-            Refusal::Future { .. } => "R0451",
+            RowHistoryRefusal::OwnColumn { .. } => "R0440",
+            RowHistoryRefusal::Late { .. } => "R0441",
+            RowHistoryRefusal::ValidFrom { .. } => "R0442",
+            RowHistoryRefusal::NoTime { .. } => "R0443",
+            RowHistoryRefusal::NoHistory { .. } => "R0444",
+            RowHistoryRefusal::HoldsHistory { .. } => "R0445",
+            RowHistoryRefusal::TwoCurrent { .. } => "R0446",
+            RowHistoryRefusal::ClockBehind { .. } => "R0447",
+            RowHistoryRefusal::Track { .. } => "R0448",
+            RowHistoryRefusal::SameTime { .. } => "R0450",
+            RowHistoryRefusal::Future { .. } => "R0451",
         }
     }
 
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            Refusal::OwnColumn { .. } | Refusal::ValidFrom { .. } | Refusal::Track { .. } => {
+            RowHistoryRefusal::OwnColumn { .. }
+            | RowHistoryRefusal::ValidFrom { .. }
+            | RowHistoryRefusal::Track { .. } => Remedy::FixConfig,
+            RowHistoryRefusal::Late { .. }
+            | RowHistoryRefusal::NoTime { .. }
+            | RowHistoryRefusal::SameTime { .. } => Remedy::FixData,
+            RowHistoryRefusal::NoHistory { .. } | RowHistoryRefusal::HoldsHistory { .. } => {
                 Remedy::FixConfig
             }
-            Refusal::Late { .. } | Refusal::NoTime { .. } | Refusal::SameTime { .. } => {
-                Remedy::FixData
+            RowHistoryRefusal::TwoCurrent { .. } => Remedy::Refused,
+            RowHistoryRefusal::ClockBehind { .. } | RowHistoryRefusal::Future { .. } => {
+                Remedy::Retry
             }
-            Refusal::NoHistory { .. } | Refusal::HoldsHistory { .. } => Remedy::FixConfig,
-            Refusal::TwoCurrent { .. } => Remedy::Refused,
-            Refusal::ClockBehind { .. } | Refusal::Future { .. } => Remedy::Retry,
         }
     }
 
     pub(crate) fn help(&self) -> String {
         match self {
-            Refusal::OwnColumn { column, .. } => format!("rename it: `columns: {{ source_{column}: {{ from: {column} }} }}`, or leave it out with `drop`"),
-            Refusal::Late { is_date: true, .. } | Refusal::SameTime { is_date: true, .. } => "a date cannot tell two changes of one day apart: name a column of type `timestamp` in `valid_from`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
-            Refusal::SameTime { .. } => "name a column in `valid_from` that tells the changes of a key apart, keep one of the rows with `dedup: { by: COLUMN, keep: last }`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
-            Refusal::Future { .. } => "a version cannot end before it begins. The next load after that time closes it. If the time is wrong, correct it in the source; with `deletes: ignore` no row is closed because it is gone".to_owned(),
-            Refusal::Late { .. } => "history is not changed afterwards. Leave such rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
-            Refusal::ValidFrom { column, .. } => format!("name a column of type `timestamp` or `date`; a column gets a type with `columns: {{ {column}: {{ type: timestamp }} }}`. Without `valid_from` rows are valid from the time of the load"),
-            Refusal::NoTime { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`"),
-            Refusal::NoHistory { table, .. } => format!("write the history to a new table (`from:` names the source), or start anew: `towpath lake drop {table} --yes`, then `towpath run`; its rows are then valid from that run on"),
-            Refusal::HoldsHistory { table, .. } => format!("write to another table, or give up the history: `towpath lake drop {table} --yes`"),
-            Refusal::TwoCurrent { table, .. } => format!("another program may have written to it. To list the versions: `towpath lake history {table}`; to go back: `towpath lake restore {table} --to VERSION`"),
-            Refusal::ClockBehind { .. } => "times would not be in order. Set the clock of this machine, or run again when that time has passed".to_owned(),
-            Refusal::Track { .. } => "name columns of the table, or remove `track`: then every column is compared".to_owned(),
+            RowHistoryRefusal::OwnColumn { column, .. } => format!("rename it: `columns: {{ source_{column}: {{ from: {column} }} }}`, or leave it out with `drop`"),
+            RowHistoryRefusal::Late { is_date: true, .. } | RowHistoryRefusal::SameTime { is_date: true, .. } => "a date cannot tell two changes of one day apart: name a column of type `timestamp` in `valid_from`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            RowHistoryRefusal::SameTime { .. } => "name a column in `valid_from` that tells the changes of a key apart, keep one of the rows with `dedup: { by: COLUMN, keep: last }`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            RowHistoryRefusal::Future { .. } => "a version cannot end before it begins. The next load after that time closes it. If the time is wrong, correct it in the source; with `deletes: ignore` no row is closed because it is gone".to_owned(),
+            RowHistoryRefusal::Late { .. } => "history is not changed afterwards. Leave such rows out with `where`, or remove `valid_from`: then rows are valid from the time of the load".to_owned(),
+            RowHistoryRefusal::ValidFrom { column, .. } => format!("name a column of type `timestamp` or `date`; a column gets a type with `columns: {{ {column}: {{ type: timestamp }} }}`. Without `valid_from` rows are valid from the time of the load"),
+            RowHistoryRefusal::NoTime { column, .. } => format!("reject such rows with `columns: {{ {column}: {{ required: true }} }}`"),
+            RowHistoryRefusal::NoHistory { table, .. } => format!("write the history to a new table (`from:` names the source), or start anew: `towpath lake drop {table} --yes`, then `towpath run`; its rows are then valid from that run on"),
+            RowHistoryRefusal::HoldsHistory { table, .. } => format!("write to another table, or give up the history: `towpath lake drop {table} --yes`"),
+            RowHistoryRefusal::TwoCurrent { table, .. } => format!("another program may have written to it. To list the versions: `towpath lake history {table}`; to go back: `towpath lake restore {table} --to VERSION`"),
+            RowHistoryRefusal::ClockBehind { .. } => "times would not be in order. Set the clock of this machine, or run again when that time has passed".to_owned(),
+            RowHistoryRefusal::Track { .. } => "name columns of the table, or remove `track`: then every column is compared".to_owned(),
         }
     }
 }

@@ -32,7 +32,7 @@ use super::error::{LakeError, LakeResult};
 use super::files;
 use super::keys::{KeyCode, KeySet, Pass};
 use super::merge::{Incoming, MergeContext, Merged, columns, name_key, narrowed};
-use super::row_history_refusal::Refusal;
+use super::row_history_refusal::RowHistoryRefusal;
 
 /// What an incoming key costs in memory beside its own bytes: its entry, its version, what the table holds.
 const KEY_OVERHEAD: u64 = 192;
@@ -368,26 +368,26 @@ async fn refused(
     let is_date = said == Some(&DataType::Date32);
     let at = dated::shown(misfit.from);
     Ok(match misfit.why {
-        Why::Twice => Refusal::SameTime {
+        Why::Twice => RowHistoryRefusal::SameTime {
             table,
             key,
             at,
             is_date,
         },
-        Why::Late(since) => Refusal::Late {
+        Why::Late(since) => RowHistoryRefusal::Late {
             table,
             key,
             at,
             since: dated::shown(since),
             is_date: is_date && since == misfit.from,
         },
-        Why::Future => Refusal::Future {
+        Why::Future => RowHistoryRefusal::Future {
             table,
             key,
             from: at,
             at: dated::shown(history.at),
         },
-        Why::Clock(since) => Refusal::ClockBehind {
+        Why::Clock(since) => RowHistoryRefusal::ClockBehind {
             table,
             at: dated::shown(history.at),
             newest: dated::shown(since),

@@ -24,7 +24,7 @@ use super::table_history;
 
 /// What was, or would be, deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct DeletedFiles {
     /// Where the files are: paths on this machine, or URLs.
     pub files: Vec<String>,
     /// Their bytes.
@@ -41,7 +41,12 @@ struct Aim {
 
 impl Lake {
     /// Deletes orphans of a table that are older than `age`; with `dry_run` only lists them.
-    pub async fn sweep(&self, name: &TableName, age: Duration, dry_run: bool) -> Result<Swept> {
+    pub async fn sweep(
+        &self,
+        name: &TableName,
+        age: Duration,
+        dry_run: bool,
+    ) -> Result<DeletedFiles> {
         let aim = Aim {
             age,
             removed_too: false,
@@ -60,7 +65,7 @@ impl Lake {
         name: &TableName,
         retention: Duration,
         dry_run: bool,
-    ) -> Result<Swept> {
+    ) -> Result<DeletedFiles> {
         let lease = self.hold(name).await?;
         self.clear_up().await;
         let aim = Aim {
@@ -239,7 +244,7 @@ impl Lake {
         &self,
         name: &TableName,
         (aim, lease): (Aim, Option<&Lease>),
-    ) -> LakeResult<Swept> {
+    ) -> LakeResult<DeletedFiles> {
         let table = self.table(name)?;
         // Who began before this is marked; who begins later writes files that are younger.
         let begun = SystemTime::now();
@@ -253,7 +258,7 @@ impl Lake {
             aim,
             lease,
             begun,
-            swept: Swept::default(),
+            swept: DeletedFiles::default(),
         };
         sweep.data(&known, &live).await?;
         sweep.unfinished(&table.log_prefix(), &[]).await?;
@@ -272,7 +277,7 @@ struct Sweep<'a> {
     /// The lease without which nothing more may be deleted.
     lease: Option<&'a Lease>,
     begun: SystemTime,
-    swept: Swept,
+    swept: DeletedFiles,
 }
 
 impl Sweep<'_> {

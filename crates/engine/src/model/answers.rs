@@ -13,7 +13,9 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use serde_json::{Number, Value};
 use tokio::runtime::Handle;
-use towpath_vocab::{Answer, Failure, Introspect, Pending, Question, Remedy, TableName};
+use towpath_vocab::{
+    Failure, Introspect, NeedsWarehouse, Remedy, TableName, WarehouseAnswer, WarehouseQuestion,
+};
 
 use crate::query;
 use crate::session::Engine;
@@ -46,21 +48,21 @@ impl LiveAnswers {
         self.failure
     }
 
-    async fn answer(&self, question: Question) -> Result<Answer, Failure> {
+    async fn answer(&self, question: WarehouseQuestion) -> Result<WarehouseAnswer, Failure> {
         match question {
-            Question::Exists(table) => {
+            WarehouseQuestion::Exists(table) => {
                 let found = holdings::find(self.engine.lake(), &table).await?;
-                Ok(Answer::Exists(found.is_some()))
+                Ok(WarehouseAnswer::Exists(found.is_some()))
             }
-            Question::Columns(table) => self.columns(&table).await,
-            Question::Rows(sql) => self.rows(&sql).await,
+            WarehouseQuestion::Columns(table) => self.columns(&table).await,
+            WarehouseQuestion::Rows(sql) => self.rows(&sql).await,
         }
     }
 
-    async fn columns(&self, table: &TableName) -> Result<Answer, Failure> {
+    async fn columns(&self, table: &TableName) -> Result<WarehouseAnswer, Failure> {
         let statement_catalog = self.engine.statement_catalog(&BTreeMap::new())?;
         match statement_catalog.provider(table, &[]).await? {
-            Some(provider) => Ok(Answer::Columns(plain_schema(&provider.schema()))),
+            Some(provider) => Ok(WarehouseAnswer::Columns(plain_schema(&provider.schema()))),
             None => Err(Failure::new(
                 "R0502",
                 Remedy::FixConfig,
@@ -71,7 +73,7 @@ impl LiveAnswers {
         }
     }
 
-    async fn rows(&self, sql: &str) -> Result<Answer, Failure> {
+    async fn rows(&self, sql: &str) -> Result<WarehouseAnswer, Failure> {
         let mut result =
             query::answer(&self.engine.statement_catalog(&BTreeMap::new())?, sql).await?;
         let columns = result
@@ -94,15 +96,15 @@ impl LiveAnswers {
             }
             append_rows(&batch, &mut rows)?;
         }
-        Ok(Answer::Rows { columns, rows })
+        Ok(WarehouseAnswer::Rows { columns, rows })
     }
 }
 
 impl Introspect for LiveAnswers {
-    fn ask(&mut self, question: Question) -> Result<Answer, Pending> {
+    fn ask(&mut self, question: WarehouseQuestion) -> Result<WarehouseAnswer, NeedsWarehouse> {
         let runtime = self.runtime.clone();
         runtime.block_on(self.answer(question)).map_err(|failure| {
-            let pending = Pending(failure.message.clone());
+            let pending = NeedsWarehouse(failure.message.clone());
             self.failure = Some(failure);
             pending
         })

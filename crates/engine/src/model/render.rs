@@ -64,8 +64,8 @@ fn render(
     );
     match (rendered, answers.into_failure()) {
         (Ok(rendered), _) => Ok(rendered.sql),
-        (Err(TemplateProblem::Pending(_)), Some(failure)) => Err(asked(model, failure)),
-        (Err(TemplateProblem::Pending(what)), None) => Err(Failure::new(
+        (Err(TemplateProblem::NeedsWarehouse(_)), Some(failure)) => Err(asked(model, failure)),
+        (Err(TemplateProblem::NeedsWarehouse(what)), None) => Err(Failure::new(
             "R0515",
             Remedy::Bug,
             format!("model `{}` got no answer: {what}", model.name),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use towpath_ports::{Candidate, ModelEngine, ModelRequest, ModelRun, Result};
-use towpath_sql::Verdict;
+use towpath_sql::AnalysisResult;
 use towpath_vocab::{Failure, ModelPlan, Remedy, TableLineage, TableName};
 
 use super::reader::ModelReader;
@@ -177,14 +177,14 @@ fn refuse_repeated_names(subject: &str, schema: &SchemaRef) -> Result<()> {
 fn lineage(sql: &str, model: &ModelPlan, tables: &BTreeMap<TableName, SchemaRef>) -> TableLineage {
     let inputs = tables.keys().map(ToString::to_string).collect();
     match towpath_sql::analyze(sql, &LiveTables(tables)) {
-        Verdict::Proven(analysis) => {
+        AnalysisResult::Proven(analysis) => {
             let mut lineage = analysis.lineage;
             for edge in &mut lineage.edges {
                 edge.to.table = model.table.target.to_string();
             }
             lineage
         }
-        Verdict::Unknown { .. } | Verdict::Wrong(_) => TableLineage {
+        AnalysisResult::Unknown { .. } | AnalysisResult::Wrong(_) => TableLineage {
             inputs,
             edges: Vec::new(),
             partial: true,

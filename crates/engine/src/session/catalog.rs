@@ -22,7 +22,7 @@ use datafusion::sql::parser::Statement;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use towpath_ports::NamedFiles;
-use towpath_sql::Verdict;
+use towpath_sql::AnalysisResult;
 use towpath_vocab::{Failure, Remedy, TableName};
 
 use super::border::plain_schema;
@@ -137,7 +137,7 @@ impl StatementCatalog {
             .help("queries only read; tables are written by pipelines")
         })?;
         if reads_inside(&plan)
-            && let Verdict::Wrong(problems) = towpath_sql::analyze(sql, &LiveTables(&tables))
+            && let AnalysisResult::Wrong(problems) = towpath_sql::analyze(sql, &LiveTables(&tables))
         {
             return Err(from_problem(subject, sql, &problems));
         }
@@ -416,15 +416,15 @@ fn misplanned(
     error: &DataFusionError,
 ) -> Failure {
     match towpath_sql::analyze(sql, &LiveTables(tables)) {
-        Verdict::Wrong(problems) => from_problem(subject, sql, &problems),
-        Verdict::Proven(_) | Verdict::Unknown { .. } => failure(subject, error),
+        AnalysisResult::Wrong(problems) => from_problem(subject, sql, &problems),
+        AnalysisResult::Proven(_) | AnalysisResult::Unknown { .. } => failure(subject, error),
     }
 }
 
 /// The present tables, for the analysis in `sql`.
 pub(crate) struct LiveTables<'a>(pub(crate) &'a BTreeMap<TableName, SchemaRef>);
 
-impl towpath_sql::Tables for LiveTables<'_> {
+impl towpath_sql::TableLookup for LiveTables<'_> {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.0.get(table).cloned()
     }
@@ -497,7 +497,7 @@ impl CatalogProvider for Catalogs {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(Tables {
+        Some(Arc::new(TableLookup {
             within: self.clone(),
             schema: name.to_owned(),
         }))
@@ -505,13 +505,13 @@ impl CatalogProvider for Catalogs {
 }
 
 #[derive(Debug)]
-struct Tables {
+struct TableLookup {
     within: Catalogs,
     schema: String,
 }
 
 #[async_trait]
-impl SchemaProvider for Tables {
+impl SchemaProvider for TableLookup {
     fn table_names(&self) -> Vec<String> {
         let names = self
             .within

@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Cadence, CommitObserver, OutputSpec, OutputSummary, Transfer, TransferSummary, run_transfer,
+    CommitCadence, CommitObserver, OutputSpec, OutputSummary, Transfer, TransferSummary,
+    run_transfer,
 };
 use towpath_ports::{
     Checkpoint, Clock, Destination, Operator, OperatorOutput, Result, Rows, TableSchema,
@@ -79,7 +80,7 @@ impl Stage {
             opened_at: from,
             outputs,
             run: "pipe#1".to_owned(),
-            cadence: Cadence {
+            cadence: CommitCadence {
                 rows: 1_000,
                 interval_us: u64::from(INTERVAL) * 1_000_000,
             },

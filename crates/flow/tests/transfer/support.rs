@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Budget, Cadence, OutputSpec, Progress, Services, SpillFolder, Transfer, TransferSummary,
-    run_transfer,
+    Budget, CommitCadence, OutputSpec, Progress, SpillFolder, Transfer, TransferServices,
+    TransferSummary, run_transfer,
 };
 use towpath_ports::{
     Assignment, Candidate, Checkpoint, Clock, Destination, Event, ExpressionCompiler, Query,
@@ -158,8 +158,8 @@ impl Secrets for SmallEngine {
     }
 }
 
-pub(crate) fn services_at(clock: Arc<dyn Clock>) -> Services {
-    Services {
+pub(crate) fn services_at(clock: Arc<dyn Clock>) -> TransferServices {
+    TransferServices {
         expressions: Arc::new(SmallEngine),
         query: Arc::new(SmallEngine),
         clock,
@@ -170,7 +170,7 @@ pub(crate) fn services_at(clock: Arc<dyn Clock>) -> Services {
     }
 }
 
-pub(crate) fn services() -> Services {
+pub(crate) fn services() -> TransferServices {
     services_at(Arc::new(SimulatedSystem::new(1)))
 }
 
@@ -247,7 +247,7 @@ pub(crate) async fn transfer(
         opened_at: from,
         outputs,
         run: "pipe#1".to_owned(),
-        cadence: Cadence {
+        cadence: CommitCadence {
             rows,
             interval_us: u64::MAX,
         },

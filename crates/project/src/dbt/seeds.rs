@@ -17,7 +17,7 @@ use super::keys::SEED_CONFIG;
 use super::project_file::DbtProject;
 use crate::checks::{Checks, Table};
 use crate::context::StepContext;
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::load::{is_name, is_schema};
 use crate::models::{Model, Properties};
 use crate::parsed::TextFile;
@@ -43,7 +43,7 @@ pub(crate) struct Seed {
 
 /// The context in which seeds are read.
 pub(crate) struct SeedContext<'a> {
-    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) inputs: &'a CheckInputs<'a>,
     pub(crate) context: &'a StepContext<'a>,
     pub(crate) project: &'a DbtProject,
     pub(crate) properties: &'a Properties,

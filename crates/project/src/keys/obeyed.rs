@@ -14,7 +14,7 @@ use towpath_vocab::{
 };
 
 use super::declare::{Key, KeySchema};
-use crate::{Checked, Inputs, check};
+use crate::{CheckInputs, CheckedProject, check};
 
 /// Keys without an effect on a run: text for people.
 const DESCRIBES: &[&str] = &["description", "seen"];
@@ -51,7 +51,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
     }
 }
 
-pub(crate) fn checked(files: &BTreeMap<String, String>) -> Checked {
+pub(crate) fn checked(files: &BTreeMap<String, String>) -> CheckedProject {
     let specs = vec![
         spec(
             "files",
@@ -71,7 +71,7 @@ pub(crate) fn checked(files: &BTreeMap<String, String>) -> Checked {
         ("A".to_owned(), "a".to_owned()),
         ("B".to_owned(), "b".to_owned()),
     ]);
-    check(&Inputs {
+    check(&CheckInputs {
         files,
         specs: &specs,
         facts: &Facts {
@@ -85,7 +85,7 @@ pub(crate) fn checked(files: &BTreeMap<String, String>) -> Checked {
 }
 
 /// The result without positions, which move with the text.
-pub(crate) fn outcome(checked: &Checked) -> String {
+pub(crate) fn outcome(checked: &CheckedProject) -> String {
     fn bare(value: &mut Json) {
         match value {
             Json::Object(map) => {

@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::SchemaRef;
-use towpath_sql::{SqlProblem, Verdict};
+use towpath_sql::{AnalysisResult, SqlProblem};
 use towpath_template::{Render, Rendered, TemplateProblem};
 use towpath_vocab::{
-    Answer, Diagnostic, Introspect, Level, Materialized, Pending, Question, TableLineage, TableName,
+    Diagnostic, Introspect, Level, Materialized, NeedsWarehouse, TableLineage, TableName,
+    WarehouseAnswer, WarehouseQuestion,
 };
 
 use super::draft::{Draft, ModelContext};
 use super::{place, resolve};
-use crate::graph::Tables;
+use crate::graph::TableLookup;
 use crate::report::Report;
 
 /// The result of the check of a model.
@@ -34,34 +35,37 @@ pub(super) struct AnalyzedModel {
 
 /// Answers from facts; what only a live system knows is pending. Tables in questions count as read.
 struct FromFacts<'a> {
-    tables: &'a Tables,
+    tables: &'a TableLookup,
     asked: Vec<TableName>,
 }
 
 impl Introspect for FromFacts<'_> {
-    fn ask(&mut self, question: Question) -> Result<Answer, Pending> {
+    fn ask(&mut self, question: WarehouseQuestion) -> Result<WarehouseAnswer, NeedsWarehouse> {
         match question {
-            Question::Columns(table) => {
+            WarehouseQuestion::Columns(table) => {
                 self.asked.push(table.clone());
                 match self.tables.schema(&table) {
-                    Some(schema) => Ok(Answer::Columns(schema.clone())),
-                    None => Err(Pending(format!("the columns of {table}"))),
+                    Some(schema) => Ok(WarehouseAnswer::Columns(schema.clone())),
+                    None => Err(NeedsWarehouse(format!("the columns of {table}"))),
                 }
             }
-            Question::Exists(table) => {
+            WarehouseQuestion::Exists(table) => {
                 self.asked.push(table.clone());
-                Err(Pending(format!("whether {table} exists")))
+                Err(NeedsWarehouse(format!("whether {table} exists")))
             }
-            Question::Rows(sql) => {
+            WarehouseQuestion::Rows(sql) => {
                 self.asked
                     .extend(towpath_sql::inputs(&sql).unwrap_or_default());
-                Err(Pending(format!("the rows of a query: {}", sql.trim())))
+                Err(NeedsWarehouse(format!(
+                    "the rows of a query: {}",
+                    sql.trim()
+                )))
             }
         }
     }
 }
 
-impl towpath_sql::Tables for Tables {
+impl towpath_sql::TableLookup for TableLookup {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.schema(table).cloned()
     }
@@ -76,7 +80,7 @@ pub(super) fn analyze(
     draft: &Draft<'_>,
     drafts: &[Draft<'_>],
     context: &ModelContext<'_>,
-    tables: &Tables,
+    tables: &TableLookup,
     report: &mut Report,
 ) -> AnalyzedModel {
     let reads = resolve::reads(draft, drafts);
@@ -125,10 +129,10 @@ fn judge_incremental(
     helpers: &[&Draft<'_>],
     found: &mut AnalyzedModel,
     context: &ModelContext<'_>,
-    tables: &Tables,
+    tables: &TableLookup,
     report: &mut Report,
 ) {
-    let mut with_this = Tables::default();
+    let mut with_this = TableLookup::default();
     for table in tables.names() {
         with_this.add(table, tables.schema(table).cloned(), tables.is_firm(table));
     }
@@ -171,7 +175,7 @@ fn render(
     helpers: &[&Draft<'_>],
     incremental: bool,
     context: &ModelContext<'_>,
-    tables: &Tables,
+    tables: &TableLookup,
 ) -> (Result<Rendered, TemplateProblem>, Vec<TableName>) {
     let mut relations = draft.references.clone();
     let mut names: BTreeSet<&str> = draft
@@ -218,11 +222,11 @@ fn judge(
     draft: &Draft<'_>,
     rendered: &Rendered,
     mut found: AnalyzedModel,
-    tables: &Tables,
+    tables: &TableLookup,
     report: &mut Report,
 ) -> AnalyzedModel {
     match towpath_sql::analyze(&rendered.sql, tables) {
-        Verdict::Proven(analysis) => {
+        AnalysisResult::Proven(analysis) => {
             let mut names = BTreeSet::new();
             if let Some(twice) = analysis
                 .schema
@@ -249,8 +253,8 @@ fn judge(
             // Tables that the SQL names itself are read too.
             found.read(analysis.inputs, draft);
         }
-        Verdict::Unknown { inputs, .. } => found.read(inputs, draft),
-        Verdict::Wrong(problems) => {
+        AnalysisResult::Unknown { inputs, .. } => found.read(inputs, draft),
+        AnalysisResult::Wrong(problems) => {
             for problem in &problems {
                 say(problem, draft, rendered, found.firm, report);
             }

@@ -15,7 +15,7 @@ use crate::checks::Table;
 use crate::context::StepContext;
 use crate::dbt::{self, Asked, DbtProject};
 use crate::graph::Tables;
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::parsed::Parsed;
 use crate::report::Report;
 use crate::step::Node as Task;
@@ -25,7 +25,7 @@ use crate::yaml::Node;
 pub(crate) struct ModelCheckInput<'a> {
     pub(crate) parsed: &'a Parsed<'a>,
     pub(crate) properties: &'a Properties,
-    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) inputs: &'a CheckInputs<'a>,
     pub(crate) context: &'a StepContext<'a>,
     pub(crate) environment: &'a str,
 }

@@ -11,7 +11,7 @@ use super::properties::Properties;
 use crate::checks::Reference;
 use crate::context::StepContext;
 use crate::dbt::{Asked, DbtProject};
-use crate::inputs::Inputs;
+use crate::inputs::CheckInputs;
 use crate::parsed::TextFile;
 use crate::report::FileRange;
 use crate::yaml::Node;
@@ -65,7 +65,7 @@ impl Models {
 
 /// The context in which models are read.
 pub(crate) struct ModelContext<'a> {
-    pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) inputs: &'a CheckInputs<'a>,
     pub(crate) context: &'a StepContext<'a>,
     pub(crate) environment: &'a str,
     pub(crate) macros: Vec<MacroFile>,

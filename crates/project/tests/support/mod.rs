@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use towpath_project::{Checked, Inputs, check};
+use towpath_project::{CheckInputs, CheckedProject, check};
 use towpath_vocab::{
     Action, Capability, ConnectorSpec, Diagnostic, Facts, Guarantee, Level, ObjectKind, OptionKind,
     OptionSpec, ReadMode, WriteMode,
@@ -84,7 +84,7 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
 }
 
 /// A check of files with nothing known of the outside.
-pub(crate) fn run(files: &BTreeMap<String, String>, environment: Option<&str>) -> Checked {
+pub(crate) fn run(files: &BTreeMap<String, String>, environment: Option<&str>) -> CheckedProject {
     run_with(
         files,
         environment,
@@ -100,8 +100,8 @@ pub(crate) fn run_with(
     facts: &Facts,
     variables: &BTreeMap<String, String>,
     params: &BTreeMap<String, String>,
-) -> Checked {
-    check(&Inputs {
+) -> CheckedProject {
+    check(&CheckInputs {
         files,
         specs: &specs(),
         facts,
@@ -186,7 +186,7 @@ pub(crate) fn draw(diagnostics: &[Diagnostic], files: &BTreeMap<String, String>)
 }
 
 /// A plan, one line for each task.
-pub(crate) fn outline(checked: &Checked) -> String {
+pub(crate) fn outline(checked: &CheckedProject) -> String {
     let mut out = String::new();
     let Some(plan) = &checked.plan else {
         return "no plan\n".to_owned();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use towpath_ports::{
-    Claim, CompiledGraph, GraphTask, Interval, NewRun, RunFilter, RunKind, RunRecord, RunState,
-    RunUpdate, RunUpdateResult, StateStore, TaskState,
+    CompiledGraph, GraphTask, Interval, NewRun, RunFilter, RunKind, RunRecord, RunState, RunUpdate,
+    RunUpdateResult, StateStore, TaskClaim, TaskState,
 };
 
 use crate::place::{LEASE_US, TestPlace, assert_gapless, move_of, opened_new};
@@ -37,7 +37,7 @@ async fn all_ready(store: &Arc<dyn StateStore>, new: NewRun) -> RunRecord {
     run
 }
 
-async fn end(store: &Arc<dyn StateStore>, run: &RunRecord, claim: &Claim) -> bool {
+async fn end(store: &Arc<dyn StateStore>, run: &RunRecord, claim: &TaskClaim) -> bool {
     let task = run
         .tasks
         .iter()
@@ -53,7 +53,7 @@ async fn end(store: &Arc<dyn StateStore>, run: &RunRecord, claim: &Claim) -> boo
     store.transition(done).await.unwrap()
 }
 
-fn ids(claims: &[Claim]) -> Vec<&str> {
+fn ids(claims: &[TaskClaim]) -> Vec<&str> {
     claims.iter().map(|claim| claim.task.as_str()).collect()
 }
 

@@ -22,7 +22,7 @@ use towpath_vocab::{
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::evolve::EvolvedColumns;
 use crate::lake::names::word;
-use crate::lake::row_history_refusal::Refusal;
+use crate::lake::row_history_refusal::RowHistoryRefusal;
 use crate::lake::table::Snapshot;
 
 /// What the versions of a write are made by.
@@ -73,7 +73,7 @@ impl Dated {
         if let Some(field) = own.find(|field| is_added_column(mode, field.name())) {
             let column = field.name().clone();
             let mode = word(mode);
-            return Err(Refusal::OwnColumn {
+            return Err(RowHistoryRefusal::OwnColumn {
                 table,
                 column,
                 mode,
@@ -141,7 +141,7 @@ impl Dated {
         if times.null_count() > 0 {
             let (table, column) = (self.table.clone(), self.plan.valid_from.clone());
             let column = column.unwrap_or_default();
-            return Err(Refusal::NoTime { table, column }.into());
+            return Err(RowHistoryRefusal::NoTime { table, column }.into());
         }
         Ok(Arc::new(utc(times)))
     }
@@ -191,7 +191,7 @@ impl Dated {
             .find(|name| find(&target.schema, name).is_none())
         {
             let (table, column) = (self.table.clone(), column.clone());
-            return Err(Refusal::Track { table, column }.into());
+            return Err(RowHistoryRefusal::Track { table, column }.into());
         }
         let track = &self.plan.track;
         let is_asked = |name: &str| track.is_empty() || track.iter().any(|asked| same(asked, name));
@@ -218,10 +218,10 @@ pub(crate) fn check_table(intent: &Intent, known: &Snapshot) -> LakeResult<()> {
         Some(kept) if kept == mode && has_columns => Ok(()),
         Some(kept) if kept != mode => {
             let kept = kept.to_owned();
-            Err(Refusal::HoldsHistory { table, kept, mode }.into())
+            Err(RowHistoryRefusal::HoldsHistory { table, kept, mode }.into())
         }
         None if !is_own => Ok(()),
-        _ => Err(Refusal::NoHistory { table, mode }.into()),
+        _ => Err(RowHistoryRefusal::NoHistory { table, mode }.into()),
     }
 }
 
@@ -237,7 +237,7 @@ fn same(one: &str, other: &str) -> bool {
 fn time_column(schema: &Schema, column: &str, table: &str) -> LakeResult<usize> {
     let wrong = |why: String| -> LakeError {
         let (table, column) = (table.to_owned(), column.to_owned());
-        Refusal::ValidFrom { table, column, why }.into()
+        RowHistoryRefusal::ValidFrom { table, column, why }.into()
     };
     let place = find(schema, column).ok_or_else(|| wrong("is not among the columns".to_owned()))?;
     match schema.field(place).data_type() {

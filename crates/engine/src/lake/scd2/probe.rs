@@ -18,7 +18,7 @@ use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::files;
 use crate::lake::keys::KeySet;
 use crate::lake::merge::{MergeContext, columns, filtered, name_key};
-use crate::lake::row_history_refusal::Refusal;
+use crate::lake::row_history_refusal::RowHistoryRefusal;
 
 /// The keys of one pass with what is known of them.
 pub(super) struct Probe<'a, 'k> {
@@ -190,19 +190,19 @@ impl<'a, 'k> Probe<'a, 'k> {
         let table = || self.place.table.name.to_string();
         if let Some(row) = twice {
             let (table, key) = (table(), name_key(batch, row, width));
-            return Err(Refusal::TwoCurrent { table, key }.into());
+            return Err(RowHistoryRefusal::TwoCurrent { table, key }.into());
         }
         let at = shown(self.history.at);
         match behind {
             None => Ok(()),
-            Some((row, from)) if self.history.by_column() => Err(Refusal::Future {
+            Some((row, from)) if self.history.by_column() => Err(RowHistoryRefusal::Future {
                 table: table(),
                 key: name_key(batch, row, width),
                 from: shown(from),
                 at,
             }
             .into()),
-            Some((_, newest)) => Err(Refusal::ClockBehind {
+            Some((_, newest)) => Err(RowHistoryRefusal::ClockBehind {
                 table: table(),
                 at,
                 newest: shown(newest),
@@ -361,7 +361,7 @@ pub(super) async fn check_clock(
                 newest = newest.max(times(column)?.iter().flatten().max());
             }
             if let Some(newest) = newest.filter(|newest| *newest >= at) {
-                return Err(Refusal::ClockBehind {
+                return Err(RowHistoryRefusal::ClockBehind {
                     table: place.table.name.to_string(),
                     at: shown(at),
                     newest: shown(newest),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use towpath_vocab::{Remedy, Token};
 
 use super::*;
-use crate::lake::TaskThen;
+use crate::lake::CommitsAtVersion;
 
 async fn append(lake: &Lake, generation: i64, name: &str) {
     let intent = intent(WriteMode::Append, schema(), generation);
@@ -15,8 +15,8 @@ async fn append(lake: &Lake, generation: i64, name: &str) {
         .unwrap();
 }
 
-fn carried(tasks: &[TaskThen]) -> Vec<Token> {
-    let back = |then: &TaskThen| Token {
+fn carried(tasks: &[CommitsAtVersion]) -> Vec<Token> {
+    let back = |then: &CommitsAtVersion| Token {
         generation: then.now.next(),
         ..then.token.clone().unwrap()
     };
