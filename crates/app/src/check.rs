@@ -2,7 +2,7 @@
 //!
 //! Promise: the files are read once and no system is contacted, unless `check_connected` is called. The
 //! rules are in `project`; this file only collects their input (files, facts, specs) and returns a
-//! report. Read next: `folder.rs` (the files), `facts.rs`, `live.rs` (the live systems).
+//! report. Read next: `folder.rs` (the files), `facts.rs`, `connected_check.rs` (the live systems).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use towpath_state::Location;
 use towpath_vocab::{Diagnostic, Environment, Plan};
 
 use crate::Result;
+use crate::connected_check::compare_live;
 use crate::facts::gather;
 use crate::folder::ProjectFolder;
-use crate::live::compare_live;
 use crate::names::{tables, unknown};
 use crate::services::connector_specs;
 use crate::system::LocalSystem;

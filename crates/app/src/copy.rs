@@ -413,7 +413,7 @@ impl Prepared for RejectPrepared {
 
     async fn commit(self: Box<Self>, commit: Commit) -> Result<Receipt> {
         let receipt = self.inner.commit(commit).await?;
-        private::close_one(&self.path);
+        private_files::close_one(&self.path);
         Ok(receipt)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A pattern such as `"ref_*"` cannot be resolved before the tables are listed. What is found is stored as
 //! an observed fact. `towpath connection discover --write` turns it into a file that the user reviews and
-//! commits. Read next: `outside.rs`.
+//! commits. Read next: `external_systems.rs`.
 
 use towpath_ports::Clock;
 use towpath_vocab::{Environment, FactSource, Plan, TableFact};

@@ -13,8 +13,8 @@ use towpath_project::{
 use towpath_vocab::{Failure, Remedy};
 
 use crate::Result;
+use crate::new_file::put;
 use crate::services::connector_specs;
-use crate::written::put;
 
 /// The folder of the schemas in a project.
 pub(crate) const EDITOR_SCHEMAS: &str = ".towpath/schemas";

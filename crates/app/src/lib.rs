@@ -7,9 +7,11 @@
 mod backfill;
 mod check;
 mod codes;
+mod connected_check;
 mod copy;
 mod discovery;
 mod editor;
+mod external_systems;
 mod facts;
 mod folder;
 mod init;
@@ -19,17 +21,16 @@ mod lake_maintenance;
 mod lake_verify;
 mod limited_plan;
 mod lineage;
-mod live;
 mod logs;
 mod memory;
 mod names;
+mod new_file;
 mod new_notes;
 mod opening;
-mod outside;
 mod pause;
 mod pipeline_lock;
 mod plan;
-mod private;
+mod private_files;
 mod quarantine;
 mod query;
 mod reference;
@@ -43,7 +44,6 @@ mod serve;
 mod services;
 mod system;
 mod tasks;
-mod written;
 
 pub use backfill::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
@@ -52,6 +52,10 @@ pub use backfill::{
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
 pub use copy::{CopyRequest, Waits, copy};
 pub use editor::{ProjectFile, json_schema};
+pub use external_systems::{
+    ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
+    connection_test, connection_types, connections, discover,
+};
 pub use folder::{ProjectFolder, find_project};
 pub use init::{InitReport, InitRequest, Variable, init};
 pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
@@ -66,10 +70,6 @@ pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, lo
 pub use memory::peak_rss_bytes;
 pub use names::known_table;
 pub use opening::is_begun_elsewhere;
-pub use outside::{
-    ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,
-    connection_test, connection_types, connections, discover,
-};
 pub use pause::{
     PauseLine, PauseRequest, PausedSchedule, ResumedSchedule, ScheduleEvents, schedule_events,
     schedule_pause, schedule_resume,

@@ -24,7 +24,7 @@ use towpath_vocab::{
 };
 
 use crate::memory::default_budget_bytes;
-use crate::private;
+use crate::private_files;
 use crate::system::LocalSystem;
 
 /// The folder of local state inside a project.
@@ -117,9 +117,9 @@ impl ProjectServices {
         let state_dir = dir.join(STATE_DIR);
         let spill_folder = state_dir.join(SPILL_DIR);
         for folder in [&state_dir, &spill_folder] {
-            private::make_folder(folder).map_err(|error| not_made(folder, &error))?;
+            private_files::make_folder(folder).map_err(|error| not_made(folder, &error))?;
         }
-        private::close(&state_dir);
+        private_files::close(&state_dir);
         let budget_bytes = memory_bytes.unwrap_or_else(default_budget_bytes);
         let flow_bytes = budget_bytes / 100 * FLOW_SHARE;
         let budget = Arc::new(Budget::new(flow_bytes));
@@ -254,7 +254,7 @@ impl ProjectServices {
     /// Closes the files of rejected records, after some were written: only their owner may look at them.
     pub(crate) fn close_quarantine(&self) {
         if let Some(folder) = &self.quarantine_folder {
-            private::close_all(folder);
+            private_files::close_all(folder);
         }
     }
 
@@ -373,7 +373,7 @@ fn open_lake(
     let lake = Lake::open_with(root, variables, budget_bytes)?;
     let folder = (!root.contains("://")).then(|| Path::new(root).join(QUARANTINE_SCHEMA));
     if let Some(folder) = &folder {
-        private::close_one(folder);
+        private_files::close_one(folder);
     }
     Ok((lake, folder))
 }

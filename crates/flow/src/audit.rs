@@ -97,7 +97,7 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
     let message = if passed {
         String::new()
     } else {
-        tell(check, &measured)
+        failure_message(check, &measured)
     };
     CheckResult {
         table: table.clone(),
@@ -145,7 +145,7 @@ fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {
     }
 }
 
-fn tell(check: &Check, measured: &Measured) -> String {
+fn failure_message(check: &Check, measured: &Measured) -> String {
     let count = group_thousands(measured.value);
     let named = match measured.samples.is_empty() {
         true => String::new(),

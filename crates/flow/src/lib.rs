@@ -10,7 +10,7 @@ mod budget;
 mod chain;
 mod check_query;
 mod codes;
-mod commits;
+mod commit_observer;
 mod compare;
 mod date_bounds;
 mod dedup;
@@ -42,7 +42,7 @@ mod writing;
 
 pub use budget::Budget;
 pub use codes::CODES;
-pub use commits::CommitObserver;
+pub use commit_observer::CommitObserver;
 pub use compare::{Differences, TableVersions, can_compare, differences};
 pub use services::TransferServices;
 pub use transfer::{CommitCadence, Transfer, run_transfer};

@@ -13,7 +13,7 @@ use towpath_ports::{Checkpoint, Reader, Result, Rows, TableSchema};
 use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, TableName, WriteMode};
 
 use crate::chain::FlushReason;
-use crate::commits::CommitObserver;
+use crate::commit_observer::CommitObserver;
 use crate::output::{Context, OutputSpec, TableOutput};
 use crate::services::TransferServices;
 use crate::summary::{OutputSummary, TransferSummary};

@@ -14,7 +14,7 @@ use towpath_ports::{Event, Reader, Result};
 use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 
 use crate::chain::FlushReason;
-use crate::commits::CommitObserver;
+use crate::commit_observer::CommitObserver;
 use crate::output::OutputSpec;
 use crate::services::TransferServices;
 use crate::split_merger::{NextEvent, SplitMerger};

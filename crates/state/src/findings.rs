@@ -1,7 +1,7 @@
 //! What runs found and later runs need: generations, facts, check results, lineage, reported notes.
 //!
 //! Promise: a generation never decreases; a fact or a lineage is replaced as a whole; check results are
-//! only added. It does not know what the values mean. Read next: `store.rs`.
+//! only added. It does not know what the values mean. Read next: `state_store.rs`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

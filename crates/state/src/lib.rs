@@ -4,7 +4,7 @@
 //! costs history and nothing else, because what makes a load exactly-once lives in the destination.
 //! It knows no graph and no trigger rule: it compares and sets. Leases are judged by its own clock.
 //! Nobody outside names the database or its file: `open` gives `ports::StateStore`.
-//! Read next: `open.rs`, `store.rs`, then `runs.rs` and `tasks.rs` (the operations).
+//! Read next: `open.rs`, `state_store.rs`, then `runs.rs` and `tasks.rs` (the operations).
 
 mod backfill_runs;
 mod backfills;
@@ -23,7 +23,7 @@ mod run_history;
 mod runs;
 mod schedules;
 mod sqlite;
-mod store;
+mod state_store;
 mod tasks;
 mod tx;
 mod workers;

@@ -2,7 +2,7 @@
 //!
 //! Promise: callers pass the project, the environment and the value of `state:`, and get a
 //! `ports::StateStore`. They see neither a file nor a database type. No connection is made before an
-//! operation needs one. Read next: `store.rs`.
+//! operation needs one. Read next: `state_store.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::clock::StoreClock;
 use crate::error::Place;
 use crate::postgres::PostgresServer;
 use crate::sqlite::SqliteFile;
-use crate::store::Store;
+use crate::state_store::Store;
 
 /// The folder of local state inside a project.
 const FOLDER: &str = ".towpath";

@@ -38,7 +38,7 @@ pub struct Scan {
 /// Scans a template.
 ///
 /// # Errors
-/// A mistake in the template or its macros; never `Pending`.
+/// A mistake in the template or its macros; never `NeedsWarehouse`.
 pub fn scan(
     file: &str,
     text: &str,

@@ -17,7 +17,7 @@ use towpath_vocab::{
 use super::start::{Draft, Variable};
 use crate::Result;
 use crate::copy::refuse_address;
-use crate::outside::{DiscoveryResult, Outside, describe_tables, fact};
+use crate::external_systems::{DiscoveryResult, ExternalSystems, describe_tables, fact};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
 /// The lakehouse schema of the loaded tables.
@@ -35,15 +35,15 @@ struct DraftConnection {
 
 /// Discovers the tables, and drafts the project's files.
 pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Result<Draft> {
-    let outside = Outside::new(dir);
+    let systems = ExternalSystems::new(dir);
     let there = match from.split_once("://") {
-        Some((scheme, _)) => database(from, scheme, &outside)?,
+        Some((scheme, _)) => database(from, scheme, &systems)?,
         None => {
             refuse_address(from, Path::new("."))?;
             folder(dir, Path::new(from))?
         }
     };
-    let discover = outside.discover(&there.plan)?;
+    let discover = systems.discover(&there.plan)?;
     let (found, failed) = describe_tables(discover.as_ref(), from_shown(from, &there), ALL).await?;
     if found.is_empty() {
         let (_, failure) = failed.into_iter().next().ok_or_else(|| {
@@ -55,7 +55,7 @@ pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Resul
         })?;
         return Err(failure);
     }
-    let now = outside.now();
+    let now = systems.now();
     let facts: Vec<(String, TableFact, ReadOptions)> = found
         .iter()
         .map(|table| (table.object.clone(), fact(table, &now), ReadOptions::new()))
@@ -100,7 +100,7 @@ fn from_shown<'a>(from: &'a str, there: &'a DraftConnection) -> &'a str {
     }
 }
 
-fn database(url: &str, scheme: &str, outside: &Outside) -> Result<DraftConnection> {
+fn database(url: &str, scheme: &str, systems: &ExternalSystems) -> Result<DraftConnection> {
     let specs = connector_specs();
     let spec = of_scheme(&specs, scheme).map_err(|failure| {
         failure.help("write the path of a folder of files: towpath init --from data")
@@ -109,7 +109,7 @@ fn database(url: &str, scheme: &str, outside: &Outside) -> Result<DraftConnectio
         Some(database) => format!("{}_db", database.trim_end_matches("_db")),
         None => format!("{}_db", spec.kind),
     };
-    let environment = outside.system.environment();
+    let environment = systems.system.environment();
     let holder = environment
         .iter()
         .find(|(variable, value)| value.as_str() == url && is_variable(variable));

@@ -2,7 +2,7 @@
 //!
 //! Promise: the program finds one JSON file at `$TOWPATH_STEP`, which names its inputs with versions and
 //! Parquet files, and an empty folder for each output table. Files that it writes there (CSV, JSON lines,
-//! Parquet) become the table (`left.rs`). All tables of a command come from one attempt (`finished.rs`).
+//! Parquet) become the table (`output_files.rs`). All tables of a command come from one attempt (`completion_marker.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
 use super::finished;
 use super::folders::{OUT, STEP, clear, log_of, task_folder};
-use super::left::only_kind;
 use super::load::read_spec;
+use super::output_files::only_kind;
 use super::write_table::TableWrite;
 use crate::services::files_kind;
 use crate::{Result, private};
@@ -59,13 +59,13 @@ pub(super) async fn run(
         idempotency_key(executor, task),
         fingerprint(task, &inputs)?
     );
-    let ended = match finished::read(&folder, &identity)? {
+    let ended = match completion_marker::read(&folder, &identity)? {
         Some(ended) => ended,
         None => {
             let log = log_of(&folder, attempt);
             carry_out(executor, task, command, &folder, log, &cancel).await?;
             let ended = format!("{identity}-{:016x}", executor.services.system.random());
-            finished::write(&folder, &identity, &ended)?;
+            completion_marker::write(&folder, &identity, &ended)?;
             ended
         }
     };
@@ -230,9 +230,9 @@ fn prepare_folder(folder: &Path, command: &CommandPlan) -> Result<Vec<PathBuf>> 
         .iter()
         .map(|table| output_folder(folder, &table.target))
         .collect();
-    private::make_folder(folder).map_err(not_made)?;
+    private_files::make_folder(folder).map_err(not_made)?;
     for output in &outputs {
-        private::make_folder(output).map_err(not_made)?;
+        private_files::make_folder(output).map_err(not_made)?;
     }
     Ok(outputs)
 }
@@ -261,7 +261,7 @@ async fn write_step(
         .collect();
     let step = serde_json::json!({ "version": 1, "run": executor.run.to_string(), "inputs": inputs, "outputs": outputs });
     let path = folder.join(STEP);
-    private::write(&path, &step.to_string()).map_err(|error| {
+    private_files::write(&path, &step.to_string()).map_err(|error| {
         Failure::new(
             "R0951",
             Remedy::FixConfig,

@@ -1,7 +1,7 @@
 //! The fingerprint of a task: one hash of its compiled node and the versions of its inputs.
 //!
 //! Promise: equal fingerprints mean that there is nothing to do; a comment or a moved line does not
-//! change one. It does not decide whether to skip (`write_table.rs`). Read next: `changing.rs` (results
+//! change one. It does not decide whether to skip (`write_table.rs`). Read next: `nondeterministic.rs` (results
 //! that depend on the time).
 
 use sha2::{Digest, Sha256};

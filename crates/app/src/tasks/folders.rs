@@ -2,7 +2,7 @@
 //!
 //! Promise: two runs never share a folder, because its name contains the environment and a random id that
 //! is stored with the run. Logs are kept, one file per attempt; all other files are deleted if the run ends
-//! well. Read next: `left.rs` (the output folders).
+//! well. Read next: `output_files.rs` (the output folders).
 
 use std::path::{Path, PathBuf};
 

@@ -10,9 +10,9 @@ use towpath_vocab::{
     Action, Generation, Materialized, PlannedPipeline, PlannedTask, RunName, TaskId,
 };
 
-use super::changing::{depends_on_time, loads_by_time};
 use super::executor::RunExecutor;
 use super::generation::GenerationClaim;
+use super::nondeterministic::{depends_on_time, loads_by_time};
 use crate::Result;
 use crate::services::spec_of;
 

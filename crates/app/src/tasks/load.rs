@@ -17,12 +17,12 @@ use towpath_vocab::{
     RowHistoryPlan, Selection, TablePlan, WriteMode, WritePlan,
 };
 
-use super::changing::loads_by_time;
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
 use super::generation::GenerationClaim;
 use super::load_lineage::observed_lineage;
-use super::observed::{observed, stamped_schema};
+use super::nondeterministic::loads_by_time;
+use super::observed_types::{observed, stamped_schema};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::{parallelism, spec_of};

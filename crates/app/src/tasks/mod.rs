@@ -5,34 +5,34 @@
 //! `executor.rs` (the executor of a run), `dispatch.rs`, `load.rs`.
 
 mod changes;
-mod changing;
 mod columns;
 mod command;
 mod commit_recorder;
+mod completion_marker;
 mod dispatch;
 mod executor;
 mod fingerprint;
-mod finished;
 mod folders;
 mod forecast;
-mod fresh;
 mod generation;
-mod left;
+mod kept_results;
 mod load;
 mod load_lineage;
 mod model;
-mod observed;
+mod nondeterministic;
+mod observed_types;
+mod output_files;
 mod overwritten;
 mod publish;
 mod recovered;
 mod sent;
 mod write_table;
 
-pub(crate) use changing::changing_models;
 pub(crate) use executor::{IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, TaskDone};
 pub(crate) use fingerprint::stable_parts;
 pub(crate) use folders::{logs_in, run_folder, run_id, task_folder, tidy};
 pub use forecast::{Forecast, PlannedEffect};
 pub(crate) use load::load_spec;
-pub(crate) use observed::observed;
+pub(crate) use nondeterministic::changing_models;
+pub(crate) use observed_types::observed;
 pub(crate) use recovered::{all_done, is_lost};

@@ -22,10 +22,10 @@ use super::changes::{
     Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, rows_with_nulls,
     sent_columns,
 };
-use super::changing::publish_at;
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
+use super::nondeterministic::publish_at;
 use super::sent::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;

@@ -1,6 +1,6 @@
 //! `connection`: lists, tests and discovers the connections of a project.
 //!
-//! Each subcommand calls one use case (`app/src/outside.rs`) and prints its answer. Only `test` and
+//! Each subcommand calls one use case (`app/src/external_systems.rs`) and prints its answer. Only `test` and
 //! `discover` contact a system.
 
 use towpath_app::{

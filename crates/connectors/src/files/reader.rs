@@ -15,12 +15,12 @@ use towpath_ports::{
 use towpath_vocab::{Failure, Position, SplitId, SplitPosition, TableName};
 
 use super::error::FilesError;
+use super::file_position::FilePosition;
 use super::find::InputFile;
 use super::job::{How, Job, Settled};
 use super::parquet;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
-use super::seen::FilePosition;
 
 /// The events of one piece of a file.
 type Events = Box<dyn Iterator<Item = Event> + Send>;

@@ -1,7 +1,7 @@
 //! The source of a `files` connection: opens files, fingerprints them, reads rejected records again.
 //!
 //! Promise: a changed file has another fingerprint, and a read starts behind what a position says was
-//! read. It does not decode a format: see `job.rs`. Read next: `find.rs`, `seen.rs`, `replay.rs`.
+//! read. It does not decode a format: see `job.rs`. Read next: `find.rs`, `file_position.rs`, `replay.rs`.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use towpath_ports::{ConnectorContext, InputVersion, ReadSpec, Reader, Result, So
 use towpath_vocab::{ConnectionPlan, Position, RawRecord, ReadMode, Selection};
 
 use super::error::FilesError;
+use super::file_position::{self, FilePosition};
 use super::find::{Folder, InputFile};
 use super::fingerprint;
 use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
-use super::seen::{self, FilePosition};
 use super::settle::{select, settle};
 
 /// A folder of files to read from.
@@ -87,7 +87,8 @@ impl FilesSource {
         let from = from.cloned().unwrap_or_default();
         let (path, may_repeat) = (self.folder.shown.clone(), spec.may_repeat);
         let found = tokio::task::spawn_blocking(move || {
-            seen::leave_out(&mut settled, &from, may_repeat).map(|positions| (settled, positions))
+            file_position::leave_out(&mut settled, &from, may_repeat)
+                .map(|positions| (settled, positions))
         });
         found.await.map_err(|_| FilesError::Broken { path })?
     }

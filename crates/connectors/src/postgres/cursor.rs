@@ -27,10 +27,10 @@ use super::boundary::{self, Boundary};
 use super::error::{Doing as _, PgError, Result};
 use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
+use super::open_transactions;
 use super::pump::Piece;
+use super::read_progress::{ReadProgress, VERSION, read_progress};
 use super::recycled::{LongAgo, Recycled, Rows, Shared};
-use super::running;
-use super::seen::{ReadProgress, VERSION, read_progress};
 use super::transactions::{Moment, Ranges, written_since};
 use super::types::{Column, Kind};
 use crate::relational::boundary::{FIRST_ORDINAL, Resume, again_note, resume};
@@ -151,7 +151,7 @@ impl Cursor {
         let mut open = Vec::new();
         let mut crowded = false;
         if by_transaction && !holds && moment.horizon < moment.next {
-            match running::seen_and_open(client, sql, &moment).await? {
+            match open_transactions::seen_and_open(client, sql, &moment).await? {
                 Some(both) => (seen, open) = both,
                 None => (holds, crowded) = (true, true),
             }

@@ -17,13 +17,13 @@ use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 use super::align::{LONGEST_NAME, align, stage_types};
 use super::apply::refuse_cascades;
 use super::catalog::{look_up, table_columns};
-use super::commits;
 use super::error::{Doing as _, PgError, Result};
 use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{ORDINAL, STAGE, Writing};
 use super::states;
+use super::task_lock;
 use super::types::stored_as;
 use super::writer::{Job, PostgresWrite};
 use crate::relational::fault::Fault;
@@ -80,7 +80,7 @@ impl Destination for PostgresDestination {
         session.begin_look().await?;
         let asking = self.writing(session, table);
         // A COMMIT that was sent and not answered may be about to be the last one.
-        commits::lock(asking.client(), &task.app_id()).await?;
+        task_lock::lock(asking.client(), &task.app_id()).await?;
         Ok(relational::commits::last(&asking, task).await?)
     }
 
@@ -182,7 +182,7 @@ async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
         return Err(PgError::Replica);
     }
     writing.session.begin_write(&relation.schema).await?;
-    commits::check_rights(client, &writing.commits).await?;
+    task_lock::check_rights(client, &writing.commits).await?;
     let found = look_up(client, relation).await?;
     if let Some(found) = &found {
         let deletes = modes::deletes_absent(write);

@@ -3,7 +3,7 @@
 //!
 //! Promise: values arrive exactly or as rejects, rows that commit late are not lost, a write and its
 //! token commit together. Read next, for reading: `source.rs`, `pieces.rs`, `cursor.rs`, `pump.rs`,
-//! `decode.rs`; for writing: `destination.rs`, `writer.rs`, `apply.rs`, `commits.rs`, `encode.rs`.
+//! `decode.rs`; for writing: `destination.rs`, `writer.rs`, `apply.rs`, `task_lock.rs`, `encode.rs`.
 //! It knows nothing of pipelines, runs or the other connectors.
 
 mod align;
@@ -13,7 +13,6 @@ mod boundary;
 mod candidate;
 mod catalog;
 mod codes;
-mod commits;
 mod connector;
 mod cursor;
 mod decode;
@@ -26,17 +25,18 @@ mod literal;
 mod members;
 mod names;
 mod numeric;
+mod open_transactions;
 mod pieces;
 mod pump;
+mod read_progress;
 mod recycled;
-mod running;
-mod seen;
 mod session;
 mod settings;
 mod snapshot;
 mod source;
 mod sql;
 mod states;
+mod task_lock;
 mod text;
 mod tls;
 mod transactions;

@@ -3,7 +3,7 @@
 //!
 //! Promise: a second attempt of the same task waits for the first; a COMMIT without an answer is settled by
 //! asking the commit table; a dropped writer cuts its connection, so that the server forgets everything. One
-//! copy of a candidate runs at a time. Read next: `apply.rs`, `commits.rs`, `definition.rs`.
+//! copy of a candidate runs at a time. Read next: `apply.rs`, `task_lock.rs`, `definition.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,6 @@ use super::align::align;
 use super::apply::{check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert};
 use super::candidate::PostgresCandidate;
 use super::catalog::look_up;
-use super::commits;
 use super::definition;
 use super::encode::{Encoded, write_header, write_trailer};
 use super::error::{Doing as _, PgError, Result};
@@ -30,6 +29,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::sql::{STAGE, Writing};
 use super::states;
+use super::task_lock;
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
@@ -147,7 +147,7 @@ impl PostgresWrite {
             commits: commits.clone(),
         };
         let intent = &self.job.intent;
-        commits::lock(asking.client(), &intent.task.app_id()).await?;
+        task_lock::lock(asking.client(), &intent.task.app_id()).await?;
         match relational::commits::last(&asking, &intent.task).await? {
             Some(committed) if committed.token.generation == intent.generation => Ok(committed),
             _ => Err(Failure {
@@ -225,7 +225,7 @@ impl TableWrite for PostgresWrite {
     }
 
     async fn lock_task(&self) -> Result<()> {
-        commits::lock(self.writing.client(), &self.job.intent.task.app_id()).await
+        task_lock::lock(self.writing.client(), &self.job.intent.task.app_id()).await
     }
 
     async fn locked_state(&self) -> Result<Option<TableState>> {

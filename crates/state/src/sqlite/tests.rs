@@ -22,7 +22,7 @@ use super::writer::Writer;
 use crate::clock::StoreClock;
 use crate::error::Place;
 use crate::sqlite::SqliteFile;
-use crate::store::Store;
+use crate::state_store::Store;
 use crate::tx::Operation;
 use crate::tx::{Found, Tx, cells};
 

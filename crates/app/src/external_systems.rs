@@ -2,7 +2,7 @@
 //!
 //! Promise: the only file that is written is `schemas/NAME.yml`, and only if the user asks for it. It needs
 //! no lakehouse and no state store, and it works in a project with mistakes elsewhere. Read next:
-//! `live.rs`.
+//! `connected_check.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,21 +20,21 @@ use towpath_vocab::{
 
 use crate::Result;
 use crate::check::{CheckRequest, check};
+use crate::connected_check::{Load, loads};
 use crate::editor::write_editor_schemas;
 use crate::folder::ProjectFolder;
-use crate::live::{Load, loads};
 use crate::memory::default_budget_bytes;
+use crate::new_file::put;
 use crate::system::{LocalSystem, time_text};
-use crate::written::put;
 
 /// The connectors of this binary, with a project folder.
-pub(crate) struct Outside {
+pub(crate) struct ExternalSystems {
     connectors: Vec<Arc<dyn Connector>>,
     context: ConnectorContext,
     pub(crate) system: Arc<LocalSystem>,
 }
 
-impl Outside {
+impl ExternalSystems {
     pub(crate) fn new(dir: &Path) -> Self {
         let system = Arc::new(LocalSystem::new(dir.to_path_buf()));
         Self {
@@ -210,7 +210,10 @@ pub async fn connection_test(
 ) -> Result<ConnectionTest> {
     let folder = ProjectFolder::read(dir)?;
     let connection = find(&folder, environment, name)?;
-    let report = Outside::new(dir).discover(&connection)?.test().await?;
+    let report = ExternalSystems::new(dir)
+        .discover(&connection)?
+        .test()
+        .await?;
     Ok(ConnectionTest {
         version: 1,
         connection: name.to_owned(),
@@ -226,9 +229,9 @@ pub async fn connection_test(
 pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
     let folder = ProjectFolder::read(&request.dir)?;
     let connection = find(&folder, request.environment.as_deref(), &request.connection)?;
-    let outside = Outside::new(&request.dir);
+    let systems = ExternalSystems::new(&request.dir);
     let (mut found, failed) = describe_tables(
-        outside.discover(&connection)?.as_ref(),
+        systems.discover(&connection)?.as_ref(),
         &request.connection,
         &request.pattern,
     )
@@ -240,7 +243,7 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
             .get(&table.object)
             .filter(|load| !load.options.is_empty())
         {
-            *table = outside
+            *table = systems
                 .discover(&load.connection)?
                 .describe(&table.object)
                 .await?;
@@ -255,7 +258,7 @@ pub async fn discover(request: &DiscoverRequest) -> Result<DiscoverReport> {
         gone: Vec::new(),
     };
     if request.write {
-        write(request, &folder, &outside, (&found, &loads), &mut report)?;
+        write(request, &folder, &systems, (&found, &loads), &mut report)?;
     }
     Ok(report)
 }
@@ -305,7 +308,7 @@ pub(crate) async fn describe_tables(
 fn write(
     request: &DiscoverRequest,
     folder: &ProjectFolder,
-    outside: &Outside,
+    systems: &ExternalSystems,
     (found, loads): (&[Discovered], &BTreeMap<String, Load>),
     report: &mut DiscoverReport,
 ) -> Result<()> {
@@ -322,7 +325,7 @@ fn write(
             report.gone.push(name);
         }
     }
-    let now = outside.now();
+    let now = systems.now();
     for table in found {
         let load = loads.get(&table.object);
         let options = load.map(|load| load.options.clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Writes one file of a project for the user, and creates its folders; an error names the file.
 //!
 //! It does not know the contents. Files that must survive a power failure are written elsewhere. Callers:
-//! `editor.rs`, `outside.rs`.
+//! `editor.rs`, `external_systems.rs`.
 
 use std::path::Path;
 

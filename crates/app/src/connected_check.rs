@@ -1,7 +1,7 @@
 //! `check --connect`: compares the known columns of external tables with the present ones.
 //!
 //! Promise: it only collects both sides; `project` decides what a difference means. Each table is read with
-//! the options of its load; queries are not compared. Read next: `outside.rs`.
+//! the options of its load; queries are not compared. Read next: `external_systems.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use towpath_vocab::{
 };
 
 use crate::Result;
+use crate::external_systems::{ExternalSystems, fact, known_tables, outlined};
 use crate::folder::ProjectFolder;
-use crate::outside::{Outside, fact, known_tables, outlined};
 use crate::services::connector_specs;
 
 /// The differences, and the connections that were contacted.
@@ -45,7 +45,7 @@ pub(crate) async fn compare_live(
     facts: &Facts,
     plan: Option<&Plan>,
 ) -> Result<Live> {
-    let outside = Outside::new(&folder.dir);
+    let systems = ExternalSystems::new(&folder.dir);
     let mut live = Live::default();
     let loads = loads(plan);
     let published = published(plan);
@@ -57,7 +57,7 @@ pub(crate) async fn compare_live(
         }
         live.contacted.push(name.clone());
         let place = Some(connection.span.clone());
-        let tested = match outside.discover(&connection.plan) {
+        let tested = match systems.discover(&connection.plan) {
             Ok(there) => there.test().await,
             Err(failure) => Err(failure),
         };
@@ -66,7 +66,7 @@ pub(crate) async fn compare_live(
             continue;
         }
         let one = ConnectionComparison {
-            outside: &outside,
+            systems: &systems,
             connection: &connection.plan,
             loads: loaded,
             observed: facts.outside.get(&name),
@@ -131,7 +131,7 @@ fn made_when_written(connection: &OutlinedConnection, published: &BTreeSet<&str>
 
 /// A connection whose tables are compared with their facts.
 struct ConnectionComparison<'a> {
-    outside: &'a Outside,
+    systems: &'a ExternalSystems,
     connection: &'a ConnectionPlan,
     loads: Option<&'a BTreeMap<String, Load>>,
     observed: Option<&'a BTreeMap<String, towpath_vocab::TableFact>>,
@@ -191,8 +191,8 @@ impl ConnectionComparison<'_> {
         load: Option<&Load>,
     ) -> Result<towpath_vocab::TableFact, Failure> {
         let connection = load.map_or(self.connection, |load| &load.connection);
-        let found = self.outside.discover(connection)?.describe(object).await?;
-        Ok(fact(&found, &self.outside.now()))
+        let found = self.systems.discover(connection)?.describe(object).await?;
+        Ok(fact(&found, &self.systems.now()))
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn write(folder: &Path, identity: &str, attempt: &str) -> Result<()> 
     let keep = || -> std::io::Result<()> {
         settle(&folder.join(OUT))?;
         fail::fail_point!("command::settled");
-        private::write(&draft, &text)?;
+        private_files::write(&draft, &text)?;
         File::open(&draft)?.sync_all()?;
         fs::rename(&draft, &path)?;
         // The folders were created for this run, so their names must be durable too.
