@@ -33,7 +33,7 @@ use self::ends::{CopyEndpoint, end, file_end, source, stem};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };
-use crate::{Result, private};
+use crate::{Result, private_files};
 
 /// How long a copy retries a database that cannot be reached, before any rows are moved.
 const RECONNECT: Duration = Duration::from_secs(60);

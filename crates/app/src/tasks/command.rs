@@ -19,15 +19,15 @@ use towpath_vocab::{
     Position, ReadMode, Remedy, SecretTemplate, Selection, TableName, TablePlan,
 };
 
+use super::completion_marker;
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::fingerprint;
-use super::finished;
 use super::folders::{OUT, STEP, clear, log_of, task_folder};
 use super::load::read_spec;
 use super::output_files::only_kind;
 use super::write_table::TableWrite;
 use crate::services::files_kind;
-use crate::{Result, private};
+use crate::{Result, private_files};
 
 /// The time of a program between TERM and KILL; it is shorter than the time that a run gives its attempts
 /// to stop.

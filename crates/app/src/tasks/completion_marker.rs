@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use towpath_vocab::{Failure, Remedy};
 
 use super::folders::{FINISHED as MARKER, OUT};
-use crate::{Result, private};
+use crate::{Result, private_files};
 
 #[derive(Serialize, Deserialize)]
 struct CompletionMarker {

@@ -15,7 +15,7 @@ use towpath_vocab::{
 
 use super::draft::{Draft, ModelContext};
 use super::{place, resolve};
-use crate::graph::TableLookup;
+use crate::graph::Tables;
 use crate::report::Report;
 
 /// The result of the check of a model.
@@ -35,7 +35,7 @@ pub(super) struct AnalyzedModel {
 
 /// Answers from facts; what only a live system knows is pending. Tables in questions count as read.
 struct FromFacts<'a> {
-    tables: &'a TableLookup,
+    tables: &'a Tables,
     asked: Vec<TableName>,
 }
 
@@ -65,7 +65,7 @@ impl Introspect for FromFacts<'_> {
     }
 }
 
-impl towpath_sql::TableLookup for TableLookup {
+impl towpath_sql::TableLookup for Tables {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         self.schema(table).cloned()
     }
@@ -80,7 +80,7 @@ pub(super) fn analyze(
     draft: &Draft<'_>,
     drafts: &[Draft<'_>],
     context: &ModelContext<'_>,
-    tables: &TableLookup,
+    tables: &Tables,
     report: &mut Report,
 ) -> AnalyzedModel {
     let reads = resolve::reads(draft, drafts);
@@ -129,10 +129,10 @@ fn judge_incremental(
     helpers: &[&Draft<'_>],
     found: &mut AnalyzedModel,
     context: &ModelContext<'_>,
-    tables: &TableLookup,
+    tables: &Tables,
     report: &mut Report,
 ) {
-    let mut with_this = TableLookup::default();
+    let mut with_this = Tables::default();
     for table in tables.names() {
         with_this.add(table, tables.schema(table).cloned(), tables.is_firm(table));
     }
@@ -175,7 +175,7 @@ fn render(
     helpers: &[&Draft<'_>],
     incremental: bool,
     context: &ModelContext<'_>,
-    tables: &TableLookup,
+    tables: &Tables,
 ) -> (Result<Rendered, TemplateProblem>, Vec<TableName>) {
     let mut relations = draft.references.clone();
     let mut names: BTreeSet<&str> = draft
@@ -222,7 +222,7 @@ fn judge(
     draft: &Draft<'_>,
     rendered: &Rendered,
     mut found: AnalyzedModel,
-    tables: &TableLookup,
+    tables: &Tables,
     report: &mut Report,
 ) -> AnalyzedModel {
     match towpath_sql::analyze(&rendered.sql, tables) {
