@@ -1,8 +1,8 @@
-//! Settles what a read will give before the first row: files, columns, types.
+//! Decides what a read will give before its first row: files, columns, types.
 //!
-//! Columns of several files are joined by name, in the order of first appearance. A column that
-//! earlier files have and a later one does not have is a failure unless `missing_columns: null`; a new one is
-//! added. Types: declared, else known, else inferred over every row of every file (`survey.rs`).
+//! Promise: columns of several files are joined by name, in the order of their first appearance; a column that
+//! a later file does not have fails the read unless `missing_columns: null`. A type is declared, else known, else
+//! inferred over every row of every file. It reads no rows into batches. Read next: `columns.rs`, `survey.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,21 +1,9 @@
-//! What an incremental read reads, so that no row is ever lost or repeated, whenever its transaction
-//! commits.
+//! What an incremental read reads, so that no row is lost or repeated, whenever its transaction commits.
 //!
-//! A cursor alone loses rows: a transaction may carry a low value and commit after a higher one was
-//! read. So a position keeps, beside the largest cursor value seen, the snapshot's horizon: the
-//! oldest transaction that was still open, and which transactions after it were seen already. Rule
-//! (`late_rows: exact`, the default): read every row whose version was written by a transaction at or
-//! after the last horizon and not seen then. These are all row versions that were invisible last
-//! time, ties, NULL cursors and savepoints included, and each comes once. Beside them come rows above
-//! the last value and tables that joined, whenever they were written; where a table was exchanged or
-//! rewritten, so that no transaction tells which of its rows were given (`members.rs`), all of them
-//! are read where rows may come again, else the read is refused. `hold` reads only
-//! transactions before the present horizon: each row version once, but later; it stands in when too
-//! many transactions were seen to keep them. `lookback` trusts the cursor and uses its index; it is
-//! the rule for views, queries and foreign tables, whose rows have no transaction, and for another
-//! server: what is above the last value, and of the rows at it those that were not given yet
-//! (`boundary.rs`). NULL cursors are then read by the first load only. It runs no copy: `source.rs`
-//! puts the condition into the pieces.
+//! Promise: with `late_rows: exact` each row version that the last read could not see is read once; where this
+//! cannot be known, rows are read again if they may come again, else the read is refused. It runs no copy:
+//! `source.rs` puts the condition into the pieces. Read next: `read_progress.rs` (what is stored),
+//! `boundary.rs`, `cursor/changes.rs`.
 
 mod changes;
 mod idle;
@@ -92,6 +80,22 @@ enum Way {
 }
 
 /// An incremental read, decided.
+///
+/// A cursor alone loses rows: a transaction may have a low value and commit after a higher one was read. So a
+/// position keeps, beside the largest cursor value seen, the snapshot's horizon: the oldest transaction that
+/// was still open, and which transactions after it were seen already.
+///
+/// - `exact`, the default: reads every row whose version was written by a transaction at or after the last
+///   horizon and not seen then. These are all row versions that were invisible last time, ties, NULL cursors
+///   and savepoints included, and each comes once. Beside them come rows above the last value and tables that
+///   joined, whenever they were written. Where a table was exchanged or rewritten, so that no transaction says
+///   which of its rows were given (`members.rs`), all of them are read if rows may come again, else the read is
+///   refused.
+/// - `hold`: reads only transactions before the present horizon: each row version once, but later. It replaces
+///   `exact` when too many transactions were seen to keep them.
+/// - `lookback`: trusts the cursor and uses its index. It is the rule for views, queries and foreign tables,
+///   whose rows have no transaction, and for another server: it reads what is above the last value, and of the
+///   rows at it those that were not given yet (`boundary.rs`). NULL cursors are read by the first load only.
 pub(super) struct Cursor {
     column: Column,
     lookback: u64,

@@ -1,11 +1,9 @@
 //! The one log entry that makes a prepared write visible, together with its token.
 //!
-//! Order: data files are durable, the position is durable, the log entry is written only if it is the
-//! next one, log entry and folders are made durable, then the receipt. Before each try the log is asked
-//! what it holds: our own generation of this task is adopted and our files are dropped; any other than
-//! the one the source was read after is another process at work, and this write gives way. Files are
-//! only ever dropped when the log does not name this attempt. The Delta library never retries on its
-//! own; what may be tried again is decided here.
+//! Promise: data files and the position are durable before the entry, and the entry before the receipt. A
+//! generation of this task that is committed already is adopted; after any other generation than the expected
+//! one the write is refused. Files are deleted only if the log does not name this attempt. Read next: `entry.rs`
+//! (one try, after which this file decides about the next), `position.rs`.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! One try to put an entry into the log as the next version, and what became of it.
+//! One try to add an entry to the log as the next version, and its result.
 //!
-//! The Delta library never retries on its own: whoever calls decides what may be tried again. Whatever
-//! the library answers, the log is asked whether the entry landed. It knows no files and no positions.
+//! Promise: whatever the Delta library answers, the log is asked whether the entry is there. It never retries: the
+//! caller decides what may be tried again. It knows no files and no positions. Read next: `commit.rs`, `log.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

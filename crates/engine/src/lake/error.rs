@@ -1,7 +1,8 @@
-//! Everything that can go wrong in the lakehouse, and who must do what about it.
+//! The errors of the lakehouse, and who must do what about each.
 //!
-//! Each variant has one stable code (`R04xx`), one remedy and what to do. Messages name tables,
-//! columns and files, never values, except the key a merge cannot decide about.
+//! Promise: each variant has one stable code (`R04xx`), one remedy and a help line. Messages name tables, columns
+//! and files, never values, except the key that a merge cannot decide about. Read next: `error_help.rs` (longer
+//! helps), `row_history_refusal.rs`.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! What becomes of a table's columns when others come in: fit, add, widen, or stop with what to do.
+//! Joins the columns of a table with incoming ones: they fit, are added, are widened, or are refused.
 //!
-//! Delta cannot change a column's type without rewriting its files unless readers know a feature most
-//! do not; so a wider type rewrites the table's files in the same commit (`EvolvedColumns::rewrite`). So does a
-//! new member of a struct, which some readers do not find missing in older files.
+//! Promise: no value changes. Delta cannot widen a column without rewriting its files, unless readers know a
+//! feature that most do not have; so a wider type rewrites the files in the same commit
+//! (`EvolvedColumns::rewrite`), and so does a new member of a struct. It reads no rows. Read next: `writer.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

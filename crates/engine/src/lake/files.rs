@@ -1,7 +1,8 @@
-//! Writing data files of a table that no reader sees: uncommitted `Add`s until a commit names them.
+//! Writes data files of a table that no reader sees: `Add`s that no commit names yet.
 //!
-//! Row groups are bounded by bytes, files by an eighth of the memory budget. Files are durable when
-//! they are closed, before any log entry can name them. Giving up deletes what was written.
+//! Promise: row groups are limited by bytes, files by an eighth of the memory budget. A file is durable when it is
+//! closed, before a log entry can name it. A write that is given up deletes its files. Read next:
+//! `attempt_files.rs`, `commit.rs`.
 
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;

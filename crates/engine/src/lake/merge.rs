@@ -1,9 +1,9 @@
-//! Our own merge: which incoming rows stay, which table rows go, and the files that say so.
+//! The merge of the lakehouse: which incoming rows stay, which rows of the table go, and the files that say so.
 //!
-//! Incoming rows are already in files. Only their key columns are read into a set (in passes when
-//! they are many); files of the table are narrowed by statistics, their keys looked up, hits marked
-//! in one bit per row; touched files are then streamed without the hit rows. Nothing is committed
-//! here: the result is `Add`s and places to remove, audited before one commit.
+//! Promise: incoming rows are in files already; only their keys are in memory, in passes if they are many. Files
+//! of the table are chosen by statistics, their keys are looked up, each hit is one bit, and touched files are
+//! streamed without the hit rows. Nothing is committed here: the result is `Add`s and removed files, which are
+//! audited before one commit. Read next: `keys.rs`, `bitmap.rs`, `commit.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

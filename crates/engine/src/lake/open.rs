@@ -1,7 +1,7 @@
-//! Opens a lakehouse at a URL, its tables, and what is known about each.
+//! Opens a lakehouse at a URL: its tables, and what is known about each.
 //!
-//! Opening touches nothing; it appears with the first write. Tables are found by their
-//! `_delta_log`, so tables other programs put there are seen too. Writing starts in `writer.rs`.
+//! Promise: opening writes nothing; the lakehouse is created by the first write. Tables are found by their
+//! `_delta_log`, so tables of other programs are found too. Read next: `table.rs`, `writer.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

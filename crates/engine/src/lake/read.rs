@@ -1,8 +1,8 @@
-//! Reading files of a table as a stream of batches, and as a `Source` like any other.
+//! Reads files of a table as a stream of batches, and as a `Source` like any other.
 //!
-//! One file is read at a time per split, one row group at a time, with only the columns asked for.
-//! A batch ends at a number of rows or of bytes, so that a table of many columns takes no more memory.
-//! Columns that a file does not have are NULL; narrower types of older files are widened exactly.
+//! Promise: each split reads one file and one row group at a time, with only the requested columns. A batch ends at
+//! a number of rows or bytes, so that a table of many columns takes no more memory. Columns that a file does not
+//! have are NULL; narrower types of older files are widened exactly. Read next: `object_file.rs`, `verified.rs`.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Clears away what killed writers left behind: data files no version names, attempts that never won.
+//! Deletes what killed writers left: data files that no version names, attempts that never committed.
 //!
-//! Each write begins by clearing up after attempts whose processes are gone (`attempt_marker.rs`), whoever they
-//! were: their files bear their name, so nothing of a live writer, of another program or of an old
-//! version is touched. `sweep` and `vacuum` look at a whole table and go by age, for what other programs
-//! left; `vacuum` also takes files that were removed from the table longer ago than the retention.
+//! Promise: files have the name of their attempt, so nothing of a live writer, of another program or of an old
+//! version is deleted. Each write begins with this for attempts whose processes have ended. `sweep` and `vacuum`
+//! go over a whole table by age; `vacuum` also deletes files that were removed from the table longer ago than
+//! the retention. Read next: `attempt_marker.rs`.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};

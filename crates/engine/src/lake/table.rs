@@ -1,7 +1,7 @@
-//! One Delta table: where it is, its log, and one warm snapshot that is advanced, not reopened.
+//! One Delta table: where it is, its log, and one snapshot in memory that is advanced, not opened again.
 //!
-//! Tables with features this version does not read (partitions, column mapping, deletion vectors)
-//! are refused by name instead of being read wrong.
+//! Promise: a table with features that this version does not read (partitions, column mapping, deletion
+//! vectors) is refused by name instead of being read wrong. It reads no rows. Read next: `read.rs`, `entry.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The one table Arrow -> Delta. A type that is not in it is refused, never guessed.
+//! The one table of types from Arrow to Delta. A type that is not in it is refused, never guessed.
 //!
-//! Unsigned integers go one size up, `u64` to `decimal(20,0)`; what Delta has no type for (times,
-//! nanoseconds, intervals, durations, decimals beyond 38 digits) travels as canonical text with its
-//! type in the field's metadata (`vocab::types::SOURCE_TYPE`). Values: `convert.rs`, texts: `text.rs`.
+//! Promise: unsigned integers get the next larger type, `u64` becomes `decimal(20,0)`. What Delta has no type for
+//! (times, nanoseconds, intervals, durations, decimals beyond 38 digits) is stored as canonical text, with its
+//! type in the field's metadata (`vocab::types::SOURCE_TYPE`). Read next: `convert.rs` (values), `text.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

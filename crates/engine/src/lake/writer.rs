@@ -1,7 +1,8 @@
 //! `Lake` as a destination: from an intent through written files to a prepared, invisible write.
 //!
-//! Incoming rows go straight into data files of the table that no log entry names. What becomes of
-//! them is settled in `prepare`; what makes them visible is in `commit.rs`.
+//! Promise: incoming rows go into data files that no log entry names, so no reader sees them. `prepare` decides
+//! what becomes of them. It commits nothing. Read next: `files.rs` (the files), `merge.rs` and `scd2.rs`
+//! (keyed writes), `commit.rs` (what makes rows visible).
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

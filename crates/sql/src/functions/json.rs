@@ -1,8 +1,8 @@
 //! JSON in text: `->`, `->>`, paths and elements, with the results of PostgreSQL's type `json`.
 //!
-//! An extracted value is the original text, with its blanks and digits. If a key repeats, the last one
-//! counts. A missing value is NULL; a text that is not valid JSON is an error. For list and struct columns
-//! see `nested.rs`.
+//! Promise: an extracted value is the original text, with its blanks and digits. If a key repeats, the last one
+//! counts. A missing value is NULL; a text that is not valid JSON is an error. Read next: `nested.rs` (lists and
+//! structs).
 
 use std::sync::Arc;
 

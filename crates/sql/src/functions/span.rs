@@ -1,8 +1,8 @@
 //! Arithmetic with dates, timestamps and intervals, with PostgreSQL's results.
 //!
-//! An interval has months, days and a time, and each part is added separately. The difference of two
-//! timestamps has days and a time, never months. For comparisons a month has 30 days and a day 24 hours. It
-//! does not know how intervals are written; see `text.rs`.
+//! Promise: an interval has months, days and a time, and each part is added separately. The difference of two
+//! timestamps has days and a time, never months. For comparisons a month has 30 days and a day 24 hours. It does
+//! not know how intervals are written. Read next: `text.rs`.
 
 use std::sync::Arc;
 
