@@ -14,7 +14,7 @@ use crate::check_query::{CheckRunner, NEVER};
 use crate::metrics::{Known, Measured};
 
 /// The most failed checks that a failure names.
-const TOLD: usize = 5;
+const MOST_NAMED: usize = 5;
 
 /// Runs all checks of one table, in order.
 pub(crate) async fn audit(
@@ -52,21 +52,38 @@ pub(crate) fn in_own_names(
 
 /// The failure of a stopped commit.
 pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Failure> {
+    let visible = "nothing of this load is visible; readers still see the previous version";
+    stopped_as(table, "committed", Some(visible), results)
+}
+
+/// The failure of a view that must not be stored. What readers see, the caller knows.
+pub(crate) fn stopped_view(table: &TableName, results: &[CheckResult]) -> Option<Failure> {
+    stopped_as(table, "stored", None, results)
+}
+
+fn stopped_as(
+    table: &TableName,
+    was_not: &str,
+    visible: Option<&str>,
+    results: &[CheckResult],
+) -> Option<Failure> {
     let failed: Vec<&CheckResult> = results
         .iter()
         .filter(|r| r.outcome == CheckOutcome::Fail)
         .collect();
     let first = failed.first()?;
     let message = match failed.len() {
-        1 => format!("`{table}` was not committed: {}", first.message),
+        1 => format!("`{table}` was not {was_not}: {}", first.message),
         n => format!(
-            "`{table}` was not committed: {n} checks failed, first: {}",
+            "`{table}` was not {was_not}: {n} checks failed, first: {}",
             first.message
         ),
     };
-    let mut failure = Failure::new("R0620", Remedy::FixData, message)
-        .help("nothing of this load is visible; readers still see the previous version");
-    for check in failed.iter().take(TOLD) {
+    let mut failure = Failure::new("R0620", Remedy::FixData, message);
+    if let Some(visible) = visible {
+        failure = failure.help(visible);
+    }
+    for check in failed.iter().take(MOST_NAMED) {
         let found = group_thousands(check.value);
         failure = failure.help(format!(
             "check `{}` found {found}, its limit: {}",

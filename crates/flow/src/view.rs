@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use towpath_ports::{Candidate, Result};
 use towpath_vocab::TablePlan;
 
-use crate::audit::{audit, stopped};
+use crate::audit::{audit, stopped_view};
 use crate::check_query::CheckRunner;
 use crate::metrics::Known;
 use crate::services::TransferServices;
@@ -34,6 +34,6 @@ pub async fn judge_view(
     };
     let known = plan.checks.iter().map(|_| Known::Nothing).collect();
     summary.checks = audit(&plan.checks, known, &asking).await?;
-    summary.stopped = stopped(&plan.target, &summary.checks);
+    summary.stopped = stopped_view(&plan.target, &summary.checks);
     Ok(summary)
 }

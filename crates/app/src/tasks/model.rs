@@ -239,16 +239,8 @@ fn of_view(stopped: Failure, same: Option<bool>) -> Failure {
         Some(false) => "the view keeps its earlier query; it shows its tables as they are now",
         None => "the view was not stored",
     };
-    let mut failure = Failure::new(
-        &stopped.code,
-        stopped.remedy,
-        stopped
-            .message
-            .replacen("was not committed", "was not stored", 1),
-    )
-    .help(visible);
-    let about_rows = |line: &&String| !line.starts_with("nothing of this load");
-    for line in stopped.help.iter().filter(about_rows) {
+    let mut failure = Failure::new(&stopped.code, stopped.remedy, stopped.message).help(visible);
+    for line in stopped.help {
         failure = failure.help(line);
     }
     match same {
