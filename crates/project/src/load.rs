@@ -19,7 +19,7 @@ use crate::table::{self, Frame};
 use crate::yaml::{Entry, Map, Node};
 
 /// A table of the step before its settings are read.
-struct Wanted {
+struct TableDraft {
     name: String,
     at: FileRange,
     /// The object in the external system, unless the settings name another.
@@ -175,7 +175,7 @@ fn wanted(
     connection: &Connection<'_>,
     context: &StepContext<'_>,
     report: &mut Report,
-) -> Vec<Wanted> {
+) -> Vec<TableDraft> {
     let name = &connection.plan.name;
     let objects = context.objects(name);
     let except: Vec<String> = frame
@@ -201,7 +201,7 @@ fn wanted(
         }
         return expand("*", None, frame.at, &objects, &except, frame, context);
     };
-    let mut found: Vec<Wanted> = Vec::new();
+    let mut found: Vec<TableDraft> = Vec::new();
     for (key, entry) in tables.entries() {
         if !is_pattern(key) {
             exact(key, entry, &mut found, report);
@@ -238,7 +238,7 @@ fn wanted(
     found
 }
 
-fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report) {
+fn exact(key: &str, entry: &Entry, found: &mut Vec<TableDraft>, report: &mut Report) {
     if !is_name(key) {
         let name = Naming::Snake.apply(short_name(key));
         let from = entry.value.get_text("from").unwrap_or(key);
@@ -264,7 +264,7 @@ fn exact(key: &str, entry: &Entry, found: &mut Vec<Wanted>, report: &mut Report)
         other.layers.push(own);
         return;
     }
-    found.push(Wanted {
+    found.push(TableDraft {
         name: key.to_owned(),
         at: entry.key_at,
         object: key.to_owned(),
@@ -284,7 +284,7 @@ fn expand(
     except: &[String],
     frame: &StepFrame<'_>,
     context: &StepContext<'_>,
-) -> Vec<Wanted> {
+) -> Vec<TableDraft> {
     let named = frame.node.get("tables");
     let taken = |object: &str| {
         named
@@ -305,7 +305,7 @@ fn expand(
                 .filter(|entry| entry.value.as_map().is_some())
                 .map(|entry| entry.value.clone()),
         );
-        found.push(Wanted {
+        found.push(TableDraft {
             name: table_word(short, context.names),
             at,
             object: (*object).to_owned(),
@@ -362,7 +362,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     reason = "one table's parts, all of them needed once"
 )]
 fn task(
-    one: &Wanted,
+    one: &TableDraft,
     target: TableName,
     object: String,
     merged: &Node,

@@ -27,7 +27,7 @@ use crate::interval_runs::interval_runs;
 use crate::postgres::{PostgresServer, Redo};
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
-use crate::tx::{Found, Operation, Tx};
+use crate::tx::{Operation, Tx, TxFuture};
 use crate::{
     backfill_runs, backfills, lost_runs, outbox, run_history, runs, schedules, tasks, workers,
 };
@@ -35,7 +35,7 @@ use crate::{
 /// Gives an operation its type.
 fn operation<T, F>(operation: F) -> F
 where
-    F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static,
+    F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static,
 {
     operation
 }

@@ -16,16 +16,18 @@ use crate::error::StateError;
 use crate::{postgres, sqlite};
 
 /// The result of an operation.
-pub(crate) type Found<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
+pub(crate) type TxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// The work of one transaction. It may be repeated if the transaction was aborted.
 pub(crate) trait Operation<T>:
-    for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
+    for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static
 {
 }
 
-impl<T, F> Operation<T> for F where F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, T> + Send + Sync + 'static
-{}
+impl<T, F> Operation<T> for F where
+    F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static
+{
+}
 
 /// The connection of a transaction.
 pub(crate) enum Wire<'c> {

@@ -3,7 +3,7 @@
 //! Promise: it distinguishes rows that are new or different from keys that are gone, by what the step sent
 //! last time and what it sends now. Files that both versions contain are not read. If a comparison is not
 //! possible (other column types, a vacuumed version, a key that repeats), all rows are sent, with the
-//! reason. It writes nothing. Read next: `publish.rs`, `sent.rs`.
+//! reason. It writes nothing. Read next: `publish.rs`, `sent_version.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ pub(super) fn overtaken(name: &TableName) -> Failure {
 
 /// Which rows of the present version are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum PublishScope {
     /// Rows that differ.
     Changed,
     /// All rows, because the user asked for it. Keys that are gone are deleted as well.
@@ -116,7 +116,7 @@ pub(super) struct Comparison<'a> {
     pub(super) filter_before: Option<&'a str>,
     /// Columns that are no longer sent: they become NULL.
     pub(super) dropped: &'a [FieldRef],
-    pub(super) extent: Extent,
+    pub(super) extent: PublishScope,
 }
 
 impl Comparison<'_> {
@@ -152,7 +152,7 @@ impl Comparison<'_> {
             return gone("was vacuumed");
         }
         let is_same = then_only.files.is_empty() && now_only.files.is_empty();
-        if is_same && self.extent == Extent::Changed {
+        if is_same && self.extent == PublishScope::Changed {
             return Ok(Sending::Nothing);
         }
         // New columns are NULL in files that do not have them.
@@ -195,8 +195,8 @@ impl Comparison<'_> {
         };
         let changed = differences(versions, &transfer)?;
         let mut changes = match self.extent {
-            Extent::Changed => changed,
-            Extent::All => {
+            PublishScope::Changed => changed,
+            PublishScope::All => {
                 let all = engine.query(&text.rows("now"), &candidates).await?;
                 every_row(all, changed)
             }

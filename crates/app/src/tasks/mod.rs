@@ -25,7 +25,7 @@ mod output_files;
 mod overwritten;
 mod publish;
 mod recovered;
-mod sent;
+mod sent_version;
 mod write_table;
 
 pub(crate) use executor::{IntervalTexts, RunExecutor, RunExecutorOptions, RunScope, TaskDone};

@@ -3,7 +3,7 @@
 //! Promise: if the destination has these rows already, nothing is committed there, whether or not the
 //! lakehouse has a new version. Afterwards the target has the rows of the source, whatever was restored,
 //! copied, vacuumed, emptied or redefined in between; rows of others are not deleted. `changes.rs` finds
-//! the differences, `sent.rs` knows what was sent; this file decides and sends.
+//! the differences, `sent_version.rs` knows what was sent; this file decides and sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use towpath_vocab::{
 };
 
 use super::changes::{
-    Comparison, Extent, Noted, Pinned, Sending, overtaken, rows_to_send, rows_with_nulls,
+    Comparison, Noted, Pinned, PublishScope, Sending, overtaken, rows_to_send, rows_with_nulls,
     sent_columns,
 };
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
 use super::nondeterministic::publish_at;
-use super::sent::{Same, Sent, TargetComparison, is_in_history};
+use super::sent_version::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
 use crate::services::parallelism;
@@ -317,8 +317,8 @@ impl Outgoing<'_> {
             filter_before: sent.filter.as_deref(),
             dropped,
             extent: match is_all || !dropped.is_empty() {
-                true => Extent::All,
-                false => Extent::Changed,
+                true => PublishScope::All,
+                false => PublishScope::Changed,
             },
         };
         tracing::debug!(table = %from, before, "compare");

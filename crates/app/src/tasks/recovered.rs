@@ -38,7 +38,7 @@ impl RunExecutor {
             return Ok(outcome);
         };
         let mut summary = *summary;
-        summary.rows_rejected = self.set_aside(&summary).await?;
+        summary.rows_rejected = self.rejected_rows(&summary).await?;
         summary.rows_read = summary.rows_loaded + summary.rows_rejected;
         summary.checks = self.judged(&summary.table).await?;
         let lost = summary.checks.is_empty() && has_checks(task, &summary.table);
@@ -50,7 +50,7 @@ impl RunExecutor {
     }
 
     /// The number of rows that were rejected with the commit.
-    async fn set_aside(&self, summary: &OutputSummary) -> Result<u64> {
+    async fn rejected_rows(&self, summary: &OutputSummary) -> Result<u64> {
         let quarantine = quarantine_table(&summary.table);
         let (Some(receipt), Some(_)) = (
             &summary.receipt,

@@ -7,7 +7,7 @@
 //! The way of a read: `options.rs` and `find.rs` (which files, how written) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
-//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `set_aside.rs` (rejects); `parquet/` goes
+//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); `parquet/` goes
 //! its own way; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
 
 mod ahead;
@@ -38,9 +38,9 @@ mod readable;
 mod reader;
 mod record;
 mod record_values;
+mod rejects;
 mod replay;
 mod rows;
-mod set_aside;
 mod settle;
 mod source;
 mod spec;

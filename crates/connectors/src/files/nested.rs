@@ -148,12 +148,12 @@ fn find(fields: &Fields, key: Cell<'_>, expected: usize) -> Option<usize> {
 }
 
 /// Where in a value something does not fit, and why.
-struct Misfit {
+struct NestedError {
     place: String,
     why: String,
 }
 
-impl Misfit {
+impl NestedError {
     fn here(why: String) -> Self {
         Self {
             place: String::new(),
@@ -174,14 +174,14 @@ impl Misfit {
 /// Why the text of a cell does not fit a type; `Ok` when it does.
 pub(super) fn check(text: &[u8], data_type: &DataType, leaves: Leaves<'_>) -> Result<(), String> {
     let checked = check_cell(Cell::whole(text), data_type, leaves);
-    checked.map_err(|Misfit { place, why }| match place.as_str() {
+    checked.map_err(|NestedError { place, why }| match place.as_str() {
         "" => why,
         place => format!("`{place}` {why}"),
     })
 }
 
-fn check_cell(cell: Cell<'_>, data_type: &DataType, leaves: Leaves<'_>) -> Result<(), Misfit> {
-    let wrong = || Misfit::here(format!("is not a valid `{}`", types::name(data_type)));
+fn check_cell(cell: Cell<'_>, data_type: &DataType, leaves: Leaves<'_>) -> Result<(), NestedError> {
+    let wrong = || NestedError::here(format!("is not a valid `{}`", types::name(data_type)));
     if cell.is_null() {
         return Ok(());
     }
@@ -200,7 +200,7 @@ fn check_cell(cell: Cell<'_>, data_type: &DataType, leaves: Leaves<'_>) -> Resul
             check_members(text, &members, fields, leaves)
         }
         leaf if cell.fits(leaf, leaves) => Ok(()),
-        leaf => Err(Misfit::here(misfit(&cell.text(), leaf, leaves.format))),
+        leaf => Err(NestedError::here(misfit(&cell.text(), leaf, leaves.format))),
     }
 }
 
@@ -209,7 +209,7 @@ fn check_members(
     members: &[Member],
     fields: &Fields,
     leaves: Leaves<'_>,
-) -> Result<(), Misfit> {
+) -> Result<(), NestedError> {
     let mut seen = vec![false; fields.len()];
     let mut expected = 0;
     for (key, span) in members {
@@ -217,13 +217,16 @@ fn check_members(
         let name = || String::from_utf8_lossy(&key.text()).into_owned();
         let at = find(fields, key, expected).ok_or_else(|| {
             let name = name();
-            Misfit::here(format!(
+            NestedError::here(format!(
                 "has a member `{name}`, which its type does not have"
             ))
         })?;
         expected = at + 1;
         if seen.get(at).copied().unwrap_or(false) {
-            return Err(Misfit::here(format!("has the member `{}` twice", name())));
+            return Err(NestedError::here(format!(
+                "has the member `{}` twice",
+                name()
+            )));
         }
         if let (Some(seen), Some(field)) = (seen.get_mut(at), fields.get(at)) {
             *seen = true;

@@ -85,12 +85,12 @@ const MOST_COLUMNS: usize = 10_000;
 /// More keys of JSON objects than this are usually data.
 const MOST_KEYS: usize = 2_000;
 
-struct Given<'a> {
+struct GivenOptions<'a> {
     connection: &'a BTreeMap<String, OptionValue>,
     table: &'a BTreeMap<String, Value>,
 }
 
-impl Given<'_> {
+impl GivenOptions<'_> {
     fn value(&self, option: &str) -> Option<&Value> {
         let of_connection = || match self.connection.get(option) {
             Some(OptionValue::Plain(value)) => Some(value),
@@ -176,7 +176,7 @@ fn wrong(option: &'static str, value: &Value, expected: &str) -> FilesError {
 }
 
 fn word<T: Copy>(
-    given: &Given<'_>,
+    given: &GivenOptions<'_>,
     option: &'static str,
     words: &[(&str, T)],
 ) -> Result<Option<T>, FilesError> {
@@ -201,7 +201,7 @@ fn word<T: Copy>(
 }
 
 /// What is read of a workbook: `sheet` and `range`.
-fn sheet(given: &Given<'_>) -> Result<SheetChoice, FilesError> {
+fn sheet(given: &GivenOptions<'_>) -> Result<SheetChoice, FilesError> {
     let area = match given.text("range")? {
         None => Area::default(),
         Some(text) => Area::parse(&text).ok_or_else(|| FilesError::Option {
@@ -217,7 +217,7 @@ fn sheet(given: &Given<'_>) -> Result<SheetChoice, FilesError> {
 }
 
 /// Those options of some formats that the table itself sets.
-fn own(given: &Given<'_>) -> Vec<(&'static str, String)> {
+fn own(given: &GivenOptions<'_>) -> Vec<(&'static str, String)> {
     let set = |(option, _): &(&'static str, &'static [Format])| {
         let value = given.table.get(*option).filter(|value| !value.is_null())?;
         let text = value.as_str().map(str::to_owned);
@@ -246,7 +246,7 @@ const OF_FORMATS: [(&str, &[Format]); 14] = [
     ("range", &[Format::Xlsx]),
 ];
 
-fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
+fn max_columns(given: &GivenOptions<'_>) -> Result<Option<usize>, FilesError> {
     match given.text("max_columns")? {
         None => Ok(None),
         Some(text) => match text.parse() {
@@ -261,7 +261,7 @@ fn max_columns(given: &Given<'_>) -> Result<Option<usize>, FilesError> {
 }
 
 /// How numbers are written: `decimal` and `thousands`, different from each other.
-fn numbers(given: &Given<'_>) -> Result<Option<NumberFormat>, FilesError> {
+fn numbers(given: &GivenOptions<'_>) -> Result<Option<NumberFormat>, FilesError> {
     let decimal = given.character("decimal")?.flatten();
     let thousands = given.character("thousands")?.flatten();
     let usual = |decimal: u8| match decimal {
@@ -342,7 +342,7 @@ impl Options {
         connection: &BTreeMap<String, OptionValue>,
         table: &BTreeMap<String, Value>,
     ) -> Result<Self, FilesError> {
-        let given = Given { connection, table };
+        let given = GivenOptions { connection, table };
         let encoding = match given.text("encoding")? {
             None => None,
             Some(label) => Some(

@@ -1,7 +1,7 @@
 //! Bytes of a record as text that people read and a replay reads again.
 //!
 //! Promise: bytes that are UTF-8 stay as they are, every other one is `\xNN` and comes back from it. It
-//! knows no records: `set_aside.rs` and `rows.rs` make them, `replay.rs` reads them again.
+//! knows no records: `rejects.rs` and `rows.rs` make them, `replay.rs` reads them again.
 
 use encoding_rs::{CoderResult, Encoding};
 

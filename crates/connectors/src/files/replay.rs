@@ -23,8 +23,8 @@ use super::error::FilesError;
 use super::job::{How, Settled};
 use super::readable::from_readable;
 use super::record::row_of;
+use super::rejects::CUT_OFF;
 use super::rows::{Layout, RecordFormat, parse};
-use super::set_aside::CUT_OFF;
 
 /// What replayed records are called in places.
 const OBJECT: &str = "replayed record";
@@ -51,11 +51,11 @@ pub(crate) fn reader(
             RawRecord::Row(text) => of_row(text, &table, &settled)?,
         };
         let reasons = match given {
-            Given::Row(rows) => {
+            RereadRecord::Row(rows) => {
                 events.push(Event::Rows(renumbered(*rows, at as u64, &records)));
                 continue;
             }
-            Given::Reasons(reasons) => reasons,
+            RereadRecord::Reasons(reasons) => reasons,
         };
         events.push(Event::Rejects(vec![Reject {
             table: table.clone(),
@@ -86,13 +86,13 @@ fn same_order(one: &Layout, other: &Layout) -> bool {
 }
 
 /// What a record is today: exactly one row, or the reasons why not.
-enum Given {
+enum RereadRecord {
     Row(Box<Rows>),
     Reasons(Vec<Reason>),
 }
 
-fn refused(code: &str, message: &str) -> Given {
-    Given::Reasons(vec![Reason {
+fn refused(code: &str, message: &str) -> RereadRecord {
+    RereadRecord::Reasons(vec![Reason {
         code: code.to_owned(),
         column: None,
         value: None,
@@ -100,7 +100,11 @@ fn refused(code: &str, message: &str) -> Given {
     }])
 }
 
-fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Given, FilesError> {
+fn of_text(
+    text: &str,
+    layouts: &[Arc<Layout>],
+    settled: &Settled,
+) -> Result<RereadRecord, FilesError> {
     if text.ends_with(CUT_OFF) {
         return Ok(refused(
             "too_long",
@@ -111,13 +115,13 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Giv
     let (mut fits, mut misfit) = (Vec::new(), None);
     for layout in layouts {
         match of_record(&bytes, layout)? {
-            Given::Row(rows) => fits.push(rows),
+            RereadRecord::Row(rows) => fits.push(rows),
             reasons => misfit = misfit.or(Some(reasons)),
         }
     }
     let fit = fits.pop();
     Ok(match fit {
-        Some(rows) if fits.is_empty() => Given::Row(rows),
+        Some(rows) if fits.is_empty() => RereadRecord::Row(rows),
         Some(_) => refused(
             "columns",
             "the files have different orders of columns, and the record fits more than one",
@@ -131,7 +135,7 @@ fn of_text(text: &str, layouts: &[Arc<Layout>], settled: &Settled) -> Result<Giv
     })
 }
 
-fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Given, FilesError> {
+fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<RereadRecord, FilesError> {
     let newline = match &layout.shape {
         RecordFormat::Csv { dialect, .. } => dialect.newline,
         RecordFormat::Json { .. } => b'\n',
@@ -146,22 +150,22 @@ fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<Given, FilesError> {
         }
     }
     Ok(match (rows.pop(), rejects.pop()) {
-        (Some(row), None) if rows.is_empty() && row.len() == 1 => Given::Row(Box::new(row)),
-        (None, Some(reject)) if rejects.is_empty() => Given::Reasons(reject.reasons),
+        (Some(row), None) if rows.is_empty() && row.len() == 1 => RereadRecord::Row(Box::new(row)),
+        (None, Some(reject)) if rejects.is_empty() => RereadRecord::Reasons(reject.reasons),
         (None, None) => refused("columns", "the record is empty"),
         _ => refused("columns", "the text is now several records"),
     })
 }
 
-fn of_row(text: &str, table: &TableName, settled: &Settled) -> Result<Given, FilesError> {
+fn of_row(text: &str, table: &TableName, settled: &Settled) -> Result<RereadRecord, FilesError> {
     let row = row_of(text, &settled.schema, &settled.own);
     let row = row.map_err(|error| FilesError::Columns {
         path: OBJECT.to_owned(),
         why: error.to_string(),
     })?;
     Ok(match row {
-        Ok(batch) => Given::Row(Box::new(Rows::of_batch(table.clone(), OBJECT, batch, 0))),
-        Err(reasons) => Given::Reasons(reasons),
+        Ok(batch) => RereadRecord::Row(Box::new(Rows::of_batch(table.clone(), OBJECT, batch, 0))),
+        Err(reasons) => RereadRecord::Reasons(reasons),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promise: every record of a chunk is in exactly one batch or one reject. Rows that do not fit are
 //! found while columns are filled and explained afterwards, so good rows never pay for bad ones.
-//! It does not know where chunks come from (`chunk.rs`), how a reject is explained (`set_aside.rs`),
+//! It does not know where chunks come from (`chunk.rs`), how a reject is explained (`rejects.rs`),
 //! nor who waits for the events (`reader.rs`).
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
 use super::json::{self, AsText};
 use super::readable::readable;
-use super::set_aside::{Flawed, Rejects, SetAside};
+use super::rejects::{Flawed, PendingReject, Rejects};
 use crate::exact::local::NumberFormat;
 
 /// How the records of one file are shaped.
@@ -199,7 +199,7 @@ struct Harvest {
     chunk: Arc<Chunk>,
     layout: Arc<Layout>,
     events: Vec<Event>,
-    set_aside: Vec<SetAside>,
+    pending: Vec<PendingReject>,
 }
 
 impl Harvest {
@@ -208,7 +208,7 @@ impl Harvest {
             chunk: Arc::new(chunk),
             layout: Arc::clone(layout),
             events: Vec::new(),
-            set_aside: Vec::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -237,16 +237,16 @@ impl Harvest {
     }
 
     fn misfits(&mut self, starts: Vec<usize>) {
-        let misfit = |start| SetAside {
+        let misfit = |start| PendingReject {
             start,
             flaw: Flawed::Values,
         };
-        self.set_aside.extend(starts.into_iter().map(misfit));
+        self.pending.extend(starts.into_iter().map(misfit));
     }
 
     /// The whole chunk is the head of a record that is too long.
     fn too_long(mut self) -> Parsed {
-        self.set_aside.push(SetAside {
+        self.pending.push(PendingReject {
             start: 0,
             flaw: Flawed::TooLong,
         });
@@ -254,13 +254,13 @@ impl Harvest {
     }
 
     fn parsed(mut self) -> Parsed {
-        self.set_aside.sort_by_key(|record| record.start);
+        self.pending.sort_by_key(|record| record.start);
         Parsed {
             events: self.events.into_iter(),
             rejects: Rejects {
                 chunk: self.chunk,
                 layout: self.layout,
-                records: self.set_aside.into_iter(),
+                records: self.pending.into_iter(),
             },
         }
     }
@@ -337,8 +337,8 @@ fn parse_csv(
         harvest.batch(growing)?;
         harvest.misfits(std::mem::take(&mut bad));
         harvest
-            .set_aside
-            .extend(broken.drain(..).map(SetAside::csv));
+            .pending
+            .extend(broken.drain(..).map(PendingReject::csv));
     }
     Ok(harvest.parsed())
 }
@@ -406,8 +406,8 @@ fn parse_json(
             growing.add(bytes, &table.spans, &table.starts, &json::unescape);
         }
         harvest.batch(growing)?;
-        let of_lines = |broken| SetAside::json(broken, lines);
-        harvest.set_aside.extend(broken.drain(..).map(of_lines));
+        let of_lines = |broken| PendingReject::json(broken, lines);
+        harvest.pending.extend(broken.drain(..).map(of_lines));
     }
     Ok(harvest.parsed())
 }

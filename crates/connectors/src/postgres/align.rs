@@ -11,7 +11,7 @@ use towpath_vocab::SchemaChange;
 use towpath_vocab::types::SOURCE_TYPE;
 
 use super::catalog::{CatalogRelation, RawColumn, table_columns};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::sql::PostgresDialect;
 use super::types::{short, stored_as};

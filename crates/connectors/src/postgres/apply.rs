@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use towpath_vocab::WriteMode;
 
 use super::catalog::CatalogRelation;
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::sql::{STAGE, Writing};
 use crate::relational::align::Alignment;

@@ -13,7 +13,7 @@ use arrow_select::filter::{filter, filter_record_batch};
 use towpath_ports::{BatchOrigin, Event, Rows, row_as_json};
 use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject};
 
-use super::decode::{Decoder, Flaw, next_cell};
+use super::decode::{Decoder, ValueError, next_cell};
 use super::error::{PgError, Result};
 use super::types::Column;
 use crate::relational::reader::ReadLayout;
@@ -36,7 +36,7 @@ pub(super) struct Assembler {
     row_bytes: usize,
     rows: usize,
     bytes: usize,
-    flaws: BTreeMap<usize, Vec<(usize, Box<Flaw>)>>,
+    flaws: BTreeMap<usize, Vec<(usize, Box<ValueError>)>>,
     next_ordinal: u64,
     begun: bool,
     ended: bool,
@@ -191,15 +191,15 @@ impl Assembler {
             )));
             return Ok(());
         }
-        self.set_aside(&batch, first, flaws, out)
+        self.reject(&batch, first, flaws, out)
     }
 
     #[cold]
-    fn set_aside(
+    fn reject(
         &self,
         batch: &RecordBatch,
         first: u64,
-        flaws: BTreeMap<usize, Vec<(usize, Box<Flaw>)>>,
+        flaws: BTreeMap<usize, Vec<(usize, Box<ValueError>)>>,
         out: &mut Vec<Event>,
     ) -> Result<()> {
         let keep: BooleanArray = (0..batch.num_rows())
@@ -240,7 +240,7 @@ impl Assembler {
         batch: &RecordBatch,
         first: u64,
         row: usize,
-        cells: Vec<(usize, Box<Flaw>)>,
+        cells: Vec<(usize, Box<ValueError>)>,
     ) -> Reject {
         let mut record: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&row_as_json(batch, row)).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::names::{literal, quoted};
 pub(super) use crate::relational::boundary::Boundary;
 use crate::relational::boundary::MOST_ROWS;

@@ -13,7 +13,7 @@ use towpath_vocab::Position;
 
 use super::assemble::BatchLayout;
 use super::catalog::{RawColumn, look_up, query_columns, readable_columns};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::pump::{Copies, Piece};
 use super::session::Session;

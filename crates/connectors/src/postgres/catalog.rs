@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::{Relation, nearest};
 use super::types::{CatalogType, Column, column};
 

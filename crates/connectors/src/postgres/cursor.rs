@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use towpath_vocab::{CursorPlan, Position};
 
 use super::boundary::{self, Boundary};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::members::{Change, Members, stand_in};
 use super::names::{literal, quoted};
 use super::open_transactions;

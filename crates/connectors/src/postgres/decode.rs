@@ -1,7 +1,7 @@
 //! Rows of `COPY … (FORMAT binary)` straight into Arrow columns.
 //!
 //! Promise: no row object and no allocation per row; a row is walked once for its length and once
-//! for its cells. A cell that its Arrow type cannot hold is a `Flaw`: its row is taken out of the
+//! for its cells. A cell that its Arrow type cannot hold is a `ValueError`: its row is taken out of the
 //! batch and handed over with the exact text of the cell, never nulled, rounded or clamped. It does
 //! not know where bytes come from (`pump.rs`) nor why a column has its kind (`types.rs`).
 
@@ -36,7 +36,7 @@ const MICROS: RangeInclusive<i64> = -719_162 * 86_400_000_000..=2_932_897 * 86_4
 
 /// A cell its column cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(super) struct ValueError {
     /// The exact value as text.
     pub(super) value: String,
     /// Why not, in words.
@@ -45,7 +45,7 @@ pub(super) struct Flaw {
     pub(super) code: &'static str,
 }
 
-impl Flaw {
+impl ValueError {
     fn of(value: impl Into<String>, reason: &'static str) -> Box<Self> {
         Box::new(Self {
             value: value.into(),
@@ -62,7 +62,7 @@ impl Flaw {
     }
 }
 
-type Cell = Result<(), Box<Flaw>>;
+type Cell = Result<(), Box<ValueError>>;
 
 /// Collects one column.
 pub(super) struct Decoder {
@@ -163,7 +163,7 @@ impl Decoder {
                 values.push(timestamp(i64::from_be_bytes(fixed(bytes)?), zone)?);
             }
             (Values::I128(values), Kind::Decimal { precision, scale }) => {
-                let numeric = Numeric::read(bytes).ok_or_else(|| Flaw::broken(bytes))?;
+                let numeric = Numeric::read(bytes).ok_or_else(|| ValueError::broken(bytes))?;
                 values.push(
                     numeric
                         .to_i128(*precision, *scale)
@@ -178,13 +178,13 @@ impl Decoder {
                 push_list(items, bytes)?;
                 ends.push(end(items.rows));
             }
-            (Values::I128(_), _) => return Err(Flaw::broken(bytes)),
+            (Values::I128(_), _) => return Err(ValueError::broken(bytes)),
         }
         Ok(())
     }
 
     /// The column, and rows whose text is not UTF-8 (they hold NULL in it).
-    pub(super) fn finish(self) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
+    pub(super) fn finish(self) -> (ArrayRef, Vec<(usize, Box<ValueError>)>) {
         let mut nulls = self.nulls;
         let nulls = nulls.finish();
         let is_text = self.kind.data_type() == arrow_schema::DataType::Utf8;
@@ -240,36 +240,39 @@ fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBu
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
-pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Box<Flaw>> {
-    bytes.try_into().map_err(|_| Flaw::broken(bytes))
+pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Box<ValueError>> {
+    bytes.try_into().map_err(|_| ValueError::broken(bytes))
 }
 
 const OUTSIDE: &str = "the year is not between 1 and 9999";
 
-fn date(days: i32) -> Result<i32, Box<Flaw>> {
+fn date(days: i32) -> Result<i32, Box<ValueError>> {
     match days {
-        i32::MAX => Err(Flaw::of("infinity", "a date cannot be infinity")),
-        i32::MIN => Err(Flaw::of("-infinity", "a date cannot be infinity")),
+        i32::MAX => Err(ValueError::of("infinity", "a date cannot be infinity")),
+        i32::MIN => Err(ValueError::of("-infinity", "a date cannot be infinity")),
         days => days
             .checked_add(EPOCH_DAYS)
             .filter(|days| DAYS.contains(days))
-            .ok_or_else(|| Flaw::of(text::date(i64::from(days)), OUTSIDE)),
+            .ok_or_else(|| ValueError::of(text::date(i64::from(days)), OUTSIDE)),
     }
 }
 
-fn timestamp(micros: i64, zone: bool) -> Result<i64, Box<Flaw>> {
+fn timestamp(micros: i64, zone: bool) -> Result<i64, Box<ValueError>> {
     match micros {
-        i64::MAX => Err(Flaw::of("infinity", "a timestamp cannot be infinity")),
-        i64::MIN => Err(Flaw::of("-infinity", "a timestamp cannot be infinity")),
+        i64::MAX => Err(ValueError::of("infinity", "a timestamp cannot be infinity")),
+        i64::MIN => Err(ValueError::of(
+            "-infinity",
+            "a timestamp cannot be infinity",
+        )),
         micros => micros
             .checked_add(EPOCH_MICROS)
             .filter(|micros| MICROS.contains(micros))
-            .ok_or_else(|| Flaw::of(text::timestamp(micros, zone), OUTSIDE)),
+            .ok_or_else(|| ValueError::of(text::timestamp(micros, zone), OUTSIDE)),
     }
 }
 
-fn unfit_decimal(numeric: Numeric<'_>, unfit: Unfit) -> Box<Flaw> {
-    Flaw::of(
+fn unfit_decimal(numeric: Numeric<'_>, unfit: Unfit) -> Box<ValueError> {
+    ValueError::of(
         numeric.text(),
         match unfit {
             Unfit::NotFinite => "a decimal cannot be NaN or infinity",
@@ -285,14 +288,14 @@ pub(super) fn push_bytes(kind: &Kind, bytes: &[u8], data: &mut Vec<u8>) -> Cell 
         Kind::Text | Kind::Bytes => data.extend_from_slice(bytes),
         Kind::Jsonb => match bytes.split_first() {
             Some((1, json)) => data.extend_from_slice(json),
-            _ => return Err(Flaw::broken(bytes)),
+            _ => return Err(ValueError::broken(bytes)),
         },
         Kind::Uuid => text::push_uuid(&fixed(bytes)?, data),
         Kind::Time => text::push_time(i64::from_be_bytes(fixed(bytes)?), data),
         Kind::NumericText => Numeric::read(bytes)
-            .ok_or_else(|| Flaw::broken(bytes))?
+            .ok_or_else(|| ValueError::broken(bytes))?
             .write_text(data),
-        _ => return Err(Flaw::broken(bytes)),
+        _ => return Err(ValueError::broken(bytes)),
     }
     Ok(())
 }
@@ -310,7 +313,7 @@ fn push_list(items: &mut Decoder, bytes: &[u8]) -> Cell {
 /// `array_send`: dimensions, null flag, element type, then per dimension length and lower bound,
 /// then length-prefixed elements.
 fn push_elements(items: &mut Decoder, bytes: &[u8]) -> Cell {
-    let broken = || Flaw::broken(bytes);
+    let broken = || ValueError::broken(bytes);
     let number = |at: usize| {
         bytes
             .get(at..at + 4)
@@ -321,12 +324,15 @@ fn push_elements(items: &mut Decoder, bytes: &[u8]) -> Cell {
         0 => return Ok(()),
         1 => {}
         _ => {
-            return Err(Flaw::of("", "a list cannot have more than one dimension"));
+            return Err(ValueError::of(
+                "",
+                "a list cannot have more than one dimension",
+            ));
         }
     }
     let count = number(12).ok_or_else(broken)?;
     if number(16) != Some(1) {
-        return Err(Flaw::of(
+        return Err(ValueError::of(
             "",
             "a list starts at index 1, and this array does not",
         ));
@@ -336,9 +342,9 @@ fn push_elements(items: &mut Decoder, bytes: &[u8]) -> Cell {
     for _ in 0..count {
         let (cell, after) = next_cell(rest).ok_or_else(broken)?;
         if is_text && cell.is_some_and(|cell| std::str::from_utf8(cell).is_err()) {
-            return Err(Box::new(Flaw {
+            return Err(Box::new(ValueError {
                 code: "encoding",
-                ..*Flaw::of("", "the text is not UTF-8")
+                ..*ValueError::of("", "the text is not UTF-8")
             }));
         }
         items.push(cell)?;
@@ -365,7 +371,7 @@ fn finish_text(
     ends: Vec<i32>,
     data: Vec<u8>,
     nulls: Option<NullBuffer>,
-) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
+) -> (ArrayRef, Vec<(usize, Box<ValueError>)>) {
     let ends = offsets(ends);
     let data = Buffer::from_vec(data);
     if let Ok(array) = StringArray::try_new(ends.clone(), data.clone(), nulls.clone()) {
@@ -383,7 +389,7 @@ fn finish_text(
                 let (value, reason) = (text::escaped(cell), "the text is not UTF-8");
                 flaws.push((
                     row,
-                    Box::new(Flaw {
+                    Box::new(ValueError {
                         value,
                         reason,
                         code: "encoding",
@@ -400,7 +406,7 @@ fn finish_list(
     ends: Vec<i32>,
     items: Decoder,
     nulls: Option<NullBuffer>,
-) -> (ArrayRef, Vec<(usize, Box<Flaw>)>) {
+) -> (ArrayRef, Vec<(usize, Box<ValueError>)>) {
     let field = Arc::new(Field::new("item", items.kind.data_type(), true));
     let (values, flaws) = items.finish();
     let flaws = flaws

@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::names::quoted;
 
 /// Waits until no other session defines what `name` names. Held to the transaction's end.

@@ -17,7 +17,7 @@ use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 use super::align::{LONGEST_NAME, align, stage_types};
 use super::apply::refuse_cascades;
 use super::catalog::{look_up, table_columns};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::session::Session;
 use super::settings::Settings;

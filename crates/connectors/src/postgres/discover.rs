@@ -11,7 +11,7 @@ use towpath_ports::{Discover, Discovered, TestReport};
 use towpath_vocab::Failure;
 
 use super::catalog;
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::session::Session;
 use super::settings::Settings;
 use super::types::Column;

@@ -396,12 +396,12 @@ fn by_class(code: &str) -> Remedy {
 }
 
 /// Says what was being done when a driver call failed.
-pub(super) trait Doing<T> {
+pub(super) trait ErrorContext<T> {
     /// Turns a driver's error into ours.
     fn doing(self, doing: &str) -> Result<T>;
 }
 
-impl<T> Doing<T> for std::result::Result<T, tokio_postgres::Error> {
+impl<T> ErrorContext<T> for std::result::Result<T, tokio_postgres::Error> {
     fn doing(self, doing: &str) -> Result<T> {
         self.map_err(|error| PgError::from_driver(&error, doing))
     }

@@ -7,7 +7,7 @@
 
 use tokio_postgres::Client;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::transactions::{Moment, ROUND, Ranges, counted_from, written_since};
 
 /// So many numbers are kept.

@@ -13,7 +13,7 @@ use towpath_ports::{BoxStream, Event, Memory};
 use towpath_vocab::Failure;
 
 use super::assemble::{Assembler, BatchLayout};
-use super::error::Doing as _;
+use super::error::ErrorContext as _;
 use super::snapshot::{Lane, Lanes};
 use crate::relational::reader::{Pieces, ReadLayout, events_of, send};
 

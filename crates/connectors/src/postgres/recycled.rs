@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use self::sketch::{Sketch, cells_of, sums};
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::members::stand_in;
 use super::names::quoted;
 use super::transactions::{COMPARABLE, Moment, ROUND, Ranges, counted_from, place_among};
@@ -29,7 +29,7 @@ const DIGESTS: i64 = i64::MAX;
 
 /// The rows that have a number, or one of several, which comes again, as positions up to version 3 have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Held {
+struct NumberedRows {
     number: i64,
     /// The last of several numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ struct Held {
     digest: i64,
 }
 
-impl Held {
+impl NumberedRows {
     fn of((number, last): (i64, i64), rows: i64, digest: i64) -> Self {
         Self {
             number,
@@ -67,7 +67,7 @@ pub(super) struct Recycled {
     until: i64,
     /// Empty since version 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    held: Vec<Held>,
+    held: Vec<NumberedRows>,
     /// The type of the cursor column when the prints were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_type: Option<String>,
@@ -246,7 +246,7 @@ impl Recycled {
         (next, places): (i64, Places<'_>),
     ) -> Result<Again> {
         let came_later = self.came_later(places);
-        let mut found = Found::default();
+        let mut found = RecycledRanges::default();
         self.compare_held(rows, (next, &came_later), &mut found)
             .await?;
         self.compare_listed(rows, (next, places), &mut found);
@@ -267,21 +267,21 @@ impl Recycled {
         &self,
         rows: &Rows<'_>,
         (next, came_later): (i64, &str),
-        found: &mut Found,
+        found: &mut RecycledRanges,
     ) -> Result<()> {
-        let came = |held: &&Held| held.number < next;
-        let came: Vec<Held> = self.held.iter().filter(came).copied().collect();
-        let ranges: Vec<(i64, i64)> = came.iter().map(Held::range).collect();
+        let came = |held: &&NumberedRows| held.number < next;
+        let came: Vec<NumberedRows> = self.held.iter().filter(came).copied().collect();
+        let ranges: Vec<(i64, i64)> = came.iter().map(NumberedRows::range).collect();
         let place = match self.ends {
             Some(_) => NUMBERED_PLACE,
             None => PLACE,
         };
         let then = format!("NOT ({came_later})");
         let now = in_ranges(rows, &ranges, (place, &then)).await?;
-        let (old, unclear): (Vec<Held>, Vec<Held>) =
+        let (old, unclear): (Vec<NumberedRows>, Vec<NumberedRows>) =
             now.into_iter().partition(|now| came.contains(now));
-        let ranges = |held: &[Held]| -> Vec<(i64, i64)> {
-            let begun = |held: &Held| (held.number, held.range().1.min(next - 1));
+        let ranges = |held: &[NumberedRows]| -> Vec<(i64, i64)> {
+            let begun = |held: &NumberedRows| (held.number, held.range().1.min(next - 1));
             held.iter().map(begun).collect()
         };
         let (old, unclear) = (ranges(&old), ranges(&unclear));
@@ -295,7 +295,7 @@ impl Recycled {
         &self,
         rows: &Rows<'_>,
         (next, places): (i64, Places<'_>),
-        found: &mut Found,
+        found: &mut RecycledRanges,
     ) {
         let came = self.listed.iter().filter(|(number, _)| *number < next);
         let (numbers, prints): (Vec<i64>, Vec<&[i64]>) = came
@@ -316,7 +316,7 @@ impl Recycled {
         &self,
         rows: &Rows<'_>,
         (next, came_later): (i64, &str),
-        found: &mut Found,
+        found: &mut RecycledRanges,
     ) -> Result<()> {
         let begun = |block: &&Block| first_of(block.numbers.as_slice()) < next;
         let then: Vec<&Block> = self.blocks.iter().filter(begun).collect();
@@ -340,13 +340,13 @@ impl Recycled {
 
 /// What became of numbers that came again.
 #[derive(Default)]
-struct Found {
+struct RecycledRanges {
     numbers: Vec<(i64, i64)>,
     old: Vec<String>,
     unclear: Vec<String>,
 }
 
-impl Found {
+impl RecycledRanges {
     fn add_old(&mut self, ranges: &[(i64, i64)], condition: &str) {
         if !ranges.is_empty() {
             self.numbers.extend(ranges);
@@ -493,7 +493,7 @@ async fn in_ranges(
     rows: &Rows<'_>,
     ranges: &[(i64, i64)],
     (place, among): (&str, &str),
-) -> Result<Vec<Held>> {
+) -> Result<Vec<NumberedRows>> {
     let Some((begin, _)) = ranges.first() else {
         return Ok(Vec::new());
     };
@@ -506,7 +506,11 @@ async fn in_ranges(
     let rows = rows.client.query(&sql, &[]).await.doing(ASKING)?;
     let held = |row: &tokio_postgres::Row| {
         let place = usize::try_from(row.get::<_, i32>(0)).ok()? / 2;
-        Some(Held::of(*ranges.get(place)?, row.get(1), row.get(2)))
+        Some(NumberedRows::of(
+            *ranges.get(place)?,
+            row.get(1),
+            row.get(2),
+        ))
     };
     Ok(rows.iter().filter_map(held).collect())
 }

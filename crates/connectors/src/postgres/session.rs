@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use towpath_vocab::Failure;
 
-use super::error::{Doing as _, PgError, Result, primary};
+use super::error::{ErrorContext as _, PgError, Result, primary};
 use super::names::quoted;
 use super::settings::{Address, Settings};
 use super::tls;

@@ -386,7 +386,7 @@ fn query_piece(
 
 /// A note when the server only follows another one.
 async fn standby(client: &Client) -> Result<Option<String>> {
-    use super::error::Doing as _;
+    use super::error::ErrorContext as _;
     let sql = "SELECT pg_is_in_recovery(), coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)::float8";
     let row = client
         .query_one(sql, &[])

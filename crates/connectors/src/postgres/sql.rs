@@ -12,7 +12,7 @@ use postgres_types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::Client;
 
 use super::definition;
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::session;
 use crate::relational::align::Aligned;

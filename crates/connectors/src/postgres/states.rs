@@ -12,7 +12,7 @@ use towpath_ports::{PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::WriteMode;
 
 use super::catalog::{CatalogRelation, look_up};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 use super::sql::Writing;
 use crate::relational::session::Session as _;

@@ -6,7 +6,7 @@
 use tokio_postgres::Client;
 
 use super::definition;
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
 
 /// Waits until no other session is in the middle of a commit of this task. What is asked afterwards

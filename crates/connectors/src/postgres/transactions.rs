@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 
 /// Transaction numbers in rows have 32 bits: beyond half of that their order is lost.
 pub(super) const COMPARABLE: i64 = (1 << 31) - (1 << 20);

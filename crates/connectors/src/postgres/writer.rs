@@ -24,7 +24,7 @@ use super::candidate::PostgresCandidate;
 use super::catalog::look_up;
 use super::definition;
 use super::encode::{Encoded, write_header, write_trailer};
-use super::error::{Doing as _, PgError, Result};
+use super::error::{ErrorContext as _, PgError, Result};
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{STAGE, Writing};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::cursor::Seen;
 use super::error::Result;
-use super::listing::{Given, Taken};
+use super::listing::{ListingEvent, Taken};
 use super::path::JsonPath;
 use super::spool::{Segment, SpoolWriter};
 
@@ -44,15 +44,15 @@ impl Collector {
     }
 
     /// Takes what a listing gives.
-    pub(super) fn take(&mut self, given: Given<'_>) -> Result<()> {
-        if let (Given::Record(taken), Some(each)) = (&given, &mut self.each) {
+    pub(super) fn take(&mut self, given: ListingEvent<'_>) -> Result<()> {
+        if let (ListingEvent::Record(taken), Some(each)) = (&given, &mut self.each) {
             let seen = each
                 .entry(taken.listing)
                 .or_insert_with(|| self.seen.apart());
             note_cursor(seen, self.column.as_ref(), taken, taken.is_first_of_listing);
         }
         match (given, &mut self.open) {
-            (Given::Record(taken), None) => {
+            (ListingEvent::Record(taken), None) => {
                 note_cursor(
                     &mut self.seen,
                     self.column.as_ref(),
@@ -61,7 +61,7 @@ impl Collector {
                 );
                 self.writer.write(&taken.line)
             }
-            (Given::Record(taken), Some(open)) => {
+            (ListingEvent::Record(taken), Some(open)) => {
                 let (segment, seen) = match open.remove(&taken.listing) {
                     Some(apart) => apart,
                     None => (self.writer.segment(taken.listing)?, self.seen.apart()),
@@ -70,18 +70,18 @@ impl Collector {
                 note_cursor(seen, self.column.as_ref(), &taken, taken.is_first_page);
                 segment.write(&taken.line)
             }
-            (Given::Complete(listing), Some(open)) => {
+            (ListingEvent::Complete(listing), Some(open)) => {
                 let Some((segment, seen)) = open.remove(&listing) else {
                     return Ok(());
                 };
                 self.seen.extend(&seen);
                 self.writer.append(segment)
             }
-            (Given::Failed(listing), Some(open)) => {
+            (ListingEvent::Failed(listing), Some(open)) => {
                 open.remove(&listing);
                 Ok(())
             }
-            (Given::Complete(_) | Given::Failed(_), None) => Ok(()),
+            (ListingEvent::Complete(_) | ListingEvent::Failed(_), None) => Ok(()),
         }
     }
 }

@@ -33,9 +33,9 @@ pub(super) struct ConnectionOptions {
 }
 
 /// A plan, and what its options are called in messages.
-struct Given<'p>(&'p ConnectionPlan);
+struct NamedPlan<'p>(&'p ConnectionPlan);
 
-impl Given<'_> {
+impl NamedPlan<'_> {
     fn wrong(&self, option: &str, why: impl Into<String>) -> RestError {
         RestError::Option {
             place: format!("connection `{}`", self.0.name),
@@ -125,7 +125,7 @@ fn headers(given: &Map<String, Value>) -> std::result::Result<HeaderMap, String>
 impl ConnectionOptions {
     /// Reads the options of a connection.
     pub(super) fn read(plan: &ConnectionPlan) -> Result<Self> {
-        let given = Given(plan);
+        let given = NamedPlan(plan);
         let (connections, rate) = given.limits()?;
         let hosts = plan.plain("hosts").and_then(Value::as_array);
         let hosts = hosts.into_iter().flatten().filter_map(Value::as_str);

@@ -11,7 +11,7 @@ use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};
 use towpath_vocab::{ReadMode, Selection, TableName};
 
 use super::error::RestError;
-use super::source::{Extent, Fetched, RestSource};
+use super::source::{Fetched, ReadScope, RestSource};
 
 /// Records that are looked at.
 const LOOKED_AT: u64 = 1_000;
@@ -46,11 +46,11 @@ impl RestDiscover {
     /// The first records of an endpoint.
     async fn first(&self, spec: &ReadSpec) -> Result<Fetched> {
         let chain = self.source.chain(spec)?;
-        let extent = Extent {
+        let extent = ReadScope {
             cursor: None,
             limit: spec.limit,
             most_parents: Some(PARENTS),
-            ..Extent::default()
+            ..ReadScope::default()
         };
         self.source.fetch(&chain, extent).await
     }

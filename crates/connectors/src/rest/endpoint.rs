@@ -51,7 +51,7 @@ pub(super) struct Endpoint {
 }
 
 /// The options of a table, and what they are called in messages.
-struct Given<'o> {
+struct TableOptions<'o> {
     table: &'o str,
     options: &'o BTreeMap<String, Value>,
 }
@@ -65,7 +65,7 @@ pub(super) fn of_table(table: &str, option: &str, why: impl Into<String>) -> Res
     }
 }
 
-impl<'o> Given<'o> {
+impl<'o> TableOptions<'o> {
     fn wrong(&self, option: &str, why: impl Into<String>) -> RestError {
         of_table(self.table, option, why)
     }
@@ -259,7 +259,7 @@ impl<'o> Given<'o> {
 
 impl Endpoint {
     pub(super) fn read(table: &str, options: &BTreeMap<String, Value>) -> Result<Self> {
-        let given = Given { table, options };
+        let given = TableOptions { table, options };
         let method = given.method()?;
         let paging = given.paging()?;
         let body = given.body(&method, &paging)?;

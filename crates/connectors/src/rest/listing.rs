@@ -83,7 +83,7 @@ pub(super) struct Taken<'r> {
 }
 
 /// What a read gives.
-pub(super) enum Given<'r> {
+pub(super) enum ListingEvent<'r> {
     Record(Taken<'r>),
     /// All records of this listing were given.
     Complete(usize),
@@ -92,7 +92,7 @@ pub(super) enum Given<'r> {
 }
 
 /// What takes records.
-pub(super) type RecordConsumer<'s> = dyn FnMut(Given<'_>) -> Result<()> + Send + 's;
+pub(super) type RecordConsumer<'s> = dyn FnMut(ListingEvent<'_>) -> Result<()> + Send + 's;
 
 /// Which page a record is of.
 #[derive(Clone, Copy)]
@@ -203,13 +203,13 @@ impl Listing<'_> {
                     let mut complete = complete.unwrap_or_else(PoisonError::into_inner);
                     complete.push((one.number, one.scope.key()));
                 }
-                consumer(Given::Complete(one.number))
+                consumer(ListingEvent::Complete(one.number))
             }
             // Neither its parent nor the listing is there any more. If they come again, it is asked for
             // from its beginning.
             Err(RestError::Refused {
                 status: 404 | 410, ..
-            }) if one.is_gone => consumer(Given::Failed(one.number)),
+            }) if one.is_gone => consumer(ListingEvent::Failed(one.number)),
             Err(error) if self.keeps_failed && error.is_of_listing() => {
                 let mut failed = self.failed();
                 if failed.len() >= MOST_FAILED {
@@ -220,7 +220,7 @@ impl Listing<'_> {
                     "a listing failed, the next run asks for it: {error}"
                 );
                 failed.push((one.scope.as_ref().clone(), error));
-                consumer(Given::Failed(one.number))
+                consumer(ListingEvent::Failed(one.number))
             }
             Err(error) => Err(error),
         }
@@ -248,7 +248,7 @@ impl Listing<'_> {
                 of_table(&endpoint.table, "include", why)
             })?;
             let mut consumer = consumer.lock().unwrap_or_else(PoisonError::into_inner);
-            consumer(Given::Record(Taken {
+            consumer(ListingEvent::Record(Taken {
                 record,
                 line,
                 is_first_page: place.is_first_of_all,

@@ -24,7 +24,7 @@ use super::connection::ConnectionOptions;
 use super::cursor::Seen;
 use super::endpoint::{Endpoint, of_table};
 use super::error::RestError;
-use super::listing::{Given, Listing};
+use super::listing::{Listing, ListingEvent};
 use super::parents::Kept;
 use super::path::JsonPath;
 use super::resume::{Begin, Ended, Failed, Resume};
@@ -51,7 +51,7 @@ pub(super) struct Fetched {
 
 /// How a read is made.
 #[derive(Default)]
-pub(super) struct Extent<'e> {
+pub(super) struct ReadScope<'e> {
     /// The cursor of an incremental read: its column, and where listings begin.
     pub(super) cursor: Option<(&'e str, &'e Begin)>,
     /// No more records than this, about.
@@ -72,7 +72,7 @@ impl RestSource {
     }
 
     /// Reads the records of an endpoint.
-    pub(super) async fn fetch(&self, chain: &[Endpoint], extent: Extent<'_>) -> Result<Fetched> {
+    pub(super) async fn fetch(&self, chain: &[Endpoint], extent: ReadScope<'_>) -> Result<Fetched> {
         let client = Client::open(&self.plan, &self.options, &self.context).await?;
         let (spool, writer) = Spool::new(&self.context.project_dir)?;
         let column = extent.cursor.map(|(column, _)| JsonPath::key(column));
@@ -100,7 +100,7 @@ impl RestSource {
             repeated: AtomicU64::new(0),
             kept: Kept::default(),
         };
-        let mut take = |given: Given<'_>| collector.take(given);
+        let mut take = |given: ListingEvent<'_>| collector.take(given);
         listing.read(&mut take).await?;
         let begun = listing.begun.get().copied().flatten();
         let shifts = chain
@@ -283,7 +283,7 @@ impl Source for RestSource {
             // A part of the records moves nothing.
             begin.failed.clear();
         }
-        let extent = Extent {
+        let extent = ReadScope {
             cursor: cursor
                 .as_ref()
                 .map(|cursor| (cursor.column.as_str(), &begin)),

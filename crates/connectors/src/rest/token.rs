@@ -41,7 +41,7 @@ struct Made {
 }
 
 /// What the server gave.
-struct Given {
+struct IssuedTokens {
     access: String,
     refresh: Option<String>,
     life: Duration,
@@ -55,7 +55,7 @@ enum Unanswered {
     Sent(RestError),
 }
 
-impl Given {
+impl IssuedTokens {
     fn read(body: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(body).ok()?;
         let text = |key: &str| value.get(key)?.as_str().filter(|text| !text.is_empty());
@@ -204,7 +204,7 @@ impl Client {
         oauth: &OAuth,
         check: &'static str,
         tokens: &mut Tokens,
-    ) -> Result<Given> {
+    ) -> Result<IssuedTokens> {
         let request = Address::new("POST", &oauth.token_url);
         let lost = |why: String| RestError::TokenLost {
             request: request.clone(),
@@ -219,7 +219,7 @@ impl Client {
         let is_good = |status| matches!(status, 200..=299);
         let answer = self.answer_of(builder, &request, check, &is_good).await;
         let given = answer.and_then(|answer| {
-            Given::read(&answer.body).ok_or_else(|| {
+            IssuedTokens::read(&answer.body).ok_or_else(|| {
                 Unanswered::Sent(RestError::NotJson {
                     request: request.clone(),
                     why: "it has no `access_token`".to_owned(),

@@ -10,7 +10,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::names::quoted;
 use crate::relational::boundary::{Boundary, DIGEST_BYTES, MOST_ROWS};
 

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::names::{nearest, quoted, same};
 use super::types::Raw;
 use crate::relational::commits;

@@ -30,7 +30,7 @@ pub(super) fn cells<'row>(
         match fit(value, field.data_type()) {
             Ok(cell) => cells.push(cell),
             Err(why) => reasons.push(Reason {
-                code: if matches!(why, Misfit::Encoding) {
+                code: if matches!(why, CellError::Encoding) {
                     "encoding"
                 } else {
                     "type"
@@ -48,12 +48,12 @@ pub(super) fn cells<'row>(
     })
 }
 
-enum Misfit {
+enum CellError {
     Kind,
     Encoding,
 }
 
-impl Misfit {
+impl CellError {
     fn words(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
         let word = types::name(data_type);
         match self {
@@ -71,13 +71,13 @@ impl Misfit {
     clippy::cast_possible_truncation,
     reason = "only where it is exact"
 )]
-fn fit<'a>(value: ValueRef<'a>, data_type: &DataType) -> Result<Cell<'a>, Misfit> {
+fn fit<'a>(value: ValueRef<'a>, data_type: &DataType) -> Result<Cell<'a>, CellError> {
     let cell = match (data_type, value) {
         (_, ValueRef::Null) => Some(Cell::Null),
         (DataType::Utf8, ValueRef::Text(bytes)) => {
             return std::str::from_utf8(bytes)
                 .map(|text| Cell::Text(Cow::Borrowed(text)))
-                .map_err(|_| Misfit::Encoding);
+                .map_err(|_| CellError::Encoding);
         }
         (DataType::Utf8, ValueRef::Integer(_) | ValueRef::Real(_)) => {
             Some(Cell::Text(Cow::Owned(text_of(value))))
@@ -115,7 +115,7 @@ fn fit<'a>(value: ValueRef<'a>, data_type: &DataType) -> Result<Cell<'a>, Misfit
         }
         _ => None,
     };
-    cell.ok_or(Misfit::Kind)
+    cell.ok_or(CellError::Kind)
 }
 
 fn decimal(value: ValueRef<'_>, precision: u8, scale: i8) -> Option<i128> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use towpath_vocab::{CursorPlan, Position, SplitPosition};
 
 use super::boundary;
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::names::{quoted, same};
 use crate::relational::boundary::{Boundary, Given, Resume, again_note, resume};
 use crate::relational::columns::{ColumnChanges, NewColumns, SeenColumn};
@@ -95,7 +95,7 @@ pub(super) struct Cursor {
 }
 
 /// Smallest and largest value, and the rows without one.
-struct Extent {
+struct CursorRange {
     least: Value,
     most: Value,
     nulls: i64,
@@ -270,14 +270,14 @@ fn extent(
     column: &str,
     subject: &Subject<'_>,
     shown: &str,
-) -> Result<Extent> {
+) -> Result<CursorRange> {
     let name = quoted(column);
     let sql = format!(
         "SELECT min({name}), max({name}), count(*) - count({name}) FROM {}",
         subject.sql
     );
     let extent = connection.query_row(&sql, [], |row| {
-        Ok(Extent {
+        Ok(CursorRange {
             least: row.get(0)?,
             most: row.get(1)?,
             nulls: row.get(2)?,
@@ -308,7 +308,7 @@ fn upper(
     connection: &Connection,
     column: &str,
     subject: &Subject<'_>,
-    extent: &Extent,
+    extent: &CursorRange,
     before: Option<&ReadProgress>,
     shown: &str,
 ) -> Result<Option<Stored>> {

@@ -11,7 +11,7 @@ use glob::Pattern;
 use towpath_ports::{Discover, Discovered, Result, TestReport};
 
 use super::catalog;
-use super::error::{Doing as _, SqliteError};
+use super::error::{ErrorContext as _, SqliteError};
 use super::names::quoted;
 use super::session::{Settings, blocking};
 use super::types::{Column, settle};

@@ -100,11 +100,11 @@ pub(super) enum SqliteError {
 }
 
 /// Gives an error of the driver the words of what was being done.
-pub(super) trait Doing<T> {
+pub(super) trait ErrorContext<T> {
     fn doing(self, path: &str, doing: impl Into<String>) -> Result<T>;
 }
 
-impl<T> Doing<T> for rusqlite::Result<T> {
+impl<T> ErrorContext<T> for rusqlite::Result<T> {
     fn doing(self, path: &str, doing: impl Into<String>) -> Result<T> {
         self.map_err(|error| SqliteError::from_driver(&error, path, doing.into()))
     }

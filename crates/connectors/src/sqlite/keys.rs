@@ -8,7 +8,7 @@
 
 use rusqlite::Connection;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use super::names::quoted;
 use crate::relational::align::Aligned;
 

@@ -15,7 +15,7 @@ use towpath_vocab::Failure;
 
 use super::boundary::digest;
 use super::cells::{cells, raw};
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::session::Session;
 use crate::relational::boundary::Given;
 use crate::relational::gather::{Gather, Misfit};

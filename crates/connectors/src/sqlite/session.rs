@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use towpath_ports::ConnectorContext;
 use towpath_vocab::ConnectionPlan;
 
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 
 const DEFAULT_BUSY_MS: u64 = 5_000;
 

@@ -15,7 +15,7 @@ use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection};
 
 use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::names::{quoted, same};
 use super::pump::{Piece, Queries, Query};
 use super::session::{Session, Settings, blocking};

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use towpath_vocab::types;
 
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::keys::KeyColumns;
 use super::names::same;
 use super::session;

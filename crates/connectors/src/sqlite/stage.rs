@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use crate::exact::write::{Kind, Values};
 use crate::relational::statements::OP;
 

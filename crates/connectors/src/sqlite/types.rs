@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use towpath_vocab::types;
 
-use super::error::{Doing as _, Result};
+use super::error::{ErrorContext as _, Result};
 use crate::exact::read;
 
 /// So many rows are looked at.

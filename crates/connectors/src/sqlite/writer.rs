@@ -14,7 +14,7 @@ use towpath_vocab::Failure;
 
 use super::align::align;
 use super::candidate::SqliteCandidate;
-use super::error::{Doing as _, Result, SqliteError};
+use super::error::{ErrorContext as _, Result, SqliteError};
 use super::names::quoted;
 use super::sql::Writing;
 use super::stage;

@@ -23,7 +23,7 @@ use towpath_ports::Op;
 use self::apply::{incoming_files, rewritten_files};
 use self::dated::RowHistory;
 pub(crate) use self::dated::{Dated, check_table};
-use self::decide::{KeyState, Misfit, Outcome, Version, Why, judge};
+use self::decide::{KeyState, Outcome, Version, VersionConflict, Why, judge};
 use self::edits::{Edits, RowPlace};
 use self::feed::judge_feed;
 use self::probe::{Probe, check_clock, has_current};
@@ -40,7 +40,7 @@ const KEY_OVERHEAD: u64 = 192;
 const EDIT_OVERHEAD: u64 = 96;
 
 /// Which incoming rows stay and which rows of the table are closed.
-struct Found {
+struct VersionChanges {
     keep: Bitmap,
     /// Incoming versions that another one of the same load ends.
     ended: Bitmap,
@@ -137,7 +137,7 @@ async fn find(
     history: &RowHistory,
     incoming: &Incoming,
     edits: &mut Edits<'_>,
-) -> LakeResult<Found> {
+) -> LakeResult<VersionChanges> {
     if !history.by_column() {
         let [from, to, _] = history.own;
         check_clock(place, history.at, &[from, to]).await?;
@@ -145,7 +145,7 @@ async fn find(
     let key = columns(place.schema, place.key)?;
     let code = KeyCode::new(&key)?;
     let rows = usize::try_from(incoming.rows).unwrap_or(usize::MAX);
-    let mut found = Found {
+    let mut found = VersionChanges {
         keep: Bitmap::filled(rows, false),
         ended: Bitmap::filled(rows, false),
         closed: BTreeMap::new(),
@@ -268,7 +268,7 @@ fn op(ops: &[u8], row: u64) -> LakeResult<Op> {
 async fn take_over(
     place: &MergeContext<'_>,
     history: &RowHistory,
-    (found, edits): (&mut Found, &mut Edits<'_>),
+    (found, edits): (&mut VersionChanges, &mut Edits<'_>),
     incoming: &Incoming,
     probe: &Probe<'_, '_>,
 ) -> LakeResult<()> {
@@ -287,7 +287,7 @@ async fn take_over(
     Ok(())
 }
 
-impl Found {
+impl VersionChanges {
     fn take(
         &mut self,
         place: &MergeContext<'_>,
@@ -348,7 +348,7 @@ async fn refused(
     place: &MergeContext<'_>,
     history: &RowHistory,
     incoming: &Incoming,
-    misfit: Misfit,
+    misfit: VersionConflict,
 ) -> LakeResult<LakeError> {
     let wanted = columns(place.schema, place.key)?;
     let mut batches = place.read(files::lake_files(place.table, &incoming.adds), &wanted);

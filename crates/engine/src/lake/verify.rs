@@ -74,7 +74,7 @@ struct Kept {
 }
 
 /// What is wrong with a file.
-enum Flaw {
+enum FileDamage {
     Missing,
     Damaged(String),
 }
@@ -107,7 +107,7 @@ impl Lake {
             let is_live = kept.versions.iter().any(|(_, last)| *last == now.version());
             let flaw = flaw_of(&table, &kept.file).await?;
             match flaw {
-                Some(Flaw::Missing) if !is_live => {
+                Some(FileDamage::Missing) if !is_live => {
                     found.deleted += 1;
                     broken.extend(kept.versions);
                     continue;
@@ -117,8 +117,8 @@ impl Lake {
                     found.damaged.push(DamagedFile {
                         address: table.storage.address(&kept.file.key),
                         why: match flaw {
-                            Flaw::Missing => "is missing".to_owned(),
-                            Flaw::Damaged(why) => format!("is damaged ({why})"),
+                            FileDamage::Missing => "is missing".to_owned(),
+                            FileDamage::Damaged(why) => format!("is damaged ({why})"),
                         },
                         versions: kept.versions,
                     });
@@ -224,21 +224,21 @@ async fn oldest(table: &Table) -> LakeResult<u64> {
     Ok(0)
 }
 
-async fn flaw_of(table: &Table, file: &LakeFile) -> LakeResult<Option<Flaw>> {
+async fn flaw_of(table: &Table, file: &LakeFile) -> LakeResult<Option<FileDamage>> {
     let Some(meta) = head(&*table.storage, &file.key).await? else {
-        return Ok(Some(Flaw::Missing));
+        return Ok(Some(FileDamage::Missing));
     };
     if file.sums.is_none() {
-        return Ok(decoded_flaw(table, file).await?.map(Flaw::Damaged));
+        return Ok(decoded_flaw(table, file).await?.map(FileDamage::Damaged));
     }
     if meta.size != file.bytes {
         let mismatch = Mismatch::Size {
             found: meta.size,
             written: file.bytes,
         };
-        return Ok(Some(Flaw::Damaged(mismatch.to_string())));
+        return Ok(Some(FileDamage::Damaged(mismatch.to_string())));
     }
-    Ok(compared_flaw(table, file).await?.map(Flaw::Damaged))
+    Ok(compared_flaw(table, file).await?.map(FileDamage::Damaged))
 }
 
 /// Compares every block of a file with its checksum.

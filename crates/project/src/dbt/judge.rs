@@ -22,9 +22,9 @@ pub(crate) struct Setting<'a> {
 }
 
 /// The texts of a project's templates, in which config keys of their own are found.
-pub(crate) struct Asked<'a>(Vec<&'a str>);
+pub(crate) struct ConfigReaders<'a>(Vec<&'a str>);
 
-impl<'a> Asked<'a> {
+impl<'a> ConfigReaders<'a> {
     pub(crate) fn of(models: &[TextFile<'a>], macros: &'a [MacroFile]) -> Self {
         let models = models.iter().map(|file| file.text);
         let all = models.chain(macros.iter().map(|file| file.text.as_str()));
@@ -45,7 +45,7 @@ impl<'a> Asked<'a> {
 pub(crate) fn config<'a>(
     settings: impl IntoIterator<Item = Setting<'a>>,
     keys: &DbtKeys,
-    asked: &Asked<'_>,
+    asked: &ConfigReaders<'_>,
     report: &mut Report,
 ) {
     for setting in settings {

@@ -10,7 +10,7 @@ mod obeyed;
 mod project_file;
 mod seeds;
 
-pub(crate) use judge::{Asked, Setting, config, entry};
+pub(crate) use judge::{ConfigReaders, Setting, config, entry};
 pub(crate) use keys::{
     COLUMN, DbtKeys, INCREMENTAL_ONLY, MODEL, MODEL_CONFIG, PROPERTIES, SEED, SOURCE,
     SOURCE_CONFIG, SOURCE_TABLE, TEST_CONFIG,

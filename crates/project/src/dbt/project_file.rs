@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::judge::{Asked, Setting, config, entry};
+use super::judge::{ConfigReaders, Setting, config, entry};
 use super::keys::{DbtKeys, MODEL_CONFIG, PROJECT, SEED_CONFIG};
 use crate::report::Report;
 use crate::yaml::{Entry, Node};
@@ -25,7 +25,7 @@ pub(crate) struct DbtProject {
 pub(crate) fn read(
     node: Option<&Node>,
     paths: &[&str],
-    asked: &Asked<'_>,
+    asked: &ConfigReaders<'_>,
     report: &mut Report,
 ) -> DbtProject {
     let Some(node) = node else {
@@ -122,7 +122,7 @@ impl DbtProject {
         keys: &DbtKeys,
         folder: Option<&str>,
         files: &[&str],
-        asked: &Asked<'_>,
+        asked: &ConfigReaders<'_>,
         report: &mut Report,
     ) {
         for (key, entry) in node.entries() {

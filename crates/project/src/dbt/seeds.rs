@@ -12,7 +12,7 @@ use towpath_vocab::{
     types,
 };
 
-use super::judge::{Asked, Setting, config};
+use super::judge::{ConfigReaders, Setting, config};
 use super::keys::SEED_CONFIG;
 use super::project_file::DbtProject;
 use crate::checks::{Checks, Table};
@@ -53,7 +53,7 @@ pub(crate) struct SeedContext<'a> {
 pub(crate) fn read(
     files: &[TextFile<'_>],
     given: &SeedContext<'_>,
-    asked: &Asked<'_>,
+    asked: &ConfigReaders<'_>,
     report: &mut Report,
 ) -> Vec<Seed> {
     let mut seeds: Vec<Seed> = Vec::new();
@@ -97,7 +97,7 @@ fn stem(path: &str) -> &str {
 fn seed(
     file: &TextFile<'_>,
     given: &SeedContext<'_>,
-    asked: &Asked<'_>,
+    asked: &ConfigReaders<'_>,
     report: &mut Report,
 ) -> Option<Seed> {
     let at = FileRange {

@@ -13,7 +13,7 @@ use super::properties::Properties;
 use super::{analyze, plan, read, resolve, tests_of};
 use crate::checks::Table;
 use crate::context::StepContext;
-use crate::dbt::{self, Asked, DbtProject};
+use crate::dbt::{self, ConfigReaders, DbtProject};
 use crate::graph::Tables;
 use crate::inputs::CheckInputs;
 use crate::parsed::Parsed;
@@ -52,7 +52,7 @@ pub(crate) fn check(
             text: file.text.to_owned(),
         })
         .collect();
-    let asked = Asked::of(&parsed.models, &macros);
+    let asked = ConfigReaders::of(&parsed.models, &macros);
     let root = parsed.dbt_project.as_ref();
     let project = dbt::project_file(root, &parsed.paths, &asked, report);
     let given_seeds = dbt::SeedContext {

@@ -10,7 +10,7 @@ use towpath_vocab::{Action, Materialized, TableName};
 use super::properties::Properties;
 use crate::checks::Reference;
 use crate::context::StepContext;
-use crate::dbt::{Asked, DbtProject};
+use crate::dbt::{ConfigReaders, DbtProject};
 use crate::inputs::CheckInputs;
 use crate::parsed::TextFile;
 use crate::report::FileRange;
@@ -74,7 +74,7 @@ pub(crate) struct ModelContext<'a> {
     pub(crate) properties: &'a Properties,
     pub(crate) project: &'a DbtProject,
     /// The templates in which the project's own config keys are found.
-    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) asked: &'a ConfigReaders<'a>,
     /// Tables of seeds by their name in `ref`.
     pub(crate) seeds: HashMap<String, TableName>,
     /// Loaded tables by connection and object, which are sources without a declaration.

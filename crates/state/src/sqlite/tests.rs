@@ -24,7 +24,7 @@ use crate::error::Place;
 use crate::sqlite::SqliteFile;
 use crate::state_store::Store;
 use crate::tx::Operation;
-use crate::tx::{Found, Tx, cells};
+use crate::tx::{Tx, TxFuture, cells};
 
 fn opened(path: &Path) -> Result<Store, Failure> {
     SqliteFile::open(path, StoreClock::Own)
@@ -66,7 +66,7 @@ impl TestFolder {
 }
 
 fn insert(key: String, value: String) -> impl Operation<u64> {
-    fn named<F: for<'a> Fn(&'a Tx<'a>) -> Found<'a, u64>>(operation: F) -> F {
+    fn named<F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, u64>>(operation: F) -> F {
         operation
     }
     named(move |tx| {

@@ -100,7 +100,7 @@ impl Bench {
         lake.version(&table).await.unwrap().unwrap()
     }
 
-    async fn since(&self, before: u64, extent: Extent) -> Sending {
+    async fn since(&self, before: u64, extent: PublishScope) -> Sending {
         let now = Pinned::now(&self.services.lake, &self.publish.from)
             .await
             .unwrap()
@@ -118,7 +118,7 @@ impl Bench {
     }
 
     /// `U` or `D` and the values of each row sent, sorted.
-    async fn changes(&self, before: u64, extent: Extent) -> Vec<String> {
+    async fn changes(&self, before: u64, extent: PublishScope) -> Vec<String> {
         match self.since(before, extent).await {
             Sending::Nothing => Vec::new(),
             Sending::Everything(why) => panic!("{why}"),
@@ -215,30 +215,30 @@ async fn new_different_and_gone_rows_are_told_apart() {
     let before = [(1, Some("a")), (2, None), (3, None), (4, Some("d"))];
     let first = bench.write(WriteMode::Replace, rows(&before)).await;
     assert!(matches!(
-        bench.since(first, Extent::Changed).await,
+        bench.since(first, PublishScope::Changed).await,
         Sending::Nothing
     ));
     // The same rows in other files, in another order: a new version, and nothing to send.
     let shuffled = [before[2], before[0], before[3], before[1]];
     bench.write(WriteMode::Replace, rows(&shuffled)).await;
     assert!(matches!(
-        bench.since(first, Extent::Changed).await,
+        bench.since(first, PublishScope::Changed).await,
         Sending::Nothing
     ));
 
     let after = [(1, Some("a")), (2, Some("b")), (3, None), (5, None)];
     bench.write(WriteMode::Replace, rows(&after)).await;
     assert_eq!(
-        bench.changes(first, Extent::Changed).await,
+        bench.changes(first, PublishScope::Changed).await,
         ["D 4 d", "U 2 b", "U 5 -"]
     );
     assert_eq!(
-        bench.changes(first, Extent::All).await,
+        bench.changes(first, PublishScope::All).await,
         ["D 4 d", "U 1 a", "U 2 b", "U 3 -", "U 5 -"]
     );
     bench.write(WriteMode::Replace, rows(&[])).await;
     assert_eq!(
-        bench.changes(first, Extent::Changed).await,
+        bench.changes(first, PublishScope::Changed).await,
         ["D 1 a", "D 2 -", "D 3 -", "D 4 d"]
     );
 }
@@ -264,7 +264,7 @@ async fn versions_larger_than_the_memory_are_compared() {
     bench
         .write(WriteMode::Replace, many(139_300, changed))
         .await;
-    let changes = bench.changes(first, Extent::Changed).await;
+    let changes = bench.changes(first, PublishScope::Changed).await;
     let of = |op: &str| changes.iter().filter(|c| c.starts_with(op)).count();
     assert_eq!((of("U"), of("D")), (39_800, 600));
 }
@@ -279,7 +279,7 @@ async fn files_both_versions_have_are_not_read() {
     bench
         .write(WriteMode::Append, rows(&[(3, Some("c"))]))
         .await;
-    assert_eq!(bench.changes(first, Extent::Changed).await, ["U 3 c"]);
+    assert_eq!(bench.changes(first, PublishScope::Changed).await, ["U 3 c"]);
 
     let then = shared.unwrap().unwrap();
     let now = Pinned::now(&bench.services.lake, &bench.publish.from).await;
@@ -289,7 +289,7 @@ async fn files_both_versions_have_are_not_read() {
     bench
         .write(WriteMode::Append, rows(&[(1, Some("again"))]))
         .await;
-    match bench.since(first, Extent::Changed).await {
+    match bench.since(first, PublishScope::Changed).await {
         Sending::Everything(why) => assert!(why.contains("the key (id) is not unique"), "{why}"),
         _ => panic!("a repeated key was taken for a change"),
     }
@@ -306,13 +306,16 @@ async fn only_what_is_sent_is_compared() {
     bench.publish.table.filter = Some("\"say \"\"hi\"\"\" < 'm' -- the first half".to_owned());
     bench.filter_before.clone_from(&bench.publish.table.filter);
     assert_eq!(
-        bench.changes(first, Extent::Changed).await,
+        bench.changes(first, PublishScope::Changed).await,
         ["D 1 a", "D 3 c", "U 4 c"]
     );
     bench.publish.table.filter = None;
     bench.filter_before = None;
     bench.publish.table.drop = vec!["say \"hi\"".to_owned()];
-    assert_eq!(bench.changes(first, Extent::Changed).await, ["D 3", "U 4"]);
+    assert_eq!(
+        bench.changes(first, PublishScope::Changed).await,
+        ["D 3", "U 4"]
+    );
 }
 
 #[tokio::test]
@@ -343,9 +346,9 @@ async fn what_cannot_be_compared_says_why() {
     for file in old.unwrap().unwrap().addresses() {
         std::fs::remove_file(file).unwrap();
     }
-    let vacuumed = why(bench.since(first, Extent::Changed).await);
+    let vacuumed = why(bench.since(first, PublishScope::Changed).await);
     assert!(vacuumed.contains("was vacuumed"), "{vacuumed}");
-    let future = why(bench.since(99, Extent::Changed).await);
+    let future = why(bench.since(99, PublishScope::Changed).await);
     assert!(future.contains("cannot be read any more"), "{future}");
 }
 
@@ -376,14 +379,14 @@ async fn columns_may_be_added_and_hold_lists() {
         .write(WriteMode::Replace, wider(&[(1, Some(7)), (2, None)]))
         .await;
     assert_eq!(
-        bench.changes(first, Extent::Changed).await,
+        bench.changes(first, PublishScope::Changed).await,
         ["D 3 - -", "U 1 a [7, -]"]
     );
     bench
         .write(WriteMode::Replace, wider(&[(1, Some(7)), (2, Some(8))]))
         .await;
     assert_eq!(
-        bench.changes(second, Extent::Changed).await,
+        bench.changes(second, PublishScope::Changed).await,
         ["U 2 - [8, -]"]
     );
 }
@@ -399,14 +402,14 @@ async fn what_was_sent_is_told_by_how_it_was_sent() {
     let dropped = Field::new("say \"hi\"", DataType::Utf8, true);
     bench.dropped = vec![Arc::new(dropped)];
     assert_eq!(
-        bench.changes(first, Extent::All).await,
+        bench.changes(first, PublishScope::All).await,
         ["D 1 -", "U 2 -", "U 3 -"]
     );
     // Only some were sent, and those are not wanted now.
     bench.filter_before = Some("id < 3".to_owned());
     bench.publish.table.filter = Some("id = 3".to_owned());
     assert_eq!(
-        bench.changes(first, Extent::All).await,
+        bench.changes(first, PublishScope::All).await,
         ["D 1 -", "D 2 -", "U 3 -"]
     );
 }

@@ -31,7 +31,7 @@ const EPOCH_JULIAN: i128 = 2_440_588;
 
 /// Why a value does not fit the type of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Flaw {
+pub(super) enum ConvertError {
     Fine,
     Range,
     TimeOfDay,
@@ -40,7 +40,7 @@ pub(super) enum Flaw {
     Span,
 }
 
-impl Flaw {
+impl ConvertError {
     /// Why, for a value of a column that is read as this type.
     pub(super) fn message(self, to: &DataType) -> String {
         let word = types::name(to);
@@ -64,7 +64,7 @@ impl Flaw {
 /// Values of a form, and the rows that do not fit it.
 pub(super) struct Converted {
     pub(super) array: ArrayRef,
-    pub(super) bad: Vec<(usize, Flaw)>,
+    pub(super) bad: Vec<(usize, ConvertError)>,
 }
 
 fn fitting(array: ArrayRef) -> Converted {
@@ -89,7 +89,7 @@ pub(super) fn convert(array: &ArrayRef, form: &Form) -> Result<Converted, ArrowE
             let beyond = |value: i64| !(0..*day).contains(&value);
             let bad = rows_where(of_day.as_primitive::<Int64Type>(), beyond);
             Converted {
-                bad: marked(bad, Flaw::TimeOfDay),
+                bad: marked(bad, ConvertError::TimeOfDay),
                 array,
             }
         }
@@ -103,7 +103,7 @@ pub(super) fn convert(array: &ArrayRef, form: &Form) -> Result<Converted, ArrowE
                 _ => Vec::new(),
             };
             Converted {
-                bad: marked(bad, Flaw::Digits),
+                bad: marked(bad, ConvertError::Digits),
                 array,
             }
         }
@@ -182,7 +182,7 @@ fn fixed(array: &ArrayRef) -> Result<FixedSizeBinaryArray, ArrowError> {
         .ok_or_else(|| ArrowError::CastError(format!("{} is not of fixed size", array.data_type())))
 }
 
-fn marked(rows: Vec<usize>, flaw: Flaw) -> Vec<(usize, Flaw)> {
+fn marked(rows: Vec<usize>, flaw: ConvertError) -> Vec<(usize, ConvertError)> {
     rows.into_iter().map(|row| (row, flaw)).collect()
 }
 
@@ -233,10 +233,10 @@ fn micros(
                 return 0;
             }
             if value.rem_euclid(per_micro) != 0 {
-                bad.push((row, Flaw::Fine));
+                bad.push((row, ConvertError::Fine));
             }
             i64::try_from(value.div_euclid(per_micro)).unwrap_or_else(|_| {
-                bad.push((row, Flaw::Range));
+                bad.push((row, ConvertError::Range));
                 0
             })
         })
@@ -278,14 +278,14 @@ fn days(array: &ArrayRef) -> Result<Converted, ArrowError> {
     let millis = millis.as_primitive::<Int64Type>();
     let mut bad = marked(
         rows_where(millis, |value| value.rem_euclid(DAY_MS) != 0),
-        Flaw::PartOfDay,
+        ConvertError::PartOfDay,
     );
     let days: Vec<i32> = (0..millis.len())
         .map(|row| {
             let day = i32::try_from(millis.value(row).div_euclid(DAY_MS));
             day.unwrap_or_else(|_| {
                 if millis.is_valid(row) {
-                    bad.push((row, Flaw::Range));
+                    bad.push((row, ConvertError::Range));
                 }
                 0
             })
@@ -333,7 +333,7 @@ fn intervals(values: &FixedSizeBinaryArray, signed: bool) -> Converted {
             let mut fitting = |part: i64| {
                 i32::try_from(part).unwrap_or_else(|_| {
                     if values.is_valid(row) {
-                        bad.push((row, Flaw::Span));
+                        bad.push((row, ConvertError::Span));
                     }
                     0
                 })
@@ -352,10 +352,10 @@ fn intervals(values: &FixedSizeBinaryArray, signed: bool) -> Converted {
 
 /// The rows that flaws of items are in.
 fn lifted(
-    bad: Vec<(usize, Flaw)>,
+    bad: Vec<(usize, ConvertError)>,
     offsets: &OffsetBuffer<i32>,
     is_null: impl Fn(usize) -> bool,
-) -> Vec<(usize, Flaw)> {
+) -> Vec<(usize, ConvertError)> {
     let row_of = |item: usize| {
         let ends =
             offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= item));

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::convert::{Flaw, convert};
+use super::convert::{ConvertError, convert};
 use super::footer::{self, broken};
 use super::groups::columns_reader;
 use super::guard;
@@ -63,7 +63,10 @@ fn search(
             for (column, array) in wanted.iter().zip(batch.columns()) {
                 let converted =
                     convert(array, &column.form).map_err(|error| broken(file, error))?;
-                let is_finer = converted.bad.iter().any(|(_, flaw)| *flaw == Flaw::Fine);
+                let is_finer = converted
+                    .bad
+                    .iter()
+                    .any(|(_, flaw)| *flaw == ConvertError::Fine);
                 if is_finer && found.finer.insert(column.name.clone()) {
                     found.notes.push(format!(
                         "`{}` of `{}` has timestamps with digits below a microsecond: it is read as text with all of them; declare `timestamp` to reject such rows instead",

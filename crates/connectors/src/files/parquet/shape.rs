@@ -77,7 +77,7 @@ fn exact_row(columns: &[FileColumn], batch: &RecordBatch, row: usize) -> String 
 }
 
 /// A value that does not fit: its row, the place of its column, and why.
-type Misfit = (usize, usize, String);
+type RowError = (usize, usize, String);
 
 /// Brings a batch of these columns into the schema of the read.
 pub(super) fn shape(
@@ -89,7 +89,7 @@ pub(super) fn shape(
 ) -> Result<Vec<Event>, ArrowError> {
     let rows = batch.num_rows();
     let mut shaped = Vec::with_capacity(read.asked.schema.fields().len());
-    let mut misfits: Vec<Misfit> = Vec::new();
+    let mut misfits: Vec<RowError> = Vec::new();
     let held: HashMap<&str, _> = columns
         .iter()
         .zip(batch.columns())
@@ -125,7 +125,7 @@ fn events_of(
     read: &Read,
     shaped: RecordBatch,
     origin: Arc<GroupOrigin>,
-    misfits: Vec<Misfit>,
+    misfits: Vec<RowError>,
 ) -> Result<Vec<Event>, ArrowError> {
     let first = origin.first;
     let mut keep = vec![true; shaped.num_rows()];
@@ -159,7 +159,7 @@ fn events_of(
 }
 
 /// One reject per row.
-fn rejects_of(read: &Read, origin: &GroupOrigin, mut misfits: Vec<Misfit>) -> Vec<Reject> {
+fn rejects_of(read: &Read, origin: &GroupOrigin, mut misfits: Vec<RowError>) -> Vec<Reject> {
     let mut rejects: Vec<Reject> = Vec::new();
     misfits.sort();
     for (row, column, message) in misfits {

@@ -53,7 +53,7 @@ pub(super) type OpenWorkbook = Xlsx<BufReader<File>>;
 
 /// Where the values of a sheet are.
 #[derive(Debug, Default)]
-pub(super) struct Extent {
+pub(super) struct SheetExtent {
     pub(super) first_column: u32,
     pub(super) last_column: u32,
     /// `None`: there is no value.
@@ -248,7 +248,7 @@ fn is_alike(name: &str, other: &str) -> bool {
     name.to_lowercase() == other.to_lowercase()
 }
 
-impl Extent {
+impl SheetExtent {
     fn add(&mut self, (row, column): (u32, u32)) {
         self.first_column = match self.last_row {
             None => column,
@@ -264,13 +264,13 @@ pub(super) fn measure(
     workbook: &mut OpenWorkbook,
     sheet: &str,
     choice: &SheetChoice,
-) -> Result<Extent, XlsxError> {
+) -> Result<SheetExtent, XlsxError> {
     let calendar = Calendar {
         is_from_1904: workbook.has_1904_epoch(),
     };
-    let mut extent = Extent {
+    let mut extent = SheetExtent {
         calendar,
-        ..Extent::default()
+        ..SheetExtent::default()
     };
     let mut has_empty = false;
     let unknown = each(
@@ -337,7 +337,7 @@ pub(super) fn each_of(
     workbook: &mut OpenWorkbook,
     sheet: &str,
     area: Area,
-    extent: &Extent,
+    extent: &SheetExtent,
     mut take: impl FnMut((u32, u32), &DataRef<'_>) -> io::Result<()>,
 ) -> Result<(), XlsxError> {
     let unknown = each(

@@ -10,7 +10,7 @@ use calamine::XlsxError;
 
 use super::cell::{self, DELIMITER, ROW_END};
 use super::choice::{SheetChoice, name_of};
-use super::open::{self, Extent, OpenWorkbook};
+use super::open::{self, OpenWorkbook, SheetExtent};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::parquet::quietly;
@@ -100,7 +100,7 @@ fn rows(
     opened: &mut OpenWorkbook,
     sheet: &str,
     choice: &SheetChoice,
-    extent: &Extent,
+    extent: &SheetExtent,
     sender: &SyncSender<Piece>,
 ) -> Result<(), XlsxError> {
     let mut text = Vec::with_capacity(PIECE);

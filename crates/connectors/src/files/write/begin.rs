@@ -14,10 +14,10 @@ use towpath_ports::{Committed, Intent, StateBeforeWrite, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::beside::of_rows;
+use super::commit_notes::{self, Known, Part, Standing};
 use super::disk::{self, Scratch};
 use super::error::{Result, WriteError};
 use super::evolve::of_part;
-use super::ledger::{self, Known, Part, Standing};
 use super::links;
 use super::location::{FileTarget, Location, Temporary};
 use super::lock::Lock;
@@ -65,7 +65,7 @@ impl Job {
             return Ok(());
         };
         let location = self.location();
-        match before.is_overtaken(ledger::state(location, known).as_ref()) {
+        match before.is_overtaken(commit_notes::state(location, known).as_ref()) {
             true => Err(WriteError::Changed {
                 path: location.shown.clone(),
             }),
@@ -138,7 +138,7 @@ pub(super) fn begin(
         _lock: Lock::take(location.lock(), &shown)?,
         scratch: Scratch::default(),
     };
-    let mut known = ledger::read_known(&location)?;
+    let mut known = commit_notes::read_known(&location)?;
     sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
     if known.standing == Standing::Foreign {
         tracing::warn!(
@@ -279,9 +279,12 @@ fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
         }
         known.parts = foreign;
         let temporary = location.temporary(towpath_vocab::Generation(0), Temporary::Note);
-        let bytes =
-            ledger::manifest_bytes(known.parts.clone(), ledger::Commits::new(), &location.shown)
-                .map_err(|error| io::Error::other(error.to_string()))?;
+        let bytes = commit_notes::manifest_bytes(
+            known.parts.clone(),
+            commit_notes::Commits::new(),
+            &location.shown,
+        )
+        .map_err(|error| io::Error::other(error.to_string()))?;
         return disk::replace(&location.path(), &location.folder.join(temporary), &bytes);
     }
     for part in foreign {
@@ -293,7 +296,7 @@ fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
 /// The name of one commit's file in a folder.
 pub(super) fn part_name(intent: &Intent, extension: &str) -> String {
     use sha2::Digest as _;
-    let task = ledger::hex(sha2::Sha256::new_with_prefix(intent.task.app_id()));
+    let task = commit_notes::hex(sha2::Sha256::new_with_prefix(intent.task.app_id()));
     format!(
         "part-{:06}-{}.{extension}",
         intent.generation.0,

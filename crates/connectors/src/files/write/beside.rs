@@ -11,8 +11,8 @@ use std::sync::Arc;
 use towpath_vocab::SchemaChange;
 
 use super::begin::{Columns, Job};
+use super::commit_notes::Standing;
 use super::error::{Result, WriteError};
-use super::ledger::Standing;
 use crate::files::chunk::ChunkReader;
 use crate::files::csv::read_head;
 use crate::files::find::InputFile;

@@ -17,8 +17,8 @@ use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
 use super::begin::begin;
 use super::candidate::Reading;
+use super::commit_notes::{self, Known, Standing};
 use super::error::WriteError;
-use super::ledger::{self, Known, Standing};
 use super::links;
 use super::location::{FileTarget, Location};
 use super::parquet::group_bytes;
@@ -46,7 +46,7 @@ impl FilesDestination {
         let shown = location.shown.clone();
         let looked = tokio::task::spawn_blocking(move || {
             links::check(&location)?;
-            ledger::read_known(&location).map(|known| (location, known))
+            commit_notes::read_known(&location).map(|known| (location, known))
         });
         looked
             .await
@@ -83,13 +83,13 @@ impl Destination for FilesDestination {
             .map(|noted| noted.committed))
     }
 
-    /// A single file is known by its bytes (`ledger.rs`); a folder also by the files that are in it.
+    /// A single file is known by its bytes (`commit_notes.rs`); a folder also by the files that are in it.
     async fn states(&self, task: &TaskKey, table: &TableName) -> Result<TableStates> {
         let (location, known) = self.known(table).await?;
-        let now = ledger::state(&location, &known);
+        let now = commit_notes::state(&location, &known);
         let is_noted = known.commits.contains_key(&task.app_id());
         let left = match location.many {
-            true => ledger::parts_noted(&known),
+            true => commit_notes::parts_noted(&known),
             false => String::new(),
         };
         Ok(TableStates {

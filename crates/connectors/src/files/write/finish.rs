@@ -13,10 +13,10 @@ use arrow_schema::{Field, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::begin::Job;
+use super::commit_notes::Standing;
 use super::error::{Result, WriteError};
 use super::evolve::{joined, schema_of};
 use super::format_writer::Written;
-use super::ledger::Standing;
 use super::location::Temporary;
 use super::parquet::{ParquetWriter, broken};
 use super::text::Counted;

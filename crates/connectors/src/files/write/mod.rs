@@ -12,6 +12,7 @@
 mod begin;
 mod beside;
 mod candidate;
+mod commit_notes;
 mod csv;
 mod destination;
 mod disk;
@@ -20,7 +21,6 @@ mod evolve;
 mod finish;
 mod format_writer;
 mod jsonl;
-mod ledger;
 mod links;
 mod location;
 mod lock;

@@ -25,10 +25,10 @@ use parquet::file::metadata::{
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::commit_notes::FOOTER_KEY;
 use super::disk;
 use super::error::{Result, WriteError};
 use super::format_writer::Written;
-use super::ledger::FOOTER_KEY;
 use super::location::FileTarget;
 use crate::files::options::Compression;
 

@@ -16,11 +16,11 @@ use towpath_vocab::WriteMode;
 
 use super::begin::{Claim, Job, part_name};
 use super::candidate::{Readable, Reading};
+use super::commit_notes::{self, Noted, Part, Standing};
 use super::disk;
 use super::error::WriteError;
 use super::finish::same_rights;
 use super::format_writer::Written;
-use super::ledger::{self, Noted, Part, Standing};
 use super::location::Temporary;
 use super::parquet::write_note;
 use super::writer::blocking;
@@ -133,7 +133,7 @@ fn commit(
         run: job.intent.run.clone(),
         committed: committed.clone(),
     };
-    let commits = ledger::with(&job.known.commits, job.intent.task.app_id(), noted);
+    let commits = commit_notes::with(&job.known.commits, job.intent.task.app_id(), noted);
     if job.location().many {
         commit_part(job, rows, commits)?;
     } else {
@@ -146,7 +146,7 @@ fn commit_file(
     job: &Job,
     written: &Written,
     is_whole: bool,
-    commits: ledger::Commits,
+    commits: commit_notes::Commits,
 ) -> Result<(), WriteError> {
     let (location, shown) = (job.location(), &*job.location().shown);
     let file = job.temporary(if is_whole {
@@ -156,7 +156,7 @@ fn commit_file(
     });
     same_rights(job, &file).map_err(WriteError::io(shown))?;
     if job.target.format == Format::Parquet {
-        write_note(&file, shown, ledger::footer_text(commits, shown)?)?;
+        write_note(&file, shown, commit_notes::footer_text(commits, shown)?)?;
     } else {
         let before = job.known.identified.clone();
         let about = (
@@ -167,7 +167,7 @@ fn commit_file(
                 Some(written.rows)
             },
         );
-        let bytes = ledger::sidecar_bytes(&file, about, commits, before, shown)?;
+        let bytes = commit_notes::sidecar_bytes(&file, about, commits, before, shown)?;
         disk::replace(&location.sidecar(), &job.temporary(Temporary::Note), &bytes)
             .map_err(WriteError::io(shown))?;
     }
@@ -188,9 +188,13 @@ fn commit_file(
     Ok(())
 }
 
-fn commit_part(job: &Job, rows: &Written, commits: ledger::Commits) -> Result<(), WriteError> {
+fn commit_part(
+    job: &Job,
+    rows: &Written,
+    commits: commit_notes::Commits,
+) -> Result<(), WriteError> {
     let (location, shown) = (job.location(), &*job.location().shown);
-    job.check_state_before(&ledger::read_known(location)?)?;
+    job.check_state_before(&commit_notes::read_known(location)?)?;
     let name = part_name(&job.intent, &job.target.extension());
     disk::rename(
         &job.temporary(Temporary::Rows),
@@ -211,7 +215,7 @@ fn commit_part(job: &Job, rows: &Written, commits: ledger::Commits) -> Result<()
         rows: Some(rows.rows),
         bytes: rows.bytes,
     });
-    let bytes = ledger::manifest_bytes(files, commits, shown)?;
+    let bytes = commit_notes::manifest_bytes(files, commits, shown)?;
     fail::fail_point!("files::before_commit");
     disk::replace(&location.path(), &job.temporary(Temporary::Note), &bytes)
         .map_err(WriteError::io(shown))?;

@@ -12,12 +12,12 @@ use arrow_schema::SchemaRef;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
+use super::commit_notes::hex;
 use super::csv::CsvStyle;
 use super::disk;
 use super::error::{Result, WriteError};
 use super::format_writer::Written;
 use super::jsonl;
-use super::ledger::hex;
 use super::location::FileTarget;
 use crate::files::options::{Compression, Format};
 

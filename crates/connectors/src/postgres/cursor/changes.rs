@@ -8,7 +8,7 @@
 use tokio_postgres::Client;
 
 use super::{Cursor, Subject, both};
-use crate::postgres::error::{Doing as _, PgError, Result};
+use crate::postgres::error::{ErrorContext as _, PgError, Result};
 use crate::postgres::members::{Change, stand_in};
 use crate::postgres::names::quoted;
 use crate::postgres::recycled::{Places, Recycled, Rows, is_between};

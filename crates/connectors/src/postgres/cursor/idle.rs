@@ -7,7 +7,7 @@
 use tokio_postgres::Client;
 
 use super::{Cursor, Subject, Way};
-use crate::postgres::error::{Doing as _, Result};
+use crate::postgres::error::{ErrorContext as _, Result};
 use crate::postgres::read_progress::VERSION;
 
 /// A place is kept for so many transactions: an eighth of those whose order is known.

@@ -79,7 +79,7 @@ pub(super) struct Outcome {
 
 /// A version that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
+pub(super) struct VersionConflict {
     pub(super) row: u64,
     pub(super) from: i64,
     pub(super) why: Why,
@@ -99,7 +99,11 @@ pub(super) enum Why {
 }
 
 /// Decides about one key, in a load at this time; `versions` are in the order of their times.
-pub(super) fn judge(known: KeyState, versions: &[Version], at: i64) -> Result<Outcome, Misfit> {
+pub(super) fn judge(
+    known: KeyState,
+    versions: &[Version],
+    at: i64,
+) -> Result<Outcome, VersionConflict> {
     let mut key = Key {
         known,
         at,
@@ -122,8 +126,8 @@ pub(super) fn judge(known: KeyState, versions: &[Version], at: i64) -> Result<Ou
     Ok(key.outcome)
 }
 
-fn misfit(version: &Version, why: Why) -> Misfit {
-    Misfit {
+fn misfit(version: &Version, why: Why) -> VersionConflict {
+    VersionConflict {
         row: version.row,
         from: version.from,
         why,
@@ -161,7 +165,7 @@ impl Before {
 }
 
 impl Key {
-    fn step(&mut self, version: &Version, is_last: bool) -> Result<(), Misfit> {
+    fn step(&mut self, version: &Version, is_last: bool) -> Result<(), VersionConflict> {
         if version.is_delete {
             self.outcome.closed_at = self.known.current.map(|_| version.from);
             self.outcome.ends = self.known.current.is_some();
@@ -213,7 +217,7 @@ impl Key {
     }
 
     /// What is current was so before it was seen, unless another version says something else.
-    fn begin_earlier(&mut self, version: &Version) -> Result<(), Misfit> {
+    fn begin_earlier(&mut self, version: &Version) -> Result<(), VersionConflict> {
         if let Some(end) = self.known.last_end.filter(|end| version.from < *end) {
             return Err(misfit(version, Why::Late(end)));
         }

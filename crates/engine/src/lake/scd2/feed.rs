@@ -4,7 +4,7 @@
 //! changes that their times do not tell apart make one version, the later one. A delete has no time: the key
 //! is gone at the time of the load, unless the feed has it again. Read next: `decide.rs`, for other loads.
 
-use super::decide::{KeyState, Misfit, Opened, Outcome, Version, Why};
+use super::decide::{KeyState, Opened, Outcome, Version, VersionConflict, Why};
 
 /// A version of the key, in the order of the feed.
 struct Step {
@@ -15,7 +15,11 @@ struct Step {
 }
 
 /// Decides about one key, in a load at this time; `changes` are in the order of the feed.
-pub(super) fn judge_feed(known: KeyState, changes: &[Version], at: i64) -> Result<Outcome, Misfit> {
+pub(super) fn judge_feed(
+    known: KeyState,
+    changes: &[Version],
+    at: i64,
+) -> Result<Outcome, VersionConflict> {
     let mut steps: Vec<Step> = Vec::new();
     steps.extend(known.current.map(|known| Step {
         change: None,
@@ -29,12 +33,17 @@ pub(super) fn judge_feed(known: KeyState, changes: &[Version], at: i64) -> Resul
     let gone = gone.zip(steps.last().map(|last| last.from));
     if let Some((delete, from)) = gone.filter(|(_, from)| at <= *from) {
         let (row, why) = (delete.row, Why::Future);
-        return Err(Misfit { row, from, why });
+        return Err(VersionConflict { row, from, why });
     }
     Ok(outcome(&steps, gone.map(|_| at)))
 }
 
-fn take(known: KeyState, steps: &mut Vec<Step>, change: &Version, at: i64) -> Result<(), Misfit> {
+fn take(
+    known: KeyState,
+    steps: &mut Vec<Step>,
+    change: &Version,
+    at: i64,
+) -> Result<(), VersionConflict> {
     let step = |from| Step {
         change: Some(*change),
         from,
@@ -61,7 +70,7 @@ fn take(known: KeyState, steps: &mut Vec<Step>, change: &Version, at: i64) -> Re
         let since = since.unwrap_or(i64::MIN);
         if at <= since {
             let (row, from, why) = (change.row, change.from, Why::Clock(since));
-            return Err(Misfit { row, from, why });
+            return Err(VersionConflict { row, from, why });
         }
         steps.push(step(at));
     }

@@ -38,7 +38,7 @@ pub(super) struct Probe<'a, 'k> {
 }
 
 /// A row of a file whose contents are wanted.
-struct Wanted {
+struct RequestedRow {
     row: usize,
     of: Of,
 }
@@ -117,7 +117,7 @@ impl<'a, 'k> Probe<'a, 'k> {
         batch: &RecordBatch,
         (file, first): (usize, usize),
         absent: &mut Bitmap,
-        wanted: &mut Vec<Wanted>,
+        wanted: &mut Vec<RequestedRow>,
     ) -> LakeResult<()> {
         absent.grow(batch.num_rows());
         let width = self.place.key.len();
@@ -151,7 +151,7 @@ impl<'a, 'k> Probe<'a, 'k> {
                         print: 0,
                     });
                     let of = Of::Current(entry);
-                    wanted.push(Wanted { row: place, of });
+                    wanted.push(RequestedRow { row: place, of });
                 }
                 (None, true) if history.closes_absent => {
                     if from.value(row) >= history.at {
@@ -166,7 +166,7 @@ impl<'a, 'k> Probe<'a, 'k> {
                     if history.is_feed {
                         return;
                     }
-                    let mut want = |of| wanted.push(Wanted { row: place, of });
+                    let mut want = |of| wanted.push(RequestedRow { row: place, of });
                     let (from, to) = (from.value(row), to.value(row));
                     between(versions, entry, from, to).for_each(|at| want(Of::Recorded(at)));
                     let said = said(row);
@@ -211,7 +211,7 @@ impl<'a, 'k> Probe<'a, 'k> {
         }
     }
 
-    async fn read_contents(&mut self, file: LakeFile, wanted: &[Wanted]) -> LakeResult<()> {
+    async fn read_contents(&mut self, file: LakeFile, wanted: &[RequestedRow]) -> LakeResult<()> {
         if self.tracked.fields().is_empty() {
             // Nothing is compared: all rows of a key are equal.
             let recorded = wanted.iter().filter_map(|wanted| match wanted.of {

@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 4096;
 pub(crate) const CUT_OFF: &str = "\n[… cut off here; the file holds the rest …]";
 
 /// A record that is no row.
-pub(crate) struct SetAside {
+pub(crate) struct PendingReject {
     pub(crate) start: usize,
     pub(crate) flaw: Flawed,
 }
@@ -46,7 +46,7 @@ pub(crate) enum Flawed {
     },
 }
 
-impl SetAside {
+impl PendingReject {
     pub(crate) fn csv(broken: csv::Broken) -> Self {
         Self {
             start: broken.start,
@@ -72,22 +72,22 @@ impl SetAside {
 pub(crate) struct Rejects {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) layout: Arc<Layout>,
-    pub(crate) records: std::vec::IntoIter<SetAside>,
+    pub(crate) records: std::vec::IntoIter<PendingReject>,
 }
 
 impl Iterator for Rejects {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        let some: Vec<SetAside> = self.records.by_ref().take(TOGETHER).collect();
+        let some: Vec<PendingReject> = self.records.by_ref().take(TOGETHER).collect();
         let rejects: Vec<Reject> = some.into_iter().map(|record| self.reject(record)).collect();
         (!rejects.is_empty()).then_some(Event::Rejects(rejects))
     }
 }
 
 impl Rejects {
-    fn reject(&self, aside: SetAside) -> Reject {
-        let SetAside { start, flaw } = aside;
+    fn reject(&self, aside: PendingReject) -> Reject {
+        let PendingReject { start, flaw } = aside;
         let (record, mut reasons) = match &self.layout.shape {
             RecordFormat::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
             RecordFormat::Json {
