@@ -1,10 +1,11 @@
 //! Writes rejected records to `_quarantine.<schema.table>`: one row per record, with its raw form.
 //!
-//! A record's id is a hash of project, environment, table, location and raw form (`seal.rs`), and the write
-//! merges by it, so a record that is rejected again keeps one row. The quarantine is committed before the
-//! table, and also if the load is stopped. It has its own generations, because a second attempt of the
-//! table may reject other records, which must not be taken for those of the first. Column `generation` says
-//! from which commit of the table the record was rejected. It does not know how a replay works.
+//! Promise: a record's id is a hash of project, environment, table, location and raw form (`seal.rs`), and
+//! the write merges by it, so a record that is rejected again keeps one row. The quarantine is committed
+//! before the table, and also if the load is stopped. It has its own generations, because a second attempt of
+//! the table may reject other records, which must not be taken for those of the first. Column `generation`
+//! says from which commit of the table the record was rejected. It does not know how a replay works. Read
+//! next: `seal.rs`.
 
 use std::sync::Arc;
 

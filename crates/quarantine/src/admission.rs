@@ -1,11 +1,11 @@
 //! Decides which replayed record of a key is loaded: a pure decision.
 //!
-//! The table may have a row with the key of a record, from a later load that read a corrected row. A record
-//! that the last load rejected is as new as anything in the source. An older record is loaded only if its
-//! key is not in the table, or if the load's cursor says that the record is newer. Of two records with one
-//! key the newest is loaded, also across commits and replays: the one with the greater cursor value, and
-//! otherwise the one that was read later. For this, each commit stores the keys that it loaded. `newer_rows.rs`
-//! asks the table.
+//! Promise: no record replaces a newer row. The table may have a row with the key of a record, from a later
+//! load that read a corrected row. A record that the last load rejected is as new as anything in the source.
+//! An older record is loaded only if its key is not in the table, or if the load's cursor says that the
+//! record is newer. Of two records with one key the newest is loaded, also across commits and replays: the
+//! one with the greater cursor value, and otherwise the one that was read later. For this, each commit stores
+//! the keys that it loaded. `newer_rows.rs` asks the table. Read next: `newer_rows.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,10 +1,11 @@
 //! Rewrites `NOT IN (SELECT …)` with SQL's meaning: no row is "not in" a result that contains a NULL.
 //!
-//! The planner's joins treat NULL as no match, except where a column is the only condition with `NOT IN`.
-//! The rewritten conditions need no third truth value: there is no match, the query has no NULL, and the
-//! value is not NULL unless the query is empty. This is correct where a condition decides about rows,
-//! through AND, OR and NOT; deeper inside an expression `NOT IN` is refused, with an alternative. The query
-//! is copied for each condition, so nesting is limited.
+//! Promise: rows are those of SQL's three-valued logic, or the query is refused. The planner's joins treat
+//! NULL as no match, except where a column is the only condition with `NOT IN`. The rewritten conditions need
+//! no third truth value: there is no match, the query has no NULL, and the value is not NULL unless the query
+//! is empty. This is correct where a condition decides about rows, through AND, OR and NOT; deeper inside an
+//! expression `NOT IN` is refused, with an alternative. The query is copied for each condition, so nesting is
+//! limited. Read next: `merged.rs`.
 
 use std::ops::ControlFlow;
 

@@ -1,9 +1,10 @@
 //! The merged column of `RIGHT` and `FULL JOIN … USING` and `NATURAL`: its value comes from the side with a
 //! row.
 //!
-//! The planner takes the column of one side, which is NULL where that side has no row. Here a projection
-//! above such a join replaces the keys of both sides by the value of either side. After that the key of one
-//! side cannot be read, so a query that names it (`a.k`) is refused, with an alternative.
+//! Promise: the merged column has the value of the side that has a row. The planner takes the column of one
+//! side, which is NULL where that side has no row. Here a projection above such a join replaces the keys of
+//! both sides by the value of either side. After that the key of one side cannot be read, so a query that
+//! names it (`a.k`) is refused, with an alternative. Read next: `spelling.rs`.
 
 use std::ops::ControlFlow;
 

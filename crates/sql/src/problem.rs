@@ -1,10 +1,11 @@
 //! A proven mistake in a statement, in words for the user, and the conversion of planner errors to
 //! mistakes.
 //!
-//! Codes: M0301 column, M0302 table, M0303 form of a table name or an unknown alias, M0304 function, M0305
-//! syntax, M0306 not exactly one query, M0307 ambiguous column, M0308 types, M0309 duplicate column, M0310
-//! another rule of SQL, M0311 not supported, M0313 too deep. Positions are bytes of the given text. It does
-//! not know project files: the caller that embeds the statement moves the positions.
+//! Promise: one code means one kind of mistake. Codes: M0301 column, M0302 table, M0303 form of a table name
+//! or an unknown alias, M0304 function, M0305 syntax, M0306 not exactly one query, M0307 ambiguous column,
+//! M0308 types, M0309 duplicate column, M0310 another rule of SQL, M0311 not supported, M0313 too deep.
+//! Positions are bytes of the given text. It does not know project files: the caller that embeds the
+//! statement moves the positions. Read next: `wording.rs`.
 
 use std::collections::BTreeMap;
 

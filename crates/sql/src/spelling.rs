@@ -1,9 +1,9 @@
 //! Syntax that means something else to the planner than to PostgreSQL: rewritten or refused.
 //!
-//! `^` is a power, `AT TIME ZONE` converts in both directions, a timestamp without a precision has
+//! Promise: `^` is a power, `AT TIME ZONE` converts in both directions, a timestamp without a precision has
 //! microseconds. `EXCEPT ALL` and `INTERSECT ALL`, which the planner counts incorrectly, and formats in
 //! PostgreSQL's letters, which it would print unchanged, are refused with an alternative. It reads syntax
-//! only and knows no table and no type.
+//! only and knows no table and no type. Read next: `statement.rs`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

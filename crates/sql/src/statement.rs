@@ -1,10 +1,10 @@
 //! Parses text to one query statement in our dialect.
 //!
-//! The dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, and some
-//! syntax of dbt projects (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before planning, unquoted
+//! Promise: the dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, and
+//! some syntax of dbt projects (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before planning, unquoted
 //! units of `dateadd` and similar functions become text without moving positions, and syntax with another
-//! meaning to the planner is rewritten or refused (`spelling.rs`, `membership.rs`, `merged.rs`). It does
-//! not know tables or types; see `analyze.rs`.
+//! meaning to the planner is rewritten or refused (`spelling.rs`, `membership.rs`, `merged.rs`). It does not
+//! know tables or types. Read next: `analyze.rs`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -1,8 +1,8 @@
 //! Rewords the planner's messages: types as in the config, names in backticks, no hints about an issue
 //! tracker.
 //!
-//! A message that is not known here is shortened and passed on. It finds no position; it says which word of
-//! the statement the message is about, and `problem.rs` finds that word.
+//! Promise: a message that is not known here is shortened and passed on. It finds no position; it says which
+//! word of the statement the message is about, and `problem.rs` finds that word. Read next: `problem.rs`.
 
 /// A reworded message of the planner.
 #[derive(Debug, PartialEq, Eq)]

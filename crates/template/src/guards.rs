@@ -1,9 +1,10 @@
 //! Limits the size of the values that a template builds: checked at `~`, `+` and `*`.
 //!
-//! The template engine counts steps, not sizes, and `s ~ s` doubles a text in one step, as `[l, l]` does a
-//! list. So each operand of these operators, and each written list or map, gets a filter that returns it
-//! unchanged or stops the template. Only the text inside tags changes; the added lengths are recorded, so
-//! positions in messages stay correct. It does not know values; see `limits.rs` and `weight.rs`.
+//! Promise: no value grows beyond its limit. The template engine counts steps, not sizes, and `s ~ s` doubles
+//! a text in one step, as `[l, l]` does a list. So each operand of these operators, and each written list or
+//! map, gets a filter that returns it unchanged or stops the template. Only the text inside tags changes; the
+//! added lengths are recorded, so positions in messages stay correct. It does not know values. Read next:
+//! `limits.rs` and `weight.rs`.
 
 use std::ops::Range;
 

@@ -1,9 +1,10 @@
 //! Which bytes of the rendered SQL came from which bytes of the template.
 //!
-//! Before rendering, each piece of literal text that goes directly to the output is marked with two
-//! private-use characters and its number; after rendering the markers are removed. Text that is captured
-//! first (`set`, `macro`, `call`, `filter`, `raw`) is not marked, so no value that a template compares or
-//! passes on contains a marker. It knows nothing of SQL.
+//! Promise: every byte of the template that reaches the SQL has its position. Before rendering, each piece of
+//! literal text that goes directly to the output is marked with two private-use characters and its number;
+//! after rendering the markers are removed. Text that is captured first (`set`, `macro`, `call`, `filter`,
+//! `raw`) is not marked, so no value that a template compares or passes on contains a marker. It knows
+//! nothing of SQL. Read next: `render.rs`.
 
 use std::ops::Range;
 

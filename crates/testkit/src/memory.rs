@@ -1,7 +1,7 @@
 //! A destination in memory that keeps every promise of `ports::Destination`, and can be configured to fail.
 //!
-//! It is the simple model with which other destinations are compared (`memory/model.rs` says what a write
-//! does to the rows). Rows are stored one by one, so it is slow.
+//! Promise: it is the simple model with which other destinations are compared (`memory/model.rs` says what a
+//! write does to the rows). Rows are stored one by one, so it is slow. Read next: `memory/model.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,11 +1,11 @@
 //! The token: what a destination stores so that it is valid exactly when the rows are, and a load happens
 //! exactly once.
 //!
-//! A token says which task wrote (`TaskKey`), in which of its generations (`Generation`), how far the
-//! source was read (`Position`), what was read (the fingerprint), and what the writer noted
-//! (`Annotations`). The first commit of a generation wins. A retry uses the same generation, a new run the
-//! next one. It does not know how a destination stores the token: see `ports/src/destination.rs`;
-//! `token/stored.rs` reads older stored forms.
+//! Promise: the first commit of a generation wins. A token says which task wrote (`TaskKey`), in which of its
+//! generations (`Generation`), how far the source was read (`Position`), what was read (the fingerprint), and
+//! what the writer noted (`Annotations`). A retry uses the same generation, a new run the next one. It does
+//! not know how a destination stores the token: see `ports/src/destination.rs`; `token/stored.rs` reads older
+//! stored forms.
 
 use std::collections::BTreeMap;
 use std::fmt;

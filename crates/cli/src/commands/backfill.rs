@@ -1,7 +1,7 @@
 //! `backfill`: has past intervals of a pipeline run, and shows, pauses, resumes or cancels that.
 //!
-//! It calls `app/src/backfill.rs` and prints what it returns as text or JSON. The runs are those of
-//! `towpath serve`.
+//! Promise: it calls `app/src/backfill.rs` and prints what it returns as text or JSON. The runs are those of
+//! `towpath serve`. Read next: `serve.rs`.
 
 use towpath_app::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,

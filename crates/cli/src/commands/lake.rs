@@ -1,7 +1,7 @@
 //! `lake`: history, description, verification, restore, compaction, vacuum and drop of lakehouse tables.
 //!
-//! Each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_maintenance.rs`) and prints its answer
-//! as text or JSON. It does not open tables itself.
+//! Promise: each subcommand calls one use case (`app/src/lake.rs`, `app/src/lake_maintenance.rs`) and prints
+//! its answer as text or JSON. It does not open tables itself. Read next: `args/outside.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! `schedule`: when pipelines run next, what became of the last intervals, and pauses.
 //!
-//! It calls `app/src/schedule.rs` and `app/src/pause.rs`, and prints what they return as text or JSON.
+//! Promise: it calls `app/src/schedule.rs` and `app/src/pause.rs`, and prints what they return as text or
+//! JSON. Read next: `serve.rs`.
 
 use towpath_app::{
     PauseRequest, schedule_events, schedule_pause, schedule_preview, schedule_resume,

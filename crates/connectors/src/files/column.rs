@@ -1,7 +1,7 @@
 //! One growing Arrow column that takes text and gives values of its type.
 //!
-//! A text that does not fit becomes a null and is reported by row; the caller drops that row and
-//! says why. The type was chosen before: declared, known or inferred.
+//! Promise: a text that does not fit becomes a null and is reported by row; the caller drops that row and
+//! says why. The type was chosen before: declared, known or inferred. Read next: `rows.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Columns of a read and where their types come from: declared, else known, else found by a look.
 //!
-//! It also settles which columns are read at all, and which missing ones stop the read. It touches
-//! no file: names and findings are handed in by `settle.rs`.
+//! Promise: each column has one type, or the read stops. It also settles which columns are read at all, and
+//! which missing ones stop the read. It touches no file: names and findings are handed in by `settle.rs`.
+//! Read next: `settle.rs`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

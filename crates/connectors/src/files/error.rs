@@ -1,8 +1,8 @@
 //! What can go wrong before a row exists, in the words of a person who owns the files.
 //!
-//! Each variant becomes a `vocab::Failure` with a code of R01xx, a remedy and what to do. Rows that
-//! cannot be read are no errors: they are rejects (see `csv/explain.rs`). No value of a row is ever
-//! part of a message here.
+//! Promise: each variant becomes a `vocab::Failure` with a code of R01xx, a remedy and what to do. Rows that
+//! cannot be read are no errors: they are rejects (see `csv/explain.rs`). No value of a row is ever part of a
+//! message here. Read next: `codes.rs`.
 
 use towpath_vocab::{Failure, Remedy};
 

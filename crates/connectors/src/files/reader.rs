@@ -1,7 +1,8 @@
 //! A settled read as a reader: one split per file, chunks parsed side by side, events in order.
 //!
-//! One blocking thread per file unpacks and cuts, as many as there are cores parse; channels are
-//! short, so a slow taker stops the reading. Nothing of a file is touched before its split is polled.
+//! Promise: a slow reader of the events stops the reading of files. One blocking thread per file unpacks and
+//! cuts, as many as there are cores parse; channels are short, so a slow taker stops the reading. Nothing of
+//! a file is touched before its split is polled. Read next: `pieces.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,10 +1,10 @@
 //! Rejected records, read again by the options and types of today.
 //!
-//! A text record is a CSV record or a JSON object, a row record an object of exact texts. Ordinals of
-//! the rows given are places in the list of records, so that the caller knows which one became a
-//! row. A CSV record knows no header: of files with different ones, that one counts in whose order
-//! the record fits; if several do, in different orders, the record stays rejected. No record
-//! vanishes: each gives exactly one row or one reject; one that was cut never gives a row.
+//! Promise: no record is lost. A text record is a CSV record or a JSON object, a row record an object of
+//! exact texts. Ordinals of the rows given are places in the list of records, so that the caller knows which
+//! one became a row. A CSV record knows no header: of files with different ones, that one counts in whose
+//! order the record fits; if several do, in different orders, the record stays rejected. No record vanishes:
+//! each gives exactly one row or one reject; one that was cut never gives a row. Read next: `rejects.rs`.
 
 use std::sync::Arc;
 

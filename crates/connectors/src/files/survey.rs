@@ -1,7 +1,8 @@
 //! Looks at every row of every file to learn columns, types and the number of rows.
 //!
-//! The same chunks and the same cells as a read, without building a column. Records that a read
-//! would reject for their shape or bytes say nothing about types.
+//! Promise: what it finds is what a read would find. It uses the same chunks and the same cells as a read,
+//! without building a column. Records that a read would reject for their shape or bytes say nothing about
+//! types. Read next: `infer.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
-//! What an incremental read reads, so that no row is repeated: rows whose cursor lies above the last
-//! value, and of those at it the ones that were not given yet (`boundary.rs`).
+//! What an incremental read reads, so that no row is repeated: rows whose cursor lies above the last value,
+//! and of those at it the ones that were not given yet (`boundary.rs`).
 //!
-//! SQLite has one writer at a time, but the value of a cursor is made before its row is committed: a
-//! row that comes with a value below the last one is not found, which a note says. With a `lookback`
-//! all rows from that far back on are read again: a write by key keeps each once. Rows whose cursor
-//! is NULL are read by the first load only.
+//! Promise: no row is repeated, and what may be missed is in a note. SQLite has one writer at a time, but the
+//! value of a cursor is made before its row is committed: a row that comes with a value below the last one is
+//! not found, which a note says. With a `lookback` all rows from that far back on are read again: a write by
+//! key keeps each once. Rows whose cursor is NULL are read by the first load only. Read next: `boundary.rs`.
 
 use rusqlite::Connection;
 use rusqlite::types::Value;

@@ -1,7 +1,7 @@
 //! What can go wrong with a SQLite database, with what to do. Codes R0301 to R0323.
 //!
-//! Rows that do not fit their column are no errors: they are rejects (`cells.rs`). No value of a row is
-//! ever part of a message.
+//! Promise: rows that do not fit their column are no errors: they are rejects (`cells.rs`). No value of a row
+//! is ever part of a message. Read next: `codes.rs`.
 
 use rusqlite::{ErrorCode, ffi};
 use towpath_vocab::{Failure, Remedy};

@@ -1,9 +1,10 @@
 //! What a column's values are read as: by its declared type, where that says little by its content.
 //!
-//! SQLite enforces no types. A declaration that is certain (`INTEGER`, `TEXT`, `DECIMAL(9,2)`) is
-//! believed; of dates, timestamps, plain `NUMERIC` and undeclared columns (views, expressions) the
-//! first rows are looked at and the form most of them have is taken. A value of another form is a
-//! reject (`cells.rs`), never NULL. It runs one query per table and only where it must.
+//! Promise: no value becomes NULL because of its type. SQLite enforces no types. A declaration that is
+//! certain (`INTEGER`, `TEXT`, `DECIMAL(9,2)`) is believed; of dates, timestamps, plain `NUMERIC` and
+//! undeclared columns (views, expressions) the first rows are looked at and the form most of them have is
+//! taken. A value of another form is a reject (`cells.rs`), never NULL. It runs one query per table and only
+//! where it must. Read next: `cells.rs`.
 
 use arrow_schema::{DataType, Field, TimeUnit};
 use rusqlite::Connection;

@@ -1,11 +1,12 @@
 //! Damaged checkpoints: renamed where the log can do without them.
 //!
-//! Our own are durable before they have a name; a disk, a copy or another program may
-//! still leave a torn one, and one torn checkpoint makes a table unreadable for every program. The log's
-//! entries hold the same, as long as they reach back to an older whole checkpoint or to the first
-//! version: then the torn one gets another name and nothing is lost. It is asked only after an opening
-//! has failed, and touches nothing but torn checkpoints and the pointer to them: one that names a
-//! checkpoint that is gone is removed, as it is only a hint.
+//! Promise: nothing that the log had is lost, and only torn checkpoints and the pointer to them are touched.
+//! Our own are durable before they have a name; a disk, a copy or another program may still leave a torn one,
+//! and one torn checkpoint makes a table unreadable for every program. The log's entries hold the same, as
+//! long as they reach back to an older whole checkpoint or to the first version: then the torn one gets
+//! another name and nothing is lost. It is asked only after an opening has failed, and touches nothing but
+//! torn checkpoints and the pointer to them: one that names a checkpoint that is gone is removed, as it is
+//! only a hint. Read next: `damage.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,9 @@
 //! How far a source had been read, stored beside the table before the commit that names it.
 //!
-//! Each attempt writes its own file `_towpath/<app id>/<generation>.<attempt>.json`; the attempt whose
-//! log entry won makes its own the `<generation>.json`. Two attempts of one generation can so never
-//! overwrite each other's position. A crash between the two is settled from the log,
-//! where the winner's commit info names its attempt. Version 2 holds a typed token; version 1 is read.
+//! Promise: each attempt writes its own file `_towpath/<app id>/<generation>.<attempt>.json`; the attempt
+//! whose log entry won makes its own the `<generation>.json`. Two attempts of one generation can so never
+//! overwrite each other's position. A crash between the two is settled from the log, where the winner's
+//! commit info names its attempt. Version 2 holds a typed token; version 1 is read. Read next: `commit.rs`.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! What the log says about each version: what was done, by which run, how much it changed.
 //!
-//! Commit info is not part of checkpoints: versions whose log entry was cleaned away are not listed.
+//! Promise: commit info is not part of checkpoints: versions whose log entry was cleaned away are not listed.
+//! Read next: `entry.rs`.
 
 use bytes::Bytes;
 use deltalake_core::kernel::{Action, CommitInfo};

@@ -1,9 +1,10 @@
-//! Canonical text for values Delta has no type for, and back: one spelling per value, sortable where
-//! the type allows it (fixed number of digits).
+//! Canonical text for values Delta has no type for, and back: one spelling per value, sortable where the
+//! type allows it (fixed number of digits).
 //!
-//! Words: `time(s|ms|us|ns)`, `timestamp(ns)`, `timestamptz(ns)`, `interval(month)`, `interval(day)`,
-//! `interval(nano)`, `duration(s|ms|us|ns)`, `decimal(P,S)` beyond 38 digits, `null`. Other words in a
-//! column's metadata come from connectors and are theirs to read.
+//! Promise: a value that is stored as text comes back equal. Words: `time(s|ms|us|ns)`, `timestamp(ns)`,
+//! `timestamptz(ns)`, `interval(month)`, `interval(day)`, `interval(nano)`, `duration(s|ms|us|ns)`,
+//! `decimal(P,S)` beyond 38 digits, `null`. Other words in a column's metadata come from connectors and are
+//! theirs to read. Read next: `types.rs`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

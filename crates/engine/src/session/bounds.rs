@@ -1,8 +1,9 @@
 //! Reads Parquet files without the minimum and maximum of their floating point columns.
 //!
-//! Writers leave NaN out of these statistics, but here NaN is the largest number, so row groups and pages
-//! that contain it would be skipped. The lakehouse writes no such statistics; older files and files of
-//! other programs have them. It knows no table and no filter.
+//! Promise: no rows are skipped because of NaN. Writers leave NaN out of these statistics, but here NaN is
+//! the largest number, so row groups and pages that contain it would be skipped. The lakehouse writes no such
+//! statistics; older files and files of other programs have them. It knows no table and no filter. Read next:
+//! `scan.rs`.
 
 use std::ops::Range;
 use std::sync::Arc;

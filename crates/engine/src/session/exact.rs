@@ -1,9 +1,10 @@
 //! Arithmetic that overflows is an error that names the expression, never a wrong number.
 //!
-//! In DataFusion, `+`, `-`, `*` and unary minus of integers wrap around, and decimals may get more digits
-//! than their type has. PostgreSQL does neither, nor does Towpath. Here these operators become functions
-//! that fail. This happens before the optimiser runs, so it holds for constants, windows, joins, sorts and
-//! keys too. Additions inside `sum` are in `sum.rs`. Shifts (`<<`) drop bits, as in other systems.
+//! Promise: these operators never wrap around. In DataFusion, `+`, `-`, `*` and unary minus of integers wrap
+//! around, and decimals may get more digits than their type has. PostgreSQL does neither, nor does Towpath.
+//! Here these operators become functions that fail. This happens before the optimiser runs, so it holds for
+//! constants, windows, joins, sorts and keys too. Additions inside `sum` are in `sum.rs`. Shifts (`<<`) drop
+//! bits, as in other systems. Read next: `sum.rs`.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

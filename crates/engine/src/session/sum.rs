@@ -1,9 +1,9 @@
 //! `sum` of integers and decimals that never wraps around.
 //!
-//! DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo 2^128. Here integers are added with 38
-//! digits, and decimals with 76 if a few rows could exceed 38 digits. The result is converted to the
-//! declared type, or is an error if it does not fit. Names and types are those that `sql` has checked; sums
-//! of other types are DataFusion's own. It knows no plan.
+//! Promise: the sum is exact or an error. DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo
+//! 2^128. Here integers are added with 38 digits, and decimals with 76 if a few rows could exceed 38 digits.
+//! The result is converted to the declared type, or is an error if it does not fit. Names and types are those
+//! that `sql` has checked; sums of other types are DataFusion's own. It knows no plan. Read next: `exact.rs`.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! `dateadd(unit, n, x)`, `datediff(unit, a, b)` and `last_day(x)`, as dbt projects use them.
 //!
-//! `datediff` counts the boundaries of the unit between two moments, not elapsed time: from 2025-12-31 to
-//! 2026-01-01 is one year. Weeks begin on Monday. `dateadd` stops at the last day of a shorter month. Units
-//! may be written without quotes; `statement.rs` turns them into text. Times have no zone; instants are
-//! used in UTC.
+//! Promise: `datediff` counts the boundaries of the unit between two moments, not elapsed time: from
+//! 2025-12-31 to 2026-01-01 is one year. Weeks begin on Monday. `dateadd` stops at the last day of a shorter
+//! month. Units may be written without quotes; `statement.rs` turns them into text. Times have no zone;
+//! instants are used in UTC. Read next: `statement.rs`.
 
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Functions of the engine with the errors and special cases of PostgreSQL.
 //!
-//! `ln(0)` and `power(-1, 0.5)` are errors, not infinity and NaN; `lpad` to a negative length is empty. It
-//! does not know plans: `comparison.rs` wraps the functions that need it in `in_range`.
+//! Promise: `ln(0)` and `power(-1, 0.5)` are errors, not infinity and NaN; `lpad` to a negative length is
+//! empty. It does not know plans: `comparison.rs` wraps the functions that need it in `in_range`. Read next:
+//! `comparison.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! `extract`, `date_part` and `date_trunc` of dates, timestamps and intervals, with PostgreSQL's results.
 //!
-//! Seconds include their fraction. The parts of an interval are separate: the hour of 2 days 2 hours is 2.
-//! Weeks and `isoyear` follow ISO 8601. A timestamp with a zone is used in UTC, unless `date_trunc` names a
-//! zone. It does not know `AT TIME ZONE`; see `zone.rs`.
+//! Promise: seconds include their fraction. The parts of an interval are separate: the hour of 2 days 2 hours
+//! is 2. Weeks and `isoyear` follow ISO 8601. A timestamp with a zone is used in UTC, unless `date_trunc`
+//! names a zone. It does not know `AT TIME ZONE`. Read next: `zone.rs`.
 
 use std::str::FromStr;
 use std::sync::Arc;

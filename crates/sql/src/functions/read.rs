@@ -1,8 +1,8 @@
 //! Parses text to a date, a time, a timestamp, a boolean or a number, as PostgreSQL does.
 //!
-//! Surrounding blanks are ignored. A time may have no seconds; `24:00` is the next day; digits after the
-//! microsecond are rounded. A zone is used only for timestamps with a zone. Names of months, `infinity`,
-//! `now` and years before Christ are refused, not guessed. It does not know columns.
+//! Promise: surrounding blanks are ignored. A time may have no seconds; `24:00` is the next day; digits after
+//! the microsecond are rounded. A zone is used only for timestamps with a zone. Names of months, `infinity`,
+//! `now` and years before Christ are refused, not guessed. It does not know columns. Read next: `text.rs`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! `replace` and `regexp_replace`, with the replacement texts of PostgreSQL and a limit of length.
 //!
-//! In the replacement of a regular expression, `\1` to `\9` are its groups, `\&` is the whole match and
-//! `\\` is a backslash; everything else, `$1` too, is written as it is. A text that becomes too long is an
-//! error before its memory is taken. It does not know how patterns are rewritten: see `comparison.rs`.
+//! Promise: in the replacement of a regular expression, `\1` to `\9` are its groups, `\&` is the whole match
+//! and `\\` is a backslash; everything else, `$1` too, is written as it is. A text that becomes too long is
+//! an error before its memory is taken. It does not know how patterns are rewritten. Read next:
+//! `comparison.rs`.
 
 use std::sync::Arc;
 

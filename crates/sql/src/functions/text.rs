@@ -1,8 +1,9 @@
 //! Converts values to text and text to values, in PostgreSQL's form.
 //!
-//! `2.0` is `2`, a timestamp has a blank between date and time, an interval names its parts. Blanks around
-//! a text are ignored, a time may have no seconds, and a zone after a time without zone is ignored. A text
-//! that is not a valid value is an error, or NULL for `TRY_CAST`. Formats of strftime are not handled here.
+//! Promise: `2.0` is `2`, a timestamp has a blank between date and time, an interval names its parts. Blanks
+//! around a text are ignored, a time may have no seconds, and a zone after a time without zone is ignored. A
+//! text that is not a valid value is an error, or NULL for `TRY_CAST`. Formats of strftime are not handled
+//! here. Read next: `read.rs`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

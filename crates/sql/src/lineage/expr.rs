@@ -1,8 +1,8 @@
 //! Lineage through expressions: a plain column is an identity, a computed value a transformation, and the
 //! columns of a condition are indirect sources.
 //!
-//! Subqueries in expressions are visited with the outer columns in scope, because the column list of an
-//! expression does not include them. It does not know plan nodes; see `plan.rs`.
+//! Promise: subqueries in expressions are visited with the outer columns in scope, because the column list of
+//! an expression does not include them. It does not know plan nodes. Read next: `plan.rs`.
 
 use std::sync::Arc;
 

@@ -1,13 +1,12 @@
 //! Where CSV records end, by the quoting rules of RFC 4180, and what to do where a file breaks them.
 //!
-//! A quote opens a field only as its first byte that is no blank; elsewhere it is a plain character.
-//! Blanks around a quoted field are no part of it. A quoted field
-//! that is never closed, or goes on after its closing quote, spoils its first line only: that line is set
-//! aside and reading goes on behind it. Until the place where the field was seen to be broken, a
-//! quote inside an unquoted field is no longer taken as a plain character (`suspect`). A quoted field
-//! longer than a record may be is a stray quote when the lines behind it are records, else one record
-//! that is too long. Both the cutter of chunks and the parser decide by this file alone, so chunks
-//! never change a result.
+//! Promise: a quote opens a field only as its first byte that is no blank; elsewhere it is a plain character.
+//! Blanks around a quoted field are no part of it. A quoted field that is never closed, or goes on after its
+//! closing quote, spoils its first line only: that line is set aside and reading goes on behind it. Until the
+//! place where the field was seen to be broken, a quote inside an unquoted field is no longer taken as a
+//! plain character (`suspect`). A quoted field longer than a record may be is a stray quote when the lines
+//! behind it are records, else one record that is too long. Both the cutter of chunks and the parser decide
+//! by this file alone, so chunks never change a result. Read next: `cutter.rs`.
 
 use memchr::{memchr, memchr_iter, memchr2};
 

@@ -1,9 +1,10 @@
 //! What is noted about written files: the last commit of every task, and which bytes it speaks of.
 //!
-//! Three homes, one form (version 2; version 1, of tokens without a version, is read): the key `towpath.commits` of a Parquet footer; the manifest of a
-//! folder; for a text file a hidden sidecar. The sidecar is renamed before the file, so it holds two
-//! notes, one for the file as it will be and one for the file as it was, each with size and SHA-256:
-//! whichever file a crash leaves behind is recognised, and a file changed by others is by neither.
+//! Promise: whichever file a crash leaves is recognised. Three places, one form (version 2; version 1, of
+//! tokens without a version, is read): the key `towpath.commits` of a Parquet footer; the manifest of a
+//! folder; for a text file a hidden sidecar. The sidecar is renamed before the file, so it holds two notes,
+//! one for the file as it will be and one for the file as it was, each with size and SHA-256: whichever file
+//! a crash leaves behind is recognised, and a file changed by others is by neither. Read next: `finish.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! A text file on its way: rows encoded on two threads, packed, hashed, written in order.
 //!
-//! The header is packed by itself, so that the rows behind it can be added to another file as they
-//! stand (gzip members and zstd frames join by standing one after the other).
+//! Promise: the header is packed by itself, so that the rows behind it can be added to another file as they
+//! stand (gzip members and zstd frames join by standing one after the other). Read next: `csv.rs`.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,7 +1,8 @@
 //! The operations on files and folders that must be durable, for a thread that may block.
 //!
-//! An unfinished file is named `_unfinished_<id>.tmp` in the folder of its final name and locked while
-//! its writer lives, so that leftovers of a killed process are distinguished from work in progress.
+//! Promise: an unfinished file is named `_unfinished_<id>.tmp` in the folder of its final name and locked
+//! while its writer lives, so that leftovers of a killed process are distinguished from work in progress.
+//! Read next: `lock.rs`.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
