@@ -191,11 +191,11 @@ impl Assembler {
             )));
             return Ok(());
         }
-        self.reject(&batch, first, flaws, out)
+        self.reject_rows(&batch, first, flaws, out)
     }
 
     #[cold]
-    fn reject(
+    fn reject_rows(
         &self,
         batch: &RecordBatch,
         first: u64,
