@@ -2,7 +2,7 @@
 //!
 //! Promise: every code that the sources here raise is in this table and nowhere else, and every entry is
 //! used; `cargo xtask tidy` checks it. A new code is one entry here and its use
-//! in `lake/error.rs`, `lake/refusal.rs` or `session/failure.rs`. Read next: `vocab/src/code.rs` (what an entry is).
+//! in `lake/error.rs`, `lake/row_history_refusal.rs` or `session/failure.rs`. Read next: `vocab/src/code.rs` (what an entry is).
 
 use towpath_vocab::{CodeEntry, Remedy};
 

@@ -2,7 +2,7 @@
 //!
 //! Promise: a file of a commit that a crash cut off, or that a later commit replaced, is no file of the table,
 //! from the moment the manifest says so. Files of other names are not touched by it. It writes no manifest:
-//! see `write/ledger.rs`.
+//! see `write/commit_notes.rs`.
 
 use std::collections::HashSet;
 use std::path::Path;
