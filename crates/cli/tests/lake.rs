@@ -205,8 +205,8 @@ fn a_restore_that_is_killed_is_done_or_was_never_begun() {
         }
         desk.ok("shop", &["run"]);
         assert_eq!(ids(&desk), "1 2 3 4 5", "{edge}");
-        let marks = desk.path("shop/lake/_towpath/writers");
-        assert_eq!(std::fs::read_dir(marks).unwrap().count(), 0, "{edge}");
+        let markers = desk.path("shop/lake/_towpath/writers");
+        assert_eq!(std::fs::read_dir(markers).unwrap().count(), 0, "{edge}");
     }
 }
 
@@ -377,12 +377,12 @@ fn a_run_clears_up_after_a_killed_one() {
         desk.ok("shop", &["run"]);
         grow(&desk, &[4]);
         killed_at(&desk, edge, &["run"]);
-        let marks = desk.path("shop/lake/_towpath/writers");
-        assert!(std::fs::read_dir(&marks).unwrap().count() > 0, "{edge}");
+        let markers = desk.path("shop/lake/_towpath/writers");
+        assert!(std::fs::read_dir(&markers).unwrap().count() > 0, "{edge}");
         desk.ok("shop", &["run"]);
         assert_eq!(ids(&desk), "1 2 3 4", "{edge}");
         assert_eq!(files(&desk, "raw.orders"), (2, 2), "{edge}");
-        assert_eq!(std::fs::read_dir(&marks).unwrap().count(), 0, "{edge}");
+        assert_eq!(std::fs::read_dir(&markers).unwrap().count(), 0, "{edge}");
         let log = desk.path("shop/lake/raw/orders/_delta_log");
         for entry in std::fs::read_dir(log).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();

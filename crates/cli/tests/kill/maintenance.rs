@@ -51,7 +51,7 @@ fn a_dead_writer_is_cleared_up_after_however_often_that_is_stopped() {
             "nobody was buried after a death at {dies_at}"
         );
         settles(&project, edge);
-        assert_eq!(project.marks(), 0, "marks of writers after {dies_at}");
+        assert_eq!(project.attempt_markers(), 0, "markers of attempts after {dies_at}");
     }
 }
 
@@ -71,6 +71,6 @@ fn a_compaction_that_is_killed_changes_no_row() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(project.seen(), before.0);
     assert_ne!(project.versions(), before.1, "nothing was put together");
-    assert_eq!(project.marks(), 0, "marks of writers");
+    assert_eq!(project.attempt_markers(), 0, "markers of attempts");
     settles(&project, edge);
 }

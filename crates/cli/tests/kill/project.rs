@@ -283,9 +283,9 @@ impl Project {
     }
 
     /// Writers the lakehouse takes for alive or not yet cleared up after.
-    pub(crate) fn marks(&self) -> usize {
-        let marks = self.dir().join("lake/_towpath/writers");
-        std::fs::read_dir(marks).map_or(0, Iterator::count)
+    pub(crate) fn attempt_markers(&self) -> usize {
+        let markers = self.dir().join("lake/_towpath/writers");
+        std::fs::read_dir(markers).map_or(0, Iterator::count)
     }
 
     /// Versions of every table; they change when anything is committed.

@@ -3,7 +3,7 @@
 //! Promise: an operation is one transaction. If it conflicts with another one, it is repeated; if the
 //! server cannot be reached, it waits for up to a minute. If the result of a commit was lost, the operation
 //! is repeated only if it says that this is harmless; otherwise the result is reported as unknown. It does
-//! not know what an operation does. Read next: `schema.rs`, `../store.rs`.
+//! not know what an operation does. Read next: `schema.rs`, `../state_store.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
