@@ -85,17 +85,14 @@ enum Way {
 /// position keeps, beside the largest cursor value seen, the snapshot's horizon: the oldest transaction that
 /// was still open, and which transactions after it were seen already.
 ///
-/// - `exact`, the default: reads every row whose version was written by a transaction at or after the last
-///   horizon and not seen then. These are all row versions that were invisible last time, ties, NULL cursors
-///   and savepoints included, and each comes once. Beside them come rows above the last value and tables that
-///   joined, whenever they were written. Where a table was exchanged or rewritten, so that no transaction says
-///   which of its rows were given (`members.rs`), all of them are read if rows may come again, else the read is
-///   refused.
-/// - `hold`: reads only transactions before the present horizon: each row version once, but later. It replaces
+/// - `exact`, the default: every row whose version was written by a transaction at or after the last horizon
+///   and not seen then (ties, NULL cursors and savepoints included), once; beside them rows above the last
+///   value and tables that joined. Where a table was exchanged or rewritten (`members.rs`), all of its rows.
+/// - `hold`: only transactions before the present horizon: each row version once, but later. It replaces
 ///   `exact` when too many transactions were seen to keep them.
-/// - `lookback`: trusts the cursor and uses its index. It is the rule for views, queries and foreign tables,
-///   whose rows have no transaction, and for another server: it reads what is above the last value, and of the
-///   rows at it those that were not given yet (`boundary.rs`). NULL cursors are read by the first load only.
+/// - `lookback`: trusts the cursor and uses its index, for views, queries and foreign tables, whose rows have
+///   no transaction, and for another server: what is above the last value, and of the rows at it those that
+///   were not given yet (`boundary.rs`). NULL cursors are read by the first load only.
 pub(super) struct Cursor {
     column: Column,
     lookback: u64,
