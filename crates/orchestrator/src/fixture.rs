@@ -18,10 +18,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, TaskClaim, Clock, CompiledGraph, GraphTask,
-    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
-    RunRecord, RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
-    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, TaskOutcome, TaskRecord, TaskState,
+    BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask, IntervalRun,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind, RunRecord,
+    RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, Secrets, StateStore, TaskClaim, TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;

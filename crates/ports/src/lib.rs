@@ -62,8 +62,8 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, TaskClaim, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind,
-    RunRecord, RunState, RunUpdate, RunUpdateResult, StateStore, TaskRecord, TaskState, Transition,
+    AttemptEnd, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind, RunRecord,
+    RunState, RunUpdate, RunUpdateResult, StateStore, TaskClaim, TaskRecord, TaskState, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
 pub use system::{Clock, Secrets, System};

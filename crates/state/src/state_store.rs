@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, TaskClaim, IntervalRun,
-    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
-    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
-    StateStore, TaskRecord,
+    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun, NewBackfill,
+    NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunUpdate,
+    RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore,
+    TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,

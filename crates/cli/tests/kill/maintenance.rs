@@ -51,7 +51,11 @@ fn a_dead_writer_is_cleared_up_after_however_often_that_is_stopped() {
             "nobody was buried after a death at {dies_at}"
         );
         settles(&project, edge);
-        assert_eq!(project.attempt_markers(), 0, "markers of attempts after {dies_at}");
+        assert_eq!(
+            project.attempt_markers(),
+            0,
+            "markers of attempts after {dies_at}"
+        );
     }
 }
 
