@@ -80,14 +80,13 @@ impl PastRuns {
     }
 
     /// Why an interval is skipped, if it is. Runs of other intervals, from before an edit of the schedule,
-    /// count where they cover all of it.
+    /// count where they cover all of it. A run that goes on decides when it has ended; nothing is run again
+    /// beside it.
     pub fn skip(&self, on_existing: OnExisting, interval: Interval) -> Option<BackfillSkip> {
         let mut own = self.runs.get(&interval).into_iter().flatten();
-        if own.any(|one| one.state == RunState::Running && one.is_live) {
-            return Some(BackfillSkip::Running);
-        }
+        let goes_on = own.any(|one| one.state == RunState::Running && one.is_live);
         match on_existing {
-            OnExisting::Rerun => None,
+            OnExisting::Rerun => goes_on.then_some(BackfillSkip::Running),
             _ if covers(&self.well, interval) => Some(BackfillSkip::Succeeded),
             OnExisting::Skip if covers(&self.ended, interval) => Some(BackfillSkip::Failed),
             OnExisting::Skip | OnExisting::RerunFailed => None,

@@ -81,6 +81,7 @@ suite! {
         a_cancelled_backfill_leaves_nothing_running,
         a_run_that_dies_after_the_cancel_ends,
         a_dead_run_keeps_no_interval_from_a_backfill,
+        a_run_that_goes_on_decides_when_it_has_ended,
         what_another_backfill_gives_up_is_taken_over,
         what_has_run_meanwhile_is_not_run_again,
         a_run_of_other_intervals_covers_what_it_covers,

@@ -94,12 +94,11 @@ pub(crate) async fn a_dead_run_keeps_no_interval_from_a_backfill(place: &TestPla
     use IntervalState::{Skipped, Succeeded, Waiting};
     let store = place.open();
     let hand = opened_new(store.open_run(by_hand(place, "w1", 1, 0)).await.unwrap());
-    // It goes on: the backfill leaves the interval to it.
-    for on_existing in [OnExisting::Skip, OnExisting::Rerun] {
-        let number = store.create_backfill(new(&[1], on_existing)).await.unwrap();
-        let running = Some(BackfillSkip::Running);
-        assert_eq!(states(&*store, number).await, [(1, Skipped, running, None)]);
-    }
+    // It goes on: nothing is run again beside it.
+    let rerun = new(&[1], OnExisting::Rerun);
+    let number = store.create_backfill(rerun).await.unwrap();
+    let running = Some(BackfillSkip::Running);
+    assert_eq!(states(&*store, number).await, [(1, Skipped, running, None)]);
     // Its process dies: the backfill lets the same run go on.
     drop(store);
     let store = place.open();
@@ -117,6 +116,25 @@ pub(crate) async fn a_dead_run_keeps_no_interval_from_a_backfill(place: &TestPla
         states(&*store, number).await,
         [(1, Succeeded, None, Some(1))]
     );
+}
+
+pub(crate) async fn a_run_that_goes_on_decides_when_it_has_ended(place: &TestPlace) {
+    use IntervalState::{Skipped, Waiting};
+    let (well, failed) = (Some(BackfillSkip::Succeeded), Some(BackfillSkip::Failed));
+    for (state, reason) in [(RunState::Succeeded, well), (RunState::Failed, failed)] {
+        let place = place.another();
+        let store = place.open();
+        let hand = opened_new(store.open_run(by_hand(&place, "w1", 1, 0)).await.unwrap());
+        let asked = new(&[1], OnExisting::Skip);
+        let number = store.create_backfill(asked).await.unwrap();
+        assert_eq!(states(&*store, number).await, [(1, Waiting, None, None)]);
+        let busy = store.open_run(run_of(&place, "w2", number, 1, 0)).await;
+        assert!(matches!(busy.unwrap(), Opened::Busy(_)));
+        close(&*store, &hand, "w1", state).await;
+        let ended = store.open_run(run_of(&place, "w2", number, 1, 0)).await;
+        assert!(matches!(ended.unwrap(), Opened::Decided));
+        assert_eq!(states(&*store, number).await, [(1, Skipped, reason, None)]);
+    }
 }
 
 pub(crate) async fn what_another_backfill_gives_up_is_taken_over(place: &TestPlace) {
