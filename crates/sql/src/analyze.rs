@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion_common::{DataFusionError, Result};
+use datafusion_common::{DataFusionError, Result, TableReference};
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::planner::ContextProvider;
 use datafusion_optimizer::Analyzer;
@@ -173,11 +173,17 @@ impl ResolvedTables {
         let mut found = Self {
             inputs: Vec::new(),
             unknown: Vec::new(),
-            catalog: Catalog::new(),
+            catalog: Catalog::new().with_default_schema(tables.default_schema()),
         };
         for (reference, span) in &names.tables {
             let place = span.and_then(|span| place::of_parse(sql, span));
-            let written = match crate::names::table_name(sql, reference, *span) {
+            let named = match (reference, tables.default_schema()) {
+                (TableReference::Bare { table }, Some(schema)) => {
+                    Ok(TableName::new(schema, table.as_ref()))
+                }
+                _ => crate::names::table_name(sql, reference, *span),
+            };
+            let written = match named {
                 Ok(written) => written,
                 Err(problem) => {
                     problems.push(with_schema_hint(problem, reference.table(), &known));

@@ -26,6 +26,12 @@ pub trait TableLookup {
     /// All existing tables, whether or not their columns are known. A table that is not in this list is a
     /// mistake of the statement, unless the list is empty: then it is not known which tables exist.
     fn known(&self) -> Vec<TableName>;
+
+    /// The schema of a table that is written without one, such as the files of a query; `None` if each
+    /// table needs its schema.
+    fn default_schema(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A table for the planner.
@@ -69,6 +75,7 @@ impl TableSource for GeneratedTable {
 /// Tables of one statement and the registered functions.
 pub(crate) struct Catalog {
     tables: HashMap<TableName, Arc<KnownTable>>,
+    default_schema: Option<String>,
     registry: &'static Registry,
     options: ConfigOptions,
 }
@@ -80,9 +87,16 @@ impl Catalog {
         options.execution.time_zone = Some(TIME_ZONE.to_owned());
         Self {
             tables: HashMap::new(),
+            default_schema: None,
             registry: registry(),
             options,
         }
+    }
+
+    /// Finds tables that are written without a schema in this one.
+    pub(crate) fn with_default_schema(mut self, schema: Option<&str>) -> Self {
+        self.default_schema = schema.map(str::to_owned);
+        self
     }
 
     pub(crate) fn add(&mut self, written: TableName, real: TableName, schema: SchemaRef) {
@@ -97,7 +111,11 @@ impl ContextProvider for Catalog {
             TableReference::Partial { schema, table } => self
                 .tables
                 .get(&TableName::new(schema.as_ref(), table.as_ref())),
-            TableReference::Bare { .. } | TableReference::Full { .. } => None,
+            TableReference::Bare { table } => self
+                .default_schema
+                .as_ref()
+                .and_then(|schema| self.tables.get(&TableName::new(schema, table.as_ref()))),
+            TableReference::Full { .. } => None,
         };
         match found {
             Some(table) => Ok(Arc::clone(table) as Arc<dyn TableSource>),

@@ -135,6 +135,17 @@ fn compared(mut test: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>
             changed |= key_in_place(&mut test.left, schema)?;
             changed |= key_in_place(&mut test.right, schema)?;
         }
+        let orders = matches!(
+            test.op,
+            Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
+        );
+        let is_list = |side: &Expr| {
+            side.get_type(schema)
+                .is_ok_and(|given| matches!(given, DataType::List(_) | DataType::LargeList(_)))
+        };
+        if orders && is_list(&test.left) && is_list(&test.right) {
+            return not_impl_err!("the order of two lists: NULL would sort before other items");
+        }
     } else if matches!(
         test.op,
         Operator::RegexMatch

@@ -1,16 +1,20 @@
 //! Rewrites PostgreSQL syntax that the planner cannot plan as calls of functions.
 //!
-//! These are `SIMILAR TO`, `LIKE … ESCAPE`, `mod`, `ceiling`, `timezone`, casts to `varchar(n)`, `char(n)`
-//! and JSON, and functions that return rows of JSON. A column whose name comes from a cast keeps its name.
-//! It reads syntax only and knows no table and no type. Read next: `spelling.rs`, which calls it.
+//! These are `SIMILAR TO`, `LIKE … ESCAPE`, `mod`, `ceiling`, `timezone`, casts to `varchar(n)`, `char(n)`,
+//! `numeric` and JSON, and functions that return rows of JSON or of a series. A column whose name comes from
+//! a cast keeps its name. It reads syntax only and knows no table and no type. Read next: `spelling.rs`,
+//! which calls it.
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, SelectItem, Spanned, TableAlias,
-    TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem, Spanned,
+    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 
-use crate::functions::{AT_TIME_ZONE, LIKE_ESCAPE, SIMILAR_TO, json};
+use crate::functions::{
+    AS_NUMERIC, AT_TIME_ZONE, LIKE_ESCAPE, NUMERIC_TO_ROUND, SIMILAR_TO, TEXT_PLACES, TRY_NUMERIC,
+    json,
+};
 use crate::names::fold;
 use crate::nodes::{call, nothing};
 
@@ -55,7 +59,13 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             }
         }
         Expr::Cast { .. } => cast(expr),
+        Expr::TypedString(typed) if is_plain_numeric(&typed.data_type) => {
+            if let Some(places) = places(&Expr::Value(typed.value.clone())) {
+                keep_places(&mut typed.data_type, places);
+            }
+        }
         Expr::Function(function) => {
+            round_numeric(function);
             if let Some(other) = renamed(function) {
                 *expr = other;
             }
@@ -196,7 +206,8 @@ fn renamed(function: &Function) -> Option<Expr> {
     let ident = name.as_ident()?;
     let (name, span) = (fold(ident), ident.span);
     let list = json::ELEMENTS.iter().find(|(theirs, _)| *theirs == name);
-    if list.is_none() && !matches!(name.as_str(), "mod" | "ceiling" | "timezone") {
+    let known = ["mod", "ceiling", "timezone", SERIES, "unnest"];
+    if list.is_none() && !known.contains(&name.as_str()) {
         return None;
     }
     let mut args = arguments(function)?;
@@ -214,11 +225,56 @@ fn renamed(function: &Function) -> Option<Expr> {
             })))
         }
         ("ceiling", 1) => Some(call("ceil", args, span)),
+        // A row for each item.
+        (SERIES, _) => Some(call("unnest", vec![call(SERIES, args, span)], span)),
+        ("unnest", 1) => args.pop().filter(is_rows_of_series),
         ("timezone", 2) => {
             args.reverse();
             Some(call(AT_TIME_ZONE, args, span))
         }
         _ => None,
+    }
+}
+
+const SERIES: &str = "generate_series";
+
+/// True for `unnest(generate_series(1, 3))`, which the series alone became.
+fn is_rows_of_series(expr: &Expr) -> bool {
+    series_of_rows(expr).is_some()
+}
+
+fn series_of_rows(expr: &Expr) -> Option<&Expr> {
+    let named = |expr: &Expr, wanted: &str| match expr {
+        Expr::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident());
+            name.is_some_and(|name| fold(name) == wanted)
+        }
+        _ => false,
+    };
+    let Expr::Function(rows) = expr else {
+        return None;
+    };
+    let FunctionArguments::List(list) = &rows.args else {
+        return None;
+    };
+    match list.args.first() {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(series)))
+            if named(expr, "unnest") && named(series, SERIES) =>
+        {
+            Some(series)
+        }
+        _ => None,
+    }
+}
+
+/// `FROM unnest(generate_series(1, 3))`: the series stays a list there.
+pub(crate) fn series_in_from(factor: &mut TableFactor) {
+    if let TableFactor::UNNEST { array_exprs, .. } = factor {
+        for array in array_exprs {
+            if let Some(series) = series_of_rows(array) {
+                *array = series.clone();
+            }
+        }
     }
 }
 
@@ -254,6 +310,19 @@ fn cast(whole: &mut Expr) {
         *whole = call("json", args, span);
         return;
     }
+    if is_plain_numeric(data_type) {
+        if let Some(places) = places(expr) {
+            keep_places(data_type, places);
+        } else {
+            let function = match kind {
+                CastKind::TryCast | CastKind::SafeCast => TRY_NUMERIC,
+                CastKind::Cast | CastKind::DoubleColon => AS_NUMERIC,
+            };
+            let args = vec![take(expr)];
+            *whole = call(function, args, span);
+        }
+        return;
+    }
     let Some((most, fixed)) = length(data_type) else {
         return;
     };
@@ -273,6 +342,73 @@ fn cast(whole: &mut Expr) {
         true => call("rtrim", vec![cut], span),
         false => cut,
     };
+}
+
+/// True for `numeric` without precision and scale.
+fn is_plain_numeric(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None)
+    )
+}
+
+/// Gives `numeric` the digits of a literal after the point, if they are more than those of a text.
+fn keep_places(data_type: &mut DataType, places: usize) {
+    if places > usize::from(TEXT_PLACES)
+        && let Ok(places) = i64::try_from(places)
+    {
+        *data_type = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, places));
+    }
+}
+
+/// The number of digits after the point of a literal number or text.
+fn places(expr: &Expr) -> Option<usize> {
+    let text = match expr {
+        Expr::Nested(inner)
+        | Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: inner,
+        } => return places(inner),
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text.trim(),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(whole) && digits(part) && part.len() <= 38).then_some(part.len())
+}
+
+/// Marks a cast to `numeric` below a function that rounds it.
+fn round_numeric(function: &mut Function) {
+    let name = |function: &Function| {
+        let [name] = function.name.0.as_slice() else {
+            return None;
+        };
+        name.as_ident().map(fold)
+    };
+    if !matches!(name(function).as_deref(), Some("round" | "trunc")) {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first_mut() else {
+        return;
+    };
+    let mut value = value;
+    while let Expr::Nested(inner) = value {
+        value = inner;
+    }
+    if let Expr::Function(inner) = value
+        && name(inner).as_deref() == Some(AS_NUMERIC)
+    {
+        inner.name = ObjectName::from(vec![Ident::new(NUMERIC_TO_ROUND)]);
+    }
 }
 
 /// Keeps the names of columns that come from a cast.
@@ -296,7 +432,9 @@ fn name_of_cast(expr: &Expr) -> Option<Ident> {
     else {
         return None;
     };
-    let own = length(data_type).is_some() || matches!(data_type, DataType::JSON | DataType::JSONB);
+    let own = length(data_type).is_some()
+        || is_plain_numeric(data_type)
+        || matches!(data_type, DataType::JSON | DataType::JSONB);
     match inner.as_ref() {
         Expr::Identifier(name) if own => Some(name.clone()),
         Expr::CompoundIdentifier(names) if own => names.last().cloned(),

@@ -1,11 +1,10 @@
 //! Literal fractions next to decimals: `d + 0.01` with a decimal `d` is a decimal, exact to the last digit.
 //!
 //! Promise: a fraction alone is a floating point number. If it is cast to a decimal, or is added to,
-//! multiplied by, compared with or an alternative to one, it becomes the decimal that was written. Only
-//! division stays floating point, which has more digits than the fixed scale of a decimal. Fractions of more
-//! than fifteen digits, and integers beyond 64 bits, are always decimals; only a computation on such numbers
-//! alone that needs more digits than a decimal has becomes floating point. It knows no table. It must run
-//! before type coercion. Read next: `comparison.rs`.
+//! multiplied or divided by, compared with or an alternative to one, it becomes the decimal that was written.
+//! Fractions of more than fifteen digits, and integers beyond 64 bits, are always decimals; only a computation
+//! on such numbers alone that needs more digits than a decimal has becomes floating point. It knows no table.
+//! It must run before type coercion. Read next: `comparison.rs`.
 
 use datafusion_common::arrow::datatypes::i256;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -175,7 +174,7 @@ fn total(value: &Expr) -> Option<Exact> {
 }
 
 fn keeps_decimals(operator: Operator) -> bool {
-    adds_up(operator) || compares(operator)
+    adds_up(operator) || compares(operator) || operator == Operator::Divide
 }
 
 fn adds_up(operator: Operator) -> bool {

@@ -49,6 +49,7 @@ pub use codes::CODES;
 pub use comparison::PostgresSemantics;
 pub use depth::{DEEPEST, check_text, depth};
 pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_expression};
+pub use functions::quotient::quotients;
 pub use functions::{Functions, functions};
 pub use merged::MergedKeys;
 pub use moment::{asks_clock, at_moment};

@@ -1,15 +1,18 @@
 //! Compares decimals with floating point numbers as floating point, as PostgreSQL does.
 //!
 //! The planner would compare both as decimals, which cannot hold every floating point number. This runs
-//! before type coercion, and after literal fractions became decimals (`fractions.rs`).
+//! before type coercion, and after literal fractions became decimals (`fractions.rs`). Quotients whose sides
+//! became decimals there are planned again (`functions/quotient.rs`).
 
 use arrow_schema::DataType;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result};
+use datafusion_common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 
+use crate::functions::{AS_NUMERIC, quotient};
+use crate::operators::call;
 use crate::rounding::compares;
 
 /// Functions that return one of their arguments.
@@ -64,6 +67,10 @@ pub(crate) fn one_kind(expression: Expr, schema: &DFSchema) -> Result<Transforme
                 let done = together([&mut *test.left, &mut *test.right], schema);
                 Transformed::new_transformed(Expr::BinaryExpr(test), done)
             }
+            Expr::BinaryExpr(operation) => match quotient::of_operation(&operation, schema) {
+                Some(planned) => Transformed::yes(planned),
+                None => Transformed::no(Expr::BinaryExpr(operation)),
+            },
             Expr::Between(mut test) => {
                 let done = together([&mut *test.expr, &mut *test.low, &mut *test.high], schema);
                 Transformed::new_transformed(Expr::Between(test), done)
@@ -75,20 +82,75 @@ pub(crate) fn one_kind(expression: Expr, schema: &DFSchema) -> Result<Transforme
             }
             Expr::Case(mut case) => {
                 let then = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
-                let mut done = together(then.chain(case.else_expr.as_deref_mut()), schema);
+                let mut done =
+                    alternatives("CASE", then.chain(case.else_expr.as_deref_mut()), schema)?;
                 if let Some(subject) = case.expr.as_deref_mut() {
                     let when = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
-                    done |= together(std::iter::once(subject).chain(when), schema);
+                    done |= alternatives("CASE", std::iter::once(subject).chain(when), schema)?;
                 }
                 Transformed::new_transformed(Expr::Case(case), done)
             }
             Expr::ScalarFunction(mut call) if CHOOSING.contains(&call.func.name()) => {
-                let done = together(&mut call.args, schema);
+                let name = call.func.name().to_owned();
+                let done = alternatives(&name, &mut call.args, schema)?;
                 Transformed::new_transformed(Expr::ScalarFunction(call), done)
             }
             other => Transformed::no(other),
         })
     })
+}
+
+/// Makes values of one kind out of those of which one is returned: a text literal has the type of the
+/// others, and a text next to a number or a date is an error, as in PostgreSQL.
+fn alternatives<'e>(
+    what: &str,
+    values: impl IntoIterator<Item = &'e mut Expr>,
+    schema: &DFSchema,
+) -> Result<bool> {
+    let mut values: Vec<&mut Expr> = values.into_iter().collect();
+    let mut types = Vec::with_capacity(values.len());
+    for value in &values {
+        match value.get_type(schema) {
+            Ok(given) => types.push(given),
+            Err(_) => return Ok(false),
+        }
+    }
+    let simple = |given: &&DataType| {
+        let is_text = given.is_string() || matches!(given, DataType::Dictionary(..));
+        !given.is_null() && !is_text && !given.is_nested()
+    };
+    // The type that can hold the others.
+    let widest: [fn(&DataType) -> bool; 4] = [
+        |given| given.is_floating(),
+        |given| given.is_decimal(),
+        |given| *given == DataType::Int64,
+        |given| matches!(given, DataType::Timestamp(..)),
+    ];
+    let other = widest
+        .iter()
+        .find_map(|is| types.iter().find(|given| is(given)))
+        .or_else(|| types.iter().find(simple))
+        .cloned();
+    let mut done = false;
+    if let Some(other) = other.filter(|other| simple(&other)) {
+        for (value, given) in values.iter_mut().zip(&types) {
+            if !given.is_string() {
+                continue;
+            }
+            if !matches!(value, Expr::Literal(ScalarValue::Utf8(Some(_)), _)) {
+                return plan_err!(
+                    "{what} types text and {other} cannot be matched; cast one of them"
+                );
+            }
+            let text = std::mem::take(*value);
+            **value = match (other.is_decimal(), call(AS_NUMERIC, vec![text.clone()])) {
+                (true, Some(number)) => number,
+                _ => Expr::Cast(Cast::new(Box::new(text), other.clone())),
+            };
+            done = true;
+        }
+    }
+    Ok(together(values, schema) || done)
 }
 
 /// Makes decimals floating point if one of the other values is. True if something changed.

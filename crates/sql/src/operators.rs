@@ -1,5 +1,5 @@
 //! Replaces operators by functions, depending on the types of both sides: dates, timestamps, intervals,
-//! JSON.
+//! JSON, quotients of decimals.
 //!
 //! Promise: if an operator of the engine would differ from PostgreSQL's, it is planned as one of our
 //! functions before type coercion, so every type above it is right. All other operators are the engine's.
@@ -14,7 +14,7 @@ use datafusion_expr::{
 };
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
-use crate::functions::{json, nested, scalar, span};
+use crate::functions::{json, nested, quotient, scalar, span};
 
 /// Plans operators with the meaning of PostgreSQL.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl ExprPlanner for PostgresOperators {
         let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
             return Ok(PlannerResult::Original(raw));
         };
+        if let Some(op) = digits_operator(&raw.op)
+            && let Some(planned) = quotient::planned(op, &raw.left, &raw.right, (&left, &right))
+        {
+            return Ok(PlannerResult::Planned(planned));
+        }
         Ok(
             match moments(&raw, &left, &right).or_else(|| spans(&raw, &left, &right)) {
                 Some(planned) => PlannerResult::Planned(planned),
@@ -103,6 +108,14 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Option<Expr> {
 
 fn cast(expr: Expr, to: DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), to))
+}
+
+fn digits_operator(op: &BinaryOperator) -> Option<Operator> {
+    match op {
+        BinaryOperator::Divide => Some(Operator::Divide),
+        BinaryOperator::Multiply => Some(Operator::Multiply),
+        _ => None,
+    }
 }
 
 fn is_timestamp(given: &DataType) -> bool {

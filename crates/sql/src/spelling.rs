@@ -109,6 +109,11 @@ impl VisitorMut for Mend<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlProblem> {
+        forms::series_in_from(factor);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
         written_digits(expr);
         forms::rewrite(expr);

@@ -192,6 +192,10 @@ fn types_are_those_after_coercion() {
             "u text, c text",
         ),
         (
+            "select total / 3 a, total / 1.5 b, avg(total) over () c, total / order_id * total d, order_id::numeric e, total::numeric f, 2.5::numeric g from raw.orders",
+            "a decimal(32,24), b decimal(33,24), c decimal(32,24), d decimal(38,24), e decimal(38,10), f decimal(10,2), g decimal(38,10)",
+        ),
+        (
             "select order_id from raw.orders union all select 1.5",
             "order_id double",
         ),
@@ -510,6 +514,62 @@ fn unknown_columns_have_a_caret_and_a_suggestion() {
         problem.help,
         ["raw.orders has: order_id, customer_id, total, status, updated_at"]
     );
+}
+
+/// A file of a query is a table without a schema.
+struct Files;
+
+impl Tables for Files {
+    fn columns(&self, table: &TableName) -> Option<SchemaRef> {
+        let columns = [("id", DataType::Int64), ("amount", DataType::Float64)];
+        (*table == TableName::new("public", "data/o.csv")).then(|| {
+            Arc::new(Schema::new(
+                columns
+                    .map(|(name, given)| Field::new(name, given, true))
+                    .to_vec(),
+            ))
+        })
+    }
+
+    fn known(&self) -> Vec<TableName> {
+        vec![TableName::new("public", "data/o.csv")]
+    }
+
+    fn default_schema(&self) -> Option<&str> {
+        Some("public")
+    }
+}
+
+#[test]
+fn mistakes_of_a_query_over_a_file_are_named() {
+    for (sql, code, said) in [
+        ("select nope from 'data/o.csv'", "M0301", "`nope`"),
+        ("select id, id from 'data/o.csv'", "M0309", "`id`"),
+        ("select foo(id) from 'data/o.csv'", "M0304", "`foo`"),
+        (
+            "select id, sum(amount) from 'data/o.csv'",
+            "M0310",
+            "GROUP BY",
+        ),
+        ("select o.nope from 'data/o.csv' o", "M0301", "`nope`"),
+    ] {
+        match analyze(sql, &Files) {
+            Verdict::Wrong(problems) => {
+                assert_eq!(problems[0].code, code, "{sql}: {problems:#?}");
+                assert!(problems[0].message.contains(said), "{sql}: {problems:#?}");
+                let all = format!("{problems:?}");
+                assert!(
+                    !all.contains("has no schema") && !all.contains("public"),
+                    "{sql}: {all}"
+                );
+            }
+            other => panic!("{sql}: {other:#?}"),
+        }
+    }
+    assert!(matches!(
+        analyze("select id from 'data/o.csv'", &Files),
+        Verdict::Proven(_)
+    ));
 }
 
 #[test]

@@ -432,6 +432,10 @@ impl towpath_sql::TableLookup for LiveTables<'_> {
     fn known(&self) -> Vec<TableName> {
         self.0.keys().cloned().collect()
     }
+
+    fn default_schema(&self) -> Option<&str> {
+        Some(settings::DEFAULT_SCHEMA)
+    }
 }
 
 fn over_itself(name: &TableName, within: &[TableName]) -> Failure {

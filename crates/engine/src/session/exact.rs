@@ -30,6 +30,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
+use towpath_sql::quotients;
 use towpath_vocab::types;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -343,6 +344,15 @@ impl ScalarUDFImpl for Exact {
                 )));
             }
         };
+        if self.sum == Sum::Divide && held.is_decimal() {
+            let sides = ColumnarValue::values_to_arrays(&[left, right])?;
+            return match sides.as_slice() {
+                [left, right] => quotients(left, right, held).map(ColumnarValue::Array),
+                _ => Err(DataFusionError::Internal(
+                    "a quotient has two sides".to_owned(),
+                )),
+            };
+        }
         let kernel = self.sum.kernel();
         apply(&left, &right, |left, right| {
             let computed = self.checked(kernel(left, right), held)?;

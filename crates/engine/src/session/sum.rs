@@ -1,9 +1,10 @@
-//! `sum` of integers and decimals that never wraps around.
+//! `sum` and `avg` of integers and decimals that never wrap around, and round half away from zero.
 //!
-//! Promise: the sum is exact or an error. DataFusion adds 64-bit numbers modulo 2^64 and decimals modulo
-//! 2^128. Here integers are added with 38 digits, and decimals with 76 if a few rows could exceed 38 digits.
-//! The result is converted to the declared type, or is an error if it does not fit. Names and types are those
-//! that `sql` has checked; sums of other types are DataFusion's own. It knows no plan. Read next: `exact.rs`.
+//! Promise: a sum is exact or an error, an average is rounded once. DataFusion adds 64-bit numbers modulo
+//! 2^64 and decimals modulo 2^128, and its averages drop digits. Here integers are added with 38 digits, and
+//! decimals with 76 if a few rows could exceed 38 digits; an average has one digit more than its type. The
+//! result is converted to the declared type, or is an error if it does not fit. Names and types are those
+//! that `sql` has checked; other types are DataFusion's own. It knows no plan. Read next: `exact.rs`.
 
 use std::sync::Arc;
 
@@ -27,10 +28,10 @@ const ROOMY_DIGITS: u8 = 28;
 /// The most digits of a decimal of 256 bits.
 const WIDEST_DIGITS: u8 = 76;
 
-/// The functions with an exact `sum` in place of DataFusion's.
+/// The functions with an exact `sum` and `avg` in place of DataFusion's.
 pub(crate) fn with_exact_sum(functions: &[Arc<AggregateUDF>]) -> Vec<Arc<AggregateUDF>> {
     let exact = |function: &Arc<AggregateUDF>| match function.name() {
-        "sum" => Arc::new(AggregateUDF::new_from_impl(ExactSum {
+        "sum" | "avg" => Arc::new(AggregateUDF::new_from_impl(ExactSum {
             inner: Arc::clone(function),
         })),
         _ => Arc::clone(function),
@@ -43,16 +44,53 @@ struct ExactSum {
     inner: Arc<AggregateUDF>,
 }
 
-/// The type in which these arguments are added, if DataFusion's sum would wrap around.
-fn wide(arguments: &[FieldRef], result: &FieldRef) -> Option<DataType> {
-    match (result.data_type(), arguments.first()?.data_type()) {
-        (DataType::Int64 | DataType::UInt64, _) => Some(WIDE),
-        (DataType::Decimal128(_, scale), DataType::Decimal128(digits, _))
-            if *digits > ROOMY_DIGITS =>
-        {
-            Some(DataType::Decimal256(WIDEST_DIGITS, *scale))
+/// The types in which DataFusion's function computes here.
+struct Wide {
+    arguments: DataType,
+    result: DataType,
+}
+
+impl ExactSum {
+    /// The types in which these arguments are added, if DataFusion's function would wrap around or drop
+    /// digits.
+    fn wide(&self, arguments: &[FieldRef], result: &FieldRef) -> Option<Wide> {
+        let given = arguments.first()?.data_type();
+        let one = |data_type: DataType| Wide {
+            arguments: data_type.clone(),
+            result: data_type,
+        };
+        match (result.data_type(), given) {
+            (DataType::Decimal128(_, scale), DataType::Decimal128(_, given)) if self.averages() => {
+                Some(Wide {
+                    arguments: DataType::Decimal256(WIDEST_DIGITS, *given),
+                    // The first digit that is dropped shows which way to round.
+                    result: DataType::Decimal256(WIDEST_DIGITS, scale + 1),
+                })
+            }
+            _ if self.averages() => None,
+            (DataType::Int64 | DataType::UInt64, _) => Some(one(WIDE)),
+            (DataType::Decimal128(_, scale), DataType::Decimal128(digits, _))
+                if *digits > ROOMY_DIGITS =>
+            {
+                Some(one(DataType::Decimal256(WIDEST_DIGITS, *scale)))
+            }
+            _ => None,
         }
-        _ => None,
+    }
+
+    fn averages(&self) -> bool {
+        self.inner.name() == "avg"
+    }
+
+    /// The arguments of an average have the type in which it is computed; those of a sum keep theirs.
+    fn arguments(&self, fields: &[FieldRef], wide: &Wide) -> Vec<FieldRef> {
+        match self.averages() {
+            true => fields
+                .iter()
+                .map(|field| widened(field, &wide.arguments))
+                .collect(),
+            false => fields.to_vec(),
+        }
     }
 }
 
@@ -90,27 +128,31 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
+        let Some(wide) = self.wide(args.expr_fields, &args.return_field) else {
             return self.inner.accumulator(args);
         };
         let result = args.return_field.data_type().clone();
+        let arguments = self.arguments(args.expr_fields, &wide);
         let inner = self.inner.accumulator(AccumulatorArgs {
-            return_field: widened(&args.return_field, &wide),
+            return_field: widened(&args.return_field, &wide.result),
+            expr_fields: &arguments,
             ..args
         })?;
         Ok(Box::new(Exact {
             inner,
-            wide,
+            wide: wide.arguments,
             result,
         }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let Some(wide) = wide(args.input_fields, &args.return_field) else {
+        let Some(wide) = self.wide(args.input_fields, &args.return_field) else {
             return self.inner.state_fields(args);
         };
+        let arguments = self.arguments(args.input_fields, &wide);
         self.inner.state_fields(StateFieldsArgs {
-            return_field: widened(&args.return_field, &wide),
+            return_field: widened(&args.return_field, &wide.result),
+            input_fields: &arguments,
             ..args
         })
     }
@@ -123,39 +165,44 @@ impl AggregateUDFImpl for ExactSum {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
+        let Some(wide) = self.wide(args.expr_fields, &args.return_field) else {
             return self.inner.create_groups_accumulator(args);
         };
         let result = args.return_field.data_type().clone();
+        let arguments = self.arguments(args.expr_fields, &wide);
         let inner = self.inner.create_groups_accumulator(AccumulatorArgs {
-            return_field: widened(&args.return_field, &wide),
+            return_field: widened(&args.return_field, &wide.result),
+            expr_fields: &arguments,
             ..args
         })?;
         Ok(Box::new(ExactGroups {
             inner,
-            wide,
+            wide: wide.arguments,
             result,
         }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let Some(wide) = wide(args.expr_fields, &args.return_field) else {
+        let Some(wide) = self.wide(args.expr_fields, &args.return_field) else {
             return self.inner.create_sliding_accumulator(args);
         };
         if args.is_distinct {
             // DataFusion's own would wrap around.
-            return Err(DataFusionError::NotImplemented(
-                "sum(distinct ...) over a frame that moves".to_owned(),
-            ));
+            return Err(DataFusionError::NotImplemented(format!(
+                "{}(distinct ...) over a frame that moves",
+                self.name()
+            )));
         }
         let result = args.return_field.data_type().clone();
+        let arguments = self.arguments(args.expr_fields, &wide);
         let inner = self.inner.create_sliding_accumulator(AccumulatorArgs {
-            return_field: widened(&args.return_field, &wide),
+            return_field: widened(&args.return_field, &wide.result),
+            expr_fields: &arguments,
             ..args
         })?;
         Ok(Box::new(Exact {
             inner,
-            wide,
+            wide: wide.arguments,
             result,
         }))
     }
@@ -177,7 +224,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-/// Adds in a wide type, and returns the declared type.
+/// Computes in a wide type, and returns the declared type.
 #[derive(Debug)]
 struct Exact {
     inner: Box<dyn Accumulator>,

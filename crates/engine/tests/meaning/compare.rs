@@ -1,10 +1,14 @@
 //! When two results are equal.
 //!
-//! Promise: numbers are compared as numbers (floating point to its last digits, decimals to the digits of
-//! Towpath's type), everything else as text. If PostgreSQL fails for a value, Towpath must fail; if
-//! PostgreSQL does not accept the types at all, Towpath may accept them.
+//! Promise: numbers are compared as numbers (floating point to its last digits, rounded decimals of at least
+//! 16 digits after the point to half of the last digit), everything else as text, to the letter. If
+//! PostgreSQL fails for a value, Towpath must fail; if PostgreSQL does not accept the types at all, Towpath
+//! may accept them.
 
 use std::fmt;
+
+use arrow_schema::DataType;
+use datafusion::arrow::datatypes::i256;
 
 use crate::cases::Case;
 use crate::ours::{self, Ours};
@@ -79,10 +83,11 @@ pub(crate) fn compare(
         ours::Answer::Refused(why) => return vec![one(case, What::Refused, why.clone())],
         ours::Answer::Rows(data_type, rows) => (data_type, rows),
     };
+    let written = Written::of(data_type);
     let mut found: Vec<Difference> = bugs(case, rows);
     for (at, (theirs, ours)) in theirs.iter().zip(rows).enumerate() {
         let what = match (theirs, ours) {
-            (Theirs::Value(theirs), Ours::Value(ours)) if alike(theirs, ours) => continue,
+            (Theirs::Value(theirs), Ours::Value(ours)) if alike(theirs, ours, written) => continue,
             (Theirs::Value(_), Ours::Value(_)) => What::Value,
             (Theirs::Fails(_), Ours::Value(_)) => What::Lenient,
             (Theirs::Value(_), Ours::Fails(why)) if !why.starts_with("R0515") => What::Strict,
@@ -144,15 +149,40 @@ fn one(case: &Case, what: What, example: String) -> Difference {
     }
 }
 
-pub(crate) fn alike(theirs: &Option<String>, ours: &Option<String>) -> bool {
+/// How a type of ours is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// As text, to the letter.
+    Text,
+    /// Floating point: to its last digits.
+    Floating,
+    /// Integers and decimals: exactly, and rounded results to half of the last digit.
+    Exact,
+}
+
+impl Written {
+    pub(crate) fn of(data_type: &DataType) -> Self {
+        match data_type {
+            data_type if data_type.is_floating() => Self::Floating,
+            data_type if data_type.is_integer() || data_type.is_decimal() => Self::Exact,
+            _ => Self::Text,
+        }
+    }
+}
+
+pub(crate) fn alike(theirs: &Option<String>, ours: &Option<String>, written: Written) -> bool {
     let (Some(theirs), Some(ours)) = (theirs, ours) else {
         return theirs == ours;
     };
-    theirs == ours || numbers(theirs, ours)
+    theirs == ours
+        || match written {
+            Written::Text => false,
+            Written::Floating => floats(theirs, ours),
+            Written::Exact => exact(theirs, ours),
+        }
 }
 
-/// Numbers that are the same to the digits either has.
-fn numbers(theirs: &str, ours: &str) -> bool {
+fn floats(theirs: &str, ours: &str) -> bool {
     let looks = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
     let (Ok(a), Ok(b)) = (theirs.parse::<f64>(), ours.parse::<f64>()) else {
         return false;
@@ -160,41 +190,87 @@ fn numbers(theirs: &str, ours: &str) -> bool {
     if a.is_nan() || b.is_nan() {
         return a.is_nan() && b.is_nan();
     }
-    if a.is_infinite() || b.is_infinite() {
+    if a.is_infinite() || b.is_infinite() || !looks(theirs) || !looks(ours) {
         return a == b;
     }
-    if !looks(theirs) || !looks(ours) {
-        return false;
-    }
-    let plain = |text: &str| !text.contains(['e', 'E']);
-    if plain(theirs) && plain(ours) {
-        if trimmed(theirs) == trimmed(ours) {
-            return true;
-        }
-        // What one has more digits of, to the digits of the other.
-        if a.abs() > 1e15 && !theirs.contains('.') && !ours.contains('.') {
-            return false;
-        }
-    }
-    (a - b).abs() <= 4e-15 * a.abs().max(b.abs()) || a == b || rounded(theirs, ours)
+    // Theirs is numeric, and ends there.
+    let is_rounded = !theirs.contains('e') && places(theirs) >= ROUNDED_PLACES;
+    let last = if is_rounded { 0.51e-16 } else { 0.0 };
+    (a - b).abs() <= (4e-15 * a.abs().max(b.abs())).max(last) || a == b
 }
 
-fn trimmed(text: &str) -> &str {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => text,
-    }
-}
+/// The fewest digits after the point of a result that is rounded.
+const ROUNDED_PLACES: usize = 16;
 
-/// Decimals of fewer places: at least four, and not more than one in the last of them away.
-fn rounded(theirs: &str, ours: &str) -> bool {
-    let places = |text: &str| text.split_once('.').map_or(0, |(_, part)| part.len());
-    let fewer = places(ours).min(places(theirs));
-    if fewer < 4 || places(ours) == places(theirs) {
+/// Equal numbers. Rounded ones, of at least 16 digits after the point, differ by at most half of the last
+/// digit of each.
+fn exact(theirs: &str, ours: &str) -> bool {
+    let plain = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || "-.".contains(c))
+    };
+    if !plain(theirs) || !plain(ours) {
+        // Theirs is a double.
+        return floats(theirs, ours);
+    }
+    if trimmed(theirs) == trimmed(ours) {
+        return true;
+    }
+    let (a, b) = (places(theirs), places(ours));
+    // PostgreSQL's have at least 16 digits that count, so fewer after the point if the number is large.
+    let digits = theirs
+        .trim_start_matches(['-', '0', '.'])
+        .replace('.', "")
+        .len();
+    let rounds = b >= ROUNDED_PLACES && (a >= ROUNDED_PLACES || digits >= ROUNDED_PLACES);
+    if !rounds || a == b {
         return false;
     }
-    let (Ok(a), Ok(b)) = (theirs.parse::<f64>(), ours.parse::<f64>()) else {
+    // Twice the difference, in units of the longer one.
+    let most = a.max(b);
+    let units = |text: &str, has: usize| {
+        let digits = format!("{}{}", text.replacen('.', "", 1), "0".repeat(most - has));
+        i256::from_string(&digits)
+    };
+    let (Some(one), Some(other)) = (units(theirs, a), units(ours, b)) else {
         return false;
     };
-    (a - b).abs() <= 1.000001 * 10_f64.powi(-i32::try_from(fewer).unwrap_or(i32::MAX))
+    let unit = i256::from_string(&format!("1{}", "0".repeat(most - a.min(b)))).unwrap();
+    let twice = one
+        .wrapping_sub(other)
+        .wrapping_abs()
+        .wrapping_mul(i256::from(2));
+    twice <= unit.wrapping_add(i256::ONE)
+}
+
+fn places(text: &str) -> usize {
+    text.split_once('.').map_or(0, |(_, part)| part.len())
+}
+
+/// Without the zeros behind the last digit after the point.
+fn trimmed(text: &str) -> &str {
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => text,
+    };
+    if text == "-0" { "0" } else { text }
+}
+
+#[test]
+fn rounded_numbers_are_alike_to_half_of_the_last_digit() {
+    let is =
+        |theirs: &str, ours: &str| alike(&Some(theirs.into()), &Some(ours.into()), Written::Exact);
+    assert!(is("1.50", "1.5") && is("3", "3.0000") && is("-0.00", "0"));
+    assert!(is("66.6666666666666667", "66.666666666666666667"));
+    assert!(is(
+        "615324827.22063037",
+        "615324827.220630372492836676217765"
+    ));
+    assert!(!is("615324827.22063037", "615324827.220630381"));
+    assert!(!is("66.6666666666666667", "66.66666666666666679"));
+    assert!(!is("66.6666666666666667", "66.666667") && !is("1.5", "1.50000000000000000001"));
+    assert!(!alike(
+        &Some("1.50".into()),
+        &Some("1.5".into()),
+        Written::Text
+    ));
 }

@@ -17,6 +17,7 @@ use towpath_ports::{ExpressionCompiler, Query};
 use towpath_vocab::Failure;
 
 use crate::cases::Case;
+use crate::compare::Written;
 
 /// What Towpath says of one row.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,16 +257,28 @@ fn list(items: &dyn Array) -> String {
 }
 
 /// The rows of a statement: for each its cells as text, in the order of the columns.
-pub(crate) async fn ask_statement(
-    engine: &Engine,
-    sql: &str,
-) -> Result<Vec<Vec<Option<String>>>, String> {
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) written: Vec<Written>,
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+}
+
+/// The rows of a statement.
+pub(crate) async fn ask_statement(engine: &Engine, sql: &str) -> Result<Rows, String> {
     let asked = async {
         let answer = engine.query(sql, &BTreeMap::new()).await?;
         answer.batches.try_collect::<Vec<_>>().await
     };
     let batches: Vec<RecordBatch> = asked.await.map_err(|failure| short(&failure))?;
     let mut rows: Vec<Vec<Option<String>>> = Vec::new();
+    let written = match batches.first() {
+        Some(batch) => batch
+            .columns()
+            .iter()
+            .map(|column| Written::of(column.data_type()))
+            .collect(),
+        None => Vec::new(),
+    };
     for batch in batches {
         for row in 0..batch.num_rows() {
             rows.push(
@@ -277,5 +290,5 @@ pub(crate) async fn ask_statement(
             );
         }
     }
-    Ok(rows)
+    Ok(Rows { written, rows })
 }

@@ -80,6 +80,25 @@ kind!(
     ]
 );
 kind!(
+    N4,
+    "n4",
+    "numeric(4,2)",
+    ["0.00", "0.01", "2.00", "-3.00", "0.07", "99.99", "-0.50"]
+);
+kind!(
+    WIDE,
+    "wide",
+    "numeric(38,10)",
+    [
+        "0.0000000000",
+        "1.0000000000",
+        "-3.0000000000",
+        "0.0000000001",
+        "123456789012.0000000005",
+        "-0.3333333333"
+    ]
+);
+kind!(
     F,
     "f",
     "double precision",
@@ -136,8 +155,40 @@ kind!(
     "sim",
     "text",
     [
-        "abc", "a_c", "b", "%b%", "(a|b)%", "a{2}", "[a-c]+", "[^a]%", "a|b", "", "%", "a*", "a.c",
-        "(abc)?"
+        "abc",
+        "a_c",
+        "b",
+        "%b%",
+        "(a|b)%",
+        "a{2}",
+        "[a-c]+",
+        "[^a]%",
+        "a|b",
+        "",
+        "%",
+        "a*",
+        "a.c",
+        "(abc)?",
+        "[[:alpha:]]*",
+        "[[:alpha:][:digit:]_]+",
+        "[^[:space:]]+",
+        "[]a]%",
+        "[^]]%",
+        "\\d+",
+        "\\s%",
+        "\\Aabc",
+        "a\\_c",
+        "[a\\-c]+",
+        "\\D%",
+        "[\\d]+",
+        "a\\.c",
+        "\\%",
+        "a{1,2}",
+        "[ab-]%",
+        "%[[:punct:]]%",
+        "a[[.b.]]c",
+        "\\babc",
+        "\\mabc\\M"
     ]
 );
 kind!(SEP, "sep", "text", [",", "", "a", " ", "bc"]);
@@ -230,6 +281,11 @@ kind!(
         "inf",
         "0x10",
         "1_000",
+        "0.1234567891",
+        "1.12345678901234",
+        "0.00000000001",
+        "1e-12",
+        "12.500000000000000",
         "١"
     ]
 );
@@ -325,8 +381,8 @@ kind!(JSONKEY, "jsonkey", "text", ["a", "b", "", "zz", "0"]);
 
 /// All of them.
 pub(crate) const TYPES: &[&Kind] = &[
-    BOOL, I4, I8, SMALL, N, F, FF, T, PAT, RE, SIM, SEP, D, TS, TZ, IV, ZONE, NUMTEXT, BOOLTEXT,
-    TIMETEXT, IVTEXT, UNIT, BYTETEXT, JSON, JSONKEY,
+    BOOL, I4, I8, SMALL, N, N4, WIDE, F, FF, T, PAT, RE, SIM, SEP, D, TS, TZ, IV, ZONE, NUMTEXT,
+    BOOLTEXT, TIMETEXT, IVTEXT, UNIT, BYTETEXT, JSON, JSONKEY,
 ];
 
 /// A value as PostgreSQL reads it.
@@ -387,13 +443,19 @@ impl Kind {
                     .map(|v| v.map(|v| v.parse::<f64>().unwrap()))
                     .collect::<Float64Array>(),
             ),
-            "numeric(12,2)" => Arc::new(
-                picked
-                    .map(|v| v.map(|v| v.replace('.', "").parse::<i128>().unwrap()))
-                    .collect::<Decimal128Array>()
-                    .with_precision_and_scale(12, 2)
-                    .unwrap(),
-            ),
+            decimal if decimal.starts_with("numeric(") => {
+                let (digits, places) = decimal["numeric(".len()..]
+                    .trim_end_matches(')')
+                    .split_once(',')
+                    .unwrap();
+                Arc::new(
+                    picked
+                        .map(|v| v.map(|v| v.replace('.', "").parse::<i128>().unwrap()))
+                        .collect::<Decimal128Array>()
+                        .with_precision_and_scale(digits.parse().unwrap(), places.parse().unwrap())
+                        .unwrap(),
+                )
+            }
             "date" => Arc::new(
                 picked
                     .map(|v| v.map(|v| days(v.parse().unwrap())))

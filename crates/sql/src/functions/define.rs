@@ -134,6 +134,16 @@ impl ScalarUDFImpl for Definition {
         (self.gives)(types)
     }
 
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        match (self.symbol, args) {
+            (Some(symbol), [left, right]) => Ok(format!("{left} {symbol} {right}")),
+            _ => {
+                let names: Vec<String> = args.iter().map(ToString::to_string).collect();
+                Ok(format!("{}({})", self.name, names.join(",")))
+            }
+        }
+    }
+
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         match (self.symbol, args) {
             (Some(symbol), [left, right]) => Ok(format!(

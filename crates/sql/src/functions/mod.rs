@@ -15,8 +15,10 @@ mod field;
 pub(crate) mod json;
 pub(crate) mod nested;
 mod number;
+mod numeric;
 mod offered;
 mod pattern;
+pub(crate) mod quotient;
 mod read;
 mod replace;
 pub(crate) mod span;
@@ -40,6 +42,7 @@ pub(crate) use calendar::UNIT_FUNCTIONS;
 pub(crate) use checked::OR_NULL;
 pub(crate) use each::{ALL_ITEMS, ANY_ITEM};
 pub(crate) use field::DATE_PART;
+pub(crate) use numeric::{AS_NUMERIC, NUMERIC_TO_ROUND, TEXT_PLACES, TRY_NUMERIC};
 pub(crate) use pattern::{LIKE_ESCAPE, SIMILAR_TO};
 pub(crate) use read::{is_read_otherwise, reader};
 pub(crate) use text::{TEXT_OF, TRUTH_LETTER, is_written_otherwise};
@@ -172,7 +175,9 @@ fn own() -> Vec<Arc<ScalarUDF>> {
         json::functions(),
         nested::functions(),
         number::functions(),
+        numeric::functions(),
         pattern::functions(),
+        quotient::functions(),
         replace::functions(),
         span::functions(),
         text::functions(),

@@ -199,7 +199,6 @@ const AGGREGATE: &[&str] = &[
     "regr_avgy",
     "regr_count",
     "regr_intercept",
-    "regr_r2",
     "regr_slope",
     "regr_sxx",
     "regr_sxy",
@@ -217,6 +216,10 @@ const INSTEAD: &[(&str, &str)] = &[
     (
         "array_dims",
         "`array_length(x)` gives the length of one dimension",
+    ),
+    (
+        "regr_r2",
+        "`power(corr(y, x), 2)`; it is NULL where all values of `y` are equal, and 1 in PostgreSQL",
     ),
     ("arrow_field", "`arrow_typeof(x)` names a type"),
     ("arrow_metadata", "columns carry no metadata here"),

@@ -5,12 +5,13 @@
 //! patterns are regular expressions already.
 
 use std::collections::HashMap;
+use std::str::Chars;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, StringArray};
 use arrow_schema::DataType;
 use datafusion_common::cast::as_string_array;
-use datafusion_common::{Result, exec_datafusion_err, exec_err};
+use datafusion_common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 use datafusion_expr::ScalarUDF;
 use regex::Regex;
 
@@ -81,32 +82,13 @@ fn similar(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
 fn expression(pattern: &str, escape: Option<char>) -> Result<Regex> {
     let mut out = String::from("(?s)\\A(?:");
     let mut chars = pattern.chars();
-    let mut in_class = false;
     while let Some(c) = chars.next() {
         if Some(c) == escape {
-            match chars.next() {
-                Some(next) => out.push_str(&regex::escape(&next.to_string())),
-                None => return exec_err!("the pattern `{pattern}` ends with its escape"),
-            }
+            out.push_str(&escaped_as(pattern, chars.next(), false)?);
             continue;
         }
         match c {
-            '[' if in_class => out.push_str("\\["),
-            '[' => {
-                in_class = true;
-                out.push('[');
-            }
-            ']' if in_class => {
-                in_class = false;
-                out.push(']');
-            }
-            c if in_class => match c {
-                '\\' | '&' | '~' => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c => out.push(c),
-            },
+            '[' => out.push_str(&class(pattern, &mut chars, escape)?),
             '%' => out.push_str(".*"),
             '_' => out.push('.'),
             '(' => out.push_str("(?:"),
@@ -118,8 +100,91 @@ fn expression(pattern: &str, escape: Option<char>) -> Result<Regex> {
         }
     }
     out.push_str(")\\z");
-    Regex::new(&out)
-        .map_err(|_| exec_datafusion_err!("`{pattern}` is not a pattern of `SIMILAR TO`"))
+    Regex::new(&out).map_err(|_| not_a_pattern(pattern))
+}
+
+fn not_a_pattern(pattern: &str) -> DataFusionError {
+    exec_datafusion_err!("`{pattern}` is not a pattern of `SIMILAR TO`")
+}
+
+/// A bracket expression behind its `[`: a `]` at its start is a character, and so is all in `[:alpha:]`.
+fn class(pattern: &str, chars: &mut Chars<'_>, escape: Option<char>) -> Result<String> {
+    let mut out = String::from("[");
+    let mut rest = chars.clone();
+    if rest.next() == Some('^') {
+        out.push('^');
+        *chars = rest.clone();
+    } else {
+        rest = chars.clone();
+    }
+    if rest.next() == Some(']') {
+        out.push_str("\\]");
+        *chars = rest;
+    }
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        match c {
+            c if Some(c) == escape => out.push_str(&escaped_as(pattern, chars.next(), true)?),
+            ']' => {
+                out.push(']');
+                return Ok(out);
+            }
+            '[' => out.push_str(&inner_class(pattern, chars)?),
+            '-' if before == Some('-') => out.push_str("\\-"),
+            '\\' | '&' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+        before = Some(c);
+    }
+    Err(not_a_pattern(pattern))
+}
+
+/// What follows a `[` in a bracket expression: `[:alpha:]`, `[.x.]`, `[=x=]`, or the character itself.
+fn inner_class(pattern: &str, chars: &mut Chars<'_>) -> Result<String> {
+    let rest = chars.as_str();
+    let Some(kind) = rest.chars().next().filter(|c| ":.=".contains(*c)) else {
+        return Ok("\\[".to_owned());
+    };
+    let body = &rest[kind.len_utf8()..];
+    let (name, after) = body
+        .split_once(&format!("{kind}]"))
+        .ok_or_else(|| not_a_pattern(pattern))?;
+    *chars = after.chars();
+    let mut letters = name.chars();
+    match (kind, letters.next(), letters.next()) {
+        (':', ..) => Ok(format!("[:{name}:]")),
+        (_, Some(only), None) => Ok(regex::escape(&only.to_string())),
+        _ => exec_err!("`[{kind}{name}{kind}]` in a pattern of `SIMILAR TO` is not supported"),
+    }
+}
+
+/// An escaped character: a letter has the meaning it has in regular expressions of PostgreSQL.
+fn escaped_as(pattern: &str, next: Option<char>, in_class: bool) -> Result<String> {
+    let Some(next) = next else {
+        return exec_err!("the pattern `{pattern}` ends with its escape");
+    };
+    let meaning = match next {
+        'd' | 's' | 'w' | 'n' | 't' | 'r' | 'f' | 'v' | 'a' => format!("\\{next}"),
+        'e' => "\\x1B".to_owned(),
+        'b' => "\\x08".to_owned(),
+        'B' => "\\\\".to_owned(),
+        'D' | 'S' | 'W' | 'A' if !in_class => format!("\\{next}"),
+        'Z' if !in_class => "\\z".to_owned(),
+        'y' if !in_class => "\\b".to_owned(),
+        'Y' if !in_class => "\\B".to_owned(),
+        'm' if !in_class => "\\b{start}".to_owned(),
+        'M' if !in_class => "\\b{end}".to_owned(),
+        c if c.is_ascii_alphanumeric() => {
+            return exec_err!(
+                "the escape of `{c}` in the pattern `{pattern}` of `SIMILAR TO` is not supported"
+            );
+        }
+        c => regex::escape(&c.to_string()),
+    };
+    Ok(meaning)
 }
 
 /// Rewrites the pattern with a backslash as its escape.

@@ -113,12 +113,7 @@ impl ReadText {
             }
             to if to.is_integer() => self.numbers(texts, |text| whole(text).map(str::to_owned))?,
             to if to.is_floating() => self.numbers(texts, fraction)?,
-            _ => self.numbers(texts, |text| {
-                let digits = text.trim_matches(is_blank);
-                let is_number =
-                    digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
-                is_number.then(|| plain(digits)).flatten()
-            })?,
+            _ => self.numbers(texts, digits_of_number)?,
         })
     }
 
@@ -190,6 +185,13 @@ fn whole(text: &str) -> Option<&str> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_whole.then(|| text.strip_prefix('+').unwrap_or(text))
+}
+
+/// The digits of a number with blanks around it and perhaps an exponent.
+pub(super) fn digits_of_number(text: &str) -> Option<String> {
+    let digits = text.trim_matches(is_blank);
+    let is_number = digits.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    is_number.then(|| plain(digits)).flatten()
 }
 
 /// Writes a number without an exponent: `1.5e3` as `1500`.

@@ -1,4 +1,4 @@
-//! `sum`, `avg`, `min` and `max` of intervals.
+//! `sum`, `avg`, `min` and `max` of intervals, and the type of an average of decimals.
 //!
 //! Promise: months, days and time are added separately, as in PostgreSQL; the smallest and the greatest
 //! interval are found by length, with months of 30 days. For other types the functions of the engine are
@@ -20,6 +20,7 @@ use datafusion_expr::{
 };
 
 use super::define::argument;
+use super::quotient::average;
 use super::span::{divided, key, span, sum};
 
 /// `sum` and `avg` that take intervals too.
@@ -98,6 +99,9 @@ impl AggregateUDFImpl for Total {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types.first() {
             Some(only) if *only == span() => Ok(span()),
+            Some(only) if self.kind == Kind::Mean && only.is_decimal() => {
+                average(only).map_or_else(|| self.inner.return_type(types), Ok)
+            }
             _ => self.inner.return_type(types),
         }
     }
