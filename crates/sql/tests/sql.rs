@@ -519,7 +519,7 @@ fn unknown_columns_have_a_caret_and_a_suggestion() {
 /// A file of a query is a table without a schema.
 struct Files;
 
-impl Tables for Files {
+impl TableLookup for Files {
     fn columns(&self, table: &TableName) -> Option<SchemaRef> {
         let columns = [("id", DataType::Int64), ("amount", DataType::Float64)];
         (*table == TableName::new("public", "data/o.csv")).then(|| {
@@ -554,7 +554,7 @@ fn mistakes_of_a_query_over_a_file_are_named() {
         ("select o.nope from 'data/o.csv' o", "M0301", "`nope`"),
     ] {
         match analyze(sql, &Files) {
-            Verdict::Wrong(problems) => {
+            AnalysisResult::Wrong(problems) => {
                 assert_eq!(problems[0].code, code, "{sql}: {problems:#?}");
                 assert!(problems[0].message.contains(said), "{sql}: {problems:#?}");
                 let all = format!("{problems:?}");
@@ -568,7 +568,7 @@ fn mistakes_of_a_query_over_a_file_are_named() {
     }
     assert!(matches!(
         analyze("select id from 'data/o.csv'", &Files),
-        Verdict::Proven(_)
+        AnalysisResult::Proven(_)
     ));
 }
 
