@@ -9,6 +9,8 @@
 
 mod test_project;
 
+use towpath_testkit::mariadb::MariadbServer;
+
 use crate::test_project::{TestProject, has};
 
 #[test]
@@ -141,6 +143,41 @@ fn a_sqlite_file_is_an_end_like_any_other() {
     assert_eq!(lines, ["id,name", "1,x", "2,new", "3,z"]);
     let said = desk.exits(2, ".", &["copy", "store.db", "out.csv"]);
     has(&said, &["error[R0916]", "--table"]);
+}
+
+#[test]
+fn a_mariadb_database_is_an_end_like_any_other() {
+    let desk = TestProject::new();
+    let server = MariadbServer::shared().unwrap();
+    let database = server.new_database().unwrap();
+    let url = server.url(&database);
+    desk.write(
+        "a.csv",
+        "id,name,price,at\n1,x,0.10,2024-02-29 12:00:00.000001\n2,y,,\n",
+    );
+    let into = ["copy", "a.csv", &url, "--into", "a"];
+    let said = desk.ok(".", &[&into[..], &["--write", "replace"]].concat());
+    has(&said, &["2 rows copied"]);
+    let said = desk.exits(4, ".", &into);
+    has(&said, &["error[R0918]", "--write replace"]);
+    desk.write("b.csv", "id,name\n2,new\n3,z\n");
+    let merge = ["--into", "a", "--write", "merge", "--key", "id"];
+    desk.ok(".", &[&["copy", "b.csv", &url][..], &merge].concat());
+    desk.ok(
+        ".",
+        &[
+            &["copy", "b.csv", &url][..],
+            &["--into", "a", "--write", "append"],
+        ]
+        .concat(),
+    );
+    let rows = "SELECT group_concat(concat_ws('|', id, name, price, at) ORDER BY id, name SEPARATOR ';') FROM a";
+    assert_eq!(
+        server.sql(&database, rows).unwrap(),
+        "1|x|0.10|2024-02-29 12:00:00.000001;2|new;2|new;3|z;3|z"
+    );
+    desk.ok(".", &["copy", &url, "--table", "a", "out.csv"]);
+    assert_eq!(desk.read("out.csv").lines().count(), 6);
 }
 
 #[test]

@@ -39,7 +39,7 @@ const FEW: u64 = 2_000;
 /// Rows of the source at first when kills are random; more until a run takes `LONG_ENOUGH`.
 const MANY: u64 = 40_000;
 const LONG_ENOUGH: Duration = Duration::from_millis(700);
-/// Random kills of each variant in `make test`: with eight variants, some ten for each phase.
+/// Random kills of each variant in `make test`: with nine variants, some ten for each phase.
 const AT_RANDOM: usize = 6;
 /// Random kills that must hit each phase, over all destinations.
 const LEAST: usize = 5;
@@ -243,9 +243,10 @@ fn long_enough(variant: Variant) -> (Project, Vec<rounds::Stretch>) {
 #[test]
 fn a_source_that_changes_behind_a_lost_acknowledgement_is_read() {
     for variant in VARIANTS {
-        // Only what was sent counts for PostgreSQL, so there the kill waits for the sending.
+        // Only what was sent counts for PostgreSQL and MariaDB, so there the kill waits for the sending.
         let edges = match variant {
             Variant::Postgres => ["postgres::after_commit"].as_slice(),
+            Variant::Mysql => ["mysql::after_commit"].as_slice(),
             _ => ["lake::after_commit", "flow::after_commit"].as_slice(),
         };
         for edge in edges {

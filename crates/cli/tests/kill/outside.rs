@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use towpath_testkit::mariadb::MariadbServer;
 use towpath_testkit::postgres::PostgresServer;
 
 use crate::content::Rows;
@@ -10,6 +11,7 @@ use crate::look;
 
 const TO_POSTGRES: &str =
     "  out: { type: postgres, url: \"${secret:KILL_URL}\", writable: true }\n";
+const TO_MYSQL: &str = "  out: { type: mysql, url: \"${secret:KILL_URL}\", writable: true }\n";
 const TO_SQLITE: &str = "  out: { type: sqlite, path: out.db, writable: true }\n";
 const TO_FILES: &str = "  out: { type: files, path: out, writable: true }
   parts: { type: files, path: parts, format: parquet, writable: true }
@@ -53,6 +55,7 @@ pub(crate) enum Outside {
     Files,
     Sqlite,
     Postgres(Arc<PostgresServer>, String),
+    Mysql(Arc<MariadbServer>, String),
 }
 
 /// One published table as others see it.
@@ -72,6 +75,13 @@ impl Outside {
         Self::Postgres(server, database)
     }
 
+    /// The same on a MariaDB server.
+    pub(crate) fn mysql() -> Self {
+        let server = MariadbServer::shared().expect("MariaDB starts");
+        let database = server.new_database().expect("a database");
+        Self::Mysql(server, database)
+    }
+
     /// The connections and the steps it adds to a project.
     pub(crate) fn config(&self) -> (&'static str, &'static str) {
         match self {
@@ -79,6 +89,7 @@ impl Outside {
             Self::Files => (TO_FILES, PUBLISH_FILES),
             Self::Sqlite => (TO_SQLITE, PUBLISH_DATABASE),
             Self::Postgres(..) => (TO_POSTGRES, PUBLISH_DATABASE),
+            Self::Mysql(..) => (TO_MYSQL, PUBLISH_DATABASE),
         }
     }
 
@@ -86,6 +97,7 @@ impl Outside {
     pub(crate) fn url(&self) -> Option<String> {
         match self {
             Self::Postgres(server, database) => Some(server.url(database)),
+            Self::Mysql(server, database) => Some(server.url(database)),
             _ => None,
         }
     }
@@ -93,6 +105,12 @@ impl Outside {
     /// Puts the target away and takes the one that was put away before; an empty one at first.
     pub(crate) fn retarget(&mut self, dir: &Path, other: &mut Option<String>) {
         if let Self::Postgres(server, database) = self {
+            let next = other.take();
+            let next = next.unwrap_or_else(|| server.new_database().expect("a database"));
+            *other = Some(std::mem::replace(database, next));
+            return;
+        }
+        if let Self::Mysql(server, database) = self {
             let next = other.take();
             let next = next.unwrap_or_else(|| server.new_database().expect("a database"));
             *other = Some(std::mem::replace(database, next));
@@ -174,7 +192,42 @@ impl Outside {
                     sent("by_kind in PostgreSQL", false, copied(by_kind, "by_kind")),
                 ]
             }
+            Self::Mysql(..) => self.seen_in_mariadb(),
         }
+    }
+
+    fn seen_in_mariadb(&self) -> Vec<Sent> {
+        let null = |sql: &str| format!("coalesce({sql}, '\\\\N')");
+        let number = |sql: &str| null(&format!("CAST({sql} AS signed)"));
+        let items = format!(
+            "SELECT {}, {}, {}, {}, {} FROM items",
+            null("id"),
+            null("kind"),
+            number("amount * 100"),
+            number("timestampdiff(microsecond, '1970-01-01', at)"),
+            null("note")
+        );
+        let by_kind = format!(
+            "SELECT {}, {}, {} FROM by_kind",
+            null("kind"),
+            null("n"),
+            number("total * 100")
+        );
+        // Of a backslash, the client shows two.
+        let copied =
+            |sql: &str, table| look::copied_rows(&self.mariadb(sql, table).replace("\\\\N", "\\N"));
+        vec![
+            Sent {
+                what: "items in MariaDB",
+                is_items: true,
+                rows: copied(&items, "items"),
+            },
+            Sent {
+                what: "by_kind in MariaDB",
+                is_items: false,
+                rows: copied(&by_kind, "by_kind"),
+            },
+        ]
     }
 
     /// Changes when anything is committed there.
@@ -194,6 +247,21 @@ impl Outside {
                 GENERATIONS,
             )],
             Self::Postgres(..) => vec![self.psql(GENERATIONS, TOKENS).parse().ok()],
+            Self::Mysql(..) => vec![self.mariadb(GENERATIONS, TOKENS).parse().ok()],
+        }
+    }
+
+    /// The answer of `mariadb`; empty while the table does not exist.
+    fn mariadb(&self, sql: &str, table: &str) -> String {
+        let Self::Mysql(server, database) = self else {
+            return String::new();
+        };
+        let exists = format!(
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = '{table}'"
+        );
+        match server.sql(database, &exists).expect("mariadb").as_str() {
+            "0" => String::new(),
+            _ => server.sql(database, sql).expect("mariadb"),
         }
     }
 

@@ -20,17 +20,19 @@ pub(crate) enum Variant {
     LakeAppend,
     LakeMerge,
     Postgres,
+    Mysql,
     Files,
     Sqlite,
     FromPostgres,
     FromSqlite,
 }
 
-pub(crate) const VARIANTS: [Variant; 8] = [
+pub(crate) const VARIANTS: [Variant; 9] = [
     Variant::LakeReplace,
     Variant::LakeAppend,
     Variant::LakeMerge,
     Variant::Postgres,
+    Variant::Mysql,
     Variant::Files,
     Variant::Sqlite,
     Variant::FromPostgres,
@@ -44,6 +46,7 @@ impl Variant {
             Variant::LakeAppend => "lake, append",
             Variant::LakeMerge => "lake, merge",
             Variant::Postgres => "postgres",
+            Variant::Mysql => "mysql",
             Variant::Files => "files",
             Variant::Sqlite => "sqlite",
             Variant::FromPostgres => "from postgres",
@@ -79,6 +82,7 @@ impl Variant {
     fn outside(self) -> Outside {
         match self {
             Variant::Postgres => Outside::postgres(),
+            Variant::Mysql => Outside::mysql(),
             Variant::Files => Outside::Files,
             Variant::Sqlite => Outside::Sqlite,
             _ => Outside::Nothing,

@@ -34,6 +34,13 @@ fn edges(variant: Variant) -> [&'static str; 5] {
             "postgres::before_commit",
             "postgres::after_commit",
         ],
+        Variant::Mysql => [
+            "publish::looked",
+            "mysql::begin",
+            "mysql::prepared",
+            "mysql::before_commit",
+            "mysql::after_commit",
+        ],
         Variant::Sqlite => [
             "publish::looked",
             "sqlite::begin",
@@ -148,7 +155,13 @@ fn killed_after_a_restore_a_copy_or_another_target_publishes_hold_what_they_must
     let started = Instant::now();
     let mut dice = Dice(0x7077_2001);
     let mut rounds = 0;
-    for variant in [Variant::Postgres, Variant::Sqlite, Variant::Files] {
+    let variants = [
+        Variant::Postgres,
+        Variant::Mysql,
+        Variant::Sqlite,
+        Variant::Files,
+    ];
+    for variant in variants {
         let mut project = standing(variant, FEW);
         for case in [Case::Restored, Case::Copied, Case::Retargeted] {
             for _ in 0..kills(1) {

@@ -7,6 +7,7 @@
 use super::error::{MysqlError, Result};
 use super::literal::{qualified, text};
 use super::session::Session;
+use super::target::{Facts, Target};
 use crate::relational::commits;
 use crate::relational::names::nearest;
 
@@ -21,6 +22,8 @@ pub(super) struct CatalogTable {
     pub(super) is_view: bool,
     /// Where rows are stored; `None` for a view.
     pub(super) engine: Option<String>,
+    /// When it was created, as the server says it.
+    pub(super) created: Option<String>,
     /// Whether its rows can be read as they were at one moment.
     pub(super) has_snapshots: bool,
     pub(super) rows: Option<u64>,
@@ -31,6 +34,38 @@ impl CatalogTable {
     pub(super) fn sql(&self) -> String {
         qualified(&self.database, &self.name)
     }
+
+    /// Refuses a table that cannot be written together with a token. Of the engines with transactions only
+    /// InnoDB locks what is between rows.
+    pub(super) fn must_have_transactions(&self) -> Result<()> {
+        match &self.engine {
+            Some(engine) if engine.eq_ignore_ascii_case("InnoDB") => Ok(()),
+            engine => Err(MysqlError::Engine {
+                table: self.name.clone(),
+                engine: engine.clone().unwrap_or_else(|| "a view".to_owned()),
+            }),
+        }
+    }
+}
+
+/// A table that is written, by its own name.
+pub(super) async fn exact(
+    session: &mut Session,
+    target: &Target,
+    facts: &Facts,
+) -> Result<Option<CatalogTable>> {
+    let (schema, name) = (text(&target.database), text(&target.table));
+    let condition = match facts.folds_names {
+        true => format!(
+            "lower(t.table_schema) = lower({schema}) AND lower(t.table_name) = lower({name})"
+        ),
+        false => format!("t.table_schema = {schema} AND t.table_name = {name}"),
+    };
+    let is_it = |found: &CatalogTable| {
+        facts.folds_names || found.database == target.database && found.name == target.table
+    };
+    let found = matching(session, &condition).await?.into_iter();
+    Ok(found.filter(is_it).next_back())
 }
 
 /// Names of tables and views of all databases, sorted.
@@ -105,7 +140,8 @@ async fn look_up(
 
 async fn matching(session: &mut Session, condition: &str) -> Result<Vec<CatalogTable>> {
     let sql = format!(
-        "SELECT t.table_schema, t.table_name, t.table_type, t.engine, e.transactions, t.table_rows \
+        "SELECT t.table_schema, t.table_name, t.table_type, t.engine, e.transactions, t.table_rows, \
+         CAST(t.create_time AS char) \
          FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
          WHERE {TABLES} AND {condition}"
     );
@@ -114,7 +150,16 @@ async fn matching(session: &mut Session, condition: &str) -> Result<Vec<CatalogT
 }
 
 fn of(row: &[Option<String>]) -> Option<CatalogTable> {
-    let [Some(database), Some(name), kind, engine, transactions, rows] = row else {
+    let [
+        Some(database),
+        Some(name),
+        kind,
+        engine,
+        transactions,
+        rows,
+        created,
+    ] = row
+    else {
         return None;
     };
     let is_view = kind.as_deref().is_some_and(|kind| kind.ends_with("VIEW"));
@@ -125,6 +170,7 @@ fn of(row: &[Option<String>]) -> Option<CatalogTable> {
         engine: engine.clone().filter(|_| !is_view),
         has_snapshots: is_view || transactions.as_deref() == Some("YES"),
         rows: rows.as_ref().and_then(|rows| rows.parse().ok()),
+        created: created.clone(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The `mysql` connector: its spec as data, and how to open its source and discovery.
 //!
 //! Promise: opening one reads options and contacts nobody; the URL stays a secret until a capability
-//! connects. A write is refused: there is no destination. Read next: `source.rs`, `discover.rs`.
+//! connects. Read next: `source.rs`, `destination.rs`, `discover.rs`.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use towpath_vocab::{
     ReadMode,
 };
 
+use super::destination::MysqlDestination;
 use super::discover::MysqlDiscover;
-use super::error::MysqlError;
 use super::settings::Settings;
 use super::source::MysqlSource;
+use crate::relational::modes::MODES;
 
 /// MySQL, MariaDB, and what speaks their protocol.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,16 +25,20 @@ impl Connector for Mysql {
     fn spec(&self) -> ConnectorSpec {
         ConnectorSpec {
             kind: "mysql".to_owned(),
-            doc: "MySQL 5.7 or later, or MariaDB 10.3 or later. It can be read, not written."
+            doc: "MySQL 5.7 or later, or MariaDB 10.3 or later; MySQL can be written from 8.0 on."
                 .to_owned(),
             objects: ObjectKind::Tables,
-            capabilities: vec![Capability::Source, Capability::Discover],
+            capabilities: vec![
+                Capability::Source,
+                Capability::Destination,
+                Capability::Discover,
+            ],
             options: options(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,
             keeps_text: false,
-            writes: Vec::new(),
+            writes: MODES.to_vec(),
             guarantee: Guarantee::ExactlyOnce,
             schemes: vec!["mysql".to_owned(), "mariadb".to_owned()],
             endings: Vec::new(),
@@ -54,12 +59,12 @@ impl Connector for Mysql {
     fn destination(
         &self,
         connection: &ConnectionPlan,
-        _: &ConnectorContext,
+        context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
-        Err(MysqlError::SourceOnly {
-            connection: connection.name.clone(),
-        }
-        .into())
+        Ok(Arc::new(MysqlDestination {
+            settings: Settings::read(connection, context)?,
+            memory: Arc::clone(&context.memory),
+        }))
     }
 
     fn discover(

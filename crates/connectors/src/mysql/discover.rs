@@ -16,6 +16,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::source::snapshot_note;
 use super::subject::Subject;
+use super::target::{Facts, check_version};
 use super::types::Column;
 use crate::relational::names::guessed_cursor;
 use crate::relational::reader::ReadColumn as _;
@@ -62,10 +63,18 @@ impl Discover for MysqlDiscover {
             false => "MySQL",
         };
         let version = session.version.split('-').next().unwrap_or_default();
-        Ok(TestReport {
-            system: format!("{system} {version}"),
-            notes: vec![format!("{} tables and views", own.count())],
-        })
+        let system = format!("{system} {version}");
+        let mut notes = vec![format!("{} tables and views", own.count())];
+        if self.settings.writable {
+            check_version(&session)?;
+            notes.push(match Facts::ask(&mut session).await?.loads {
+                true => "rows are written by `LOAD DATA LOCAL`".to_owned(),
+                false => {
+                    "rows are written by `INSERT`, which is slower: the server forbids `LOAD DATA LOCAL` (`local_infile = OFF`)".to_owned()
+                }
+            });
+        }
+        Ok(TestReport { system, notes })
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use towpath_vocab::{Failure, Remedy};
 
 use super::packet::ServerError;
+use crate::relational::fault::{Fault, RelationalError};
 
 pub(super) type Result<T, E = MysqlError> = std::result::Result<T, E>;
 
@@ -84,7 +85,7 @@ pub(super) enum MysqlError {
         "`{object}` is stored in {engine}, which has no snapshots: an incremental read can lose or repeat rows that are written meanwhile"
     )]
     NoSnapshot { object: String, engine: String },
-    #[error("a row or a value is larger than the MySQL server sends, while {doing}")]
+    #[error("a row or a value is larger than the MySQL server allows, while {doing}")]
     TooLarge { doing: String },
     #[error("the MySQL server failed while {doing}: {reason} ({code})")]
     Server {
@@ -95,10 +96,48 @@ pub(super) enum MysqlError {
     },
     #[error("rows of `{object}` cannot be put into columns: {reason}")]
     Columns { object: String, reason: String },
-    #[error("the `mysql` source {reason}")]
+    #[error("the `mysql` connector {reason}")]
     Misused { reason: &'static str },
-    #[error("connection `{connection}` cannot be written: MySQL and MariaDB are only sources")]
-    SourceOnly { connection: String },
+    #[error("`{table}` is stored in {engine}, which has no transactions that Towpath can write in")]
+    Engine { table: String, engine: String },
+    #[error("a value of column `{column}`{} cannot be stored: {reason}", in_row(*.row))]
+    Value {
+        column: String,
+        reason: &'static str,
+        /// Its row among those that are written, from 1.
+        row: Option<u64>,
+    },
+    #[error("column `{column}` ({data_type}) has no type in MySQL")]
+    NoType { column: String, data_type: String },
+    #[error(
+        "{rows} rows have a value in column `{column}` that `{present}` in `{table}` cannot hold as it is"
+    )]
+    Inexact {
+        table: String,
+        column: String,
+        present: String,
+        rows: i64,
+    },
+    #[error(
+        "rows of `{table}` cannot be deleted: the foreign key `{constraint}` changes rows of `{other}` with them"
+    )]
+    Cascade {
+        table: String,
+        constraint: String,
+        other: String,
+    },
+    #[error("version {version} of the server is too old to be written")]
+    TooOld { version: String },
+    #[error("the server did not take the rows of `{table}` as they were sent: {reason}")]
+    Changed { table: String, reason: String },
+    #[error("the MySQL server refused rows while {doing}: {reason} ({code})")]
+    Constraint {
+        doing: String,
+        code: u16,
+        reason: String,
+    },
+    #[error(transparent)]
+    Relational(#[from] Fault),
 }
 
 impl MysqlError {
@@ -115,6 +154,12 @@ impl MysqlError {
             // Locks, deadlocks, killed queries, timeouts, a table that changed, too many of something.
             1040 | 1041 | 1203 | 1205 | 1213 | 1226 | 1317 | 1412 | 1461 | 1615 | 1637 | 1969
             | 3024 | 1028 | 1037 | 1038 | 1020 | 3168 => Self::Passing { doing, reason },
+            1022 | 1048 | 1062 | 1216 | 1217 | 1264 | 1265 | 1364 | 1406 | 1451 | 1452 | 1526
+            | 1557 | 1644 | 1690 | 1761 | 1762 | 3819 | 4025 => Self::Constraint {
+                doing,
+                code,
+                reason,
+            },
             1044 | 1142 | 1143 | 1227 | 1345 | 1356 | 1370 => Self::NoRight { doing, reason },
             1153 | 1301 => Self::TooLarge { doing },
             1146 => Self::NoTable {
@@ -158,9 +203,18 @@ impl MysqlError {
             Self::Boundary { .. } => ("R1016", Remedy::FixConfig),
             Self::NoSnapshot { .. } => ("R1017", Remedy::FixConfig),
             Self::TooLarge { .. } => ("R1018", Remedy::FixConfig),
-            Self::SourceOnly { .. } => ("R1019", Remedy::FixConfig),
+            Self::Engine { .. } => ("R1020", Remedy::FixConfig),
+            Self::Value { .. } => ("R1021", Remedy::FixData),
+            Self::NoType { .. } => ("R1022", Remedy::FixConfig),
+            Self::Inexact { .. } => ("R1023", Remedy::FixData),
+            Self::Cascade { .. } => ("R1024", Remedy::Refused),
+            Self::TooOld { .. } => ("R1025", Remedy::FixConfig),
+            Self::Changed { .. } => ("R1026", Remedy::FixData),
+            Self::Constraint { .. } => ("R1027", Remedy::FixData),
             Self::Server { state, .. } => ("R1090", by_class(state)),
-            Self::Columns { .. } | Self::Misused { .. } => ("R1099", Remedy::Bug),
+            Self::Relational(_) | Self::Columns { .. } | Self::Misused { .. } => {
+                ("R1099", Remedy::Bug)
+            }
         }
     }
 
@@ -184,7 +238,9 @@ impl MysqlError {
             Self::NoTable { .. } => {
                 "tables of other databases are written `database.table`; a table that this user may not read is not visible".to_owned()
             }
-            Self::NoRight { .. } => "ask the owner for `GRANT SELECT ON …`".to_owned(),
+            Self::NoRight { .. } => {
+                "ask the owner of the database for the permission: `GRANT … ON … TO …`".to_owned()
+            }
             Self::SameName { .. } => "give one of them a different name with `AS`".to_owned(),
             Self::Cursor { .. } => {
                 "a cursor is a column of dates, timestamps, numbers or text whose values only grow".to_owned()
@@ -199,8 +255,23 @@ impl MysqlError {
             Self::TooLarge { .. } => {
                 "raise `max_allowed_packet` on the server (at most 1 GB), or leave the large column out with `columns`".to_owned()
             }
-            Self::SourceOnly { .. } => {
-                "read from it, and write to a lakehouse, PostgreSQL, SQLite or files".to_owned()
+            Self::Engine { table, .. } => format!("`ALTER TABLE {table} ENGINE = InnoDB`, or write to a different table"),
+            Self::Value { column, .. } => format!(
+                "reject such rows with a rule on `{column}` in the table's `columns`, or give it the type text"
+            ),
+            Self::NoType { column, .. } => {
+                format!("give `{column}` a different type in the table's `columns`, for example text")
+            }
+            Self::Inexact { column, .. } => format!(
+                "nothing was written; reject such rows with a rule on `{column}`, or change the type of the table's column"
+            ),
+            Self::Cascade { .. } => {
+                "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned()
+            }
+            Self::TooOld { .. } => "MySQL 8.0 or MariaDB 10.3 or later can be written; older ones can be read".to_owned(),
+            Self::Changed { .. } => "nothing was written; please report the message".to_owned(),
+            Self::Constraint { .. } => {
+                "a key, a constraint, a column's type or a trigger of the table refused the rows; nothing was written".to_owned()
             }
             _ => return None,
         })
@@ -212,7 +283,9 @@ fn shown(error: &ServerError) -> String {
     let only_names = matches!(
         error.code,
         1044..=1046
+            | 1048
             | 1049
+            | 1050
             | 1054
             | 1060
             | 1064
@@ -225,9 +298,13 @@ fn shown(error: &ServerError) -> String {
             | 1176
             | 1227
             | 1248
+            | 1264
+            | 1265
             | 1305
             | 1356
+            | 1364
             | 1370
+            | 1406
             | 1698
     );
     let message = error.message.as_str();
@@ -238,6 +315,16 @@ fn shown(error: &ServerError) -> String {
         .split_once('\'')
         .map_or(message, |(before, _)| before);
     cut.trim_end().trim_end_matches(':').to_owned()
+}
+
+fn in_row(row: Option<u64>) -> String {
+    row.map_or_else(String::new, |row| format!(" in row {row}"))
+}
+
+impl RelationalError for MysqlError {
+    fn misused(reason: &'static str) -> Self {
+        Self::Misused { reason }
+    }
 }
 
 fn quoted_part(message: &str) -> Option<String> {
@@ -255,6 +342,9 @@ fn by_class(state: &str) -> Remedy {
 
 impl From<MysqlError> for Failure {
     fn from(error: MysqlError) -> Self {
+        if let MysqlError::Relational(fault) = error {
+            return fault.into();
+        }
         let (code, remedy) = error.facts();
         let failure = Self::new(code, remedy, error.to_string());
         match error.help() {

@@ -26,8 +26,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
 
 const LONG_PASSWORD: u32 = 1;
+/// A row that an update finds counts, also when it has its values already.
+const FOUND_ROWS: u32 = 1 << 1;
 const LONG_FLAG: u32 = 1 << 2;
 const WITH_DATABASE: u32 = 1 << 3;
+/// The server may ask for the rows of a `LOAD DATA LOCAL`.
+const LOCAL_FILES: u32 = 1 << 7;
 const PROTOCOL_41: u32 = 1 << 9;
 const SSL: u32 = 1 << 11;
 const TRANSACTIONS: u32 = 1 << 13;
@@ -58,6 +62,13 @@ impl From<io::Error> for Refusal {
     }
 }
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
 /// What the server says first.
 struct Greeting {
     version: String,
@@ -68,20 +79,26 @@ struct Greeting {
 
 /// Logs in; gives the channel and the server's version. `prefer` does without encryption where a server
 /// offers none, or only what is too old.
-pub(super) async fn log_in(address: &Address) -> Result<(Channel, String), Refusal> {
+pub(super) async fn log_in(
+    address: &Address,
+    purpose: Purpose,
+) -> Result<(Channel, String), Refusal> {
     let encryption = &address.encryption;
     if encryption.ssl == SslMode::Disable {
-        return attempt(address, None).await;
+        return attempt(address, purpose, None).await;
     }
     let config = Arc::new(client_config(encryption).map_err(Refusal::Tls)?);
-    match attempt(address, Some(config)).await {
-        Err(Refusal::Tls(_)) if encryption.ssl == SslMode::Prefer => attempt(address, None).await,
+    match attempt(address, purpose, Some(config)).await {
+        Err(Refusal::Tls(_)) if encryption.ssl == SslMode::Prefer => {
+            attempt(address, purpose, None).await
+        }
         answer => answer,
     }
 }
 
 async fn attempt(
     address: &Address,
+    purpose: Purpose,
     config: Option<Arc<ClientConfig>>,
 ) -> Result<(Channel, String), Refusal> {
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
@@ -91,7 +108,7 @@ async fn attempt(
         let probes = TcpKeepalive::new().with_time(SILENCE);
         let probes = probes.with_interval(PROBE_INTERVAL).with_retries(PROBES);
         SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-        Box::pin(begin(Channel::new(stream), address, config)).await
+        Box::pin(begin(Channel::new(stream), address, purpose, config)).await
     });
     begun
         .await
@@ -101,6 +118,7 @@ async fn attempt(
 async fn begin(
     mut channel: Channel,
     address: &Address,
+    purpose: Purpose,
     config: Option<Arc<ClientConfig>>,
 ) -> Result<(Channel, String), Refusal> {
     let packet = channel.receive().await?;
@@ -115,6 +133,9 @@ async fn begin(
         | SECURE_CONNECTION
         | PLUGIN_AUTH
         | WITH_DATABASE;
+    if purpose == Purpose::Write {
+        flags |= FOUND_ROWS | LOCAL_FILES;
+    }
     if greeting.capabilities & PROTOCOL_41 == 0 {
         return Err(malformed().into());
     }

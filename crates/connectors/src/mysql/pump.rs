@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::mpsc;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::{Mutex, mpsc};
 use towpath_ports::{BoxStream, Event, Memory};
 use towpath_vocab::Failure;
 
@@ -32,10 +32,18 @@ pub(super) struct Query {
     pub(super) given: Option<Given>,
 }
 
+/// A session that a read uses.
+pub(super) enum Held {
+    /// It ends with the read.
+    Own(Session),
+    /// A write goes on in it.
+    OfWrite(Arc<Mutex<Session>>),
+}
+
 /// A part of a read: rows of queries in one session, one after the other.
 pub(super) struct Piece {
     pub(super) id: String,
-    pub(super) session: Session,
+    pub(super) session: Held,
     pub(super) queries: Vec<Query>,
 }
 
@@ -64,6 +72,7 @@ impl Pieces for Queries {
         let start = async move {
             let lease = layout.lease(memory.as_ref()).await?;
             let (sender, receiver) = mpsc::channel(WAITING);
+            let of_write = matches!(piece.session, Held::OfWrite(_));
             let task = tokio::spawn(async move {
                 let reading = Reading {
                     gather: Gather::new(&layout),
@@ -81,10 +90,24 @@ impl Pieces for Queries {
                 let _ = sender.send(last).await;
                 drop(lease);
             });
-            Ok::<_, Failure>(events_of(receiver, task))
+            // A command that is stopped in the middle would leave its answer to the next one of the write.
+            Ok::<_, Failure>(match of_write {
+                true => received(receiver).boxed(),
+                false => events_of(receiver, task).boxed(),
+            })
         };
         stream::once(start).try_flatten().boxed()
     }
+}
+
+/// The events of a task that goes on when they are dropped, until its session is free.
+fn received(
+    receiver: mpsc::Receiver<towpath_ports::Result<Event>>,
+) -> impl Stream<Item = towpath_ports::Result<Event>> + Send {
+    stream::unfold(receiver, |mut receiver| async move {
+        let event = receiver.recv().await?;
+        Some((event, receiver))
+    })
 }
 
 struct Reading {
@@ -98,16 +121,35 @@ struct Reading {
 
 impl Reading {
     async fn read(mut self, piece: Piece) -> Result<()> {
-        let mut session = piece.session;
-        for query in piece.queries {
-            if !self.rows(&mut session, query).await? {
-                return Ok(());
+        let all = match piece.session {
+            Held::Own(mut session) => self.queries(&mut session, piece.queries).await?,
+            Held::OfWrite(session) => {
+                let mut locked = session.lock().await;
+                let all = self.queries(&mut locked, piece.queries).await?;
+                if !all && Arc::strong_count(&session) > 1 {
+                    locked
+                        .skip_rows(&format!("reading `{}`", self.layout.object))
+                        .await?;
+                }
+                all
             }
+        };
+        if !all {
+            return Ok(());
         }
         let finished = self.gather.finish(&mut self.events);
         finished.map_err(|error| columns(&self.layout, &error))?;
         send(&self.sender, &mut self.events).await;
         Ok(())
+    }
+
+    async fn queries(&mut self, session: &mut Session, queries: Vec<Query>) -> Result<bool> {
+        for query in queries {
+            if !self.rows(session, query).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads a query; false when nobody listens any more.

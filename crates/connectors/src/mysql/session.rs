@@ -10,15 +10,28 @@ use towpath_vocab::Failure;
 
 use super::cells::{text_of, values};
 use super::error::{MysqlError, Result};
-use super::login::{Refusal, log_in};
+use super::login::{Purpose, Refusal, log_in};
 use super::packet::{Channel, Fields, is_end, malformed, server_error};
+use super::params;
 use super::settings::{Address, Settings};
 use super::types::Definition;
+use crate::relational::session::Value;
 
 const QUERY: u8 = 0x03;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 const CLOSE: u8 = 0x19;
+/// The first byte of an answer that asks for the rows of a `LOAD DATA LOCAL`.
+const ASKS_FOR_ROWS: u8 = 0xFB;
+/// Rows are sent in packets of this size: servers take no larger ones than `max_allowed_packet`.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// What a session that writes sets: a value that a column cannot hold is an error, a 0 in a key stays a 0,
+/// nobody's defaults decide how a transaction ends or what it sees, and a table that others hold is not waited
+/// for all day.
+const FOR_WRITES: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', \
+     sql_safe_updates = 0, foreign_key_checks = 1, unique_checks = 1, autocommit = 1, completion_type = 0, \
+     lock_wait_timeout = 300, max_error_count = 64";
 
 /// Modes of a server under which a value is shown as something else, or a stored date cannot be compared.
 const BENDING_MODES: [&str; 3] = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"];
@@ -26,6 +39,8 @@ const BENDING_MODES: [&str; 3] = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_IN_DATE", 
 /// An open session.
 pub(super) struct Session {
     channel: Channel,
+    /// A command whose answer was not taken to its end: the next one would take it for its own.
+    unfinished: bool,
     /// As the server names it: `10.11.19-MariaDB`.
     pub(super) version: String,
     pub(super) database: String,
@@ -38,8 +53,16 @@ pub(super) struct Statement {
     pub(super) columns: Vec<Definition>,
 }
 
+/// What a statement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Rows that it found or changed.
+    pub(super) rows: u64,
+    pub(super) warnings: u16,
+}
+
 /// Says what was being done when a stream broke.
-trait Doing<T> {
+pub(super) trait Doing<T> {
     fn doing(self, doing: &str) -> Result<T>;
 }
 
@@ -53,14 +76,27 @@ impl Session {
     /// Connects.
     pub(super) async fn open(settings: &Settings) -> std::result::Result<Self, Failure> {
         let address = settings.address().await?;
-        Ok(Self::open_at(settings, &address).await?)
+        Ok(Self::open_at(settings, &address, Purpose::Read).await?)
     }
 
-    async fn open_at(settings: &Settings, address: &Address) -> Result<Self> {
-        let entered = Box::pin(log_in(address)).await;
+    /// Connects, to write.
+    pub(super) async fn open_to_write(settings: &Settings) -> std::result::Result<Self, Failure> {
+        let address = settings.address().await?;
+        let mut session = Self::open_at(settings, &address, Purpose::Write).await?;
+        let doing = "preparing a session";
+        session.run(FOR_WRITES, doing).await?;
+        // Locks between rows, so that nobody adds rows to those that a check has looked at.
+        let sql = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+        session.run(sql, doing).await?;
+        Ok(session)
+    }
+
+    async fn open_at(settings: &Settings, address: &Address, purpose: Purpose) -> Result<Self> {
+        let entered = Box::pin(log_in(address, purpose)).await;
         let (channel, version) = entered.map_err(|refusal| refused(refusal, settings, address))?;
         let mut session = Self {
             channel,
+            unfinished: false,
             version: version.trim_start_matches("5.5.5-").to_owned(),
             database: address.database.clone(),
         };
@@ -109,6 +145,12 @@ impl Session {
     }
 
     async fn command(&mut self, command: u8, payload: &[u8], doing: &str) -> Result<()> {
+        if self.unfinished {
+            return Err(MysqlError::Lost {
+                doing: doing.to_owned(),
+            });
+        }
+        self.unfinished = command != CLOSE;
         let mut packet = Vec::with_capacity(payload.len() + 1);
         packet.push(command);
         packet.extend_from_slice(payload);
@@ -119,22 +161,79 @@ impl Session {
     async fn receive(&mut self, doing: &str) -> Result<Bytes> {
         let packet = self.channel.receive().await.doing(doing)?;
         match server_error(&packet) {
-            Some(error) => Err(MysqlError::of(error, doing)),
+            Some(error) => {
+                self.unfinished = false;
+                Err(MysqlError::of(error, doing))
+            }
             None => Ok(packet),
         }
     }
 
     /// Runs a statement that has no answer but success.
     pub(super) async fn run(&mut self, sql: &str, doing: &str) -> Result<()> {
+        self.change(sql, &[], doing).await.map(|_| ())
+    }
+
+    /// Runs a statement that changes rows.
+    pub(super) async fn change(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        doing: &str,
+    ) -> Result<Done> {
+        if values.is_empty() {
+            return self.change_by(sql.as_bytes(), doing).await;
+        }
+        let statement = self.prepare_with(sql, values.len(), doing).await?;
+        let payload = params::execution(statement.id, values);
+        self.command(EXECUTE, &payload, doing).await?;
+        let done = self.done(doing).await?;
+        self.close(statement, doing).await?;
+        Ok(done)
+    }
+
+    /// The same, by SQL that need not be UTF-8 text.
+    pub(super) async fn change_by(&mut self, sql: &[u8], doing: &str) -> Result<Done> {
+        self.command(QUERY, sql, doing).await?;
+        self.done(doing).await
+    }
+
+    /// Sends the rows of a `LOAD DATA LOCAL`. The server never gets anything else, whatever it asks for.
+    pub(super) async fn load(&mut self, sql: &str, rows: &[u8], doing: &str) -> Result<Done> {
         self.command(QUERY, sql.as_bytes(), doing).await?;
         match self.receive(doing).await?.first() {
-            Some(0) => Ok(()),
-            _ => Err(malformed()).doing(doing),
+            Some(&ASKS_FOR_ROWS) => {}
+            _ => return Err(malformed()).doing(doing),
         }
+        for piece in rows.chunks(PIECE_BYTES) {
+            self.channel.send(piece).await.doing(doing)?;
+        }
+        self.channel.send(&[]).await.doing(doing)?;
+        self.done(doing).await
+    }
+
+    async fn done(&mut self, doing: &str) -> Result<Done> {
+        let packet = self.receive(doing).await?;
+        let mut fields = Fields(&packet);
+        let done = (|| {
+            let status = fields.u8()?;
+            let rows = fields.lenenc()?;
+            fields.lenenc()?;
+            fields.u16()?;
+            let warnings = fields.u16()?;
+            (status == 0).then_some(Done { rows, warnings })
+        })();
+        let done = done.ok_or_else(malformed).doing(doing)?;
+        self.unfinished = false;
+        Ok(done)
     }
 
     /// Lets the server understand a query.
     pub(super) async fn prepare(&mut self, sql: &str, doing: &str) -> Result<Statement> {
+        self.prepare_with(sql, 0, doing).await
+    }
+
+    async fn prepare_with(&mut self, sql: &str, values: usize, doing: &str) -> Result<Statement> {
         self.command(PREPARE, sql.as_bytes(), doing).await?;
         let packet = self.receive(doing).await?;
         let mut fields = Fields(&packet);
@@ -144,12 +243,14 @@ impl Session {
             (status == 0).then_some((id, fields.u16()?, fields.u16()?))
         })();
         let (id, columns, params) = numbers.ok_or_else(malformed).doing(doing)?;
-        if params > 0 {
+        self.definitions(params.into(), doing).await?;
+        let columns = self.definitions(columns.into(), doing).await?;
+        self.unfinished = false;
+        if usize::from(params) != values {
             return Err(MysqlError::Query {
                 reason: "it has a parameter (`?`), and nothing gives its value".to_owned(),
             });
         }
-        let columns = self.definitions(columns.into(), doing).await?;
         Ok(Statement { id, columns })
     }
 
@@ -176,9 +277,16 @@ impl Session {
         statement: &Statement,
         doing: &str,
     ) -> Result<Vec<Definition>> {
-        let mut payload = statement.id.to_le_bytes().to_vec();
-        payload.push(0);
-        payload.extend_from_slice(&1_u32.to_le_bytes());
+        self.execute_with(statement, &[], doing).await
+    }
+
+    async fn execute_with(
+        &mut self,
+        statement: &Statement,
+        values: &[Value],
+        doing: &str,
+    ) -> Result<Vec<Definition>> {
+        let payload = params::execution(statement.id, values);
         self.command(EXECUTE, &payload, doing).await?;
         let packet = self.receive(doing).await?;
         let count = Fields(&packet)
@@ -202,7 +310,16 @@ impl Session {
     /// The next row; `None` after the last one, when the server has said that it was the last.
     pub(super) async fn row(&mut self, doing: &str) -> Result<Option<Bytes>> {
         let packet = self.receive(doing).await?;
-        Ok((!is_end(&packet)).then_some(packet))
+        self.unfinished = !is_end(&packet);
+        Ok(self.unfinished.then_some(packet))
+    }
+
+    /// Takes the rows that are still to come, so that another command can follow.
+    pub(super) async fn skip_rows(&mut self, doing: &str) -> Result<()> {
+        while self.unfinished {
+            self.row(doing).await?;
+        }
+        Ok(())
     }
 
     /// Forgets a statement whose rows were all taken.
@@ -227,6 +344,24 @@ impl Session {
                 .into_iter()
                 .map(|value| text_of(&value));
             rows.push(texts.collect());
+        }
+        self.close(statement, doing).await?;
+        Ok(rows)
+    }
+
+    /// Asks a question with a short answer, with values in the places of its parameters.
+    pub(super) async fn answers(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        doing: &str,
+    ) -> Result<Vec<Vec<Value>>> {
+        let statement = self.prepare_with(sql, params.len(), doing).await?;
+        let columns = self.execute_with(&statement, params, doing).await?;
+        let mut rows = Vec::new();
+        while let Some(row) = self.row(doing).await? {
+            let values = values(&row, &columns).ok_or_else(malformed);
+            rows.push(values.doing(doing)?.iter().map(params::answer).collect());
         }
         self.close(statement, doing).await?;
         Ok(rows)

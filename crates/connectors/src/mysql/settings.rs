@@ -28,6 +28,7 @@ pub(super) enum ZeroDates {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) connection: String,
+    pub(super) writable: bool,
     zero_dates: Option<serde_json::Value>,
     url: SecretTemplate,
     secrets: Arc<dyn Secrets>,
@@ -58,6 +59,7 @@ impl Settings {
         options::connections(plan, 1).map_err(|reason| wrong(options::CONNECTIONS, reason))?;
         let settings = Self {
             connection: plan.name.clone(),
+            writable: plan.writable,
             zero_dates: plan.plain("zero_dates").cloned(),
             url,
             secrets: Arc::clone(&context.secrets),
@@ -70,6 +72,11 @@ impl Settings {
     /// What becomes of zero dates in this read.
     pub(super) fn zero_dates(&self, spec: &ReadSpec) -> Result<ZeroDates> {
         self.rule(spec.options.get("zero_dates"))
+    }
+
+    /// What becomes of zero dates in rows of a table that is written.
+    pub(super) fn zero_dates_of_target(&self) -> Result<ZeroDates> {
+        self.rule(None)
     }
 
     fn rule(&self, of_table: Option<&serde_json::Value>) -> Result<ZeroDates> {

@@ -13,7 +13,7 @@ use towpath_vocab::{Failure, Position, RawRecord, ReadMode};
 use super::cursor::{Cursor, CursorRead};
 use super::error::{MysqlError, Result};
 use super::literal::quoted;
-use super::pump::{Piece, Queries, Query};
+use super::pump::{Held, Piece, Queries, Query};
 use super::session::Session;
 use super::settings::Settings;
 use super::subject::Subject;
@@ -101,7 +101,7 @@ impl MysqlSource {
         Ok(TableReader {
             pieces: vec![Piece {
                 id: subject.object,
-                session,
+                session: Held::Own(session),
                 queries,
             }],
             reads: Queries {

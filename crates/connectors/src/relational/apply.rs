@@ -88,7 +88,9 @@ impl<S: Session + ?Sized> Apply<'_, S> {
                     (raw.join(", "), Counted::Last),
                     (list, Counted::LastPresent),
                 ] {
-                    self.execute(&statements.keep_one(&key, counted)).await?;
+                    for sql in statements.keep_one(&key, counted) {
+                        self.execute(&sql).await?;
+                    }
                 }
             }
         }
@@ -124,6 +126,20 @@ impl<S: Session + ?Sized> Apply<'_, S> {
             stats.rows_after = Some(self.count(&self.all_rows()).await?);
         }
         Ok(stats)
+    }
+
+    /// What a write comes to that the commit applies: its table is new, or loses all of its rows.
+    pub(crate) async fn expected(&self) -> Result<PreparedStats, S::Error> {
+        let rows = match self.statements.mode {
+            WriteMode::Merge => self.count(&self.statements.count_kept()).await?,
+            _ => self.rows,
+        };
+        Ok(PreparedStats {
+            rows_in: self.rows,
+            inserted: rows,
+            rows_after: Some(rows),
+            ..PreparedStats::default()
+        })
     }
 
     /// Refuses to add rows beside others that have the same key with blanks at its end.

@@ -214,10 +214,7 @@ pub(crate) async fn store<S: Session + ?Sized>(
         left,
         plain_keys,
     };
-    if !session.has_commits().await? {
-        let sql = definition(session, &commits);
-        session.create_commits(&sql).await?;
-    }
+    ensure(session).await?;
     let placeholders: Vec<String> = (1..=8).map(|at| dialect.placeholder(at)).collect();
     let insert = format!(
         "INSERT INTO {commits} (app_id, generation, format, table_name, run, task, position, stats) VALUES ({})",
@@ -252,6 +249,15 @@ pub(crate) async fn store<S: Session + ?Sized>(
         session
             .execute(&prune, &params, "dropping old tokens")
             .await?;
+    }
+    Ok(())
+}
+
+/// Creates the commit table where it does not exist.
+pub(crate) async fn ensure<S: Session + ?Sized>(session: &S) -> Result<(), S::Error> {
+    if !session.has_commits().await? {
+        let sql = definition(session, &session.commits());
+        session.create_commits(&sql).await?;
     }
     Ok(())
 }

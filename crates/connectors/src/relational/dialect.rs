@@ -41,6 +41,24 @@ pub(crate) trait Dialect: Send + Sync {
     /// The column of the stage that says which of two rows came later.
     fn place(&self) -> &'static str;
 
+    /// A column of the table, where an update sets it.
+    fn set_column(&self, target: &str) -> String {
+        target.to_owned()
+    }
+
+    /// A value as text, and the same without the blanks at its end.
+    fn with_and_without_blanks(&self, value: &str) -> (String, String) {
+        let text = format!("CAST({value} AS text)");
+        let cut = format!("rtrim({text}, ' ')");
+        (text, cut)
+    }
+
+    /// Deletes the rows of the stage whose `place` a query gives.
+    fn delete_places(&self, chosen: &str) -> Vec<String> {
+        let (stage, place) = (self.stage(), self.place());
+        vec![format!("DELETE FROM {stage} WHERE {place} IN ({chosen})")]
+    }
+
     /// Deletes the rows `t` of `rows` that a condition is true for.
     fn delete_where(&self, rows: &str, condition: &str) -> String {
         format!("DELETE FROM {rows} AS t WHERE {condition}")

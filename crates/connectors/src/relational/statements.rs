@@ -173,7 +173,9 @@ impl Statements<'_> {
             }
         } else {
             let condition = format!("{same} AND {kept}");
-            let sets = others.iter().map(|c| format!("{} = {}", c.target, c.value));
+            let sets = others
+                .iter()
+                .map(|c| format!("{} = {}", self.dialect.set_column(&c.target), c.value));
             let sets: Vec<String> = sets.collect();
             let both = others
                 .iter()
@@ -205,16 +207,16 @@ impl Statements<'_> {
     }
 
     /// Deletes of several rows of the stage with one key (SQL of its values) all but the one that counts.
-    pub(crate) fn keep_one(&self, key: &str, counted: Counted) -> String {
+    pub(crate) fn keep_one(&self, key: &str, counted: Counted) -> Vec<String> {
         let (stage, place) = (self.stage(), self.dialect.place());
         let present = match counted {
             Counted::Last => String::new(),
             Counted::LastPresent => format!("s.{OP} = {DELETE}, "),
         };
-        format!(
-            "DELETE FROM {stage} WHERE {place} IN (SELECT d.n FROM (SELECT s.{place} AS n, row_number() OVER \
-             (PARTITION BY {key} ORDER BY {present}s.{place} DESC) AS later FROM {stage} s) d WHERE d.later > 1)"
-        )
+        self.dialect.delete_places(&format!(
+            "SELECT d.n FROM (SELECT s.{place} AS n, row_number() OVER \
+             (PARTITION BY {key} ORDER BY {present}s.{place} DESC) AS later FROM {stage} s) d WHERE d.later > 1"
+        ))
     }
 
     /// Key columns that come without blanks that their source has.
@@ -235,9 +237,9 @@ impl Statements<'_> {
         for (column, value) in key.iter().zip(&pairs.values) {
             let target = format!("t.{}", column.target);
             if column.cut {
-                let text = format!("CAST({target} AS text)");
-                blanks.push(format!("{text} <> rtrim({text}, ' ')"));
-                same.push(format!("{value} = rtrim({text}, ' ')"));
+                let (text, without) = self.dialect.with_and_without_blanks(&target);
+                blanks.push(format!("{text} <> {without}"));
+                same.push(format!("{value} = {without}"));
             } else {
                 same.push(format!("{target} = {value}"));
             }
@@ -253,6 +255,11 @@ impl Statements<'_> {
             self.stage(),
             same.join(" AND ")
         )))
+    }
+
+    /// Counts the rows of a merge's stage that are not deletions.
+    pub(crate) fn count_kept(&self) -> String {
+        self.staged(&format!("s.{OP} <> {DELETE}"))
     }
 
     fn insert_all(&self) -> Step {

@@ -177,12 +177,7 @@ impl<W: TableWrite> TableWriter<W> {
         apply.check_keys().await?;
         apply.plain_keys = known_plain_keys(write, &apply).await?;
         let stats = match write.applies_late(&alignment) {
-            true => PreparedStats {
-                rows_in: rows,
-                inserted: rows,
-                rows_after: Some(rows),
-                ..PreparedStats::default()
-            },
+            true => apply.expected().await?,
             false => apply.run().await?,
         };
         let stats = PreparedStats { bytes, ..stats };

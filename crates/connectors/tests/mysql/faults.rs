@@ -1,13 +1,11 @@
 //! Servers that refuse, die or break off: the class of a failure says what to do, and no secret is in it.
 
-use std::sync::Arc;
-
 use futures::StreamExt as _;
 use towpath_ports::{Assignment, Event, Reader};
 use towpath_testkit::mariadb::{PASSWORD, USER};
 use towpath_vocab::Remedy;
 
-use crate::support::{Database, mysql, plan, read, source_at, table, try_read};
+use crate::support::{Database, source_at, table, try_read};
 
 const MANY: &str = "CREATE TABLE big (id int PRIMARY KEY, v varchar(1000)); \
      INSERT INTO big SELECT seq, repeat('x', 1000) FROM seq_1_to_60000";
@@ -255,15 +253,4 @@ async fn rows_longer_than_a_packet_arrive() {
             assert_eq!(lengths(column), [16_777_215, 40_000_000, 0], "{name}");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_is_a_source_only() {
-    let database = Database::with("CREATE TABLE t (id int)");
-    let context = towpath_testkit::conformance::Ample::context(".");
-    let refused = mysql().destination(&plan(&database.url()), &context);
-    assert_eq!(refused.err().unwrap().code, "R1019");
-    let source = Arc::clone(&database.source());
-    let read = read(source.as_ref(), &table("t"), None).await;
-    assert_eq!(read.len(), 0);
 }

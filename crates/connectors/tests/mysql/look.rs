@@ -37,4 +37,5 @@ async fn tables_views_keys_and_cursors_are_found() {
     assert!(format!("{missing:?}").contains("did you mean `Orders`?"));
     let report = discover.test().await.unwrap();
     assert!(report.system.starts_with("MariaDB 1"), "{}", report.system);
+    assert_eq!(report.notes[1], "rows are written by `LOAD DATA LOCAL`");
 }

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod bounds;
 mod faults;
 mod incremental;
 mod look;
@@ -15,3 +16,4 @@ mod look;
 mod reads;
 mod support;
 mod values;
+mod write;

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use towpath_connectors::connectors;
-use towpath_ports::{Connector, Discover, Source};
+use towpath_ports::{Commit, Connector, Destination, Discover, Intent, Prepared, Receipt, Source};
 use towpath_testkit::conformance::Ample;
 use towpath_testkit::mariadb::MariadbServer;
-use towpath_vocab::{ConnectionPlan, Failure, OptionValue, SecretTemplate};
+use towpath_vocab::{
+    ConnectionPlan, Failure, Generation, OptionValue, SchemaChange, SecretTemplate, TableName,
+    TaskKey, TaskKind, WriteMode, WritePlan,
+};
 
 pub(crate) use crate::reads::{Read, by_cursor, read, spec, table, try_read};
 
@@ -21,13 +26,65 @@ pub(crate) fn plan(url: &str) -> ConnectionPlan {
     ConnectionPlan {
         name: "db".into(),
         kind: "mysql".into(),
-        writable: false,
+        writable: true,
         options: BTreeMap::from([("url".into(), OptionValue::Secret(SecretTemplate::new(url)))]),
     }
 }
 
 pub(crate) fn source_at(url: &str) -> Arc<dyn Source> {
     mysql().source(&plan(url), &Ample::context(".")).unwrap()
+}
+
+pub(crate) fn destination_at(url: &str) -> Arc<dyn Destination> {
+    let context = Ample::context(".");
+    mysql().destination(&plan(url), &context).unwrap()
+}
+
+pub(crate) fn target() -> TableName {
+    TableName::new("db", "t")
+}
+
+pub(crate) fn intent(schema: SchemaRef, mode: WriteMode, key: &[&str], generation: i64) -> Intent {
+    Intent {
+        after: None,
+        table: target(),
+        schema,
+        write: WritePlan {
+            mode,
+            key: key.iter().map(|name| (*name).to_owned()).collect(),
+            schema_change: SchemaChange::Evolve,
+            options: BTreeMap::new(),
+        },
+        task: TaskKey {
+            project: "p".into(),
+            environment: "test".into(),
+            pipeline: "shop".into(),
+            step: "back".into(),
+            kind: TaskKind::Step,
+            table: target(),
+        },
+        generation: Generation(generation),
+        run: format!("shop#{generation}"),
+    }
+}
+
+pub(crate) async fn prepare(
+    destination: &dyn Destination,
+    intent: Intent,
+    rows: &RecordBatch,
+) -> Result<Box<dyn Prepared>, Failure> {
+    let mut writer = destination.begin(intent).await?;
+    writer.write(rows.clone(), None).await?;
+    writer.prepare().await
+}
+
+pub(crate) async fn write(
+    destination: &dyn Destination,
+    intent: Intent,
+    rows: &RecordBatch,
+) -> Result<Receipt, Failure> {
+    let prepared = prepare(destination, intent, rows).await?;
+    prepared.commit(Commit::default()).await
 }
 
 /// A database of its own on the shared server.
@@ -64,6 +121,10 @@ impl Database {
 
     pub(crate) fn source(&self) -> Arc<dyn Source> {
         source_at(&self.url())
+    }
+
+    pub(crate) fn destination(&self) -> Arc<dyn Destination> {
+        destination_at(&self.url())
     }
 
     pub(crate) fn discover(&self) -> Arc<dyn Discover> {

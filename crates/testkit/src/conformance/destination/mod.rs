@@ -46,6 +46,9 @@ pub struct Limits {
     pub nul: bool,
     /// A floating point zero keeps its sign. Otherwise it reads back as 0.
     pub negative_zero: bool,
+    /// A floating point number may be NaN or infinite. Otherwise it must be refused with a message that names
+    /// its column.
+    pub not_finite: bool,
     /// A table can get a new column. Otherwise it must be refused with a message that names it.
     pub new_columns: bool,
     /// Columns have types. Otherwise a table takes rows of any type.
@@ -60,6 +63,7 @@ impl Default for Limits {
         Self {
             nul: true,
             negative_zero: true,
+            not_finite: true,
             new_columns: true,
             types: true,
             columns: true,
