@@ -110,7 +110,7 @@ impl Destination for MysqlDestination {
         }
         let (texts, intent) = JsonTexts::of(intent, |_| false);
         let job = Job {
-            look: StateBeforeWrite::of(&intent.write)?,
+            before: StateBeforeWrite::of(&intent.write)?,
             zero_dates: self.settings.zero_dates_of_target()?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),

@@ -38,15 +38,15 @@ pub(super) async fn identity(writing: &Writing) -> Result<Option<String>> {
 /// Reads rows as they are committed now, and locks them, and what is between them.
 pub(super) const LOCKED: &str = " LOCK IN SHARE MODE";
 
-/// What a commit leaves that was planned after this look.
+/// What a commit leaves that was planned on this state.
 pub(super) async fn leaves(
     writing: &Writing,
-    look: &StateBeforeWrite,
+    before: &StateBeforeWrite,
     (mode, stats): (WriteMode, &PreparedStats),
 ) -> Result<Option<TableState>> {
     let found = look_up(writing).await?;
     Ok(found.map(|found| TableState {
-        rows: look.rows_after(mode, stats),
+        rows: before.rows_after(mode, stats),
         ..of(&found)
     }))
 }

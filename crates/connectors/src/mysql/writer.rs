@@ -37,8 +37,8 @@ const WAIT_SECONDS: u32 = 600;
 /// What is to be written.
 pub(super) struct Job {
     pub(super) intent: Intent,
-    /// How the table looked when it was decided what to write.
-    pub(super) look: Option<StateBeforeWrite>,
+    /// The state of the table on which the write was planned.
+    pub(super) before: Option<StateBeforeWrite>,
     pub(super) settings: Settings,
     pub(super) zero_dates: ZeroDates,
     pub(super) memory: Arc<dyn Memory>,
@@ -205,8 +205,8 @@ impl TableWrite for MysqlWrite {
         &self.job.intent
     }
 
-    fn look(&self) -> Option<&StateBeforeWrite> {
-        self.job.look.as_ref()
+    fn state_before(&self) -> Option<&StateBeforeWrite> {
+        self.job.before.as_ref()
     }
 
     fn table(&self) -> String {
@@ -251,8 +251,8 @@ impl TableWrite for MysqlWrite {
     }
 
     async fn fit(&self) -> Result<Alignment> {
-        // A look that must hold has done that, and locked the table.
-        let is_locked = self.look().is_some_and(|look| look.must_hold);
+        // A state that must hold was read after that, and locked the table.
+        let is_locked = self.state_before().is_some_and(|before| before.must_hold);
         if !is_locked {
             self.evolve().await?;
         }
@@ -318,11 +318,11 @@ impl TableWrite for MysqlWrite {
 
     async fn left(
         &self,
-        look: &StateBeforeWrite,
+        before: &StateBeforeWrite,
         stats: &PreparedStats,
     ) -> Result<Option<TableState>> {
         let how = (self.job.intent.write.mode, stats);
-        leaves(&self.writing, look, how).await
+        leaves(&self.writing, before, how).await
     }
 
     async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {

@@ -337,11 +337,11 @@ async fn a_deletion_planned_for_another_table_is_refused() {
             .write
             .options
             .insert(DELETE_ABSENT.to_owned(), true.into());
-        let look = StateBeforeWrite {
+        let before = StateBeforeWrite {
             table,
             must_hold: true,
         };
-        look.put(&mut merge.write).unwrap();
+        before.put(&mut merge.write).unwrap();
         merge
     };
     let now = || async {
