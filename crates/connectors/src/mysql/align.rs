@@ -125,7 +125,11 @@ pub(super) async fn align(
     let mut present = None;
     if let Some(found) = &found {
         found.must_have_transactions()?;
-        present = Some(present::columns(session, found).await?);
+        let columns = present::columns(session, found).await?;
+        if columns.is_empty() {
+            return Err(catalog::being_changed(&target.table));
+        }
+        present = Some(columns);
     }
     let types = MysqlTypes {
         facts,

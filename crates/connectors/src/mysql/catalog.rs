@@ -4,6 +4,8 @@
 //! the nearest name; invisible and generated columns are columns like others. It knows no types: the
 //! server says them with an answer (`types.rs`). A table or column that this user may not see is not there.
 
+use std::time::Duration;
+
 use super::error::{MysqlError, Result};
 use super::literal::{qualified, text};
 use super::session::Session;
@@ -12,6 +14,9 @@ use crate::relational::commits;
 use crate::relational::names::nearest;
 
 const LOOKING: &str = "reading the catalogue";
+/// How often a table is looked at that is being created, and the time between: five seconds.
+const LOOKS: u32 = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 const TABLES: &str = "table_type IN ('BASE TABLE', 'VIEW', 'SYSTEM VIEW', 'SYSTEM VERSIONED')";
 
 /// A table or view.
@@ -64,8 +69,28 @@ pub(super) async fn exact(
     let is_it = |found: &CatalogTable| {
         facts.folds_names || found.database == target.database && found.name == target.table
     };
-    let found = matching(session, &condition).await?.into_iter();
-    Ok(found.filter(is_it).next_back())
+    for _ in 0..LOOKS {
+        let found = matching(session, &condition).await?.into_iter();
+        let found = found.filter(is_it).next_back();
+        // While a table is created or altered, the catalogue has it without its engine.
+        match &found {
+            Some(table) if !table.is_view && table.engine.is_none() => {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            _ => return Ok(found),
+        }
+    }
+    Err(being_changed(&target.table))
+}
+
+/// A table of which the catalogue does not have everything at the moment.
+pub(super) fn being_changed(table: &str) -> MysqlError {
+    MysqlError::Passing {
+        doing: LOOKING.to_owned(),
+        reason: format!(
+            "`{table}` is being created or altered, or its storage engine cannot open it"
+        ),
+    }
 }
 
 /// Names of tables and views of all databases, sorted.

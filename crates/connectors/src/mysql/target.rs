@@ -54,8 +54,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) async fn ask(session: &mut Session) -> Result<Self> {
-        let sql = "SELECT CAST(@@lower_case_table_names AS char), CAST(@@max_allowed_packet AS char), \
-                   CAST(@@local_infile AS char), (SELECT max(collation_name) FROM information_schema.collations \
+        let sql = "SELECT @@lower_case_table_names, @@max_allowed_packet, @@local_infile + 0, (SELECT max(collation_name) FROM information_schema.collations \
                    WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin'))";
         let rows = session.rows(sql, "asking what the server supports").await?;
         let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
