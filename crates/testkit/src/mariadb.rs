@@ -229,7 +229,9 @@ impl MariadbServer {
             .current_dir(self.folder.path())
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
-            .env("HOME", self.folder.path());
+            .env("HOME", self.folder.path())
+            // Two servers that start at once must not share temporary files.
+            .env("TMPDIR", self.folder.path());
         if let Some(owner) = self.owner {
             command.uid(owner.user).gid(owner.group);
         }
