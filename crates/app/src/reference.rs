@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use towpath_project::keys_page;
-use towpath_vocab::{Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec};
+use towpath_vocab::{
+    Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec, OptionUse,
+};
 
 use crate::services::connector_specs;
 
@@ -129,19 +131,28 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
     for option in &spec.options {
         variants_of(option, out);
     }
-    if spec.options.iter().any(|option| option.per_table) {
-        let names: Vec<String> = spec
-            .options
-            .iter()
-            .filter(|option| option.per_table)
-            .map(|option| format!("`{}`", option.name))
-            .collect();
-        let _ = write!(
-            out,
-            "\nA table's entry may set {} too, over the connection's value.\n",
-            names.join(", ")
-        );
-    }
+    let mut sentence = |text: &str, is_meant: &dyn Fn(&OptionSpec) -> bool| {
+        let meant = spec.options.iter().filter(|option| is_meant(option));
+        let names: Vec<String> = meant.map(|option| format!("`{}`", option.name)).collect();
+        if !names.is_empty() {
+            let _ = write!(out, "\n{}\n", text.replace("{}", &names.join(", ")));
+        }
+    };
+    let of_both = |option: &OptionSpec| option.per_table && !option.table_only;
+    sentence(
+        "A table's entry may set {} too, over the connection's value.",
+        &of_both,
+    );
+    sentence("Only a table's entry may set {}.", &|option| {
+        option.table_only
+    });
+    let has_both = has(Capability::Source) && has(Capability::Destination);
+    sentence("Only tables that are read use {}.", &|option| {
+        has_both && option.used_by == OptionUse::Reads
+    });
+    sentence("Only tables that are written use {}.", &|option| {
+        option.used_by == OptionUse::Writes
+    });
 }
 
 /// The keys of each form of an option that is a map.

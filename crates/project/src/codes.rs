@@ -99,6 +99,11 @@ pub const CODES: &[CodeEntry] = &[
         "Secrets belong in secret options, as placeholders:\n\n  url: ${secret:SHOP_DB_URL}\n\nA database is named by a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; the form `host=… password=…` is not read.",
     ),
     CodeEntry::check(
+        "C0519",
+        "An option of a connector has no effect where it is written.",
+        "Some options are only about reading tables, some only about writing them, and some belong to tables, not to connections.\n\n  load: shop_db\n  tables: { orders: { replace: truncate } }   # nothing is replaced in `shop_db`",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",

@@ -12,6 +12,7 @@ use towpath_vocab::{
 };
 
 use crate::bind;
+use crate::keys;
 use crate::report::{FileRange, Report};
 use crate::yaml::{Entry, Node};
 
@@ -176,20 +177,20 @@ fn options(
     options
 }
 
-/// Warns of a limit that this connector has no use for.
+/// Warns of limits that this connector has no use for.
 fn without_effect(limits: &Node, spec: &ConnectorSpec, report: &mut Report) {
-    let requests = limits.get("requests").filter(|value| !value.is_null());
-    if let (Some(requests), false) = (requests, spec.objects == ObjectKind::Endpoints) {
-        report
-            .warning(
-                "P0115",
-                requests.at,
-                format!(
-                    "`requests` has no effect on a connection of type `{}`",
-                    spec.kind
-                ),
-            )
-            .help("`limits: { connections: 1 }` makes one request at a time");
+    for (key, entry) in limits.entries() {
+        let is_known = keys::LIMITS.find(key).is_some();
+        if !is_known || entry.value.is_null() || spec.limits.iter().any(|limit| limit == key) {
+            continue;
+        }
+        let kind = &spec.kind;
+        let message = format!("`{key}` has no effect on a connection of type `{kind}`");
+        let help = match spec.limits.iter().any(|limit| limit == "connections") {
+            true => "`limits: { connections: 1 }` makes one request at a time",
+            false => "`parallel` of the project bounds how many tasks run at once",
+        };
+        report.warning("P0115", entry.value.at, message).help(help);
     }
 }
 

@@ -138,7 +138,8 @@ impl Writer<'_> {
     /// options.
     fn connection(&mut self) -> Value {
         let kinds: Vec<&str> = self.specs.iter().map(|spec| spec.kind.as_str()).collect();
-        let mut all: Vec<&OptionSpec> = self.specs.iter().flat_map(|spec| &spec.options).collect();
+        let all = self.specs.iter().flat_map(|spec| &spec.options);
+        let mut all: Vec<&OptionSpec> = all.filter(|option| !option.table_only).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let mut body = self.shape(&keys::CONNECTION, &all);
         if let Some(kind) = body.pointer_mut("/properties/type") {

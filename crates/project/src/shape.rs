@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionVariant};
+use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionUse, OptionVariant};
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::keys::{self, Key, KeySchema, Kind};
@@ -75,6 +75,7 @@ fn map(
                 conform(&mut entry.value, key.kind, context, report);
             }
         } else if let Some(option) = extra.and_then(|spec| per_table(spec, name)) {
+            say_unused(option, shape, entry.key_at, report);
             option_value(&mut entry.value, option, context, report);
         } else {
             let known: Vec<&str> = known(shape, extra).collect();
@@ -109,6 +110,19 @@ fn say_inactive(key: &Key, at: FileRange, report: &mut Report) {
         _ => report.warning("P0115", at, message),
     };
     said.help(inactive.way);
+}
+
+/// Reports an option of a connector that has no effect in such a table.
+fn say_unused(option: &OptionSpec, shape: &KeySchema, at: FileRange, report: &mut Report) {
+    let is_written = std::ptr::eq(shape, &raw const keys::PUBLISH_TABLE);
+    let (done, help) = match (option.used_by, is_written) {
+        (OptionUse::Writes, false) => ("read", "set it in a `publish` step or at the connection"),
+        (OptionUse::Reads, true) => ("written", "set it in a `load` step or at the connection"),
+        _ => return,
+    };
+    let name = &option.name;
+    let message = format!("`{name}` has no effect on a table that is {done}");
+    report.error("C0519", at, message).help(help);
 }
 
 fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> {
@@ -218,6 +232,12 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         }
         let option = spec.and_then(|spec| spec.options.iter().find(|option| option.name == *name));
         match (option, spec) {
+            (Some(option), _) if option.table_only => {
+                let message = format!("`{name}` has no effect on a connection");
+                report
+                    .error("C0519", entry.key_at, message)
+                    .help("set it at the tables: `tables: { NAME: { … } }`");
+            }
             (Some(option), _) => option_value(&mut entry.value, option, context, report),
             (None, Some(spec)) => {
                 let options = spec.options.iter().map(|option| option.name.as_str());

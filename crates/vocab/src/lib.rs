@@ -56,7 +56,8 @@ pub use row_history::{
 };
 pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
 pub use spec::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
+    OptionVariant,
 };
 pub use token::{
     Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,

@@ -82,6 +82,19 @@ pub struct OptionVariant {
     pub keys: Vec<OptionSpec>,
 }
 
+/// When an option of a connector has an effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionUse {
+    /// When tables are read, and when they are written.
+    #[default]
+    Always,
+    /// Only when tables are read.
+    Reads,
+    /// Only when tables are written.
+    Writes,
+}
+
 /// One option of a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptionSpec {
@@ -93,6 +106,12 @@ pub struct OptionSpec {
     pub required: bool,
     /// Whether a table may set it too; that value wins over the one of the connection.
     pub per_table: bool,
+    /// Whether only a table may set it.
+    #[serde(default)]
+    pub table_only: bool,
+    /// When it has an effect.
+    #[serde(default)]
+    pub used_by: OptionUse,
     /// One line of documentation.
     pub doc: String,
 }
@@ -110,6 +129,9 @@ pub struct ConnectorSpec {
     pub capabilities: Vec<Capability>,
     /// Its options.
     pub options: Vec<OptionSpec>,
+    /// Keys of a connection's `limits` that have an effect.
+    #[serde(default)]
+    pub limits: Vec<String>,
     /// The modes in which it can be read.
     pub reads: Vec<ReadMode>,
     /// Whether an incremental read needs a `cursor`; otherwise the source finds new rows itself.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use towpath_project::nearest;
-use towpath_vocab::{ConnectorSpec, Failure, OptionKind, OptionSpec, Remedy};
+use towpath_vocab::{ConnectorSpec, Failure, OptionKind, OptionSpec, OptionUse, Remedy};
 
 use crate::Result;
 
@@ -20,7 +20,7 @@ pub(super) fn read(
     let spec = specs.iter().find(|spec| spec.kind == kind);
     let known: Vec<&OptionSpec> = spec
         .into_iter()
-        .flat_map(|spec| spec.options.iter().filter(|option| option.per_table))
+        .flat_map(|spec| spec.options.iter().filter(|option| is_read(option)))
         .collect();
     let mut options = BTreeMap::new();
     for (name, text) in said {
@@ -33,6 +33,11 @@ pub(super) fn read(
         }
     }
     Ok(options)
+}
+
+/// Whether it is an option of a table that is read.
+fn is_read(option: &OptionSpec) -> bool {
+    option.per_table && option.used_by != OptionUse::Writes
 }
 
 fn unknown(name: &str, kind: &str, known: &[&OptionSpec]) -> Failure {
@@ -93,7 +98,7 @@ mod tests {
                     _ => "x",
                 };
                 let read = |text: &str| read(&said(&option.name, text), &spec.kind, &specs);
-                assert_eq!(read(good).is_ok(), option.per_table, "{}", option.name);
+                assert_eq!(read(good).is_ok(), is_read(option), "{}", option.name);
                 if matches!(
                     option.kind,
                     OptionKind::Boolean

@@ -17,6 +17,12 @@ pub(crate) enum FilesError {
         value: String,
         expected: String,
     },
+    #[error("option `{option}` is `{value}`, but files of format `{format}` do not have it")]
+    Unused {
+        option: &'static str,
+        value: String,
+        format: &'static str,
+    },
     #[error("there is no `{path}`")]
     Missing {
         path: String,
@@ -186,7 +192,7 @@ impl FilesError {
         match self {
             Self::Missing { .. } => "R0101",
             Self::Ambiguous { .. } => "R0102",
-            Self::NoPath { .. } | Self::Option { .. } => "R0103",
+            Self::NoPath { .. } | Self::Option { .. } | Self::Unused { .. } => "R0103",
             Self::Escapes { .. } => "R0104",
             Self::Folder { .. } | Self::Query | Self::Glob { .. } => "R0105",
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
@@ -252,6 +258,9 @@ impl FilesError {
     fn help(&self) -> Vec<String> {
         match self {
             Self::NoPath { .. } => vec!["write `path: FOLDER`, relative to the project folder".into()],
+            Self::Unused { .. } => vec![
+                "remove it; at a connection without `format` it holds for the files that have it".into(),
+            ],
             Self::Missing { nearest, present, .. } => match nearest {
                 Some(name) => vec![format!("did you mean `{name}`?")],
                 None if present.is_empty() => vec!["the folder is empty or missing".into()],

@@ -216,35 +216,85 @@ fn sheet(given: &GivenOptions<'_>) -> Result<SheetChoice, FilesError> {
     })
 }
 
-/// Those options of some formats that the table itself sets.
+/// Those options of some formats that only the table itself, or the connection with its `format`, can mean
+/// for one format.
 fn own(given: &GivenOptions<'_>) -> Vec<(&'static str, String)> {
     let set = |(option, _): &(&'static str, &'static [Format])| {
         let value = given.table.get(*option).filter(|value| !value.is_null())?;
-        let text = value.as_str().map(str::to_owned);
-        Some((*option, text.unwrap_or_else(|| value.to_string())))
+        Some((*option, shown(value)))
     };
     OF_FORMATS.iter().filter_map(set).collect()
 }
 
-const NO_WORKBOOK: &[Format] = &[Format::Csv, Format::Json, Format::Jsonl, Format::Parquet];
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map(str::to_owned);
+    text.unwrap_or_else(|| value.to_string())
+}
 
-/// Options that not every format has, each with its formats.
-const OF_FORMATS: [(&str, &[Format]); 14] = [
-    ("compression", NO_WORKBOOK),
-    ("delimiter", NO_WORKBOOK),
-    ("quote", NO_WORKBOOK),
-    ("escape", NO_WORKBOOK),
-    ("comment", NO_WORKBOOK),
-    ("encoding", NO_WORKBOOK),
-    ("date_format", NO_WORKBOOK),
-    ("timestamp_format", NO_WORKBOOK),
-    ("decimal", NO_WORKBOOK),
-    ("thousands", NO_WORKBOOK),
+const TEXTS: &[Format] = &[Format::Csv, Format::Json, Format::Jsonl];
+const CELLS: &[Format] = &[Format::Csv, Format::Xlsx];
+const TABLES: &[Format] = &[Format::Csv, Format::Xlsx, Format::Parquet];
+const ONLY_CSV: &[Format] = &[Format::Csv];
+
+/// Options that not every format has, each with its formats when a file is read. Written Parquet files have
+/// a `compression` too.
+const OF_FORMATS: [(&str, &[Format]); 20] = [
+    ("compression", TEXTS),
+    ("delimiter", ONLY_CSV),
+    ("quote", ONLY_CSV),
+    ("escape", ONLY_CSV),
+    ("comment", ONLY_CSV),
+    ("header", CELLS),
+    ("skip_lines", CELLS),
+    ("trim", CELLS),
+    ("null_values", CELLS),
+    ("encoding", TEXTS),
+    ("date_format", TEXTS),
+    ("timestamp_format", TEXTS),
+    ("decimal", ONLY_CSV),
+    ("thousands", ONLY_CSV),
     ("records", &[Format::Json]),
     ("nested", &[Format::Json, Format::Jsonl]),
     ("sheet", &[Format::Xlsx]),
     ("range", &[Format::Xlsx]),
+    // Any object of JSON may have any keys.
+    ("missing_columns", TABLES),
+    (
+        "max_record_bytes",
+        &[Format::Csv, Format::Json, Format::Jsonl, Format::Xlsx],
+    ),
 ];
+
+/// Whether files of a format have an option.
+fn takes(format: Format, option: &str, is_written: bool) -> bool {
+    let known = OF_FORMATS.iter().find(|(name, _)| *name == option);
+    known.is_none_or(|(_, formats)| formats.contains(&format))
+        || (is_written && format == Format::Parquet && option == "compression")
+}
+
+/// Options that a connection sets for files of its one `format`, which does not have them.
+fn unused(given: &GivenOptions<'_>, format: Option<Format>) -> Result<(), FilesError> {
+    let Some(format) = format.filter(|_| given.table.get("format").is_none_or(Value::is_null))
+    else {
+        return Ok(());
+    };
+    let of_connection = |option: &str| match given.connection.get(option) {
+        Some(OptionValue::Plain(value)) if !value.is_null() => Some(shown(value)),
+        _ => None,
+    };
+    let wrong = OF_FORMATS.iter().find_map(|(option, _)| {
+        let value = of_connection(option).filter(|_| !takes(format, option, true))?;
+        Some((*option, value))
+    });
+    match wrong {
+        None => Ok(()),
+        Some((option, value)) => Err(FilesError::Unused {
+            option,
+            value,
+            format: format.word(),
+        }),
+    }
+}
 
 fn max_columns(given: &GivenOptions<'_>) -> Result<Option<usize>, FilesError> {
     match given.text("max_columns")? {
@@ -296,19 +346,25 @@ fn numbers(given: &GivenOptions<'_>) -> Result<Option<NumberFormat>, FilesError>
 }
 
 impl Options {
-    /// These options for files of a format: a workbook is read as text of one form, whatever the connection
-    /// says of its text files. An option that the table itself sets for another format is refused.
+    /// These options to read files of a format: a workbook is read as text of one form, whatever the
+    /// connection says of its text files. An option that the table itself sets for another format is refused.
     pub(crate) fn of_format(self, format: Format) -> Result<Self, FilesError> {
+        self.of(format, false)
+    }
+
+    /// These options to write files of a format.
+    pub(in crate::files) fn to_write(self, format: Format) -> Result<Self, FilesError> {
+        self.of(format, true)
+    }
+
+    fn of(self, format: Format, is_written: bool) -> Result<Self, FilesError> {
         let is_workbook = format == Format::Xlsx;
-        let takes = |option: &str| {
-            let known = OF_FORMATS.iter().find(|(name, _)| *name == option);
-            known.is_none_or(|(_, formats)| formats.contains(&format))
-        };
-        if let Some((option, value)) = self.own.iter().find(|(option, _)| !takes(option)) {
-            return Err(FilesError::Option {
+        let mut own = self.own.iter();
+        if let Some((option, value)) = own.find(|(option, _)| !takes(format, option, is_written)) {
+            return Err(FilesError::Unused {
                 option,
                 value: value.clone(),
-                expected: format!("an option of {} files", format.word()),
+                format: format.word(),
             });
         }
         if !is_workbook {
@@ -325,6 +381,11 @@ impl Options {
             numbers: None,
             ..self
         })
+    }
+
+    /// Whether files of a format that are read have an option.
+    pub(in crate::files) fn have(format: Format, option: &str) -> bool {
+        takes(format, option, false)
     }
 
     /// How many columns a table may have.
@@ -355,19 +416,21 @@ impl Options {
                 })?,
             ),
         };
+        let format = word(
+            &given,
+            "format",
+            &[
+                ("csv", Format::Csv),
+                ("jsonl", Format::Jsonl),
+                ("json", Format::Json),
+                ("parquet", Format::Parquet),
+                ("xlsx", Format::Xlsx),
+            ],
+        )?;
+        unused(&given, format)?;
         let max_record_bytes = given.number("max_record_bytes", DEFAULT_MAX_RECORD_BYTES as u64)?;
         let options = Self {
-            format: word(
-                &given,
-                "format",
-                &[
-                    ("csv", Format::Csv),
-                    ("jsonl", Format::Jsonl),
-                    ("json", Format::Json),
-                    ("parquet", Format::Parquet),
-                    ("xlsx", Format::Xlsx),
-                ],
-            )?,
+            format,
             compression: word(
                 &given,
                 "compression",

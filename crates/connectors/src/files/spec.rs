@@ -3,7 +3,8 @@
 //! Generated docs and the check of a project read this; what the options do is in `options.rs`.
 
 use towpath_vocab::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, ReadMode, WriteMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, ReadMode,
+    WriteMode,
 };
 
 enum Kind {
@@ -24,7 +25,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "compression",
         Kind::OneOf(&["none", "gzip", "zstd"]),
-        "The compression of the files; default: by extension (.gz, .zst).",
+        "The compression of the files; default: by extension (.gz, .zst). For Parquet only when it is written; default zstd.",
     ),
     (
         "delimiter",
@@ -128,6 +129,9 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     ),
 ];
 
+/// Options that nothing reads when files are written.
+const READ_ONLY: &[&str] = &["records", "nested", "sheet", "range", "missing_columns"];
+
 impl Kind {
     fn option_kind(&self) -> OptionKind {
         match self {
@@ -149,6 +153,8 @@ pub(crate) fn spec() -> ConnectorSpec {
         kind: OptionKind::Path,
         required: true,
         per_table: false,
+        table_only: false,
+        used_by: OptionUse::Always,
         doc: "Folder or file, relative to the project folder.".to_owned(),
     }];
     options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
@@ -156,6 +162,11 @@ pub(crate) fn spec() -> ConnectorSpec {
         kind: kind.option_kind(),
         required: false,
         per_table: true,
+        table_only: false,
+        used_by: match READ_ONLY.contains(name) {
+            true => OptionUse::Reads,
+            false => OptionUse::Always,
+        },
         doc: (*doc).to_owned(),
     }));
     ConnectorSpec {
@@ -168,6 +179,7 @@ pub(crate) fn spec() -> ConnectorSpec {
             Capability::Discover,
         ],
         options,
+        limits: Vec::new(),
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: false,
         tells_version: true,

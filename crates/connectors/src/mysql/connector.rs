@@ -8,7 +8,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    ReadMode,
+    OptionUse, ReadMode,
 };
 
 use super::destination::MysqlDestination;
@@ -34,6 +34,7 @@ impl Connector for Mysql {
                 Capability::Discover,
             ],
             options: options(),
+            limits: Vec::new(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,
@@ -86,6 +87,8 @@ fn options() -> Vec<OptionSpec> {
             kind: OptionKind::Secret,
             required: true,
             per_table: false,
+            table_only: false,
+            used_by: OptionUse::Always,
             doc: "mysql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full".to_owned(),
         },
         OptionSpec {
@@ -93,6 +96,8 @@ fn options() -> Vec<OptionSpec> {
             kind: OptionKind::OneOf(rules),
             required: false,
             per_table: true,
+            table_only: false,
+            used_by: OptionUse::Reads,
             doc: "What becomes of the date 0000-00-00: its row is rejected (`reject`, the default), or it is read as NULL (`to_null`).".to_owned(),
         },
     ]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    ReadMode, WriteMode,
+    OptionUse, ReadMode, WriteMode,
 };
 
 use super::destination::PostgresDestination;
@@ -32,6 +32,7 @@ impl Connector for Postgres {
                 Capability::Discover,
             ],
             options: options(),
+            limits: vec!["connections".to_owned()],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,
@@ -90,6 +91,12 @@ fn options() -> Vec<OptionSpec> {
         kind,
         required,
         per_table,
+        table_only: false,
+        used_by: match name {
+            "late_rows" => OptionUse::Reads,
+            "replace" => OptionUse::Writes,
+            _ => OptionUse::Always,
+        },
         doc: doc.to_owned(),
     };
     let words =

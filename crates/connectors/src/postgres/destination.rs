@@ -114,7 +114,7 @@ impl Destination for PostgresDestination {
         let (texts, intent) = JsonTexts::of(intent, |data_type| stored_as(data_type).is_some());
         let relation = self.relation(&intent.table);
         let job = Job {
-            truncate: truncate(&intent, &self.settings.connection)?,
+            truncate: truncate(&intent, &self.settings)?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
             before: StateBeforeWrite::of(&intent.write)?,
@@ -142,17 +142,17 @@ impl Destination for PostgresDestination {
     }
 }
 
-fn truncate(intent: &Intent, connection: &str) -> Result<bool> {
-    match intent
-        .write
-        .options
-        .get("replace")
+/// What the table says, or else the connection.
+fn truncate(intent: &Intent, settings: &Settings) -> Result<bool> {
+    let word = intent.write.options.get("replace");
+    match word
+        .or(settings.replace.as_ref())
         .map(|word| (word, word.as_str()))
     {
         None | Some((_, Some("delete"))) => Ok(false),
         Some((_, Some("truncate"))) => Ok(intent.write.mode == WriteMode::Replace),
         Some((other, _)) => Err(PgError::BadOption {
-            connection: connection.to_owned(),
+            connection: settings.connection.clone(),
             option: "replace",
             reason: format!("is `{other}`, but must be one of delete, truncate"),
         }),

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
 use towpath_ports::{ConnectorContext, Secrets};
 use towpath_vocab::{ConnectionPlan, Failure, SecretTemplate};
 use url::Url;
@@ -24,6 +25,9 @@ pub(super) struct Settings {
     pub(super) schema: String,
     pub(super) commits_schema: Option<String>,
     pub(super) connections: usize,
+    /// `late_rows` and `replace` where a table does not say otherwise.
+    pub(super) late_rows: Option<Value>,
+    pub(super) replace: Option<Value>,
     pub(super) writable: bool,
     url: SecretTemplate,
     secrets: Arc<dyn Secrets>,
@@ -56,6 +60,8 @@ impl Settings {
                     reason,
                 }
             })?,
+            late_rows: plan.plain("late_rows").cloned(),
+            replace: plan.plain("replace").cloned(),
             writable: plan.writable,
             url,
             secrets: Arc::clone(&context.secrets),

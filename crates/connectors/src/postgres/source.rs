@@ -275,7 +275,12 @@ impl PostgresSource {
         let column = Columns::of(raw).find(&plan.column);
         let column = column.map_err(|unknown| no_column(subject.object, unknown))?;
         let column = column.column(None);
-        let late = LateRows::read(spec.options.get("late_rows"), &self.settings.connection)?;
+        let late = LateRows::read(
+            spec.options
+                .get("late_rows")
+                .or(self.settings.late_rows.as_ref()),
+            &self.settings.connection,
+        )?;
         let plan = CursorPlan {
             column: column.name.clone(),
             ..plan.clone()

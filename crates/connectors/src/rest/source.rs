@@ -249,15 +249,11 @@ fn note_of_failed(table: &str, failed: &[RestError]) -> Option<String> {
 
 /// A read of the records of an API, as one of a file.
 pub(super) fn of_file(spec: &ReadSpec) -> ReadSpec {
-    let text = |value: &str| Value::from(value);
     ReadSpec {
         selection: Selection::Object(RECORDS.to_owned()),
         mode: ReadMode::Full,
         cursor: None,
-        options: BTreeMap::from([
-            ("format".to_owned(), text("jsonl")),
-            ("missing_columns".to_owned(), text("null")),
-        ]),
+        options: BTreeMap::from([("format".to_owned(), Value::from("jsonl"))]),
         ..spec.clone()
     }
 }

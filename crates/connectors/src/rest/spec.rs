@@ -4,8 +4,8 @@
 //! do is in `connection.rs`, `endpoint.rs`, `auth.rs` and `paginate_options.rs`.
 
 use towpath_vocab::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionVariant,
-    ReadMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
+    OptionVariant, ReadMode,
 };
 
 use super::auth_spec;
@@ -16,6 +16,8 @@ pub(super) fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
         kind,
         required: false,
         per_table: false,
+        table_only: false,
+        used_by: OptionUse::Always,
         doc: doc.to_owned(),
     }
 }
@@ -30,6 +32,7 @@ pub(super) fn required(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
 fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
         per_table: true,
+        table_only: true,
         ..key(name, kind, doc)
     }
 }
@@ -432,6 +435,7 @@ pub(super) fn spec() -> ConnectorSpec {
         objects: ObjectKind::Endpoints,
         capabilities: vec![Capability::Source, Capability::Discover],
         options,
+        limits: ["connections", "requests"].map(str::to_owned).to_vec(),
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: true,
         tells_version: false,

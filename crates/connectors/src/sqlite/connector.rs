@@ -7,7 +7,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    ReadMode, WriteMode,
+    OptionUse, ReadMode, WriteMode,
 };
 
 use super::destination::SqliteDestination;
@@ -29,6 +29,8 @@ impl Connector for Sqlite {
             kind,
             required,
             per_table: false,
+            table_only: false,
+            used_by: OptionUse::Always,
             doc: doc.to_owned(),
         };
         ConnectorSpec {
@@ -54,6 +56,7 @@ impl Connector for Sqlite {
                     "How long to wait for other processes; default 5000.",
                 ),
             ],
+            limits: Vec::new(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,

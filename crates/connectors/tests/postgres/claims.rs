@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Date64Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_ports::{Commit, Intent};
-use towpath_vocab::{ColumnPlan, Generation, Position, Remedy, TableName, WriteMode};
+use towpath_vocab::{ColumnPlan, Generation, OptionValue, Position, Remedy, TableName, WriteMode};
 
 use crate::support::{Database, destination, intent, plan, prepare, read, table, task, write};
 
@@ -368,7 +368,16 @@ async fn rows_the_server_swallows_are_never_told_as_written() {
     job.write
         .options
         .insert("replace".into(), "truncate".into());
-    let failure = write(database.destination().as_ref(), job, &[batch(&new)])
+    let failure = write(database.destination().as_ref(), job.clone(), &[batch(&new)])
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, "R0247");
+    // The connection says it where the table does not.
+    job.write.options.clear();
+    let mut plan = database.plan();
+    let truncate = OptionValue::Plain("truncate".into());
+    plan.options.insert("replace".into(), truncate);
+    let failure = write(destination(&plan).as_ref(), job, &[batch(&new)])
         .await
         .unwrap_err();
     assert_eq!(failure.code, "R0247");

@@ -1,9 +1,9 @@
 //! Incremental reads: ties, NULL cursors, transactions that commit late.
 
 use serde_json::json;
-use towpath_vocab::{CursorPlan, Position, ReadMode, Remedy};
+use towpath_vocab::{CursorPlan, OptionValue, Position, ReadMode, Remedy};
 
-use crate::support::{Database, by_cursor, read, table, try_read};
+use crate::support::{Database, by_cursor, read, source, table, try_read};
 
 const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, at timestamptz); CREATE INDEX ON t (at); \
     INSERT INTO t VALUES (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02'), (4, NULL);";
@@ -114,6 +114,26 @@ async fn lookback_trusts_the_cursor_and_repeats_only_what_it_looks_back_over() {
     });
     let three = read(source.as_ref(), &spec, Some(&one.position)).await;
     assert_eq!(three.numbers("id"), [1, 2, 3]);
+}
+
+/// `late_rows` of the connection holds where the table does not say otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_rows_of_the_connection_is_obeyed() {
+    let database = Database::with(TABLE);
+    let mut plan = database.plan();
+    let lookback = OptionValue::Plain(json!("lookback"));
+    plan.options.insert("late_rows".into(), lookback);
+    let source = source(&plan);
+    let mut spec = by_cursor("t", "at");
+    let by_cursor_alone = |notes: &[String]| {
+        let mut notes = notes.iter();
+        notes.any(|note| note.ends_with("they are read by the first load only"))
+    };
+    let one = read(source.as_ref(), &spec, None).await;
+    assert!(by_cursor_alone(&one.notes), "{:?}", one.notes);
+    spec.options.insert("late_rows".into(), json!("exact"));
+    let other = read(source.as_ref(), &spec, None).await;
+    assert!(!by_cursor_alone(&other.notes), "{:?}", other.notes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,5 +12,5 @@ mod table;
 
 pub(crate) use declare::{Key, KeySchema, Kind};
 pub(crate) use pipeline::{PIPELINE, STEP, VERBS, verbs_of};
-pub(crate) use root::{CONNECTION, ROOT, SCHEMAS};
+pub(crate) use root::{CONNECTION, LIMITS, ROOT, SCHEMAS};
 pub(crate) use table::{CHECK, CHECK_KINDS, PUBLISH_TABLE, RULES, TABLE};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use towpath_vocab::{
     Capability, ConnectorSpec, Facts, Guarantee, Level, ObjectKind, OptionKind, OptionSpec,
-    ReadMode, WriteMode,
+    OptionUse, ReadMode, WriteMode,
 };
 
 use super::declare::{Key, KeySchema};
@@ -25,6 +25,8 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
         kind: kind.clone(),
         required: false,
         per_table: *per_table,
+        table_only: false,
+        used_by: OptionUse::Always,
         doc: String::new(),
     });
     ConnectorSpec {
@@ -40,6 +42,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
             Capability::Discover,
         ],
         options: options.collect(),
+        limits: vec!["connections".into()],
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: scheme != "file",
         tells_version: scheme == "file",

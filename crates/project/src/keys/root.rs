@@ -169,13 +169,13 @@ pub(crate) static CONNECTION: KeySchema = KeySchema {
     also: &[],
 };
 
-static LIMITS: KeySchema = KeySchema {
+pub(crate) static LIMITS: KeySchema = KeySchema {
     noun: "limits",
     keys: &[
         key(
             "connections",
             Kind::Integer,
-            "The maximum number of connections at once.",
+            "The most connections of one read at once, or of all requests to an API.",
         ),
         key(
             "requests",

@@ -16,7 +16,7 @@ use std::path::Path;
 use towpath_project::{CheckInputs, CheckedProject, check};
 use towpath_vocab::{
     Action, Capability, ConnectorSpec, Diagnostic, Facts, Guarantee, Level, ObjectKind, OptionKind,
-    OptionSpec, ReadMode, WriteMode,
+    OptionSpec, OptionUse, ReadMode, WriteMode,
 };
 
 pub(crate) fn option(name: &str, kind: OptionKind, required: bool, per_table: bool) -> OptionSpec {
@@ -25,6 +25,8 @@ pub(crate) fn option(name: &str, kind: OptionKind, required: bool, per_table: bo
         kind,
         required,
         per_table,
+        table_only: false,
+        used_by: OptionUse::Always,
         doc: format!("the {name}"),
     }
 }
@@ -52,7 +54,12 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
                 ),
                 option("null_values", OptionKind::TextList, false, true),
                 option("header", OptionKind::Boolean, false, true),
+                OptionSpec {
+                    used_by: OptionUse::Reads,
+                    ..option("records", OptionKind::Text, false, true)
+                },
             ],
+            limits: Vec::new(),
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: false,
             tells_version: true,
@@ -70,7 +77,16 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             options: vec![
                 option("url", OptionKind::Secret, true, false),
                 option("schema", OptionKind::Text, false, false),
+                OptionSpec {
+                    used_by: OptionUse::Writes,
+                    ..option("replace", OptionKind::Text, false, true)
+                },
+                OptionSpec {
+                    table_only: true,
+                    ..option("zone", OptionKind::Text, false, true)
+                },
             ],
+            limits: vec!["connections".into()],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,

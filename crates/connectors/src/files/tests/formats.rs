@@ -544,3 +544,89 @@ fn a_spreadsheet_is_refused_by_name() {
         );
     }
 }
+
+/// What an option may be where it has an effect.
+fn of_option(option: &str) -> Value {
+    match option {
+        "compression" => json!("gzip"),
+        "header" | "trim" => json!(true),
+        "null_values" => json!(["NA"]),
+        "skip_lines" | "max_record_bytes" => json!(100),
+        "nested" => json!("types"),
+        "missing_columns" => json!("null"),
+        "encoding" => json!("utf-8"),
+        "range" => json!("A1:B2"),
+        "date_format" | "timestamp_format" => json!("%d.%m.%Y"),
+        "thousands" => json!("'"),
+        "decimal" | "delimiter" => json!(";"),
+        _ => json!("x"),
+    }
+}
+
+/// An option that nothing reads for a format is never accepted for it alone.
+#[test]
+fn options_of_other_formats_are_refused() {
+    const OF_CSV: [&str; 10] = [
+        "delimiter",
+        "quote",
+        "escape",
+        "comment",
+        "header",
+        "skip_lines",
+        "trim",
+        "null_values",
+        "decimal",
+        "thousands",
+    ];
+    const OF_TEXT: [&str; 4] = [
+        "encoding",
+        "date_format",
+        "timestamp_format",
+        "max_record_bytes",
+    ];
+    const OF_JSON: [&str; 2] = ["nested", "records"];
+    const OF_SHEETS: [&str; 2] = ["sheet", "range"];
+    let project = Project::new();
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    write_parquet(&project, "t.parquet", vec![("a", ids)]);
+    let parquet = std::fs::read(project.data().join("t.parquet")).unwrap();
+    let csv: Vec<&str> = [OF_JSON, OF_SHEETS].concat();
+    let json = [&OF_CSV[..], &OF_SHEETS, &["missing_columns"]].concat();
+    let jsonl = [&json[..], &["records"]].concat();
+    let binary = [
+        &OF_CSV[..],
+        &OF_TEXT,
+        &OF_JSON,
+        &OF_SHEETS,
+        &["compression"],
+    ]
+    .concat();
+    for (name, bytes, options) in [
+        ("t.csv", &b"a\n1\n"[..], csv),
+        ("t.json", br#"[{"a": 1}]"#, json),
+        ("t.jsonl", br#"{"a": 1}"#, jsonl),
+        ("t.parquet", &parquet, binary),
+    ] {
+        for option in options {
+            let value = of_option(option);
+            let mut of_table = spec(name);
+            of_table.options.insert(option.to_owned(), value.clone());
+            let failure = Project::new().file(name, bytes).try_read(&of_table);
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.code, "R0103", "{name} {option}: {failure:?}");
+            assert!(failure.message.contains("do not have it"), "{failure:?}");
+            // A connection may have files of several formats, unless it says which.
+            let mixed = Project::new().file(name, bytes).with(option, value);
+            if (name, option) == ("t.parquet", "compression") {
+                continue;
+            }
+            assert_eq!(mixed.read(name).rows, ["1"], "{name} {option}");
+            let (_, format) = name.split_once('.').unwrap();
+            let one = mixed.with("format", json!(format));
+            assert!(
+                one.options_fail().contains("do not have it"),
+                "{name} {option}"
+            );
+        }
+    }
+}

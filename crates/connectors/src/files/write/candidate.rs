@@ -20,7 +20,7 @@ use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, TableName
 
 use super::begin::Job;
 use super::error::WriteError;
-use crate::files::options::{Compression, Format};
+use crate::files::options::{Compression, Format, Options};
 use crate::files::source::FilesSource;
 
 /// One file of a candidate.
@@ -84,6 +84,7 @@ fn options(job: &Job) -> BTreeMap<String, serde_json::Value> {
         ("max_record_bytes", json!(1_u64 << 30)),
     ];
     options.extend(settled.map(|(key, value)| (key.to_owned(), value)));
+    options.retain(|option, _| Options::have(target.format, option));
     options
 }
 

@@ -168,7 +168,7 @@ impl FileTarget {
         } else {
             parts.compression
         };
-        let options = options.of_format(format)?;
+        let options = options.to_write(format)?;
         let compression = match (format, options.compression) {
             (Format::Json, _) => {
                 return Err(wrong(

@@ -251,6 +251,8 @@ fn read_spec(selection: &str, how: &How, known: Option<&SchemaRef>) -> ReadSpec 
         options: how
             .options
             .iter()
+            // A Parquet file that is read says itself how it is compressed.
+            .filter(|(key, _)| *key != "compression" || !selection.ends_with(".parquet"))
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect(),
         parallel: 2,
