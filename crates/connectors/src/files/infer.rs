@@ -41,14 +41,18 @@ mod kind {
     /// A number that is one only with a decimal comma, or only with commas between thousands.
     pub(super) const COMMA: u32 = 1 << 15;
     pub(super) const GROUPED: u32 = 1 << 16;
+    /// A number with a point, as `1.000`, that may separate thousands.
+    pub(super) const POINT: u32 = 1 << 17;
+    /// Its fields are separated by semicolons, as where commas are decimal ones.
+    pub(super) const SEMICOLONS: u32 = 1 << 18;
 }
 use kind::{
     BOOL, COMMA, DATE, DAY_FIRST, EMPTY, GROUPED, INSTANT, MONTH_FIRST, NOT_COMMA, NOT_GROUPED,
-    NOT_PLAIN, SHORT_YEAR, SLASHED, SLASHED_DAY, SLASHED_TIME, TEXT, TIMESTAMP,
+    NOT_PLAIN, POINT, SEMICOLONS, SHORT_YEAR, SLASHED, SLASHED_DAY, SLASHED_TIME, TEXT, TIMESTAMP,
 };
 
 /// Bits that say how numbers are written, not what they are.
-const WRITING: u32 = NOT_PLAIN | NOT_COMMA | NOT_GROUPED | COMMA | GROUPED;
+const WRITING: u32 = NOT_PLAIN | NOT_COMMA | NOT_GROUPED | COMMA | GROUPED | POINT | SEMICOLONS;
 const SLASHES: u32 = SLASHED | DAY_FIRST | MONTH_FIRST | SLASHED_TIME | SLASHED_DAY | SHORT_YEAR;
 /// So many texts among other values are counted; a column with more is a text column.
 const FEW: u8 = 10;
@@ -62,6 +66,8 @@ pub(crate) struct InferOptions<'a> {
     pub(crate) numbers: Option<NumberFormat>,
     /// A comma may be a decimal one: it does not separate the fields.
     pub(crate) commas: bool,
+    /// Semicolons separate the fields.
+    pub(crate) semicolons: bool,
 }
 
 /// What the columns of a table show of how numbers are written in it.
@@ -167,8 +173,13 @@ impl Guess {
         }
         if self.plain.take(text) {
             if self.kinds & NOT_COMMA == 0 {
-                let fits = infer.commas && taken(&mut self.comma, NumberFormat::COMMA, text);
-                self.kinds |= if fits { 0 } else { NOT_COMMA };
+                let may_fit = infer.commas && !digits.starts_with(b"0");
+                let fits = may_fit && taken(&mut self.comma, NumberFormat::COMMA, text);
+                self.kinds |= match (fits, infer.semicolons) {
+                    (false, _) => NOT_COMMA,
+                    (true, false) => POINT,
+                    (true, true) => POINT | SEMICOLONS,
+                };
             }
             return true;
         }
@@ -229,7 +240,8 @@ impl Guess {
         if !has(NOT_PLAIN) {
             let could_be = !self.plain.is_empty() && !has(NOT_COMMA);
             let comma = by_hint.filter(|format| could_be && *format == NumberFormat::COMMA);
-            return Some(comma.unwrap_or(NumberFormat::PLAIN));
+            let is_unclear = self.may_be_thousands() && has(SEMICOLONS) && by_hint.is_none();
+            return (!is_unclear).then_some(comma.unwrap_or(NumberFormat::PLAIN));
         }
         match (has(NOT_COMMA), has(NOT_GROUPED)) {
             (true, true) => None,
@@ -237,6 +249,11 @@ impl Guess {
             (true, false) if self.is_certainly_grouped() => Some(NumberFormat::GROUPED),
             _ => by_hint,
         }
+    }
+
+    /// Every point may separate thousands: three digits are behind each.
+    fn may_be_thousands(&self) -> bool {
+        self.kinds & POINT != 0 && self.kinds & (NOT_PLAIN | NOT_COMMA) == 0
     }
 
     /// Commas in threes could also be lists: a point behind them, or a second comma, is certain.
@@ -270,7 +287,15 @@ impl Guess {
             _ => None,
         };
         match found {
-            Some(data_type) => verdict.data_type = data_type,
+            Some(data_type) => {
+                let is_guess = data_type.is_numeric() && self.may_be_thousands();
+                verdict.note = (is_guess && !hint.comma && !hint.point).then(|| {
+                    format!(
+                        "points in `{column}` are read as decimal points, but all have three digits behind them; if they separate thousands, set `decimal: \",\"`"
+                    )
+                });
+                verdict.data_type = data_type;
+            }
             None => verdict.note = self.note(column, hint, fixed),
         }
         verdict
@@ -353,6 +378,11 @@ impl Guess {
         if has(NOT_PLAIN) {
             return say(
                 "its commas may be decimal commas or separate thousands; set `decimal: \",\"` or `thousands: \",\"`",
+            );
+        }
+        if self.may_be_thousands() && self.kinds & !WRITING == 0 {
+            return say(
+                "its points may be decimal points or separate thousands; set `decimal: \".\"` or `decimal: \",\"`",
             );
         }
         if has(TIMESTAMP) && has(INSTANT) {

@@ -194,6 +194,7 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 typed: dialect.has_types(),
                 numbers: layout.numbers,
                 commas: dialect.delimiter != b',',
+                semicolons: dialect.delimiter == b';',
             };
             let mut rows = 0;
             let mut more = true;

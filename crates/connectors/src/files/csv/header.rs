@@ -194,6 +194,7 @@ impl FileStart<'_> {
             typed: dialect.has_types(),
             numbers: self.options.numbers,
             commas: dialect.delimiter != b',',
+            semicolons: dialect.delimiter == b';',
         };
         let nulls = Nulls::csv(&self.options.nulls).also_quoted(dialect.has_types());
         let guesses = first_records::guesses(self.bytes, rows, dialect, &nulls, &infer);

@@ -8,12 +8,18 @@ use super::*;
 use crate::files::value;
 
 fn guess(values: &[&str], commas: bool) -> Guess {
+    separated(values, if commas { b'\t' } else { b',' })
+}
+
+/// The same in a file whose fields are separated by `delimiter`.
+fn separated(values: &[&str], delimiter: u8) -> Guess {
     let times = TimeFormats::default();
     let infer = InferOptions {
         times: &times,
         typed: false,
         numbers: None,
-        commas,
+        commas: delimiter != b',',
+        semicolons: delimiter == b';',
     };
     let mut guess = Guess::default();
     for value in values {
@@ -89,11 +95,33 @@ fn a_decimal_comma_is_taken_where_commas_do_not_separate() {
     assert_eq!(local(&["1.234.567", "1"]), "bigint");
     assert_eq!(local(&["1.5", "1,5"]), "text!");
     assert_eq!(local(&["1,234"]), "text!");
-    assert_eq!(local(&["1.234"]), "double");
+    assert_eq!(local(&["1.234"]), "double!");
     assert_eq!(verdict(&["1,5", "2"]), "text");
     assert_eq!(verdict(&["1,234,567.5", "2"]), "double");
     assert_eq!(verdict(&["1,234", "2.5"]), "double");
     assert_eq!(verdict(&["1,234", "2"]), "text!");
+}
+
+/// Points in threes are thousands where the file is written as Germans do, and that is not certain.
+#[test]
+fn points_in_threes_are_not_decimal_points_without_a_word() {
+    let with = |values: &[&str], hint| shown(separated(values, b';').verdict("c", hint, true));
+    let none = Hint::default();
+    assert_eq!(with(&["1.000", "2.500", "10"], none), "text!");
+    assert_eq!(with(&["-1.000"], none), "text!");
+    assert_eq!(with(&["1.000", "1.5"], none), "double");
+    assert_eq!(with(&["1.000", "1,5"], none), "double");
+    assert_eq!(with(&["0.125", "1.000"], none), "double");
+    assert_eq!(with(&["1000.125", "1.000"], none), "double");
+    assert_eq!(with(&["1.000", "x"], none), "text");
+    let mut hint = Hint::default();
+    separated(&["1.5"], b';').hint(&mut hint);
+    assert_eq!(with(&["1.000"], hint), "decimal(18,3)");
+    let mut hint = Hint::default();
+    separated(&["1.234,50"], b';').hint(&mut hint);
+    assert_eq!(with(&["1.000"], hint), "bigint");
+    let note = separated(&["1.000"], b';').verdict("c", none, true).note;
+    assert!(note.unwrap().contains("separate thousands"));
 }
 
 #[test]

@@ -466,6 +466,7 @@ impl Take for Survey<'_> {
                     typed: true,
                     numbers: None,
                     commas: false,
+                    semicolons: false,
                 };
                 shape.see(bytes, *value, &infer, &mut self.room);
             }

@@ -562,6 +562,27 @@ fn numbers_and_dates_as_germans_write_them() {
 }
 
 #[test]
+fn thousands_are_never_read_as_decimals_without_a_word() {
+    let text = "id;Menge\n1;1.000\n2;2.500\n3;10\n";
+    let outcome = csv(text);
+    assert_eq!(outcome.columns, ["id bigint", "Menge text"]);
+    assert_eq!(outcome.rows, ["1|1.000", "2|2.500", "3|10"]);
+    let note = "`Menge` is read as text: its points may be decimal points or separate thousands";
+    assert!(
+        outcome.notes.iter().any(|n| n.starts_with(note)),
+        "{:?}",
+        outcome.notes
+    );
+    for (decimal, rows) in [
+        (",", ["1|1000", "2|2500", "3|10"]),
+        (".", ["1|1.0", "2|2.5", "3|10.0"]),
+    ] {
+        let project = Project::new().with("decimal", json!(decimal));
+        assert_eq!(project.file("t.csv", text).read("t").rows, rows);
+    }
+}
+
+#[test]
 fn the_order_of_a_known_column_is_remembered() {
     let first = Project::new().file("t.csv", "d\n28/01/2026\n03/04/2026\n");
     let schema = run(async {
