@@ -71,11 +71,11 @@ pub struct NamedFile {
 /// Files as tables of a query.
 #[async_trait]
 pub trait NamedFiles: Send + Sync {
-    /// The file with this name; `None` if there is none, or if its ending is not that of a file that can be
-    /// read.
+    /// The file with this name; `None` if the name does not look like that of a file.
     ///
     /// # Errors
-    /// `Refused` for a file that may not be queried, `FixData` for one that cannot be read.
+    /// `Refused` for a file that may not be queried, `FixConfig` for one that does not exist or has an ending
+    /// that cannot be read, `FixData` for one that cannot be read.
     async fn find(&self, name: &str) -> Result<Option<NamedFile>>;
 }
 

@@ -213,6 +213,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Links inside `path` are followed only to files inside `path`, so that nobody who may put files there can make other files readable. Set `path` to the folder where the file is, or to the link itself, or copy the file into the folder. A glob that does not match the link leaves it out.",
     ),
     CodeEntry::run(
+        "R0145",
+        Remedy::FixConfig,
+        "A query names a file that cannot be read in place of a table.",
+        "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
+    ),
+    CodeEntry::run(
         "R0170",
         Remedy::FixData,
         "A JSON file has no array at the path in `records`.",

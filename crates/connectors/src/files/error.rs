@@ -149,6 +149,8 @@ pub(crate) enum FilesError {
     },
     #[error("the file `{name}` is not in the folder of the project")]
     Outside { name: String },
+    #[error("`{name}` cannot be queried: {why}")]
+    NotQueried { name: String, why: &'static str },
     #[error("rows of `{path}` could not be put into columns: {why}")]
     Columns { path: String, why: String },
     #[error(
@@ -209,6 +211,7 @@ impl FilesError {
             Self::RowsDiffer { .. } => "R0141",
             Self::NotReadable { .. } => "R0142",
             Self::Outside { .. } => "R0143",
+            Self::NotQueried { .. } => "R0145",
             Self::LinkOut { .. } => "R0144",
             Self::TooManyColumns { .. } => "R0113",
             Self::NoRecords { .. } => "R0170",

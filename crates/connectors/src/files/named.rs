@@ -70,6 +70,59 @@ impl QueriedFiles {
     }
 }
 
+impl QueriedFiles {
+    /// Whether a name means files. The error is why these cannot be queried: a name that looks like a file
+    /// is not the name of a table.
+    fn means_files(&self, name: &str, path: &Path, split: &Split) -> Result<bool, FilesError> {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let is_known = name_parts(last).format.is_some();
+        let found = std::fs::metadata(path);
+        if !is_known && !name.contains('/') && (found.is_err() || !name.contains('.')) {
+            return Ok(false);
+        }
+        let cannot = |why| {
+            Err(FilesError::NotQueried {
+                name: name.to_owned(),
+                why,
+            })
+        };
+        let Ok(found) = found else {
+            if is_known && split.folder.is_dir() {
+                // The reader says which files are there.
+                return Ok(true);
+            }
+            self.named_inside(name, path)?;
+            return cannot("there is no such file");
+        };
+        if is_known && !found.is_dir() {
+            return Ok(true);
+        }
+        self.inside(name, split)?;
+        if found.is_dir() {
+            return Err(FilesError::Folder {
+                path: name.to_owned(),
+                selection: name.trim_end_matches('/').to_owned(),
+            });
+        }
+        match found.is_file() {
+            true => cannot("its name does not end like a CSV, JSON, Parquet or Excel file"),
+            false => cannot("it is not a regular file"),
+        }
+    }
+
+    /// Refuses what lies outside the folder by its name alone, where there is no file.
+    fn named_inside(&self, name: &str, path: &Path) -> Result<(), FilesError> {
+        let mut parts = path.components();
+        let climbs = parts.any(|part| part == Component::ParentDir);
+        if self.within == Path::new("/") || (!climbs && path.starts_with(&self.within)) {
+            return Ok(());
+        }
+        Err(FilesError::Outside {
+            name: name.to_owned(),
+        })
+    }
+}
+
 /// A path as a folder and what is selected in it.
 struct Split {
     folder: PathBuf,
@@ -116,22 +169,21 @@ fn spec_of(name: &str, selection: String) -> ReadSpec {
 #[async_trait]
 impl NamedFiles for QueriedFiles {
     async fn find(&self, name: &str) -> Result<Option<NamedFile>> {
-        let last = name.rsplit('/').next().unwrap_or(name);
-        if name_parts(last).format.is_none() {
-            return Ok(None);
-        }
         let path = self.folder.join(name);
-        if !name.contains(GLOB) && !path.is_file() {
+        let split = Split::of(&path);
+        if !self.means_files(name, &path, &split)? {
             return Ok(None);
         }
-        let split = Split::of(&path);
         self.inside(name, &split)?;
         let shown = match Path::new(name)
             .parent()
             .map(|folder| folder.to_string_lossy())
         {
             Some(folder) if !name.contains(GLOB) => folder.into_owned(),
-            _ => split.folder.display().to_string(),
+            _ => {
+                let below = split.folder.strip_prefix(&self.folder);
+                below.unwrap_or(&split.folder).display().to_string()
+            }
         };
         let source = FilesSource {
             connection: ConnectionPlan {

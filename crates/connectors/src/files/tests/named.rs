@@ -59,14 +59,46 @@ fn a_named_file_is_read_as_a_load_reads_it() {
     for name in ["data/semicolons.csv", "data/t.jsonl"] {
         assert_eq!(read(name, Some(&[])).unwrap().rows.len(), 2, "{name}");
     }
-    for name in [
-        "data/none.csv",
-        "data/semicolons",
-        "raw.flights",
-        "data/readme.md",
-    ] {
+    for name in ["raw.flights", "flights"] {
         assert!(read(name, None).is_none(), "{name}");
     }
+}
+
+/// A name that looks like a file is never taken for a table that does not exist.
+#[test]
+fn what_is_wrong_with_a_named_file_is_said() {
+    let project = Project::new()
+        .file("orders.csv", "a\n1\n")
+        .file("t.txt", "a\n1\n");
+    let mut cases = vec![
+        ("data/order.csv", "R0101", "there is no `data/order.csv`"),
+        ("order.csv", "R0101", "there is no `order.csv`"),
+        ("data/*.parquet", "R0101", "there is no `data/*.parquet`"),
+        ("nowhere/order.csv", "R0145", "there is no such file"),
+        ("data/orders", "R0145", "there is no such file"),
+        ("data/t.txt", "R0145", "its name does not end like"),
+        ("data", "", ""),
+        ("data/", "R0105", "is a folder"),
+        ("../nowhere/x.csv", "R0143", "not in the folder"),
+        ("/nowhere/x.csv", "R0143", "not in the folder"),
+    ];
+    #[cfg(unix)]
+    {
+        let socket = project.data().join("s.csv");
+        std::os::unix::net::UnixListener::bind(socket).unwrap();
+        cases.push(("data/s.csv", "R0107", "a socket or a device"));
+    }
+    for (name, code, words) in cases {
+        match rows_of(&below(&project), name, None) {
+            Ok(found) => assert!(found.is_none() && code.is_empty(), "{name}"),
+            Err(failure) => {
+                assert_eq!(failure.code, code, "{name}: {}", failure.message);
+                assert!(failure.message.contains(words), "{}", failure.message);
+            }
+        }
+    }
+    let near = rows_of(&below(&project), "data/order.csv", None).unwrap_err();
+    assert_eq!(near.help, ["did you mean `orders.csv`?"]);
 }
 
 #[test]
