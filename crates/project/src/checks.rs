@@ -341,10 +341,13 @@ fn of_column(
             }
             CheckKind::Range { column, min, max }
         }
-        "freshness" => CheckKind::Freshness {
-            column,
-            max_age_s: value::duration_ms(node.text()?)? / 1000,
-        },
+        "freshness" => {
+            is_a_time(&column, entry, data_type.as_ref(), report)?;
+            CheckKind::Freshness {
+                column,
+                max_age_s: value::duration_ms(node.text()?)? / 1000,
+            }
+        }
         _ => {
             let (to, field) = relationship(node, report)?;
             let at = field_place(node, &field);
@@ -356,6 +359,28 @@ fn of_column(
             CheckKind::Relationships { column, to, field }
         }
     })
+}
+
+/// Reports a column without times; `None` then.
+fn is_a_time(
+    column: &str,
+    entry: &Entry,
+    data_type: Option<&arrow_schema::DataType>,
+    report: &mut Report,
+) -> Option<()> {
+    use arrow_schema::DataType::{Date32, Date64, Timestamp};
+    match data_type {
+        None | Some(Date32 | Date64 | Timestamp(..)) => Some(()),
+        Some(other) => {
+            let name = towpath_vocab::types::name(other);
+            let message =
+                format!("`freshness` needs a date or timestamp, but column `{column}` is {name}");
+            report
+                .error("T0406", entry.key_at, message)
+                .help("use a column with times, or give this one `type: timestamp`");
+            None
+        }
+    }
 }
 
 fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)> {

@@ -487,7 +487,12 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "T0406",
-        "A pattern needs text, and the column has a different type.",
-        "",
+        "A rule or check needs values of a type that the column does not have.",
+        "`pattern` and `length` need text; `freshness` needs a date or a timestamp. Give the column such a `type`, or remove the rule.",
+    ),
+    CodeEntry::check(
+        "T0407",
+        "A rule or check is about the value of a column that is masked.",
+        "A mask replaces the value before rules and checks see it: a pattern would be compared with the hash. Only `required`, `unique` and `relationships` mean the same for a hash.\n\nCompute what you want to know from the source column, before it is masked:\n\n  columns:\n    email: { mask: hash }\n    email_is_good: { set: \"email like '%@%'\", in: [true] }",
     ),
 ];

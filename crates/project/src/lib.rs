@@ -23,6 +23,7 @@ mod keys_page;
 mod literal;
 mod live;
 mod load;
+mod masked;
 mod models;
 mod outline;
 mod outside_table;

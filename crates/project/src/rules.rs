@@ -106,7 +106,9 @@ fn of_column(
                 report,
             ))),
             "pattern" => pattern(column, &entry.value, data_type, report).map(RuleKind::Pattern),
-            "length" => length(&entry.value, report),
+            "length" => needs_text("length", column, entry.value.at, data_type, report)
+                .then(|| length(&entry.value, report))
+                .flatten(),
             _ => expression(&entry.value, subject, report).map(RuleKind::Expression),
         };
         if let Some(kind) = kind {
@@ -249,22 +251,29 @@ pub(crate) fn pattern(
             .help("put a backslash before a special character that stands for itself: \\. \\( \\[");
         return None;
     }
-    if let Some(data_type) = data_type
-        .filter(|t| !matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View))
-    {
-        report
-            .error(
-                "T0406",
-                node.at,
-                format!(
-                    "a pattern needs text, but column `{column}` is {}",
-                    types::name(data_type)
-                ),
-            )
-            .help("use min, max or in; or give the column `type: text`");
-        return None;
-    }
-    Some(text.to_owned())
+    needs_text("pattern", column, node.at, data_type, report).then(|| text.to_owned())
+}
+
+/// Reports a rule about text on a column of another type.
+fn needs_text(
+    rule: &str,
+    column: &str,
+    at: FileRange,
+    data_type: Option<&DataType>,
+    report: &mut Report,
+) -> bool {
+    let other = data_type
+        .filter(|t| !matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
+    let Some(other) = other else { return true };
+    let name = types::name(other);
+    report
+        .error(
+            "T0406",
+            at,
+            format!("a {rule} needs text, but column `{column}` is {name}"),
+        )
+        .help("use min, max or in; or give the column `type: text`");
+    false
 }
 
 fn length(node: &Node, report: &mut Report) -> Option<RuleKind> {

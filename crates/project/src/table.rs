@@ -13,6 +13,7 @@ use towpath_vocab::{
 
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
+use crate::masked;
 use crate::report::{FileRange, Report};
 use crate::row_history;
 use crate::rules::{self, Subject};
@@ -114,7 +115,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);
     }
-    Planned {
+    let planned = Planned {
         plan: TablePlan {
             target: frame.target.clone(),
             write,
@@ -138,7 +139,9 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         schema: columns.target,
         references: checks.references,
         later,
-    }
+    };
+    masked::judge(&planned.plan, planned.schema.as_ref(), report);
+    planned
 }
 
 /// Reports a `lookback` of the table's own settings without a cursor. In defaults it is for the tables that
