@@ -25,6 +25,7 @@ mod redact;
 mod rows;
 mod schedule;
 mod source;
+mod spellings;
 mod state;
 mod state_before_write;
 mod system;

@@ -1,13 +1,15 @@
 //! Removes values of secrets from text before it is stored or shown.
 //!
 //! Promise: each known value of four characters or more becomes `***`. So do the password inside a URL or a
-//! `key=value` text, as it is written and decoded, and each line of a value with several lines. If two
-//! values overlap, the longer one is replaced. It does not know where the values come from, and never shows
-//! one.
+//! `key=value` text, each line of a value with several lines, and all of these in their usual spellings
+//! (`spellings.rs`). If two values overlap, the longer one is replaced. It does not know where the values
+//! come from, and never shows one.
 
 use std::fmt;
 
 use towpath_vocab::passwords::{decoded, passwords_in};
+
+use crate::spellings::spellings;
 
 /// The text in place of a removed value.
 const REDACTED: &[u8] = b"***";
@@ -18,27 +20,45 @@ const SHORTEST: usize = 4;
 /// The values to remove.
 #[derive(Clone, Default)]
 pub struct Redaction {
-    /// Longest first.
+    /// By their first byte, then the longest first.
     values: Vec<Vec<u8>>,
+    /// Where the values with a first byte begin in `values`; a last entry ends them.
+    begins: Vec<usize>,
 }
 
 impl Redaction {
-    /// Removes these values, and the passwords and lines in them.
+    /// Removes these values, and the passwords and lines in them, in their usual spellings.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut values: Vec<Vec<u8>> = secrets
             .into_iter()
             .flat_map(|secret| parts(&secret))
             .filter(|part| part.len() >= SHORTEST)
+            .flat_map(|part| spellings(&part))
             .map(String::into_bytes)
             .collect();
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        let order = |value: &Vec<u8>| (value.first().copied(), std::cmp::Reverse(value.len()));
+        values.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.cmp(b)));
         values.dedup();
-        Self { values }
+        let before = |byte: usize| {
+            values.partition_point(|value| {
+                value.first().is_none_or(|first| usize::from(*first) < byte)
+            })
+        };
+        let begins = (0..=256).map(before).collect();
+        Self { values, begins }
     }
 
     /// The length of the longest value in bytes.
     pub fn longest(&self) -> usize {
-        self.values.first().map_or(0, Vec::len)
+        self.values.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// The longest value with which a text begins.
+    fn at_start(&self, first: u8, text: &[u8]) -> Option<&Vec<u8>> {
+        let at = usize::from(first);
+        let (begin, end) = (self.begins.get(at)?, self.begins.get(at + 1)?);
+        let mut values = self.values.get(*begin..*end)?.iter();
+        values.find(|value| text.starts_with(value))
     }
 
     /// The text without the values.
@@ -46,7 +66,7 @@ impl Redaction {
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text;
         while let Some((first, behind)) = rest.split_first() {
-            let found = self.values.iter().find(|value| rest.starts_with(value));
+            let found = self.at_start(*first, rest);
             match found.and_then(|value| rest.get(value.len()..)) {
                 Some(after) => {
                     out.extend_from_slice(REDACTED);
@@ -147,6 +167,35 @@ mod tests {
     }
 
     #[test]
+    fn usual_spellings_are_taken_out() {
+        let secret = "pa\"ss/wörd+1";
+        assert_eq!(said(&[secret], "cGEic3Mvd8O2cmQrMQ=="), "***");
+        assert_eq!(said(&[secret], "cGEic3Mvd8O2cmQrMQ"), "***");
+        // `me:` and the secret, as a header has it; `x` and the secret; the secret and a line end.
+        for (text, left) in [
+            ("Basic bWU6cGEic3Mvd8O2cmQrMQ==", "Basic bWU6***"),
+            ("eHBhInNzL3fDtnJkKzE=", "eH***E="),
+            ("cGEic3Mvd8O2cmQrMQo=", "***o="),
+        ] {
+            assert_eq!(said(&[secret], text), left);
+        }
+        assert_eq!(said(&[secret], "pa%22ss%2Fw%C3%B6rd%2B1"), "***");
+        assert_eq!(said(&[secret], "pa%22ss%2fw%c3%b6rd%2b1"), "***");
+        assert_eq!(
+            said(&[secret], r#"{"a": "pa\"ss/wörd+1"}"#),
+            r#"{"a": "***"}"#
+        );
+        assert_eq!(said(&[secret], r#"pa\"ss\/wörd+1"#), "***");
+        assert_eq!(said(&[secret], "70612273732f77c3b672642b31"), "***");
+        assert_eq!(said(&["two words"], "two+words, two%20words"), "***, ***");
+        // Base64 in lines of 76 characters.
+        let long = "0123456789".repeat(9);
+        let wrapped = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2\nNzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5";
+        assert_eq!(said(&[&long], wrapped), "***\n***");
+        assert_eq!(said(&["abcd"], "YWJj is not YWJjZA=="), "YWJj is not ***");
+    }
+
+    #[test]
     fn a_value_that_was_cut_off_is_taken_out_too() {
         let redaction = Redaction::new(["hunter2secret".to_owned()]);
         let head = |text: &str| {
@@ -155,6 +204,7 @@ mod tests {
         assert_eq!(head("so hunter2"), "so ***");
         assert_eq!(head("so hun"), "so hun");
         assert_eq!(head("so hunter2secret"), "so ***");
-        assert_eq!(format!("{redaction:?}"), "Redaction(1 values)");
+        let shown = format!("{redaction:?}");
+        assert!(shown.starts_with("Redaction(") && !shown.contains("hunter"));
     }
 }

@@ -138,7 +138,7 @@ impl Auth {
     /// Takes the secrets out of text, and those that servers gave.
     pub(super) fn redaction(&self, given: Vec<String>) -> Redaction {
         let secrets = self.secrets.iter().cloned().chain(given);
-        Redaction::new(secrets.flat_map(spellings))
+        Redaction::new(secrets)
     }
 
     /// The host that is asked for tokens.
@@ -302,16 +302,4 @@ async fn oauth(given: &mut AuthOptions<'_>) -> std::result::Result<OAuth, Failur
         refresh,
         assertion: None,
     })
-}
-
-/// A secret as an answer may repeat it: as it is, inside JSON, and in an address.
-fn spellings(secret: String) -> Vec<String> {
-    let json = serde_json::Value::from(secret.as_str()).to_string();
-    let json = json.strip_prefix('"').unwrap_or(&json);
-    let json = json.strip_suffix('"').unwrap_or(json).to_owned();
-    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let in_path = form.replace('+', "%20");
-    // Some servers write `/` in JSON like this.
-    let slashes = json.replace('/', "\\/");
-    vec![secret, json, slashes, form, in_path]
 }
