@@ -129,13 +129,18 @@ pub(crate) fn give_types(
         && !request.options.missing_columns_null;
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
     let mut finder = finder(wanted);
+    // `a` and `A` are two columns where both are known.
+    let known = request.known();
+    let own: HashSet<String> = known.iter().map(|(name, _)| name.clone()).collect();
     let mut set = |name: &str,
                    data_type: DataType,
                    because: &str,
                    declared: bool|
      -> Result<(), FilesError> {
+        let is_it =
+            |column: &&mut Wanted| declared || column.name == name || !own.contains(&column.name);
         let at = finder.find(name);
-        match at.and_then(|at| wanted.get_mut(at)) {
+        match at.and_then(|at| wanted.get_mut(at)).filter(is_it) {
             Some(column) if declared || column.data_type.is_none() => {
                 column.data_type = Some(data_type);
                 column.exact = !declared;
@@ -169,7 +174,7 @@ pub(crate) fn give_types(
         }
         set(name, data_type, "its type is declared", true)?;
     }
-    for (name, data_type) in request.known() {
+    for (name, data_type) in known {
         if is_readable(&data_type, format) {
             set(
                 &name,

@@ -36,6 +36,7 @@ fn a_named_file_is_read_as_a_load_reads_it() {
         .file("semicolons.csv", "a;b\n1;x\n2;y\n")
         .file("packed.csv.gz", gzip(b"a,b\n01,x\n"))
         .file("t.jsonl", "{\"a\": 5, \"n\": {\"x\": 1}}\n{\"a\": 6}\n")
+        .file("ab.json", r#"[{"a":1},{"A":2}]"#)
         .file("many/1.csv", "a\n1\n")
         .file("many/2.csv", "a\n2\n");
     let files = below(&project);
@@ -54,6 +55,11 @@ fn a_named_file_is_read_as_a_load_reads_it() {
         ["x", "y"]
     );
     assert_eq!(read("data/t.jsonl", Some(&["a"])).unwrap().rows, ["5", "6"]);
+    assert_eq!(
+        read("data/ab.json", Some(&["a", "A"])).unwrap().rows,
+        ["1|∅", "∅|2"]
+    );
+    assert_eq!(read("data/ab.json", Some(&["A"])).unwrap().rows, ["∅", "2"]);
     assert_eq!(read("data/many/*.csv", None).unwrap().rows, ["1", "2"]);
     // Rows without columns are counted.
     for name in ["data/semicolons.csv", "data/t.jsonl"] {
