@@ -55,6 +55,7 @@ pub(crate) fn read(
             )
         });
         let given = inputs.params.get(name).cloned();
+        let is_given = given.is_some();
         let Some(value) = given.or(default) else {
             report
                 .error(
@@ -66,9 +67,9 @@ pub(crate) fn read(
             continue;
         };
         if let Some(kind) = kind.and_then(Node::text) {
-            let at = node
-                .get("default")
-                .map_or(entry.key_at, |default| default.at);
+            // A value of the command line has no place in a file.
+            let default = node.get("default").filter(|_| !is_given);
+            let at = default.map_or(entry.key_at, |default| default.at);
             check(name, &value, kind, at, report);
         }
         values.insert(name.to_owned(), value);

@@ -35,7 +35,13 @@ pub struct Reason {
 impl Reason {
     /// The reason as one sentence: `wind_speed is 1048.36058, the rule says at most 200`.
     pub fn text(&self) -> String {
+        // `is not a valid date` goes on about the value, `the rule says at most 200` does not.
+        let verbs = ["is ", "has ", "contains ", "does "];
+        let is_about_value = verbs.iter().any(|verb| self.message.starts_with(verb));
         match (&self.column, &self.value) {
+            (Some(column), Some(value)) if is_about_value => {
+                format!("{column}: `{value}` {}", self.message)
+            }
             (Some(column), Some(value)) => format!("{column} is {value}, {}", self.message),
             (Some(column), None) => format!("{column}: {}", self.message),
             _ => self.message.clone(),
@@ -54,4 +60,27 @@ pub struct Reject {
     pub raw: RawRecord,
     /// Every reason, at least one.
     pub reasons: Vec<Reason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_a_sentence() {
+        let text = |value: Option<&str>, message: &str| {
+            let reason = Reason {
+                code: "type".to_owned(),
+                column: Some("d".to_owned()),
+                value: value.map(str::to_owned),
+                message: message.to_owned(),
+            };
+            reason.text()
+        };
+        let rule = "the rule says at most 2";
+        assert_eq!(text(Some("3"), rule), "d is 3, the rule says at most 2");
+        let date = "is not a valid `date`";
+        assert_eq!(text(Some("x"), date), "d: `x` is not a valid `date`");
+        assert_eq!(text(None, date), "d: is not a valid `date`");
+    }
 }
