@@ -353,7 +353,7 @@ impl Options {
     }
 
     /// These options to write files of a format.
-    pub(in crate::files) fn to_write(self, format: Format) -> Result<Self, FilesError> {
+    pub(in crate::files) fn written_as(self, format: Format) -> Result<Self, FilesError> {
         self.of(format, true)
     }
 

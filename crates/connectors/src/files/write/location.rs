@@ -168,7 +168,7 @@ impl FileTarget {
         } else {
             parts.compression
         };
-        let options = options.to_write(format)?;
+        let options = options.written_as(format)?;
         let compression = match (format, options.compression) {
             (Format::Json, _) => {
                 return Err(wrong(
