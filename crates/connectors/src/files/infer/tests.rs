@@ -111,8 +111,8 @@ fn points_in_threes_are_not_decimal_points_without_a_word() {
     assert_eq!(with(&["-1.000"], none), "text!");
     assert_eq!(with(&["1.000", "1.5"], none), "double");
     assert_eq!(with(&["1.000", "1,5"], none), "double");
-    assert_eq!(with(&["0.125", "1.000"], none), "double");
-    assert_eq!(with(&["1000.125", "1.000"], none), "double");
+    assert_eq!(with(&["0.125", "1.000"], none), "decimal(18,3)");
+    assert_eq!(with(&["1000.125", "1.000"], none), "decimal(18,3)");
     assert_eq!(with(&["1.000", "x"], none), "text");
     let mut hint = Hint::default();
     separated(&["1.5"], b';').hint(&mut hint);
