@@ -49,6 +49,7 @@ impl Connector for FilesConnector {
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Source>> {
+        Options::refuse_unused(&connection.options)?;
         Ok(Arc::new(open(connection, context)?))
     }
 
@@ -57,6 +58,7 @@ impl Connector for FilesConnector {
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
+        Options::refuse_unused(&connection.options)?;
         Ok(Arc::new(FilesDestination::new(open(connection, context)?)))
     }
 

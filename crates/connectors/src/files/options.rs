@@ -216,8 +216,7 @@ fn sheet(given: &GivenOptions<'_>) -> Result<SheetChoice, FilesError> {
     })
 }
 
-/// Those options of some formats that only the table itself, or the connection with its `format`, can mean
-/// for one format.
+/// Those options of some formats that the table itself sets.
 fn own(given: &GivenOptions<'_>) -> Vec<(&'static str, String)> {
     let set = |(option, _): &(&'static str, &'static [Format])| {
         let value = given.table.get(*option).filter(|value| !value.is_null())?;
@@ -270,30 +269,6 @@ fn takes(format: Format, option: &str, is_written: bool) -> bool {
     let known = OF_FORMATS.iter().find(|(name, _)| *name == option);
     known.is_none_or(|(_, formats)| formats.contains(&format))
         || (is_written && format == Format::Parquet && option == "compression")
-}
-
-/// Options that a connection sets for files of its one `format`, which does not have them.
-fn unused(given: &GivenOptions<'_>, format: Option<Format>) -> Result<(), FilesError> {
-    let Some(format) = format.filter(|_| given.table.get("format").is_none_or(Value::is_null))
-    else {
-        return Ok(());
-    };
-    let of_connection = |option: &str| match given.connection.get(option) {
-        Some(OptionValue::Plain(value)) if !value.is_null() => Some(shown(value)),
-        _ => None,
-    };
-    let wrong = OF_FORMATS.iter().find_map(|(option, _)| {
-        let value = of_connection(option).filter(|_| !takes(format, option, true))?;
-        Some((*option, value))
-    });
-    match wrong {
-        None => Ok(()),
-        Some((option, value)) => Err(FilesError::Unused {
-            option,
-            value,
-            format: format.word(),
-        }),
-    }
 }
 
 fn max_columns(given: &GivenOptions<'_>) -> Result<Option<usize>, FilesError> {
@@ -383,6 +358,34 @@ impl Options {
         })
     }
 
+    /// Refuses options that a connection sets for files of its one `format`, which does not have them.
+    pub(crate) fn refuse_unused(
+        connection: &BTreeMap<String, OptionValue>,
+    ) -> Result<(), FilesError> {
+        let none = BTreeMap::new();
+        let given = GivenOptions {
+            connection,
+            table: &none,
+        };
+        let Some(format) = Self::read(connection, &none)?.format else {
+            return Ok(());
+        };
+        let wrong = OF_FORMATS.iter().find_map(|(option, _)| {
+            let value = given
+                .value(option)
+                .filter(|_| !takes(format, option, true))?;
+            Some((*option, shown(value)))
+        });
+        match wrong {
+            None => Ok(()),
+            Some((option, value)) => Err(FilesError::Unused {
+                option,
+                value,
+                format: format.word(),
+            }),
+        }
+    }
+
     /// Whether files of a format that are read have an option.
     pub(in crate::files) fn have(format: Format, option: &str) -> bool {
         takes(format, option, false)
@@ -427,7 +430,6 @@ impl Options {
                 ("xlsx", Format::Xlsx),
             ],
         )?;
-        unused(&given, format)?;
         let max_record_bytes = given.number("max_record_bytes", DEFAULT_MAX_RECORD_BYTES as u64)?;
         let options = Self {
             format,
