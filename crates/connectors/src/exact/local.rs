@@ -40,6 +40,11 @@ impl NumberFormat {
         if self == Self::PLAIN {
             return read(text);
         }
+        self.read_local(text, read)
+    }
+
+    #[inline(never)]
+    fn read_local<T>(self, text: &[u8], read: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
         let mut plain = [0; LONGEST];
         read(self.plain(text, &mut plain)?)
     }

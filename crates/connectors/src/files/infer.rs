@@ -168,8 +168,11 @@ impl Guess {
                 .is_some();
         }
         let digits = text.strip_prefix(b"-").unwrap_or(text);
-        if digits.iter().all(u8::is_ascii_digit) {
-            return self.whole.take(text);
+        match digits.iter().find(|byte| !byte.is_ascii_digit()) {
+            None => return self.whole.take_whole(text, digits),
+            Some(b'.' | b',' | b'e' | b'E') => {}
+            // In no format does anything else follow the first digits of a number.
+            Some(_) => return false,
         }
         if self.plain.take(text) {
             if self.kinds & NOT_COMMA == 0 {

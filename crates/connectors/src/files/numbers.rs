@@ -81,7 +81,7 @@ impl Numbers {
             .take_while(|byte| byte.is_ascii_digit())
             .count();
         if whole == digits.len() {
-            return self.whole_number(text, digits);
+            return self.take_whole(text, digits);
         }
         let leading_zero = whole > 1 && digits.first() == Some(&b'0');
         let Some(rest) = digits.get(whole..) else {
@@ -118,7 +118,9 @@ impl Numbers {
         true
     }
 
-    fn whole_number(&mut self, text: &[u8], digits: &[u8]) -> bool {
+    /// Takes a number whose `digits`, the text without its minus, are digits only; false when there is none.
+    #[inline]
+    pub(super) fn take_whole(&mut self, text: &[u8], digits: &[u8]) -> bool {
         match digits {
             [] => return false,
             [b'0'] if text.len() == 2 => self.kinds |= DOUBLE,
