@@ -717,7 +717,7 @@ fn a_schedule_that_is_edited_in_a_pause_goes_on_as_edited() {
     assert_each_once(&desk);
     // What was due before the pause may have waited; the nine seconds of the pause are no intervals of one.
     let lengths = lengths();
-    let first = lengths.iter().position(|one| is_edited(one)).unwrap();
+    let first = lengths.iter().position(&is_edited).unwrap();
     assert!(lengths[first..].iter().all(is_edited), "{lengths:?}");
     assert!(first <= before + 4, "{before} {lengths:?}");
     has(
