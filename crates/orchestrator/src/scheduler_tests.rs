@@ -240,31 +240,45 @@ impl Simulation {
         wanted.collect()
     }
 
+    /// A user who asks for all of these intervals twice, and cancels what he asked for first: what that gives up,
+    /// the other one has.
+    async fn asks_twice(&self) {
+        self.sleep(3000).await;
+        let first = self.creates(self.wanted()).await;
+        let second = self.creates(self.wanted()).await;
+        self.sleep(900).await;
+        self.changes(first, BackfillState::Cancelled).await;
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
+        self.pauses_backfill(second).await;
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// A user who asks for some of these intervals until the store says that it has them, pauses that, cancels
-    /// it or lets it go on, and asks again. The last backfill of the first user wants all, and is not cancelled.
-    async fn asks(&self, user: u64) {
+    /// it or lets it go on, and asks again.
+    async fn asks(&self) {
         self.sleep(9000).await;
-        for last in [false, true] {
-            let keeps = last && user == 0;
+        for _ in 0..2 {
             let mut intervals = self.wanted();
-            if !keeps {
-                let first = self.system.random() % intervals.len() as u64;
-                intervals.drain(..usize::try_from(first).unwrap());
-            }
+            let first = self.system.random() % intervals.len() as u64;
+            intervals.drain(..usize::try_from(first).unwrap());
             let number = self.creates(intervals).await;
             for _ in 0..2 {
                 self.sleep(1500).await;
-                if self.chance(3) && !keeps {
+                if self.chance(3) {
                     self.changes(number, BackfillState::Cancelled).await;
                     self.cancelled.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
-                self.changes(number, BackfillState::Paused).await;
-                self.sleep(1500).await;
-                self.changes(number, BackfillState::Active).await;
+                self.pauses_backfill(number).await;
             }
         }
         self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn pauses_backfill(&self, number: u64) {
+        self.changes(number, BackfillState::Paused).await;
+        self.sleep(1500).await;
+        self.changes(number, BackfillState::Active).await;
     }
 
     async fn creates(&self, intervals: Vec<Interval>) -> u64 {
@@ -439,7 +453,7 @@ impl Simulation {
             let mut runs = runs.iter();
             runs.any(|run| run.interval == Some(interval) && run.state == RunState::Failed)
         };
-        // The schedule wants all of its own, the last backfill of the first user all of the others.
+        // The schedule wants all of its own, the second backfill of the first user all of the others.
         for one in &found {
             let state = match well.contains_key(&one.interval) {
                 true => IntervalState::Succeeded,
@@ -487,8 +501,8 @@ async fn play(seeds: u64, at: impl Fn(u64) -> PathBuf) {
                 simulation.schedulers(1),
                 simulation.schedulers(2),
                 simulation.user(),
-                simulation.asks(0),
-                simulation.asks(1)
+                simulation.asks_twice(),
+                simulation.asks()
             )
         };
         simulation.system.run(all).await;
