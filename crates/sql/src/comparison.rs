@@ -13,7 +13,7 @@ use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{
     BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, TryCast,
-    WindowFunctionDefinition, binary_expr, lit,
+    WindowFunctionDefinition, binary_expr, lit, when,
 };
 use datafusion_optimizer::AnalyzerRule;
 
@@ -189,6 +189,7 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             let nothing = Expr::Literal(ScalarValue::UInt64(Some(0)), None);
             wrapped("nullif", vec![Expr::ScalarFunction(given), nothing])
         }
+        ("array_ndims", [_]) => dimensions(given),
         ("array_remove", _) => renamed("array_remove_all", given),
         ("array_replace", _) => renamed("array_replace_all", given),
         ("concat" | "concat_ws", _) => {
@@ -210,6 +211,20 @@ fn called(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         ("to_timestamp", _) => numeric(given, schema),
         _ => chosen(given, schema),
     }
+}
+
+/// A list without items has no dimensions, not one.
+fn dimensions(given: ScalarFunction) -> Result<Transformed<Expr>> {
+    let list = given.args.first().cloned();
+    let length = list.and_then(|list| call("array_length", vec![list, lit(1_i64)]));
+    let Some(length) = length else {
+        return not_impl_err!("`array_ndims` of this value");
+    };
+    let no_items = binary_expr(length, Operator::Eq, lit(0_u64));
+    let nothing = Expr::Literal(ScalarValue::UInt64(None), None);
+    when(no_items, nothing)
+        .otherwise(Expr::ScalarFunction(given))
+        .map(Transformed::yes)
 }
 
 /// Limits functions that make a list with a given number of items.

@@ -143,6 +143,7 @@ fn alternatives<'e>(
                 );
             }
             let text = std::mem::take(*value);
+            readable(&text, &other)?;
             **value = match (other.is_decimal(), call(AS_NUMERIC, vec![text.clone()])) {
                 (true, Some(number)) => number,
                 _ => Expr::Cast(Cast::new(Box::new(text), other.clone())),
@@ -151,6 +152,18 @@ fn alternatives<'e>(
         }
     }
     Ok(together(values, schema) || done)
+}
+
+/// PostgreSQL reads a literal even where its branch is never taken.
+fn readable(text: &Expr, to: &DataType) -> Result<()> {
+    let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = text else {
+        return Ok(());
+    };
+    let read = ScalarValue::Utf8(Some(text.trim().to_owned())).cast_to(to);
+    match read {
+        Ok(read) if !read.is_null() => Ok(()),
+        _ => plan_err!("`{text}` is not a value of type {to}"),
+    }
 }
 
 /// Makes decimals floating point if one of the other values is. True if something changed.

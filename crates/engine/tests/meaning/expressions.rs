@@ -450,6 +450,7 @@ pub(crate) const EXPRESSIONS: &[Expression] = &[
     e("decode(encode(a::bytea, 'hex'), 'hex')", "decode(encode(a::bytea, 'hex'), 'hex')", &[&[BYTETEXT]]),
     e("encode(sha224(a::bytea), 'hex')", "encode(sha224(a::bytea), 'hex')", &[&[BYTETEXT]]),
     e("encode(sha384(a::bytea), 'hex')", "encode(sha384(a::bytea), 'hex')", &[&[BYTETEXT]]),
+    e("array_ndims(array[]::int[])", "array_ndims(array[]::int[])", &[&[SMALL]]),
     e("array_ndims(array[a, b])", "array_ndims(array[a, b])", &[&[SMALL], &[SMALL]]),
     e("array_prepend(a, array[b, c])", "array_prepend(a, array[b, c])", &[&[SMALL], &[SMALL], &[SMALL]]),
     e("array_positions(array[a, b, 1], c)", "array_positions(array[a, b, 1], c)", &[&[SMALL], &[SMALL], &[SMALL]]),

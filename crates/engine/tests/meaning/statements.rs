@@ -193,6 +193,12 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
         "refused",
     ),
     ("select 1.0 / 0 as x", ""),
+    (
+        "select 0.1234567890123456789 * 0.9876543210987654321 as a, 1.000000000000000001 * 1.000000000000000001 as b",
+        "",
+    ),
+    ("select coalesce(1, 'a') as x", ""),
+    ("select case when true then 1 else 'a' end as x", ""),
     ("select coalesce(1, '2') as x", ""),
     ("select greatest(2, '10') as x", ""),
     ("select nullif(1, '1') as x, nullif(2, '1') as y", ""),
