@@ -169,8 +169,8 @@ impl MysqlTypes<'_> {
     /// How each value comes into its column of the table.
     fn finish(&self, alignment: &mut Alignment, schema: &Schema, present: Option<&[Present]>) {
         for aligned in &mut alignment.columns {
-            let found = present.unwrap_or_default().iter();
-            let column = found.into_iter().find(|column| column.name == aligned.name);
+            let mut found = present.unwrap_or_default().iter();
+            let column = found.find(|column| column.name == aligned.name);
             let field = schema.field_with_name(&aligned.incoming);
             let (Some(column), Ok(field)) = (column, field) else {
                 continue;
