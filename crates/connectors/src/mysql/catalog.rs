@@ -70,8 +70,8 @@ pub(super) async fn exact(
         facts.folds_names || found.database == target.database && found.name == target.table
     };
     for _ in 0..LOOKS {
-        let found = matching(session, &condition).await?.into_iter();
-        let found = found.filter(is_it).next_back();
+        let mut found = matching(session, &condition).await?.into_iter();
+        let found = found.rfind(is_it);
         // While a table is created or altered, the catalogue has it without its engine.
         match &found {
             Some(table) if !table.is_view && table.engine.is_none() => {
