@@ -2,7 +2,8 @@
 //!
 //! Promise: a decimal stays what it is; a text and an integer have 10 digits after the point, a floating
 //! point number 20, of its 15 significant ones as in PostgreSQL. A value with more digits after the point is
-//! an error that names the type to write, never a rounded value; next to `round` and `trunc` it is rounded.
+//! an error that names the type to write, never a rounded value; `try_cast`, and a cast inside `round` and
+//! `trunc`, round it.
 //! It reads no syntax; see `forms.rs`.
 
 use std::sync::Arc;
@@ -46,7 +47,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// What becomes of a value with too many digits after the point.
+/// What becomes of a value with too many digits after the point, and (`Null`) of a text that is no number.
+/// A tried cast rounds: NULL says that there is no number.
 #[derive(Clone, Copy, PartialEq)]
 enum Beyond {
     Fails,
@@ -131,14 +133,26 @@ fn kept(text: &str, most: usize, beyond: Beyond) -> Result<Option<String>> {
     };
     let part = digits.split_once('.').map_or("", |(_, part)| part);
     let places = part.trim_end_matches('0').len();
-    if places <= most || beyond == Beyond::Rounds {
+    if places <= most || beyond != Beyond::Fails {
         return Ok(Some(digits));
     }
-    match beyond {
-        Beyond::Null => Ok(None),
-        _ => Err(failed(format!(
-            "`{text}` has {places} digits after the point, and `numeric` has {most} here; write `numeric({MOST_DIGITS}, {})`",
-            places.min(usize::from(MOST_DIGITS))
-        ))),
+    Err(failed(format!(
+        "`{text}` has {places} digits after the point, and `numeric` has {most} here; write `numeric({MOST_DIGITS}, {})`",
+        places.min(usize::from(MOST_DIGITS))
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_tried_cast_rounds_a_number_and_is_null_for_other_texts() {
+        let long = "0.30000000000000004";
+        assert!(kept(long, 10, Beyond::Fails).is_err());
+        assert_eq!(kept(long, 10, Beyond::Null).unwrap().as_deref(), Some(long));
+        assert_eq!(kept("x", 10, Beyond::Null).unwrap(), None);
     }
 }
