@@ -127,9 +127,12 @@ impl Reading {
                 let mut locked = session.lock().await;
                 let all = self.queries(&mut locked, piece.queries).await?;
                 if !all && Arc::strong_count(&session) > 1 {
-                    locked
-                        .skip_rows(&format!("reading `{}`", self.layout.object))
-                        .await?;
+                    let doing = format!("reading `{}`", self.layout.object);
+                    if let Err(error) = locked.skip_rows(&doing).await {
+                        // The server may have ended the transaction, and nobody listens any more.
+                        locked.refuse_commands();
+                        return Err(error);
+                    }
                 }
                 all
             }

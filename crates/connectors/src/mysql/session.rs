@@ -169,6 +169,11 @@ impl Session {
         }
     }
 
+    /// Every later command fails: the rows of the transaction may be gone.
+    pub(super) fn refuse_commands(&mut self) {
+        self.unfinished = true;
+    }
+
     /// Runs a statement that has no answer but success.
     pub(super) async fn run(&mut self, sql: &str, doing: &str) -> Result<()> {
         self.change(sql, &[], doing).await.map(|_| ())
