@@ -217,7 +217,7 @@ fn nested_json_of_a_declared_type_is_opened_by_queries() {
     has(
         &said,
         &[
-            "customer is",
+            "customer: `{",
             "has a member `age`, which its type does not have",
         ],
     );

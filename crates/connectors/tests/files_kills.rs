@@ -92,18 +92,19 @@ async fn write(folder: &Path, object: &str, mode: WriteMode, generation: i64) ->
             mode,
             key: Vec::new(),
             schema_change: SchemaChange::Evolve,
-            options: BTreeMap::from([("header".to_owned(), serde_json::json!(false))]),
+            options: BTreeMap::new(),
         },
         task: task(object),
         generation: Generation(generation),
         run: format!("shop#{generation}"),
     };
     let mut intent = intent;
+    let options = &mut intent.write.options;
     if object.ends_with('/') {
-        intent
-            .write
-            .options
-            .insert("format".to_owned(), serde_json::json!("csv"));
+        options.insert("format".to_owned(), serde_json::json!("csv"));
+    }
+    if object.ends_with('/') || object.ends_with(".csv") {
+        options.insert("header".to_owned(), serde_json::json!(false));
     }
     let mut writer = destination(folder).begin(intent).await.unwrap();
     writer.write(batch, None).await.unwrap();
