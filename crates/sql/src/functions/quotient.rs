@@ -1,10 +1,10 @@
 //! Quotients, long products and averages of decimals, rounded half away from zero as in PostgreSQL.
 //!
 //! Promise: a quotient and an average have 24 digits after the point, or at least 16 if the digits before
-//! the point need the room, and never fewer than their operands. A product keeps all its digits if 38
-//! are enough, or else those up to 24 after the point. A result that does not fit 38 digits is an error. PostgreSQL chooses the digits after
-//! the point by the value (16 to 20 for usual ones), a column here has one type. It knows no plan; see
-//! `operators.rs` and `mixed.rs`.
+//! the point need the room, and never fewer than their operands. A product keeps all its digits if 38 are
+//! enough, or else those up to 24 after the point. A result that does not fit 38 digits is an error.
+//! PostgreSQL chooses the digits after the point by the value (16 to 20 for usual ones), a column here has
+//! one type. It knows no plan; see `operators.rs` and `mixed.rs`.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use arrow_array::{Array, ArrayRef, Decimal128Array, Decimal256Array};
 use arrow_schema::{ArrowError, DataType};
 use datafusion_common::arrow::datatypes::i256;
 use datafusion_common::{DFSchema, DataFusionError, Result, plan_err};
+use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF};
 
 use super::define::{argument, operator};
-use crate::operators::call;
 
 const DIVIDE: &str = "decimal_divide";
 const MULTIPLY: &str = "decimal_multiply";
@@ -135,7 +135,13 @@ pub(crate) fn planned(
         Operator::Multiply if drops_places(a, b) => MULTIPLY,
         _ => return None,
     };
-    call(name, vec![left.clone(), right.clone()])
+    let function = functions()
+        .into_iter()
+        .find(|function| function.name() == name)?;
+    let sides = vec![left.clone(), right.clone()];
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function, sides,
+    )))
 }
 
 /// The same for an operation whose sides changed their types after it was planned.
