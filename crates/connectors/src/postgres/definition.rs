@@ -47,10 +47,8 @@ pub(super) async fn ensure_schema(client: &Client, schema: &str) -> Result<()> {
         .doing("creating the schema")
 }
 
-/// Asks the session's cache of the catalog, as `CREATE TABLE` does. For a moment after the commit of another
-/// session a query of `pg_namespace` has its schema, and the cache does not.
 async fn exists(client: &Client, schema: &str) -> Result<bool> {
-    let sql = "SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident($1)) IS NOT NULL";
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
     let row = client
         .query_one(sql, &[&schema])
         .await
