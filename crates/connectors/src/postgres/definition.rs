@@ -35,16 +35,25 @@ pub(super) async fn take(
 /// Creates a schema that does not exist.
 pub(super) async fn ensure_schema(client: &Client, schema: &str) -> Result<()> {
     if exists(client, schema).await? {
-        return Ok(());
+        return forget_its_absence(client).await;
     }
     lock(client, schema).await?;
     if exists(client, schema).await? {
-        return Ok(());
+        return forget_its_absence(client).await;
     }
     client
         .batch_execute(&format!("CREATE SCHEMA {}", quoted(schema)))
         .await
         .doing("creating the schema")
+}
+
+/// Lets the session read what others have changed in the catalog. A session that has looked for a schema
+/// that did not exist remembers that, and a lock of another catalog table is what makes it look again.
+async fn forget_its_absence(client: &Client) -> Result<()> {
+    client
+        .batch_execute("SELECT FROM pg_catalog.pg_language LIMIT 0")
+        .await
+        .doing("looking for the schema")
 }
 
 async fn exists(client: &Client, schema: &str) -> Result<bool> {
