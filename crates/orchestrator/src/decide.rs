@@ -15,16 +15,16 @@ use crate::view::{RunView, count};
 
 /// The time and the random number of a decision.
 #[derive(Clone, Copy, Debug)]
-pub struct DecisionContext {
+pub(crate) struct DecisionContext {
     /// Microseconds since 1970 UTC.
-    pub us: i64,
+    pub(crate) us: i64,
     /// A random number.
-    pub random: u64,
+    pub(crate) random: u64,
 }
 
 /// An event. Tasks are identified by their position in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriverEvent {
+pub(crate) enum DriverEvent {
     /// The run was created or resumed.
     Opened,
     /// An attempt ended.
@@ -45,7 +45,7 @@ pub enum DriverEvent {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndKind {
+pub(crate) enum EndKind {
     /// Well.
     Succeeded,
     /// Well, and there was nothing to do.
@@ -58,7 +58,7 @@ pub enum EndKind {
 
 /// A command for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriverCommand {
+pub(crate) enum DriverCommand {
     /// Store the change of state; a change to `Running` also starts an attempt.
     Move {
         /// The task.
@@ -82,7 +82,11 @@ pub enum DriverCommand {
 }
 
 /// Decides what to do about one event.
-pub fn decide(view: &RunView, event: DriverEvent, now: DecisionContext) -> Vec<DriverCommand> {
+pub(crate) fn decide(
+    view: &RunView,
+    event: DriverEvent,
+    now: DecisionContext,
+) -> Vec<DriverCommand> {
     if view.closed().is_some() {
         return Vec::new();
     }

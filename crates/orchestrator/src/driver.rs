@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    AttemptEnd, Result, RunEvent, RunRecord, RunUpdate, RunUpdateResult, StateStore, System,
-    TaskOutcome, TaskState, Transition,
+    AttemptEnd, Result, RunEvent, RunEventKind, RunRecord, RunUpdate, RunUpdateResult, StateStore,
+    System, TaskOutcome, TaskState, Transition,
 };
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
@@ -96,7 +96,7 @@ fn retries_used(events: &[RunEvent]) -> HashMap<TaskId, u32> {
     let mut used = HashMap::new();
     for event in events
         .iter()
-        .filter(|event| event.kind == "retry_scheduled")
+        .filter(|event| event.kind == RunEventKind::Task(TaskState::Retrying))
     {
         if let Some(task) = &event.task {
             *used.entry(task.clone()).or_insert(0) += 1;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use towpath_ports::{Result, RunEvent, RunRecord, RunState, TaskState};
+use towpath_ports::{Result, RunEvent, RunEventKind, RunRecord, RunState, TaskState};
 use towpath_vocab::TaskId;
 
 use crate::decide::DriverCommand;
@@ -45,7 +45,7 @@ impl Driver {
 
     /// Applies a change of a task by another worker.
     fn take_over(&mut self, task: usize, event: &RunEvent) {
-        let Some(to) = state_of(&event.kind) else {
+        let RunEventKind::Task(to) = event.kind else {
             return;
         };
         let Some(from) = self.view.tasks().get(task).map(|task| task.state) else {
@@ -98,20 +98,4 @@ impl Driver {
             self.notify(RunNotification::Closed(self.record.state));
         }
     }
-}
-
-/// The state a task has after an event.
-fn state_of(kind: &str) -> Option<TaskState> {
-    Some(match kind {
-        "task_waiting" => TaskState::Waiting,
-        "task_ready" => TaskState::Ready,
-        "task_running" => TaskState::Running,
-        "retry_scheduled" => TaskState::Retrying,
-        "task_succeeded" => TaskState::Succeeded,
-        "task_unchanged" => TaskState::Unchanged,
-        "task_failed" => TaskState::Failed,
-        "task_skipped" => TaskState::Skipped,
-        "task_cancelled" => TaskState::Cancelled,
-        _ => return None,
-    })
 }

@@ -26,7 +26,6 @@ mod view;
 
 pub use attempt::{AttemptSuccess, TaskExecutor};
 pub use codes::CODES;
-pub use decide::{DecisionContext, DriverCommand, DriverEvent, EndKind, decide};
 pub use driver::{RunSetup, RunSummary, drive};
 pub use due::{ScheduledPipeline, due};
 pub use error::{panicked_run, parallel_backfill};
@@ -37,8 +36,6 @@ pub use pause::{end_pause, in_force, pause, resume};
 pub use process::LocalProcesses;
 pub use reconnect::{ReconnectLimit, ReconnectPause, reach};
 pub use scheduler::{Scheduler, Tick};
-pub use trigger::{ParentCounts, TriggerDecision, verdict};
-pub use view::{RunView, TaskView};
 
 #[cfg(test)]
 mod fixture;

@@ -5,7 +5,8 @@
 //! that were due meanwhile are decided at once, by the schedule as it is then. Read next: `due.rs`.
 
 use towpath_ports::{
-    ScheduleEventDetails, SchedulePause, ScheduleRecord, ScheduleUpdate, SkipReason,
+    ScheduleEventDetails, ScheduleEventKind, SchedulePause, ScheduleRecord, ScheduleUpdate,
+    SkipReason,
 };
 use towpath_schedule::Timetable;
 
@@ -37,7 +38,7 @@ pub fn pause(
         reason: pause.reason.clone(),
         until_us: pause.until_us,
     };
-    update.event = Some(("paused".to_owned(), details));
+    update.event = Some((ScheduleEventKind::Paused, details));
     Some(update)
 }
 
@@ -62,7 +63,7 @@ pub fn resume(record: &ScheduleRecord, at_us: i64, by: Option<&str>) -> Option<S
         by: by.map(str::to_owned).or(ended_by),
         ..ScheduleEventDetails::default()
     };
-    update.event = Some(("resumed".to_owned(), details));
+    update.event = Some((ScheduleEventKind::Resumed, details));
     Some(update)
 }
 

@@ -17,7 +17,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Clock, Opened, Result, RunFilter, RunRecord, RunState, StateStore, System, TaskState,
+    Clock, Opened, Result, RunEventKind, RunFilter, RunRecord, RunState, StateStore, System,
+    TaskState,
 };
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, TaskId, TriggerRule};
@@ -310,7 +311,9 @@ impl Simulation {
             assert_eq!(event.seq, seq, "seed {}: a gap", self.seed);
             let Some(id) = &event.task else { continue };
             // What failed, and what was skipped because of it, is tried again by the next process.
-            if event.kind == "task_waiting" && event.body["because"] == "resumed" {
+            if event.kind == RunEventKind::Task(TaskState::Waiting)
+                && event.body["because"] == "resumed"
+            {
                 ended.remove(id);
                 continue;
             }
@@ -320,7 +323,7 @@ impl Simulation {
                 self.seed,
                 event.kind
             );
-            if event.kind == "task_running" {
+            if event.kind == RunEventKind::Task(TaskState::Running) {
                 let task = self.graph.tasks.iter().find(|task| task.id == *id).unwrap();
                 assert!(
                     task.after.iter().all(|parent| ended.contains(parent)),
@@ -328,20 +331,14 @@ impl Simulation {
                     self.seed
                 );
             }
-            if [
-                "task_succeeded",
-                "task_unchanged",
-                "task_failed",
-                "task_skipped",
-            ]
-            .contains(&event.kind.as_str())
+            if matches!(event.kind, RunEventKind::Task(state) if state.is_final() && state != TaskState::Cancelled)
             {
                 ended.insert(id.clone());
             }
         }
         let resumed = events
             .iter()
-            .filter(|event| event.kind == "run_resumed")
+            .filter(|event| event.kind == RunEventKind::RunResumed)
             .count();
         assert_eq!(resumed as u32, self.crashes, "seed {}", self.seed);
     }

@@ -8,36 +8,36 @@ use towpath_vocab::TriggerRule;
 
 /// How many parents of a task have ended, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ParentCounts {
+pub(crate) struct ParentCounts {
     /// All parents.
-    pub total: usize,
+    pub(crate) total: usize,
     /// Succeeded, or unchanged.
-    pub succeeded: usize,
+    pub(crate) succeeded: usize,
     /// Failed, without another retry.
-    pub failed: usize,
+    pub(crate) failed: usize,
     /// Skipped because a task above them failed.
-    pub blocked: usize,
+    pub(crate) blocked: usize,
     /// Skipped for another reason.
-    pub skipped: usize,
+    pub(crate) skipped: usize,
     /// Stopped by the user.
-    pub cancelled: usize,
+    pub(crate) cancelled: usize,
 }
 
 impl ParentCounts {
     /// Parents that have ended in any way.
-    pub fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         self.succeeded + self.failed + self.blocked + self.skipped + self.cancelled
     }
 
     /// True if a parent or a task above it failed.
-    pub fn any_failed(&self) -> bool {
+    pub(crate) fn any_failed(&self) -> bool {
         self.failed + self.blocked > 0
     }
 }
 
 /// The result of a trigger rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriggerDecision {
+pub(crate) enum TriggerDecision {
     /// Not known yet.
     Wait,
     /// It may start.
@@ -47,7 +47,7 @@ pub enum TriggerDecision {
 }
 
 /// Evaluates a rule. A task without parents may always start.
-pub fn verdict(rule: TriggerRule, counts: &ParentCounts) -> TriggerDecision {
+pub(crate) fn verdict(rule: TriggerRule, counts: &ParentCounts) -> TriggerDecision {
     let all_done = counts.done() == counts.total;
     let at_end = |verdict| {
         if all_done {

@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Clock, Opened, Result, RunFilter, RunRecord, RunState, StateStore, System, TaskState,
+    Clock, Opened, Result, RunEventKind, RunFilter, RunRecord, RunState, StateStore, System,
+    TaskState,
 };
 use towpath_testkit::SimulatedSystem;
 use towpath_testkit::postgres::PostgresServer;
@@ -205,7 +206,7 @@ impl Simulation {
             assert_eq!(event.seq, seq, "seed {}: a gap", self.seed);
             let Some(id) = &event.task else { continue };
             let is_held = held.entry(id.clone()).or_insert(false);
-            if event.kind == "task_running" {
+            if event.kind == RunEventKind::Task(TaskState::Running) {
                 assert!(!*is_held, "seed {}: {id} was claimed twice", self.seed);
                 *claims.entry(id.clone()).or_insert(0) += 1;
                 let planned = self.graph.tasks.iter().find(|task| task.id == *id).unwrap();
@@ -213,8 +214,8 @@ impl Simulation {
                     assert_eq!(ends.get(parent), Some(&1), "seed {}: {id}", self.seed);
                 }
             }
-            *is_held = event.kind == "task_running";
-            if event.kind == "task_succeeded" {
+            *is_held = event.kind == RunEventKind::Task(TaskState::Running);
+            if event.kind == RunEventKind::Task(TaskState::Succeeded) {
                 *ends.entry(id.clone()).or_insert(0) += 1;
             }
             if event.body["because"] == "lost" {

@@ -15,28 +15,28 @@ use crate::trigger::ParentCounts;
 
 /// One task of a view.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskView {
+pub(crate) struct TaskView {
     /// Its id.
-    pub id: TaskId,
+    pub(crate) id: TaskId,
     /// Tasks that wait for it, by position.
-    pub children: Vec<usize>,
+    pub(crate) children: Vec<usize>,
     /// When it may start.
-    pub when: TriggerRule,
+    pub(crate) when: TriggerRule,
     /// What happens after a failure.
-    pub retry: RetryPlan,
+    pub(crate) retry: RetryPlan,
     /// Its state.
-    pub state: TaskState,
+    pub(crate) state: TaskState,
     /// Attempts that failed and were retried; lost ones do not count.
-    pub retries_used: u32,
+    pub(crate) retries_used: u32,
     /// The time of the next attempt.
-    pub retry_at_us: Option<i64>,
+    pub(crate) retry_at_us: Option<i64>,
     /// How many of its parents have ended, and how.
-    pub counts: ParentCounts,
+    pub(crate) counts: ParentCounts,
 }
 
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunView {
+pub(crate) struct RunView {
     tasks: Vec<TaskView>,
     parallel: usize,
     cancelling: bool,
@@ -55,7 +55,7 @@ impl RunView {
     /// # Errors
     /// R0705 if the record does not belong to this graph, or a task waits for one that does not come before
     /// it.
-    pub fn new(
+    pub(crate) fn new(
         pipeline: &PlannedPipeline,
         record: &RunRecord,
         retries_used: &HashMap<TaskId, u32>,
@@ -99,37 +99,37 @@ impl RunView {
     }
 
     /// All tasks, parents before children.
-    pub fn tasks(&self) -> &[TaskView] {
+    pub(crate) fn tasks(&self) -> &[TaskView] {
         &self.tasks
     }
 
     /// The most tasks at once.
-    pub fn parallel(&self) -> usize {
+    pub(crate) fn parallel(&self) -> usize {
         self.parallel
     }
 
     /// The number of tasks with a running attempt.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.running
     }
 
     /// The number of tasks that will still change.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open
     }
 
     /// True after the user asked to stop.
-    pub fn cancelling(&self) -> bool {
+    pub(crate) fn cancelling(&self) -> bool {
         self.cancelling
     }
 
     /// How the run ended, if it has ended.
-    pub fn closed(&self) -> Option<RunState> {
+    pub(crate) fn closed(&self) -> Option<RunState> {
         self.closed
     }
 
     /// The time of the next retry.
-    pub fn next_due_us(&self) -> Option<i64> {
+    pub(crate) fn next_due_us(&self) -> Option<i64> {
         self.due.first().map(|(at_us, _)| *at_us)
     }
 
@@ -157,7 +157,7 @@ impl RunView {
     }
 
     /// Applies a command of `decide`.
-    pub fn apply(&mut self, command: &DriverCommand) {
+    pub(crate) fn apply(&mut self, command: &DriverCommand) {
         match command {
             DriverCommand::Move { task, to, .. } => self.set_state(*task, *to),
             DriverCommand::RetryAt { task, at_us } => {

@@ -23,6 +23,7 @@ mod outcome;
 mod process;
 mod redact;
 mod rows;
+mod run_event;
 mod schedule;
 mod source;
 mod spellings;
@@ -55,16 +56,17 @@ pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
+pub use run_event::{OutboxEvent, RunEvent, RunEventKind};
 pub use schedule::{
-    IntervalDecision, IntervalState, ScheduleEvent, ScheduleEventDetails, SchedulePause,
-    ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
+    IntervalDecision, IntervalState, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
+    SchedulePause, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
 };
 pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, CompiledGraph, GraphTask, OutboxEvent, RunEvent, RunFilter, RunKind, RunRecord,
-    RunState, RunUpdate, RunUpdateResult, StateStore, TaskClaim, TaskRecord, TaskState, Transition,
+    AttemptEnd, CompiledGraph, GraphTask, RunFilter, RunKind, RunRecord, RunState, RunUpdate,
+    RunUpdateResult, StateStore, TaskClaim, TaskRecord, TaskState, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
 pub use system::{Clock, Secrets, System};

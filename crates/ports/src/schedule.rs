@@ -82,6 +82,32 @@ pub struct SchedulePause {
     pub ended_by: Option<String>,
 }
 
+/// What an event of a schedule or of a backfill says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleEventKind {
+    /// A user created the backfill.
+    Created,
+    /// A user paused it.
+    Paused,
+    /// It goes on: a user resumed it, or the time of its pause is over.
+    Resumed,
+    /// A user cancelled the backfill.
+    Cancelled,
+}
+
+impl ScheduleEventKind {
+    /// Its stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What a user did to a schedule, or what happened to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScheduleEvent {
@@ -89,8 +115,8 @@ pub struct ScheduleEvent {
     pub seq: u64,
     /// When, by the clock of the store.
     pub at_us: i64,
-    /// A stable word: `paused`, `resumed`.
-    pub kind: String,
+    /// What happened.
+    pub kind: ScheduleEventKind,
     /// Details.
     #[serde(flatten)]
     pub details: ScheduleEventDetails,
@@ -188,7 +214,7 @@ pub struct ScheduleUpdate {
     /// The pause of a user.
     pub paused: Option<SchedulePause>,
     /// What is added to the events of the schedule: a kind, and its details.
-    pub event: Option<(String, ScheduleEventDetails)>,
+    pub event: Option<(ScheduleEventKind, ScheduleEventDetails)>,
     /// Intervals that were due, in the order of time.
     pub due: Vec<IntervalDecision>,
     /// Ends of intervals that wait and now get no run. One whose run began meanwhile keeps its run, also when

@@ -16,7 +16,8 @@ use towpath_vocab::{
 
 use crate::{
     BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun, Opened,
-    Result, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, TaskOutcome,
+    OutboxEvent, Result, RunEvent, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, TaskOutcome,
 };
 
 /// What a run is.
@@ -253,19 +254,6 @@ pub struct TaskClaim {
     pub fence: u64,
 }
 
-/// An event that waits to be sent to a subscriber.
-#[derive(Clone, Debug)]
-pub struct OutboxEvent {
-    /// Its number in the outbox.
-    pub id: u64,
-    /// Its run.
-    pub run: RunName,
-    /// The environment.
-    pub environment: Environment,
-    /// What happened.
-    pub event: RunEvent,
-}
-
 /// How an attempt ended.
 #[derive(Clone, Debug, Default)]
 pub struct AttemptEnd {
@@ -275,21 +263,6 @@ pub struct AttemptEnd {
     pub outcome: TaskOutcome,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
-}
-
-/// An event in the history of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RunEvent {
-    /// Its number in the run; numbers have no gap.
-    pub seq: u64,
-    /// Its time in microseconds since 1970 UTC.
-    pub at_us: i64,
-    /// The task, if the event is about one.
-    pub task: Option<TaskId>,
-    /// A stable word: `run_started`, `task_running`, `task_failed`, `retry_scheduled`, `note`.
-    pub kind: String,
-    /// Details.
-    pub body: serde_json::Value,
 }
 
 /// Selects runs.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_ports::{
     BackfillChange, BackfillInterval, BackfillRecord, BackfillSkip, BackfillState, IntervalState,
-    NewBackfill, PastRuns, ScheduleEvent, ScheduleEventDetails,
+    NewBackfill, PastRuns, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
 };
 use towpath_vocab::{Environment, Interval, PipelineName};
 
@@ -50,7 +50,13 @@ pub(crate) async fn create(
         ..ScheduleEventDetails::default()
     };
     let subject = subject(number);
-    add_event(tx, (environment, pipeline, &subject), "created", &details).await?;
+    add_event(
+        tx,
+        (environment, pipeline, &subject),
+        ScheduleEventKind::Created,
+        &details,
+    )
+    .await?;
     Ok(number)
 }
 
@@ -242,9 +248,9 @@ pub(crate) async fn change(tx: &Tx<'_>, change: &BackfillChange) -> Result<bool,
         give_to_others(tx, environment, pipeline, &given_up?).await?;
     }
     let kind = match change.state {
-        BackfillState::Active => "resumed",
-        BackfillState::Paused => "paused",
-        BackfillState::Cancelled => "cancelled",
+        BackfillState::Active => ScheduleEventKind::Resumed,
+        BackfillState::Paused => ScheduleEventKind::Paused,
+        BackfillState::Cancelled => ScheduleEventKind::Cancelled,
     };
     let details = ScheduleEventDetails {
         by: Some(change.by.clone()),

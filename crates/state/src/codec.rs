@@ -7,8 +7,8 @@
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use towpath_ports::{
-    BackfillSkip, BackfillState, IntervalState, RunKind, RunState, SkipReason, TaskOutcome,
-    TaskState,
+    BackfillSkip, BackfillState, IntervalState, RunEventKind, RunKind, RunState, ScheduleEventKind,
+    SkipReason, TaskOutcome, TaskState,
 };
 
 use crate::error::StateError;
@@ -141,6 +141,25 @@ pub(crate) fn parse_run_state(word: &str) -> Result<RunState, StateError> {
         RunState::Superseded,
     ];
     one_of("run state", word, all, run_state)
+}
+
+/// The kind of an event from its word.
+pub(crate) fn event_kind(word: &str) -> Result<RunEventKind, StateError> {
+    RunEventKind::from_word(word).ok_or_else(|| StateError::Stored {
+        what: "event",
+        detail: format!("`{word}` is not known"),
+    })
+}
+
+/// The kind of an event of a schedule or of a backfill from its word.
+pub(crate) fn schedule_event_kind(word: &str) -> Result<ScheduleEventKind, StateError> {
+    let all = [
+        ScheduleEventKind::Created,
+        ScheduleEventKind::Paused,
+        ScheduleEventKind::Resumed,
+        ScheduleEventKind::Cancelled,
+    ];
+    one_of("event of a schedule", word, all, ScheduleEventKind::as_str)
 }
 
 /// The word of a run's kind.

@@ -5,6 +5,7 @@
 //! not know what an event means. Read next: `tasks.rs`.
 
 use serde_json::Value;
+use towpath_ports::RunEventKind;
 use towpath_vocab::{Environment, RunName};
 
 use crate::codec::to_column;
@@ -78,7 +79,7 @@ impl Journal {
         tx: &Tx<'_>,
         at_us: i64,
         task: Option<&str>,
-        kind: &str,
+        kind: RunEventKind,
         body: &Value,
     ) -> Result<(), StateError> {
         self.seq += 1;
@@ -89,7 +90,7 @@ impl Journal {
                 self.seq,
                 at_us,
                 task,
-                kind,
+                kind.as_str(),
                 to_column("event", body)?
             ],
         )

@@ -5,7 +5,7 @@
 //! transaction that ends it. It does not know what killed a process. Read next: `runs.rs`.
 
 use serde_json::json;
-use towpath_ports::{MOST_LOST_PROCESSES, RunState, TaskState};
+use towpath_ports::{MOST_LOST_PROCESSES, RunEventKind, RunState, TaskState};
 use towpath_vocab::{Environment, RunName};
 
 use crate::backfill_runs::lost_and_cancelled;
@@ -92,7 +92,13 @@ pub(crate) async fn give_up(tx: &Tx<'_>, id: i64) -> Result<bool, StateError> {
         .await?;
         let body = json!({ "because": "lost", "processes": lost });
         journal
-            .add(tx, tx.now_us, Some(task), "task_failed", &body)
+            .add(
+                tx,
+                tx.now_us,
+                Some(task),
+                RunEventKind::Task(TaskState::Failed),
+                &body,
+            )
             .await?;
     }
     journal.finish(tx).await?;

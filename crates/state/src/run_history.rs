@@ -10,7 +10,8 @@ use towpath_ports::{Interval, RunEvent, RunFilter, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{
-    from_column, json, maybe_json, outcome, parse_run_kind, parse_run_state, parse_task_state,
+    event_kind, from_column, json, maybe_json, outcome, parse_run_kind, parse_run_state,
+    parse_task_state,
 };
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
@@ -166,7 +167,7 @@ pub(crate) fn event(row: &Row, from: usize) -> Result<RunEvent, StateError> {
         seq: row.count(from)?,
         at_us: row.int(from + 1)?,
         task: row.maybe_text(from + 2)?.map(TaskId::new),
-        kind: row.text(from + 3)?.to_owned(),
+        kind: event_kind(row.text(from + 3)?)?,
         body: json("event", row, from + 4)?,
     })
 }

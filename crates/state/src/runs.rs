@@ -5,7 +5,9 @@
 //! does not know what tasks do or when they may start. Read next: `tasks.rs`.
 
 use serde_json::{Value, json};
-use towpath_ports::{Interval, NewRun, Opened, RunEvent, RunKind, RunRecord, RunState, TaskState};
+use towpath_ports::{
+    Interval, NewRun, Opened, RunEvent, RunEventKind, RunKind, RunRecord, RunState, TaskState,
+};
 use towpath_vocab::{Environment, RunName, TaskId};
 
 use crate::codec::{parse_run_kind, parse_run_state, run_kind, run_state, task_state, to_column};
@@ -172,7 +174,7 @@ async fn begin(tx: &Tx<'_>, run: &NewRun) -> Result<Opened, StateError> {
         None => schedules::begun(tx, id).await?,
     }
     journal
-        .add(tx, tx.now_us, None, "run_started", &body)
+        .add(tx, tx.now_us, None, RunEventKind::RunStarted, &body)
         .await?;
     journal.finish(tx).await?;
     Ok(Opened::New(run_by_id(tx, id).await?))
@@ -261,7 +263,7 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
     let mut journal = Journal::of_row(tx, id).await?;
     let body = json!({ "worker": run.worker });
     journal
-        .add(tx, tx.now_us, None, "run_resumed", &body)
+        .add(tx, tx.now_us, None, RunEventKind::RunResumed, &body)
         .await?;
     // Running tasks were lost with their process; tasks that the user stopped start again after their
     // parents. The cause of a failed task may have been corrected, so failed tasks and those that were
@@ -291,10 +293,8 @@ async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError
             )
             .await?;
             let body = json!({ "from": task_state(from), "because": "resumed" });
-            let kind = format!("task_{}", task_state(to));
-            journal
-                .add(tx, tx.now_us, Some(&task), &kind, &body)
-                .await?;
+            let kind = RunEventKind::Task(to);
+            journal.add(tx, tx.now_us, Some(&task), kind, &body).await?;
         }
     }
     raise_fences(tx, id).await?;
@@ -328,7 +328,13 @@ pub(crate) async fn reopen(
         .await?;
         let body = json!({ "because": "inputs changed" });
         journal
-            .add(tx, now_us, Some(task.as_str()), "task_waiting", &body)
+            .add(
+                tx,
+                now_us,
+                Some(task.as_str()),
+                RunEventKind::Task(TaskState::Waiting),
+                &body,
+            )
             .await?;
     }
     journal.finish(tx).await?;
@@ -380,14 +386,20 @@ pub(crate) async fn put_down(
             .await?;
             let body = json!({ "from": task_state(from), "because": because });
             journal
-                .add(tx, tx.now_us, Some(&task), "task_cancelled", &body)
+                .add(
+                    tx,
+                    tx.now_us,
+                    Some(&task),
+                    RunEventKind::Task(TaskState::Cancelled),
+                    &body,
+                )
                 .await?;
         }
     }
     schedules::ended(tx, id, state).await?;
     backfill_runs::ended(tx, id, state).await?;
-    let kind = format!("run_{}", run_state(state));
-    journal.add(tx, tx.now_us, None, &kind, body).await?;
+    let kind = RunEventKind::RunEnded(state);
+    journal.add(tx, tx.now_us, None, kind, body).await?;
     journal.finish(tx).await
 }
 
@@ -446,8 +458,8 @@ pub(crate) async fn close(
     .await?;
     schedules::ended(tx, journal.id, state).await?;
     backfill_runs::ended(tx, journal.id, state).await?;
-    let kind = format!("run_{}", run_state(state));
-    journal.add(tx, now_us, None, &kind, &Value::Null).await?;
+    let kind = RunEventKind::RunEnded(state);
+    journal.add(tx, now_us, None, kind, &Value::Null).await?;
     journal.finish(tx).await?;
     if !workers::is_idle(tx, &journal.worker).await? {
         return Ok(None);
@@ -495,7 +507,7 @@ pub(crate) async fn append_event(
     };
     let task = event.task.as_ref().map(TaskId::as_str);
     journal
-        .add(tx, event.at_us, task, &event.kind, &event.body)
+        .add(tx, event.at_us, task, event.kind, &event.body)
         .await?;
     journal.finish(tx).await
 }

@@ -5,14 +5,14 @@
 //! Locks are taken in the order schedule, run, interval. Read next: `runs.rs`.
 
 use towpath_ports::{
-    IntervalState, NewRun, RunState, ScheduleEvent, ScheduleEventDetails, ScheduleRecord,
-    ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    IntervalState, NewRun, RunState, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
+    ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
 };
 use towpath_vocab::{Environment, Failure, Interval, PipelineName, Remedy, RunName};
 
 use crate::codec::{
-    interval_state, json, maybe_json, parse_interval_state, parse_skip_reason, skip_reason,
-    to_column,
+    interval_state, json, maybe_json, parse_interval_state, parse_skip_reason, schedule_event_kind,
+    skip_reason, to_column,
 };
 use crate::error::StateError;
 use crate::interval_runs::whole_runs;
@@ -198,7 +198,7 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
         .await?;
     }
     if let Some((kind, details)) = &update.event {
-        add_event(tx, (environment, pipeline, "schedule"), kind, details).await?;
+        add_event(tx, (environment, pipeline, "schedule"), *kind, details).await?;
     }
     Ok(true)
 }
@@ -207,7 +207,7 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
 pub(crate) async fn add_event(
     tx: &Tx<'_>,
     (environment, pipeline, subject): (&str, &str, &str),
-    kind: &str,
+    kind: ScheduleEventKind,
     details: &ScheduleEventDetails,
 ) -> Result<(), StateError> {
     tx.execute(
@@ -220,7 +220,7 @@ pub(crate) async fn add_event(
             pipeline,
             subject,
             tx.now_us,
-            kind,
+            kind.as_str(),
             to_column("event of a schedule", details)?,
         ],
     )
@@ -257,7 +257,7 @@ pub(crate) async fn events_of(
         Ok(ScheduleEvent {
             seq: row.count(0)?,
             at_us: row.int(1)?,
-            kind: row.text(2)?.to_owned(),
+            kind: schedule_event_kind(row.text(2)?)?,
             details: json("event of a schedule", row, 3)?,
         })
     };

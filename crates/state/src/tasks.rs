@@ -6,7 +6,7 @@
 //! taken in one order: run, task, pool. Read next: `journal.rs`.
 
 use serde_json::{Value, json};
-use towpath_ports::{RunUpdate, RunUpdateResult, TaskClaim, TaskState, Transition};
+use towpath_ports::{RunEventKind, RunUpdate, RunUpdateResult, TaskClaim, TaskState, Transition};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{outcome_to_column, task_state, to_column};
@@ -91,13 +91,10 @@ async fn change(
     if changed == 0 {
         return Err(StateError::Stale);
     }
-    let kind = match transition.to {
-        TaskState::Retrying => "retry_scheduled".to_owned(),
-        to => format!("task_{}", task_state(to)),
-    };
+    let kind = RunEventKind::Task(transition.to);
     let body = body_of(transition, worker)?;
     let task = Some(transition.task.as_str());
-    journal.add(tx, transition.now_us, task, &kind, &body).await
+    journal.add(tx, transition.now_us, task, kind, &body).await
 }
 
 fn body_of(transition: &Transition, worker: &str) -> Result<Value, StateError> {
@@ -382,7 +379,13 @@ async fn give_back(tx: &Tx<'_>, journal: &mut Journal, worker: &str) -> Result<u
         )
         .await?;
         journal
-            .add(tx, tx.now_us, Some(task), "task_ready", &body)
+            .add(
+                tx,
+                tx.now_us,
+                Some(task),
+                RunEventKind::Task(TaskState::Ready),
+                &body,
+            )
             .await?;
     }
     Ok(tasks.len() as u64)

@@ -181,7 +181,7 @@ fn show(found: &BackfillDetails, format: Format) -> CommandResult {
         outln!(
             "{} {}{by}{reason}",
             local_text(event.at_us, zone),
-            event.kind
+            event.kind.as_str()
         );
     }
     Ok(Exit::Done)

@@ -190,7 +190,7 @@ async fn events(place: &ProjectArgs, pipeline: &str, format: Format) -> CommandR
         let details = &event.details;
         vec![
             time(event.at_us),
-            event.kind.clone(),
+            event.kind.as_str().to_owned(),
             details.by.clone().unwrap_or_else(|| "–".to_owned()),
             details.until_us.map_or_else(|| "–".to_owned(), time),
             details.reason.clone().unwrap_or_default(),

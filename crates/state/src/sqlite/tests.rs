@@ -12,8 +12,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde_json::json;
 use towpath_ports::{
-    CompiledGraph, GraphTask, NewRun, Opened, RunEvent, RunFilter, RunKind, RunRecord, RunState,
-    StateStore, TaskOutcome, TaskState, Transition,
+    CompiledGraph, GraphTask, NewRun, Opened, RunEvent, RunEventKind, RunFilter, RunKind,
+    RunRecord, RunState, StateStore, TaskOutcome, TaskState, Transition,
 };
 use towpath_vocab::{Environment, Failure, Remedy};
 
@@ -339,7 +339,7 @@ async fn damage_inside_is_reported_with_a_way_out() {
             seq: 0,
             at_us,
             task: None,
-            kind: "note".to_owned(),
+            kind: RunEventKind::Note,
             body: json!("x".repeat(200)),
         };
         store

@@ -4,8 +4,8 @@
 
 use towpath_ports::{
     BackfillOrder, BackfillPlan, Interval, IntervalDecision, IntervalState, NewBackfill, NewRun,
-    OnExisting, Opened, RunState, ScheduleEventDetails, SchedulePause, ScheduleUpdate,
-    ScheduledInterval, SkipReason, StateStore,
+    OnExisting, Opened, RunState, ScheduleEventDetails, ScheduleEventKind, SchedulePause,
+    ScheduleUpdate, ScheduledInterval, SkipReason, StateStore,
 };
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Overlap, PipelineName, Recurrence, SchedulePlan};
 
@@ -315,7 +315,7 @@ pub(crate) async fn a_pause_is_obeyed_and_kept_with_its_events(place: &TestPlace
     place.at(7);
     let paused = ScheduleUpdate {
         paused: Some(pause.clone()),
-        event: Some(("paused".to_owned(), details.clone())),
+        event: Some((ScheduleEventKind::Paused, details.clone())),
         ..update(Some(1), 20, &[])
     };
     assert!(store.update_schedule(paused.clone()).await.unwrap());
@@ -336,7 +336,7 @@ pub(crate) async fn a_pause_is_obeyed_and_kept_with_its_events(place: &TestPlace
     close.await.unwrap();
     place.at(11);
     let resumed = ScheduleUpdate {
-        event: Some(("resumed".to_owned(), ScheduleEventDetails::default())),
+        event: Some((ScheduleEventKind::Resumed, ScheduleEventDetails::default())),
         ..update(Some(2), 20, &[])
     };
     assert!(store.update_schedule(resumed).await.unwrap());

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
-use towpath_ports::{AttemptEnd, Opened, RunEvent, RunFilter, RunState, TaskOutcome, TaskState};
+use towpath_ports::{
+    AttemptEnd, Opened, RunEvent, RunEventKind, RunFilter, RunState, TaskOutcome, TaskState,
+};
 use towpath_vocab::{
     CheckOutcome, CheckResult, Environment, FactSource, Failure, Generation, Remedy, RunName,
     TableFact, TableLineage, TableName, TaskKey, TaskKind,
@@ -57,10 +59,10 @@ pub(crate) async fn a_run_is_written_and_read_back(place: &TestPlace) {
     assert_eq!((found.tasks[0].attempt, found.tasks[0].fence), (1, 1));
     assert_eq!(found.tasks[1].failure, Some(failure));
     assert_eq!(found.tasks[2].state, TaskState::Waiting);
-    let kinds: Vec<String> = assert_gapless(&store, &run)
+    let kinds: Vec<&str> = assert_gapless(&store, &run)
         .await
         .into_iter()
-        .map(|event| event.kind)
+        .map(|event| event.kind.as_str())
         .collect();
     assert_eq!(
         kinds,
@@ -354,7 +356,7 @@ pub(crate) async fn changes_handed_in_together_are_all_kept_in_order(place: &Tes
                     seq: 0,
                     at_us: n,
                     task: None,
-                    kind: "note".to_owned(),
+                    kind: RunEventKind::Note,
                     body: json!({ "n": n }),
                 };
                 store
@@ -370,7 +372,7 @@ pub(crate) async fn changes_handed_in_together_are_all_kept_in_order(place: &Tes
                     seq: 0,
                     at_us: n,
                     task: None,
-                    kind: "note".to_owned(),
+                    kind: RunEventKind::Note,
                     body: Value::Null,
                 };
                 assert_eq!(
@@ -551,7 +553,11 @@ pub(crate) async fn tasks_of_a_resumed_run_are_opened_again(place: &TestPlace) {
     assert!(!store.transition(move_with(1)).await.unwrap());
     assert!(store.transition(move_with(task.fence)).await.unwrap());
     let events = assert_gapless(&store, &run).await;
-    assert!(events.iter().any(|event| event.kind == "task_waiting"));
+    assert!(
+        events
+            .iter()
+            .any(|event| event.kind == RunEventKind::Task(TaskState::Waiting))
+    );
 
     store
         .close_run(name, dev, RunState::Cancelled, "w1", 10)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use towpath_ports::{
-    CompiledGraph, GraphTask, Interval, NewRun, RunFilter, RunKind, RunRecord, RunState, RunUpdate,
-    RunUpdateResult, StateStore, TaskClaim, TaskState,
+    CompiledGraph, GraphTask, Interval, NewRun, RunEventKind, RunFilter, RunKind, RunRecord,
+    RunState, RunUpdate, RunUpdateResult, StateStore, TaskClaim, TaskState,
 };
 
 use crate::place::{LEASE_US, TestPlace, assert_gapless, move_of, opened_new};
@@ -187,7 +187,8 @@ pub(crate) async fn what_a_lost_worker_had_is_given_to_another_with_a_new_fence(
     assert!(
         events
             .iter()
-            .any(|event| event.kind == "task_ready" && event.body["because"] == "lost")
+            .any(|event| event.kind == RunEventKind::Task(TaskState::Ready)
+                && event.body["because"] == "lost")
     );
 }
 
