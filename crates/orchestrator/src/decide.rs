@@ -52,8 +52,6 @@ pub(crate) enum EndKind {
     Unchanged,
     /// With a failure of this remedy.
     Failed(Remedy),
-    /// Its process died: the task is tried again at once, and this does not count as a retry.
-    Lost,
 }
 
 /// A command for the driver.
@@ -190,10 +188,7 @@ impl<'a> Decision<'a> {
         match end {
             EndKind::Succeeded => self.shift(task, TaskState::Succeeded),
             EndKind::Unchanged => self.shift(task, TaskState::Unchanged),
-            EndKind::Failed(_) | EndKind::Lost if self.cancelling => {
-                self.shift(task, TaskState::Cancelled)
-            }
-            EndKind::Lost => self.shift(task, TaskState::Ready),
+            EndKind::Failed(_) if self.cancelling => self.shift(task, TaskState::Cancelled),
             EndKind::Failed(remedy)
                 if remedy.may_pass() && found.retries_used < found.retry.retries =>
             {

@@ -41,7 +41,6 @@ fn scripted(position: usize) -> impl Strategy<Value = Scripted> {
         Just(EndKind::Failed(Remedy::Unreachable)),
         Just(EndKind::Failed(Remedy::FixData)),
         Just(EndKind::Failed(Remedy::Cancelled)),
-        Just(EndKind::Lost),
     ];
     (
         vec(any::<bool>(), position),
@@ -115,7 +114,6 @@ fn last_state(one: &Scripted) -> TaskState {
         match end {
             EndKind::Succeeded => return TaskState::Succeeded,
             EndKind::Unchanged => return TaskState::Unchanged,
-            EndKind::Lost => {}
             EndKind::Failed(remedy) if remedy.may_pass() && left > 0 => left -= 1,
             EndKind::Failed(_) => return TaskState::Failed,
         }
@@ -334,8 +332,7 @@ proptest! {
         let failed = found.contains(&TaskState::Failed);
         prop_assert_eq!(end, if failed { RunState::Failed } else { RunState::Succeeded });
         for (one, attempts) in graph.iter().zip(&play.attempts) {
-            let lost = one.ends.iter().filter(|end| **end == EndKind::Lost).count();
-            prop_assert!(*attempts <= 1 + one.retries as usize + lost);
+            prop_assert!(*attempts <= 1 + one.retries as usize);
         }
     }
 
