@@ -2,7 +2,11 @@
 //!
 //! Promise: a value is exact or refused; nothing is rounded, clamped or guessed (a double is the nearest
 //! one). Text files and text columns with a declared type use these parsers, so both accept the same texts.
-//! It knows no column, no NULL and no user's pattern.
+//! It knows no column, no NULL and no user's pattern. Read next: `text/shortest.rs`.
+
+mod shortest;
+
+use shortest::Plain;
 
 /// A point in time, parsed from text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,9 +144,26 @@ pub fn beyond_doubles(text: &[u8]) -> bool {
 /// The double whose shortest text is the same number; none if digits would be lost.
 #[inline]
 pub fn exact_double(text: &[u8]) -> Option<f64> {
-    let value = double(text)?;
-    (!value.is_finite() || is_short(text, 15) || survives(text, &format!("{value:e}")))
+    let Some(plain) = Plain::read(text) else {
+        let value = double(text)?;
+        let is_exact = !value.is_finite() || is_short(text, 15) || prints_as(text, value);
+        return is_exact.then_some(value);
+    };
+    let value = match plain.double() {
+        Some(value) if text.first() == Some(&b'-') => -value,
+        Some(value) => value,
+        None => double(text)?,
+    };
+    let is_exact = plain.is_shortest(value);
+    is_exact
+        .unwrap_or_else(|| prints_as(text, value))
         .then_some(value)
+}
+
+/// Whether the shortest text of a double is the same number as this text.
+#[inline(never)]
+fn prints_as(text: &[u8], value: f64) -> bool {
+    survives(text, &format!("{value:e}"))
 }
 
 /// The 32-bit float whose shortest text is the same number; none if digits would be lost.
@@ -291,23 +312,33 @@ pub fn boolean(text: &[u8]) -> Option<bool> {
     }
 }
 
+/// The number of two digits; beyond 99 where they are none.
 #[inline]
-fn two(text: &[u8], at: usize) -> Option<u32> {
-    let (high, low) = (
-        text.get(at)?.wrapping_sub(b'0'),
-        text.get(at + 1)?.wrapping_sub(b'0'),
-    );
-    (high <= 9 && low <= 9).then(|| u32::from(high) * 10 + u32::from(low))
+fn two(high: u8, low: u8) -> u32 {
+    let (high, low) = (high.wrapping_sub(b'0'), low.wrapping_sub(b'0'));
+    match high <= 9 && low <= 9 {
+        true => u32::from(high) * 10 + u32::from(low),
+        false => u32::MAX,
+    }
 }
 
 /// `YYYY-MM-DD` as days since 1970.
 #[inline]
 pub fn date(text: &[u8]) -> Option<i32> {
-    if text.len() != 10 || text.get(4) != Some(&b'-') || text.get(7) != Some(&b'-') {
+    text.try_into().ok().and_then(|text: &[u8; 10]| days(text))
+}
+
+#[inline]
+fn days(text: &[u8; 10]) -> Option<i32> {
+    let &[c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2] = text else {
+        return None;
+    };
+    let (century, year) = (two(c1, c2), two(y1, y2));
+    let (month, day) = (two(m1, m2), two(d1, d2));
+    if century > 99 || year > 99 {
         return None;
     }
-    let year = two(text, 0)? * 100 + two(text, 2)?;
-    let (month, day) = (two(text, 5)?, two(text, 8)?);
+    let year = century * 100 + year;
     if year == 0 || !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) {
         return None;
     }
@@ -345,30 +376,26 @@ fn days_since_1970(year: u32, month: u32, day: u32) -> i32 {
 /// ` UTC` or offset. A fraction finer than microseconds is refused unless its rest is zeros.
 #[inline]
 pub fn timestamp(text: &[u8]) -> Option<Moment> {
-    let days = date(text.get(..10)?)?;
-    if text.len() == 10 {
+    let (start, rest) = text.split_first_chunk::<16>()?;
+    let (date, &[b'T' | b't' | b' ', h1, h2, b':', m1, m2]) = start.split_first_chunk::<10>()?
+    else {
         return None;
-    }
-    if !matches!(text.get(10), Some(b'T' | b't' | b' ')) || text.get(13) != Some(&b':') {
-        return None;
-    }
-    let (hour, minute) = (two(text, 11)?, two(text, 14)?);
-    let mut at = 16;
-    let mut second = 0;
-    let mut fraction = 0;
-    if text.get(at) == Some(&b':') {
-        second = two(text, at + 1)?;
-        at += 3;
-        if text.get(at) == Some(&b'.') {
-            let (micros, end) = micros(text, at + 1)?;
-            fraction = micros;
-            at = end;
+    };
+    let days = days(date)?;
+    let (hour, minute) = (two(h1, h2), two(m1, m2));
+    let (second, fraction, rest) = match rest {
+        [b':', s1, s2, b'.', rest @ ..] => {
+            let (fraction, rest) = micros(rest)?;
+            (two(*s1, *s2), fraction, rest)
         }
-    }
+        [b':', s1, s2, rest @ ..] => (two(*s1, *s2), 0, rest),
+        [b':', ..] => return None,
+        rest => (0, 0, rest),
+    };
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let offset = match text.get(at..)? {
+    let offset = match rest {
         [] => None,
         [b'Z' | b'z'] | b" UTC" => Some(0),
         rest => Some(offset_minutes(rest)?),
@@ -382,26 +409,27 @@ pub fn timestamp(text: &[u8]) -> Option<Moment> {
     })
 }
 
+/// Microseconds of a fraction, and what stands behind it.
 #[inline]
-fn micros(text: &[u8], start: usize) -> Option<(u32, usize)> {
-    let mut value = 0;
-    let mut at = start;
-    while let Some(byte @ b'0'..=b'9') = text.get(at) {
-        if at - start < 6 {
+fn micros(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut value, mut digits) = (0, 0);
+    let mut rest = text;
+    while let [byte @ b'0'..=b'9', behind @ ..] = rest {
+        if digits < 6 {
             value = value * 10 + u32::from(byte - b'0');
         } else if *byte != b'0' {
             return None;
         }
-        at += 1;
+        digits += 1;
+        rest = behind;
     }
-    let digits = at - start;
     if digits == 0 {
         return None;
     }
     for _ in digits..6 {
         value *= 10;
     }
-    Some((value, at))
+    Some((value, rest))
 }
 
 /// `+HH`, `+HHMM`, `+HH:MM`, or with a minus, possibly after a blank.
@@ -413,10 +441,9 @@ fn offset_minutes(text: &[u8]) -> Option<i32> {
         b'-' => -1,
         _ => return None,
     };
-    let (hours, minutes) = match text.len() {
-        3 => (two(text, 1)?, 0),
-        5 => (two(text, 1)?, two(text, 3)?),
-        6 if text.get(3) == Some(&b':') => (two(text, 1)?, two(text, 4)?),
+    let (hours, minutes) = match *text {
+        [_, h1, h2] => (two(h1, h2), 0),
+        [_, h1, h2, m1, m2] | [_, h1, h2, b':', m1, m2] => (two(h1, h2), two(m1, m2)),
         _ => return None,
     };
     if hours > 18 || minutes > 59 {

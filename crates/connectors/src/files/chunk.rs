@@ -16,6 +16,7 @@ use towpath_ports::ReservedMemory;
 use super::error::FilesError;
 use super::find::InputFile;
 use super::options::{Compression, Format};
+use super::spare::SpareBuffers;
 use super::workbook;
 
 /// Where a quote inside an unquoted field is mistrusted (see `csv/scan.rs`).
@@ -64,6 +65,16 @@ pub(crate) struct Chunk {
     /// Line ends before each block of `LINE_BLOCK` bytes, made when a line is first asked for.
     lines: OnceLock<Vec<u64>>,
     lease: Option<ReservedMemory>,
+    /// Where its buffer goes.
+    buffers: Option<SpareBuffers>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if let Some(buffers) = &self.buffers {
+            buffers.put(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 const LINE_BLOCK: usize = 4096;
@@ -73,7 +84,6 @@ impl fmt::Debug for Chunk {
         f.debug_struct("Chunk")
             .field("object", &self.object)
             .field("offset", &self.offset)
-            .field("line", &self.line)
             .field("bytes", &self.bytes.len())
             .field("held", &self.lease.is_some())
             .finish()
@@ -93,6 +103,7 @@ impl Chunk {
             newline,
             lines: OnceLock::new(),
             lease: None,
+            buffers: None,
         }
     }
 
@@ -205,7 +216,7 @@ pub(crate) struct ChunkReader {
     strays: usize,
     input: Box<dyn Read + Send>,
     cutter: Box<dyn Cutter>,
-    chunk_bytes: usize,
+    buffers: SpareBuffers,
     carry: Vec<u8>,
     offset: u64,
     /// Where the last byte that counts is, if not at the end of the file.
@@ -223,7 +234,7 @@ impl ChunkReader {
         file: &InputFile,
         (head, length): (&[u8], Option<u64>),
         cutter: Box<dyn Cutter>,
-        chunk_bytes: usize,
+        buffers: &SpareBuffers,
     ) -> Result<Self, FilesError> {
         let (mut input, mark) = open_text(file)?;
         let mut present = Vec::with_capacity(head.len());
@@ -247,7 +258,7 @@ impl ChunkReader {
             strays: 0,
             input: limited(input, length),
             cutter,
-            chunk_bytes,
+            buffers: buffers.clone(),
             carry: Vec::new(),
             offset: mark + head.len() as u64,
             end: length.map(|length| mark + head.len() as u64 + length),
@@ -276,10 +287,10 @@ impl ChunkReader {
         if self.ended && self.carry.is_empty() {
             return self.whole().map(|()| None);
         }
-        let mut want = self.chunk_bytes.max(self.carry.len() + 1);
+        let mut want = self.buffers.chunk_bytes().max(self.carry.len() + 1);
         // The text, and about twice as much for the columns made of it.
         let mut lease = Some(hold(3 * want as u64)?);
-        let mut bytes = Vec::with_capacity(want);
+        let mut bytes = self.buffers.take(want);
         bytes.append(&mut self.carry);
         loop {
             self.fill(&mut bytes, want)?;
@@ -348,6 +359,7 @@ impl ChunkReader {
             newline: self.cutter.newline(),
             lines: OnceLock::new(),
             lease,
+            buffers: Some(self.buffers.clone()),
         }
     }
 
@@ -659,7 +671,13 @@ mod tests {
             sheet: Default::default(),
             length: None,
         };
-        let mut reader = ChunkReader::open(&file, (b"", None), Box::new(Scripted(0)), 64).unwrap();
+        let mut reader = ChunkReader::open(
+            &file,
+            (b"", None),
+            Box::new(Scripted(0)),
+            &SpareBuffers::new(64),
+        )
+        .unwrap();
         let mut next = || {
             reader
                 .next_chunk(&mut |_| Ok(Box::new(())))

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, TimeUnit};
 use towpath_vocab::types;
 
 use super::cells::Cells;
-use super::numbers::{CODE, Numbers, SPECIAL};
+use super::numbers::{CODE, Numbers, SPECIAL, leading_digits};
 use super::value::TimeFormats;
 use crate::exact::local::{DateOrder, NumberFormat, date_parts};
 
@@ -140,22 +140,31 @@ impl Guess {
     fn value(&mut self, text: &[u8], quoted: bool, infer: &InferOptions<'_>) {
         self.values += 1;
         if infer.typed && quoted {
-            let kinds = moment(text, infer.times).unwrap_or_else(|| slashed(text, infer.times));
-            return self.add(kinds);
+            return self.time(text, infer);
         }
         match text.first() {
             None => self.add(EMPTY),
-            Some(b'0'..=b'9' | b'-' | b'.') if self.number(text, infer) => {}
+            // No word starts with a digit.
+            Some(b'0'..=b'9') => {
+                if !self.number(text, infer) {
+                    self.time(text, infer);
+                }
+            }
+            Some(b'-' | b'.') if self.number(text, infer) => {}
             Some(_) => match word(text) {
                 Some(Word::Bool) => self.add(BOOL),
                 Some(Word::Special) => self.whole.note(SPECIAL),
                 Some(Word::Code) => self.whole.note(CODE),
-                None => {
-                    let kinds = moment(text, infer.times);
-                    self.add(kinds.unwrap_or_else(|| slashed(text, infer.times)));
-                }
+                None => self.time(text, infer),
             },
         }
+    }
+
+    /// Takes a date, a timestamp or a text.
+    #[inline]
+    fn time(&mut self, text: &[u8], infer: &InferOptions<'_>) {
+        let kinds = moment(text, infer.times);
+        self.add(kinds.unwrap_or_else(|| slashed(text, infer.times)));
     }
 
     /// Takes a number; false when it is none.
@@ -168,13 +177,14 @@ impl Guess {
                 .is_some();
         }
         let digits = text.strip_prefix(b"-").unwrap_or(text);
-        match digits.iter().find(|byte| !byte.is_ascii_digit()) {
+        let whole = leading_digits(digits);
+        match digits.get(whole) {
             None => return self.whole.take_whole(text, digits),
             Some(b'.' | b',' | b'e' | b'E') => {}
             // In no format does anything else follow the first digits of a number.
             Some(_) => return false,
         }
-        if self.plain.take(text) {
+        if self.plain.take_behind(text, digits, whole) {
             if self.kinds & NOT_COMMA == 0 {
                 let may_fit = infer.commas && !digits.starts_with(b"0");
                 let fits = may_fit && taken(&mut self.comma, NumberFormat::COMMA, text);
@@ -451,7 +461,9 @@ fn word(text: &[u8]) -> Option<Word> {
 }
 
 fn moment(text: &[u8], times: &TimeFormats) -> Option<u32> {
-    if times.date(text).is_some() {
+    // Only by a pattern is a date longer than these bytes.
+    let may_be_date = text.len() <= 10 || times.date.is_some();
+    if may_be_date && times.date(text).is_some() {
         return Some(DATE);
     }
     times

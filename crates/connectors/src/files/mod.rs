@@ -43,6 +43,7 @@ mod replay;
 mod rows;
 mod settle;
 mod source;
+mod spare;
 mod spec;
 mod survey;
 mod workbook;

@@ -76,19 +76,23 @@ impl Numbers {
     #[inline]
     pub(super) fn take(&mut self, text: &[u8]) -> bool {
         let digits = text.strip_prefix(b"-").unwrap_or(text);
-        let whole = digits
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        if whole == digits.len() {
-            return self.take_whole(text, digits);
+        let whole = leading_digits(digits);
+        match whole == digits.len() {
+            true => self.take_whole(text, digits),
+            false => self.take_behind(text, digits, whole),
         }
+    }
+
+    /// Takes a number that goes on behind its first `whole` digits; `digits` is the text without its
+    /// minus. False when there is none.
+    #[inline]
+    pub(super) fn take_behind(&mut self, text: &[u8], digits: &[u8], whole: usize) -> bool {
         let leading_zero = whole > 1 && digits.first() == Some(&b'0');
         let Some(rest) = digits.get(whole..) else {
             return false;
         };
         let fraction = match rest {
-            [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            [b'.', rest @ ..] => leading_digits(rest),
             _ => 0,
         };
         let point = usize::from(rest.first() == Some(&b'.'));
@@ -195,6 +199,12 @@ fn decimal(precision: u32, scale: u32) -> Option<DataType> {
         .ok()
         .filter(|digits| *digits <= 38)?;
     Some(DataType::Decimal128(precision, i8::try_from(scale).ok()?))
+}
+
+/// How many digits a text starts with.
+#[inline]
+pub(super) fn leading_digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 fn is_exponent(text: &[u8]) -> bool {

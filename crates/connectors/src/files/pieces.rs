@@ -14,6 +14,7 @@ use super::ahead::MOST;
 use super::chunk::{Chunk, ChunkReader};
 use super::error::FilesError;
 use super::job::{How, Job, cutter};
+use super::spare::SpareBuffers;
 
 /// What the reading thread of a file gives.
 pub(crate) enum Piece {
@@ -37,15 +38,15 @@ pub(crate) fn workers() -> usize {
 pub(crate) fn pieces(
     job: &Job,
     memory: &Arc<dyn Memory>,
-    chunk_bytes: usize,
+    buffers: &SpareBuffers,
 ) -> BoxStream<Result<Piece, FilesError>> {
-    let (job, memory) = (job.clone(), Arc::clone(memory));
+    let (job, memory, buffers) = (job.clone(), Arc::clone(memory), buffers.clone());
     let started = stream::once(async move {
         let (to, mut from) = mpsc::channel(1);
         let handle = Handle::current();
         let path = job.file.object.clone();
         let mut thread = Some(tokio::task::spawn_blocking(move || {
-            read(&job, &memory, chunk_bytes, &handle, &to)
+            read(&job, &memory, &buffers, &handle, &to)
         }));
         let received = stream::poll_fn(move |context| from.poll_recv(context));
         // A thread that broke off has sent no end: its panic must not look like one.
@@ -63,7 +64,7 @@ pub(crate) fn pieces(
 fn read(
     job: &Job,
     memory: &Arc<dyn Memory>,
-    chunk_bytes: usize,
+    buffers: &SpareBuffers,
     handle: &Handle,
     to: &mpsc::Sender<Result<Piece, FilesError>>,
 ) {
@@ -82,12 +83,8 @@ fn read(
         lease.map_err(|failure| FilesError::Memory(Box::new(failure)))
     };
     let mut run = || -> Result<(), FilesError> {
-        let mut reader = ChunkReader::open(
-            &job.file,
-            (head, *length),
-            cutter(&layout.shape),
-            chunk_bytes,
-        )?;
+        let mut reader =
+            ChunkReader::open(&job.file, (head, *length), cutter(&layout.shape), buffers)?;
         while let Some(chunk) = reader.next_chunk(&mut hold)? {
             if to.blocking_send(Ok(Piece::Chunk(chunk))).is_err() {
                 return Ok(());

@@ -22,6 +22,7 @@ use super::job::{How, Job, Settled};
 use super::parquet;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
+use super::spare::SpareBuffers;
 
 /// The events of one piece of a file.
 type Events = Box<dyn Iterator<Item = Event> + Send>;
@@ -31,7 +32,7 @@ pub(crate) struct FilesReader {
     table: TableName,
     settled: Settled,
     memory: Arc<dyn Memory>,
-    chunk_bytes: usize,
+    buffers: SpareBuffers,
     batch_rows: usize,
     batch_bytes: usize,
     open_files: usize,
@@ -54,7 +55,7 @@ impl FilesReader {
             table: spec.table.clone(),
             settled,
             memory,
-            chunk_bytes,
+            buffers: SpareBuffers::new(chunk_bytes),
             batch_rows: spec.batch_rows.max(1),
             batch_bytes: spec.batch_bytes,
             open_files,
@@ -109,7 +110,7 @@ impl FilesReader {
         };
         let (layout, path) = (Arc::clone(layout), job.file.object.clone());
         let ends_open = Arc::clone(left_open);
-        let events = pieces(job, &self.memory, self.chunk_bytes)
+        let events = pieces(job, &self.memory, &self.buffers)
             .map(move |piece| {
                 let (layout, path) = (Arc::clone(&layout), path.clone());
                 let ends_open = Arc::clone(&ends_open);

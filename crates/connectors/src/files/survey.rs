@@ -19,6 +19,7 @@ use super::job::{How, Job, Request};
 use super::json::{self, MOST_NAMES, Shape};
 use super::pieces::{Piece, pieces, workers};
 use super::rows::{Layout, RecordFormat, without_foreign_bytes};
+use super::spare::SpareBuffers;
 use crate::exact::local::{DateOrder, NumberFormat};
 
 /// What a look at the whole input showed.
@@ -96,10 +97,11 @@ struct Part {
 /// Looks at all files.
 pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findings, FilesError> {
     let mut findings = Findings::default();
-    let (chunk_bytes, most) = (request.chunk_bytes(), request.options.most_keys());
+    let buffers = SpareBuffers::new(request.chunk_bytes());
+    let most = request.options.most_keys();
     let parts = stream::iter(jobs.iter().cloned())
         .map(|job| {
-            let pieces = pieces(&job, &request.context.memory, chunk_bytes);
+            let pieces = pieces(&job, &request.context.memory, &buffers);
             let path = job.file.object.clone();
             let layout = match job.how {
                 How::Text { layout, .. } => Some(layout),

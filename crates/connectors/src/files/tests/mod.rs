@@ -11,6 +11,7 @@ mod bounds;
 mod cases;
 mod columnar;
 mod formats;
+mod inferred;
 mod named;
 mod nested;
 mod properties;

@@ -18,6 +18,7 @@ use crate::files::csv::read_head;
 use crate::files::find::InputFile;
 use crate::files::json::{AsText, LineCutter, Survey, Walk};
 use crate::files::options::{Compression, Format, Options};
+use crate::files::spare::SpareBuffers;
 
 /// Text that is looked at together.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -105,7 +106,8 @@ fn keys(job: &Job, file: &InputFile) -> Result<Vec<String>> {
     let options = &job.target.options;
     let max_record_bytes = options.max_record_bytes;
     let cutter = Box::new(LineCutter { max_record_bytes });
-    let mut reader = ChunkReader::open(file, (&[], None), cutter, CHUNK_BYTES)?;
+    let buffers = SpareBuffers::new(CHUNK_BYTES);
+    let mut reader = ChunkReader::open(file, (&[], None), cutter, &buffers)?;
     let is_alike = job.location().many && job.known.standing == Standing::Ours;
     let mut survey = Survey::new(&options.times, options.most_keys(), &AsText::All);
     // Within what the writer holds for itself.
