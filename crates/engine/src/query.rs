@@ -25,9 +25,9 @@ use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
 use crate::session::catalog::StatementCatalog;
 use crate::session::failure::{arrow_failure, failure};
-use crate::session::settings;
 use crate::session::statement::carried;
 use crate::session::watchdog::{PATIENCE, Watched};
+use crate::session::{recursion, settings};
 
 /// The name of a query in messages.
 const SUBJECT: &str = "the query";
@@ -159,7 +159,7 @@ async fn physical(
     session: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    Box::pin(session.create_physical_plan(plan)).await
+    recursion::bounded(Box::pin(session.create_physical_plan(plan)).await?)
 }
 
 /// Rows with the types that leave this crate.
