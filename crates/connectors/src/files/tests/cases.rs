@@ -34,7 +34,7 @@ fn the_first_line_of_excel_names_the_delimiter() {
         .read("t");
     assert_eq!(bare.rows, ["1|x,y"]);
     let empty = Project::new().file("t.csv", "sep=;").fail("t");
-    assert_eq!(empty.code, "R0104", "{empty:?}");
+    assert_eq!(empty.code, "R0108", "{empty:?}");
 }
 
 #[test]
