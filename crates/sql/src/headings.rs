@@ -10,8 +10,8 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, SetExpr, SetQuantifier, Spanned, TableFactor, VisitMut,
-    VisitorMut,
+    Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier, Spanned,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 
 use crate::names::fold;
@@ -87,7 +87,7 @@ impl VisitorMut for Headings {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if self.inside == 0 {
+        if self.inside == 0 && order_by_names(query) {
             name_body(&mut query.body);
         }
         ControlFlow::Continue(())
@@ -127,6 +127,43 @@ fn name_body(body: &mut SetExpr) {
     }
 }
 
+/// Orders a SELECT DISTINCT by the names of its columns where ORDER BY repeats their expressions: the planner
+/// does not see that `distinct a + 1` has what `order by a + 1` asks for once it has another name. False if
+/// ORDER BY has an expression that is none of them, as far as the text says it.
+fn order_by_names(query: &mut Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return true;
+    };
+    let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|by| &mut by.kind)
+    else {
+        return true;
+    };
+    if !matches!(select.distinct, Some(Distinct::Distinct)) {
+        return true;
+    }
+    let same = |order: &Expr| {
+        let text = lower(&order.to_string());
+        let place = select.projection.iter().position(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                lower(&expr.to_string()) == text
+            }
+            _ => false,
+        });
+        place.map(|place| (place + 1).to_string())
+    };
+    let has_wildcard = has_wildcard(&select.projection);
+    for order in orders {
+        if matches!(uncast(&order.expr), Some(_)) || matches!(order.expr, Expr::Value(_)) {
+            continue;
+        }
+        match same(&order.expr).filter(|_| !has_wildcard) {
+            Some(place) => order.expr = Expr::Value(Value::Number(place, false).with_empty_span()),
+            None => return false,
+        }
+    }
+    true
+}
+
 pub(crate) fn by_name(quantifier: SetQuantifier) -> bool {
     matches!(
         quantifier,
@@ -147,12 +184,7 @@ fn name_items(select: &mut Select) {
             _ => None,
         })
         .collect();
-    let has_wildcard = items.iter().any(|item| {
-        matches!(
-            item,
-            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
-        )
-    });
+    let has_wildcard = has_wildcard(items);
     for item in items {
         let SelectItem::UnnamedExpr(expr) = item else {
             continue;
@@ -170,6 +202,15 @@ fn name_items(select: &mut Select) {
         let alias = Ident::with_quote_and_span('"', expr.span(), alias);
         *item = SelectItem::ExprWithAlias { expr, alias };
     }
+}
+
+fn has_wildcard(items: &[SelectItem]) -> bool {
+    items.iter().any(|item| {
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
+    })
 }
 
 fn lower(name: &str) -> String {
@@ -303,6 +344,14 @@ mod tests {
             (
                 "select a from t where b in (select max(c) from u)",
                 "SELECT a FROM t WHERE b IN (SELECT max(c) FROM u)",
+            ),
+            (
+                "select distinct a + 1, LOWER(b) as c from t order by a + 1 desc, c, lower(b)",
+                r#"SELECT DISTINCT a + 1 AS "a + 1", LOWER(b) AS c FROM t ORDER BY 1 DESC, c, 2"#,
+            ),
+            (
+                "select distinct t.a + 1 from t order by a + 1",
+                "SELECT DISTINCT t.a + 1 FROM t ORDER BY a + 1",
             ),
             (
                 "select 1 union by name select 1",
