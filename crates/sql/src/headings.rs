@@ -3,7 +3,7 @@
 //! Promise: the name is the text of the expression (`count(*)`, `a + 1`), as in DuckDB; a cast column keeps
 //! its name. No two named columns of one SELECT are equal, and the names do not depend on the planner. Only
 //! queries whose columns someone can see are named, not those inside an expression. It knows no table: what
-//! `*` stands for is not looked at. Why: `docs/decisions/0016-names-of-computed-columns.md`.
+//! `*` stands for is not looked at. Why: `docs/decisions/0019-names-of-computed-columns.md`.
 
 use std::collections::BTreeSet;
 use std::mem;

@@ -569,6 +569,15 @@ async fn a_recursive_query_that_does_not_end_is_ended() {
 }
 
 #[tokio::test]
+async fn values_that_the_library_cannot_hold_are_a_failure() {
+    let fixture = flights().await;
+    let sql = "select length(string_agg(repeat('x', 1000000), '')) from generate_series(1, 5000)";
+    let failure = fixture.rows(sql).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "R0528", "{failure}");
+    assert_eq!(fixture.rows("select 1").await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
 async fn candidates_stand_in_for_their_tables_also_through_views() {
     let fixture = flights().await;
     fixture
