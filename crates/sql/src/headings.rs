@@ -153,7 +153,7 @@ fn order_by_names(query: &mut Query) -> bool {
     };
     let has_wildcard = has_wildcard(&select.projection);
     for order in orders {
-        if matches!(uncast(&order.expr), Some(_)) || matches!(order.expr, Expr::Value(_)) {
+        if uncast(&order.expr).is_some() || matches!(order.expr, Expr::Value(_)) {
             continue;
         }
         match same(&order.expr).filter(|_| !has_wildcard) {
