@@ -16,7 +16,9 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, Progress, Transfer, run_transfer};
+use towpath_flow::{
+    CommitCadence, OutputSpec, OutputSummary, Progress, SkipCommit, Transfer, run_transfer,
+};
 use towpath_orchestrator::{ReconnectLimit, ReconnectPause, reach};
 use towpath_ports::{
     Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
@@ -147,7 +149,7 @@ pub async fn copy(
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,
-        skip_empty: false,
+        skip: SkipCommit::Never,
     };
     let transfer = Transfer {
         reader,

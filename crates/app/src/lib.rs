@@ -65,7 +65,7 @@ pub use lake_maintenance::{
 };
 pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use limited_plan::limited_plan;
-pub use lineage::{Direction, LineageReport, lineage};
+pub use lineage::{Direction, LineageReport, influence_word, lineage};
 pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
 pub use names::known_table;

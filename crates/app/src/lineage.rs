@@ -34,6 +34,9 @@ pub struct LineageReport {
     pub edges: Vec<ColumnEdge>,
     /// The tables on the path, including that of the subject.
     pub tables: Vec<String>,
+    /// For `Up`: the tables between the subject's table and those outside. For `Down`: the tables that
+    /// depend on the subject.
+    pub others: Vec<String>,
     /// For `Up`: for each column of the subject, the external columns from which its value comes, or the
     /// external table whose rows are counted.
     pub origins: BTreeMap<String, Vec<String>>,
@@ -41,6 +44,11 @@ pub struct LineageReport {
     /// for each column, and under an empty name for all of them. Each has its kind: `data:f.csv.y
     /// (filter)`.
     pub influences: BTreeMap<String, Vec<String>>,
+    /// For `Down`: the edges on which the value goes on.
+    pub passes: Vec<ColumnEdge>,
+    /// For `Down`: the edges on which the value, or one that is made of it, only influences which rows there
+    /// are, or which value is chosen.
+    pub decides: Vec<ColumnEdge>,
     /// True if a statement on the path could not be followed completely.
     pub partial: bool,
 }
@@ -62,8 +70,11 @@ pub async fn lineage(
         subject: subject.to_owned(),
         edges: Vec::new(),
         tables: Vec::new(),
+        others: Vec::new(),
         origins: BTreeMap::new(),
         influences: BTreeMap::new(),
+        passes: Vec::new(),
+        decides: Vec::new(),
         partial: false,
     };
     let edges: Vec<&ColumnEdge> = all.values().flat_map(|lineage| &lineage.edges).collect();
@@ -78,13 +89,60 @@ pub async fn lineage(
             .is_ok_and(|t| all.get(&t).is_some_and(|l| l.partial))
     });
     report.tables = tables.into_iter().collect();
+    report.others = others(&reached, &report.tables, &table, direction);
     if direction == Direction::Up {
         let sources = Sources::of(&reached);
         report.origins = sources.origins(&table, column.as_deref());
         report.influences = sources.influences(&reached, &table, column.as_deref());
+    } else {
+        let (passes, decides) = uses(&edges, &table, column.as_deref());
+        report.passes = passes.into_iter().cloned().collect();
+        report.decides = decides.into_iter().cloned().collect();
     }
     report.edges = reached.into_iter().cloned().collect();
     Ok(report)
+}
+
+/// The other tables of a path. What no step writes is outside: it is an origin, and not in between.
+fn others(
+    reached: &[&ColumnEdge],
+    tables: &[String],
+    table: &str,
+    direction: Direction,
+) -> Vec<String> {
+    let is_written = |table: &str| reached.iter().any(|edge| edge.to.table == table);
+    tables
+        .iter()
+        .filter(|other| *other != table)
+        .filter(|other| direction == Direction::Down || is_written(other))
+        .cloned()
+        .collect()
+}
+
+/// The edges on which a value goes on, and those on which it only influences rows or a choice.
+fn uses<'a>(
+    edges: &[&'a ColumnEdge],
+    table: &str,
+    column: Option<&str>,
+) -> (Vec<&'a ColumnEdge>, Vec<&'a ColumnEdge>) {
+    let direct: Vec<&ColumnEdge> = edges
+        .iter()
+        .copied()
+        .filter(|edge| edge.influence.is_direct())
+        .collect();
+    let passes = follow(&direct, table, column, Direction::Down);
+    let holds = |from: &ColumnRef| {
+        let own = from.table == table && column.is_none_or(|column| column == from.column);
+        own || passes.iter().any(|edge| edge.to == *from)
+    };
+    let mut decides: Vec<&ColumnEdge> = edges
+        .iter()
+        .copied()
+        .filter(|edge| !edge.influence.is_direct() && holds(&edge.from))
+        .collect();
+    decides.sort();
+    decides.dedup();
+    (passes, decides)
 }
 
 async fn gather(
@@ -305,7 +363,7 @@ impl<'a> Sources<'a> {
             } else {
                 String::new()
             };
-            let how = how(edge.influence);
+            let how = influence_word(edge.influence);
             let made = self.made(&edge.from.table, &edge.from.column);
             all.entry(name)
                 .or_default()
@@ -318,7 +376,8 @@ impl<'a> Sources<'a> {
 }
 
 /// The word for an indirect influence.
-fn how(influence: EdgeKind) -> &'static str {
+#[must_use]
+pub fn influence_word(influence: EdgeKind) -> &'static str {
     match influence {
         EdgeKind::Filter => "filter",
         EdgeKind::Join => "join",
@@ -384,6 +443,27 @@ mod tests {
         assert_eq!(down(Some("y")), 0);
         assert_eq!(down(Some("x")), 1);
         assert_eq!(down(None), 3);
+    }
+
+    #[test]
+    fn what_only_decides_is_listed_apart_from_where_a_value_goes() {
+        let edges = [
+            edge(("raw.f", "x"), ("marts.m", "x"), EdgeKind::Identity),
+            edge(("raw.f", "at"), ("marts.m", "n"), EdgeKind::Window),
+            edge(("marts.m", "x"), ("marts.o", ""), EdgeKind::Filter),
+            edge(("marts.m", "n"), ("marts.o", "n"), EdgeKind::Identity),
+        ];
+        let all: Vec<&ColumnEdge> = edges.iter().collect();
+        let of = |column| uses(&all, "raw.f", column);
+        assert_eq!(of(Some("at")), (vec![], vec![&edges[1]]));
+        assert_eq!(of(Some("x")), (vec![&edges[0]], vec![&edges[2]]));
+        assert_eq!(of(None).1, vec![&edges[2], &edges[1]]);
+        let reached = follow(&all, "marts.o", None, Direction::Up);
+        let tables = ["marts.m", "marts.o", "raw.f"].map(str::to_owned);
+        assert_eq!(
+            others(&reached, &tables, "marts.o", Direction::Up),
+            ["marts.m"]
+        );
     }
 
     #[test]

@@ -203,3 +203,91 @@ fn deep_statements_are_built_or_refused_and_end_no_other_task() {
     let said = desk.exits(2, ".", &["check"]);
     has(&said, &["M0305", "models/marts/chain.sql:1:1"]);
 }
+
+#[test]
+fn a_model_without_a_folder_has_a_schema_and_columns_have_names() {
+    let desk = desk();
+    desk.write(
+        "models/top.sql",
+        "{{ config(materialized='table') }} select count(*), sum(n) + 1, min(k)::int from {{ source('raw', 'a') }}\n",
+    );
+    desk.write(
+        "models/moved.sql",
+        "{{ config(schema='marts', alias='other') }} select k::text, n from {{ ref('top') }} join {{ source('raw', 'a') }} on true\n",
+    );
+    let said = desk.ok(".", &["check"]);
+    has(
+        &said,
+        &[
+            "M0342",
+            "this column has no name: it is called `count(*)`",
+            "this column has no name: it is called `sum(n) + 1`",
+        ],
+    );
+    desk.ok(".", &["run"]);
+    let found = rows(&desk, "select * from models.top");
+    assert_eq!(found, r#"[{"count(*)":2,"min(k)::INT":1,"sum(n) + 1":31}]"#);
+    let found = rows(
+        &desk,
+        "select k, max(n), max(n) from marts.other group by k order by 1",
+    );
+    assert_eq!(
+        found,
+        r#"[{"k":"1","max(n)":10,"max(n)_1":10},{"k":"2","max(n)":20,"max(n)_1":20}]"#
+    );
+    let table = desk.ok(".", &["query", "select 1, count(*) from raw.a"]);
+    has(&table, &["1  count(*)"]);
+    let csv = desk.ok(
+        ".",
+        &[
+            "query",
+            "--format",
+            "csv",
+            "with x as (select n + 1 from raw.a) select max(\"n + 1\"), 'a,b' from x",
+        ],
+    );
+    assert_eq!(csv, "\"max(\"\"n + 1\"\")\",\"'a,b'\"\n21,\"a,b\"\n");
+}
+
+#[test]
+fn an_incremental_model_without_new_rows_makes_no_version() {
+    let desk = desk();
+    let model = |columns: &str| {
+        let text = format!(
+            "{{{{ config(materialized='incremental', unique_key='k') }}}}
+select {columns} from {{{{ source('raw', 'a') }}}}
+{{% if is_incremental() %}} where k > (select max(k) from {{{{ this }}}}) {{% endif %}}\n"
+        );
+        desk.write("models/marts/i.sql", &text);
+    };
+    model("k, n");
+    let versions = || {
+        let history = desk.json(".", &["lake", "history", "marts.i", "--format", "json"]);
+        history["history"].as_array().unwrap().len()
+    };
+    desk.ok(".", &["run"]);
+    assert_eq!(versions(), 1);
+    // A row changes, and none is new.
+    desk.write("data/a.csv", "k,n\n1,11\n2,20\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(versions(), 1);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    // What is new comes in, also behind a run that found nothing.
+    desk.write("data/a.csv", "k,n\n1,11\n2,20\n3,30\n");
+    desk.ok(".", &["run"]);
+    assert_eq!((versions(), desk.count(".", "marts.i")), (2, 3.into()));
+    // A table that was set back is asked again.
+    desk.write("data/a.csv", "k,n\n1,11\n2,20\n3,31\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(versions(), 2);
+    desk.ok(".", &["lake", "restore", "marts.i", "--to", "0"]);
+    desk.ok(".", &["run"]);
+    let found = rows(&desk, "select k, n from marts.i order by k");
+    assert_eq!(found, r#"[{"k":1,"n":10},{"k":2,"n":20},{"k":3,"n":31}]"#);
+    // A new column is in the table at once, although no row is new.
+    model("k, n, 'x' as c");
+    let before = versions();
+    desk.ok(".", &["run"]);
+    assert_eq!(versions(), before + 1);
+    has(&desk.ok(".", &["lake", "describe", "marts.i"]), &["c"]);
+}

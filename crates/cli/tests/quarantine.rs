@@ -281,3 +281,38 @@ fn a_replay_leaves_known_keys_of_an_insert_only_table_alone() {
     has(&replay(&desk), &["1 row replayed", "1 record left out"]);
     assert_eq!(orders(&desk), "1=7 2=-2", "a known key stays as it is");
 }
+
+#[test]
+fn a_replay_in_which_nothing_passes_makes_no_version() {
+    let desk = shop(
+        "store",
+        "cursor: at\n        key: id\n        write: merge\n        fail_above: 100%",
+    );
+    sql(&desk, TEN);
+    desk.ok("shop", &["run"]);
+    let versions = || {
+        let history = desk.json(
+            "shop",
+            &["lake", "history", "raw.orders", "--format", "json"],
+        );
+        history["history"].as_array().unwrap().len()
+    };
+    assert_eq!((versions(), held_and_outdated(&desk)), (1, (5, 0)));
+    let said = replay(&desk);
+    has(&said, &["0 rows replayed, 5 still in the quarantine"]);
+    assert!(!said.contains("is now at"), "{said}");
+    assert_eq!((versions(), held_and_outdated(&desk)), (1, (5, 0)));
+    // One is older than a row of the table: it is left out for good, and still nothing is written.
+    sql(&desk, "update orders set amount = 2, at = 20 where id = 2");
+    desk.ok("shop", &["run"]);
+    assert_eq!(versions(), 2);
+    replay(&desk);
+    let (held, _) = held_and_outdated(&desk);
+    assert_eq!(versions(), 2, "{held}");
+    mend_the_rule(&desk);
+    replay(&desk);
+    assert_eq!(orders(&desk), ALL.replace("2=-2", "2=2"));
+    assert_eq!((versions(), held_and_outdated(&desk).0), (3, 0));
+    replay(&desk);
+    assert_eq!(versions(), 3);
+}

@@ -4,6 +4,8 @@
 //! exception: it reads its pages as files are read. `registry.rs` lists all connectors, one line each.
 //! Read next: `registry.rs`, then the folder of a connector.
 
+#[cfg(test)]
+mod damage;
 mod exact;
 mod files;
 mod mysql;

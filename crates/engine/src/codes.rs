@@ -435,6 +435,18 @@ pub const CODES: &[CodeEntry] = &[
         "Planning goes as deep as the statement and the views that it reads: queries in queries, chains of CTEs, set operations, joins and expressions. Build a part of it, or one of the views, as a table of its own (`materialized: table`), and read that.",
     ),
     CodeEntry::run(
+        "R0527",
+        Remedy::FixConfig,
+        "A recursive query does not end.",
+        "It has gone 100,000 rounds. Give its recursive part a condition under which no row follows (`where depth < 100`); `union` instead of `union all` ends a walk that comes back to rows that it has seen. For a long series use `generate_series`.",
+    ),
+    CodeEntry::run(
+        "R0528",
+        Remedy::FixData,
+        "A statement makes values that the engine cannot hold.",
+        "Texts or lists of many megabytes in each row are the usual cause: a batch of them is larger than 2 GB. Make fewer or shorter ones. If the values are small, it is a fault in Towpath: please report the statement.",
+    ),
+    CodeEntry::run(
         "R0729",
         Remedy::Retry,
         "A statement makes no progress.",

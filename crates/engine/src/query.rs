@@ -4,7 +4,9 @@
 //! slow reader slows the query instead of filling the memory. A candidate replaces the table with its name,
 //! also inside views. It knows no checks: `flow` measures and judges them.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +27,9 @@ use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
 use crate::session::catalog::StatementCatalog;
 use crate::session::failure::{arrow_failure, failure};
-use crate::session::settings;
 use crate::session::statement::carried;
 use crate::session::watchdog::{PATIENCE, Watched};
+use crate::session::{recursion, settings};
 
 /// The name of a query in messages.
 const SUBJECT: &str = "the query";
@@ -76,7 +78,7 @@ impl Ready {
         let batches = execute_stream(Arc::clone(&self.physical), self.context)
             .map_err(|error| failure(subject, &error))?;
         let watched = Box::pin(Watched::new(
-            batches,
+            unbroken(batches, subject.to_owned()),
             self.physical,
             pool,
             subject,
@@ -120,6 +122,27 @@ fn widest(plan: &dyn ExecutionPlan) -> usize {
     below.fold(plan.schema().fields().len(), usize::max)
 }
 
+/// The rows of a statement; a panic of the library on its values becomes a failure.
+fn unbroken(rows: SendableRecordBatchStream, subject: String) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let caught = AssertUnwindSafe(rows).catch_unwind();
+    let rows = caught.map(move |row| match row {
+        Ok(row) => row,
+        Err(panic) => Err(carried(broken_off(&subject, panic.as_ref()))),
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+fn broken_off(subject: &str, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let why = text.unwrap_or("no reason is given");
+    let message = format!("{subject} makes values that the engine cannot hold: {why}");
+    Failure::new("R0528", Remedy::FixData, message)
+        .help("texts or lists of many megabytes in each row are the usual cause: make fewer or shorter ones")
+        .help("if the values are small, please report the statement")
+}
+
 /// The rows of a statement with a time limit; the time that its reader takes between rows does not count.
 fn within(
     rows: SendableRecordBatchStream,
@@ -159,7 +182,7 @@ async fn physical(
     session: &SessionState,
     plan: &LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-    Box::pin(session.create_physical_plan(plan)).await
+    recursion::bounded(Box::pin(session.create_physical_plan(plan)).await?)
 }
 
 /// Rows with the types that leave this crate.

@@ -13,8 +13,8 @@ use towpath_ports::{
     Scope,
 };
 use towpath_vocab::{
-    Annotations, BadRows, Check, Failure, Generation, Position, Reject, Remedy, TableName,
-    TablePlan, TaskKey, WriteMode, types, written_columns,
+    Annotations, BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject,
+    Remedy, TableName, TablePlan, TaskKey, WriteMode, types, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
@@ -66,8 +66,20 @@ pub struct OutputSpec {
     pub operators: Vec<OperatorFactory>,
     /// The rows of the table that a full load from an empty source would delete.
     pub rows_before: Option<u64>,
-    /// True if a bounded read that finds nothing and ends at its start makes no commit.
-    pub skip_empty: bool,
+    /// When a bounded read makes no commit.
+    pub skip: SkipCommit,
+}
+
+/// When a bounded read makes no commit, because its table would not change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SkipCommit {
+    /// Never: the commit stores the position, or that the table was replaced.
+    #[default]
+    Never,
+    /// If the read found nothing and ended at its start.
+    NothingRead,
+    /// If no row was written, the table has the columns, and no check complains. The checks run.
+    NoRows,
 }
 
 /// An open table.
@@ -78,6 +90,8 @@ pub(crate) struct TableOutput {
     /// The checks of the plan, with the column names of the table.
     checks: Vec<Check>,
     mode: WriteMode,
+    /// The columns of its rows.
+    columns: SchemaRef,
     writing: Writing,
     quarantine: Option<Quarantine>,
     /// The columns before a replacement, to find those that it changes.
@@ -126,6 +140,7 @@ impl TableOutput {
             },
             false => None,
         };
+        let columns = Arc::clone(&schema);
         let mut intent = intent(context, schema, mode);
         row_history::begin(&mut intent.write, context.services.clock.now_us(), emptied);
         Ok(Self {
@@ -134,6 +149,7 @@ impl TableOutput {
             metrics,
             checks,
             mode,
+            columns,
             writing: Writing::start(spec.destination.begin(intent).await?),
             quarantine: None,
             before,
@@ -313,6 +329,7 @@ impl TableOutput {
             metrics: self.metrics,
             checks: self.checks,
             quarantine: self.quarantine,
+            columns: self.columns,
             before: self.before,
             summary: self.summary,
         };
@@ -361,11 +378,29 @@ struct PreparedOutput {
     metrics: SharedMetrics,
     checks: Vec<Check>,
     quarantine: Option<Quarantine>,
+    columns: SchemaRef,
     before: Option<SchemaRef>,
     summary: OutputSummary,
 }
 
 impl PreparedOutput {
+    /// True if a commit would make a version that is equal to the one before.
+    async fn changes_nothing(&self, checkpoint: &Checkpoint, spec: &OutputSpec) -> Result<bool> {
+        let complains = |result: &CheckResult| result.outcome != CheckOutcome::Pass;
+        if spec.skip != SkipCommit::NoRows
+            || self.summary.rows_loaded > 0
+            || !checkpoint.is_empty()
+            || self.summary.checks.iter().any(complains)
+        {
+            return Ok(false);
+        }
+        let known = spec.destination.schema(&spec.plan.target).await?;
+        Ok(known.is_some_and(|known| {
+            let mut columns = self.columns.fields().iter();
+            columns.all(|column| known.field_with_name(column.name()).is_ok())
+        }))
+    }
+
     async fn commit(
         mut self,
         position: &Position,
@@ -397,6 +432,10 @@ impl PreparedOutput {
         if let Some(failure) = failure.or_else(|| no_rows_left(&mut self.summary, context.spec)) {
             discard(self.prepared).await;
             self.summary.stopped = Some(failure);
+            return Ok(self.summary);
+        }
+        if self.changes_nothing(checkpoint, context.spec).await? {
+            discard(self.prepared).await;
             return Ok(self.summary);
         }
         if !checkpoint.is_empty() {
@@ -559,7 +598,7 @@ async fn judge(
     (checks, metrics): (&[Check], &SharedMetrics),
     prepared: &dyn Prepared,
     services: &TransferServices,
-) -> Result<Vec<towpath_vocab::CheckResult>> {
+) -> Result<Vec<CheckResult>> {
     if checks.is_empty() {
         return Ok(Vec::new());
     }

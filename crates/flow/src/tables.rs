@@ -14,7 +14,7 @@ use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, Tabl
 
 use crate::chain::FlushReason;
 use crate::commit_observer::CommitObserver;
-use crate::output::{Context, OutputSpec, TableOutput};
+use crate::output::{Context, OutputSpec, SkipCommit, TableOutput};
 use crate::services::TransferServices;
 use crate::summary::{OutputSummary, TransferSummary};
 
@@ -269,7 +269,7 @@ impl<'a> Table<'a> {
 
     /// True if no event came and the table may stay as it is.
     fn found_nothing(&self) -> bool {
-        self.spec.skip_empty
+        self.spec.skip == SkipCommit::NothingRead
             && self.open.is_none()
             && self.done.is_none()
             && self.checkpoint.is_empty()

@@ -38,6 +38,11 @@ pub enum TaskOutcome {
         #[serde(default)]
         commit: Option<String>,
     },
+    /// It asked for new rows of its table, and there were none.
+    NoNewRows {
+        /// The version of the table, with its commit.
+        at: String,
+    },
     /// It was skipped.
     Skipped {
         /// The reason.
@@ -95,6 +100,7 @@ impl TaskOutcome {
             } => {
                 json!({ "same_as": { "generation": generation, "version": version, "commit": commit } })
             }
+            TaskOutcome::NoNewRows { at } => json!({ "no_new_rows_at": at }),
             TaskOutcome::Skipped { reason } => json!({ "skipped": reason }),
         }
     }

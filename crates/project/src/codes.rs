@@ -140,8 +140,8 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0332",
-        "A model is directly in `models/`. It must be in a folder, which is its schema: models/marts/orders.sql becomes marts.orders.",
-        "Or a model's or seed's file has a name that no table can have.",
+        "The file of a model or a seed, its folder, or its `schema` or `alias` is a name that no table can have.",
+        "models/marts/orders.sql becomes marts.orders, and models/orders.sql becomes models.orders. Names are letters, digits and `_`, starting with a letter.\n\nTo keep the file's name, set another in the config: {{ config(schema='marts', alias='orders') }}",
     ),
     CodeEntry::check(
         "M0333",
@@ -187,6 +187,11 @@ pub const CODES: &[CodeEntry] = &[
         "M0341",
         "The project has models or seeds that no step of a pipeline builds: no run creates their tables.",
         "  steps:\n    build: { models: all }\n\nTo leave one out on purpose, exclude it: build: { models: all, exclude: [stg_old] }",
+    ),
+    CodeEntry::check(
+        "M0342",
+        "A computed column of a model has no name.",
+        "Its name is then the text of the expression, such as `count(*)`: it can only be written in quotes, and some programs cannot read a table with such a column.\n\nGive it one: select count(*) as orders",
     ),
     CodeEntry::check(
         "P0101",

@@ -136,6 +136,21 @@ pub(crate) fn syntax(text: &str, at: FileRange, report: &mut Report) {
     }
 }
 
+/// Checks only the syntax and the names of columns and functions.
+pub(crate) fn names(
+    text: &str,
+    at: FileRange,
+    schema: &SchemaRef,
+    firm: bool,
+    report: &mut Report,
+) {
+    if let Err(problem) = towpath_sql::expression(text, schema)
+        && matches!(problem.code, "M0301" | "M0304" | "M0305")
+    {
+        say(&problem, text, at, firm, report);
+    }
+}
+
 /// Checks only the syntax of a query in which `{table}` is a table.
 pub(crate) fn query(
     text: &str,

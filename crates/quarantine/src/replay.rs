@@ -3,7 +3,8 @@
 //! Promise: records that pass are committed by key (as new versions in a table with history), or appended
 //! if the table has no key, but none over a newer row with its key (`newer_rows.rs`). The annotations of the commit name the records that were loaded and
 //! those that were rejected again, so if a replay dies before it could set the status
-//! of its records, the next one only sets it. The caller has locked the pipeline.
+//! of its records, the next one only sets it. A replay in which no record passes makes no version of the
+//! table. The caller has locked the pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,13 +13,13 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    CommitCadence, OutputSpec, OutputSummary, RecordSeal, Transfer, TransferServices,
+    CommitCadence, OutputSpec, OutputSummary, RecordSeal, SkipCommit, Transfer, TransferServices,
     quarantine_table, run_transfer,
 };
 use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
     Annotations, BadRows, Failure, Generation, Position, Remedy, RowHistoryPlan, TableName,
-    TaskKey, TaskKind, WriteMode,
+    TablePlan, TaskKey, TaskKind, WriteMode,
 };
 
 use crate::QuarantinePorts;
@@ -142,14 +143,20 @@ impl Replay<'_> {
                 return Ok(report);
             }
             let count = records.len() as u64;
-            let summary = self.write_table(records).await?;
+            let (summary, left_out) = self.write_table(records).await?;
             if summary.stopped.is_some() {
                 report.stopped = summary.stopped;
                 report.still_held += count + withheld;
                 return Ok(report);
             }
-            report.now_at = summary.receipt.map(|receipt| receipt.committed.version);
-            let (passed, outdated) = self.finish_earlier().await?;
+            let (passed, outdated) = match summary.receipt {
+                Some(receipt) => {
+                    report.now_at = Some(receipt.committed.version);
+                    self.finish_earlier().await?
+                }
+                // No row passed: the table stays at its version.
+                None => (0, self.give_up(&left_out).await?),
+            };
             report.replayed += passed;
             report.outdated += outdated;
             report.still_held += count - passed - outdated;
@@ -196,21 +203,32 @@ impl Replay<'_> {
         Ok(counts)
     }
 
-    async fn write_table(&self, records: Vec<Record>) -> Result<OutputSummary> {
+    /// Sets the status of records that no commit of a replay names, because none of its records became a
+    /// row: those that are older than the row with their key. A replay that dies before this decides again.
+    async fn give_up(&self, outdated: &BTreeSet<String>) -> Result<u64> {
+        if outdated.is_empty() {
+            return Ok(0);
+        }
+        let quarantine = quarantine_table(self.owner.table());
+        let task = self.owner.key(TaskKind::ReplayStatus);
+        let status_task = TaskKey {
+            table: quarantine.clone(),
+            ..task.clone()
+        };
+        let last = self.ports.lake.last(&status_task, &quarantine).await?;
+        // It stays the position of the last replay with a commit.
+        let position = last.map_or_else(Position::default, |last| last.token.position);
+        let changes = vec![Change::of(outdated, OUTDATED)];
+        set_statuses(self.ports, &task, changes, position).await?;
+        Ok(outdated.len() as u64)
+    }
+
+    /// Writes the records that pass. Returns the ids of those that were left out, too.
+    async fn write_table(&self, records: Vec<Record>) -> Result<(OutputSummary, BTreeSet<String>)> {
         let table = self.owner.table();
         let last = self.ports.lake.last(&self.key(), table).await?;
         let after = last.map_or(Generation(0), |last| last.token.generation);
-        let mut plan = self.owner.load.table.clone();
-        plan.write.mode = match (plan.write.key.is_empty(), plan.write.mode) {
-            (true, _) => WriteMode::Append,
-            (false, WriteMode::Scd2) => WriteMode::Scd2,
-            (false, _) => WriteMode::Merge,
-        };
-        // The records are some of the source's rows: nothing is gone because it is not among them.
-        RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
-        plan.bad_rows = BadRows::Quarantine;
-        plan.fail_above.percent = Some(100.0);
-        plan.fail_above.rows = None;
+        let plan = self.plan();
         let failed = RejectCollector::of(self.ids_now(&records).await?);
         let taken = ReplayedRecords {
             of: self.owner.generation(self.ports).await?.0,
@@ -242,9 +260,13 @@ impl Replay<'_> {
             fingerprint: None,
             annotations: Annotations::default(),
             checkpoint: Checkpoint::default(),
-            operators: newer.map(OlderRowFilter::operator).into_iter().collect(),
+            operators: newer
+                .clone()
+                .map(OlderRowFilter::operator)
+                .into_iter()
+                .collect(),
             rows_before: None,
-            skip_empty: false,
+            skip: SkipCommit::NoRows,
         };
         let transfer = Transfer {
             reader: Box::new(ReplayReader { inner, records }),
@@ -256,11 +278,27 @@ impl Replay<'_> {
             cancel: CancellationToken::new(),
         };
         let summary = run_transfer(transfer, &self.services).await?;
-        summary
-            .outputs
-            .into_iter()
-            .next()
+        let left_out = newer.map(|newer| newer.admitted().left_out);
+        let written = summary.outputs.into_iter().next();
+        written
+            .map(|written| (written, left_out.unwrap_or_default()))
             .ok_or_else(|| Failure::new("R0972", Remedy::Bug, "the replay ended without a result"))
+    }
+
+    /// How the records are written.
+    fn plan(&self) -> TablePlan {
+        let mut plan = self.owner.load.table.clone();
+        plan.write.mode = match (plan.write.key.is_empty(), plan.write.mode) {
+            (true, _) => WriteMode::Append,
+            (false, WriteMode::Scd2) => WriteMode::Scd2,
+            (false, _) => WriteMode::Merge,
+        };
+        // The records are some of the source's rows: nothing is gone because it is not among them.
+        RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
+        plan.bad_rows = BadRows::Quarantine;
+        plan.fail_above.percent = Some(100.0);
+        plan.fail_above.rows = None;
+        plan
     }
 
     /// The id that each record would get now, with the id under which it waits.

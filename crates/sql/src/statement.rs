@@ -20,7 +20,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::problem::{self, SqlProblem};
-use crate::{depth, membership, merged, spelling};
+use crate::{depth, headings, membership, merged, spelling};
 
 /// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
@@ -81,6 +81,7 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
                 balance(query.as_mut())?;
+                headings::name_columns(query.as_mut());
                 reads_only(&query)?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
@@ -94,6 +95,19 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
             other => Err(not_a_query(&other.to_string())),
         },
         Some(other) => Err(not_a_query(&other.to_string())),
+    }
+}
+
+/// One query as it is written: what the planner would take for something else is still there.
+pub(crate) fn parsed_query(sql: &str) -> Option<Box<Query>> {
+    depth::check_text(sql).ok()?;
+    let mut statements = parse(sql).ok()?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(Statement::Statement(inner)), 0) => match *inner {
+            SqlStatement::Query(query) => Some(query),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

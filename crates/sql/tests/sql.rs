@@ -205,7 +205,7 @@ fn types_are_those_after_coercion() {
         ),
         (
             "select customers.address.zip from raw.customers",
-            "raw.customers.address[zip] text",
+            "zip text",
         ),
         (
             "select \"Strange Name\" + 1 as x from raw.customers",

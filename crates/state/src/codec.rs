@@ -2,7 +2,7 @@
 //!
 //! Promise: every JSON column is `{"v":1,"d":...}`, so a later version of Towpath can read what an older
 //! one wrote, and an older version refuses what a later one wrote instead of misreading it. Outcomes of
-//! tasks have version 2; version 1 is read. It knows no table and no database. Read next: `run_history.rs`.
+//! tasks have version 2 or 3; version 1 is read. It knows no table and no database. Read next: `run_history.rs`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use crate::tx::Row;
 const VERSION: u32 = 1;
 /// The version of stored task outcomes.
 const OUTCOME: u32 = 2;
+/// The version of outcomes that version 2 does not have.
+const OUTCOME_3: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
@@ -69,7 +71,10 @@ pub(crate) fn outcome_to_column(outcome: &TaskOutcome) -> Result<Option<String>,
         return Ok(None);
     }
     let envelope = Envelope {
-        v: OUTCOME,
+        v: match outcome {
+            TaskOutcome::NoNewRows { .. } => OUTCOME_3,
+            _ => OUTCOME,
+        },
         d: outcome,
     };
     let text = serde_json::to_string(&envelope);
@@ -91,11 +96,11 @@ pub(crate) fn outcome(row: &Row, column: usize) -> Result<TaskOutcome, StateErro
     let found: Envelope<serde_json::Value> = serde_json::from_str(text).map_err(wrong)?;
     match found.v {
         VERSION => Ok(TaskOutcome::from_version_1(found.d)),
-        OUTCOME => serde_json::from_value(found.d).map_err(wrong),
+        OUTCOME | OUTCOME_3 => serde_json::from_value(found.d).map_err(wrong),
         newer => Err(StateError::StoredNewer {
             what: "outcome",
             found: newer,
-            known: OUTCOME,
+            known: OUTCOME_3,
         }),
     }
 }

@@ -243,6 +243,10 @@ pub fn name(data_type: &DataType) -> String {
             let members: Vec<String> = fields.iter().map(|field| member_word(field)).collect();
             format!("struct({})", members.join(", "))
         }
+        DataType::Map(entries, _) if let DataType::Struct(pair) = entries.data_type() => {
+            let parts: Vec<String> = pair.iter().map(|field| name(field.data_type())).collect();
+            format!("map({})", parts.join(", "))
+        }
         DataType::Dictionary(_, values) => name(values),
         other => match WORDS.iter().find(|(_, t)| t == other) {
             Some((word, _)) => (*word).to_owned(),
@@ -302,6 +306,20 @@ mod tests {
         ] {
             assert_eq!(name(&parse(text).unwrap()), text);
         }
+    }
+
+    #[test]
+    fn maps_are_named_by_their_keys_and_values() {
+        let field = |name: &str, of: DataType| Arc::new(Field::new(name, of, true));
+        let pair = [
+            field("key", DataType::Utf8),
+            field("value", DataType::List(field("item", DataType::Int64))),
+        ];
+        let entries = field("entries", DataType::Struct(pair.into_iter().collect()));
+        assert_eq!(
+            name(&DataType::Map(entries, false)),
+            "map(text, list(bigint))"
+        );
     }
 
     #[test]

@@ -51,10 +51,20 @@ pub(super) async fn build(
         || executor
             .is_up_to_date(task, &print, &claim, model.table.write.mode)
             .await?;
-    if is_up_to_date && !model.asks && !executor.options.changing.contains(&target) {
+    let may_stay = !model.asks && !executor.options.changing.contains(&target);
+    let stays = match (may_stay, is_up_to_date) {
+        (true, true) => Some(TaskOutcome::Nothing),
+        (true, false) => {
+            executor
+                .still_without_new_rows(task, &target, &print)
+                .await?
+        }
+        (false, _) => None,
+    };
+    if let Some(outcome) = stays {
         return Ok(AttemptSuccess {
             unchanged: true,
-            outcome: TaskOutcome::Nothing,
+            outcome,
             fingerprint: Some(print),
         });
     }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, Transfer, run_transfer};
+use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, SkipCommit, Transfer, run_transfer};
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::{Checkpoint, Destination, Reader, Receipt, TaskOutcome, TaskRecord};
+use towpath_ports::{
+    Checkpoint, Destination, ModelEngine, Reader, Receipt, TaskOutcome, TaskRecord,
+};
 use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
     Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
@@ -185,9 +187,11 @@ impl RunExecutor {
             (!is_publish).then(|| Arc::new(ColumnRecorder::new(Arc::clone(&destination), &plan)));
         let replaced = self.replaced_rows(task, &plan.target).await?;
         let definition = definition(task)?;
-        let skip_empty = self.goes_on(task) && is_defined_as(&claim, &definition);
+        let skip = self.skip(task, plan.write.mode, &claim, &definition);
         let annotations = match task.action {
-            Action::Load(_) => annotations.and(Annotations::single(DEFINITION, definition.into())),
+            Action::Load(_) | Action::Model(_) => {
+                annotations.and(Annotations::single(DEFINITION, definition.into()))
+            }
             _ => annotations,
         };
         let output = OutputSpec {
@@ -207,7 +211,7 @@ impl RunExecutor {
             checkpoint,
             operators: Vec::new(),
             rows_before,
-            skip_empty,
+            skip,
         };
         let ports = self.services.quarantine_ports();
         outdate_uncommitted(&ports, &output.task, claim.after()).await?;
@@ -232,10 +236,10 @@ impl RunExecutor {
                 format!("`{target}` was written without a result"),
             ));
         };
-        if skip_empty && table.receipt.is_none() && table.stopped.is_none() {
+        if skip != SkipCommit::Never && table.receipt.is_none() && table.stopped.is_none() {
             return Ok(AttemptSuccess {
                 unchanged: true,
-                outcome: TaskOutcome::Nothing,
+                outcome: self.found_nothing(task, &target).await?,
                 fingerprint,
             });
         }
@@ -245,6 +249,65 @@ impl RunExecutor {
             .notes
             .extend(replaced.and_then(|before| before.note(&table)));
         self.outcome(task, table, fingerprint)
+    }
+
+    /// When the write makes no commit.
+    fn skip(
+        &self,
+        task: &PlannedTask,
+        write: WriteMode,
+        claim: &GenerationClaim,
+        definition: &str,
+    ) -> SkipCommit {
+        match &task.action {
+            Action::Load(_) if self.goes_on(task) && is_defined_as(claim, definition) => {
+                SkipCommit::NothingRead
+            }
+            Action::Model(_)
+                if write != WriteMode::Replace && was_defined_as(claim, definition) =>
+            {
+                SkipCommit::NoRows
+            }
+            _ => SkipCommit::Never,
+        }
+    }
+
+    /// The outcome of a task that added no rows. That of a model names the version of its table, so that
+    /// the next run need not ask again while nothing has changed.
+    async fn found_nothing(&self, task: &PlannedTask, table: &TableName) -> Result<TaskOutcome> {
+        if !matches!(task.action, Action::Model(_)) {
+            return Ok(TaskOutcome::Nothing);
+        }
+        let at = self.version_with_commit(table).await?;
+        Ok(at.map_or(TaskOutcome::Nothing, |at| TaskOutcome::NoNewRows { at }))
+    }
+
+    async fn version_with_commit(&self, table: &TableName) -> Result<Option<String>> {
+        let tables = std::slice::from_ref(table);
+        Ok(self.services.engine.versions(tables).await?.remove(table))
+    }
+
+    /// The outcome of the last run, if it found no rows for the same inputs and the same definition, and
+    /// the table is still the one that it found.
+    pub(crate) async fn still_without_new_rows(
+        &self,
+        task: &PlannedTask,
+        table: &TableName,
+        fingerprint: &str,
+    ) -> Result<Option<TaskOutcome>> {
+        if self.options.full_refresh || self.options.rerun_of.is_some() {
+            return Ok(None);
+        }
+        let store = self.services.store.as_ref();
+        let last = store
+            .last_success(&self.environment, &self.pipeline, &task.id)
+            .await?;
+        let same = last.filter(|(_, record)| record.fingerprint.as_deref() == Some(fingerprint));
+        let Some(TaskOutcome::NoNewRows { at }) = same.map(|(_, record)| record.outcome) else {
+            return Ok(None);
+        };
+        let now = self.version_with_commit(table).await?;
+        Ok((now.as_ref() == Some(&at)).then_some(TaskOutcome::NoNewRows { at }))
     }
 
     /// True if a task adds new rows to those in its table.
@@ -356,7 +419,7 @@ impl RunExecutor {
     }
 }
 
-/// The annotation of a load's commit with its definition.
+/// The annotation of the commit of a load or model with its definition.
 const DEFINITION: &str = "definition";
 
 /// The definition of a task, without what it reads.
@@ -372,6 +435,13 @@ fn is_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
     };
     let noted = last.token.annotations.read::<String>(DEFINITION);
     noted.ok().flatten().is_none_or(|noted| noted == definition)
+}
+
+/// True if the last commit is known to have been made with this definition.
+fn was_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
+    let last = claim.last.as_ref();
+    let noted = last.map(|last| last.token.annotations.read::<String>(DEFINITION));
+    noted.is_some_and(|noted| noted.is_ok_and(|noted| noted.as_deref() == Some(definition)))
 }
 
 /// The state of operators with which a read continues; a read from the start has none.

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use towpath_app::{Direction, LineageReport, lineage as follow};
-use towpath_vocab::ColumnRef;
+use towpath_app::{Direction, LineageReport, influence_word, lineage as follow};
+use towpath_vocab::{ColumnEdge, ColumnRef};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{LineageArguments, LineageFormat};
@@ -28,46 +28,51 @@ pub(super) async fn lineage(place: &ProjectArgs, arguments: LineageArguments) ->
     Ok(Exit::Done)
 }
 
+const DECIDES: &str = "\nNot in the value, but deciding which rows or which value:";
+
 fn text(report: &LineageReport, direction: Direction) {
     outln!("{}", report.subject);
-    if direction == Direction::Up {
-        for (column, origins) in &report.origins {
-            outln!("  {column} ← {}", origins.join(", "));
+    let others = match direction {
+        Direction::Up => {
+            for (column, origins) in &report.origins {
+                outln!("  {column} ← {}", origins.join(", "));
+            }
+            if !report.influences.is_empty() {
+                outln!("{DECIDES}");
+            }
+            for (column, causes) in &report.influences {
+                let name = if column.is_empty() { "rows" } else { column };
+                outln!("  {name} ← {}", causes.join(", "));
+            }
+            "Tables in between"
         }
-        if !report.influences.is_empty() {
-            outln!("\nNot in the value, but deciding which rows or which value:");
+        Direction::Down => {
+            let passes: BTreeSet<String> = report.passes.iter().map(arrow).collect();
+            passes.iter().for_each(|line| outln!("{line}"));
+            if !report.decides.is_empty() {
+                outln!("{DECIDES}");
+            }
+            let decides: BTreeSet<String> = report
+                .decides
+                .iter()
+                .map(|edge| format!("{} ({})", arrow(edge), influence_word(edge.influence)))
+                .collect();
+            decides.iter().for_each(|line| outln!("{line}"));
+            "Tables that depend on it"
         }
-        for (column, causes) in &report.influences {
-            let name = if column.is_empty() { "rows" } else { column };
-            outln!("  {name} ← {}", causes.join(", "));
-        }
-    } else {
-        let direct = report
-            .edges
-            .iter()
-            .filter(|edge| edge.influence.is_direct());
-        let lines: BTreeSet<String> = direct
-            .map(|edge| format!("  {} → {}", named(&edge.from), named(&edge.to)))
-            .collect();
-        lines.iter().for_each(|line| outln!("{line}"));
-    }
-    let others: Vec<&str> = report
-        .tables
-        .iter()
-        .map(String::as_str)
-        .filter(|t| *t != report.subject)
-        .collect();
-    outln!(
-        "\nTables in between: {}",
-        if others.is_empty() {
-            "none".to_owned()
-        } else {
-            others.join(", ")
-        }
-    );
+    };
+    let listed = match report.others.is_empty() {
+        true => "none".to_owned(),
+        false => report.others.join(", "),
+    };
+    outln!("\n{others}: {listed}");
     if report.partial {
         outln!("A statement could not be analysed completely: there may be more columns.");
     }
+}
+
+fn arrow(edge: &ColumnEdge) -> String {
+    format!("  {} → {}", named(&edge.from), named(&edge.to))
 }
 
 /// A column with its table; only the table name if its rows are meant.

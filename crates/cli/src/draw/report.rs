@@ -55,10 +55,13 @@ fn nothing(report: &RunReport) -> String {
         models,
         publishes,
     } = report.unchanged;
-    let parts: Vec<String> = [(loads, "table"), (models, "model"), (publishes, "report")]
+    let parts: Vec<String> = [(loads, "table"), (models, "model"), (publishes, "publish")]
         .into_iter()
         .filter(|(n, _)| *n > 0)
-        .map(|(n, noun)| plural(n as u64, noun))
+        .map(|(n, noun)| match noun {
+            "publish" if n > 1 => format!("{} publishes", count(n as u64)),
+            noun => plural(n as u64, noun),
+        })
         .collect();
     let list = match parts.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

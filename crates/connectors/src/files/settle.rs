@@ -214,8 +214,14 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         give_types(&mut wanted, &path, request, Format::Json)?;
         fill_types(&mut wanted, &findings, false, &mut notes);
         let is_whole = request.spec.projection.is_none();
-        if is_whole && (wanted.is_empty() || wanted.iter().any(|column| column.name.is_empty())) {
+        if is_whole && wanted.is_empty() {
             return Err(no_columns(path, &findings));
+        }
+        if findings.has_unnamed {
+            notes.push(format!(
+                "members of `{path}` without a name are read as the column `{}`",
+                json::UNNAMED
+            ));
         }
     }
     let jobs = json_jobs(&files, &wanted, request);
@@ -275,14 +281,10 @@ async fn record_array(
 
 /// Why JSON gives no columns, with the record that shows it.
 fn no_columns(path: String, findings: &survey::Findings) -> FilesError {
-    let nameless = findings.names().any(str::is_empty);
-    let why = match (nameless, &findings.broken) {
-        (true, _) => "an object in it has a member whose name is empty".to_owned(),
-        (false, Some((line, why))) => format!("the record in line {line} {why}"),
-        (false, None) if findings.rows > 0 => {
-            format!("its {} objects have no members", findings.rows)
-        }
-        (false, None) => "it has no records".to_owned(),
+    let why = match &findings.broken {
+        Some((line, why)) => format!("the record in line {line} {why}"),
+        None if findings.rows > 0 => format!("its {} objects have no members", findings.rows),
+        None => "it has no records".to_owned(),
     };
     FilesError::NoColumns { path, why }
 }

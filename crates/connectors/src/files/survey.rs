@@ -35,6 +35,8 @@ pub(crate) struct Findings {
     hint: Hint,
     /// The first record that is no row, with its line: of JSON only.
     pub(crate) broken: Option<(u64, String)>,
+    /// A record has a member without a name: of JSON only.
+    pub(crate) has_unnamed: bool,
 }
 
 impl Findings {
@@ -70,6 +72,7 @@ impl Findings {
     fn add(&mut self, part: Part) {
         self.broken = self.broken.take().or(part.broken);
         self.rows += part.rows;
+        self.has_unnamed |= part.has_unnamed;
         let mut room = MOST_NAMES.saturating_sub(self.names);
         for (name, shape) in part.columns {
             let at = match self.places.get(&name) {
@@ -92,6 +95,7 @@ struct Part {
     columns: Vec<(String, Shape)>,
     rows: u64,
     broken: Option<(u64, String)>,
+    has_unnamed: bool,
 }
 
 /// Looks at all files.
@@ -158,6 +162,7 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
             columns: Vec::new(),
             rows: 0,
             broken: None,
+            has_unnamed: false,
         };
     }
     match &layout.shape {
@@ -178,6 +183,7 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 broken.clear();
             }
             Part {
+                has_unnamed: survey.has_unnamed,
                 columns: survey.columns,
                 rows: survey.rows,
                 broken: first,
@@ -230,6 +236,7 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 columns: columns.collect(),
                 rows,
                 broken: None,
+                has_unnamed: false,
             }
         }
     }

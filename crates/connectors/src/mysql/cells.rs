@@ -23,6 +23,8 @@ use crate::relational::boundary::DIGEST_BYTES;
 /// A reason shows so many characters of a value.
 const SHOWN_CHARS: usize = 200;
 const DAY_MICROS: i64 = 86_400_000_000;
+/// The most days in a time.
+const MOST_DAYS: i64 = 34;
 
 /// A date and a time as the server stores them: any part may be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +123,12 @@ fn time(fields: &mut Fields<'_>) -> Option<i64> {
         return Some(0);
     }
     let negative = fields.u8()? != 0;
-    let mut span = i64::from(fields.u32()?) * DAY_MICROS + clock(fields, 23)?;
+    // The longest time is 838 hours.
+    let days = i64::from(fields.u32()?);
+    if days > MOST_DAYS {
+        return None;
+    }
+    let mut span = days * DAY_MICROS + clock(fields, 23)?;
     if length == 12 {
         span += micros(fields)?;
     }

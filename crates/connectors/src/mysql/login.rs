@@ -288,6 +288,12 @@ fn greeting(packet: &[u8]) -> Option<Greeting> {
     })
 }
 
+/// True if the bytes are a greeting.
+#[cfg(test)]
+pub(super) fn is_greeting(packet: &[u8]) -> bool {
+    greeting(packet).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

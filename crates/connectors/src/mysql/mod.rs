@@ -13,6 +13,8 @@ mod cells;
 mod codes;
 mod connector;
 mod cursor;
+#[cfg(test)]
+mod damage_tests;
 mod destination;
 mod discover;
 mod encode;

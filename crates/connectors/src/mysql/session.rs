@@ -79,6 +79,17 @@ impl Session {
         Ok(Self::open_at(settings, &address, Purpose::Read).await?)
     }
 
+    /// A session on a stream whose server says nothing first.
+    #[cfg(test)]
+    pub(super) fn on(stream: impl super::packet::Stream + 'static) -> Self {
+        Self {
+            channel: Channel::new(stream),
+            unfinished: false,
+            version: "10.11.0-MariaDB".to_owned(),
+            database: "d".to_owned(),
+        }
+    }
+
     /// Connects, to write.
     pub(super) async fn open_to_write(settings: &Settings) -> std::result::Result<Self, Failure> {
         let address = settings.address().await?;

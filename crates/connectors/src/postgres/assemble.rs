@@ -20,6 +20,10 @@ use crate::relational::reader::ReadLayout;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const LONGEST_VALUE: usize = 200;
+/// No value of a server is longer: one gigabyte.
+const LONGEST_CELL: i32 = 1 << 30;
+/// Nothing is defined for the extension of the header yet, so it is short.
+const LONGEST_EXTENSION: i32 = 64 << 10;
 
 /// What the batches are to look like.
 #[derive(Clone)]
@@ -112,7 +116,7 @@ impl Assembler {
                     "the number of columns of a row differs from that of the table",
                 ));
             }
-            let Some(length) = length_of(cells, self.decoders.len()) else {
+            let Some(length) = length_of(cells, self.decoders.len())? else {
                 break;
             };
             self.push_row(&cells[..length])?;
@@ -287,13 +291,19 @@ fn all_nullable(schema: &SchemaRef) -> SchemaRef {
 
 /// How many bytes the cells of a row take; `None` when they are not all there yet.
 #[inline]
-fn length_of(bytes: &[u8], columns: usize) -> Option<usize> {
+fn length_of(bytes: &[u8], columns: usize) -> Result<Option<usize>> {
     let mut at = 0_usize;
     for _ in 0..columns {
-        let length = bytes.get(at..at + 4)?.first_chunk::<4>()?;
-        at += 4 + usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) else {
+            return Ok(None);
+        };
+        let length = i32::from_be_bytes(*length);
+        if !(-1..=LONGEST_CELL).contains(&length) {
+            return Err(malformed("the length of a cell is not possible"));
+        }
+        at += 4 + usize::try_from(length).unwrap_or(0);
     }
-    (at <= bytes.len()).then_some(at)
+    Ok((at <= bytes.len()).then_some(at))
 }
 
 /// What follows signature, flags and header extension; `None` when they are not all there yet.
@@ -308,7 +318,11 @@ fn after_header(bytes: &[u8]) -> Result<Option<&[u8]>> {
     let Some((length, rest)) = rest.split_first_chunk::<4>() else {
         return Ok(None);
     };
-    Ok(usize::try_from(i32::from_be_bytes(*length))
+    let length = i32::from_be_bytes(*length);
+    if !(0..=LONGEST_EXTENSION).contains(&length) {
+        return Err(malformed("the extension of the header is not possible"));
+    }
+    Ok(usize::try_from(length)
         .ok()
         .and_then(|length| rest.get(length..)))
 }

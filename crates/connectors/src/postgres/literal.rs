@@ -9,6 +9,9 @@ use super::numeric::Numeric;
 use super::text;
 use super::types::Kind;
 
+/// No server sends more.
+const MOST_DIMENSIONS: i32 = 6;
+
 /// One dimension of an array.
 struct Dimension {
     length: usize,
@@ -18,6 +21,9 @@ struct Dimension {
 /// The text of an array of elements of this kind; `None` when its bytes are not those of an array.
 pub(super) fn array(kind: &Kind, bytes: &[u8]) -> Option<String> {
     let (count, rest) = number(bytes)?;
+    if !(0..=MOST_DIMENSIONS).contains(&count) {
+        return None;
+    }
     let (_has_nulls, rest) = number(rest)?;
     let (_element_type, mut rest) = number(rest)?;
     let mut dimensions = Vec::new();
@@ -27,6 +33,13 @@ pub(super) fn array(kind: &Kind, bytes: &[u8]) -> Option<String> {
         let length = usize::try_from(length).ok()?;
         dimensions.push(Dimension { length, lower });
         rest = after;
+    }
+    // Each element has at least its length: what promises more would be printed for ever.
+    let promised = dimensions.iter().try_fold(1_usize, |all, dimension| {
+        all.checked_mul(dimension.length).filter(|all| *all > 0)
+    });
+    if !dimensions.is_empty() && promised.is_none_or(|all| all > rest.len() / 4) {
+        return None;
     }
     let mut out = String::new();
     if dimensions.iter().any(|dimension| dimension.lower != 1) {

@@ -15,6 +15,8 @@ mod catalog;
 mod codes;
 mod connector;
 mod cursor;
+#[cfg(test)]
+mod damage_tests;
 mod decode;
 mod definition;
 mod destination;

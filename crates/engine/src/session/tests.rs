@@ -530,7 +530,7 @@ async fn arithmetic_that_fits_keeps_names_types_and_values() {
         .iter()
         .map(|field| field.name().as_str())
         .collect();
-    assert_eq!(names[..2], ["raw.flights.flight + Int64(1)", "twice"]);
+    assert_eq!(names[..2], ["flight + 1", "twice"]);
     let keyed =
         "select count(*) from raw.flights a join raw.flights b on a.flight + 1 = b.flight + 1";
     let plan = fixture
@@ -539,6 +539,42 @@ async fn arithmetic_that_fits_keeps_names_types_and_values() {
         .unwrap()
         .join("\n");
     assert!(plan.contains("HashJoin"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_recursive_query_that_does_not_end_is_ended() {
+    let fixture = flights().await;
+    let counting = |end: &str| {
+        format!(
+            "with recursive r as (select 1 as n union all select n + 1 from r {end}) select count(*) from r"
+        )
+    };
+    let found = fixture.rows(&counting("where n < 400")).await.unwrap();
+    assert_eq!(found, ["400"]);
+    for sql in [
+        counting(""),
+        "with recursive r as (select 1 as n union all select n from r) select * from r".to_owned(),
+        "with recursive r as (select 1 as n union all select b.n from (select n from r) b join (select 1 as n) c on b.n = c.n) select max(n) from r".to_owned(),
+    ] {
+        let failure = fixture.rows(&sql).await.unwrap_err();
+        assert_eq!(failure.code.as_str(), "R0527", "{sql}: {failure}");
+        assert!(failure.message.contains("`r`"), "{failure}");
+    }
+    // `union` ends by itself where rows come back.
+    let around = "with recursive r as (select 1 as n union select n from r) select count(*) from r";
+    assert_eq!(fixture.rows(around).await.unwrap(), ["1"]);
+    // Each query counts its own rounds.
+    let two = "with recursive a as (select 1 as n union all select n + 1 from a where n < 300), b as (select 1 as n union all select n + 1 from b where n < 300) select (select count(*) from a) + (select count(*) from b)";
+    assert_eq!(fixture.rows(two).await.unwrap(), ["600"]);
+}
+
+#[tokio::test]
+async fn values_that_the_library_cannot_hold_are_a_failure() {
+    let fixture = flights().await;
+    let sql = "select length(string_agg(repeat('x', 1000000), '')) from generate_series(1, 5000)";
+    let failure = fixture.rows(sql).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "R0528", "{failure}");
+    assert_eq!(fixture.rows("select 1").await.unwrap(), ["1"]);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_flow::{TransferSummary, quarantine_table};
+use towpath_flow::{SkipCommit, TransferSummary, quarantine_table};
 use towpath_ports::{Destination, Event, Rows, TableSchema};
 use towpath_testkit::{
     ChangeFeed, Edge, MemoryDestination, ScriptedSource, bad_record, endless, endless_of,
@@ -361,7 +361,9 @@ async fn a_read_that_finds_nothing_commits_nothing() {
             .map_or_else(Position::default, |last| last.token.position.clone());
         let mut output = spec(strict, &lake, generation, from.clone());
         output.after = Some(last.map_or(Generation(0), |last| last.token.generation));
-        output.skip_empty = generation > 1;
+        if generation > 1 {
+            output.skip = SkipCommit::NothingRead;
+        }
         let summary = transfer(&source, from, vec![output], 0).await.unwrap();
         assert_eq!(
             summary.outputs[0].receipt.is_some(),

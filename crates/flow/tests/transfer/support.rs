@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use towpath_flow::{
-    Budget, CommitCadence, OutputSpec, Progress, SpillFolder, Transfer, TransferServices,
-    TransferSummary, run_transfer,
+    Budget, CommitCadence, OutputSpec, Progress, SkipCommit, SpillFolder, Transfer,
+    TransferServices, TransferSummary, run_transfer,
 };
 use towpath_ports::{
     Assignment, Candidate, Checkpoint, Clock, Destination, Event, ExpressionCompiler, Query,
@@ -232,7 +232,7 @@ pub(crate) fn spec(
         checkpoint: Checkpoint::default(),
         operators: Vec::new(),
         rows_before: None,
-        skip_empty: false,
+        skip: SkipCommit::Never,
     }
 }
 

@@ -4,8 +4,9 @@
 //! the model is deferred to the run, not wrong. Read next: `check.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use towpath_sql::{AnalysisResult, SqlProblem};
 use towpath_template::{Render, Rendered, TemplateProblem};
 use towpath_vocab::{
@@ -16,7 +17,7 @@ use towpath_vocab::{
 use super::draft::{Draft, ModelContext};
 use super::{place, resolve};
 use crate::graph::Tables;
-use crate::report::Report;
+use crate::report::{FileRange, Report};
 
 /// The result of the check of a model.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(super) struct AnalyzedModel {
     /// The SQL, if it does not depend on the contents of the warehouse.
     pub(super) sql: Option<String>,
     pub(super) schema: Option<SchemaRef>,
+    /// Its columns as far as its text alone says their names; the types are unknown.
+    pub(super) listed: Option<SchemaRef>,
     /// False if its columns depend on columns that were only observed.
     pub(super) firm: bool,
     pub(super) lineage: TableLineage,
@@ -114,6 +117,10 @@ pub(super) fn analyze(
         }
     };
     let mut found = judge(draft, &rendered, found, tables, report);
+    found.listed = listed(&rendered.sql);
+    if found.schema.is_some() && draft.materialized != Materialized::Ephemeral {
+        say_unnamed(draft, &rendered, report);
+    }
     if incremental {
         judge_incremental(draft, &helpers, &mut found, context, tables, report);
     }
@@ -121,6 +128,15 @@ pub(super) fn analyze(
     found.deferred = !fixed || found.schema.is_none();
     found.sql = fixed.then_some(rendered.sql);
     found
+}
+
+/// The columns that a query lists, with unknown types.
+fn listed(sql: &str) -> Option<SchemaRef> {
+    let names = towpath_sql::column_names(sql)?.into_iter();
+    let fields: Vec<Field> = names
+        .map(|name| Field::new(name, DataType::Null, true))
+        .collect();
+    Some(Arc::new(Schema::new(fields)))
 }
 
 /// Analyses the text for the case that the table exists already.
@@ -263,6 +279,26 @@ fn judge(
     found
 }
 
+/// Reports columns whose name is the text of their expression.
+fn say_unnamed(draft: &Draft<'_>, rendered: &Rendered, report: &mut Report) {
+    for column in towpath_sql::unnamed_columns(&rendered.sql) {
+        let at = position(column.offset, draft, rendered);
+        let message = format!("this column has no name: it is called `{}`", column.name);
+        report.warning("M0342", at, message).help(
+            "give it a name: `… as NAME`; other programs may not read a table with such a column",
+        );
+    }
+}
+
+/// The position in the template of a range of the rendered SQL.
+fn position(offset: Option<(usize, usize)>, draft: &Draft<'_>, rendered: &Rendered) -> FileRange {
+    let range = offset.and_then(|offset| rendered.map.locate(offset));
+    range.map_or_else(
+        || place::head(&draft.file),
+        |range| place::at(&draft.file, range),
+    )
+}
+
 fn say(
     problem: &SqlProblem,
     draft: &Draft<'_>,
@@ -270,13 +306,7 @@ fn say(
     firm: bool,
     report: &mut Report,
 ) {
-    let range = problem
-        .offset
-        .and_then(|offset| rendered.map.locate(offset));
-    let at = range.map_or_else(
-        || place::head(&draft.file),
-        |range| place::at(&draft.file, range),
-    );
+    let at = position(problem.offset, draft, rendered);
     let about_columns = matches!(
         problem.code,
         "M0301" | "M0302" | "M0307" | "M0308" | "M0310"

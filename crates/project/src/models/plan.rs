@@ -36,8 +36,9 @@ pub(super) fn plan(
     };
     let mode = write_mode(draft, &key, report);
     let subject = Subject {
-        schema: found.schema.as_ref(),
-        firm: found.firm,
+        schema: found.schema.as_ref().or(found.listed.as_ref()),
+        // The names in the text do not depend on the tables that it reads.
+        firm: found.firm || found.schema.is_none(),
         loaded: None,
     };
     let table = Table {

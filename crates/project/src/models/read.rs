@@ -17,6 +17,9 @@ use crate::parsed::TextFile;
 use crate::report::Report;
 use crate::yaml::Node;
 
+/// The folder, and the schema of models that are in none of its folders.
+const MODELS: &str = "models";
+
 const WORDS: &[&str] = &["table", "view", "incremental", "ephemeral"];
 
 /// Reads all models.
@@ -57,33 +60,27 @@ pub(super) fn read<'a>(
     drafts
 }
 
-/// Schema and name of a model's file.
+/// Folder and name of a model's file.
 fn parts<'a>(file: &TextFile<'a>, report: &mut Report) -> Option<(&'a str, &'a str)> {
     let path = file.path.strip_prefix("models/")?;
     let name = path.rsplit('/').next()?.strip_suffix(".sql")?;
-    let Some((folder, _)) = path.split_once('/') else {
-        report
-            .error(
-                "M0332",
-                place::head(file),
-                format!("model `{name}` has no schema"),
-            )
-            .help(format!(
-                "move it to a folder: models/marts/{name}.sql becomes marts.{name}"
-            ));
-        return None;
-    };
-    if !is_schema(folder) || !is_name(name) {
-        report
-            .error(
-                "M0332",
-                place::head(file),
-                format!("`{folder}.{name}` cannot be the name of a table"),
-            )
-            .help("folder and file are letters, digits and `_`, starting with a letter");
+    let folder = path.split_once('/').map_or(MODELS, |(folder, _)| folder);
+    if !is_name(name) {
+        not_a_table(file, folder, name, report);
         return None;
     }
     Some((folder, name))
+}
+
+/// Reports a name that no table can have.
+fn not_a_table(file: &TextFile<'_>, schema: &str, table: &str, report: &mut Report) {
+    report
+        .error(
+            "M0332",
+            place::head(file),
+            format!("`{schema}.{table}` cannot be the name of a table"),
+        )
+        .help("folder and file are letters, digits and `_`, starting with a letter");
 }
 
 fn draft<'a>(
@@ -108,6 +105,11 @@ fn draft<'a>(
     }
     let text = |key: &str| config.get(key).and_then(Json::as_str);
     let schema = text("schema").unwrap_or(folder);
+    let table = text("alias").unwrap_or(name);
+    if !is_schema(schema) || !is_name(table) {
+        not_a_table(file, schema, table, report);
+        return None;
+    }
     if context.context.connections.contains_key(schema) {
         report
             .error(
@@ -117,7 +119,7 @@ fn draft<'a>(
                     "`{schema}` is a connection, so it cannot be a schema of the lakehouse too"
                 ),
             )
-            .help("rename the folder or the connection");
+            .help("rename the connection, or give the model another `schema` in its config");
     }
     let materialized = materialized(
         text("materialized"),
@@ -136,7 +138,7 @@ fn draft<'a>(
     );
     Some(Draft {
         name: name.to_owned(),
-        table: TableName::new(schema, text("alias").unwrap_or(name)),
+        table: TableName::new(schema, table),
         file: *file,
         scan: Scan { config, ..scan },
         materialized,

@@ -11,6 +11,7 @@ use crate::checks::{self, Checks, Reference, Table};
 use crate::dbt;
 use crate::report::{FileRange, Report};
 use crate::rules::{self, Subject};
+use crate::sqltext;
 use crate::step::Node as Task;
 use crate::yaml::{Map, Node, Value};
 
@@ -155,6 +156,20 @@ impl Reader<'_> {
         }
     }
 
+    /// Reports a condition that cannot be read, or that names a column that does not exist. It may contain
+    /// queries, which are judged at the run.
+    fn condition(&mut self, text: &str, at: FileRange) {
+        let subject = &self.table.subject;
+        // A template is reported where it stands.
+        if text.contains("{{") {
+            return;
+        }
+        match subject.schema {
+            Some(schema) => sqltext::names(text, at, schema, subject.firm, self.report),
+            None => sqltext::syntax(text, at, self.report),
+        }
+    }
+
     fn test(&mut self, test: &Node, column: Option<(&str, FileRange)>) {
         let (name, at, body) = match &test.value {
             Value::Scalar { text, .. } => (text.as_str(), test.at, None),
@@ -182,6 +197,10 @@ impl Reader<'_> {
         let Some(kind) = self.kind(name, at, column, &argument) else {
             return;
         };
+        let filter = setting("where").filter(|node| node.text().is_some());
+        if let Some(filter) = filter {
+            self.condition(filter.text().unwrap_or_default(), filter.at);
+        }
         self.judge_settings(test, body);
         self.judge_arguments(name, body);
         let check_name = setting("name")
@@ -198,7 +217,7 @@ impl Reader<'_> {
             } else {
                 Severity::Error
             },
-            filter: setting("where").and_then(Node::text).map(str::to_owned),
+            filter: filter.and_then(Node::text).map(str::to_owned),
             tolerance: Tolerance::default(),
             span: Some(self.report.span(at)),
         };
@@ -338,11 +357,16 @@ impl Reader<'_> {
             });
         }
         if name == "dbt_utils.expression_is_true" {
-            let expression = text("expression")?;
+            let written = text("expression")?;
             let expression = column.map_or_else(
-                || expression.clone(),
-                |(column, _)| format!("{column} {expression}"),
+                || written.clone(),
+                |(column, _)| format!("{column} {written}"),
             );
+            // The column is judged already; here its name is before the text of the file.
+            if column.is_none() {
+                let place = argument("expression").map_or(at, |node| node.at);
+                self.condition(&written, place);
+            }
             return Some(CheckKind::Expression { expression });
         }
         let known = [

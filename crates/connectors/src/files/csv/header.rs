@@ -3,8 +3,8 @@
 //! Promise: names are the header's own, unchanged; an empty one becomes `column0`, counted from 0, and
 //! a name that is there twice gets `_1` behind it, with a note. Without a header, columns are `column1`,
 //! `column2`, … as many as the first record has. What the project does not say is taken from the first
-//! records, with a note: the delimiter, a quote other than `"`, lines above the header, an index
-//! column without a name. Read next: `first_records.rs`.
+//! records, with a note: the delimiter (also from Excel's first line `sep=;`), a quote other than `"`,
+//! lines above the header, an index column without a name. Read next: `first_records.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -113,12 +113,18 @@ struct FileStart<'a> {
 impl FileStart<'_> {
     fn head(&self) -> Result<Found, FilesError> {
         let mut dialect = dialect(self.bytes, self.file, self.options);
-        let mut found = find(self.bytes, &dialect, self.options, self.last);
+        let separator = self.separator(&dialect);
+        let from = separator.map_or(0, |(_, end)| end);
+        if let (Some((delimiter, _)), None) = (separator, self.options.delimiter) {
+            dialect.delimiter = delimiter;
+        }
+        let mut found = find(self.bytes, from, &dialect, self.options, self.last);
         if let HeaderRecord::First { start, end } = found
+            && separator.is_none()
             && let Some(shown) = self.shown_delimiter(start, end, &dialect)
         {
             dialect = shown;
-            found = find(self.bytes, &dialect, self.options, self.last);
+            found = find(self.bytes, from, &dialect, self.options, self.last);
         }
         match found {
             HeaderRecord::More => Ok(Found::More),
@@ -127,7 +133,49 @@ impl FileStart<'_> {
                 "its first record is longer than {} bytes",
                 self.options.max_record_bytes
             ))),
-            HeaderRecord::First { start, .. } => self.settled(start, dialect),
+            HeaderRecord::First { start, .. } => {
+                let note = match separator {
+                    Some((delimiter, _)) => Some(self.separator_note(delimiter)),
+                    None => self.delimiter_note(&dialect),
+                };
+                self.settled(start, dialect, note.into_iter().collect())
+            }
+        }
+    }
+
+    /// The delimiter that Excel's first line `sep=;` names, and where that line ends.
+    fn separator(&self, dialect: &Dialect) -> Option<(u8, usize)> {
+        if self.options.skip_lines > 0 || self.file.format == Format::Xlsx {
+            return None;
+        }
+        let end = dialect.line_end(self.bytes, 0);
+        let end = end.or(self.last.then_some(self.bytes.len()))?;
+        let line = self.bytes.get(..end)?;
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let quoted = line
+            .strip_prefix(b"\"")
+            .and_then(|line| line.strip_suffix(b"\""));
+        let (word, delimiter) = quoted.unwrap_or(line).split_at_checked(4)?;
+        let [delimiter] = delimiter else { return None };
+        let may_be = delimiter.is_ascii() && !delimiter.is_ascii_alphanumeric();
+        let is_one = may_be && !matches!(delimiter, b'"' | b'\'' | b'_' | b'\r' | b'\n');
+        (word.eq_ignore_ascii_case(b"sep=") && is_one).then_some((*delimiter, end))
+    }
+
+    fn separator_note(&self, delimiter: u8) -> String {
+        let object = &self.file.object;
+        let word = named(delimiter);
+        let given = self.options.delimiter.unwrap_or(delimiter);
+        match given == delimiter {
+            true => format!(
+                "the first line of `{object}` is Excel's: it says that {word} is between the fields; `delimiter: {}` and `skip_lines: 1` set this",
+                as_option(delimiter)
+            ),
+            false => format!(
+                "the first line of `{object}` is Excel's and is skipped: it names {word} as the delimiter, and `delimiter` sets {}",
+                named(given)
+            ),
         }
     }
 
@@ -139,8 +187,12 @@ impl FileStart<'_> {
     }
 
     /// The head of a file whose first record starts at `start`.
-    fn settled(&self, start: usize, dialect: Dialect) -> Result<Found, FilesError> {
-        let mut notes = self.delimiter_note(&dialect).into_iter().collect();
+    fn settled(
+        &self,
+        start: usize,
+        dialect: Dialect,
+        mut notes: Vec<String>,
+    ) -> Result<Found, FilesError> {
         let (mut dialect, records) = self.quoted(start, dialect, &mut notes);
         let titles = match self.options.header && self.options.skip_lines == 0 {
             true => titles(self.bytes, &records, &dialect),
@@ -256,17 +308,11 @@ impl FileStart<'_> {
         if self.options.delimiter.is_some() || dialect.delimiter == usual {
             return None;
         }
-        let word = match dialect.delimiter {
-            b'\t' => "a tab".to_owned(),
-            other => format!("`{}`", char::from(other)),
-        };
-        let shown = match dialect.delimiter {
-            b'\t' => "tab".to_owned(),
-            other => format!("\"{}\"", char::from(other)),
-        };
         Some(format!(
-            "`{}` has {word} between its fields, as its header shows; `delimiter: {shown}` sets this",
-            self.file.object
+            "`{}` has {} between its fields, as its header shows; `delimiter: {}` sets this",
+            self.file.object,
+            named(dialect.delimiter),
+            as_option(dialect.delimiter)
         ))
     }
 
@@ -391,6 +437,22 @@ impl FileStart<'_> {
     }
 }
 
+/// A delimiter in a sentence.
+fn named(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "a tab".to_owned(),
+        other => format!("`{}`", char::from(other)),
+    }
+}
+
+/// A delimiter as the project writes it.
+fn as_option(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "tab".to_owned(),
+        other => format!("\"{}\"", char::from(other)),
+    }
+}
+
 /// Names for a note, not more than a person reads.
 fn shown(names: &[String]) -> String {
     let first: Vec<String> = names
@@ -453,8 +515,14 @@ fn are_names(bytes: &[u8], record: &FirstRecord, dialect: &Dialect) -> bool {
 }
 
 /// The first record that is neither skipped, a comment nor blank.
-fn find(bytes: &[u8], dialect: &Dialect, options: &Options, last: bool) -> HeaderRecord {
-    let mut at = 0;
+fn find(
+    bytes: &[u8],
+    from: usize,
+    dialect: &Dialect,
+    options: &Options,
+    last: bool,
+) -> HeaderRecord {
+    let mut at = from;
     for _ in 0..options.skip_lines {
         match dialect.line_end(bytes, at) {
             Some(end) => at = end,

@@ -13,5 +13,5 @@ pub(crate) use records::{KnownRows, RecordArray, find_records};
 pub(crate) use shape::{MOST_NAMES, Shape, new_members};
 pub(crate) use skim::{Member, Skim, unescape};
 pub(crate) use walk::{
-    AsText, Broken, Flaw, JsonCutter, LineCutter, Survey, Table, Walk, reasons, record_at,
+    AsText, Broken, Flaw, JsonCutter, LineCutter, Survey, Table, UNNAMED, Walk, reasons, record_at,
 };

@@ -307,6 +307,18 @@ impl Cutter for JsonCutter {
     }
 }
 
+/// The column of members without a name, as of the first column without a name in a CSV file.
+pub(crate) const UNNAMED: &str = "column0";
+
+/// The name of a member's column.
+fn column_of(bytes: &[u8], key: Span) -> String {
+    let name = key_of(bytes, key);
+    match name.is_empty() {
+        true => UNNAMED.to_owned(),
+        false => name,
+    }
+}
+
 /// Cells of records, one per column that is read; other keys are passed over.
 pub(crate) struct Table<'n> {
     names: HashMap<&'n str, usize>,
@@ -338,7 +350,7 @@ impl<'n> Table<'n> {
         self.starts.clear();
     }
 
-    /// The column of a key; keys mostly come in the order of the columns.
+    /// The column of a member; keys mostly come in the order of the columns.
     fn column(&self, bytes: &[u8], key: Span, expected: usize) -> Option<usize> {
         if !key.is_escaped() {
             let text = key.text(bytes);
@@ -349,9 +361,13 @@ impl<'n> Table<'n> {
             {
                 return Some(expected);
             }
-            return self.names.get(std::str::from_utf8(text).ok()?).copied();
+            let text = match text.is_empty() {
+                true => UNNAMED,
+                false => std::str::from_utf8(text).ok()?,
+            };
+            return self.names.get(text).copied();
         }
-        self.names.get(key_of(bytes, key).as_str()).copied()
+        self.names.get(column_of(bytes, key).as_str()).copied()
     }
 }
 
@@ -374,7 +390,7 @@ impl Take for Table<'_> {
             };
             if *seen {
                 self.spans.truncate(first);
-                return Err(key_of(bytes, *key));
+                return Err(column_of(bytes, *key));
             }
             *seen = true;
             *span = *value;
@@ -412,6 +428,8 @@ pub(crate) struct Survey<'a> {
     as_text: &'a AsText,
     /// Names of members that may still be kept.
     room: usize,
+    /// A record has a member without a name.
+    pub(crate) has_unnamed: bool,
 }
 
 impl<'a> Survey<'a> {
@@ -425,6 +443,7 @@ impl<'a> Survey<'a> {
             most,
             as_text,
             room: MOST_NAMES,
+            has_unnamed: false,
         }
     }
 
@@ -437,7 +456,8 @@ impl<'a> Survey<'a> {
         {
             return expected;
         }
-        let name = key_of(bytes, key);
+        let name = column_of(bytes, key);
+        self.has_unnamed |= key.text(bytes).is_empty();
         if let Some(column) = self.places.get(&name) {
             return *column;
         }

@@ -3,6 +3,41 @@
 use super::*;
 
 #[test]
+fn the_first_line_of_excel_names_the_delimiter() {
+    let right = (
+        vec!["a bigint".to_owned(), "b text".to_owned()],
+        vec!["1|x,y".to_owned()],
+    );
+    for text in [
+        "sep=;\r\na;b\r\n1;x,y\r\n",
+        "\u{feff}SEP=|\na|b\n1|x,y\n",
+        "\"sep=\t\"\na\tb\n1\tx,y\n",
+        "sep=,\na,b\n1,\"x,y\"\n",
+    ] {
+        let outcome = Project::new().file("t.csv", text).read("t");
+        assert_eq!((outcome.columns, outcome.rows), right, "{text}");
+        assert_eq!(outcome.notes.len(), 1, "{:?}", outcome.notes);
+        assert!(outcome.notes[0].contains("`skip_lines: 1` set this"));
+    }
+    // What the project says wins, and a header or a row is not taken for the line.
+    let other = Project::new()
+        .with("delimiter", json!(","))
+        .file("t.csv", "sep=;\na,b\n1,\"x,y\"\n")
+        .read("t");
+    assert_eq!((other.columns, other.rows), right);
+    assert!(other.notes[0].contains("`delimiter` sets `,`"));
+    let none = Project::new().file("t.csv", "sep=a;b\n1;2\n").read("t");
+    assert_eq!(none.columns, ["sep=a bigint", "b bigint"]);
+    let bare = Project::new()
+        .with("header", json!(false))
+        .file("t.csv", "sep=;\n1;x,y\n")
+        .read("t");
+    assert_eq!(bare.rows, ["1|x,y"]);
+    let empty = Project::new().file("t.csv", "sep=;").fail("t");
+    assert_eq!(empty.code, "R0108", "{empty:?}");
+}
+
+#[test]
 fn types_are_inferred_over_all_rows() {
     let outcome = csv(
         "id,price,big,when,at,ok,zip,name\n1,2.50,9223372036854775808,2013-01-01,2013-01-01T06:00:00Z,true,01234,a\n-2,,1,2013-12-31,2013-01-01 07:00:00+01:00,false,99999,\n",

@@ -15,6 +15,7 @@ use parquet::schema::types::Type;
 use towpath_ports::{ExactValues, exact_json};
 
 use super::*;
+use crate::damage::Dice;
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
@@ -551,40 +552,15 @@ fn a_type_that_no_value_can_have_is_refused_before_the_read() {
     }
 }
 
-/// A small generator of numbers: the same file is damaged the same way in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % most as u64).unwrap()
-    }
-}
-
 #[test]
 fn a_damaged_file_is_an_error_or_gives_all_of_its_rows() {
     let whole = fixture("types.parquet");
     let project = Project::new();
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice::new(1);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(8);
     let (mut tried, mut refused) = (0, 0);
     while std::time::Instant::now() < end && tried < 3_000 {
-        let mut bytes = whole.clone();
-        for _ in 0..=dice.below(3) {
-            let at = dice.below(bytes.len());
-            match dice.below(4) {
-                0 => bytes[at] ^= 1 << dice.below(8),
-                1 => bytes[at] = [0, 0xFF, 0x7F, 0x80, 200][dice.below(5)],
-                2 => bytes.truncate(at.max(12)),
-                _ => {
-                    let from = dice.below(bytes.len());
-                    let count = dice.below(16).min(bytes.len() - from.max(at));
-                    bytes.copy_within(from..from + count, at);
-                }
-            }
-        }
+        let bytes = dice.damaged(&whole);
         std::fs::write(project.data().join("t.parquet"), &bytes).unwrap();
         tried += 1;
         match project.try_read(&spec("t")) {

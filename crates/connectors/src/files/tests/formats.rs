@@ -527,7 +527,22 @@ fn json_without_a_column_says_which_record_is_none() {
         "{}",
         fail("\n[1,2]")
     );
-    assert!(fail(r#"{"": 1}"#).contains("whose name is empty"));
+}
+
+#[test]
+fn a_member_without_a_name_is_a_column() {
+    let project = Project::new().file(
+        "t.jsonl",
+        "{\"a\": 1}\n{\"a\": 2, \"\": \"x\"}\n{\"\": 1, \"column0\": 2}\n{\"\\u0061\": 3, \"\": null}\n",
+    );
+    let outcome = project.read("t");
+    assert_eq!(outcome.columns, ["a bigint", "column0 text"]);
+    assert_eq!(outcome.rows, ["1|∅", "2|x", "3|∅"]);
+    assert_eq!(outcome.reasons(), ["3: columns"]);
+    let why = &outcome.rejects[0].reasons[0].message;
+    assert_eq!(why, "the object has the key `column0` twice");
+    let said = "members of `data/t.jsonl` without a name are read as the column `column0`";
+    assert_eq!(outcome.notes, [said]);
 }
 
 #[test]

@@ -570,7 +570,7 @@ fn many_rows_come_in_their_order() {
 }
 
 /// The parts of a workbook, changed and packed anew.
-fn repacked(bytes: &[u8], change: impl Fn(&str, String) -> String) -> Vec<u8> {
+fn repacked(bytes: &[u8], mut change: impl FnMut(&str, String) -> String) -> Vec<u8> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for at in 0..archive.len() {
@@ -637,6 +637,41 @@ fn a_damaged_workbook_is_an_error_and_never_a_shorter_table() {
             Err(failure) => assert!(failure.code == "R0173", "{at} {failure:?}"),
         }
     }
+}
+
+#[test]
+fn damaged_parts_of_a_workbook_are_read_or_refused() {
+    let rows = |sheet: &mut Worksheet| {
+        let rows: Vec<[String; 2]> = (0..60).map(|n| [n.to_string(), format!("t{n}")]).collect();
+        for (at, row) in (0_u32..).zip(&rows) {
+            fill(sheet, (at, 0), &[&[&row[0], &row[1]]]);
+        }
+    };
+    let good = workbook(&[("a", &rows)]);
+    let project = Project::new();
+    let mut dice = crate::damage::Dice::new(3);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let (mut tried, mut read, mut refused) = (0, 0, 0);
+    while tried < 3_000 && std::time::Instant::now() < end {
+        tried += 1;
+        let wanted = ["worksheets/", "sharedStrings", "styles", "workbook", "rels"][tried % 5];
+        let bad = repacked(&good, |name, text| match name.contains(wanted) {
+            true => String::from_utf8_lossy(&dice.damaged(text.as_bytes())).into_owned(),
+            false => text,
+        });
+        project.put("t.xlsx", bad);
+        match project.try_read(&spec("t.xlsx")) {
+            Ok(outcome) => read += usize::from(outcome.rows.len() <= 200),
+            Err(failure) => {
+                refused += 1;
+                assert_ne!(failure.remedy, towpath_vocab::Remedy::Bug, "{failure}");
+            }
+        }
+    }
+    assert!(
+        tried > 30 && read > 0 && refused > 0,
+        "{tried} {read} {refused}"
+    );
 }
 
 #[test]
