@@ -435,6 +435,12 @@ pub const CODES: &[CodeEntry] = &[
         "Planning goes as deep as the statement and the views that it reads: queries in queries, chains of CTEs, set operations, joins and expressions. Build a part of it, or one of the views, as a table of its own (`materialized: table`), and read that.",
     ),
     CodeEntry::run(
+        "R0525",
+        Remedy::FixConfig,
+        "A recursive query does not end.",
+        "After a million rounds its recursive part still gives rows. Give it a condition under which it ends, or write `union` in place of `union all`, which drops rows that were found before.",
+    ),
+    CodeEntry::run(
         "R0729",
         Remedy::Retry,
         "A statement makes no progress.",

@@ -18,6 +18,7 @@ mod meaning;
 mod names;
 pub(crate) mod permits;
 mod pool;
+mod recursion;
 mod scan;
 pub(crate) mod settings;
 mod spill;

@@ -20,6 +20,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::exact::ExactArithmetic;
 use super::pool::SharedPool;
+use super::recursion::BoundedRecursion;
 use super::spill::SpillFolder;
 use super::sum::with_exact_sum;
 
@@ -114,7 +115,8 @@ pub(crate) fn session(
         .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
         .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
         .with_analyzer_rule(Arc::new(towpath_sql::PostgresSemantics))
-        .with_analyzer_rule(Arc::new(ExactArithmetic));
+        .with_analyzer_rule(Arc::new(ExactArithmetic))
+        .with_physical_optimizer_rule(Arc::new(BoundedRecursion));
     Ok(state.build())
 }
 

@@ -840,6 +840,20 @@ async fn statements_that_never_end_are_stopped() {
 }
 
 #[tokio::test]
+async fn a_recursive_query_without_an_end_fails_by_its_rounds() {
+    let fixture = Fixture::new();
+    let endless =
+        "with recursive r(n) as (select 1 union all select n from r) select count(*) from r";
+    let failure = fixture.rows(endless).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "R0525", "{failure}");
+    assert!(failure.message.contains("`r`"), "{failure}");
+    let ends = "with recursive r(n) as (select 1 union select n % 3 from r) select count(*) from r";
+    assert_eq!(fixture.rows(ends).await.unwrap(), ["1"]);
+    let ends = "with recursive r(n) as (select 1 union all select n + 1 from r where n < 2000) select count(*) from r";
+    assert_eq!(fixture.rows(ends).await.unwrap(), ["2000"]);
+}
+
+#[tokio::test]
 async fn batches_of_many_columns_have_fewer_rows() {
     let fixture = Fixture::new();
     let names: Vec<String> = (0..1_000).map(|at| format!("c{at}")).collect();
