@@ -17,7 +17,7 @@ use towpath_vocab::{TableLineage, TableName};
 
 use crate::catalog::{Catalog, TableLookup};
 use crate::comparison::PostgresSemantics;
-use crate::fractions::exact_fractions;
+use crate::decimals::exact_fractions;
 use crate::grouping::sets_of_columns;
 use crate::halves::halves;
 use crate::merged::MergedKeys;
@@ -139,8 +139,7 @@ pub(crate) fn plan(parsed: &Statement, catalog: &Catalog) -> Result<LogicalPlan>
     analyzer.execute_and_check(plan, catalog.options(), |_, _| {})
 }
 
-/// Rewrites a plan of the planner before type coercion: literal fractions get the type of the values next
-/// to them, halves are rounded by where they come from, grouping sets contain only columns, a query as a
+/// Rewrites a plan of the planner before type coercion: literal fractions are computed as decimals, halves are rounded by where they come from, grouping sets contain only columns, a query as a
 /// value may be NULL.
 ///
 /// # Errors

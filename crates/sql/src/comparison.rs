@@ -12,15 +12,16 @@ use datafusion_expr::expr::{AggregateFunction, ScalarFunction, Sort, WindowFunct
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{
-    BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, Operator, TryCast,
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast,
     WindowFunctionDefinition, binary_expr, lit, when,
 };
 use datafusion_optimizer::AnalyzerRule;
 
 use crate::functions::{
-    TRUTH_LETTER, checked, is_read_otherwise, is_written_otherwise, longest, reader,
+    LONGEST_FIRST, TRUTH_LETTER, checked, is_read_otherwise, is_written_otherwise, longest, reader,
 };
 use crate::operators::{call, key};
+use crate::refusals::{refuse, refuse_lists, refused};
 use crate::rounding::compares;
 
 /// Gives comparisons and casts the meaning of PostgreSQL.
@@ -30,7 +31,7 @@ pub struct PostgresSemantics;
 impl AnalyzerRule for PostgresSemantics {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
-            refuse_equal_intervals(&plan)?;
+            refuse(&plan)?;
             let schema = merge_schema(&plan.inputs());
             let names = NamePreserver::new(&plan);
             let sorts = matches!(plan, LogicalPlan::Sort(_));
@@ -57,7 +58,7 @@ pub(crate) fn meant(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
     expression.transform_up(|part| one(part, schema))
 }
 
-fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
+pub(crate) fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema)
         .is_ok_and(|given| matches!(given, DataType::Interval(_)))
 }
@@ -279,7 +280,7 @@ fn searched(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<
     let changed = given
         .args
         .get_mut(1)
-        .is_some_and(|arg| dots_take_all(arg, schema));
+        .is_some_and(|arg| longest_branches(arg, schema) | dots_take_all(arg, schema));
     let expr = Expr::ScalarFunction(given);
     Ok(if changed {
         Transformed::yes(expr)
@@ -305,6 +306,29 @@ fn guarded(name: &str, given: ScalarFunction) -> Result<Transformed<Expr>> {
     let mut args = given.args.clone();
     args.insert(0, Expr::ScalarFunction(given));
     wrapped(name, args)
+}
+
+/// Puts the longest branch of an alternation first. True if the pattern may have changed.
+fn longest_branches(pattern: &mut Expr, schema: &DFSchema) -> bool {
+    let literal = match &*pattern {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        other
+            if other
+                .get_type(schema)
+                .is_ok_and(|given| given == DataType::Utf8) =>
+        {
+            None
+        }
+        _ => return false,
+    };
+    let changes = literal.is_none_or(|text| text.contains('|'));
+    match call(LONGEST_FIRST, vec![pattern.clone()]).filter(|_| changes) {
+        Some(sorted) => {
+            *pattern = sorted;
+            true
+        }
+        None => false,
+    }
 }
 
 /// Makes `.` match a line break too, as in PostgreSQL. True if the pattern was changed.
@@ -398,6 +422,7 @@ fn chosen(mut given: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
 }
 
 fn aggregated(mut given: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    refuse_lists(&given.params.order_by, schema)?;
     let mut changed = sorted(&mut given.params.order_by, schema)?;
     let of_interval = given
         .params
@@ -433,6 +458,7 @@ fn windowed(mut given: Box<WindowFunction>, schema: &DFSchema) -> Result<Transfo
     {
         return refused("PARTITION BY");
     }
+    refuse_lists(&given.params.order_by, schema)?;
     let mut changed = sorted(&mut given.params.order_by, schema)?;
     let of_interval = given
         .params
@@ -513,48 +539,4 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
         return Ok(Some(Expr::ScalarFunction(read)));
     }
     Ok(None)
-}
-
-/// Refuses plans that need equal intervals, because the engine does not treat intervals of equal length as
-/// equal.
-fn refuse_equal_intervals(plan: &LogicalPlan) -> Result<()> {
-    let holds = |schema: &DFSchema| {
-        schema
-            .fields()
-            .iter()
-            .any(|field| matches!(field.data_type(), DataType::Interval(_)))
-    };
-    let what = match plan {
-        LogicalPlan::Distinct(Distinct::All(input)) if holds(input.schema()) => "DISTINCT",
-        LogicalPlan::Distinct(Distinct::On(on))
-            if on
-                .on_expr
-                .iter()
-                .any(|expr| is_interval(expr, on.input.schema())) =>
-        {
-            "DISTINCT ON"
-        }
-        LogicalPlan::Join(node)
-            if node
-                .on
-                .iter()
-                .any(|(left, _)| is_interval(left, node.left.schema())) =>
-        {
-            "a join by the value"
-        }
-        LogicalPlan::Aggregate(node)
-            if node
-                .group_expr
-                .iter()
-                .any(|expr| is_interval(expr, node.input.schema())) =>
-        {
-            "GROUP BY"
-        }
-        _ => return Ok(()),
-    };
-    refused(what)
-}
-
-fn refused<T>(what: &str) -> Result<T> {
-    not_impl_err!("{what} of an interval; write `extract(epoch from x)` for it")
 }

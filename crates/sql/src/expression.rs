@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::names::Names;
 use crate::own_names::give_own_names;
 use crate::problem::{Judged, SqlProblem, from_planner};
-use crate::{analyze, comparison, fractions, functions, halves, mixed, rounding, statement};
+use crate::{analyze, comparison, decimals, functions, halves, mixed, rounding, statement};
 
 /// The result for an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ pub fn plan_expression(text: &str, schema: &SchemaRef) -> Result<PlannedExpressi
     let (expr, schema) = planned.map_err(|error| in_context(text, &names, &error))?;
     about_one_row(&expr)?;
     let coerced = halves::of_one(expr, &schema)
-        .and_then(|done| fractions::exact(done.data, &schema))
-        .and_then(|done| mixed::one_kind(done.data, &schema))
+        .and_then(|done| decimals::exact(done.data, &schema))
+        .and_then(|expr| mixed::one_kind(expr, &schema))
         .and_then(|done| done.data.rewrite(&mut TypeCoercionRewriter::new(&schema)))
         .and_then(|done| rounding::rounded(done.data, &schema))
         .and_then(|done| comparison::meant(done.data, &schema))

@@ -6,10 +6,12 @@
 //! which calls it.
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function,
+    BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function,
     FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem, Spanned,
     TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
+
+use datafusion_sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 
 use crate::functions::{
     AS_NUMERIC, AT_TIME_ZONE, LIKE_ESCAPE, NUMERIC_TO_ROUND, SIMILAR_TO, TEXT_PLACES, TRY_NUMERIC,
@@ -206,7 +208,7 @@ fn renamed(function: &Function) -> Option<Expr> {
     let ident = name.as_ident()?;
     let (name, span) = (fold(ident), ident.span);
     let list = json::ELEMENTS.iter().find(|(theirs, _)| *theirs == name);
-    let known = ["mod", "ceiling", "timezone", SERIES, "unnest"];
+    let known = ["mod", "ceiling", "timezone", SERIES, "unnest", "nvl2"];
     if list.is_none() && !known.contains(&name.as_str()) {
         return None;
     }
@@ -228,6 +230,21 @@ fn renamed(function: &Function) -> Option<Expr> {
         // A row for each item.
         (SERIES, _) => Some(call("unnest", vec![call(SERIES, args, span)], span)),
         ("unnest", 1) => args.pop().filter(is_rows_of_series),
+        ("nvl2", 3) => {
+            let (other, some) = (args.pop()?, args.pop()?);
+            let value = Box::new(Expr::Nested(Box::new(args.pop()?)));
+            let when = CaseWhen {
+                condition: Expr::IsNotNull(value),
+                result: some,
+            };
+            Some(Expr::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![when],
+                else_result: Some(Box::new(other)),
+            })
+        }
         ("timezone", 2) => {
             args.reverse();
             Some(call(AT_TIME_ZONE, args, span))

@@ -1,252 +1,34 @@
-//! Literal fractions next to decimals: `d + 0.01` with a decimal `d` is a decimal, exact to the last digit.
+//! The digits of literal numbers with a point.
 //!
-//! Promise: a fraction alone is a floating point number. If it is cast to a decimal, or is added to,
-//! multiplied or divided by, compared with or an alternative to one, it becomes the decimal that was written.
-//! Fractions of more than fifteen digits, and integers beyond 64 bits, are always decimals; only a computation
-//! on such numbers alone that needs more digits than a decimal has becomes floating point. It knows no table.
-//! It must run before type coercion. Read next: `comparison.rs`.
+//! Promise: fractions of more than fifteen digits, and integers beyond 64 bits, are always decimals; only a
+//! computation on such numbers alone that needs more digits than a decimal has becomes floating point. Where
+//! numbers become text, each written digit counts: `(1.10 * 1.10)::text` is `1.2100`. It reads syntax and
+//! single numbers, and knows no plan. Read next: `decimals.rs` (fractions in plans).
 
+use arrow_schema::DataType;
+use datafusion_common::ScalarValue;
 use datafusion_common::arrow::datatypes::i256;
-use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result, ScalarValue};
-use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::utils::merge_schema;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType as Written, ExactNumberInfo, Expr as SqlExpr, Spanned,
     UnaryOperator, Value, ValueWithSpan,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
-use crate::rounding::compares;
-
 /// The number of digits that floating point always represents exactly.
 const SURE_DIGITS: usize = 15;
 /// The most digits of a decimal.
 const MOST_DIGITS: usize = 38;
 
-/// Functions that return one of their arguments.
-const CHOOSING: &[&str] = &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl"];
-
-/// Rewrites a plan before type coercion: literal fractions next to decimals become exact decimals.
-///
-/// # Errors
-/// Those of rebuilding a node.
-pub(crate) fn exact_fractions(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !has_fractions(&plan)? {
-        return Ok(plan);
-    }
-    plan.transform_up_with_subqueries(|plan| {
-        let plan = plan.recompute_schema()?;
-        let schema = merge_schema(&plan.inputs());
-        let names = NamePreserver::new(&plan);
-        let changed = plan.map_expressions(|expression| {
-            let name = names.save(&expression);
-            Ok(exact(expression, &schema)?.update_data(|done| name.restore(done)))
-        })?;
-        match changed.transformed {
-            true => changed.map_data(LogicalPlan::recompute_schema),
-            false => Ok(changed),
-        }
-    })
-    .data()
-}
-
-/// Whether a plan has fractions to rewrite. False for recursive queries, whose columns are fixed when they
-/// are planned.
-fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
-    let (mut found, mut settled) = (false, false);
-    plan.apply_with_subqueries(|node| {
-        settled |= matches!(node, LogicalPlan::RecursiveQuery(_));
-        node.apply_expressions(|expr| {
-            found |= expr.exists(|part| {
-                Ok(matches!(
-                    part,
-                    Expr::Literal(ScalarValue::Float64(Some(_)), _)
-                ))
-            })?;
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found && !settled)
-}
-
-/// The same for one expression.
-pub(crate) fn exact(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    beside_decimals(expression, schema)?.transform_data(folded)
-}
-
-fn beside_decimals(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    expression.transform_up(|part| {
-        Ok(match part {
-            Expr::Cast(mut cast) if cast.field.data_type().is_decimal() => {
-                let done = take_exactly(&mut cast.expr);
-                Transformed::new_transformed(Expr::Cast(cast), done)
-            }
-            Expr::TryCast(mut cast) if cast.field.data_type().is_decimal() => {
-                let done = take_exactly(&mut cast.expr);
-                Transformed::new_transformed(Expr::TryCast(cast), done)
-            }
-            Expr::BinaryExpr(mut sum) if keeps_decimals(sum.op) => {
-                let done = beside([&mut *sum.left, &mut *sum.right], schema);
-                Transformed::new_transformed(Expr::BinaryExpr(sum), done)
-            }
-            Expr::Between(mut test) => {
-                let done = beside([&mut *test.expr, &mut *test.low, &mut *test.high], schema);
-                Transformed::new_transformed(Expr::Between(test), done)
-            }
-            Expr::InList(mut test) => {
-                let all = std::iter::once(&mut *test.expr).chain(&mut test.list);
-                let done = beside(all, schema);
-                Transformed::new_transformed(Expr::InList(test), done)
-            }
-            Expr::Case(mut case) => {
-                let then = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
-                let done = beside(then.chain(case.else_expr.as_deref_mut()), schema);
-                Transformed::new_transformed(Expr::Case(case), done)
-            }
-            Expr::ScalarFunction(mut call) if CHOOSING.contains(&call.func.name()) => {
-                let done = beside(&mut call.args, schema);
-                Transformed::new_transformed(Expr::ScalarFunction(call), done)
-            }
-            other => Transformed::no(other),
-        })
-    })
-}
-
-/// Computes sums and products of literal fractions exactly: `0.1 + 0.2` is 0.3, also as floating point.
-fn folded(expression: Expr) -> Result<Transformed<Expr>> {
-    expression.transform_down(|part| {
-        let is_sum = matches!(&part, Expr::BinaryExpr(sum) if adds_up(sum.op));
-        let exact = is_sum.then(|| literal(&part)).flatten();
-        Ok(match exact.filter(|_| holds_fraction(&part)) {
-            Some(value) => Transformed::yes(Expr::Literal(value, None)),
-            None => Transformed::no(part),
-        })
-    })
-}
-
-/// The number nearest to the exact value of literals.
-fn literal(value: &Expr) -> Option<ScalarValue> {
-    let exact = total(value)?;
-    let sign = if exact.value.is_negative() { "-" } else { "" };
-    let number = format!("{sign}{}", exact.plain().0).parse::<f64>().ok()?;
-    Some(ScalarValue::Float64(Some(number)))
-}
-
-fn total(value: &Expr) -> Option<Exact> {
-    match value {
-        Expr::Literal(ScalarValue::Float64(Some(number)), _) => match written(*number)? {
-            ScalarValue::Decimal128(Some(value), _, places) => Some(Exact {
-                value: i256::from_i128(value),
-                places: u32::try_from(places).ok()?,
-            }),
-            _ => None,
-        },
-        Expr::Literal(ScalarValue::Int64(Some(value)), _) => Some(Exact {
-            value: i256::from_i128(i128::from(*value)),
-            places: 0,
-        }),
-        Expr::Negative(inner) => {
-            let Exact { value, places } = total(inner)?;
-            let value = value.checked_neg()?;
-            Some(Exact { value, places })
-        }
-        Expr::BinaryExpr(sum) => {
-            let op = match sum.op {
-                Operator::Plus => BinaryOperator::Plus,
-                Operator::Minus => BinaryOperator::Minus,
-                Operator::Multiply => BinaryOperator::Multiply,
-                _ => return None,
-            };
-            let result = combined(total(&sum.left)?, &op, total(&sum.right)?, &mut true)?;
-            // Integers alone may be beyond 64 bits, which is an error.
-            let fits = result.places > 0
-                || result
-                    .value
-                    .to_i128()
-                    .is_some_and(|value| i64::try_from(value).is_ok());
-            fits.then_some(result)
-        }
+/// The decimal type of a literal fraction.
+pub(crate) fn exact_type(fraction: &ScalarValue) -> Option<DataType> {
+    match fraction {
+        ScalarValue::Float64(Some(number)) => written(*number).map(|exact| exact.data_type()),
         _ => None,
     }
 }
 
-fn keeps_decimals(operator: Operator) -> bool {
-    adds_up(operator) || compares(operator) || operator == Operator::Divide
-}
-
-fn adds_up(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Plus | Operator::Minus | Operator::Multiply
-    )
-}
-
-/// Makes literal fractions among values exact, if one of the others is a decimal and none is floating
-/// point.
-fn beside<'e>(values: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
-    let mut fractions = Vec::new();
-    let mut decimal = false;
-    for value in values {
-        if let Some(exact) = as_decimal(value).filter(|_| holds_fraction(value)) {
-            fractions.push((value, exact));
-            continue;
-        }
-        match value.get_type(schema) {
-            Ok(data_type) if data_type.is_floating() => return false,
-            Ok(data_type) => decimal |= data_type.is_decimal(),
-            Err(_) => return false,
-        }
-    }
-    if !decimal || fractions.is_empty() {
-        return false;
-    }
-    for (value, exact) in fractions {
-        *value = exact;
-    }
-    true
-}
-
-fn take_exactly(value: &mut Expr) -> bool {
-    match as_decimal(value).filter(|_| holds_fraction(value)) {
-        Some(exact) => {
-            *value = exact;
-            true
-        }
-        None => false,
-    }
-}
-
-fn holds_fraction(value: &Expr) -> bool {
-    match value {
-        Expr::Literal(ScalarValue::Float64(Some(_)), _) => true,
-        Expr::Negative(inner) => holds_fraction(inner),
-        Expr::BinaryExpr(sum) => holds_fraction(&sum.left) || holds_fraction(&sum.right),
-        _ => false,
-    }
-}
-
-/// A literal number, or a sum or product of literals, as a decimal.
-fn as_decimal(value: &Expr) -> Option<Expr> {
-    Some(match value {
-        Expr::Literal(ScalarValue::Float64(Some(number)), metadata) => {
-            Expr::Literal(written(*number)?, metadata.clone())
-        }
-        Expr::Literal(ScalarValue::Int64(Some(_)), _) => value.clone(),
-        Expr::Negative(inner) => Expr::Negative(Box::new(as_decimal(inner)?)),
-        Expr::BinaryExpr(sum) if adds_up(sum.op) => Expr::BinaryExpr(BinaryExpr {
-            left: Box::new(as_decimal(&sum.left)?),
-            op: sum.op,
-            right: Box::new(as_decimal(&sum.right)?),
-        }),
-        _ => return None,
-    })
-}
-
 /// The shortest decimal that equals this number: the literal itself, up to fifteen digits.
-fn written(number: f64) -> Option<ScalarValue> {
+pub(crate) fn written(number: f64) -> Option<ScalarValue> {
     let text = number.to_string();
     let (whole, places) = text.split_once('.').unwrap_or((&text, ""));
     let digits = format!("{whole}{places}");
@@ -318,6 +100,8 @@ pub(crate) fn written_digits(expr: &mut SqlExpr) {
             if let Some(text) = point(inner) {
                 let span = inner.span();
                 **inner = SqlExpr::Value(Value::SingleQuotedString(text).with_span(span));
+            } else {
+                keep_digits(inner);
             }
         }
         SqlExpr::BinaryOp {
@@ -337,7 +121,42 @@ pub(crate) fn written_digits(expr: &mut SqlExpr) {
                     let places = usize::try_from(exact.places).unwrap_or_default();
                     let count = exact.count().max(places + 1);
                     **side = as_cast(text, count, places, side.span());
+                } else {
+                    keep_digits(side);
                 }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Makes the fractions in arithmetic decimals with the digits that are written.
+fn keep_digits(expr: &mut SqlExpr) {
+    match expr {
+        SqlExpr::Nested(inner) => keep_digits(inner),
+        SqlExpr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr: inner,
+        } => keep_digits(inner),
+        SqlExpr::BinaryOp {
+            left,
+            op:
+                BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo,
+            right,
+        } => {
+            keep_digits(left);
+            keep_digits(right);
+        }
+        SqlExpr::Value(_) => {
+            if let Some(text) = point(expr)
+                && let Some(exact) = Exact::read(&text)
+                && exact.count() <= SURE_DIGITS
+            {
+                *expr = exact.decimal(expr.span());
             }
         }
         _ => {}

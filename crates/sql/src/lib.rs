@@ -6,12 +6,15 @@
 //! It deliberately knows no session, no physical plan, no file and no connection.
 //! Read next: `analyze.rs` (the three outcomes), `lineage/mod.rs`, `functions/mod.rs`.
 
+mod alternation;
 mod analyze;
 mod balance;
 mod catalog;
 mod changing;
 mod codes;
+mod combined;
 mod comparison;
+mod decimals;
 mod depth;
 mod expression;
 mod forms;
@@ -22,6 +25,7 @@ mod halves;
 mod headings;
 mod leftover;
 mod lineage;
+mod listed;
 mod membership;
 mod mend;
 mod merged;
@@ -36,6 +40,7 @@ mod own_names;
 mod place;
 mod problem;
 mod quantified;
+mod refusals;
 mod result_names;
 mod rounding;
 mod rows;

@@ -21,7 +21,7 @@ use crate::names::fold;
 use crate::nodes::{call, nothing};
 use crate::place;
 use crate::problem::SqlProblem;
-use crate::{quantified, rows};
+use crate::{listed, quantified, rows};
 
 /// Functions with a format text.
 const BY_FORMAT: &[&str] = &[
@@ -96,6 +96,26 @@ impl VisitorMut for Mend<'_> {
                     .at(place::of_parse(self.0, span))
                     .help("write `power(a, b)`, or put parentheses around it"),
             ),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlProblem> {
+        let mut body = query.body.as_mut();
+        // Long unions lean to the left.
+        while let SetExpr::SetOperation { left, right, .. } = body {
+            if let SetExpr::Values(values) = right.as_mut()
+                && let Err(problem) = listed::rewrite(self.0, values)
+            {
+                return ControlFlow::Break(problem);
+            }
+            body = left.as_mut();
+        }
+        match body {
+            SetExpr::Values(values) => match listed::rewrite(self.0, values) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(problem) => ControlFlow::Break(problem),
+            },
+            _ => ControlFlow::Continue(()),
         }
     }
 

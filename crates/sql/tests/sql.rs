@@ -193,7 +193,7 @@ fn types_are_those_after_coercion() {
         ),
         (
             "select total / 3 a, total / 1.5 b, avg(total) over () c, total / order_id * total d, order_id::numeric e, total::numeric f, 2.5::numeric g from raw.orders",
-            "a decimal(32,24), b decimal(33,24), c decimal(32,24), d decimal(38,24), e decimal(38,10), f decimal(10,2), g decimal(38,10)",
+            "a decimal(28,20), b decimal(29,20), c decimal(28,20), d decimal(38,22), e decimal(38,10), f decimal(10,2), g decimal(38,10)",
         ),
         (
             "select order_id from raw.orders union all select 1.5",

@@ -8,6 +8,7 @@ mod answers;
 mod reader;
 mod render;
 mod run;
+mod stored_types;
 mod view;
 
 #[cfg(test)]

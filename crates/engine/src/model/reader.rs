@@ -28,6 +28,7 @@ pub(super) struct ModelReader {
     table: TableName,
     schema: SchemaRef,
     rows: Option<ModelRows>,
+    notes: Vec<String>,
 }
 
 /// The state of a split while it is read.
@@ -78,7 +79,14 @@ impl ModelReader {
             table,
             schema,
             rows: Some(rows),
+            notes: Vec::new(),
         }
+    }
+
+    /// With what the user is told about its columns.
+    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
     }
 }
 
@@ -93,6 +101,10 @@ impl Reader for ModelReader {
 
     fn bounded(&self) -> bool {
         true
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn splits(&mut self) -> BoxStream<Result<Assignment>> {

@@ -14,26 +14,35 @@ use towpath_sql::AnalysisResult;
 use towpath_vocab::{Failure, ModelPlan, Remedy, TableLineage, TableName};
 
 use super::reader::ModelReader;
+use super::stored_types::in_stored_types;
 use super::{render, view};
 use crate::query::{self, Ready};
 use crate::session::Engine;
 use crate::session::catalog::{LiveTables, StatementCatalog};
+use crate::session::failure::failure;
 use crate::session::permits::ComputePermit;
 
 #[async_trait]
 impl ModelEngine for Engine {
     async fn run(&self, request: ModelRequest) -> Result<ModelRun> {
         let sql = render::sql(self, &request).await?;
-        let recipe = RestartableModel::new(self, &request.model, sql)?;
+        let mut recipe = RestartableModel::new(self, &request.model, sql)?;
+        if request.incremental {
+            recipe.keep_stored_types().await?;
+        }
         let tight = self.is_tight(&recipe.table);
-        let (ready, tables) = recipe.plan(tight).await?;
+        let Plan {
+            ready,
+            tables,
+            notes,
+        } = recipe.plan(tight).await?;
         refuse_repeated_names(&recipe.subject(), &ready.schema)?;
         let lineage = lineage(&recipe.sql, &request.model, &tables);
         Ok(ModelRun {
             sql: recipe.sql.clone(),
             schema: Arc::clone(&ready.schema),
             lineage,
-            reader: Box::new(ModelReader::new(recipe, ready, tight)),
+            reader: Box::new(ModelReader::new(recipe, ready, tight).with_notes(notes)),
         })
     }
 
@@ -78,6 +87,16 @@ pub(super) struct RestartableModel {
     name: String,
     table: TableName,
     sql: String,
+    /// The columns of the table that the rows are added to.
+    stored: Option<SchemaRef>,
+}
+
+/// A model that is planned.
+struct Plan {
+    ready: Ready,
+    tables: BTreeMap<TableName, SchemaRef>,
+    /// What the user is told about the types of its columns.
+    notes: Vec<String>,
 }
 
 impl RestartableModel {
@@ -89,7 +108,15 @@ impl RestartableModel {
             name: model.name.clone(),
             table: model.table.target.clone(),
             sql,
+            stored: None,
         })
+    }
+
+    /// From now on, columns get the types of the present table where it takes their values.
+    async fn keep_stored_types(&mut self) -> Result<()> {
+        let table = self.statement_catalog.provider(&self.table, &[]).await?;
+        self.stored = table.map(|table| table.schema());
+        Ok(())
     }
 
     /// A view that is not stored yet.
@@ -105,6 +132,7 @@ impl RestartableModel {
             name: table.table().to_owned(),
             table: table.clone(),
             sql: sql.to_owned(),
+            stored: None,
         }
     }
 
@@ -135,10 +163,10 @@ impl RestartableModel {
 
     /// Plans it.
     pub(super) async fn ready(&self, tight: bool) -> Result<Ready> {
-        Ok(self.plan(tight).await?.0)
+        Ok(self.plan(tight).await?.ready)
     }
 
-    async fn plan(&self, tight: bool) -> Result<(Ready, BTreeMap<TableName, SchemaRef>)> {
+    async fn plan(&self, tight: bool) -> Result<Plan> {
         let subject = self.subject();
         let mut planned = self
             .statement_catalog
@@ -147,8 +175,17 @@ impl RestartableModel {
         if tight {
             planned.tighten();
         }
+        let mut notes = Vec::new();
+        if let Some(stored) = &self.stored {
+            (planned.plan, notes) =
+                in_stored_types(planned.plan, stored).map_err(|error| failure(&subject, &error))?;
+        }
         let ready = query::ready(&subject, &planned.session, &planned.plan).await?;
-        Ok((ready, planned.tables))
+        Ok(Plan {
+            ready,
+            tables: planned.tables,
+            notes,
+        })
     }
 }
 

@@ -481,3 +481,32 @@ async fn a_template_that_cannot_be_answered_says_why() {
     );
     assert!(wrong.message.contains("models/delays.sql:2"), "{wrong}");
 }
+
+#[tokio::test]
+async fn an_incremental_model_keeps_the_number_types_of_its_table() {
+    let fixture = fixture().await;
+    let table = batch(vec![
+        ("carrier", texts(vec![Some("AA")])),
+        ("share", floats(vec![Some(0.5)])),
+    ]);
+    fixture.put("marts.delays", table).await;
+    let sql = "select carrier, delay::numeric(10,2) / 4 as share from raw.flights order by 1, 2";
+    let mut request = model("", Some(sql));
+    let run = fixture.engine.run(request.clone()).await.unwrap();
+    let anew = run.schema.field(1).data_type().clone();
+    assert_eq!(anew, DataType::Decimal128(28, 20));
+    assert!(run.reader.notes().is_empty());
+    request.incremental = true;
+    let mut run = fixture.engine.run(request).await.unwrap();
+    assert_eq!(run.schema.field(1).data_type(), &DataType::Float64);
+    let notes = run.reader.notes();
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].starts_with("column `share` stays `double`"),
+        "{notes:?}"
+    );
+    assert_eq!(
+        read(&mut run).await.unwrap(),
+        ["AA|0.25", "AA|1.0", "UA|0.5"]
+    );
+}

@@ -6,7 +6,8 @@
 //! syntax, R0502 tables, R0503 columns, R0504 ambiguous names, R0505 not a query, R0506 more than one
 //! statement, R0507 memory, R0508 data, R0509 unsupported SQL, R0510 planning, R0511 views that read
 //! themselves, R0512 storage, R0513 templates, R0514 spill space, R0515 our mistake, R0517 records of a
-//! queried file that would be rejected, R0524 statements that nest too deeply.
+//! queried file that would be rejected, R0524 statements that nest too deeply, R0527
+//! recursion without an end.
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Column, DataFusionError, SchemaError};

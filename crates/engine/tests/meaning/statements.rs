@@ -418,4 +418,250 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
         "select regexp_replace('a$1', 'a', '$1') as a, regexp_replace('abc', 'b', '\\\\') as b, regexp_replace('abc', '(b)', '[\\0]') as c, regexp_replace('abc', 'b', '\\&\\&') as d",
         "",
     ),
+    (
+        "select d.x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) where d.x in (select t.x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x))",
+        "",
+    ),
+    (
+        "select t.x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) where t.x in (select d.x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x))",
+        "",
+    ),
+    (
+        "select d.x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) where d.x not in (select t.x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) where t.x is not null)",
+        "",
+    ),
+    (
+        "select d.x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) where d.x >= all (select t.x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) where t.x is not null)",
+        "",
+    ),
+    (
+        "select d.x, t.x as y from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) join (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) on d.x = t.x",
+        "",
+    ),
+    (
+        "select d.x, t.x as y from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) left join (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) on d.x < t.x",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) join (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) using (x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) full join (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) using (x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) natural right join (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) union all select x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) union select x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) where x > '2025-01-01'",
+        "",
+    ),
+    (
+        "select x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) except select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) intersect select x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x)",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (timestamp '2024-02-29 10:00'), (null)) v(x)",
+        "",
+    ),
+    (
+        "select lag(x, 1, date '9999-12-31') over (order by x) as y from (values (timestamp '2024-02-29 10:00'), (timestamp '9999-12-30 10:00')) v(x)",
+        "",
+    ),
+    (
+        "select x from (values (timestamp '9999-12-31 00:00'), (timestamp '2024-02-29 10:00'), (null)) t(x) where x > now()",
+        "",
+    ),
+    (
+        "select x from (values (date '9999-12-31'), (date '2024-02-29'), (null)) d(x) where x > now() and x <= timestamp '9999-12-31'",
+        "",
+    ),
+    (
+        "select x, y from (values (1), (2)) a(x) full join (values (1.5, 'r'), (2, 's')) b(x, y) using (x)",
+        "",
+    ),
+    (
+        "select x, y from (values (1::smallint), (2)) a(x) right join (values (10000000000, 'r'), (2, 's')) b(x, y) using (x)",
+        "",
+    ),
+    (
+        "select x from (values (1.5::numeric(4,2))) a(x) union all select 2::double precision",
+        "",
+    ),
+    (
+        "select x from (values (1.5::numeric(4,2))) a(x) union all select 0.125",
+        "",
+    ),
+    ("select 'a' as x union all select 1", ""),
+    ("select '2' as x union all select 1", ""),
+    ("select 1 as x union select '2'", ""),
+    ("select null as x union all select 1", ""),
+    (
+        "select t as x from (values ('2')) v(t) union all select 1",
+        "",
+    ),
+    (
+        "select 1 as x union all select t from (values ('2')) v(t)",
+        "",
+    ),
+    (
+        "select '2024-02-29' as x union all select date '2024-03-01'",
+        "",
+    ),
+    ("select true as x union all select 'yes'", ""),
+    ("select x from (select 'a' as x) s union all select 1", ""),
+    (
+        "select x from (values (array[1, null::int]), (array[1, 2])) v(x) order by x",
+        "refused",
+    ),
+    (
+        "select array_agg(x order by l) as a from (values (1, array[1]), (2, array[2])) v(x, l)",
+        "refused",
+    ),
+    (
+        "select row_number() over (order by l) as a from (values (1, array[1]), (2, array[2])) v(x, l)",
+        "refused",
+    ),
+    (
+        "with recursive r(n, d) as (select 1, date '9999-12-01' union all select n + 1, d from r where n < 3 and d > timestamp '2024-01-01 10:00') select n from r",
+        "",
+    ),
+    (
+        "select nvl2(true, date '2024-01-01', date '2024-01-02') as a, nvl2(null::int, 'x', 'y') as b",
+        "select date '2024-01-01' as a, 'y' as b",
+    ),
+    (
+        "select 1 / x as a, x / 7 as b, 1000 * x / 7 as c, sum(x / 7) as s from (values (2.5::numeric(10,2)), (12345678.91)) v(x) group by x",
+        "",
+    ),
+    (
+        "select x::numeric as a, round(x::numeric, 8) as b from (values (0.00000123456789::double precision), (1e-9)) v(x)",
+        "",
+    ),
+    (
+        "select coalesce(n, '123.45') as x from (values (null::numeric(4,2)), (1.5)) v(n)",
+        "",
+    ),
+    (
+        "select x + 1 as x from (values (1), ('2'), (' -3 '), (null)) v(x)",
+        "",
+    ),
+    ("values (1), ('a')", ""),
+    ("values (1), ('1.5')", ""),
+    ("select x * 2 as x from (values (1.5), ('2')) v(x)", ""),
+    ("select x || '!' as x from (values ('1'), ('2')) v(x)", ""),
+    (
+        "select (1.10 * 1.10)::text as a, (2 * 1.50)::text as b, (3 - 1.50)::varchar as c",
+        "",
+    ),
+    (
+        "select (i * 1.10)::text as a, i * 1.50 || '' as b, concat(i * 0.5) as c from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select i * 0.1 = 0.3 as a, i * 0.1 as b, round(i * 1.005, 2) as c, i * 0.1 + 0.2 = 0.3 as d, i / 2.0 = 1.5 as e from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select sum(i * 0.1) = 0.6 as a, sum(i * 0.1) as b, round(sum(i * 0.3375), 3) as c, avg(i * 0.5) = 1 as d, min(i * 0.1) as e, stddev(i * 0.1) as f from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select x from (select i * 0.1 as x from (values (1), (2), (3)) v(i)) w where x = 0.3",
+        "",
+    ),
+    (
+        "select x in (0.3, 0.5) as a, x between 0.3 and 0.4 as b, case x when 0.3 then 1 end as c, x * 10 = 3 as d from (select i * 0.1 as x from (values (1), (2), (3)) v(i)) w",
+        "",
+    ),
+    (
+        "select f * 0.1 = 0.3 as a, f * 0.1 as b, f > 0.5 as c from (values (3::double precision)) v(f)",
+        "",
+    ),
+    (
+        "select (select max(i * 0.1) from (values (1), (2), (3)) v(i)) = 0.3 as a",
+        "",
+    ),
+    (
+        "select a.x from (select i * 0.1 as x from (values (1), (2), (3)) v(i)) a where exists (select 1 from (values (1), (2)) b(y) where b.y * 0.1 = a.x)",
+        "",
+    ),
+    (
+        "select a.x from (select i * 0.1 as x from (values (1), (2), (3)) v(i)) a where a.x in (select y * 0.1 from (values (3), (4)) b(y))",
+        "",
+    ),
+    (
+        "select i * 0.1 as x from (values (1), (2), (3)) v(i) union all select 1 union all select 0.25",
+        "",
+    ),
+    (
+        "select x * 3 = 0.9 as a from (select i * 0.1 as x from (values (1), (2), (3)) v(i) union all select 0.3) u",
+        "",
+    ),
+    (
+        "select sum(x) = 0.3 as a, max(x) as b, count(*) as n from (values (0.1), (0.2), (null)) v(x)",
+        "",
+    ),
+    (
+        "select i, sum(i * 0.1) over (order by i) as s, sum(i * 0.1) over (order by i) = 0.3 as t, lag(i * 0.1) over (order by i) as l from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select power(i * 0.5, 2) as a, sqrt(i * 0.25) as b, exp(-0.5 * i) as c, ln(1.0 + i) as d, greatest(i, 0.5) + 0.1 = 4.1 as e from (values (4)) v(i)",
+        "",
+    ),
+    (
+        "select 0.3 % 0.1 as a, 7.5 % 2 as b, mod(i, 0.3) as c from (values (1)) v(i)",
+        "",
+    ),
+    (
+        "select i * 0.1 as x, count(*) as n from (values (1), (2), (3)) v(i) group by i * 0.1 having i * 0.1 > 0.1 order by x",
+        "",
+    ),
+    (
+        "select round(avg(case when x <= 135 then 3 else 2 end), 2) as a, avg(x) = 100.5 as b from generate_series(1, 200) t(x)",
+        "",
+    ),
+    (
+        "select avg(b) as a, avg(b)::numeric(30,5) as c from (values (9007199254740993), (9007199254740993)) v(b)",
+        "",
+    ),
+    (
+        "select i, avg(i) over (order by i) as a, round(avg(i) over (order by i rows between 1 preceding and current row), 1) as b from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select x, y from (select i * 0.5 as x from (values (1), (2), (3)) v(i)) a full join (values (1.5::double precision, 'r')) b(x, y) using (x)",
+        "",
+    ),
+    (
+        "select 1e-7 * i as a, 1e3 * i as b, 1e-7 * i = 0.0000003 as c from (values (3)) v(i)",
+        "",
+    ),
+    (
+        "select coalesce(sum(i * 0.1) filter (where i > 1), 0.0) as a, case when sum(i) > 5.5 then 0.5 else 1 end as b from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select -0.5 * i as a, abs(-0.5 * i) as b, ceil(i * 0.5) as c, trunc(i * 0.55, 1) as d, sign(-0.5) as e from (values (1), (2), (3)) v(i)",
+        "",
+    ),
+    (
+        "select v.i, b.i as j from (values (1), (2), (3)) v(i) join (values (10), (20)) b(i) on v.i * 0.1 = b.i * 0.01",
+        "",
+    ),
+    (
+        "select sum(x / 7) between 14285714287477954 and 14285714287477955 as s from (values (99999999999999999.5::numeric(20,2)), (12345678.91)) v(x)",
+        "",
+    ),
 ];

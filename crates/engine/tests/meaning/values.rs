@@ -147,7 +147,8 @@ kind!(
     "re",
     "text",
     [
-        "a", "^a", "c$", "a.c", "[a-c]+", "(a|b)c?", "^$", "b*", "\\d", "\\s+", "A", "x.y", "^abc$"
+        "a", "^a", "c$", "a.c", "[a-c]+", "(a|b)c?", "^$", "b*", "\\d", "\\s+", "A", "x.y",
+        "^abc$", "a|ab|abc", "(a|ab)c"
     ]
 );
 kind!(
@@ -261,7 +262,17 @@ kind!(
     ZONE,
     "zone",
     "text",
-    ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"]
+    [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Asia/Kolkata",
+        "+02:00",
+        "-05:30",
+        "+2",
+        "-11",
+        "europe/paris"
+    ]
 );
 kind!(
     NUMTEXT,
@@ -324,7 +335,15 @@ kind!(
         "2024-13-01",
         "2024/02/29",
         "2024-02-29 10:15:60",
-        "2024-02-29 10:15 +01:00"
+        "2024-02-29 10:15 +01:00",
+        "29 Feb 2024",
+        "february 29, 2024 10:15",
+        "2024-FEB-29 10:15:30",
+        "Sept-3-2024",
+        "3 May 2024 10:15+02",
+        "31 June 2024",
+        "29 Fev 2024",
+        "infinity"
     ]
 );
 kind!(

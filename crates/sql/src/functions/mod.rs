@@ -43,7 +43,7 @@ pub(crate) use checked::OR_NULL;
 pub(crate) use each::{ALL_ITEMS, ANY_ITEM};
 pub(crate) use field::DATE_PART;
 pub(crate) use numeric::{AS_NUMERIC, NUMERIC_TO_ROUND, TEXT_PLACES, TRY_NUMERIC};
-pub(crate) use pattern::{LIKE_ESCAPE, SIMILAR_TO};
+pub(crate) use pattern::{LIKE_ESCAPE, LONGEST_FIRST, SIMILAR_TO};
 pub(crate) use read::{is_read_otherwise, reader};
 pub(crate) use text::{TEXT_OF, TRUTH_LETTER, is_written_otherwise};
 pub(crate) use total::longest;

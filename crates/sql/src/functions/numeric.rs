@@ -1,9 +1,9 @@
 //! `numeric` without precision and scale, which keeps every digit in PostgreSQL.
 //!
 //! Promise: a decimal stays what it is; a text and an integer have 10 digits after the point, a floating
-//! point number 20, of its 15 significant ones as in PostgreSQL. A value with more digits after the point is
-//! an error that names the type to write, never a rounded value; `try_cast`, and a cast inside `round` and
-//! `trunc`, round it.
+//! point number 20, of its 15 significant ones as in PostgreSQL: below 0.00001 some of them are rounded away.
+//! A text with more digits after the point is an error that names the type to write, never a rounded value;
+//! `try_cast`, and a cast inside `round` and `trunc`, round it.
 //! It reads no syntax; see `forms.rs`.
 
 use std::sync::Arc;
@@ -111,6 +111,11 @@ fn numbers(values: &ArrayRef, to: &DataType, beyond: Beyond) -> Result<ArrayRef>
         return plan_err!("`numeric` is a decimal");
     };
     let most = usize::try_from(*places).unwrap_or_default();
+    // A floating point number is rounded already.
+    let beyond = match values.data_type().is_floating() && beyond == Beyond::Fails {
+        true => Beyond::Rounds,
+        false => beyond,
+    };
     let clean: Vec<Option<String>> = texts
         .iter()
         .map(|text| text.map_or(Ok(None), |text| kept(text, most, beyond)))

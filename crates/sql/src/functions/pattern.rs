@@ -4,6 +4,7 @@
 //! without a meaning in SQL patterns (`.`, `^`, `$`) match themselves. `~` is not handled here: its
 //! patterns are regular expressions already.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::str::Chars;
 use std::sync::Arc;
@@ -16,9 +17,12 @@ use datafusion_expr::ScalarUDF;
 use regex::Regex;
 
 use super::define::{argument, define};
+use crate::alternation::longest_first;
 
 /// The function in place of `SIMILAR TO`.
 pub(crate) const SIMILAR_TO: &str = "similar_to";
+/// The function that puts the longest branch of an alternation first.
+pub(crate) const LONGEST_FIRST: &str = "longest_first";
 /// The function that rewrites a pattern with the usual escape.
 pub(crate) const LIKE_ESCAPE: &str = "like_escape";
 
@@ -26,6 +30,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         define(SIMILAR_TO, texts, |_| Ok(DataType::Boolean), similar),
         define(LIKE_ESCAPE, texts, |_| Ok(DataType::Utf8), escaped),
+        define(LONGEST_FIRST, texts, |_| Ok(DataType::Utf8), sorted),
     ]
 }
 
@@ -50,6 +55,17 @@ fn escape(args: &[ArrayRef], place: usize, row: usize) -> Result<Option<Option<c
             texts.value(row)
         ),
     }
+}
+
+fn sorted(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {
+    let patterns = as_string_array(argument(args, 0)?)?;
+    let all = patterns.iter().map(|pattern| {
+        pattern.map(|pattern| match longest_first(pattern) {
+            Some(sorted) => Cow::Owned(sorted),
+            None => Cow::Borrowed(pattern),
+        })
+    });
+    Ok(Arc::new(all.collect::<StringArray>()))
 }
 
 fn similar(args: &[ArrayRef], _: &DataType) -> Result<ArrayRef> {

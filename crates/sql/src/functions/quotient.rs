@@ -1,10 +1,11 @@
 //! Quotients, long products and averages of decimals, rounded half away from zero as in PostgreSQL.
 //!
-//! Promise: a quotient and an average have 24 digits after the point, or at least 16 if the digits before
-//! the point need the room, and never fewer than their operands. A product keeps all its digits if 38 are
-//! enough, or else those up to 24 after the point. A result that does not fit 38 digits is an error.
-//! PostgreSQL chooses the digits after the point by the value (16 to 20 for usual ones), a column here has
-//! one type. It knows no plan; see `operators.rs` and `mixed.rs`.
+//! Promise: a quotient and an average have 20 digits after the point, as PostgreSQL gives from 0.0001 on, or
+//! at least 16 if the digits before the point need the room, and never fewer than their operands. So sums
+//! have room for 18 digits before the point. A product keeps all its digits if 38 are enough, or else those
+//! up to 24 after the point. A result that does not fit 38 digits is an error. PostgreSQL chooses the digits
+//! after the point by the value (16 for numbers from 1 to 10000), a column here has one type. It knows no
+//! plan; see `operators.rs` and `mixed.rs`.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use arrow_array::types::{Decimal128Type, Decimal256Type};
 use arrow_array::{Array, ArrayRef, Decimal128Array, Decimal256Array};
 use arrow_schema::{ArrowError, DataType};
 use datafusion_common::arrow::datatypes::i256;
-use datafusion_common::{DFSchema, DataFusionError, Result, plan_err};
+use datafusion_common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF};
 
@@ -22,8 +23,10 @@ use super::define::{argument, operator};
 const DIVIDE: &str = "decimal_divide";
 const MULTIPLY: &str = "decimal_multiply";
 
-/// The digits after the point of a quotient, an average and a long product.
-const PLACES: i16 = 24;
+/// The digits after the point of a quotient and an average.
+const PLACES: i16 = 20;
+/// The most of them in a product that does not fit otherwise.
+const PRODUCT_PLACES: i16 = 24;
 /// The fewest of them.
 const FEWEST_PLACES: i16 = 16;
 /// The most digits of a decimal.
@@ -95,11 +98,12 @@ fn of_quotient(left: Digits, right: Digits) -> Digits {
 
 /// True if a product has more digits than a decimal, and many of them after the point.
 fn drops_places(left: Digits, right: Digits) -> bool {
-    left.places + right.places > PLACES && left.total + right.total > MOST_DIGITS
+    left.places + right.places > PRODUCT_PLACES && left.total + right.total > MOST_DIGITS
 }
 
 fn of_product(left: Digits, right: Digits) -> Digits {
-    let places = (left.places + right.places).min(PLACES.max(left.places).max(right.places));
+    let places =
+        (left.places + right.places).min(PRODUCT_PLACES.max(left.places).max(right.places));
     let before = left.total - left.places + right.total - right.places;
     Digits {
         total: before + places,
@@ -142,6 +146,27 @@ pub(crate) fn planned(
     Some(Expr::ScalarFunction(ScalarFunction::new_udf(
         function, sides,
     )))
+}
+
+/// Gives literal integers in a quotient as many digits as they have, so that `1 / x` has the places of
+/// `1.0 / x`. True if there are some.
+pub(crate) fn shorten(call: &mut ScalarFunction) -> bool {
+    if call.func.name() != DIVIDE {
+        return false;
+    }
+    let mut done = false;
+    for side in &mut call.args {
+        if let Expr::Literal(ScalarValue::Int64(Some(value)), metadata) = side {
+            let value = i128::from(*value);
+            let digits = value.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+            // They are at most 19.
+            let digits = u8::try_from(digits).unwrap_or(19);
+            let exact = ScalarValue::Decimal128(Some(value), digits, 0);
+            *side = Expr::Literal(exact, metadata.take());
+            done = true;
+        }
+    }
+    done
 }
 
 /// The same for an operation whose sides changed their types after it was planned.
@@ -314,9 +339,9 @@ mod tests {
     #[test]
     fn a_quotient_has_room_before_the_point_and_at_least_sixteen_digits_after_it() {
         let cases = [
-            ((10, 2), (19, 0), (32, 24)),
-            ((4, 2), (19, 0), (26, 24)),
-            ((18, 2), (19, 0), (38, 22)),
+            ((10, 2), (19, 0), (28, 20)),
+            ((4, 2), (19, 0), (22, 20)),
+            ((21, 2), (19, 0), (38, 19)),
             ((38, 10), (19, 0), (38, 16)),
             ((38, 30), (19, 0), (38, 30)),
             ((34, 24), (34, 24), (38, 24)),

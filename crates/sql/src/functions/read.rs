@@ -1,8 +1,9 @@
 //! Parses text to a date, a time, a timestamp, a boolean or a number, as PostgreSQL does.
 //!
 //! Promise: surrounding blanks are ignored. A time may have no seconds; `24:00` is the next day; digits after
-//! the microsecond are rounded. A zone is used only for timestamps with a zone. Names of months, `infinity`,
-//! `now` and years before Christ are refused, not guessed. It does not know columns. Read next: `text.rs`.
+//! the microsecond are rounded. A zone is used only for timestamps with a zone. A month may be a word next to
+//! a year of four digits. `infinity`, `now` and years before Christ are refused, not guessed. It does not
+//! know columns. Read next: `text.rs`.
 
 use std::sync::Arc;
 
@@ -136,9 +137,15 @@ impl ReadText {
 
     fn wrong(&self, text: &str) -> DataFusionError {
         let name = towpath_vocab::types::name(&self.to);
+        let why = match (text.trim_matches(is_blank), &self.to) {
+            ("infinity" | "-infinity", DataType::Date32 | DataType::Timestamp(..)) => {
+                "; no date is infinite here, the last one is 9999-12-31"
+            }
+            _ => "",
+        };
         DataFusionError::ArrowError(
             Box::new(arrow_schema::ArrowError::CastError(format!(
-                "`{text}` is not a valid {name}"
+                "`{text}` is not a valid {name}{why}"
             ))),
             None,
         )
@@ -293,8 +300,66 @@ fn moment(text: &str) -> Option<Written> {
     })
 }
 
-/// `2024-2-3`, `2024/02/03` or `20240203`, and what follows.
+/// `2024-2-3`, `2024/02/03`, `20240203` or a date with the name of its month, and what follows.
 fn date(text: &str) -> Option<(NaiveDate, &str)> {
+    named_date(text).or_else(|| numbered_date(text))
+}
+
+const MONTHS: &[&str] = &[
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+fn month(word: &str) -> Option<u32> {
+    let word = word.to_ascii_lowercase();
+    let is_named = |name: &str| word == name || name.get(..3) == Some(word.as_str());
+    let at = match word.as_str() {
+        "sept" => 8,
+        _ => MONTHS.iter().position(|name| is_named(name))?,
+    };
+    u32::try_from(at + 1).ok()
+}
+
+/// `8 Jan 1999`, `January 8, 1999` or `1999-Jan-08`, and what follows.
+fn named_date(text: &str) -> Option<(NaiveDate, &str)> {
+    let mut rest = text;
+    let mut parts = [""; 3];
+    for (at, part) in parts.iter_mut().enumerate() {
+        if at > 0 {
+            let between = rest.trim_start_matches(|c: char| is_blank(c) || "-/,.".contains(c));
+            // Words and numbers may also stand together: `8Jan1999`.
+            rest = between;
+        }
+        let is_word = rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let same = |c: char| c.is_ascii_alphabetic() == is_word && c.is_ascii_alphanumeric();
+        let end = rest.find(|c: char| !same(c)).unwrap_or(rest.len());
+        (*part, rest) = rest.split_at_checked(end)?;
+    }
+    let (year, name, day) = match parts {
+        [day, name, year] if month(name).is_some() && year.len() == 4 => (year, name, day),
+        [year, name, day] if month(name).is_some() && year.len() == 4 => (year, name, day),
+        [name, day, year] if month(name).is_some() && year.len() == 4 => (year, name, day),
+        _ => return None,
+    };
+    if day.len() > 2 {
+        return None;
+    }
+    let (year, day): (i32, u32) = (year.parse().ok()?, day.parse().ok()?);
+    let date = NaiveDate::from_ymd_opt(year, month(name)?, day)?;
+    (year > 0).then_some((date, rest))
+}
+
+fn numbered_date(text: &str) -> Option<(NaiveDate, &str)> {
     let (year, rest) = digits(text)?;
     if year.len() == 8 {
         let date = NaiveDate::from_ymd_opt(
@@ -404,7 +469,7 @@ fn zone(text: &str) -> Option<Zone> {
 /// A time of day in nanoseconds; a date before it is ignored.
 fn time_alone(text: &str) -> Option<i64> {
     let text = text.trim_matches(is_blank);
-    let rest = match date(text) {
+    let rest = match numbered_date(text) {
         Some((_, rest)) => rest.strip_prefix(is_blank)?.trim_start_matches(is_blank),
         None => text,
     };
@@ -431,6 +496,13 @@ mod tests {
             ("2024-2-3T1:05:06.5Z", Some("2024-02-03T01:05:06.500")),
             ("2024-02-29 24:00", Some("2024-03-01T00:00:00")),
             ("20240229", Some("2024-02-29T00:00:00")),
+            ("29 Feb 2024", Some("2024-02-29T00:00:00")),
+            ("february 29, 2024 10:15", Some("2024-02-29T10:15:00")),
+            ("2024-FEB-29", Some("2024-02-29T00:00:00")),
+            ("Sept 3 2024", Some("2024-09-03T00:00:00")),
+            ("29-Fev-2024", None),
+            ("29 Feb 24", None),
+            ("infinity", None),
             ("2024-02-30", None),
             ("2024-02-29 10", None),
             ("2024-02-29x", None),

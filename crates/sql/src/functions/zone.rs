@@ -49,12 +49,8 @@ fn wall() -> DataType {
 
 pub(super) fn zone(text: &str) -> Result<Tz> {
     // An offset counts to the west, as in POSIX: `+02:00` is two hours behind Greenwich.
-    let turned = match text.split_at_checked(1) {
-        Some(("+", rest)) => format!("-{rest}"),
-        Some(("-", rest)) => format!("+{rest}"),
-        _ => text.to_owned(),
-    };
-    let known = turned.parse().ok().or_else(|| {
+    let known = to_the_west(text).unwrap_or_else(|| text.to_owned());
+    let known = known.parse().ok().or_else(|| {
         let mut all = TZ_VARIANTS.iter().map(|zone| zone.name());
         all.find(|name| name.eq_ignore_ascii_case(text))?
             .parse()
@@ -65,6 +61,19 @@ pub(super) fn zone(text: &str) -> Result<Tz> {
             "`{text}` is not a time zone; examples of time zones are `Europe/Berlin`, `UTC` and `+02:00`"
         )
     })
+}
+
+/// `+2` and `+02:30` as the offset to the east with the same meaning.
+fn to_the_west(text: &str) -> Option<String> {
+    let (sign, rest) = match text.strip_prefix('+') {
+        Some(rest) => ('-', rest),
+        None => ('+', text.strip_prefix('-')?),
+    };
+    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "00"));
+    let is_part = |part: &str| {
+        (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    (is_part(hours) && is_part(minutes)).then(|| format!("{sign}{hours:0>2}:{minutes:0>2}"))
 }
 
 impl ScalarUDFImpl for AtTimeZone {
