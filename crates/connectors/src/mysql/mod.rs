@@ -17,8 +17,10 @@ mod destination;
 mod discover;
 mod encode;
 mod error;
+mod foreign;
 mod literal;
 mod login;
+mod members;
 mod packet;
 mod params;
 mod present;
@@ -31,6 +33,7 @@ mod stage;
 mod state;
 mod subject;
 mod target;
+mod task_lock;
 mod types;
 mod writer;
 
