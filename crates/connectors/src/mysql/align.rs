@@ -1,8 +1,8 @@
 //! Looks a table up and fits the rows' columns to it, by MySQL's type table (`present.rs`).
 //!
-//! Promise: a value is only stored where MySQL keeps it exactly. The type of a column that exists is never
-//! changed: MySQL would forget its default, its comment and whether it is required. What it comes to is in
-//! `relational/align.rs`. It runs nothing.
+//! Promise: a value is only stored where MySQL keeps it exactly. A number's column that is too narrow gets a wider
+//! type, with everything else that its definition says (`SHOW CREATE TABLE`): MySQL would forget its default, its
+//! comment and whether it is required. What it comes to is in `relational/align.rs`. It runs nothing.
 
 use arrow_schema::{DataType, Field, Schema};
 use async_trait::async_trait;
@@ -125,9 +125,21 @@ pub(super) async fn align(
     let mut present = None;
     if let Some(found) = &found {
         found.must_have_transactions()?;
-        let columns = present::columns(session, found).await?;
+        let mut columns = present::columns(session, found).await?;
         if columns.is_empty() {
             return Err(catalog::being_changed(&target.table));
+        }
+        let is_narrow = |column: &Present| {
+            let mut fields = intent.schema.fields().iter();
+            let field = fields.find(|field| same(field.name(), &column.name));
+            field.is_some_and(|field| {
+                let data_type = field.data_type();
+                column.takes(data_type, "s.c", facts).is_none()
+                    && column.wider(data_type, facts).is_some()
+            })
+        };
+        if columns.iter().any(is_narrow) {
+            present::ask_for_definitions(session, found, &mut columns).await?;
         }
         present = Some(columns);
     }
@@ -171,8 +183,12 @@ impl MysqlTypes<'_> {
         for aligned in &mut alignment.columns {
             let mut found = present.unwrap_or_default().iter();
             let column = found.find(|column| column.name == aligned.name);
-            let field = schema.field_with_name(&aligned.incoming);
-            let (Some(column), Ok(field)) = (column, field) else {
+            let Ok(field) = schema.field_with_name(&aligned.incoming) else {
+                continue;
+            };
+            let Some(column) = column else {
+                // A new column, in the collation of this server.
+                aligned.equates = is_long(field.data_type()) && !self.facts.compares_blanks();
                 continue;
             };
             let way = column.takes(field.data_type(), &aligned.staged, self.facts);
@@ -199,9 +215,14 @@ impl TableTypes for MysqlTypes<'_> {
         if stored_as(field.data_type(), self.facts).is_none() {
             return Err(no_type(field));
         }
-        Ok(match present.takes(field.data_type(), "s.c", self.facts) {
-            Some(_) => Fit::Plain,
-            None => Fit::No(types::name(field.data_type())),
+        let data_type = field.data_type();
+        if present.takes(data_type, "s.c", self.facts).is_some() {
+            return Ok(Fit::Plain);
+        }
+        let wider = present.wider(data_type, self.facts);
+        Ok(match wider.filter(|_| present.can_widen()) {
+            Some(wider) => Fit::Widen(wider),
+            None => Fit::No(types::name(data_type)),
         })
     }
 
@@ -220,8 +241,7 @@ impl TableTypes for MysqlTypes<'_> {
         None
     }
 
-    /// `fit` never asks for it.
-    fn widen(&self, table: &str, column: &str, data_type: &str) -> String {
-        format!("ALTER TABLE {table} MODIFY COLUMN {column} {data_type}")
+    fn widen(&self, table: &str, column: &str, present: &Present, wider: &str) -> String {
+        present.widened(table, column, wider)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R1005",
         Remedy::Unreachable,
         "The connection to the MySQL server was lost.",
-        "The server stopped, or someone killed the connection. Nothing was committed. Towpath tries again.",
+        "The server stopped, the network broke, or someone killed the connection. What was not committed is rolled back by the server. If the connection was lost while a commit was sent, the message says that it is not known whether it was committed; the next attempt finds that out, and writes nothing twice. Towpath tries again.",
     ),
     CodeEntry::run(
         "R1006",
@@ -126,13 +126,13 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R1023",
         Remedy::FixData,
         "A column of the table cannot hold all values as they are.",
-        "A text is longer than the column, has characters that its character set does not have, or ends in blanks that `char(n)` drops; a time has more digits of a second than the column. Nothing was written. Reject such rows, or change the type of the table's column.",
+        "A text is longer than the column, has characters that its character set does not have, or ends in blanks that `char(n)` drops; it is no member of an `enum` or `set`, or names the members of a set in another order; a time has more digits of a second than the column; a number is no year; JSON is not spelled as MySQL spells it. Nothing was written. Reject such rows, or change the type of the table's column.",
     ),
     CodeEntry::run(
         "R1024",
         Remedy::Refused,
-        "Deleting rows would change rows of other tables.",
-        "A foreign key of a different table has ON DELETE CASCADE or SET NULL. Use a write mode that deletes nothing, or drop the foreign key's ON DELETE action.",
+        "Deleting or updating rows would change rows of other tables.",
+        "A foreign key of a table has ON DELETE or ON UPDATE with CASCADE or SET NULL. Use a write mode that deletes nothing, leave the column out that the key refers to, or drop that action. Keys of tables that the user may not see are noticed only if the user has the permission PROCESS.",
     ),
     CodeEntry::run(
         "R1025",
@@ -150,7 +150,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R1027",
         Remedy::FixData,
         "The table refused rows.",
-        "A key, a constraint, a column's type or a trigger of the table refused them. Nothing was written. The message has the server's error and its number; a quoted value is left out of it.",
+        "A key, a constraint, a column's type or a trigger of the table refused them. Nothing was written. The message has the server's error and its number; values are left out of it, and so is the text of a trigger.",
     ),
     CodeEntry::run(
         "R1090",

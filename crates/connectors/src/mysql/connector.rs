@@ -11,10 +11,11 @@ use towpath_vocab::{
     OptionUse, ReadMode,
 };
 
-use super::destination::MysqlDestination;
+use super::destination::MysqlTables;
 use super::discover::MysqlDiscover;
 use super::settings::Settings;
 use super::source::MysqlSource;
+use crate::relational::destination::TableDestination;
 use crate::relational::modes::MODES;
 
 /// MySQL, MariaDB, and what speaks their protocol.
@@ -62,10 +63,10 @@ impl Connector for Mysql {
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
-        Ok(Arc::new(MysqlDestination {
+        Ok(Arc::new(TableDestination(MysqlTables {
             settings: Settings::read(connection, context)?,
             memory: Arc::clone(&context.memory),
-        }))
+        })))
     }
 
     fn discover(

@@ -49,6 +49,8 @@ pub(super) enum MysqlError {
     Lost { doing: String },
     #[error("the MySQL server stopped {doing}: {reason}")]
     Passing { doing: String, reason: String },
+    #[error("the MySQL server stopped {doing}, which waited for others: {reason}")]
+    Waited { doing: String, reason: String },
     #[error("the MySQL server sent what its protocol does not allow while {doing}")]
     Protocol { doing: String },
     #[error("there is no table `{object}`")]
@@ -119,10 +121,11 @@ pub(super) enum MysqlError {
         rows: i64,
     },
     #[error(
-        "rows of `{table}` cannot be deleted: the foreign key `{constraint}` changes rows of `{other}` with them"
+        "rows of `{table}` cannot be {done}: the foreign key `{constraint}` changes rows of `{other}` with them"
     )]
     Cascade {
         table: String,
+        done: &'static str,
         constraint: String,
         other: String,
     },
@@ -147,13 +150,19 @@ impl MysqlError {
         let code = error.code;
         let reason = shown(&error);
         match code {
+            _ if error.state == OWN_STATE => Self::Constraint {
+                doing,
+                code,
+                reason,
+            },
             // Shutdown, killed connection, aborted connection, gone away.
             1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 4031 => {
                 Self::Lost { doing }
             }
             // Locks, deadlocks, killed queries, timeouts, a table that changed, too many of something.
-            1040 | 1041 | 1203 | 1205 | 1213 | 1226 | 1317 | 1412 | 1461 | 1615 | 1637 | 1969
-            | 3024 | 1028 | 1037 | 1038 | 1020 | 3168 => Self::Passing { doing, reason },
+            1205 => Self::Waited { doing, reason },
+            1040 | 1041 | 1203 | 1213 | 1226 | 1317 | 1412 | 1461 | 1615 | 1637 | 1969 | 3024
+            | 1028 | 1037 | 1038 | 1020 | 3168 => Self::Passing { doing, reason },
             1022 | 1048 | 1062 | 1216 | 1217 | 1264 | 1265 | 1364 | 1406 | 1451 | 1452 | 1526
             | 1557 | 1644 | 1690 | 1761 | 1762 | 3819 | 4025 => Self::Constraint {
                 doing,
@@ -192,7 +201,7 @@ impl MysqlError {
             Self::Denied { .. } => ("R1003", Remedy::FixConfig),
             Self::Tls { .. } => ("R1004", Remedy::FixConfig),
             Self::Lost { .. } => ("R1005", Remedy::Unreachable),
-            Self::Passing { .. } => ("R1006", Remedy::Retry),
+            Self::Passing { .. } | Self::Waited { .. } => ("R1006", Remedy::Retry),
             Self::Protocol { .. } => ("R1007", Remedy::Unreachable),
             Self::NoTable { .. } => ("R1010", Remedy::FixConfig),
             Self::NoColumn { .. } | Self::SameName { .. } => ("R1011", Remedy::FixConfig),
@@ -265,8 +274,11 @@ impl MysqlError {
             Self::Inexact { column, .. } => format!(
                 "nothing was written; reject such rows with a rule on `{column}`, or change the type of the table's column"
             ),
-            Self::Cascade { .. } => {
+            Self::Cascade { done: "deleted", .. } => {
                 "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned()
+            }
+            Self::Cascade { .. } => {
+                "leave the column that the key refers to out, use a write mode that changes no rows, or drop the foreign key's ON UPDATE action".to_owned()
             }
             Self::TooOld { .. } => "MySQL 8.0 or MariaDB 10.3 or later can be written; older ones can be read".to_owned(),
             Self::Changed { .. } => "nothing was written; please report the message".to_owned(),
@@ -278,17 +290,43 @@ impl MysqlError {
     }
 }
 
-/// The server's message. What it quotes is a value unless it can only be a name or SQL.
+/// The state of an error that a trigger or a routine raises by itself.
+const OWN_STATE: &str = "45000";
+/// What is shown of an error that a program in the database raised: its text may hold anything.
+const OF_A_PROGRAM: &str = "a trigger or a routine raised an error, whose text is not shown";
+
+/// The server's message. What it quotes is a value unless it can only be a name or SQL, and so is a number; the
+/// text of a trigger is not shown at all.
 fn shown(error: &ServerError) -> String {
-    let only_names = matches!(
-        error.code,
-        1044..=1046
-            | 1048
-            | 1049
-            | 1050
+    let message = error.message.as_str();
+    let is_of_a_program = error.code == 1644 || error.state == OWN_STATE;
+    match is_of_a_program {
+        true => OF_A_PROGRAM.to_owned(),
+        false if names_only(error.code) => message.to_owned(),
+        false => {
+            let is_value = |c: char| c == '\'' || c == '"' || c.is_ascii_digit();
+            let cut = message.split(is_value).next().unwrap_or_default();
+            cut.trim_end()
+                .trim_end_matches([':', '-', '('])
+                .trim_end()
+                .to_owned()
+        }
+    }
+}
+
+/// Whether what a server quotes in this error is a name or the user's own SQL.
+fn names_only(code: u16) -> bool {
+    matches!(
+        code,
+        1005 | 1030
+            | 1044..=1046
+            | 1048..=1050
             | 1054
             | 1060
             | 1064
+            | 1071
+            | 1114
+            | 1118
             | 1129
             | 1130
             | 1142
@@ -300,21 +338,15 @@ fn shown(error: &ServerError) -> String {
             | 1248
             | 1264
             | 1265
+            | 1290
             | 1305
             | 1356
             | 1364
             | 1370
             | 1406
             | 1698
-    );
-    let message = error.message.as_str();
-    if only_names {
-        return message.to_owned();
-    }
-    let cut = message
-        .split_once('\'')
-        .map_or(message, |(before, _)| before);
-    cut.trim_end().trim_end_matches(':').to_owned()
+            | 1832..=1834
+    )
 }
 
 fn in_row(row: Option<u64>) -> String {
@@ -324,6 +356,13 @@ fn in_row(row: Option<u64>) -> String {
 impl RelationalError for MysqlError {
     fn misused(reason: &'static str) -> Self {
         Self::Misused { reason }
+    }
+
+    fn is_unheard(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. } | Self::Passing { .. } | Self::Waited { .. } | Self::Protocol { .. }
+        )
     }
 }
 
@@ -374,5 +413,22 @@ mod tests {
             "the MySQL server failed while reading `t`: Incorrect datetime value (1292)"
         );
         assert!(of(1054, "Unknown column 'x' in 'field list'").contains("'x'"));
+        let partition = of(1526, "Table has no partition for value -77");
+        assert!(
+            partition.contains("no partition for value (1526)"),
+            "{partition}"
+        );
+        for (code, state) in [(1644, "45000"), (1054, "45000")] {
+            let error = ServerError {
+                code,
+                state: state.to_owned(),
+                message: "Unknown column 'of secret'".to_owned(),
+            };
+            let said = MysqlError::of(error, "writing `t`").to_string();
+            assert!(
+                !said.contains("secret") && said.contains("trigger"),
+                "{said}"
+            );
+        }
     }
 }

@@ -19,8 +19,10 @@ mod destination;
 mod discover;
 mod encode;
 mod error;
+mod foreign;
 mod literal;
 mod login;
+mod members;
 mod packet;
 mod params;
 mod present;
@@ -33,6 +35,7 @@ mod stage;
 mod state;
 mod subject;
 mod target;
+mod task_lock;
 mod types;
 mod writer;
 

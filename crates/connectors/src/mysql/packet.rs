@@ -5,6 +5,7 @@
 //! `login.rs` and `session.rs` do. Source: MySQL's manual of the client/server protocol, "Packets".
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -12,8 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 /// A packet of this length is continued by the next one.
 const FULL: usize = 0xFF_FFFF;
 /// No row is longer: servers have no larger `max_allowed_packet`.
-const LONGEST: usize = 1 << 30;
+pub(super) const LONGEST: usize = 1 << 30;
 const AT_ONCE: usize = 128 << 10;
+/// How long a server's end of the connection is told that this is the end of it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A stream to a server, encrypted or not.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -53,6 +56,11 @@ impl Channel {
             true => Ok((self.stream, self.sequence)),
             false => Err(malformed()),
         }
+    }
+
+    /// Tells the other side that nothing more comes. Whether it hears that, nobody knows.
+    pub(super) async fn close(&mut self) {
+        let _ = tokio::time::timeout(FAREWELL, self.stream.shutdown()).await;
     }
 
     /// Sends a packet.

@@ -8,9 +8,10 @@ use arrow_schema::DataType;
 
 use super::catalog::CatalogTable;
 use super::error::Result;
-use super::literal::text;
+use super::literal::{quoted, text};
+use super::members::{is_member, is_set};
 use super::session::Session;
-use super::target::Facts;
+use super::target::{Facts, compares_exactly};
 use crate::relational::align::PresentColumn;
 
 /// A column of a table.
@@ -32,6 +33,8 @@ pub(super) struct Present {
     /// A value comes from elsewhere where a row has none: a number, or the time.
     fills: bool,
     generated: bool,
+    /// What its definition says behind the type, where that was asked for: `NOT NULL DEFAULT 7`.
+    rest: Option<String>,
 }
 
 /// How values come into a column.
@@ -56,6 +59,11 @@ impl PresentColumn for Present {
         let collation = self.collation.as_deref().unwrap_or_default();
         // Collations of Unicode 9 and those without padding compare blanks; all others do not.
         !(collation.contains("_nopad_") || collation.contains("_0900_") || collation == "binary")
+    }
+
+    fn equates(&self) -> bool {
+        let collation = self.collation.as_deref();
+        !self.is_list() && collation.is_some_and(|collation| !compares_exactly(collation))
     }
 }
 
@@ -94,6 +102,7 @@ fn column(row: Vec<Option<String>>) -> Present {
         precision: small(precision),
         scale: small(scale),
         fraction: small(fraction),
+        rest: None,
         name,
         base,
         declared,
@@ -103,7 +112,75 @@ fn column(row: Vec<Option<String>>) -> Present {
     }
 }
 
+/// Asks for what the definitions of the columns say behind their types.
+pub(super) async fn ask_for_definitions(
+    session: &mut Session,
+    table: &CatalogTable,
+    columns: &mut [Present],
+) -> Result<()> {
+    let sql = format!("SHOW CREATE TABLE {}", table.sql());
+    let rows = session.shown(&sql, "reading the catalogue").await?;
+    let text = rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().nth(1));
+    let text = text.flatten().unwrap_or_default();
+    for column in columns {
+        let begins = format!("{} {}", quoted(&column.name), column.declared);
+        let mut lines = text.lines().map(str::trim_start);
+        let rest = lines.find_map(|line| line.strip_prefix(&begins));
+        // The type may only begin like this one.
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with([' ', ',']));
+        column.rest = rest.map(|rest| rest.trim_end_matches(',').to_owned());
+    }
+    Ok(())
+}
+
 impl Present {
+    fn is_list(&self) -> bool {
+        matches!(self.base.as_str(), "enum" | "set")
+    }
+
+    /// The type that holds its own values and these, where a wider one does; the definition says no more.
+    pub(super) fn wider(&self, data_type: &DataType, facts: &Facts) -> Option<String> {
+        if self.generated || self.declared.contains("zerofill") {
+            return None;
+        }
+        if let DataType::Dictionary(_, values) = data_type {
+            return self.wider(values, facts);
+        }
+        if self.base == "float" && self.is_plain() {
+            return (*data_type == DataType::Float64).then(|| "double".to_owned());
+        }
+        if let Some((floor, top)) = self.range() {
+            let (least, most) = range_of(data_type)?;
+            return narrowest((least.min(floor), most.max(top)));
+        }
+        if self.base != "decimal" {
+            return None;
+        }
+        let (places, room) = (self.scale?, self.precision?.saturating_sub(self.scale?));
+        let (whole, fraction, negative) = digits_of(data_type)?;
+        let (whole, fraction) = (whole.max(room), fraction.max(places));
+        let fits = whole + fraction <= 65 && fraction <= u32::from(facts.scale);
+        let sign = match self.is_unsigned() && !negative {
+            true => " unsigned",
+            false => "",
+        };
+        fits.then(|| format!("decimal({},{fraction}){sign}", whole + fraction))
+    }
+
+    /// Whether it can get a wider type without anything of its definition being forgotten.
+    pub(super) fn can_widen(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// SQL that gives it another type.
+    pub(super) fn widened(&self, table: &str, column: &str, wider: &str) -> String {
+        let rest = self.rest.as_deref().unwrap_or_default();
+        format!("ALTER TABLE {table} MODIFY COLUMN {column} {wider}{rest}")
+    }
+
     fn is_unsigned(&self) -> bool {
         self.declared.contains("unsigned")
     }
@@ -141,7 +218,7 @@ impl Present {
                 let holds = self.range().is_some() || self.declared == "bit(1)";
                 holds.then(Way::default)
             }
-            whole if whole.is_integer() => self.takes_whole(whole),
+            whole if whole.is_integer() => self.takes_whole(whole, staged),
             DataType::Float16 | DataType::Float32 => {
                 let holds = matches!(self.base.as_str(), "float" | "double");
                 (holds && self.is_plain()).then(Way::default)
@@ -171,7 +248,7 @@ impl Present {
         Some(way)
     }
 
-    fn takes_whole(&self, whole: &DataType) -> Option<Way> {
+    fn takes_whole(&self, whole: &DataType, staged: &str) -> Option<Way> {
         let (least, most) = range_of(whole)?;
         let digits = most
             .unsigned_abs()
@@ -184,6 +261,7 @@ impl Present {
                 digits <= room && (least >= 0 || !self.is_unsigned())
             }
             // All bits of the number have room.
+            "year" => return Some(Self::takes_year(staged)),
             "float" => self.is_plain() && most < 1 << 24,
             "double" => self.is_plain() && most < 1 << 53,
             _ => {
@@ -192,6 +270,16 @@ impl Present {
             }
         };
         holds.then(Way::default)
+    }
+
+    /// Other numbers become years of these, or are none.
+    fn takes_year(staged: &str) -> Way {
+        Way {
+            value: None,
+            changed: Some(format!(
+                "NOT ({staged} BETWEEN 1901 AND 2155 OR {staged} = 0)"
+            )),
+        }
     }
 
     fn takes_decimal(&self, precision: u32, scale: i8) -> Option<Way> {
@@ -232,8 +320,11 @@ impl Present {
     fn takes_text(&self, staged: &str, facts: &Facts) -> Option<Way> {
         let is_text = matches!(
             self.base.as_str(),
-            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext"
+            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set"
         );
+        if self.base == "json" {
+            return Some(Self::takes_json(staged));
+        }
         let (charset, collation) = (self.charset.as_deref()?, self.collation.as_deref()?);
         if !is_text {
             return None;
@@ -247,6 +338,8 @@ impl Present {
             ));
         }
         match self.base.as_str() {
+            "enum" => way.also(format!("NOT {}", is_member(&self.declared, staged)?)),
+            "set" => way.also(format!("NOT {}", is_set(&self.declared, staged)?)),
             "char" | "varchar" => {
                 let most = self.characters?;
                 way.also(format!("CHAR_LENGTH({value}) > {most}"));
@@ -266,6 +359,18 @@ impl Present {
         }
         way.value = (value != staged).then_some(value);
         Some(way)
+    }
+
+    /// MySQL keeps what a document says, not its text. (In MariaDB, `json` is a text.)
+    fn takes_json(staged: &str) -> Way {
+        let text = format!("CAST(CAST({staged} AS json) AS char)");
+        Way {
+            value: None,
+            changed: Some(format!(
+                "CASE WHEN {staged} IS NULL THEN FALSE WHEN JSON_VALID({staged}) \
+                 THEN NOT (CAST({text} AS BINARY) <=> CAST({staged} AS BINARY)) ELSE TRUE END"
+            )),
+        }
     }
 
     fn takes_bytes(&self, staged: &str) -> Option<Way> {
@@ -307,6 +412,43 @@ fn range_of(whole: &DataType) -> Option<(i128, i128)> {
         DataType::UInt64 => (0, u64::MAX.into()),
         _ => return None,
     })
+}
+
+/// The narrowest integer type that holds all numbers between these.
+fn narrowest((least, most): (i128, i128)) -> Option<String> {
+    const TYPES: [(&str, u32); 5] = [
+        ("tinyint", 8),
+        ("smallint", 16),
+        ("mediumint", 24),
+        ("int", 32),
+        ("bigint", 64),
+    ];
+    TYPES.iter().find_map(|(word, bits)| match least >= 0 {
+        true => (most < 1 << bits).then(|| format!("{word} unsigned")),
+        false => {
+            let half = 1_i128 << (bits - 1);
+            (-half <= least && most < half).then(|| (*word).to_owned())
+        }
+    })
+}
+
+/// The digits of a number's type before and behind the point, and whether it has negative numbers.
+fn digits_of(data_type: &DataType) -> Option<(u32, u32, bool)> {
+    match data_type {
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
+            let scale = u32::try_from(*s).ok()?;
+            Some((u32::from(*p).saturating_sub(scale), scale, true))
+        }
+        whole => {
+            let (least, most) = range_of(whole)?;
+            let longest = most.unsigned_abs().max(least.unsigned_abs());
+            let digits = u32::try_from(longest.to_string().len()).ok()?;
+            Some((digits, 0, least < 0))
+        }
+    }
 }
 
 /// The type of a column of a table or stage; `None` when MySQL has none that holds every value.

@@ -11,13 +11,14 @@ use towpath_vocab::Failure;
 use super::cells::{text_of, values};
 use super::error::{MysqlError, Result};
 use super::login::{Purpose, Refusal, log_in};
-use super::packet::{Channel, Fields, is_end, malformed, server_error};
+use super::packet::{Channel, Fields, LONGEST, is_end, malformed, server_error};
 use super::params;
 use super::settings::{Address, Settings};
 use super::types::Definition;
 use crate::relational::session::Value;
 
 const QUERY: u8 = 0x03;
+const PING: u8 = 0x0E;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 const CLOSE: u8 = 0x19;
@@ -27,11 +28,12 @@ const ASKS_FOR_ROWS: u8 = 0xFB;
 const PIECE_BYTES: usize = 128 << 10;
 
 /// What a session that writes sets: a value that a column cannot hold is an error, a 0 in a key stays a 0,
-/// nobody's defaults decide how a transaction ends or what it sees, and a table that others hold is not waited
-/// for all day.
+/// and nobody's defaults decide how a transaction ends or what it sees.
 const FOR_WRITES: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', \
      sql_safe_updates = 0, foreign_key_checks = 1, unique_checks = 1, autocommit = 1, completion_type = 0, \
-     lock_wait_timeout = 300, max_error_count = 64";
+     max_error_count = 64";
+/// A table that others hold is not waited for all day.
+pub(super) const LOCK_WAIT_SECONDS: u32 = 300;
 
 /// Modes of a server under which a value is shown as something else, or a stored date cannot be compared.
 const BENDING_MODES: [&str; 3] = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"];
@@ -41,6 +43,8 @@ pub(super) struct Session {
     channel: Channel,
     /// A command whose answer was not taken to its end: the next one would take it for its own.
     unfinished: bool,
+    /// A command is shorter: of a longer one the server takes a part and closes the connection.
+    longest: usize,
     /// As the server names it: `10.11.19-MariaDB`.
     pub(super) version: String,
     pub(super) database: String,
@@ -96,6 +100,8 @@ impl Session {
         let mut session = Self::open_at(settings, &address, Purpose::Write).await?;
         let doing = "preparing a session";
         session.run(FOR_WRITES, doing).await?;
+        let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}");
+        session.run(&wait, doing).await?;
         // Locks between rows, so that nobody adds rows to those that a check has looked at.
         let sql = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE";
         session.run(sql, doing).await?;
@@ -108,6 +114,7 @@ impl Session {
         let mut session = Self {
             channel,
             unfinished: false,
+            longest: LONGEST,
             version: version.trim_start_matches("5.5.5-").to_owned(),
             database: address.database.clone(),
         };
@@ -161,6 +168,11 @@ impl Session {
                 doing: doing.to_owned(),
             });
         }
+        if payload.len() + 1 >= self.longest {
+            return Err(MysqlError::TooLarge {
+                doing: doing.to_owned(),
+            });
+        }
         self.unfinished = command != CLOSE;
         let mut packet = Vec::with_capacity(payload.len() + 1);
         packet.push(command);
@@ -178,6 +190,27 @@ impl Session {
             }
             None => Ok(packet),
         }
+    }
+
+    /// The server takes no packet of `bytes`, nor a longer one.
+    pub(super) fn limit(&mut self, bytes: usize) {
+        self.longest = bytes.min(LONGEST);
+    }
+
+    /// Asks nothing, so that the server sees that somebody is there.
+    pub(super) async fn ping(&mut self) -> Result<()> {
+        let doing = "holding the lock of a task";
+        if self.unfinished {
+            return Ok(());
+        }
+        self.command(PING, &[], doing).await?;
+        self.done(doing).await.map(|_| ())
+    }
+
+    /// Hangs up: the server rolls back, and its locks are free. Every later command fails.
+    pub(super) async fn close_connection(&mut self) {
+        self.refuse_commands();
+        self.channel.close().await;
     }
 
     /// Every later command fails: the rows of the transaction may be gone.
@@ -302,14 +335,7 @@ impl Session {
         values: &[Value],
         doing: &str,
     ) -> Result<Vec<Definition>> {
-        let payload = params::execution(statement.id, values);
-        self.command(EXECUTE, &payload, doing).await?;
-        let packet = self.receive(doing).await?;
-        let count = Fields(&packet)
-            .lenenc()
-            .and_then(|n| usize::try_from(n).ok());
-        let count = count.filter(|count| *count > 0).ok_or_else(malformed);
-        let columns = self.definitions(count.doing(doing)?, doing).await?;
+        let columns = self.answer_to(statement, values, doing).await?;
         // Between the two answers the table may have become another one.
         let names = |columns: &[Definition]| -> Vec<String> {
             columns.iter().map(|column| column.name.clone()).collect()
@@ -321,6 +347,22 @@ impl Session {
                 reason: "the columns were changed meanwhile".to_owned(),
             }),
         }
+    }
+
+    async fn answer_to(
+        &mut self,
+        statement: &Statement,
+        values: &[Value],
+        doing: &str,
+    ) -> Result<Vec<Definition>> {
+        let payload = params::execution(statement.id, values);
+        self.command(EXECUTE, &payload, doing).await?;
+        let packet = self.receive(doing).await?;
+        let count = Fields(&packet)
+            .lenenc()
+            .and_then(|n| usize::try_from(n).ok());
+        let count = count.filter(|count| *count > 0).ok_or_else(malformed);
+        self.definitions(count.doing(doing)?, doing).await
     }
 
     /// The next row; `None` after the last one, when the server has said that it was the last.
@@ -352,9 +394,29 @@ impl Session {
     ) -> Result<Vec<Vec<Option<String>>>> {
         let statement = self.prepare(sql, doing).await?;
         let columns = self.execute(&statement, doing).await?;
+        self.texts(statement, &columns, doing).await
+    }
+
+    /// Asks what a `SHOW` shows: MySQL knows the names of its columns only with the answer.
+    pub(super) async fn shown(
+        &mut self,
+        sql: &str,
+        doing: &str,
+    ) -> Result<Vec<Vec<Option<String>>>> {
+        let statement = self.prepare(sql, doing).await?;
+        let columns = self.answer_to(&statement, &[], doing).await?;
+        self.texts(statement, &columns, doing).await
+    }
+
+    async fn texts(
+        &mut self,
+        statement: Statement,
+        columns: &[Definition],
+        doing: &str,
+    ) -> Result<Vec<Vec<Option<String>>>> {
         let mut rows = Vec::new();
         while let Some(row) = self.row(doing).await? {
-            let values = values(&row, &columns).ok_or_else(malformed);
+            let values = values(&row, columns).ok_or_else(malformed);
             let texts = values
                 .doing(doing)?
                 .into_iter()

@@ -60,6 +60,10 @@ impl Dialect for MysqlDialect {
         column.value.clone()
     }
 
+    fn exact(&self, value: &str) -> String {
+        format!("CAST({value} AS BINARY)")
+    }
+
     fn place(&self) -> &'static str {
         PLACE
     }
@@ -112,7 +116,7 @@ impl Dialect for MysqlDialect {
     fn differs(&self, pairs: &[(String, String)]) -> String {
         let each = pairs
             .iter()
-            .map(|(one, other)| format!("NOT (BINARY {one} <=> BINARY {other})"));
+            .map(|(one, other)| format!("NOT ({} <=> {})", self.exact(one), self.exact(other)));
         format!("({})", each.collect::<Vec<_>>().join(" OR "))
     }
 
@@ -163,6 +167,11 @@ impl Writing {
             });
         }
         self.run(sql, doing).await
+    }
+
+    /// Ends the session, and with it the transaction and the lock of the task.
+    pub(super) async fn close(&self) {
+        self.session.lock().await.close_connection().await;
     }
 
     async fn run(&self, sql: &str, doing: &str) -> Result<()> {

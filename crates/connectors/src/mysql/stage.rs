@@ -30,6 +30,8 @@ pub(super) struct Filling {
     form: Form,
     /// A statement is sent when it is about as long.
     full: usize,
+    /// An `INSERT` is shorter.
+    longest: usize,
     /// The columns of the stage.
     columns: String,
     /// Key columns whose length is limited, and to how many characters.
@@ -59,6 +61,7 @@ impl Filling {
         Self {
             form,
             full,
+            longest: facts.packet,
             columns: columns.join(", "),
             limited: keys.cloned().collect(),
             characters: key_characters(intent),
@@ -80,10 +83,21 @@ impl Filling {
         };
         let encoded = Encoded::of(&batch, ops, before, most)?;
         for row in 0..encoded.rows() {
+            let before = self.rows.len();
             if self.form == Form::Values && self.count > 0 {
                 self.rows.push(b',');
             }
             encoded.write_row(row, self.form, &mut self.rows)?;
+            if self.form == Form::Values
+                && self.count > 0
+                && self.statement().len() + self.rows.len() + 1 >= self.longest
+            {
+                // It has no room beside the others.
+                let alone = self.rows.split_off(before);
+                self.send(session).await?;
+                self.rows
+                    .extend_from_slice(alone.get(1..).unwrap_or_default());
+            }
             self.count += 1;
             if self.rows.len() >= self.full {
                 self.send(session).await?;
@@ -96,6 +110,11 @@ impl Filling {
     pub(super) async fn finish(&mut self, session: &Mutex<Session>) -> Result<u64> {
         self.send(session).await?;
         Ok(self.bytes)
+    }
+
+    /// What stands before the values of an `INSERT`.
+    fn statement(&self) -> String {
+        format!("INSERT INTO {STAGE} ({}) VALUES ", self.columns)
     }
 
     async fn send(&mut self, session: &Mutex<Session>) -> Result<()> {
@@ -114,8 +133,7 @@ impl Filling {
                 session.load(&sql, &self.rows, doing).await?
             }
             Form::Values => {
-                let mut sql =
-                    format!("INSERT INTO {STAGE} ({}) VALUES ", self.columns).into_bytes();
+                let mut sql = self.statement().into_bytes();
                 sql.append(&mut self.rows);
                 session.change_by(&sql, doing).await?
             }

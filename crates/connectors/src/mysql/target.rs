@@ -61,10 +61,12 @@ impl Facts {
         let mut next = || row.next().flatten();
         let (folds, packet, loads, collation) = (next(), next(), next(), next());
         let mariadb = session.is_mariadb();
+        let packet = packet.and_then(|text| text.parse().ok()).unwrap_or(1 << 20);
+        session.limit(packet);
         Ok(Self {
             own: session.database.clone(),
             collation: collation.unwrap_or_else(|| "utf8mb4_bin".to_owned()),
-            packet: packet.and_then(|text| text.parse().ok()).unwrap_or(1 << 20),
+            packet,
             loads: loads.is_some_and(|text| text == "1"),
             folds_names: folds.is_some_and(|text| text != "0"),
             scale: if mariadb {
@@ -73,6 +75,11 @@ impl Facts {
                 SCALE_OF_MYSQL
             },
         })
+    }
+
+    /// Whether its texts are equal only when the blanks at their ends are, too.
+    pub(super) fn compares_blanks(&self) -> bool {
+        compares_exactly(&self.collation)
     }
 
     /// The type of a text of any length.
@@ -87,6 +94,11 @@ impl Facts {
             self.collation
         )
     }
+}
+
+/// Whether texts of a collation are equal only when all of their characters are, blanks at the end too.
+pub(super) fn compares_exactly(collation: &str) -> bool {
+    collation == "binary" || collation.ends_with("_nopad_bin") || collation.ends_with("_0900_bin")
 }
 
 /// Refuses a server that is too old to be written.

@@ -3,36 +3,44 @@
 //!
 //! Promise: MySQL commits by itself before it creates or alters a table, so that happens before the transaction.
 //! A new table is created by the commit, directly before its rows come; if they do not, it is dropped again. A
-//! second attempt waits for the first; a COMMIT without an answer is settled by asking the commit table. Read
-//! next: `sql.rs`, `stage.rs`, `state.rs`.
+//! table that exists is altered without making its readers wait for long. Read next: `sql.rs`, `stage.rs`,
+//! `task_lock.rs`, `foreign.rs`, `state.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
-use towpath_ports::{Committed, Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
-use towpath_vocab::{Failure, Remedy, TaskKey};
+use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_vocab::Failure;
 
 use super::align::align;
 use super::candidate::MysqlCandidate;
-use super::destination::refuse_cascades;
+use super::catalog::CatalogTable;
 use super::error::{MysqlError, Result};
-use super::session;
+use super::foreign::refuse_cascades;
+use super::session::{self, LOCK_WAIT_SECONDS};
 use super::settings::{Settings, ZeroDates};
 use super::sql::{STAGE, Writing};
 use super::stage::Filling;
 use super::state::{identity, leaves, state};
+use super::task_lock::{self, Awake};
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
-use crate::relational::commits;
+use crate::relational::effects::Effects;
 use crate::relational::fault::Fault;
 use crate::relational::modes::primary_key;
 use crate::relational::session::{Session as _, Value, count};
 use crate::relational::writer::TableWrite;
 
-/// How long one attempt waits for another one of the same task, in seconds.
-const WAIT_SECONDS: u32 = 600;
+/// An ALTER waits for open reads, and later ones wait behind it: so it waits so many seconds at a time.
+const ALTER_SECONDS: u32 = 2;
+const ALTER_TRIES: u32 = 100;
+/// One that copies the table waits at its end, and would copy it again.
+const COPY_SECONDS: u32 = 30;
+const COPY_TRIES: u32 = 5;
+/// Reads that waited go on meanwhile.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// What is to be written.
 pub(super) struct Job {
@@ -51,32 +59,8 @@ pub(super) struct MysqlWrite {
     filling: Filling,
     /// Some rows delete others.
     deletes: bool,
-}
-
-/// The name of a task's lock: at most 64 characters, and of the whole server.
-fn lock_name(writing: &Writing, task: &TaskKey) -> String {
-    let mut hash = Sha256::new();
-    hash.update(writing.target.database.as_bytes());
-    hash.update([0]);
-    hash.update(task.app_id().as_bytes());
-    let digest = hash.finalize();
-    let digits = digest.iter().take(20).map(|byte| format!("{byte:02x}"));
-    format!("towpath:{}", digits.collect::<String>())
-}
-
-/// Waits until no other session is in the middle of a commit of this task. The lock outlives a commit.
-pub(super) async fn lock(writing: &Writing, task: &TaskKey) -> Result<()> {
-    let doing = "waiting for another attempt of this task";
-    let params = [Value::Text(lock_name(writing, task))];
-    let sql = format!("SELECT GET_LOCK(?, {WAIT_SECONDS})");
-    let rows = writing.rows(&sql, &params, doing).await?;
-    match rows.first().and_then(|row| row.first()) {
-        Some(Value::Int(1)) => Ok(()),
-        _ => Err(MysqlError::Passing {
-            doing: doing.to_owned(),
-            reason: format!("it did not end within {WAIT_SECONDS} seconds"),
-        }),
-    }
+    /// Holds the session, and with it the lock of the task.
+    awake: OnceLock<Awake>,
 }
 
 impl MysqlWrite {
@@ -84,6 +68,7 @@ impl MysqlWrite {
         Self {
             filling: Filling::new(&job.intent, &writing.facts),
             deletes: false,
+            awake: OnceLock::new(),
             writing,
             job,
         }
@@ -95,18 +80,29 @@ impl MysqlWrite {
 
     /// Looks at the table as it is now.
     async fn align(&self) -> Result<Alignment> {
+        Ok(self.look().await?.0)
+    }
+
+    async fn look(&self) -> Result<(Alignment, Option<CatalogTable>)> {
         let Writing { target, facts, .. } = &self.writing;
         let (intent, primary) = (&self.job.intent, primary_key(&self.job.intent));
         let mut session = self.writing.session.lock().await;
-        let aligned = align(&mut session, (target, facts), intent, primary).await?;
-        let (alignment, found) = aligned;
-        if let Some(found) = found.filter(|_| self.deletes) {
-            refuse_cascades(&mut session, &found).await?;
-        }
-        Ok(alignment)
+        align(&mut session, (target, facts), intent, primary).await
     }
 
-    /// Adds the columns that a table does not have yet. True if there were any.
+    /// Refuses a write that other tables would follow by their foreign keys.
+    async fn refuse_cascades(&self) -> Result<()> {
+        let (alignment, found) = self.look().await?;
+        let Some(found) = found else {
+            return Ok(());
+        };
+        let effects = Effects::of(&self.job.intent, &alignment, self.deletes);
+        let mut session = self.writing.session.lock().await;
+        refuse_cascades(&mut session, &found, &effects).await
+    }
+
+    /// Adds the columns that a table does not have yet, and gives others the types that its rows need. True if
+    /// there were any.
     async fn evolve(&self) -> Result<bool> {
         let alignment = self.align().await?;
         if alignment.created || alignment.statements.is_empty() {
@@ -114,14 +110,36 @@ impl MysqlWrite {
         }
         let doing = format!("fitting `{}` to the rows", self.shown());
         for statement in &alignment.statements {
-            match self.writing.define(statement, &doing).await {
-                // Another task has added the same column: what it is, is looked at again.
-                Err(MysqlError::Query { .. })
+            match self.alter(statement, &doing).await {
+                // Another task has done the same: what it is, is looked at again.
+                Err(MysqlError::Query { .. } | MysqlError::Constraint { .. })
                     if !self.align().await?.statements.contains(statement) => {}
                 done => done?,
             }
         }
         Ok(true)
+    }
+
+    /// Alters the table. While it waits for open reads, later reads wait for it: so it gives up soon, lets them
+    /// through, and tries again.
+    async fn alter(&self, statement: &str, doing: &str) -> Result<()> {
+        let (seconds, mut tries) = match copies(statement) {
+            true => (COPY_SECONDS, COPY_TRIES),
+            false => (ALTER_SECONDS, ALTER_TRIES),
+        };
+        let wait = |seconds| format!("SET SESSION lock_wait_timeout = {seconds}");
+        self.writing.define(&wait(seconds), doing).await?;
+        let altered = loop {
+            tries -= 1;
+            match self.writing.define(statement, doing).await {
+                Err(MysqlError::Waited { .. }) if tries > 0 => {
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+                done => break done,
+            }
+        };
+        self.writing.define(&wait(LOCK_WAIT_SECONDS), doing).await?;
+        altered
     }
 
     /// Fills a table that this write creates.
@@ -170,29 +188,18 @@ impl MysqlWrite {
         }
         self.writing.define("UNLOCK TABLES", &doing).await
     }
+}
 
-    /// A COMMIT was sent and not answered: the lock waits for its end, the commit table knows.
-    async fn settle(&self, lost: Failure) -> std::result::Result<Committed, Failure> {
-        let Ok(session) = session::Session::open_to_write(&self.job.settings).await else {
-            return Err(lost);
-        };
-        let Writing { target, facts, .. } = &self.writing;
-        let asking = Writing::new(session, target.clone(), facts.clone());
-        let intent = &self.job.intent;
-        lock(&asking, &intent.task).await?;
-        match commits::last(&asking, &intent.task).await? {
-            Some(committed) if committed.token.generation == intent.generation => Ok(committed),
-            _ => Err(Failure {
-                remedy: Remedy::Retry,
-                ..lost
-            }),
-        }
-    }
+/// Whether a statement copies the rows of the table.
+fn copies(statement: &str) -> bool {
+    statement.contains(" MODIFY COLUMN ")
 }
 
 #[async_trait]
 impl TableWrite for MysqlWrite {
     const PREPARED: &'static str = "mysql::prepared";
+    const BEFORE_COMMIT: &'static str = "mysql::before_commit";
+    const AFTER_COMMIT: &'static str = "mysql::after_commit";
     type Error = MysqlError;
     type Session = Writing;
     type Candidate = MysqlCandidate;
@@ -234,8 +241,11 @@ impl TableWrite for MysqlWrite {
         self.filling.finish(&session).await
     }
 
-    async fn lock_task(&self) -> Result<()> {
-        lock(&self.writing, &self.job.intent.task).await
+    async fn lock_task(&self, session: &Writing) -> Result<()> {
+        task_lock::lock(session, &self.job.intent.task).await?;
+        let own = &self.writing.session;
+        self.awake.get_or_init(|| Awake::keep(own));
+        Ok(())
     }
 
     async fn locked_state(&self) -> Result<Option<TableState>> {
@@ -260,6 +270,7 @@ impl TableWrite for MysqlWrite {
         if alignment.created {
             return Ok(alignment);
         }
+        self.refuse_cascades().await?;
         self.writing.begin().await?;
         // From here to the end of the transaction nobody alters it.
         let sql = format!("SELECT 1 FROM {} LIMIT 0", self.table());
@@ -312,7 +323,8 @@ impl TableWrite for MysqlWrite {
     async fn begin_commit(&self, _: bool, late: Option<&Apply<'_, Writing>>) -> Result<()> {
         match late {
             Some(apply) => self.create_and_fill(apply).await,
-            None => Ok(()),
+            // MariaDB lets others define a foreign key in the middle of this transaction.
+            None => self.refuse_cascades().await,
         }
     }
 
@@ -325,26 +337,21 @@ impl TableWrite for MysqlWrite {
         leaves(&self.writing, before, how).await
     }
 
-    async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {
-        fail::fail_point!("mysql::before_commit");
+    async fn end(&self) -> Result<()> {
         let doing = format!("committing `{}`", self.shown());
         let ended = self.writing.end("COMMIT", &doing).await;
-        fail::fail_point!("mysql::after_commit");
-        match ended {
-            Ok(()) => {
-                let params = [Value::Text(lock_name(&self.writing, &self.job.intent.task))];
-                let sql = "SELECT RELEASE_LOCK(?)";
-                // It is committed; the lock ends with the session, if not here.
-                let _ = self.writing.rows(sql, &params, "releasing a lock").await;
-                Ok(None)
-            }
-            Err(
-                lost @ (MysqlError::Lost { .. }
-                | MysqlError::Passing { .. }
-                | MysqlError::Protocol { .. }),
-            ) => self.settle(lost.into()).await.map(Some),
-            Err(other) => Err(other.into()),
+        match &ended {
+            Ok(()) => task_lock::release(&self.writing, &self.job.intent.task).await,
+            // Also an answer that is an error leaves the lock with this session.
+            Err(_) => self.writing.close().await,
         }
+        ended
+    }
+
+    async fn another_session(&self) -> std::result::Result<Option<Writing>, Failure> {
+        let session = session::Session::open_to_write(&self.job.settings).await?;
+        let Writing { target, facts, .. } = &self.writing;
+        Ok(Some(Writing::new(session, target.clone(), facts.clone())))
     }
 
     fn candidate(&self) -> MysqlCandidate {

@@ -153,8 +153,8 @@ impl TableTypes for PostgresTypes<'_> {
         changed(value, cast)
     }
 
-    fn widen(&self, table: &str, column: &str, data_type: &str) -> String {
-        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {data_type}")
+    fn widen(&self, table: &str, column: &str, _: &RawColumn, wider: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {wider}")
     }
 }
 

@@ -6,7 +6,6 @@
 //! `replace: truncate` asks for the faster way, which waits for the commit.
 
 use tokio_postgres::Client;
-use towpath_vocab::WriteMode;
 
 use super::catalog::CatalogRelation;
 use super::error::{ErrorContext as _, PgError, Result};
@@ -14,6 +13,7 @@ use super::names::Relation;
 use super::sql::{STAGE, Writing};
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::effects::Effects;
 use crate::relational::session::Session as _;
 use crate::relational::statements::Step;
 
@@ -98,27 +98,29 @@ pub(super) async fn truncate_and_insert(apply: &Apply<'_, Writing>) -> Result<()
         .await
 }
 
-/// Deleting rows must not delete rows of other tables behind the user's back. `deletes` says that a
-/// merge brings deletions.
+/// A write must not change rows of other tables behind the user's back.
 pub(super) async fn refuse_cascades(
     client: &Client,
     found: &CatalogRelation,
-    mode: WriteMode,
-    deletes: bool,
+    effects: &Effects,
 ) -> Result<()> {
-    if !deletes && !matches!(mode, WriteMode::Replace | WriteMode::DeleteInsert) {
+    if effects.are_none() {
         return Ok(());
     }
-    let sql = "SELECT conname::text, conrelid::regclass::text FROM pg_catalog.pg_constraint \
-               WHERE confrelid = $1 AND contype = 'f' AND confdeltype IN ('c', 'n', 'd') LIMIT 1";
+    let sql = "WITH key AS (SELECT c.*, confdeltype IN ('c', 'n', 'd') AND $2 AS deletes, \
+                  confupdtype IN ('c', 'n', 'd') AND EXISTS (SELECT FROM pg_catalog.pg_attribute a \
+                  WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey) AND a.attname = ANY ($3)) AS updates \
+               FROM pg_catalog.pg_constraint c WHERE confrelid = $1 AND contype = 'f') \
+               SELECT conname::text, conrelid::regclass::text, deletes FROM key WHERE deletes OR updates LIMIT 1";
     let row = client
-        .query_opt(sql, &[&found.oid])
+        .query_opt(sql, &[&found.oid, &effects.deletes, &effects.updates])
         .await
         .doing("looking at foreign keys")?;
     row.map_or(Ok(()), |row| {
         let (constraint, other): (String, String) = (row.get(0), row.get(1));
         Err(PgError::Cascade {
             table: found.relation.to_string(),
+            done: if row.get(2) { "deleted" } else { "updated" },
             constraint,
             other,
         })

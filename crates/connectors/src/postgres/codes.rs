@@ -125,8 +125,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0231",
         Remedy::Refused,
-        "Deleting rows would change another table.",
-        "A foreign key of that table has ON DELETE CASCADE or SET. Use a write mode that deletes nothing, or drop that action.",
+        "Deleting or updating rows would change another table.",
+        "A foreign key of that table has ON DELETE or ON UPDATE with CASCADE or SET. Use a write mode that deletes nothing, leave the column out that the key refers to, or drop that action.",
     ),
     CodeEntry::run(
         "R0233",

@@ -11,10 +11,11 @@ use towpath_vocab::{
     OptionUse, ReadMode, WriteMode,
 };
 
-use super::destination::PostgresDestination;
+use super::destination::PostgresTables;
 use super::discover::PostgresDiscover;
 use super::settings::Settings;
 use super::source::PostgresSource;
+use crate::relational::destination::TableDestination;
 
 /// PostgreSQL, and what speaks its protocol.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,10 +69,10 @@ impl Connector for Postgres {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
         let settings = Settings::read(connection, context)?;
-        Ok(Arc::new(PostgresDestination {
+        Ok(Arc::new(TableDestination(PostgresTables {
             settings,
             memory: Arc::clone(&context.memory),
-        }))
+        })))
     }
 
     fn discover(

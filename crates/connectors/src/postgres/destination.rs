@@ -1,17 +1,15 @@
-//! The destination capability: what is there, what was committed last, and the way to a writer.
+//! What PostgreSQL does for the tables of a connection (`relational/destination.rs`): sessions, and the stage.
 //!
-//! Promise: a connection is written only when the project says `writable: true`; a write that cannot
-//! work (replica, no right to keep tokens, columns that do not fit) is refused before rows come.
+//! Promise: a write that cannot work (replica, no right to keep tokens, columns that do not fit) is refused
+//! before rows come.
 //! Everything a write does is one transaction of one session, so whatever dies leaves nothing behind.
 //! Read next: `writer.rs`.
 
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{
-    Committed, Destination, Intent, Memory, StateBeforeWrite, TableStates, Writer,
-};
+use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
@@ -26,19 +24,18 @@ use super::states;
 use super::task_lock;
 use super::types::stored_as;
 use super::writer::{Job, PostgresWrite};
-use crate::relational::fault::Fault;
-use crate::relational::nested::JsonTexts;
+use crate::relational;
+use crate::relational::destination::Tables;
+use crate::relational::effects::Effects;
 use crate::relational::statements::OP;
-use crate::relational::writer::TableWriter;
-use crate::relational::{self, modes};
 
-/// Writes to a PostgreSQL database.
-pub(super) struct PostgresDestination {
+/// The tables of a PostgreSQL database.
+pub(super) struct PostgresTables {
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
 }
 
-impl PostgresDestination {
+impl PostgresTables {
     /// Where a table lives: `connection.object` means the object in the connection's schema, any
     /// other first part is a schema.
     fn relation(&self, table: &TableName) -> Relation {
@@ -70,63 +67,65 @@ impl PostgresDestination {
 }
 
 #[async_trait]
-impl Destination for PostgresDestination {
-    async fn last(
-        &self,
-        task: &TaskKey,
-        table: &TableName,
-    ) -> std::result::Result<Option<Committed>, Failure> {
-        let session = Session::open(&self.settings).await?;
-        session.begin_look().await?;
-        let asking = self.writing(session, table);
-        // A COMMIT that was sent and not answered may be about to be the last one.
-        task_lock::lock(asking.client(), &task.app_id()).await?;
-        Ok(relational::commits::last(&asking, task).await?)
+impl Tables for PostgresTables {
+    const BEGIN: &'static str = "postgres::begin";
+    type Error = PgError;
+    type Session = Writing;
+    type Write = PostgresWrite;
+
+    fn connection(&self) -> (&str, bool) {
+        (&self.settings.connection, self.settings.writable)
     }
 
-    async fn states(
-        &self,
-        task: &TaskKey,
-        table: &TableName,
-    ) -> std::result::Result<TableStates, Failure> {
-        let session = Session::open(&self.settings).await?;
-        session.begin_look().await?;
-        let asking = self.writing(session, table);
-        let committed = relational::commits::state(&asking, task).await?;
-        let now = states::state(asking.client(), &asking.relation, committed.as_ref()).await?;
-        // The server would notice later that the connection is gone, and until then keep others waiting.
-        asking
-            .client()
-            .batch_execute("COMMIT")
-            .await
-            .doing("ending a look at a table")?;
-        Ok(TableStates { committed, now })
+    fn shown(&self, table: &TableName) -> String {
+        self.relation(table).to_string()
     }
 
-    async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
-        fail::fail_point!("postgres::begin");
-        if !self.settings.writable {
-            return Err(Fault::ReadOnly {
-                connection: self.settings.connection.clone(),
-            }
-            .into());
-        }
-        let (texts, intent) = JsonTexts::of(intent, |data_type| stored_as(data_type).is_some());
+    fn has_type(&self, data_type: &DataType) -> bool {
+        stored_as(data_type).is_some()
+    }
+
+    async fn look(&self, table: &TableName) -> std::result::Result<Option<Writing>, Failure> {
+        let session = Session::open(&self.settings).await?;
+        session.begin_look().await?;
+        Ok(Some(self.writing(session, table)))
+    }
+
+    async fn lock_task(&self, asking: &Writing, task: &TaskKey) -> Result<()> {
+        task_lock::lock(asking.client(), &task.app_id()).await
+    }
+
+    async fn state(
+        &self,
+        asking: &Writing,
+        committed: Option<&TableState>,
+    ) -> Result<Option<TableState>> {
+        states::state(asking.client(), &asking.relation, committed).await
+    }
+
+    async fn end_look(&self, asking: &Writing) -> Result<()> {
+        let ended = asking.client().batch_execute("COMMIT").await;
+        ended.doing("ending a look at a table")
+    }
+
+    async fn open(
+        &self,
+        intent: Intent,
+        before: Option<StateBeforeWrite>,
+    ) -> std::result::Result<PostgresWrite, Failure> {
         let relation = self.relation(&intent.table);
         let job = Job {
             truncate: truncate(&intent, &self.settings)?,
             settings: self.settings.clone(),
             memory: Arc::clone(&self.memory),
-            before: StateBeforeWrite::of(&intent.write)?,
+            before,
             intent,
         };
         check_names([&relation, &self.commits(&relation)])?;
-        modes::check(&job.intent, &relation.to_string())?;
         let session = Session::open(&self.settings).await?;
         let writing = self.writing(session, &job.intent.table);
         Box::pin(open_stage(&writing, &job.intent)).await?;
-        let write = PostgresWrite::new(writing, job);
-        Ok(texts.before(TableWriter::new(write)))
+        Ok(PostgresWrite::new(writing, job))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -184,21 +183,13 @@ async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
     writing.session.begin_write(&relation.schema).await?;
     task_lock::check_rights(client, &writing.commits).await?;
     let found = look_up(client, relation).await?;
-    if let Some(found) = &found {
-        let deletes = modes::deletes_absent(write);
-        refuse_cascades(client, found, write.mode, deletes).await?;
-    }
-    let change = write.schema_change;
+    let (found, change) = (found.as_ref(), write.schema_change);
     // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
-    align(
-        client,
-        relation,
-        found.as_ref(),
-        &intent.schema,
-        change,
-        &[],
-    )
-    .await?;
+    let alignment = align(client, relation, found, &intent.schema, change, &[]).await?;
+    if let Some(found) = found {
+        let effects = Effects::of(intent, &alignment, false);
+        refuse_cascades(client, found, &effects).await?;
+    }
     let mut columns: Vec<String> = stage_types(&intent.schema)?
         .iter()
         .enumerate()

@@ -134,9 +134,12 @@ pub(super) enum PgError {
     Recycled { object: String },
     #[error("`{table}` refuses the rows: {reason}")]
     Constraint { table: String, reason: String },
-    #[error("deleting from `{table}` would change `{other}` (foreign key `{constraint}`)")]
+    #[error(
+        "rows of `{table}` cannot be {done}: the foreign key `{constraint}` would change `{other}` with them"
+    )]
     Cascade {
         table: String,
+        done: &'static str,
         constraint: String,
         other: String,
     },
@@ -302,7 +305,8 @@ impl PgError {
             Self::NoCommits { .. } => "set `commits_schema:` on the connection to a schema this user may create tables in".to_owned(),
             Self::Value { column, reason, .. } => return way_out(column, reason),
             Self::NoType { column, .. } => format!("give `{column}` a different type in the table's `columns`, for example text"),
-            Self::Cascade { .. } => "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
+            Self::Cascade { done: "deleted", .. } => "use a write mode that deletes nothing, or drop the foreign key's ON DELETE action".to_owned(),
+            Self::Cascade { .. } => "leave the column that the key refers to out, use a write mode that changes no rows, or drop the foreign key's ON UPDATE action".to_owned(),
             _ => return Vec::new(),
         };
         vec![line]
@@ -334,6 +338,10 @@ fn in_row(row: Option<u64>) -> String {
 impl RelationalError for PgError {
     fn misused(reason: &'static str) -> Self {
         Self::Misused { reason }
+    }
+
+    fn is_unheard(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Passing { .. })
     }
 }
 

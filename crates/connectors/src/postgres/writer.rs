@@ -1,9 +1,8 @@
 //! What PostgreSQL does for one write (`relational/writer.rs`): rows by COPY into a temporary table, locks,
 //! and the COMMIT.
 //!
-//! Promise: a second attempt of the same task waits for the first; a COMMIT without an answer is settled by
-//! asking the commit table; a dropped writer cuts its connection, so that the server forgets everything. One
-//! copy of a candidate runs at a time. Read next: `apply.rs`, `task_lock.rs`, `definition.rs`.
+//! Promise: a dropped writer cuts its connection, so that the server forgets everything. One copy of a candidate
+//! runs at a time. Read next: `apply.rs`, `task_lock.rs`, `definition.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,8 +14,8 @@ use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::CopyInSink;
-use towpath_ports::{Committed, Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
-use towpath_vocab::{Failure, Remedy};
+use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_vocab::Failure;
 
 use super::align::align;
 use super::apply::{check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert};
@@ -33,8 +32,9 @@ use super::task_lock;
 use crate::relational;
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::effects::Effects;
 use crate::relational::fault::Fault;
-use crate::relational::modes::{deletes_absent, primary_key};
+use crate::relational::modes::primary_key;
 use crate::relational::writer::TableWrite;
 
 /// Copy data is sent in pieces of about this size.
@@ -76,7 +76,7 @@ impl PostgresWrite {
             copy: None,
             buffer: BytesMut::new(),
             bytes: 0,
-            deletes: deletes_absent(&job.intent.write),
+            deletes: false,
             locked: false,
             number: AtomicU32::new(0),
             turn: Arc::new(Mutex::new(())),
@@ -117,50 +117,28 @@ impl PostgresWrite {
         let found = look_up(client, relation).await?;
         let number = found.as_ref().map_or(0, |found| found.oid);
         self.number.store(number, Ordering::Relaxed);
-        let write = &self.job.intent.write;
-        if let Some(found) = found.as_ref().filter(|_| self.deletes) {
-            refuse_cascades(client, found, write.mode, true).await?;
-        }
-        align(
+        let alignment = align(
             client,
             relation,
             found.as_ref(),
             &self.job.intent.schema,
-            write.schema_change,
+            self.job.intent.write.schema_change,
             primary_key(&self.job.intent),
         )
-        .await
-    }
-
-    /// A COMMIT was sent and not answered: the lock waits for its end, the commit table knows.
-    async fn settle(&self, lost: Failure) -> std::result::Result<Committed, Failure> {
-        let Ok(session) = Session::open(&self.job.settings).await else {
-            return Err(lost);
-        };
-        let Writing {
-            relation, commits, ..
-        } = &self.writing;
-        session.begin_write(&relation.schema).await?;
-        let asking = Writing {
-            session: Arc::new(session),
-            relation: relation.clone(),
-            commits: commits.clone(),
-        };
-        let intent = &self.job.intent;
-        task_lock::lock(asking.client(), &intent.task.app_id()).await?;
-        match relational::commits::last(&asking, &intent.task).await? {
-            Some(committed) if committed.token.generation == intent.generation => Ok(committed),
-            _ => Err(Failure {
-                remedy: Remedy::Retry,
-                ..lost
-            }),
+        .await?;
+        if let Some(found) = &found {
+            let effects = Effects::of(&self.job.intent, &alignment, self.deletes);
+            refuse_cascades(client, found, &effects).await?;
         }
+        Ok(alignment)
     }
 }
 
 #[async_trait]
 impl TableWrite for PostgresWrite {
     const PREPARED: &'static str = "postgres::prepared";
+    const BEFORE_COMMIT: &'static str = "postgres::before_commit";
+    const AFTER_COMMIT: &'static str = "postgres::after_commit";
     type Error = PgError;
     type Session = Writing;
     type Candidate = PostgresCandidate;
@@ -224,8 +202,8 @@ impl TableWrite for PostgresWrite {
         Ok(self.bytes)
     }
 
-    async fn lock_task(&self) -> Result<()> {
-        task_lock::lock(self.writing.client(), &self.job.intent.task.app_id()).await
+    async fn lock_task(&self, session: &Writing) -> Result<()> {
+        task_lock::lock(session.client(), &self.job.intent.task.app_id()).await
     }
 
     async fn locked_state(&self) -> Result<Option<TableState>> {
@@ -271,10 +249,13 @@ impl TableWrite for PostgresWrite {
         if !alignment.created {
             let now = look_up(self.writing.client(), relation).await?;
             let number = self.number.load(Ordering::Relaxed);
-            if now.is_none_or(|now| now.oid != number) {
+            let Some(now) = now.filter(|now| now.oid == number) else {
                 let table = relation.to_string();
                 return Err(Fault::Dropped { table }.into());
-            }
+            };
+            // From here to the end of the transaction nobody defines a foreign key, where it is locked.
+            let effects = Effects::of(&self.job.intent, alignment, self.deletes);
+            refuse_cascades(self.writing.client(), &now, &effects).await?;
         }
         check_values(self.writing.client(), relation, alignment).await
     }
@@ -309,20 +290,24 @@ impl TableWrite for PostgresWrite {
         states::leaves(&self.writing, before, how).await
     }
 
-    async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {
-        fail::fail_point!("postgres::before_commit");
-        let client = self.writing.client();
+    async fn end(&self) -> Result<()> {
         let doing = format!("committing `{}`", self.writing.relation);
-        let ended = client.batch_execute("COMMIT").await.doing(&doing);
-        fail::fail_point!("postgres::after_commit");
+        let ended = self.writing.client().batch_execute("COMMIT").await;
         self.writing.session.set_copying(false);
-        match ended {
-            Ok(()) => Ok(None),
-            Err(lost @ (PgError::Lost { .. } | PgError::Passing { .. })) => {
-                self.settle(lost.into()).await.map(Some)
-            }
-            Err(other) => Err(other.into()),
-        }
+        ended.doing(&doing)
+    }
+
+    async fn another_session(&self) -> std::result::Result<Option<Writing>, Failure> {
+        let session = Session::open(&self.job.settings).await?;
+        let Writing {
+            relation, commits, ..
+        } = &self.writing;
+        session.begin_write(&relation.schema).await?;
+        Ok(Some(Writing {
+            session: Arc::new(session),
+            relation: relation.clone(),
+            commits: commits.clone(),
+        }))
     }
 
     fn candidate(&self) -> PostgresCandidate {

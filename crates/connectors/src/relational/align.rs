@@ -26,6 +26,10 @@ pub(crate) struct Aligned {
     pub(crate) value: String,
     /// It comes without the blanks that fill it up in its source, and the column of the table may have them.
     pub(crate) cut: bool,
+    /// It comes without the blanks that fill it up in its source: they are no part of its value.
+    pub(crate) padded: bool,
+    /// The column takes values for equal that differ: in upper and lower case, or in blanks at the end.
+    pub(crate) equates: bool,
     /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
     /// would become.
     pub(crate) changed: Option<(String, String)>,
@@ -75,6 +79,10 @@ pub(crate) trait PresentColumn: Send + Sync {
     fn ignores_blanks(&self) -> bool {
         false
     }
+    /// Whether values are equal that differ in anything.
+    fn equates(&self) -> bool {
+        false
+    }
 }
 
 /// The type table of a database.
@@ -97,8 +105,8 @@ pub(crate) trait TableTypes: Send + Sync {
     /// SQL that is true when the stage's value `s` would not stay what it is by a cast.
     fn changed(&self, value: &str, cast: &str) -> Option<String>;
 
-    /// SQL that gives a column another type.
-    fn widen(&self, table: &str, column: &str, data_type: &str) -> String;
+    /// SQL that gives a column of a table, both as they are written in SQL, another type.
+    fn widen(&self, table: &str, column: &str, present: &Self::Present, wider: &str) -> String;
 }
 
 /// What is to be aligned.
@@ -196,7 +204,7 @@ async fn evolve<T: TableTypes>(
             Fit::Cast(cast) => Some(cast),
             Fit::Widen(wider) if request.change == SchemaChange::Evolve => {
                 let quoted = request.dialect.quoted(name);
-                let sql = types.widen(request.table, &quoted, &wider);
+                let sql = types.widen(request.table, &quoted, column, &wider);
                 alignment.statements.push(sql);
                 None
             }
@@ -216,6 +224,7 @@ async fn evolve<T: TableTypes>(
         };
         let mut aligned = aligned(types, request, (at, field), name, cast.as_deref());
         aligned.cut &= !column.ignores_blanks();
+        aligned.equates = column.equates();
         alignment.columns.push(aligned);
     }
     Ok(alignment)
@@ -233,6 +242,10 @@ fn aligned<T: TableTypes>(
         None => staged.clone(),
         Some(cast) => format!("CAST({staged} AS {cast})"),
     };
+    let padded = field
+        .metadata()
+        .get(BLANKS)
+        .is_some_and(|word| word == BLANKS_CUT);
     let changed = cast.and_then(|cast| Some((types.changed(&staged, cast)?, cast.to_owned())));
     Aligned {
         incoming: field.name().clone(),
@@ -240,10 +253,9 @@ fn aligned<T: TableTypes>(
         target: request.dialect.quoted(name),
         staged,
         value,
-        cut: field
-            .metadata()
-            .get(BLANKS)
-            .is_some_and(|word| word == BLANKS_CUT),
+        cut: padded,
+        padded,
+        equates: false,
         changed,
     }
 }

@@ -83,18 +83,57 @@ impl<S: Session + ?Sized> Apply<'_, S> {
             if keys > 0 {
                 // First the last change of each key as it comes, then of keys that are one key in the table
                 // a row that is there: `delete 'a '` does not take `'a'` away.
-                let raw: Vec<&str> = key.iter().map(|column| column.staged.as_str()).collect();
-                for (key, counted) in [
-                    (raw.join(", "), Counted::Last),
-                    (list, Counted::LastPresent),
-                ] {
-                    for sql in statements.keep_one(&key, counted) {
-                        self.execute(&sql).await?;
-                    }
-                }
+                let raw = key.iter().map(|column| column.staged.as_str());
+                let raw: Vec<String> = raw.map(|raw| statements.dialect.exact(raw)).collect();
+                self.keep_one(&raw.join(", "), Counted::Last).await?;
             }
+            self.check_spelling().await?;
+            if keys > 0 {
+                self.keep_one(&list, Counted::LastPresent).await?;
+            }
+        } else {
+            self.check_spelling().await?;
         }
         self.session.index_keys(values.len(), unique).await
+    }
+
+    async fn keep_one(&self, key: &str, counted: Counted) -> Result<(), S::Error> {
+        for sql in self.statements.keep_one(key, counted) {
+            self.execute(&sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses keys that the table takes for one although they differ: of two rows, one would be lost.
+    async fn check_spelling(&self) -> Result<(), S::Error> {
+        let statements = &self.statements;
+        if !statements.equates_keys()? {
+            return Ok(());
+        }
+        let mut keys = 0;
+        if self.changes {
+            keys = self.count(&statements.keys_of_several()?).await?;
+        }
+        // Where absent rows are deleted, a row with another spelling is absent.
+        if keys == 0 && !statements.alignment.created && !statements.deletes_absent {
+            keys = self
+                .count(&statements.keys_spelled_otherwise(false)?)
+                .await?;
+            if keys > 0 && self.changes {
+                keys = self
+                    .count(&statements.keys_spelled_otherwise(true)?)
+                    .await?;
+            }
+        }
+        match keys {
+            0 => Ok(()),
+            keys => Err(Fault::EqualKeys {
+                table: statements.shown.to_owned(),
+                columns: statements.key.join(", "),
+                keys,
+            }
+            .into()),
+        }
     }
 
     /// Carries it out.

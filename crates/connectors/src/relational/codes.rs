@@ -87,6 +87,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Nothing was written. Towpath looks at the table again and tries again: a table that is gone is created with the columns of the rows, but without the permissions, indexes and views that the old one had.",
     ),
     CodeEntry::run(
+        "R0253",
+        Remedy::FixData,
+        "Keys differ only in what the key column of the table ignores.",
+        "The column's collation takes them for one key, for instance `ANNA` and `Anna`, so one of two rows would be lost. Nothing was written. Spell each key in one way, or give the column a collation that compares every character: in MariaDB `utf8mb4_nopad_bin`, in MySQL `utf8mb4_0900_bin`.",
+    ),
+    CodeEntry::run(
         "R0255",
         Remedy::Retry,
         "Others changed the table after it was decided which of its rows to delete.",

@@ -38,6 +38,11 @@ pub(crate) trait Dialect: Send + Sync {
     /// A key's value in a row `s` of the stage, as it is compared with the table's.
     fn key_value(&self, place: usize, column: &Aligned) -> String;
 
+    /// A key's value so that two are equal only when nothing in them differs, whatever a collation ignores.
+    fn exact(&self, value: &str) -> String {
+        value.to_owned()
+    }
+
     /// The column of the stage that says which of two rows came later.
     fn place(&self) -> &'static str;
 

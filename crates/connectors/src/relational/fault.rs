@@ -28,6 +28,14 @@ pub(crate) enum Fault {
         columns: String,
         keys: i64,
     },
+    #[error(
+        "{keys} keys ({columns}) of the rows for `{table}` differ from others only in what the table ignores: upper and lower case, accents, or blanks at the end"
+    )]
+    EqualKeys {
+        table: String,
+        columns: String,
+        keys: u64,
+    },
     #[error("{rows} rows for `{table}` have no value in the key ({columns})")]
     NullKeys {
         table: String,
@@ -96,6 +104,7 @@ impl Fault {
             Self::NotJson { .. } => ("R0250", Remedy::FixConfig),
             Self::KeyBlanks { .. } => ("R0251", Remedy::FixData),
             Self::Dropped { .. } => ("R0252", Remedy::Retry),
+            Self::EqualKeys { .. } => ("R0253", Remedy::FixData),
             Self::Moved { .. } => ("R0255", Remedy::Retry),
         }
     }
@@ -133,6 +142,9 @@ impl Fault {
                     "nothing was written; the rows come from a `char(n)` column, whose values are read without the blanks that fill them up. Remove the blanks in the table: `UPDATE {table} SET {sets}`"
                 )
             }
+            Self::EqualKeys { .. } => {
+                "nothing was written; one of two rows would be lost. Spell each key in one way, or give the key column of the table a collation that compares every character".to_owned()
+            }
             Self::Commit { .. } => {
                 "a newer version of Towpath may have written it: use that version, or start over with `--full-refresh`".to_owned()
             }
@@ -156,6 +168,11 @@ impl Fault {
 pub(crate) trait RelationalError: From<Fault> + Into<Failure> + Send {
     /// A call that nobody should make: our fault.
     fn misused(reason: &'static str) -> Self;
+
+    /// After a COMMIT that ended like this, the transaction may be committed or not.
+    fn is_unheard(&self) -> bool {
+        false
+    }
 }
 
 impl From<Fault> for Failure {

@@ -2,7 +2,7 @@
 //!
 //! Promise: a write (stage, keys, modes, alignment, commit table, candidate) and what an incremental read
 //! stores and decides are here, once. A database adds a dialect (`dialect.rs`), a wire (`session.rs`,
-//! `reader.rs`, `writer.rs`, `candidate.rs`) and a type table (`align.rs`, `TableTypes`). It names no
+//! `reader.rs`, `destination.rs`, `writer.rs`, `candidate.rs`) and a type table (`align.rs`, `TableTypes`). It names no
 //! database. Read next: `writer.rs` and `apply.rs` for writing; `reader.rs`, `cursor.rs` and `boundary.rs` for
 //! reading; CONTRIBUTING.md ("How to add a connector") for what a new database provides.
 
@@ -15,7 +15,9 @@ pub(crate) mod codes;
 pub(crate) mod columns;
 pub(crate) mod commits;
 pub(crate) mod cursor;
+pub(crate) mod destination;
 pub(crate) mod dialect;
+pub(crate) mod effects;
 pub(crate) mod fault;
 pub(crate) mod gather;
 pub(crate) mod modes;

@@ -164,8 +164,11 @@ impl Statements<'_> {
             left: format!("SELECT count(*) FROM {rows} t, {stage} s WHERE {same} AND {gone}"),
         };
         let key = self.key_columns()?;
-        let is_key = |column: &&Aligned| !key.iter().any(|k| k.incoming == column.incoming);
-        let others: Vec<&Aligned> = self.alignment.columns.iter().filter(is_key).collect();
+        // A key that is equal and differs gets its new spelling.
+        let is_set = |column: &&Aligned| {
+            column.equates || !key.iter().any(|k| k.incoming == column.incoming)
+        };
+        let others: Vec<&Aligned> = self.alignment.columns.iter().filter(is_set).collect();
         let update = if others.is_empty() {
             let present = self.dialect.is_present(rows, &pairs);
             Step::Known {
@@ -217,6 +220,60 @@ impl Statements<'_> {
             "SELECT d.n FROM (SELECT s.{place} AS n, row_number() OVER \
              (PARTITION BY {key} ORDER BY {present}s.{place} DESC) AS later FROM {stage} s) d WHERE d.later > 1"
         ))
+    }
+
+    /// Whether the table takes keys for equal that differ.
+    pub(crate) fn equates_keys(&self) -> Result<bool, Fault> {
+        Ok(self.key_columns()?.iter().any(|column| column.equates))
+    }
+
+    /// Counts the keys of the stage that several of its rows have which stay.
+    pub(crate) fn keys_of_several(&self) -> Result<String, Fault> {
+        Ok(format!(
+            "SELECT count(*) FROM (SELECT 1 AS n FROM {} s{} GROUP BY {} HAVING count(*) > 1) d",
+            self.stage(),
+            self.kept(" WHERE "),
+            self.key_values()?.join(", ")
+        ))
+    }
+
+    /// Counts the rows `t` of the table with the key of a row `s` of the stage that is not quite the same. Where
+    /// `renames`, one whose own key is deleted by this write is none of them.
+    pub(crate) fn keys_spelled_otherwise(&self, renames: bool) -> Result<String, Fault> {
+        let (key, pairs) = (self.key_columns()?, self.pairs()?);
+        let both = key.iter().zip(pairs.targets.iter().zip(&pairs.values));
+        let equated = both.filter(|(column, _)| column.equates);
+        let equated = equated.map(|(column, (target, value))| {
+            let target = format!("t.{target}");
+            let target = match column.padded {
+                true => self.dialect.with_and_without_blanks(&target).1,
+                false => target,
+            };
+            (self.dialect.exact(&target), self.dialect.exact(value))
+        });
+        let differs = self.dialect.differs(&equated.collect::<Vec<_>>());
+        let (rows, stage, equal) = (self.rows, self.stage(), pairs.equal());
+        if !renames {
+            let kept = self.kept(" AND ");
+            return Ok(format!(
+                "SELECT count(*) FROM {rows} t, {stage} s WHERE {equal} AND {differs}{kept}"
+            ));
+        }
+        let targets: Vec<String> = pairs.targets.iter().map(|t| format!("t.{t}")).collect();
+        Ok(format!(
+            "SELECT count(*) FROM (SELECT 1 AS n FROM {rows} t, {stage} s WHERE {equal} GROUP BY {} \
+             HAVING sum(CASE WHEN s.{OP} <> {DELETE} AND {differs} THEN 1 ELSE 0 END) > 0 \
+             AND sum(CASE WHEN s.{OP} = {DELETE} AND NOT {differs} THEN 1 ELSE 0 END) = 0) d",
+            targets.join(", ")
+        ))
+    }
+
+    /// True for rows of a merge that do not delete, behind a word; nothing in other modes.
+    fn kept(&self, word: &str) -> String {
+        match self.mode {
+            WriteMode::Merge => format!("{word}s.{OP} <> {DELETE}"),
+            _ => String::new(),
+        }
     }
 
     /// Key columns that come without blanks that their source has.

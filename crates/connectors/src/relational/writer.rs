@@ -3,8 +3,10 @@
 //!
 //! Promise: `prepare` has done everything but COMMIT, so the candidate is the table as this transaction sees
 //! it; a second attempt of the same generation waits for the first and adopts its commit; a table that others
-//! changed since a look that must hold is refused. The steps and their order are here; how a database stages
-//! rows, locks and commits is its `TableWrite`: `postgres/writer.rs`, `sqlite/writer.rs`. Read next: `apply.rs`.
+//! changed since a look that must hold is refused; a COMMIT whose answer was not heard is settled by asking the
+//! commit table, or the failure says that it is not known. The steps and their order are here and nowhere else
+//! (`apply`, `finish`); how a database stages rows, locks and ends its transaction is its `TableWrite`:
+//! `postgres/writer.rs`, `sqlite/writer.rs`. Read next: `apply.rs`.
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
@@ -12,7 +14,7 @@ use towpath_ports::{
     Candidate, Commit, Committed, Intent, OpColumn, Prepared, PreparedStats, Receipt, Scope,
     StagedFile, StateBeforeWrite, TableState, Writer,
 };
-use towpath_vocab::{Failure, WriteMode};
+use towpath_vocab::{Failure, Remedy, WriteMode};
 
 use super::align::Alignment;
 use super::apply::Apply;
@@ -23,11 +25,19 @@ use super::modes::{deletes_absent, is_keyed};
 use super::session::Session;
 use super::statements::Statements;
 
+/// What is known of a write whose COMMIT was sent and not answered.
+const NOT_KNOWN: &str = "COMMIT was sent and its answer was not heard: it is not known whether the rows were committed. The next attempt asks `_towpath_commits` first: if they were, it does not write them again";
+const NOT_COMMITTED: &str = "COMMIT was sent and its answer was not heard; `_towpath_commits` shows that nothing was committed";
+
 /// What a database does for one write. The methods are called in the order in which they are here.
 #[async_trait]
 pub(crate) trait TableWrite: Send + Sync + 'static {
     /// The name of the failpoint after `prepare`.
     const PREPARED: &'static str;
+    /// The name of the failpoint before COMMIT.
+    const BEFORE_COMMIT: &'static str;
+    /// The name of the failpoint after COMMIT.
+    const AFTER_COMMIT: &'static str;
     /// What fails.
     type Error: RelationalError;
     /// The session that writes.
@@ -66,8 +76,9 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     /// All rows came; how many bytes they were.
     async fn end_stage(&mut self, rows: u64) -> Result<u64, Self::Error>;
 
-    /// From here to the end of the transaction nobody else commits for this task: waits for who is about to.
-    async fn lock_task(&self) -> Result<(), Self::Error>;
+    /// From here to the end of the session's transaction nobody else commits for this task: waits for who is
+    /// about to.
+    async fn lock_task(&self, session: &Self::Session) -> Result<(), Self::Error>;
 
     /// The table as it is now. Nobody else changes it before the end of the transaction.
     async fn locked_state(&self) -> Result<Option<TableState>, Self::Error>;
@@ -98,8 +109,14 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
         stats: &PreparedStats,
     ) -> Result<Option<TableState>, Self::Error>;
 
-    /// COMMIT. Where its answer was lost and the commit table has it nevertheless, that commit.
-    async fn commit(&self) -> Result<Option<Committed>, Failure>;
+    /// Sends COMMIT and takes its answer. After an answer that was not heard (`RelationalError::is_unheard`)
+    /// the session holds the lock of its task only as long as the server works on the COMMIT.
+    async fn end(&self) -> Result<(), Self::Error>;
+
+    /// Another session, to ask what became of a COMMIT without an answer; `None` where each has one.
+    async fn another_session(&self) -> Result<Option<Self::Session>, Failure> {
+        Ok(None)
+    }
 
     /// The session, to read a candidate.
     fn candidate(&self) -> Self::Candidate;
@@ -155,7 +172,7 @@ impl<W: TableWrite> TableWriter<W> {
     async fn apply(&mut self) -> Result<Outcome, W::Error> {
         let (rows, write) = (self.rows, &mut self.write);
         let bytes = write.end_stage(rows).await?;
-        write.lock_task().await?;
+        write.lock_task(write.session()).await?;
         let shown = write.shown();
         let last = commits::last(write.session(), &write.intent().task).await?;
         if let Some(committed) = commits::compare(last, write.intent(), &shown)? {
@@ -321,6 +338,39 @@ impl<W: TableWrite> PreparedWrite<W> {
         commits::store(session, intent, commit, (stats, left), plain_keys).await
     }
 
+    /// COMMIT. Where its answer was not heard and the commit table has it nevertheless, that commit.
+    async fn end(&self) -> Result<Option<Committed>, Failure> {
+        fail::fail_point!(W::BEFORE_COMMIT);
+        let ended = self.write.end().await;
+        fail::fail_point!(W::AFTER_COMMIT);
+        match ended {
+            Ok(()) => Ok(None),
+            Err(error) if error.is_unheard() => self.settle(error.into()).await.map(Some),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A COMMIT was sent and no answer heard: the lock waits for its end, the commit table knows.
+    async fn settle(&self, unheard: Failure) -> Result<Committed, Failure> {
+        let (write, intent) = (&self.write, self.write.intent());
+        let Ok(Some(asking)) = write.another_session().await else {
+            return Err(unheard.help(NOT_KNOWN));
+        };
+        let asked = async {
+            write.lock_task(&asking).await?;
+            commits::last(&asking, &intent.task).await
+        };
+        match asked.await {
+            Ok(Some(committed)) if committed.token.generation == intent.generation => Ok(committed),
+            Ok(_) => Err(Failure {
+                remedy: Remedy::Retry,
+                ..unheard
+            }
+            .help(NOT_COMMITTED)),
+            Err(error) => Err(Into::<Failure>::into(error).help(NOT_KNOWN)),
+        }
+    }
+
     async fn finish(&self, commit: Commit) -> Result<Receipt, Failure> {
         let (alignment, stats) = match &self.outcome {
             Outcome::New { alignment, stats } => (alignment, *stats),
@@ -333,7 +383,7 @@ impl<W: TableWrite> PreparedWrite<W> {
         };
         let stored = self.store(alignment, &stats, &commit).await;
         stored.map_err(Into::<Failure>::into)?;
-        let settled = self.write.commit().await?;
+        let settled = self.end().await?;
         let intent = self.write.intent();
         let token = commit.into_token(intent.task.clone(), intent.generation);
         Ok(Receipt {

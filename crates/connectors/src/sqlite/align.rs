@@ -8,6 +8,7 @@ use towpath_vocab::SchemaChange;
 
 use super::catalog::{CatalogTable, look_up};
 use super::error::Result;
+use super::keys::{EXACT, collation};
 use super::names::quoted;
 use super::session::Session;
 use super::sql::{SqliteDialect, SqliteTypes};
@@ -26,7 +27,23 @@ pub(super) async fn align(
     let found = session
         .run(move |connection| look_up(connection, &name, &shown))
         .await?;
-    fit(found, table, schema, change, primary).await
+    let present = found.iter().flat_map(|found| &found.columns);
+    let present: Vec<String> = present.map(|column| column.name.clone()).collect();
+    let mut alignment = fit(found, table, schema, change, primary).await?;
+    let (name, shown) = (table.to_owned(), session.shown.clone());
+    let columns = std::mem::take(&mut alignment.columns);
+    alignment.columns = session
+        .run(move |connection| {
+            let mut columns = columns;
+            let old = columns.iter_mut().filter(|new| present.contains(&new.name));
+            for column in old {
+                let of = (name.as_str(), column.name.as_str());
+                column.equates = !collation(connection, of, &shown)?.eq_ignore_ascii_case(EXACT);
+            }
+            Ok(columns)
+        })
+        .await?;
+    Ok(alignment)
 }
 
 /// Decides for what was found.

@@ -110,4 +110,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A SQLite file is damaged.",
         "Restore it from a backup, or save what can be read: `sqlite3 FILE .recover | sqlite3 NEW`.",
     ),
+    CodeEntry::run(
+        "R0324",
+        Remedy::Refused,
+        "Deleting or updating rows would change rows of other tables.",
+        "A foreign key of a table of the file has ON DELETE or ON UPDATE with CASCADE, SET NULL or SET DEFAULT. Nothing was written. Use a write mode that deletes nothing, leave the column out that the key refers to, or drop that action.",
+    ),
 ];

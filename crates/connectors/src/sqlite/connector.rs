@@ -10,10 +10,11 @@ use towpath_vocab::{
     OptionUse, ReadMode, WriteMode,
 };
 
-use super::destination::SqliteDestination;
+use super::destination::SqliteTables;
 use super::discover::SqliteDiscover;
 use super::session::Settings;
 use super::source::SqliteSource;
+use crate::relational::destination::TableDestination;
 
 /// How files are named that are SQLite databases.
 const ENDINGS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
@@ -92,10 +93,10 @@ impl Connector for Sqlite {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
         let settings = Settings::read(connection, context)?;
-        Ok(Arc::new(SqliteDestination {
+        Ok(Arc::new(TableDestination(SqliteTables {
             settings,
             memory: Arc::clone(&context.memory),
-        }))
+        })))
     }
 
     fn discover(

@@ -1,15 +1,13 @@
-//! The destination capability: what is there, what was committed last, and the way to a writer.
+//! What SQLite does for the tables of a file (`relational/destination.rs`): opens it, and makes the stage.
 //!
-//! Promise: a connection is written only when the project says `writable: true`; what cannot work is
-//! refused before rows come. Read next: `writer.rs`.
+//! Promise: what cannot work is refused before rows come; a file that does not exist is created by a write, not
+//! by a look. Read next: `writer.rs`.
 
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{
-    Committed, Destination, Intent, Memory, StateBeforeWrite, TableStates, Writer,
-};
+use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -22,30 +20,12 @@ use super::stage;
 use super::state::state;
 use super::types::settle;
 use super::writer::{Job, SqliteWrite};
-use crate::relational::commits;
-use crate::relational::fault::Fault;
-use crate::relational::modes;
-use crate::relational::nested::JsonTexts;
-use crate::relational::writer::TableWriter;
+use crate::relational::destination::Tables;
 
-/// Writes to a SQLite database.
-pub(super) struct SqliteDestination {
+/// The tables of a SQLite database.
+pub(super) struct SqliteTables {
     pub(super) settings: Settings,
     pub(super) memory: Arc<dyn Memory>,
-}
-
-impl SqliteDestination {
-    /// A session that reads; `None` when there is no database yet.
-    async fn looking(&self, table: &TableName) -> Result<Option<Writing>> {
-        let settings = self.settings.clone();
-        let opened = blocking(&self.settings.shown, move || {
-            settings.exists().then(|| settings.open_read()).transpose()
-        });
-        Ok(opened.await?.map(|connection| Writing {
-            session: Session::new(connection, &self.settings.shown),
-            table: table_name(&self.settings, table),
-        }))
-    }
 }
 
 /// The name of a table: `connection.object` means the object, any other first part belongs to the name.
@@ -58,63 +38,68 @@ fn table_name(settings: &Settings, table: &TableName) -> String {
 }
 
 #[async_trait]
-impl Destination for SqliteDestination {
-    async fn last(
-        &self,
-        task: &TaskKey,
-        table: &TableName,
-    ) -> std::result::Result<Option<Committed>, Failure> {
-        match self.looking(table).await? {
-            Some(looking) => Ok(commits::last(&looking, task).await?),
-            None => Ok(None),
-        }
+impl Tables for SqliteTables {
+    const BEGIN: &'static str = "sqlite::begin";
+    type Error = SqliteError;
+    type Session = Writing;
+    type Write = SqliteWrite;
+
+    fn connection(&self) -> (&str, bool) {
+        (&self.settings.connection, self.settings.writable)
     }
 
-    async fn states(
-        &self,
-        task: &TaskKey,
-        table: &TableName,
-    ) -> std::result::Result<TableStates, Failure> {
-        let Some(looking) = self.looking(table).await? else {
-            return Ok(TableStates::default());
-        };
-        Ok(TableStates {
-            committed: commits::state(&looking, task).await?,
-            now: state(&looking).await?,
-        })
+    fn shown(&self, table: &TableName) -> String {
+        table_name(&self.settings, table)
     }
 
-    async fn begin(&self, intent: Intent) -> std::result::Result<Box<dyn Writer>, Failure> {
-        fail::fail_point!("sqlite::begin");
-        if !self.settings.writable {
-            return Err(Fault::ReadOnly {
-                connection: self.settings.connection.clone(),
-            }
-            .into());
-        }
-        let has_type = |data_type: &DataType| stage::stored_as(data_type).is_some();
-        let (texts, intent) = JsonTexts::of(intent, has_type);
+    fn has_type(&self, data_type: &DataType) -> bool {
+        stage::stored_as(data_type).is_some()
+    }
+
+    async fn look(&self, table: &TableName) -> std::result::Result<Option<Writing>, Failure> {
+        let settings = self.settings.clone();
+        let opened = blocking(&self.settings.shown, move || {
+            settings.exists().then(|| settings.open_read()).transpose()
+        });
+        Ok(opened.await?.map(|connection| Writing {
+            session: Session::new(connection, &self.settings.shown),
+            table: table_name(&self.settings, table),
+        }))
+    }
+
+    /// Whoever is about to commit holds the lock of the file: what is read afterwards is committed.
+    async fn lock_task(&self, _: &Writing, _: &TaskKey) -> Result<()> {
+        Ok(())
+    }
+
+    async fn state(&self, looking: &Writing, _: Option<&TableState>) -> Result<Option<TableState>> {
+        state(looking).await
+    }
+
+    async fn open(
+        &self,
+        intent: Intent,
+        before: Option<StateBeforeWrite>,
+    ) -> std::result::Result<SqliteWrite, Failure> {
         let table = table_name(&self.settings, &intent.table);
-        let job = Job {
-            before: StateBeforeWrite::of(&intent.write)?,
-            intent,
-            memory: Arc::clone(&self.memory),
-        };
-        check(&job.intent, &table)?;
+        check_names(&intent, &table)?;
         let settings = self.settings.clone();
         let connection = blocking(&self.settings.shown, move || settings.open_write()).await?;
         let session = Session::new(connection, &self.settings.shown);
         // Only to refuse early: the table is looked at again, under the lock, when the rows are there.
-        let (intent, shown) = (&job.intent, session.shown.clone());
-        let change = intent.write.schema_change;
+        let (shown, change) = (session.shown.clone(), intent.write.schema_change);
         align(&session, &table, &intent.schema, change, &[]).await?;
         let columns = intent.schema.fields().len();
         let merges = intent.write.mode == WriteMode::Merge;
         session
             .run(move |connection| stage::create(connection, columns, merges, &shown))
             .await?;
-        let write = SqliteWrite::new(Writing { session, table }, job);
-        Ok(texts.before(TableWriter::new(write)))
+        let job = Job {
+            before,
+            intent,
+            memory: Arc::clone(&self.memory),
+        };
+        Ok(SqliteWrite::new(Writing { session, table }, job))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -144,7 +129,7 @@ impl Destination for SqliteDestination {
     }
 }
 
-fn check(intent: &Intent, table: &str) -> Result<()> {
+fn check_names(intent: &Intent, table: &str) -> Result<()> {
     let fields = intent.schema.fields();
     for (at, field) in fields.iter().enumerate() {
         let mut earlier = fields.iter().take(at);
@@ -155,5 +140,5 @@ fn check(intent: &Intent, table: &str) -> Result<()> {
             });
         }
     }
-    Ok(modes::check(intent, table)?)
+    Ok(())
 }

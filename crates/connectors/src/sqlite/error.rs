@@ -79,6 +79,14 @@ pub(super) enum SqliteError {
         doing: String,
         why: String,
     },
+    #[error(
+        "rows of `{table}` cannot be {done}: a foreign key of `{other}` changes its rows with them"
+    )]
+    Cascade {
+        table: String,
+        done: &'static str,
+        other: String,
+    },
     #[error("the position of `{object}` cannot be used: {why}")]
     Position { object: String, why: String },
     #[error("`{column}` of `{object}` cannot be a cursor: {why}")]
@@ -166,6 +174,7 @@ impl SqliteError {
             Self::Unfinished { .. } => "R0321",
             Self::Passing { .. } => "R0322",
             Self::Damaged { .. } => "R0323",
+            Self::Cascade { .. } => "R0324",
             Self::Position { .. } => "R0315",
             Self::Cursor { .. } => "R0316",
             Self::Boundary { .. } => "R0320",
@@ -181,6 +190,7 @@ impl SqliteError {
             Self::Busy { .. } | Self::Passing { .. } => Remedy::Retry,
             Self::Constraint { .. } | Self::Database { .. } => Remedy::FixData,
             Self::Columns { .. } | Self::Broken { .. } | Self::Misused { .. } => Remedy::Bug,
+            Self::Cascade { .. } => Remedy::Refused,
             _ => Remedy::FixConfig,
         }
     }
@@ -218,6 +228,9 @@ impl SqliteError {
             ),
             Self::Damaged { .. } => one(
                 "restore the file from a backup, or save what can be read: `sqlite3 FILE .recover | sqlite3 NEW`",
+            ),
+            Self::Cascade { .. } => one(
+                "use a write mode that deletes nothing and changes no column that the key refers to, or drop the foreign key's ON DELETE or ON UPDATE action",
             ),
             Self::Full { .. } => one("free some space and run again; nothing was changed"),
             Self::Constraint { .. } => {

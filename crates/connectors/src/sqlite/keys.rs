@@ -15,6 +15,9 @@ use crate::relational::align::Aligned;
 /// A table that lives for two statements, to ask SQLite for affinities.
 const LIKE: &str = "temp.\"_towpath_like\"";
 
+/// The collation under which texts are equal only when nothing in them differs.
+pub(super) const EXACT: &str = "BINARY";
+
 /// Where keys are compared.
 pub(super) struct KeyColumns<'a> {
     pub(super) connection: &'a Connection,
@@ -36,7 +39,8 @@ impl KeyColumns<'_> {
     pub(super) fn add(&self, key: &[Aligned]) -> Result<()> {
         let affinities = self.affinities(key)?;
         for (at, (column, affinity)) in key.iter().zip(affinities).enumerate() {
-            let collation = self.collation(&column.name)?;
+            let of = (self.table, column.name.as_str());
+            let collation = collation(self.connection, of, self.shown)?;
             let value = column.value.trim_start_matches("s.");
             self.batch(&format!(
                 "ALTER TABLE temp.\"_towpath_stage\" ADD COLUMN k{at} {affinity} COLLATE {} \
@@ -75,15 +79,19 @@ impl KeyColumns<'_> {
         self.batch(&format!("DROP TABLE {LIKE}"))?;
         Ok(words)
     }
+}
 
-    fn collation(&self, column: &str) -> Result<String> {
-        let (_, collation, ..) = self
-            .connection
-            .column_metadata(Some("main"), self.table, column)
-            .doing(self.shown, self.doing())?;
-        let collation = collation.map(|name| name.to_string_lossy().into_owned());
-        Ok(collation.unwrap_or_else(|| "BINARY".to_owned()))
-    }
+/// How the table compares texts of a column.
+pub(super) fn collation(
+    connection: &Connection,
+    (table, column): (&str, &str),
+    shown: &str,
+) -> Result<String> {
+    let (_, collation, ..) = connection
+        .column_metadata(Some("main"), table, column)
+        .doing(shown, format!("looking at the keys of `{table}`"))?;
+    let collation = collation.map(|name| name.to_string_lossy().into_owned());
+    Ok(collation.unwrap_or_else(|| EXACT.to_owned()))
 }
 
 /// What SQLite declares a column of this affinity with.

@@ -16,6 +16,7 @@ mod cursor;
 mod destination;
 mod discover;
 mod error;
+mod foreign;
 mod keys;
 mod names;
 mod pump;

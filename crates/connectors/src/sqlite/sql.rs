@@ -48,6 +48,10 @@ impl Dialect for SqliteDialect {
         format!("s.k{place}")
     }
 
+    fn exact(&self, value: &str) -> String {
+        format!("({value} COLLATE BINARY)")
+    }
+
     fn place(&self) -> &'static str {
         "rowid"
     }
@@ -131,8 +135,8 @@ impl TableTypes for SqliteTypes {
     }
 
     /// SQLite changes no column's type: `fit` never asks for it.
-    fn widen(&self, table: &str, column: &str, data_type: &str) -> String {
-        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {data_type}")
+    fn widen(&self, table: &str, column: &str, _: &Raw, wider: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {wider}")
     }
 }
 

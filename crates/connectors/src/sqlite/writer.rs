@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use towpath_ports::{Committed, Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
-use towpath_vocab::Failure;
+use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
 
 use super::align::align;
 use super::candidate::SqliteCandidate;
 use super::error::{ErrorContext as _, Result, SqliteError};
+use super::foreign::refuse_cascades;
 use super::names::quoted;
 use super::sql::Writing;
 use super::stage;
 use super::state::{leaves, state};
 use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
+use crate::relational::effects::Effects;
 use crate::relational::modes::primary_key;
 use crate::relational::writer::TableWrite;
 
@@ -37,6 +38,8 @@ pub(super) struct SqliteWrite {
     writing: Writing,
     job: Job,
     bytes: u64,
+    /// Some rows delete others.
+    deletes: bool,
 }
 
 impl SqliteWrite {
@@ -45,6 +48,7 @@ impl SqliteWrite {
             writing,
             job,
             bytes: 0,
+            deletes: false,
         }
     }
 
@@ -60,6 +64,8 @@ impl SqliteWrite {
 #[async_trait]
 impl TableWrite for SqliteWrite {
     const PREPARED: &'static str = "sqlite::prepared";
+    const BEFORE_COMMIT: &'static str = "sqlite::before_commit";
+    const AFTER_COMMIT: &'static str = "sqlite::after_commit";
     type Error = SqliteError;
     type Session = Writing;
     type Candidate = SqliteCandidate;
@@ -91,6 +97,7 @@ impl TableWrite for SqliteWrite {
         _before: u64,
     ) -> Result<()> {
         fail::fail_point!("sqlite::write");
+        self.deletes |= ops.as_ref().is_some_and(|ops| ops.values().contains(&2));
         let shown = self.writing.session.shown.clone();
         let work = move |connection: &rusqlite::Connection| {
             stage::insert(connection, &batch, ops.as_ref(), &shown)
@@ -104,7 +111,7 @@ impl TableWrite for SqliteWrite {
     }
 
     /// The lock of the file is held until the end of the transaction: nobody can commit in between.
-    async fn lock_task(&self) -> Result<()> {
+    async fn lock_task(&self, _: &Writing) -> Result<()> {
         let doing = format!("writing `{}`", self.writing.table);
         self.batch("COMMIT; BEGIN IMMEDIATE", doing).await
     }
@@ -118,6 +125,11 @@ impl TableWrite for SqliteWrite {
         let (change, primary) = (intent.write.schema_change, primary_key(intent));
         let session = &self.writing.session;
         let alignment = align(session, table, &intent.schema, change, primary).await?;
+        let effects = Effects::of(intent, &alignment, self.deletes);
+        let (name, shown) = (table.clone(), session.shown.clone());
+        session
+            .run(move |connection| refuse_cascades(connection, (&name, &effects), &shown))
+            .await?;
         for statement in &alignment.statements {
             let doing = format!("fitting `{table}` to the rows");
             self.batch(statement, doing).await?;
@@ -143,16 +155,9 @@ impl TableWrite for SqliteWrite {
         leaves(&self.writing, before, self.job.intent.write.mode, stats).await
     }
 
-    async fn commit(&self) -> std::result::Result<Option<Committed>, Failure> {
-        let shown = self.writing.session.shown.clone();
+    async fn end(&self) -> Result<()> {
         let doing = format!("committing `{}`", self.writing.table);
-        let work = move |connection: &rusqlite::Connection| {
-            fail::fail_point!("sqlite::before_commit");
-            connection.execute_batch("COMMIT").doing(&shown, doing)?;
-            fail::fail_point!("sqlite::after_commit");
-            Ok(None)
-        };
-        Ok(self.writing.session.run(work).await?)
+        self.batch("COMMIT", doing).await
     }
 
     fn candidate(&self) -> SqliteCandidate {

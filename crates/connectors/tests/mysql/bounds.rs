@@ -6,7 +6,8 @@ use arrow_array::{
     ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, TimestampNanosecondArray,
 };
-use towpath_vocab::{Remedy, WriteMode};
+use towpath_ports::{Commit, DELETE_ABSENT};
+use towpath_vocab::{Remedy, SchemaChange, WriteMode};
 
 use crate::support::{Database, intent, write};
 
@@ -57,6 +58,12 @@ async fn a_text_goes_only_where_it_stays_what_it_is() {
             "text CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
             &["A"],
         ),
+        (
+            "enum('1', 'it''s', 'a\\\\b', '')",
+            &["it's", "1", "", "a\\b"],
+        ),
+        ("enum('Größe') CHARACTER SET latin1", &["Größe"]),
+        ("set('a', 'b c', 'ü')", &["", "b c", "a,ü", "a,b c,ü"]),
     ];
     for (column, values) in fits {
         assert_eq!(refused(column, texts(values)).await, None, "{column}");
@@ -72,8 +79,16 @@ async fn a_text_goes_only_where_it_stays_what_it_is() {
         ("varchar(9) CHARACTER SET utf8mb3", "\u{1F600}", "R1023"),
         ("tinytext", &long, "R1023"),
         ("tinytext", &blanks, "R1023"),
-        ("enum('1', '2')", "3", "R0245"),
-        ("set('a')", "a", "R0245"),
+        // MySQL would take it for the number of a member, or for another spelling of one.
+        ("enum('b', 'a')", "1", "R1023"),
+        ("enum('b', 'a')", "A", "R1023"),
+        ("enum('b', 'a')", "a ", "R1023"),
+        // A set has its members in their order, each once.
+        ("set('a', 'b')", "b,a", "R1023"),
+        ("set('a', 'b')", "a,a", "R1023"),
+        ("set('a', 'b')", "a,c", "R1023"),
+        ("set('a', 'b')", "A", "R1023"),
+        ("set('a', 'b')", "a,", "R1023"),
         ("int", "1", "R0245"),
     ];
     for (column, value, code) in wrong {
@@ -88,14 +103,19 @@ async fn a_number_goes_only_where_it_stays_what_it_is() {
         let edges = numbers(&[Some(i64::MIN), Some(i64::MAX), None]);
         assert_eq!(refused(column, edges).await, None, "{column}");
     }
+    let years = numbers(&[Some(1901), Some(2155), Some(0), None]);
+    assert_eq!(refused("year", years).await, None);
+    // MySQL would make 2024 of 24.
+    for year in [24, 1900, 2156, -1] {
+        let found = refused("year", numbers(&[Some(year)])).await;
+        assert_eq!(found.as_deref(), Some("R1023"), "{year}");
+    }
     for column in [
-        "int",
         "bigint unsigned",
         "double",
-        "decimal(18,0)",
         "float",
-        "year",
         "bit(8)",
+        "int zerofill",
     ] {
         let found = refused(column, numbers(&[Some(1)])).await;
         assert_eq!(found.as_deref(), Some("R0245"), "{column}");
@@ -113,14 +133,77 @@ async fn a_number_goes_only_where_it_stays_what_it_is() {
     };
     assert_eq!(refused("decimal(5,2)", decimals(5, 2)).await, None);
     assert_eq!(refused("bigint unsigned", decimals(20, 0)).await, None);
-    for (column, of) in [
-        ("decimal(5,1)", (5, 2)),
-        ("decimal(5,2)", (6, 2)),
-        ("double", (5, 2)),
-    ] {
-        let found = refused(column, decimals(of.0, of.1)).await;
+    for column in ["double", "int", "decimal(60,0)"] {
+        let found = refused(column, decimals(38, 10)).await;
         assert_eq!(found.as_deref(), Some("R0245"), "{column}");
     }
+}
+
+/// A number's column gets a wider type, and keeps whatever else its definition says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_of_numbers_is_widened_as_it_is_defined() {
+    let wide = |rows: ArrayRef| batch("v", rows);
+    let decimals = Decimal128Array::from(vec![125]).with_precision_and_scale(12, 4);
+    let cases: [(&str, ArrayRef, &str); 6] = [
+        (
+            "smallint(5) unsigned NOT NULL DEFAULT 7 COMMENT 'no, it''s'",
+            numbers(&[Some(-70_000)]),
+            "bigint(20) NOT NULL DEFAULT 7 COMMENT 'no, it''s'",
+        ),
+        (
+            "mediumint NOT NULL AUTO_INCREMENT PRIMARY KEY",
+            numbers(&[Some(i64::MAX)]),
+            "bigint(20) NOT NULL AUTO_INCREMENT",
+        ),
+        (
+            "tinyint CHECK (`v` < 100)",
+            Arc::new(arrow_array::UInt16Array::from(vec![99])),
+            "mediumint(9) DEFAULT NULL CHECK (`v` < 100)",
+        ),
+        (
+            "tinyint(3) unsigned",
+            Arc::new(arrow_array::UInt64Array::from(vec![u64::MAX])),
+            "bigint(20) unsigned DEFAULT NULL",
+        ),
+        (
+            "float NOT NULL DEFAULT 1.5",
+            Arc::new(arrow_array::Float64Array::from(vec![0.1])),
+            "double NOT NULL DEFAULT 1.5",
+        ),
+        (
+            "decimal(10,2) NOT NULL",
+            Arc::new(decimals.unwrap()),
+            "decimal(12,4) NOT NULL",
+        ),
+    ];
+    for (before, rows, after) in cases {
+        let database = Database::with(&format!("CREATE TABLE t (v {before})"));
+        let rows = wide(rows);
+        let mut strict = intent(rows.schema(), WriteMode::Append, &[], 1);
+        strict.write.schema_change = SchemaChange::Fail;
+        let failure = write(database.destination().as_ref(), strict.clone(), &rows).await;
+        assert_eq!(failure.unwrap_err().code, "R0246", "{before}");
+        let evolving = intent(rows.schema(), WriteMode::Append, &[], 1);
+        write(database.destination().as_ref(), evolving, &rows)
+            .await
+            .unwrap();
+        let found = database.sql("SHOW CREATE TABLE t");
+        assert!(found.contains(&format!("`v` {after}")), "{after}: {found}");
+        let back = database.read("t").await;
+        assert_eq!(back.len(), 1);
+    }
+}
+
+/// In MariaDB `json` is a text that must be JSON.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_goes_into_json() {
+    let documents = texts(&["{\"a\":1.10}", "[]", "null"]);
+    assert_eq!(refused("json", documents).await, None);
+    let database = Database::with("CREATE TABLE t (v json)");
+    let rows = batch("v", texts(&["{"]));
+    let wanted = intent(rows.schema(), WriteMode::Append, &[], 1);
+    let failure = write(database.destination().as_ref(), wanted, &rows).await;
+    assert_eq!(failure.unwrap_err().code, "R1027");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,32 +277,90 @@ async fn keys_of_a_new_table_are_compared_exactly_and_have_a_length() {
     assert_eq!(database.sql("SELECT count(*) FROM t"), "7");
 }
 
-/// Two of its own keys that the table takes for one are one.
+fn keyed(keys: &[&str]) -> RecordBatch {
+    let numbers: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![7; keys.len()]));
+    RecordBatch::try_from_iter_with_nullable([("v", texts(keys), true), ("c0", numbers, true)])
+        .unwrap()
+}
+
+/// Where a table takes two keys for one that differ, one of two rows would be lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_a_table_are_compared_as_it_compares_them() {
+async fn keys_that_a_table_takes_for_one_are_refused() {
+    let collations = [
+        ("CHARACTER SET latin1", "Anna", "ANNA"),
+        ("COLLATE utf8mb4_general_ci", "cafe", "café"),
+        ("COLLATE utf8mb4_bin", "a", "a "),
+    ];
+    for (collation, one, other) in collations {
+        let database = Database::with(&format!(
+            "CREATE TABLE t (v varchar(20) {collation} PRIMARY KEY, c0 int) DEFAULT CHARACTER SET utf8mb4; \
+             INSERT INTO t VALUES ('{one}', 1), ('Bert', 2)"
+        ));
+        let destination = database.destination();
+        let write_keys = |mode, keys: &[&str], generation| {
+            let rows = keyed(keys);
+            let wanted = intent(rows.schema(), mode, &["v"], generation);
+            let destination = Arc::clone(&destination);
+            async move { write(destination.as_ref(), wanted, &rows).await }
+        };
+        for mode in [
+            WriteMode::Merge,
+            WriteMode::InsertOnly,
+            WriteMode::DeleteInsert,
+        ] {
+            let failure = write_keys(mode, &[other, "Carl"], 1).await.unwrap_err();
+            assert_eq!(
+                (failure.code.as_str(), failure.remedy),
+                ("R0253", Remedy::FixData),
+                "{collation} {mode:?}"
+            );
+        }
+        let found = "SELECT group_concat(v, '=', c0 ORDER BY c0) FROM t";
+        assert_eq!(database.sql(found), format!("{one}=1,Bert=2"));
+        let receipt = write_keys(WriteMode::Merge, &[one, "Carl"], 1).await;
+        let stats = receipt.unwrap().committed.stats;
+        assert_eq!((stats.updated, stats.inserted), (1, 1));
+        let failure = write_keys(WriteMode::Merge, &[one, other], 2).await;
+        assert_eq!(failure.unwrap_err().code, "R0242");
+        // A write of all rows says that the other spelling is gone.
+        let rows = keyed(&[other, "Bert"]);
+        let mut whole = intent(rows.schema(), WriteMode::Merge, &["v"], 2);
+        whole
+            .write
+            .options
+            .insert(DELETE_ABSENT.to_owned(), true.into());
+        write(destination.as_ref(), whole, &rows).await.unwrap();
+        let spelled = "SELECT concat(count(*), sum(CAST(CONVERT(v USING utf8mb4) AS BINARY)";
+        let found = format!("{spelled} = CAST('{other}' AS BINARY))) FROM t");
+        assert_eq!(database.sql(&found), "21", "{collation}");
+    }
+}
+
+/// Of changes, a new spelling comes as a deletion and an insertion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changes_its_spelling_is_not_two() {
     let database = Database::with(
-        "CREATE TABLE t (v varchar(20) CHARACTER SET latin1 PRIMARY KEY, c0 int); INSERT INTO t VALUES ('Anna', 1), ('Bert', 2)",
+        "CREATE TABLE t (v varchar(20) COLLATE utf8mb4_general_ci PRIMARY KEY, c0 int); INSERT INTO t VALUES ('Anna', 1)",
     );
-    let rows = |keys: &[&str]| {
-        let numbers: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![7; keys.len()]));
-        RecordBatch::try_from_iter_with_nullable([("v", texts(keys), true), ("c0", numbers, true)])
-            .unwrap()
+    let change = |rows: Vec<(&'static str, u8)>, generation| {
+        let destination = database.destination();
+        async move {
+            let keys: Vec<&str> = rows.iter().map(|(key, _)| *key).collect();
+            let ops: Vec<u8> = rows.iter().map(|(_, op)| *op).collect();
+            let batch = keyed(&keys);
+            let wanted = intent(batch.schema(), WriteMode::Merge, &["v"], generation);
+            let mut writer = destination.begin(wanted).await?;
+            let ops = arrow_array::UInt8Array::from(ops);
+            writer.write(batch, Some(ops)).await?;
+            writer.prepare().await?.commit(Commit::default()).await
+        }
     };
-    let destination = database.destination();
-    let both = rows(&["ANNA", "Carl"]);
-    let merge = intent(both.schema(), WriteMode::Merge, &["v"], 1);
-    let receipt = write(destination.as_ref(), merge, &both).await.unwrap();
-    let stats = receipt.committed.stats;
-    assert_eq!((stats.updated, stats.inserted), (1, 1));
-    let found = database.sql("SELECT group_concat(v, '=', c0 ORDER BY v) FROM t");
-    assert_eq!(found, "Anna=7,Bert=2,Carl=7");
-    let twice = rows(&["dora", "Dora"]);
-    let merge = intent(twice.schema(), WriteMode::Merge, &["v"], 2);
-    let failure = write(destination.as_ref(), merge, &twice)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0242", Remedy::FixData)
-    );
+    change(vec![("Anna", 2), ("ANNA", 0)], 1).await.unwrap();
+    let found = "SELECT group_concat(v, '=', c0 ORDER BY v) FROM t";
+    assert_eq!(database.sql(found), "ANNA=7");
+    for rows in [vec![("anna", 0)], vec![("Bert", 0), ("BERT", 1)]] {
+        let failure = change(rows, 2).await.unwrap_err();
+        assert_eq!(failure.code, "R0253");
+    }
+    assert_eq!(database.sql(found), "ANNA=7");
 }

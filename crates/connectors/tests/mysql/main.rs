@@ -9,9 +9,12 @@
 )]
 
 mod bounds;
+mod commit;
 mod faults;
 mod incremental;
+mod locks;
 mod look;
+mod proxy;
 #[path = "../postgres/reads.rs"]
 mod reads;
 mod support;

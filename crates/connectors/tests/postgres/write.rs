@@ -577,6 +577,28 @@ async fn replace_keeps_grants_views_and_old_readers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn updates_that_another_table_would_follow_are_refused() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int8 PRIMARY KEY, v text UNIQUE); INSERT INTO out.t VALUES (1, 'a'); \
+         CREATE TABLE out.child (v text REFERENCES out.t (v) ON UPDATE CASCADE); INSERT INTO out.child VALUES ('a')",
+    );
+    let destination = database.destination();
+    let by = |mode, generation| intent(&target(), schema(), mode, &["id"], generation);
+    let merge = by(WriteMode::Merge, 1);
+    let failure = write(destination.as_ref(), merge, &[batch(&[(1, "b")])]).await;
+    let failure = failure.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.remedy),
+        ("R0231", Remedy::Refused)
+    );
+    assert_eq!(database.sql("SELECT v FROM out.child"), "a");
+    let new = by(WriteMode::InsertOnly, 1);
+    let rows = batch(&[(1, "b"), (2, "c")]);
+    write(destination.as_ref(), new, &[rows]).await.unwrap();
+    assert_eq!(database.sql("SELECT v FROM out.t ORDER BY id"), "a\nc");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_type_goes_out_and_comes_back() {
     let database = Database::with(
         "CREATE TYPE mood AS ENUM ('sad', 'ok');

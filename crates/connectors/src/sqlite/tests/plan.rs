@@ -215,10 +215,11 @@ async fn keys_are_compared_as_the_table_compares_them() {
         let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
         RecordBatch::try_from_iter([("k", Arc::clone(&keys)), ("v", keys)]).unwrap()
     };
-    let receipt = project
-        .write(&how("t", WriteMode::Merge, 1), &rows(&["a", "b"]), None)
-        .await
-        .unwrap();
+    let merge = how("t", WriteMode::Merge, 1);
+    let other = project.write(&merge, &rows(&["a", "b"]), None).await;
+    assert_eq!(other.unwrap_err().code, "R0253");
+    let receipt = project.write(&merge, &rows(&["A", "b"]), None).await;
+    let receipt = receipt.unwrap();
     assert_eq!(
         (
             receipt.committed.stats.updated,
@@ -226,7 +227,7 @@ async fn keys_are_compared_as_the_table_compares_them() {
         ),
         (1, 1)
     );
-    assert_eq!(project.read(&table("t")).await.rows, ["A|a", "b|b"]);
+    assert_eq!(project.read(&table("t")).await.rows, ["A|A", "b|b"]);
     let twice = project
         .write(&how("t", WriteMode::Merge, 2), &rows(&["c", "C"]), None)
         .await

@@ -465,3 +465,83 @@ async fn keys_of_char_are_not_written_beside_the_same_keys_with_blanks() {
     let receipt = project.write(&how, &rows, None).await.unwrap();
     assert_eq!(receipt.committed.stats.inserted, 0);
 }
+
+/// Where a table takes two keys for one that differ, one of two rows would be lost.
+#[tokio::test]
+async fn keys_that_a_table_takes_for_one_are_refused() {
+    let rows = |keys: &[&str]| {
+        let values = Int64Array::from(vec![7; keys.len()]);
+        batch(vec![
+            ("k", Arc::new(StringArray::from(keys.to_vec()))),
+            ("v", Arc::new(values)),
+        ])
+    };
+    for (collation, one, other) in [("NOCASE", "Anna", "ANNA"), ("RTRIM", "a", "a ")] {
+        let project = TestProject::with(&format!(
+            "CREATE TABLE t (k TEXT COLLATE {collation} PRIMARY KEY, v INTEGER); INSERT INTO t VALUES ('{one}', 1)"
+        ));
+        let held = || -> String {
+            let sql = "SELECT group_concat(k || '=' || v) FROM t";
+            project.own().query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        for mode in [
+            WriteMode::Merge,
+            WriteMode::DeleteInsert,
+            WriteMode::InsertOnly,
+        ] {
+            let refused = project
+                .write(&how("t", mode, 1), &rows(&[other]), None)
+                .await;
+            assert_eq!(refused.unwrap_err().code, "R0253", "{collation}");
+        }
+        assert_eq!(held(), format!("{one}=1"));
+        // Of changes, a new spelling comes as a deletion and an insertion.
+        let merge = |generation| how("t", WriteMode::Merge, generation);
+        let both = rows(&[one, other]);
+        let renamed = Some(UInt8Array::from(vec![2, 0]));
+        project.write(&merge(1), &both, renamed).await.unwrap();
+        assert_eq!(held(), format!("{other}=7"));
+        let two = Some(UInt8Array::from(vec![0, 1]));
+        let refused = project.write(&merge(2), &both, two).await;
+        assert_eq!(refused.unwrap_err().code, "R0253", "{collation}");
+        assert_eq!(held(), format!("{other}=7"));
+    }
+}
+
+#[tokio::test]
+async fn writes_that_another_table_would_follow_are_refused() {
+    let project = TestProject::with(
+        "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER UNIQUE); INSERT INTO t VALUES (1, 10);
+         CREATE TABLE deleted (k INTEGER REFERENCES t ON DELETE CASCADE); INSERT INTO deleted VALUES (1);
+         CREATE TABLE updated (v INTEGER REFERENCES t (v) ON UPDATE SET NULL); INSERT INTO updated VALUES (10);",
+    );
+    let others = || -> i64 {
+        let sql = "SELECT (SELECT count(k) FROM deleted) + (SELECT count(v) FROM updated)";
+        project.own().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let rows = pairs(&[(Some(1), 11)]);
+    for mode in [
+        WriteMode::Replace,
+        WriteMode::DeleteInsert,
+        WriteMode::Merge,
+    ] {
+        let failure = project.write(&how("t", mode, 1), &rows, None).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.remedy),
+            ("R0324", Remedy::Refused),
+            "{mode:?}"
+        );
+        assert_eq!(others(), 2, "{mode:?}");
+    }
+    let only_key = batch(vec![("k", Arc::new(Int64Array::from(vec![1])))]);
+    let merge = how("t", WriteMode::Merge, 1);
+    let deletion = Some(UInt8Array::from(vec![2]));
+    let failure = project.write(&merge, &only_key, deletion).await;
+    assert_eq!(failure.unwrap_err().code, "R0324");
+    project.write(&merge, &only_key, None).await.unwrap();
+    let new = pairs(&[(Some(2), 20)]);
+    let append = how("t", WriteMode::Append, 2);
+    project.write(&append, &new, None).await.unwrap();
+    assert_eq!(others(), 2);
+}
