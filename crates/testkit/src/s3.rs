@@ -119,6 +119,32 @@ impl S3Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Puts an object there, as another program would. A key that ends in `/` makes a folder.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
+        self.change("PUT", bucket, key, bytes)
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// If the server does not do it.
+    pub fn remove(&self, bucket: &str, key: &str) -> Result<(), String> {
+        self.change("DELETE", bucket, key, &[])
+    }
+
+    fn change(&self, method: &str, bucket: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
+        let path = format!("/buckets/{bucket}/{}", encoded(key));
+        let method = if key.ends_with('/') { "POST" } else { method };
+        let status = send(self.filer, method, &path, bytes);
+        match status {
+            Ok(status) if (200..300).contains(&status) => Ok(()),
+            other => Err(format!("{method} {path}: {other:?}")),
+        }
+    }
+
     /// What a program must have in its environment to use the server at an endpoint.
     pub fn variables(endpoint: &str) -> Vec<(String, String)> {
         [
@@ -158,14 +184,36 @@ impl S3Server {
     }
 }
 
+/// A key in a URL.
+fn encoded(key: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for byte in key.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => text.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => drop(write!(text, "%{byte:02X}")),
+        }
+    }
+    text
+}
+
 /// Sends a request without a body; the status of the answer.
 fn ask(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
+    send(port, method, path, &[])
+}
+
+/// Sends a request; the status of the answer.
+fn send(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
     )?;
+    stream.write_all(body)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
@@ -213,6 +261,14 @@ pub enum S3Fault {
     Denied,
     /// It is not carried out; the answer is 501, as of a service that does not know what is asked for.
     Unknown,
+    /// It is carried out; half of the answer's body comes, and then the connection ends.
+    CutBody,
+    /// It is carried out; the answer comes after a while.
+    Slow,
+    /// The answer to a listing does not say where the next page is.
+    NoToken,
+    /// The answer is that to the first listing.
+    FirstPage,
 }
 
 const FAULTS: [S3Fault; 4] = [
@@ -238,6 +294,8 @@ struct Faults {
     done: Mutex<Vec<S3Fault>>,
     chosen: Mutex<Vec<Chosen>>,
     late: Mutex<Vec<(String, Vec<u8>)>>,
+    /// The answer to the first listing.
+    first_page: Mutex<Option<Vec<u8>>>,
     /// The request of this number is held, 0 for none.
     hold: AtomicU64,
     holds: AtomicBool,
@@ -271,6 +329,7 @@ impl FaultyS3 {
             done: Mutex::new(Vec::new()),
             chosen: Mutex::new(Vec::new()),
             late: Mutex::new(Vec::new()),
+            first_page: Mutex::new(None),
             hold: AtomicU64::new(0),
             holds: AtomicBool::new(false),
         });
@@ -443,12 +502,33 @@ impl Faults {
                 match fault {
                     Some(S3Fault::ErrorAfter) => failure(500, "InternalError"),
                     Some(S3Fault::Lost) => return None,
-                    _ => answer,
+                    _ => self.changed(&head, answer, fault),
                 }
             }
         };
         let mut client = client;
         client.write_all(&answer).ok()
+    }
+
+    /// An answer as a fault makes it.
+    fn changed(&self, head: &str, mut answer: Vec<u8>, fault: Option<S3Fault>) -> Vec<u8> {
+        if head.lines().next().unwrap_or_default().contains("list-type=2") {
+            let mut first = self.first_page.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = first.get_or_insert_with(|| answer.clone());
+            if fault == Some(S3Fault::FirstPage) {
+                return first.clone();
+            }
+        }
+        match fault {
+            Some(S3Fault::Slow) => std::thread::sleep(Duration::from_millis(300)),
+            Some(S3Fault::CutBody) => {
+                let body = head_length(&answer);
+                answer.truncate(body + (answer.len() - body) / 2);
+            }
+            Some(S3Fault::NoToken) => return without_token(&answer),
+            _ => {}
+        }
+        answer
     }
 
     fn forward(&self, head: &str, body: &[u8]) -> Option<Vec<u8>> {
@@ -459,6 +539,53 @@ impl Faults {
         server.read_to_end(&mut answer).ok()?;
         Some(answer)
     }
+}
+
+/// Where the body of an answer begins.
+fn head_length(answer: &[u8]) -> usize {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    end.map_or(answer.len(), |end| end + 4)
+}
+
+/// A listing that does not say where its next page is.
+fn without_token(answer: &[u8]) -> Vec<u8> {
+    let (head, body) = answer.split_at(head_length(answer));
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let body = match head.contains("transfer-encoding: chunked") {
+        true => unchunked(body),
+        false => body.to_vec(),
+    };
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let token = text
+        .split_once("<NextContinuationToken>")
+        .and_then(|(_, rest)| rest.split_once("</NextContinuationToken>"));
+    let token = token.map(|(token, _)| token).unwrap_or_default();
+    let text = text.replace(
+        &format!("<NextContinuationToken>{token}</NextContinuationToken>"),
+        "",
+    );
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    )
+    .into_bytes()
+}
+
+/// The bytes of a body that was sent in chunks.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(end) = body.windows(2).position(|bytes| bytes == b"\r\n") {
+        let (size, rest) = body.split_at(end);
+        let size = usize::from_str_radix(String::from_utf8_lossy(size).trim(), 16);
+        let size = size.unwrap_or_default();
+        let rest = rest.get(2..).unwrap_or_default();
+        bytes.extend_from_slice(rest.get(..size).unwrap_or_default());
+        match rest.get(size + 2..) {
+            Some(rest) if size > 0 => body = rest,
+            _ => break,
+        }
+    }
+    bytes
 }
 
 /// The head of a request, with the wish that the connection ends, and its body.
