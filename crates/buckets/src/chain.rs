@@ -127,7 +127,9 @@ mod tests {
         let chains = Chains::default();
         for _ in 0..2 {
             chains.note("l", None, &page(Some("a"), Some("1"))).unwrap();
-            chains.note("l", Some("1"), &page(Some("b"), Some("2"))).unwrap();
+            chains
+                .note("l", Some("1"), &page(Some("b"), Some("2")))
+                .unwrap();
             chains.note("l", Some("2"), &page(None, Some("3"))).unwrap();
             chains.note("l", Some("3"), &page(Some("c"), None)).unwrap();
         }
@@ -136,7 +138,9 @@ mod tests {
             assert!(chains.note("l", Some("2"), &repeated).is_err(), "{first}");
         }
         // Another listing has its own pages.
-        chains.note("m", Some("2"), &page(Some("a"), Some("1"))).unwrap();
+        chains
+            .note("m", Some("2"), &page(Some("a"), Some("1")))
+            .unwrap();
     }
 
     #[test]
@@ -156,7 +160,9 @@ mod tests {
         let chains = Chains::default();
         for at in 0..MOST + 10 {
             let listing = at.to_string();
-            chains.note(&listing, None, &page(Some("a"), Some("1"))).unwrap();
+            chains
+                .note(&listing, None, &page(Some("a"), Some("1")))
+                .unwrap();
         }
         let open = chains.open.lock().unwrap();
         assert_eq!((open.passed.len(), open.order.len()), (MOST, MOST));

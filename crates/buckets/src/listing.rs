@@ -77,7 +77,9 @@ impl Checked {
                 return Err("it says that there is more, and not where".to_owned());
             }
             (Some(false), Some(_)) => {
-                return Err("it says that it is the last page, and where the next one is".to_owned());
+                return Err(
+                    "it says that it is the last page, and where the next one is".to_owned(),
+                );
             }
             (Some(true), Some(_)) | (Some(false), None) => {}
         }
@@ -109,7 +111,8 @@ fn apart(url: &str) -> (String, Option<String>) {
     let decoded = token.map(|token| {
         let pair = format!("t={token}");
         let pair = url::form_urlencoded::parse(pair.as_bytes()).next();
-        pair.map(|(_, value)| value.into_owned()).unwrap_or_default()
+        pair.map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
     });
     (common, decoded)
 }
@@ -173,7 +176,9 @@ mod tests {
 
     impl HttpConnector for Scripted {
         fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-            Ok(HttpClient::new(Checked::over(HttpClient::new(self.clone()))))
+            Ok(HttpClient::new(Checked::over(HttpClient::new(
+                self.clone(),
+            ))))
         }
     }
 
@@ -217,7 +222,10 @@ mod tests {
         let store = store(answers);
         let all: Result<Vec<_>, _> = store.list(None).try_collect().await;
         let all = all.map_err(|error| error.to_string())?;
-        Ok(all.into_iter().map(|meta| meta.location.to_string()).collect())
+        Ok(all
+            .into_iter()
+            .map(|meta| meta.location.to_string())
+            .collect())
     }
 
     #[tokio::test]
@@ -228,7 +236,10 @@ mod tests {
             page(&["c"], LAST),
         ];
         assert_eq!(listed(&pages).await.unwrap(), ["a", "b", "c"]);
-        let empty = page(&[], "<IsTruncated>false</IsTruncated><NextContinuationToken/>");
+        let empty = page(
+            &[],
+            "<IsTruncated>false</IsTruncated><NextContinuationToken/>",
+        );
         assert!(listed(&[empty]).await.unwrap().is_empty());
     }
 
@@ -238,16 +249,25 @@ mod tests {
         for (second, why) in [
             (page(&["c"], "<IsTruncated>true</IsTruncated>"), "not where"),
             (
-                page(&["c"], "<IsTruncated>true</IsTruncated><NextContinuationToken/>"),
+                page(
+                    &["c"],
+                    "<IsTruncated>true</IsTruncated><NextContinuationToken/>",
+                ),
                 "not where",
             ),
             (page(&["c"], ""), "last page"),
             (page(&["c"], &more("1")), "back"),
             (page(&["a", "b"], &more("2")), "twice"),
             (page(&["a", "b"], LAST), "twice"),
-            ("<Error><Code>InternalError</Code></Error>".to_owned(), "`Error`"),
+            (
+                "<Error><Code>InternalError</Code></Error>".to_owned(),
+                "`Error`",
+            ),
             (String::new(), "early"),
-            (page(&["c"], LAST).replace("</ListBucketResult>", ""), "early"),
+            (
+                page(&["c"], LAST).replace("</ListBucketResult>", ""),
+                "early",
+            ),
         ] {
             let said = listed(&[first.clone(), second.clone()]).await;
             let said = said.err().unwrap_or_else(|| second.clone());

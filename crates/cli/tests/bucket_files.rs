@@ -52,7 +52,10 @@ fn put(server: &S3Server, key: &str, text: &str) {
 
 /// `count(*)` and `sum(id)` of files.
 fn sums(project: &TestProject, files: &str) -> (i64, i64) {
-    let sql = format!("select count(*) n, sum(id) s from '{}'", files.replace('\'', "''"));
+    let sql = format!(
+        "select count(*) n, sum(id) s from '{}'",
+        files.replace('\'', "''")
+    );
     let rows = project.json(".", &["query", "--format", "json", &sql]);
     let number = |name: &str| rows[0][name].to_string().trim_matches('"').parse().unwrap();
     (number("n"), number("s"))
@@ -76,9 +79,18 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
         let bytes = std::fs::read(project.path(&format!("local/{to}"))).unwrap();
         server.put(BUCKET, &format!("data/{to}"), &bytes).unwrap();
         let wanted = (50_000, 49_999 * 25_000);
-        assert_eq!(sums(&project, &format!("s3://lake/data/{to}")), wanted, "{to}");
+        assert_eq!(
+            sums(&project, &format!("s3://lake/data/{to}")),
+            wanted,
+            "{to}"
+        );
     }
-    for (key, ids) in [("x/1.csv", 0..10), ("x/2.csv", 10..20), ("y/1.csv", 20..30), ("y/z/1.csv", 30..40)] {
+    for (key, ids) in [
+        ("x/1.csv", 0..10),
+        ("x/2.csv", 10..20),
+        ("y/1.csv", 20..30),
+        ("y/z/1.csv", 30..40),
+    ] {
         put(&server, key, &rows(ids));
     }
     put(&server, "x/", "");
@@ -91,13 +103,20 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
         ("y/**/*.csv", 20),
         ("[xy]/?.csv", 30),
     ] {
-        assert_eq!(sums(&project, &format!("s3://lake/{glob}")).0, count, "{glob}");
+        assert_eq!(
+            sums(&project, &format!("s3://lake/{glob}")).0,
+            count,
+            "{glob}"
+        );
     }
     project.ok(".", &["copy", "s3://lake/x/*.csv", "out.csv"]);
     assert_eq!(project.read("out.csv").lines().count(), 21);
     let found = project.ok(".", &["connection", "discover", "data"]);
     has(&found, &["a.parquet", "a.csv.zst"]);
-    has(&project.ok(".", &["connection", "test", "data"]), &["s3://lake/data"]);
+    has(
+        &project.ok(".", &["connection", "test", "data"]),
+        &["s3://lake/data"],
+    );
     project.ok(".", &["init", "new", "--from", "s3://lake/x"]);
     has(&project.read("new/towpath.yml"), &["s3://lake/x"]);
     project.ok("new", &["run"]);
@@ -110,8 +129,17 @@ fn keys_may_have_any_characters() {
     let server = S3Server::start(BUCKET).unwrap();
     let project = project(&server.endpoint());
     let keys = [
-        "a b.csv", "100%.csv", "%20.csv", "a+b.csv", "\u{fc}.csv", "a#b?c.csv", "a&b=c.csv",
-        "'quoted'.csv", "~x!@$.csv", "\u{65e5}\u{672c}.csv", "a;b,c.csv",
+        "a b.csv",
+        "100%.csv",
+        "%20.csv",
+        "a+b.csv",
+        "\u{fc}.csv",
+        "a#b?c.csv",
+        "a&b=c.csv",
+        "'quoted'.csv",
+        "~x!@$.csv",
+        "\u{65e5}\u{672c}.csv",
+        "a;b,c.csv",
     ];
     for (at, key) in (0..).zip(keys) {
         put(&server, &format!("odd keys/{key}"), &rows(at..at + 1));
@@ -136,7 +164,10 @@ fn only_objects_that_are_new_or_changed_are_read_again() {
     assert_eq!(project.count(".", "raw.t"), 15);
     // Another object of the same size, a moment later.
     put(&server, "data/in/2.csv", &rows(20..25));
-    has(&project.ok(".", &["run"]), &["has changed since it was read"]);
+    has(
+        &project.ok(".", &["run"]),
+        &["has changed since it was read"],
+    );
     assert_eq!(project.count(".", "raw.t"), 20);
     // The same contents, put again: nothing that could be read differently.
     put(&server, "data/in/1.csv", &rows(0..10));
@@ -163,7 +194,12 @@ fn a_prefix_of_ten_thousand_keys_is_listed_to_its_end_or_not_at_all() {
     let project = project(&proxy.endpoint());
     let wanted = (100, (0..100).map(|at| at * 100).sum());
     assert_eq!(sums(&project, "s3://lake/many/*.csv"), wanted);
-    for fault in [S3Fault::CutBody, S3Fault::Error, S3Fault::Lost, S3Fault::Slow] {
+    for fault in [
+        S3Fault::CutBody,
+        S3Fault::Error,
+        S3Fault::Lost,
+        S3Fault::Slow,
+    ] {
         proxy.choose("GET", "continuation-token", fault, 1);
         assert_eq!(sums(&project, "s3://lake/many/*.csv"), wanted, "{fault:?}");
         assert!(proxy.chosen_all());
@@ -173,7 +209,10 @@ fn a_prefix_of_ten_thousand_keys_is_listed_to_its_end_or_not_at_all() {
         proxy.choose("GET", "continuation-token", fault, 1_000);
         let output = project.towpath(".", &["query", sql]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && output.stdout.is_empty(), "{fault:?}: {said}");
+        assert!(
+            !output.status.success() && output.stdout.is_empty(),
+            "{fault:?}: {said}"
+        );
         has(&said, &["R0152", "cannot be trusted"]);
         proxy.choose_none();
     }
@@ -194,21 +233,35 @@ fn a_service_that_fails_and_slows_down_gives_every_row_once() {
     for every in [5, 3] {
         proxy.every(every);
         for name in ["a.csv", "a.parquet"] {
-            assert_eq!(sums(&project, &format!("s3://lake/{name}")), wanted, "{name}");
+            assert_eq!(
+                sums(&project, &format!("s3://lake/{name}")),
+                wanted,
+                "{name}"
+            );
         }
         proxy.every(0);
     }
     for name in ["a.csv", "a.parquet"] {
         for fault in [S3Fault::CutBody, S3Fault::Slow] {
             proxy.choose("GET", "a.", fault, 3);
-            assert_eq!(sums(&project, &format!("s3://lake/{name}")), wanted, "{name}");
+            assert_eq!(
+                sums(&project, &format!("s3://lake/{name}")),
+                wanted,
+                "{name}"
+            );
             assert!(proxy.chosen_all(), "{name} {fault:?}");
         }
     }
 }
 
 /// Reads while an object is replaced at a request, and gives what came of it: the exit code, and what was said.
-fn replaced(project: &TestProject, name: &str, at: u64, with: &[u8], ends: (&S3Server, &FaultyS3)) -> (bool, String) {
+fn replaced(
+    project: &TestProject,
+    name: &str,
+    at: u64,
+    with: &[u8],
+    ends: (&S3Server, &FaultyS3),
+) -> (bool, String) {
     let (server, proxy) = ends;
     proxy.hold(at);
     let sql = format!("select count(*) n, sum(id) s from 's3://lake/{name}'");
@@ -227,7 +280,10 @@ fn replaced(project: &TestProject, name: &str, at: u64, with: &[u8], ends: (&S3S
     proxy.let_go();
     let output = query.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 #[test]
@@ -252,7 +308,9 @@ fn an_object_that_is_replaced_while_it_is_read_is_never_mixed() {
                 true => {
                     let first: u64 = (0..200_000_u64).sum();
                     let second: u64 = (300_000..500_000_u64).sum();
-                    let is_one = [first, second].iter().any(|sum| said.contains(&format!("200000,{sum}")));
+                    let is_one = [first, second]
+                        .iter()
+                        .any(|sum| said.contains(&format!("200000,{sum}")));
                     assert!(is_one, "{ending} {at}: {said}");
                 }
                 false => {
@@ -275,15 +333,40 @@ fn what_cannot_be_read_is_said_with_a_way_out() {
         let sql = format!("select * from '{files}'");
         project.exits(2, ".", &["query", &sql])
     };
-    has(&fails(&project, "s3://lake/data/order.csv"), &["R0101", "orders.csv"]);
-    has(&fails(&project, "s3://lake/data/q*.csv"), &["R0101", "orders.csv"]);
-    has(&fails(&project, "s3://no-such-bucket/a.csv"), &["no-such-bucket"]);
-    has(&fails(&project, "s3://no-such-bucket/*.csv"), &["create the bucket"]);
+    has(
+        &fails(&project, "s3://lake/data/order.csv"),
+        &["R0101", "orders.csv"],
+    );
+    has(
+        &fails(&project, "s3://lake/data/q*.csv"),
+        &["R0101", "orders.csv"],
+    );
+    has(
+        &fails(&project, "s3://no-such-bucket/a.csv"),
+        &["no-such-bucket"],
+    );
+    has(
+        &fails(&project, "s3://no-such-bucket/*.csv"),
+        &["create the bucket"],
+    );
     let said = fails(&project, "s3://KEY:hidden@lake/a.csv");
     assert!(said.contains("R0150") && !said.contains("hidden"), "{said}");
-    has(&project.exits(2, ".", &["copy", "s3://lake/data/orders.csv", "s3://lake/out.csv"]), &["R0155"]);
-    has(&project.exits(2, ".", &["copy", "s3://lake/data/", "out.csv"]), &["R0917"]);
-    project.write("pipelines/p.yml", "steps:\n  e: { load: data, into: raw, tables: { t: { from: none.csv } } }\n");
+    has(
+        &project.exits(
+            2,
+            ".",
+            &["copy", "s3://lake/data/orders.csv", "s3://lake/out.csv"],
+        ),
+        &["R0155"],
+    );
+    has(
+        &project.exits(2, ".", &["copy", "s3://lake/data/", "out.csv"]),
+        &["R0917"],
+    );
+    project.write(
+        "pipelines/p.yml",
+        "steps:\n  e: { load: data, into: raw, tables: { t: { from: none.csv } } }\n",
+    );
     has(&project.exits(1, ".", &["run"]), &["R0101", "orders.csv"]);
     project.set("AWS_SECRET_ACCESS_KEY", "another-secret");
     let said = fails(&project, "s3://lake/data/*.csv");
@@ -292,5 +375,8 @@ fn what_cannot_be_read_is_said_with_a_way_out() {
     project.set("AWS_ENDPOINT_URL", "http://storage.example.com");
     has(&fails(&project, "s3://lake/data/*.csv"), &["R0151", "TLS"]);
     project.set("AWS_TIMEOUT", "1h");
-    has(&fails(&project, "s3://lake/data/*.csv"), &["R0151", "AWS_TIMEOUT"]);
+    has(
+        &fails(&project, "s3://lake/data/*.csv"),
+        &["R0151", "AWS_TIMEOUT"],
+    );
 }

@@ -129,14 +129,15 @@ impl BucketFolder {
             return Err(missing(path, selection, &[name.to_owned()]));
         }
         let key = readable(&self.url.prefix).ok_or_else(|| self.unreadable(name))?;
-        Ok(vec![self.placed((name, self.shown.clone()), key, version, options)?])
+        Ok(vec![self.placed(
+            (name, self.shown.clone()),
+            key,
+            version,
+            options,
+        )?])
     }
 
-    async fn find_glob(
-        &self,
-        glob: &str,
-        options: &Options,
-    ) -> Result<Vec<InputFile>, FilesError> {
+    async fn find_glob(&self, glob: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
         let objects = self.walk(glob).await?;
         if objects.is_empty() {
             return Err(self.missing(glob).await?);
@@ -225,12 +226,27 @@ impl BucketFolder {
                 .flat_map(|listing| listing.prefixes)
                 .filter(|prefix| {
                     let name = prefix.strip_suffix('/').unwrap_or(prefix);
-                    is_meant(name.rsplit('/').next().unwrap_or(name))
+                    let name = name.rsplit('/').next().unwrap_or(name);
+                    is_meant(name) || name.is_empty()
                 })
                 .collect();
         }
-        found.retain(|name, _| matches(name));
+        found.retain(|name, _| matches(name) || self.is_near(name, &matches));
         Ok(found)
+    }
+
+    /// Whether a key that cannot be asked for would match if its odd parts were left out, or were names: to pass
+    /// over it might lose rows.
+    fn is_near(&self, name: &str, matches: impl Fn(&str) -> bool) -> bool {
+        if readable(&format!("{}{name}", self.prefix())).is_some() {
+            return false;
+        }
+        let is_odd = |part: &str| matches!(part, "" | "." | "..");
+        let without: Vec<&str> = name.split('/').filter(|part| !is_odd(part)).collect();
+        let named = name
+            .split('/')
+            .map(|part| if is_odd(part) { "x" } else { part });
+        matches(&without.join("/")) || matches(&named.collect::<Vec<_>>().join("/"))
     }
 
     /// Objects by their names below the prefix, without those that stand for folders.

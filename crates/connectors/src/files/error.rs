@@ -70,7 +70,9 @@ pub(crate) enum FilesError {
         address: String,
         source: Box<object_store::Error>,
     },
-    #[error("the listing of `{address}` is not to be trusted: it has the key `{key}` twice, or it does not belong there")]
+    #[error(
+        "the listing of `{address}` is not to be trusted: it has the key `{key}` twice, or it does not belong there"
+    )]
     Listing { address: String, key: String },
     #[error("`{path}` was not read whole: of {wanted} bytes the service gave {got}")]
     Short { path: String, wanted: u64, got: u64 },
@@ -253,10 +255,9 @@ impl FilesError {
             Self::Workbook { .. } => "R0173",
             Self::OtherEncoding { .. } => "R0174",
             Self::Uncalculated { .. } => "R0175",
-            Self::Columns { .. }
-            | Self::Broken { .. }
-            | Self::Memory(_)
-            | Self::Carried(_) => "R0114",
+            Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) | Self::Carried(_) => {
+                "R0114"
+            }
         }
     }
 
@@ -286,7 +287,7 @@ impl FilesError {
             | Self::DamagedGroup { .. }
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
-            Self::Bucket { source, .. } if towpath_buckets::way_out(source).is_some() => {
+            Self::Bucket { source, .. } if towpath_buckets::way_out(source.as_ref()).is_some() => {
                 Remedy::FixConfig
             }
             Self::Changing { .. }
@@ -323,7 +324,7 @@ impl FilesError {
             ],
             Self::Setting { way, .. } => vec![(*way).to_owned()],
             Self::Bucket { source, .. } => {
-                towpath_buckets::way_out(source).map(str::to_owned).into_iter().collect()
+                towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()
             }
             Self::NoVersion { .. } => vec![
                 "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it".into(),

@@ -6,13 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
-use encoding_rs::Encoding;
 use super::error::FilesError;
-use super::names::{bare, depth_of, inside, is_glob, is_mark, matcher, missing, name_parts, stem_matches};
+use super::names::{
+    bare, depth_of, inside, is_glob, is_mark, matcher, missing, name_parts, stem_matches,
+};
 use super::options::{Compression, Format, Options};
 use super::parts;
 use super::place::Place;
 use super::workbook::SheetChoice;
+use encoding_rs::Encoding;
 
 /// One file of a table.
 #[derive(Clone, Debug)]

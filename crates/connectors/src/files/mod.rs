@@ -66,4 +66,5 @@ pub(crate) use csv::Whole as WholeCsv;
 pub(crate) use find::Folder;
 pub use named::QueriedFiles;
 pub use record::record_value;
+pub(crate) use root::Root;
 pub(crate) use source::FilesSource;

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use towpath_ports::{ConnectorContext, NamedFile, NamedFiles, ReadSpec, Result};
 use towpath_vocab::{ConnectionPlan, ReadMode, Selection, TableName};
 
-use super::error::FilesError;
 use super::bucket::url::{BucketUrl, is_bucket, split_url};
 use super::bucket_folder::BucketFolder;
 use super::connector::BUCKET_VARIABLES;
+use super::error::FilesError;
 use super::find::Folder;
 use super::names::name_parts;
 use super::root::Root;

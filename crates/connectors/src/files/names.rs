@@ -91,7 +91,6 @@ pub(crate) fn stem_matches(name: &str, selection: &str) -> bool {
     parts.format.is_some() && parts.stem == selection
 }
 
-
 /// Whether a selection is a glob.
 pub(crate) fn is_glob(selection: &str) -> bool {
     selection.contains(['*', '?', '['])

@@ -23,7 +23,7 @@ use super::find::InputFile;
 use super::job::{How, Job, Request, Settled};
 use super::json;
 use super::looks::each;
-use super::options::Format;
+use super::options::{Format, Options};
 use super::parquet;
 use super::rows::{Layout, RecordFormat};
 use super::survey;

@@ -171,7 +171,8 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder or in a bucket.".to_owned(),
+        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder or in a bucket."
+            .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![
             Capability::Source,

@@ -6,7 +6,6 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
-
 /// A library's error without the trace of its own calls.
 pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();

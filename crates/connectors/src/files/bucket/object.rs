@@ -91,7 +91,10 @@ impl StoredObject {
         if let Some(part) = self.kept.get().and_then(|kept| part(kept, &range)) {
             return Ok(part);
         }
-        let bytes = self.client.get(&self.key, &self.version, range.clone()).await?;
+        let bytes = self
+            .client
+            .get(&self.key, &self.version, range.clone())
+            .await?;
         let is_whole = range == (0..size);
         if is_whole && self.client.take_room(size) && self.kept.set(bytes.clone()).is_err() {
             self.client.give_room(size);

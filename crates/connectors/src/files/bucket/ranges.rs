@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::object::StoredObject;
+use crate::files::error::FilesError;
 
 /// All windows of a row group.
 const WINDOWS: u64 = 16 << 20;
@@ -65,11 +66,17 @@ impl Ranged {
         let window = window(spans.len());
         let firsts: Vec<Range<u64>> = spans
             .iter()
-            .map(|span| span.start..span.end.min(span.start + window))
+            .map(|span| {
+                span.start
+                    ..span
+                        .end
+                        .min(span.start.saturating_add(window))
+                        .min(object.size())
+            })
             .collect();
         let got = stream::iter(firsts.into_iter().map(|range| async move {
             let bytes = object.get(range.clone()).await?;
-            Ok((range.start, bytes))
+            Ok::<_, FilesError>((range.start, bytes))
         }))
         .buffered(AT_ONCE)
         .try_collect::<Vec<_>>();
@@ -115,18 +122,17 @@ impl Ranged {
     /// A window with these bytes in it, and where it begins.
     fn covering(&self, start: u64, end: u64) -> io::Result<(u64, Bytes)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let covers = |(from, bytes): &&(u64, Bytes)| {
-            *from <= start && end <= from + bytes.len() as u64
-        };
+        let covers =
+            |(from, bytes): &&(u64, Bytes)| *from <= start && end <= from + bytes.len() as u64;
         if let Some(window) = held.iter().find(covers) {
             return Ok(window.clone());
         }
         let span = self.spans.iter().find(|span| span.contains(&start));
         let (first, last) = match span {
-            Some(span) => (start, span.end.min(start + self.window)),
+            Some(span) => (start, span.end.min(start.saturating_add(self.window))),
             None => {
                 let tail = self.size().saturating_sub(TAIL);
-                (start.min(tail), start + self.window)
+                (start.min(tail), start.saturating_add(self.window))
             }
         };
         let range = first..last.max(end).min(self.size());

@@ -44,7 +44,10 @@ impl ObjectStream {
         while self.ahead.len() < self.most && self.next < self.object.size() {
             let end = (self.next + self.piece).min(self.object.size());
             let (object, range) = (Arc::clone(&self.object), self.next..end);
-            let asked = self.object.handle().spawn(async move { object.get(range).await });
+            let asked = self
+                .object
+                .handle()
+                .spawn(async move { object.get(range).await });
             self.ahead.push_back(asked);
             self.next = end;
         }
@@ -63,7 +66,10 @@ impl ObjectStream {
             })
         });
         let bytes = got.map_err(|error| self.object.noted(error))?;
-        (self.piece, self.most) = ((2 * self.piece).min(LARGEST), (2 * self.most).min(MOST_AHEAD));
+        (self.piece, self.most) = (
+            (2 * self.piece).min(LARGEST),
+            (2 * self.most).min(MOST_AHEAD),
+        );
         Ok(Some(bytes))
     }
 }

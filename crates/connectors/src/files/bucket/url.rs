@@ -74,7 +74,10 @@ mod tests {
     fn a_prefix_is_a_key_as_it_is() {
         let read = |text: &str| BucketUrl::read(text).unwrap();
         let url = read("s3://shop/a b%20+\u{fc}#?x/");
-        assert_eq!((url.bucket.as_str(), url.prefix.as_str()), ("shop", "a b%20+\u{fc}#?x"));
+        assert_eq!(
+            (url.bucket.as_str(), url.prefix.as_str()),
+            ("shop", "a b%20+\u{fc}#?x")
+        );
         assert!(url.is_folder && read("s3://shop").is_folder && read("S3://shop/").is_folder);
         assert!(!read("s3://shop/a.csv").is_folder);
         assert_eq!(read("s3://shop/a//").prefix, "a/");
@@ -99,7 +102,12 @@ mod tests {
 
     #[test]
     fn a_user_is_refused_and_not_shown() {
-        for text in ["s3://key:hidden@shop/a", "s3:///a", "s3://", "s3://hidden:1/a"] {
+        for text in [
+            "s3://key:hidden@shop/a",
+            "s3:///a",
+            "s3://",
+            "s3://hidden:1/a",
+        ] {
             let error = BucketUrl::read(text).unwrap_err();
             assert!(!error.to_string().contains("hidden"), "{error}");
         }

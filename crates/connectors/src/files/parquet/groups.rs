@@ -179,8 +179,12 @@ fn spans(metadata: &ArrowReaderMetadata, group: usize, roots: &[usize]) -> Vec<R
     columns
         .filter(|(leaf, _)| roots.contains(&schema.get_column_root_idx(*leaf)))
         .map(|(_, column)| {
-            let (start, length) = column.byte_range();
-            start..start.saturating_add(length)
+            let first = column.dictionary_page_offset();
+            let first = first.unwrap_or_else(|| column.data_page_offset());
+            // What makes no sense is found when it is read.
+            let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+            let start = unsigned(first.min(column.data_page_offset()));
+            start..start.saturating_add(unsigned(column.compressed_size()))
         })
         .collect()
 }
@@ -227,7 +231,9 @@ fn read_group(
         batch_of(about, &roots, read.asked.batch_rows, read.asked.batch_bytes);
     let spans = spans(&read.footer.metadata, group, &roots);
     // What was decoded, and what it is turned into; beside it, what is read ahead of a bucket.
-    let bytes = bytes.saturating_mul(2).saturating_add(read.file.place.held_bytes(&spans));
+    let bytes = bytes
+        .saturating_mul(2)
+        .saturating_add(read.file.place.held_bytes(&spans));
     let opened = guard::quietly(|| {
         columns_reader(&read.file, &read.footer.metadata, group, roots, batch_rows)
     });
