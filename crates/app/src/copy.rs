@@ -30,8 +30,8 @@ use towpath_vocab::{
     Threshold, WriteMode, WritePlan,
 };
 
-pub(crate) use self::ends::refuse_address;
 use self::ends::{CopyEndpoint, end, file_end, source, stem};
+pub(crate) use self::ends::{is_of_files, refuse_address};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };

@@ -105,6 +105,14 @@ impl Secrets for LocalSystem {
     async fn resolve(&self, template: &SecretTemplate) -> Result<String> {
         substitute(template.template(), &self.environment)
     }
+
+    fn variables(&self, begin: &str) -> BTreeMap<String, String> {
+        let meant = self.environment.iter();
+        meant
+            .filter(|(name, _)| name.starts_with(begin))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
 }
 
 /// Replaces `${env:X}`, `${env:X:-default}` and `${secret:X}`. A secret is the variable with its name, or

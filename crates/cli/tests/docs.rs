@@ -55,6 +55,11 @@ impl PageFolder {
             "empty" => {}
             "bucket" => {
                 let server = S3Server::start("lake").unwrap();
+                for (month, rows) in [("01", "1,12.50\n2,8.00\n"), ("02", "3,40.00\n")] {
+                    let key = format!("landing/orders-2026-{month}.csv");
+                    let text = format!("order_id,amount\n{rows}");
+                    server.put("lake", &key, text.as_bytes()).unwrap();
+                }
                 desk.variables = S3Server::variables(&server.endpoint());
                 desk.bucket = Some(server);
             }

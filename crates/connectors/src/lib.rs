@@ -17,7 +17,7 @@ mod sqlite;
 
 use towpath_vocab::CodeEntry;
 
-pub use files::{FilesConnector, QueriedFiles, record_value};
+pub use files::{FilesConnector, QueriedFiles, record_value, split_url};
 pub use mysql::Mysql;
 pub use postgres::Postgres;
 pub use registry::connectors;

@@ -1,12 +1,13 @@
 //! The source and the target of a copy, read from the command line.
 //!
-//! Promise: `scheme://…` is a database, and so are `sqlite:path` and a file with the ending of a database;
+//! Promise: `s3://…` is files in a bucket; any other `scheme://…` is a database, and so are `sqlite:path` and a file with the ending of a database;
 //! any other text is a file or a glob. From here on a URL is treated as a secret. It opens nothing. Read
 //! next: `copy.rs`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use towpath_connectors::split_url;
 use towpath_vocab::{
     ConnectionPlan, ConnectorSpec, Failure, ObjectKind, OptionValue, Remedy, SecretTemplate,
     passwords,
@@ -55,9 +56,37 @@ pub(super) fn end(
     let text = text.strip_prefix("file://").unwrap_or(text);
     refuse_address(text, working_dir)?;
     match text.split_once("://") {
+        Some((scheme, _)) if is_of_files(scheme, specs) => stored_end(text),
         Some((scheme, _)) => database_end(text, scheme, table, specs),
         None => file_end(text, working_dir),
     }
+}
+
+/// Whether URLs of a scheme are places of files.
+pub(crate) fn is_of_files(scheme: &str, specs: &[ConnectorSpec]) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    specs
+        .iter()
+        .any(|spec| spec.objects == ObjectKind::Files && spec.schemes.contains(&scheme))
+}
+
+/// A file or a glob in a bucket.
+fn stored_end(url: &str) -> Result<CopyEndpoint> {
+    let (folder, object) = split_url(url);
+    if object.is_empty() {
+        // A user or a password in it is not shown.
+        return Err(Failure::new(
+            "R0917",
+            Remedy::FixConfig,
+            "the URL of the bucket names no file",
+        )
+        .help("name a file or a glob: `s3://BUCKET/orders/*.csv`"));
+    }
+    let folder = OptionValue::Plain(serde_json::Value::String(folder));
+    Ok(CopyEndpoint {
+        connection: connection("files", &files_kind(), "path", folder),
+        object,
+    })
 }
 
 /// Refuses a connection string that is not a URL: as the name of a file it would be shown with its

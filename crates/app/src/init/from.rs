@@ -16,7 +16,7 @@ use towpath_vocab::{
 
 use super::start::{Draft, Variable};
 use crate::Result;
-use crate::copy::refuse_address;
+use crate::copy::{is_of_files, refuse_address};
 use crate::external_systems::{DiscoveryResult, ExternalSystems, describe_tables, fact};
 use crate::services::{connector_specs, files_kind, of_scheme};
 
@@ -37,6 +37,9 @@ struct DraftConnection {
 pub(super) async fn draft(dir: &Path, name: &str, id: &str, from: &str) -> Result<Draft> {
     let systems = ExternalSystems::new(dir);
     let there = match from.split_once("://") {
+        Some((scheme, _)) if is_of_files(scheme, &connector_specs()) && scheme != "file" => {
+            bucket(from)
+        }
         Some((scheme, _)) => database(from, scheme, &systems)?,
         None => {
             refuse_address(from, Path::new("."))?;
@@ -202,19 +205,31 @@ fn folder(dir: &Path, from: &Path) -> Result<DraftConnection> {
         .help("--from takes a folder of files, or the URL of a database: postgres://user@host/name")
     })?;
     let stem = root.file_stem().map(|name| name.to_string_lossy());
-    let name = stem.map(|stem| Naming::Snake.apply(&stem));
-    let name = match name {
-        Some(name) if name != INTO && !name.starts_with('_') => name,
-        _ => "files".to_owned(),
-    };
     let path = relative(dir, &root);
     let path = path.display().to_string();
+    Ok(files(stem.as_deref(), &path, root.display().to_string()))
+}
+
+/// The files below a prefix of a bucket.
+fn bucket(from: &str) -> DraftConnection {
+    let last = from.trim_end_matches('/').rsplit('/').next();
+    let stem = last.and_then(|last| last.split('.').next());
+    files(stem, from, from.to_owned())
+}
+
+/// A connection whose files are at `path`, which the project names as `shown`.
+fn files(stem: Option<&str>, shown: &str, path: String) -> DraftConnection {
+    let name = stem.map(|stem| Naming::Snake.apply(stem));
+    let name = match name {
+        Some(name) if name != INTO && !name.is_empty() && !name.starts_with('_') => name,
+        _ => "files".to_owned(),
+    };
     let options = BTreeMap::from([(
         "path".to_owned(),
-        OptionValue::Plain(serde_json::Value::from(root.display().to_string())),
+        OptionValue::Plain(serde_json::Value::from(path)),
     )]);
-    Ok(DraftConnection {
-        text: format!("  {name}: {{ type: files, path: {} }}\n", yaml_text(&path)),
+    DraftConnection {
+        text: format!("  {name}: {{ type: files, path: {} }}\n", yaml_text(shown)),
         plan: ConnectionPlan {
             name: name.clone(),
             kind: files_kind(),
@@ -223,7 +238,7 @@ fn folder(dir: &Path, from: &Path) -> Result<DraftConnection> {
         },
         name,
         variable: None,
-    })
+    }
 }
 
 /// The path in the files of a project in `dir`: relative if it is in the project or next to it.

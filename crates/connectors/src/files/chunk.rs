@@ -6,7 +6,6 @@
 //! until the last one who can ask about its rows is gone. What a record is, the `Cutter` says.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::{Arc, OnceLock};
 
@@ -497,7 +496,7 @@ pub(crate) fn open_bytes(
         path: file.object.clone(),
         source,
     };
-    let plain = File::open(&file.path).map_err(read_error)?;
+    let plain = file.place.stream().map_err(read_error)?;
     let plain = plain.take(file.length.unwrap_or(u64::MAX));
     let mut input: Box<dyn Read + Send> = match file.compression {
         Compression::None => Box::new(plain),
@@ -663,7 +662,7 @@ mod tests {
         std::fs::write(&path, "abc\ndef\nghi\njkl\n").unwrap();
         let file = InputFile {
             object: "t.csv".to_owned(),
-            path,
+            place: crate::files::place::Place::Local(path),
             format: crate::files::options::Format::Csv,
             compression: Compression::None,
             tabs: false,

@@ -219,6 +219,42 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
     ),
     CodeEntry::run(
+        "R0150",
+        Remedy::FixConfig,
+        "The `path` of a `files` connection begins with `s3://` and does not name a place in a bucket.",
+        "Write `s3://BUCKET` or `s3://BUCKET/PREFIX`. Users and passwords are not written there: credentials come from the environment.",
+    ),
+    CodeEntry::run(
+        "R0151",
+        Remedy::FixConfig,
+        "A setting for a bucket that files are read from is wrong or is not obeyed.",
+        "The message names the variable. docs/how-to/object-storage.md lists the variables that are obeyed; any other one that begins with `AWS_` and says something about requests is refused.",
+    ),
+    CodeEntry::run(
+        "R0152",
+        Remedy::Retry,
+        "A request to a bucket that files are read from failed, or its answer is not whole.",
+        "Towpath tries each request again for up to a minute, then the step. Where the message says what to change (credentials, rights, region, bucket), change that. A listing that ends early, repeats a page or is no listing is refused, because rows would be lost.",
+    ),
+    CodeEntry::run(
+        "R0153",
+        Remedy::FixConfig,
+        "A service does not say which version an object has.",
+        "Every range of an object is asked for with its ETag, so that one read never mixes two versions. Use a service that gives ETags.",
+    ),
+    CodeEntry::run(
+        "R0154",
+        Remedy::FixConfig,
+        "A selection matches an object whose key cannot be asked for.",
+        "Keys with an empty part (`//`), with `.` or `..` as a part, or with control characters cannot be read. Copy the object to another key, or write a glob that does not match it.",
+    ),
+    CodeEntry::run(
+        "R0155",
+        Remedy::FixConfig,
+        "A step writes files into a bucket.",
+        "A `files` connection with `path: s3://…` is only read. Write the files into a folder, or the tables into a lakehouse in the bucket.",
+    ),
+    CodeEntry::run(
         "R0170",
         Remedy::FixData,
         "A JSON file has no array at the path in `records`.",

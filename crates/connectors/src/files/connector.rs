@@ -1,6 +1,6 @@
 //! The `files` connector: opens the source, the destination and the discovery of a connection.
 //!
-//! Promise: to open one reads options and touches no file. Its options are in `spec.rs`. Read next:
+//! Promise: to open one reads options and touches no file and no bucket. Its options are in `spec.rs`. Read next:
 //! `source.rs`, `write/destination.rs`.
 
 use std::sync::Arc;
@@ -10,13 +10,16 @@ use towpath_vocab::{ConnectionPlan, ConnectorSpec};
 
 use super::discover::FilesDiscover;
 use super::error::FilesError;
-use super::find::Folder;
 use super::options::Options;
+use super::root::Root;
 use super::source::FilesSource;
 use super::spec::spec;
 use super::write::FilesDestination;
 
-/// CSV, JSON lines, JSON, Parquet and Excel files in a local folder.
+/// How the variables begin that say how a bucket is reached.
+pub(super) const BUCKET_VARIABLES: &str = "AWS_";
+
+/// CSV, JSON lines, JSON, Parquet and Excel files in a folder or a bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FilesConnector;
 
@@ -31,10 +34,11 @@ fn open(
     };
     // Wrong options show when a connection is opened, not at the first table.
     Options::read(&connection.options, &std::collections::BTreeMap::new())?;
-    let folder = Folder::new(&context.project_dir, path);
+    let variables = || context.secrets.variables(BUCKET_VARIABLES);
+    let root = Root::of(&context.project_dir, path, variables)?;
     Ok(FilesSource {
         connection: connection.clone(),
-        folder,
+        root,
         context: context.clone(),
     })
 }
@@ -59,7 +63,14 @@ impl Connector for FilesConnector {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
         Options::refuse_unused(&connection.options)?;
-        Ok(Arc::new(FilesDestination::new(open(connection, context)?)))
+        let source = open(connection, context)?;
+        let Root::Folder(folder) = source.root.clone() else {
+            return Err(FilesError::BucketWrite {
+                connection: connection.name.clone(),
+            }
+            .into());
+        };
+        Ok(Arc::new(FilesDestination::new(source, folder)))
     }
 
     fn discover(

@@ -1,4 +1,4 @@
-//! Discovers a folder: its files, their formats and columns.
+//! Discovers a folder or a bucket: its files, their formats and columns.
 //!
 //! Promise: it only reads, and infers types in the same way as a load (`infer.rs`). It does not choose
 //! how to load a file: `app/src/init` does.
@@ -7,31 +7,18 @@ use async_trait::async_trait;
 use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};
 use towpath_vocab::{ReadMode, Selection, TableName};
 
-use super::error::FilesError;
-use super::find::{Folder, name_parts};
+use super::names::name_parts;
 use super::source::FilesSource;
 
-/// A folder to look around in.
+/// A place to look around in.
 pub(crate) struct FilesDiscover {
     pub(crate) source: FilesSource,
-}
-
-async fn in_folder<T: Send + 'static>(
-    folder: &Folder,
-    ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
-) -> Result<T, FilesError> {
-    let (folder, path) = (folder.clone(), folder.shown.clone());
-    tokio::task::spawn_blocking(move || ask(&folder))
-        .await
-        .map_err(|_| FilesError::Broken { path })?
 }
 
 #[async_trait]
 impl Discover for FilesDiscover {
     async fn tables(&self, pattern: &str) -> Result<Vec<String>> {
-        let pattern = pattern.to_owned();
-        let mut names =
-            in_folder(&self.source.folder, move |folder| folder.matching(&pattern)).await?;
+        let mut names = self.source.root.matching(pattern).await?;
         names.retain(|name| {
             name_parts(name.rsplit('/').next().unwrap_or(name))
                 .format
@@ -69,14 +56,14 @@ impl Discover for FilesDiscover {
     }
 
     async fn test(&self) -> Result<TestReport> {
-        let names = in_folder(&self.source.folder, |folder| folder.matching("*")).await?;
+        let names = self.source.root.matching("*").await?;
         let readable = names
             .iter()
             .filter(|name| name_parts(name).format.is_some())
             .count();
         let files = if names.len() == 1 { "file" } else { "files" };
         Ok(TestReport {
-            system: format!("folder `{}`", self.source.folder.shown),
+            system: self.source.root.system(),
             notes: vec![format!(
                 "{} {files}, {readable} of a known format",
                 names.len()

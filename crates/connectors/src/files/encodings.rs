@@ -36,41 +36,48 @@ enum Shown {
     },
 }
 
-/// Gives each file its encoding, and says which ones were found.
+/// A file with its encoding, and whether its bytes alone show that one.
 pub(crate) fn settle(
-    files: &mut [InputFile],
+    mut file: InputFile,
     declared: Option<&'static Encoding>,
-) -> Result<Vec<String>, FilesError> {
-    let mut found: Vec<(&'static Encoding, Vec<String>)> = Vec::new();
-    for file in files {
-        let (mut input, mark, marked) = open_bytes(file)?;
-        if mark > 0 {
-            file.encoding = Some(marked);
-            continue;
+) -> Result<(InputFile, bool), FilesError> {
+    let (mut input, mark, marked) = open_bytes(&file)?;
+    if mark > 0 {
+        file.encoding = Some(marked);
+        return Ok((file, false));
+    }
+    let mut bytes = Vec::new();
+    let read = input.by_ref().take(LOOKED_AT).read_to_end(&mut bytes);
+    read.map_err(|source| FilesError::Read {
+        path: file.object.clone(),
+        source,
+    })?;
+    let is_whole = (bytes.len() as u64) < LOOKED_AT;
+    let shown = shown(&bytes, is_whole);
+    file.encoding = match declared {
+        Some(declared) => {
+            fits(&file, declared, shown)?;
+            Some(declared)
         }
-        let mut bytes = Vec::new();
-        let read = input.by_ref().take(LOOKED_AT).read_to_end(&mut bytes);
-        read.map_err(|source| FilesError::Read {
-            path: file.object.clone(),
-            source,
-        })?;
-        let is_whole = (bytes.len() as u64) < LOOKED_AT;
-        let shown = shown(&bytes, is_whole);
-        file.encoding = match declared {
-            Some(declared) => {
-                fits(file, declared, shown)?;
-                Some(declared)
-            }
-            None => guessed(&bytes, shown, is_whole),
+        None => guessed(&bytes, shown, is_whole),
+    };
+    let is_guessed = declared.is_none() && file.encoding.is_some();
+    Ok((file, is_guessed))
+}
+
+/// Which encodings were found.
+pub(crate) fn notes(files: &[(InputFile, bool)]) -> Vec<String> {
+    let mut found: Vec<(&'static Encoding, Vec<String>)> = Vec::new();
+    for (file, _) in files.iter().filter(|(_, is_guessed)| *is_guessed) {
+        let Some(encoding) = file.encoding else {
+            continue;
         };
-        if let (None, Some(encoding)) = (declared, file.encoding) {
-            match found.iter_mut().find(|(other, _)| *other == encoding) {
-                Some((_, names)) => names.push(file.object.clone()),
-                None => found.push((encoding, vec![file.object.clone()])),
-            }
+        match found.iter_mut().find(|(other, _)| *other == encoding) {
+            Some((_, names)) => names.push(file.object.clone()),
+            None => found.push((encoding, vec![file.object.clone()])),
         }
     }
-    Ok(found.into_iter().map(note).collect())
+    found.into_iter().map(note).collect()
 }
 
 fn note((encoding, names): (&'static Encoding, Vec<String>)) -> String {

@@ -56,6 +56,34 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` changed while it was being read")]
     Changing { path: String },
+    #[error("`path` does not name a place in a bucket: {why}")]
+    BucketUrl { why: &'static str },
+    #[error("`{setting}` cannot be used: {why}")]
+    Setting {
+        setting: String,
+        why: String,
+        way: &'static str,
+    },
+    #[error("{doing} `{address}` failed: {}", said(.source))]
+    Bucket {
+        doing: &'static str,
+        address: String,
+        source: Box<object_store::Error>,
+    },
+    #[error(
+        "the listing of `{address}` is not to be trusted: it has the key `{key}` twice, or it does not belong there"
+    )]
+    Listing { address: String, key: String },
+    #[error("`{path}` was not read whole: of {wanted} bytes the service gave {got}")]
+    Short { path: String, wanted: u64, got: u64 },
+    #[error("the service does not say which version `{path}` has")]
+    NoVersion { path: String },
+    #[error("`{path}` cannot be asked for: its key {why}")]
+    Key { path: String, why: &'static str },
+    #[error("connection `{connection}` is in a bucket, where files are only read")]
+    BucketWrite { connection: String },
+    #[error("{0}")]
+    Carried(Box<Failure>),
     #[error("`{path}` is empty and has no header")]
     Empty { path: String },
     #[error("the header of `{path}` cannot be read: {why}")]
@@ -200,6 +228,12 @@ impl FilesError {
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
             Self::Read { .. } => "R0107",
             Self::Changing { .. } => "R0116",
+            Self::BucketUrl { .. } => "R0150",
+            Self::Setting { .. } => "R0151",
+            Self::Bucket { .. } | Self::Listing { .. } | Self::Short { .. } => "R0152",
+            Self::NoVersion { .. } => "R0153",
+            Self::Key { .. } => "R0154",
+            Self::BucketWrite { .. } => "R0155",
             Self::Empty { .. } => "R0108",
             Self::BadHeader { .. } | Self::TwoColumns { .. } => "R0109",
             Self::Unending { .. } => "R0115",
@@ -221,7 +255,9 @@ impl FilesError {
             Self::Workbook { .. } => "R0173",
             Self::OtherEncoding { .. } => "R0174",
             Self::Uncalculated { .. } => "R0175",
-            Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) => "R0114",
+            Self::Columns { .. } | Self::Broken { .. } | Self::Memory(_) | Self::Carried(_) => {
+                "R0114"
+            }
         }
     }
 
@@ -251,7 +287,13 @@ impl FilesError {
             | Self::DamagedGroup { .. }
             | Self::RowsDiffer { .. }
             | Self::Parquet { .. } => Remedy::FixData,
-            Self::Changing { .. } => Remedy::Retry,
+            Self::Bucket { source, .. } if towpath_buckets::way_out(source.as_ref()).is_some() => {
+                Remedy::FixConfig
+            }
+            Self::Changing { .. }
+            | Self::Bucket { .. }
+            | Self::Listing { .. }
+            | Self::Short { .. } => Remedy::Retry,
             Self::Outside { .. } => Remedy::Refused,
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
@@ -276,6 +318,20 @@ impl FilesError {
             Self::LinkOut { .. } => vec![
                 "set the connection's `path` to the folder where the file is, or to the link itself".into(),
                 "or copy the file into the folder; a glob that does not match the link leaves it out".into(),
+            ],
+            Self::BucketUrl { .. } => vec![
+                "write `path: s3://BUCKET/PREFIX`; credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)".into(),
+            ],
+            Self::Setting { way, .. } => vec![(*way).to_owned()],
+            Self::Bucket { source, .. } => {
+                towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()
+            }
+            Self::NoVersion { .. } => vec![
+                "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it".into(),
+            ],
+            Self::Key { .. } => vec!["copy the object to another key, or write a glob that does not match it".into()],
+            Self::BucketWrite { .. } => vec![
+                "write the files into a folder, or the tables into a lakehouse in the bucket (`lakehouse: s3://BUCKET/PREFIX`)".into(),
             ],
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
@@ -303,7 +359,7 @@ impl FilesError {
                 vec![format!("the file seems damaged or cut short ({}); download it again", source.kind())]
             }
             Self::Changing { .. } => vec![
-                "write files under a name that is not read, and rename them when they are complete".into(),
+                "write files under a name that is not read, and rename them when they are complete; an object in a bucket is put under its final key once".into(),
                 "if lines are only added, a table with a `key` can read the complete lines that are in the file when an incremental read starts".into(),
             ],
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
@@ -356,6 +412,21 @@ impl FilesError {
     }
 }
 
+/// What a service or the client said, on one line.
+fn said(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    towpath_buckets::without_xml(&text).unwrap_or_else(|| text.replace('\n', " "))
+}
+
+/// A failure that went through a library as an error of a read.
+fn carried(source: &std::io::Error) -> Option<Failure> {
+    let inner = source.get_ref()?.downcast_ref::<FilesError>()?;
+    match inner {
+        FilesError::Carried(failure) => Some((**failure).clone()),
+        _ => None,
+    }
+}
+
 /// Whether a file's name is one of a spreadsheet.
 fn is_spreadsheet(path: &str) -> bool {
     let lower = path.to_lowercase();
@@ -365,8 +436,13 @@ fn is_spreadsheet(path: &str) -> bool {
 
 impl From<FilesError> for Failure {
     fn from(error: FilesError) -> Self {
-        if let FilesError::Memory(failure) = error {
+        if let FilesError::Memory(failure) | FilesError::Carried(failure) = error {
             return *failure;
+        }
+        if let FilesError::Read { source, .. } = &error
+            && let Some(failure) = carried(source)
+        {
+            return failure;
         }
         let mut failure = Failure::new(error.code(), error.remedy(), error.to_string());
         for line in error.help() {

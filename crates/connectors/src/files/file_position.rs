@@ -1,6 +1,7 @@
 //! Which files an incremental read has read before.
 //!
-//! Promise: a file is known by its name and its contents, not by its times. A known one is not read
+//! Promise: a file is known by its name and its contents, not by its times; an object in a bucket by its key
+//! and its version. A known one is not read
 //! again, a new or changed one is read whole. A file's position counts how often it was read, so that
 //! positions move forward whatever becomes of its size, and stands only for what was read: a file
 //! that is written meanwhile stops the read, but where lines are only added and rows may come again,
@@ -9,6 +10,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use towpath_vocab::{Position, SplitId, SplitPosition};
@@ -18,6 +20,7 @@ use super::find::InputFile;
 use super::fingerprint;
 use super::job::{How, Settled};
 use super::options::{Compression, Format};
+use super::place::Place;
 
 /// File systems tell times this coarsely at worst: two writes within it may leave the same time.
 const COARSE_SECONDS: i64 = 3;
@@ -26,7 +29,8 @@ const COARSE_SECONDS: i64 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct FilePosition {
     pub(crate) position: SplitPosition,
-    stat: FileStat,
+    /// `None` of an object, each byte of which is read from the version that the position names.
+    stat: Option<FileStat>,
 }
 
 /// What changes when a file is written or exchanged, but for writes at the same moment.
@@ -40,8 +44,8 @@ struct FileStat {
     young: bool,
 }
 
-fn stat(file: &InputFile) -> Result<FileStat, FilesError> {
-    let found = std::fs::metadata(&file.path).map_err(|source| FilesError::Read {
+fn stat(file: &InputFile, path: &Path) -> Result<FileStat, FilesError> {
+    let found = std::fs::metadata(path).map_err(|source| FilesError::Read {
         path: file.object.clone(),
         source,
     })?;
@@ -67,12 +71,12 @@ fn content(file: &InputFile, length: u64) -> Result<serde_json::Value, FilesErro
 }
 
 /// Whether a line ends at this place.
-fn ends_line(file: &InputFile, length: u64) -> Result<bool, FilesError> {
+fn ends_line(file: &InputFile, path: &Path, length: u64) -> Result<bool, FilesError> {
     let Some(at) = length.checked_sub(1) else {
         return Ok(true);
     };
     let mut last = [0];
-    let read = File::open(&file.path).and_then(|file| file.read_exact_at(&mut last, at));
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, at));
     read.map_err(|source| FilesError::Read {
         path: file.object.clone(),
         source,
@@ -85,7 +89,10 @@ impl FilePosition {
     /// or a copy in its place change nothing of it. With `left_open` a quoted field was open at the end
     /// of what was read.
     pub(crate) fn still(&self, file: &InputFile, left_open: bool) -> Result<(), FilesError> {
-        let (then, now) = (&self.stat, stat(file)?);
+        let (Some(then), Place::Local(path)) = (&self.stat, &file.place) else {
+            return Ok(());
+        };
+        let now = stat(file, path)?;
         let place = |stat: &FileStat| (stat.file, stat.length, stat.written, stat.changed);
         if place(then) == place(&now) && !then.young {
             return Ok(());
@@ -94,7 +101,7 @@ impl FilePosition {
         // Only whole records: half a line is another row than the whole one, and what looks like lines
         // behind an open quote may be text of one cell.
         let whole = file.length.is_some() && !left_open;
-        let grew = now.length > length && whole && ends_line(file, length)?;
+        let grew = now.length > length && whole && ends_line(file, path, length)?;
         if (grew || now.length == length) && content(file, length)? == self.position.resume {
             if grew {
                 tracing::warn!(
@@ -119,8 +126,14 @@ pub(crate) fn leave_out(
 ) -> Result<Vec<FilePosition>, FilesError> {
     let (mut jobs, mut positions) = (Vec::new(), Vec::new());
     for mut job in std::mem::take(&mut settled.jobs) {
-        let stat = stat(&job.file)?;
-        let content = content(&job.file, stat.length)?;
+        let stat = match &job.file.place {
+            Place::Local(path) => Some(stat(&job.file, path)?),
+            Place::Object(_) => None,
+        };
+        let content = match (&stat, job.file.place.identity()) {
+            (Some(stat), _) => content(&job.file, stat.length)?,
+            (None, identity) => serde_json::Value::from(identity),
+        };
         let before = from.get(&SplitId(job.file.object.clone()));
         if before.is_some_and(|before| before.resume == content) {
             continue;
@@ -137,7 +150,11 @@ pub(crate) fn leave_out(
             ));
         }
         let is_plain = job.file.compression == Compression::None && job.file.format != Format::Xlsx;
-        if may_repeat && is_plain && matches!(job.how, How::Text { .. }) {
+        if let Some(stat) = &stat
+            && may_repeat
+            && is_plain
+            && matches!(job.how, How::Text { .. })
+        {
             job.file.length = Some(stat.length);
         }
         let position = SplitPosition {

@@ -6,19 +6,21 @@
 
 use std::path::{Path, PathBuf};
 
-use encoding_rs::Encoding;
-use glob::{MatchOptions, Pattern};
-
 use super::error::FilesError;
+use super::names::{
+    bare, depth_of, inside, is_glob, is_mark, matcher, missing, name_parts, stem_matches,
+};
 use super::options::{Compression, Format, Options};
 use super::parts;
+use super::place::Place;
 use super::workbook::SheetChoice;
+use encoding_rs::Encoding;
 
 /// One file of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct InputFile {
     /// Where it is.
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     /// As a person names it: relative to the project folder, with `/`.
     pub(crate) object: String,
     pub(crate) format: Format,
@@ -33,6 +35,43 @@ pub(crate) struct InputFile {
     pub(crate) length: Option<u64>,
 }
 
+impl InputFile {
+    /// A file of this name, which people know as `object`, with what its name and the options say.
+    pub(crate) fn of(
+        (name, object): (&str, String),
+        place: Place,
+        options: &Options,
+    ) -> Result<Self, FilesError> {
+        let parts = name_parts(name.rsplit('/').next().unwrap_or(name));
+        let Some(format) = options.format.or(parts.format) else {
+            return Err(FilesError::UnknownFormat { path: object });
+        };
+        Ok(Self {
+            place,
+            object,
+            format,
+            compression: options.compression.unwrap_or(parts.compression),
+            tabs: parts.tabs,
+            encoding: options.encoding,
+            sheet: options.sheet.clone(),
+            length: None,
+        })
+    }
+}
+
+/// Refuses files of several formats.
+pub(crate) fn one_format(files: &[InputFile]) -> Result<(), FilesError> {
+    if let Some(first) = files.first()
+        && let Some(other) = files.iter().find(|file| file.format != first.format)
+    {
+        return Err(FilesError::MixedFormats {
+            first: first.object.clone(),
+            second: other.object.clone(),
+        });
+    }
+    Ok(())
+}
+
 /// The connection's path on disk and as it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
@@ -42,60 +81,6 @@ pub(crate) struct Folder {
     only: Option<String>,
     /// What links in the folder may lead to, if that is more than the folder itself.
     within: Option<PathBuf>,
-}
-
-/// A file name taken apart: `flights.csv.gz` is `flights`, CSV, gzip.
-pub(crate) struct NameParts<'a> {
-    pub(crate) stem: &'a str,
-    pub(crate) format: Option<Format>,
-    pub(crate) compression: Compression,
-    pub(crate) tabs: bool,
-}
-
-/// Whether this is Excel's mark that somebody has a workbook open.
-fn is_mark(name: &str) -> bool {
-    let is_of_workbook = || matches!(name_parts(name).format, Some(Format::Xlsx));
-    name.starts_with("~$") && is_of_workbook()
-}
-
-/// Takes the last part of a path apart.
-pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
-    let (inner, compression) = match name.rsplit_once('.') {
-        Some((inner, extension)) if extension.eq_ignore_ascii_case("gz") => {
-            (inner, Compression::Gzip)
-        }
-        Some((inner, extension))
-            if extension.eq_ignore_ascii_case("zst") || extension.eq_ignore_ascii_case("zstd") =>
-        {
-            (inner, Compression::Zstd)
-        }
-        _ => (name, Compression::None),
-    };
-    let known = inner.rsplit_once('.').and_then(|(stem, extension)| {
-        let format = match extension.to_ascii_lowercase().as_str() {
-            "csv" | "tsv" => Format::Csv,
-            "jsonl" | "ndjson" => Format::Jsonl,
-            "json" => Format::Json,
-            "parquet" => Format::Parquet,
-            "xlsx" | "xlsm" => Format::Xlsx,
-            _ => return None,
-        };
-        Some((stem, format, extension.eq_ignore_ascii_case("tsv")))
-    });
-    match known {
-        Some((stem, format, tabs)) => NameParts {
-            stem,
-            format: Some(format),
-            compression,
-            tabs,
-        },
-        None => NameParts {
-            stem: inner,
-            format: None,
-            compression,
-            tabs: false,
-        },
-    }
 }
 
 impl Folder {
@@ -160,15 +145,7 @@ impl Folder {
         selection: &str,
         options: &Options,
     ) -> Result<Vec<InputFile>, FilesError> {
-        let selection = selection.strip_prefix("./").unwrap_or(selection);
-        let outside =
-            selection.starts_with('/') || selection.split(['/', '\\']).any(|part| part == "..");
-        if outside || Path::new(selection).is_absolute() {
-            return Err(FilesError::Escapes {
-                selection: selection.to_owned(),
-                folder: self.shown().to_owned(),
-            });
-        }
+        let selection = inside(selection, self.shown())?;
         let named = self.root.join(selection);
         let only_other = self.only.as_deref().is_some_and(|only| only != selection);
         if !only_other && named.is_file() {
@@ -184,7 +161,7 @@ impl Folder {
                 source: std::io::Error::other("it is a pipe, a socket or a device, not a file"),
             });
         }
-        if selection.contains(['*', '?', '[']) {
+        if is_glob(selection) {
             return self.find_glob(selection, options);
         }
         let listing = self.list(selection.matches('/').count())?;
@@ -192,22 +169,13 @@ impl Folder {
             name == selection || stem_matches(name, selection)
         })?;
         let all = listing.names;
-        let bare: Vec<&String> = all
-            .iter()
-            .filter(|name| stem_matches(name, selection))
-            .collect();
-        match bare.as_slice() {
-            [one] => Ok(vec![self.file(one, options, self.bounds().as_deref())?]),
-            [] if named.is_dir() => Err(FilesError::Folder {
+        match bare(selection, self.shown(), &all)? {
+            Some(one) => Ok(vec![self.file(one, options, self.bounds().as_deref())?]),
+            None if named.is_dir() => Err(FilesError::Folder {
                 path: self.object(selection),
                 selection: selection.to_owned(),
             }),
-            [] => Err(self.missing(selection, &all)),
-            several => Err(FilesError::Ambiguous {
-                name: selection.to_owned(),
-                folder: self.shown().to_owned(),
-                candidates: several.iter().map(|name| (*name).clone()).collect(),
-            }),
+            None => Err(missing(self.object(selection), selection, &all)),
         }
     }
 
@@ -218,21 +186,14 @@ impl Folder {
         let all = listing.names;
         let names: Vec<&String> = all.iter().filter(|name| matches(name)).collect();
         if names.is_empty() {
-            return Err(self.missing(glob, &all));
+            return Err(missing(self.object(glob), glob, &all));
         }
         let bounds = self.bounds();
         let files = names
             .iter()
             .map(|name| self.file(name, options, bounds.as_deref()))
             .collect::<Result<Vec<_>, _>>()?;
-        if let Some(first) = files.first()
-            && let Some(other) = files.iter().find(|file| file.format != first.format)
-        {
-            return Err(FilesError::MixedFormats {
-                first: first.object.clone(),
-                second: other.object.clone(),
-            });
-        }
+        one_format(&files)?;
         Ok(files)
     }
 
@@ -247,7 +208,7 @@ impl Folder {
     /// What a person should know about a selection: links to folders that it could mean.
     pub(crate) fn notes(&self, selection: &str) -> Result<Vec<String>, FilesError> {
         let selection = selection.strip_prefix("./").unwrap_or(selection);
-        if !selection.contains(['*', '?', '[']) || self.root.join(selection).is_file() {
+        if !is_glob(selection) || self.root.join(selection).is_file() {
             return Ok(Vec::new());
         }
         let parts: Vec<&str> = selection.split('/').collect();
@@ -315,7 +276,9 @@ impl Folder {
                 }
             }
         }
-        parts::keep_committed(&self.root, &mut listing.names);
+        parts::keep_committed(&mut listing.names, |manifest| {
+            std::fs::read(self.root.join(manifest)).ok()
+        });
         listing.names.sort();
         listing.links.sort();
         Ok(listing)
@@ -350,43 +313,7 @@ impl Folder {
                 });
             }
         }
-        let name = relative.rsplit('/').next().unwrap_or(relative);
-        let parts = name_parts(name);
-        let Some(format) = options.format.or(parts.format) else {
-            return Err(FilesError::UnknownFormat { path: object });
-        };
-        let compression = options.compression.unwrap_or(parts.compression);
-        Ok(InputFile {
-            path,
-            object,
-            format,
-            compression,
-            tabs: parts.tabs,
-            encoding: options.encoding,
-            sheet: options.sheet.clone(),
-            length: None,
-        })
-    }
-
-    fn missing(&self, selection: &str, all: &[String]) -> FilesError {
-        let mut nearest: Vec<(usize, &String)> = all
-            .iter()
-            .map(|name| {
-                let stem = name_parts(name).stem;
-                (
-                    strsim::damerau_levenshtein(name, selection)
-                        .min(strsim::damerau_levenshtein(stem, selection)),
-                    name,
-                )
-            })
-            .filter(|(distance, _)| *distance <= selection.len().div_ceil(3))
-            .collect();
-        nearest.sort();
-        FilesError::Missing {
-            path: self.object(selection),
-            nearest: nearest.first().map(|(_, name)| (*name).clone()),
-            present: all.iter().take(8).cloned().collect(),
-        }
+        InputFile::of((relative, object), Place::Local(path), options)
     }
 }
 
@@ -413,34 +340,6 @@ impl Listing {
                 })
             })
     }
-}
-
-/// Tells the names a glob means.
-fn matcher(glob: &str) -> Result<impl Fn(&str) -> bool, FilesError> {
-    let pattern = Pattern::new(glob).map_err(|error| FilesError::Glob {
-        glob: glob.to_owned(),
-        why: error.msg.to_owned(),
-    })?;
-    let how = MatchOptions {
-        case_sensitive: true,
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-    };
-    Ok(move |name: &str| pattern.matches_with(name, how))
-}
-
-/// How many folders down a glob reaches.
-fn depth_of(glob: &str) -> usize {
-    if glob.contains("**") {
-        64
-    } else {
-        glob.matches('/').count()
-    }
-}
-
-fn stem_matches(name: &str, selection: &str) -> bool {
-    let parts = name_parts(name);
-    parts.format.is_some() && parts.stem == selection
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The identity of a set of files: names, sizes and contents.
+//! The identity of a set of files: names, sizes and contents; of objects in a bucket their versions.
 //!
 //! Contents are hashed in blocks on several threads; the fingerprint is the SHA-256 of the list of
 //! names, sizes and block hashes. Its form has a version, so that a later form never compares equal.
@@ -15,6 +15,7 @@ use towpath_ports::InputVersion;
 use super::error::FilesError;
 use super::find::InputFile;
 use super::pieces::workers;
+use super::place::Place;
 
 const BLOCK_BYTES: u64 = 16 << 20;
 
@@ -23,6 +24,13 @@ pub(crate) fn of_files(files: &[InputFile]) -> Result<InputVersion, FilesError> 
     let mut all = Sha256::new();
     all.update(b"towpath files 1\n");
     for file in files {
+        if let Some(identity) = file.place.identity() {
+            for text in [&file.object, &identity] {
+                all.update((text.len() as u64).to_le_bytes());
+                all.update(text.as_bytes());
+            }
+            continue;
+        }
         let (size, blocks) = blocks_of(file).map_err(|source| FilesError::Read {
             path: file.object.clone(),
             source,
@@ -45,7 +53,10 @@ pub(crate) fn of_files(files: &[InputFile]) -> Result<InputVersion, FilesError> 
 type BlockHash = [u8; 32];
 
 fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
-    let handle = File::open(&file.path)?;
+    let Place::Local(path) = &file.place else {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    };
+    let handle = File::open(path)?;
     let size = handle.metadata()?.len();
     let size = size.min(file.length.unwrap_or(u64::MAX));
     let count = size.div_ceil(BLOCK_BYTES);

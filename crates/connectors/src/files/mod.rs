@@ -1,16 +1,18 @@
-//! Files in a local folder: CSV, JSON lines, JSON, Parquet, Excel workbooks.
+//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Excel workbooks.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
 //! the budget, work is shared by all cores.
 //!
-//! The way of a read: `options.rs` and `find.rs` (which files, how written) -> `settle.rs` (columns
+//! The way of a read: `options.rs` and `root.rs` (which files, how written; `place.rs`: where their bytes are) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
 //! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); `parquet/` goes
 //! its own way; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
 
 mod ahead;
+mod bucket;
+mod bucket_folder;
 mod cells;
 mod chunk;
 mod codes;
@@ -27,19 +29,23 @@ mod fingerprint;
 mod infer;
 mod job;
 mod json;
+mod looks;
 mod named;
+mod names;
 mod nested;
 mod numbers;
 mod options;
 mod parquet;
 mod parts;
 mod pieces;
+mod place;
 mod readable;
 mod reader;
 mod record;
 mod record_values;
 mod rejects;
 mod replay;
+mod root;
 mod rows;
 mod settle;
 mod source;
@@ -54,10 +60,12 @@ mod tests;
 
 use crate::exact::read as value;
 
+pub use bucket::url::split_url;
 pub(crate) use codes::CODES;
 pub use connector::FilesConnector;
 pub(crate) use csv::Whole as WholeCsv;
 pub(crate) use find::Folder;
 pub use named::QueriedFiles;
 pub use record::record_value;
+pub(crate) use root::Root;
 pub(crate) use source::FilesSource;

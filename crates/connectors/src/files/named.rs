@@ -2,7 +2,7 @@
 //!
 //! Promise: a name that ends like a file of a known format, or a glob of them, is read by the reader of
 //! loads and copies, with the options those take by default. Only files inside the folder that may be
-//! queried are read, also behind links. It knows no SQL: the engine asks through `ports::NamedFiles`.
+//! queried are read, also behind links; objects of buckets only where that is any folder. It knows no SQL: the engine asks through `ports::NamedFiles`.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -12,8 +12,13 @@ use async_trait::async_trait;
 use towpath_ports::{ConnectorContext, NamedFile, NamedFiles, ReadSpec, Result};
 use towpath_vocab::{ConnectionPlan, ReadMode, Selection, TableName};
 
+use super::bucket::url::{BucketUrl, is_bucket, split_url};
+use super::bucket_folder::BucketFolder;
+use super::connector::BUCKET_VARIABLES;
 use super::error::FilesError;
-use super::find::{Folder, name_parts};
+use super::find::Folder;
+use super::names::name_parts;
+use super::root::Root;
 use super::source::FilesSource;
 
 /// What the connection of such a file is called.
@@ -166,9 +171,64 @@ fn spec_of(name: &str, selection: String) -> ReadSpec {
     }
 }
 
+impl QueriedFiles {
+    /// Objects of a bucket, where all that the process may read can be queried.
+    async fn in_bucket(&self, name: &str) -> Result<NamedFile> {
+        if self.within != Path::new("/") {
+            return Err(FilesError::Outside {
+                name: name.to_owned(),
+            }
+            .into());
+        }
+        let (place, selection) = apart(name)?;
+        let variables = self.context.secrets.variables(BUCKET_VARIABLES);
+        let root = Root::Bucket(BucketFolder::open(place, &variables)?);
+        self.named(name, root, selection).await
+    }
+
+    async fn named(&self, name: &str, root: Root, selection: String) -> Result<NamedFile> {
+        let source = FilesSource {
+            connection: ConnectionPlan {
+                name: CONNECTION.into(),
+                kind: CONNECTION.to_owned(),
+                writable: false,
+                options: BTreeMap::new(),
+            },
+            root,
+            context: self.context.clone(),
+        };
+        let spec = spec_of(name, selection);
+        let (settled, _) = source.settle(&spec, false).await?;
+        Ok(NamedFile {
+            source: Arc::new(source),
+            spec: ReadSpec {
+                known: Some(Arc::clone(&settled.schema)),
+                ..spec
+            },
+            schema: settled.schema,
+        })
+    }
+}
+
+/// A URL as a place in a bucket and what is selected in it.
+fn apart(name: &str) -> Result<(BucketUrl, String), FilesError> {
+    let (folder, selection) = split_url(name);
+    let place = BucketUrl::read(&folder)?;
+    match selection.is_empty() {
+        true => Err(FilesError::Folder {
+            path: place.shown(),
+            selection: place.shown(),
+        }),
+        false => Ok((place, selection)),
+    }
+}
+
 #[async_trait]
 impl NamedFiles for QueriedFiles {
     async fn find(&self, name: &str) -> Result<Option<NamedFile>> {
+        if is_bucket(name) {
+            return self.in_bucket(name).await.map(Some);
+        }
         let path = self.folder.join(name);
         let split = Split::of(&path);
         if !self.means_files(name, &path, &split)? {
@@ -185,25 +245,7 @@ impl NamedFiles for QueriedFiles {
                 below.unwrap_or(&split.folder).display().to_string()
             }
         };
-        let source = FilesSource {
-            connection: ConnectionPlan {
-                name: CONNECTION.into(),
-                kind: CONNECTION.to_owned(),
-                writable: false,
-                options: BTreeMap::new(),
-            },
-            folder: Folder::named(split.folder, shown, self.within.clone()),
-            context: self.context.clone(),
-        };
-        let spec = spec_of(name, split.selection);
-        let (settled, _) = source.settle(&spec, false).await?;
-        Ok(Some(NamedFile {
-            source: Arc::new(source),
-            spec: ReadSpec {
-                known: Some(Arc::clone(&settled.schema)),
-                ..spec
-            },
-            schema: settled.schema,
-        }))
+        let root = Root::Folder(Folder::named(split.folder, shown, self.within.clone()));
+        Ok(Some(self.named(name, root, split.selection).await?))
     }
 }

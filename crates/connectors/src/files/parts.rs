@@ -4,8 +4,7 @@
 //! from the moment the manifest says so. Files of other names are not touched by it. It writes no manifest:
 //! see `write/commit_notes.rs`.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Deserialize;
 
@@ -37,24 +36,38 @@ pub(crate) fn is_part(name: &str) -> bool {
 }
 
 /// Leaves out the files that are in a folder with a manifest and not in the manifest. Names are relative to
-/// the root.
-pub(crate) fn keep_committed(root: &Path, names: &mut Vec<String>) {
-    let is_manifest = |name: &&String| split(name).1 == MANIFEST;
-    let manifests: Vec<String> = names.iter().filter(is_manifest).cloned().collect();
-    for manifest in manifests {
-        let (folder, _) = split(&manifest);
-        // One that cannot be read says nothing; the next write there says why.
-        let read = std::fs::read(root.join(&manifest)).ok();
-        let Some(read) = read.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
-        else {
-            continue;
-        };
-        let committed: HashSet<String> = read.files.into_iter().map(|part| part.name).collect();
-        names.retain(|name| {
-            let (own_folder, own) = split(name);
-            own_folder != folder || !is_part(own) || committed.contains(own)
-        });
+/// the root; `read` gives a manifest by its name.
+pub(crate) fn keep_committed(names: &mut Vec<String>, read: impl Fn(&str) -> Option<Vec<u8>>) {
+    for folder in folders(names) {
+        let manifest = format!("{folder}{MANIFEST}");
+        if names.contains(&manifest)
+            && let Some(manifest) = read(&manifest)
+        {
+            keep_of(names, &folder, &manifest);
+        }
     }
+}
+
+/// The folders in which files have names as a commit makes them, each with its `/`.
+pub(crate) fn folders(names: &[String]) -> BTreeSet<String> {
+    let parts = names.iter().map(|name| split(name));
+    parts
+        .filter(|(_, own)| is_part(own))
+        .map(|(folder, _)| folder.to_owned())
+        .collect()
+}
+
+/// Leaves out the files of a folder that its manifest does not name.
+pub(crate) fn keep_of(names: &mut Vec<String>, folder: &str, manifest: &[u8]) {
+    // One that cannot be read says nothing; the next write there says why.
+    let Ok(read) = serde_json::from_slice::<Manifest>(manifest) else {
+        return;
+    };
+    let committed: HashSet<String> = read.files.into_iter().map(|part| part.name).collect();
+    names.retain(|name| {
+        let (own_folder, own) = split(name);
+        own_folder != folder || !is_part(own) || committed.contains(own)
+    });
 }
 
 /// The folder of a name, with its `/`, and what is behind it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef, SchemaRef};
 use towpath_ports::ReadSpec;
-use towpath_vocab::{Selection, types};
+use towpath_vocab::types;
 
 use super::cells::Nulls;
 use super::columns::{
@@ -19,25 +19,14 @@ use super::columns::{
 use super::csv::{Head, read_head};
 use super::encodings;
 use super::error::FilesError;
-use super::find::{Folder, InputFile};
+use super::find::InputFile;
 use super::job::{How, Job, Request, Settled};
 use super::json;
+use super::looks::each;
 use super::options::{Format, Options};
 use super::parquet;
 use super::rows::{Layout, RecordFormat};
 use super::survey;
-
-/// The files of a selection.
-pub(crate) fn select(
-    folder: &Folder,
-    selection: &Selection,
-    options: &Options,
-) -> Result<Vec<InputFile>, FilesError> {
-    match selection {
-        Selection::Object(object) => folder.find(object, options),
-        Selection::Query(_) => Err(FilesError::Query),
-    }
-}
 
 /// Settles a read of these files.
 pub(crate) async fn settle(
@@ -59,15 +48,13 @@ pub(crate) async fn settle(
 }
 
 async fn with_encodings(
-    mut files: Vec<InputFile>,
+    files: Vec<InputFile>,
     request: &Request<'_>,
 ) -> Result<(Vec<InputFile>, Vec<String>), FilesError> {
-    let (declared, path) = (request.options.encoding, first_object(&files));
-    let looked = tokio::task::spawn_blocking(move || {
-        let notes = encodings::settle(&mut files, declared)?;
-        Ok((files, notes))
-    });
-    looked.await.map_err(|_| FilesError::Broken { path })?
+    let declared = request.options.encoding;
+    let looked = each(files, move |file| encodings::settle(file, declared)).await?;
+    let notes = encodings::notes(&looked);
+    Ok((looked.into_iter().map(|(file, _)| file).collect(), notes))
 }
 
 async fn settle_csv(
@@ -113,22 +100,20 @@ async fn read_heads(
 ) -> Result<(Vec<(InputFile, Head)>, Vec<String>), FilesError> {
     let options = Arc::clone(&request.options);
     let path = first_object(&files);
-    let read = tokio::task::spawn_blocking(move || {
-        let (mut heads, mut notes) = (Vec::with_capacity(files.len()), Vec::new());
-        for file in files {
-            match read_head(&file, &options)? {
-                Some(head) => {
-                    notes.extend(head.notes.iter().cloned());
-                    heads.push((file, head));
-                }
-                None => notes.push(format!("`{}` is empty and was skipped", file.object)),
-            }
-        }
-        Ok((heads, notes))
+    let looked = each(files, move |file| {
+        let head = read_head(&file, &options)?;
+        Ok((file, head))
     });
-    let (heads, notes) = read
-        .await
-        .map_err(|_| FilesError::Broken { path: path.clone() })??;
+    let (mut heads, mut notes) = (Vec::new(), Vec::new());
+    for (file, head) in looked.await? {
+        match head {
+            Some(head) => {
+                notes.extend(head.notes.iter().cloned());
+                heads.push((file, head));
+            }
+            None => notes.push(format!("`{}` is empty and was skipped", file.object)),
+        }
+    }
     if heads.is_empty() {
         return Err(FilesError::Empty { path });
     }
@@ -330,12 +315,7 @@ async fn settle_parquet(
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
     let path = first_object(&files);
-    let mut footers = Vec::with_capacity(files.len());
-    for file in &files {
-        let (file, path) = (file.clone(), file.object.clone());
-        let looked = tokio::task::spawn_blocking(move || parquet::read_footer(&file));
-        footers.push(looked.await.map_err(|_| FilesError::Broken { path })??);
-    }
+    let footers = each(files.clone(), |file| parquet::read_footer(&file)).await?;
     let names: Vec<Vec<String>> = footers.iter().map(parquet::FooterSummary::names).collect();
     let named = files
         .iter()

@@ -11,19 +11,20 @@ use towpath_vocab::{ConnectionPlan, Position, RawRecord, ReadMode, Selection};
 
 use super::error::FilesError;
 use super::file_position::{self, FilePosition};
-use super::find::{Folder, InputFile};
+use super::find::InputFile;
 use super::fingerprint;
 use super::job::{Request, Settled};
 use super::options::Options;
 use super::reader::FilesReader;
 use super::replay;
-use super::settle::{select, settle};
+use super::root::Root;
+use super::settle::settle;
 
-/// A folder of files to read from.
+/// A place of files to read from.
 #[derive(Clone)]
 pub(crate) struct FilesSource {
     pub(crate) connection: ConnectionPlan,
-    pub(crate) folder: Folder,
+    pub(crate) root: Root,
     pub(crate) context: ConnectorContext,
 }
 
@@ -34,26 +35,15 @@ impl FilesSource {
         spec: &ReadSpec,
     ) -> Result<(Vec<InputFile>, Arc<Options>), FilesError> {
         let options = Options::read(&self.connection.options, &spec.options)?;
-        let (selection, asked) = (spec.selection.clone(), options.clone());
-        let files = self.in_folder(move |folder| select(folder, &selection, &asked));
-        let files = files.await?;
+        let Selection::Object(object) = &spec.selection else {
+            return Err(FilesError::Query);
+        };
+        let files = self.root.find(object, &options).await?;
         let options = match files.first() {
             Some(file) => options.of_format(file.format)?,
             None => options,
         };
         Ok((files, Arc::new(options)))
-    }
-
-    /// Asks the folder on a blocking thread.
-    async fn in_folder<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Folder) -> Result<T, FilesError> + Send + 'static,
-    ) -> Result<T, FilesError> {
-        let folder = self.folder.clone();
-        let path = folder.shown.clone();
-        tokio::task::spawn_blocking(move || ask(&folder))
-            .await
-            .map_err(|_| FilesError::Broken { path })?
     }
 
     /// Columns and types of a read, and its rows if they are counted.
@@ -70,9 +60,8 @@ impl FilesSource {
             count_rows,
         };
         let mut settled = settle(files, &request).await?;
-        if let Selection::Object(object) = spec.selection.clone() {
-            let notes = self.in_folder(move |folder| folder.notes(&object)).await?;
-            settled.notes.extend(notes);
+        if let Selection::Object(object) = &spec.selection {
+            settled.notes.extend(self.root.notes(object).await?);
         }
         Ok((settled, request.chunk_bytes()))
     }
@@ -85,7 +74,7 @@ impl FilesSource {
         from: Option<&Position>,
     ) -> Result<(Settled, Vec<FilePosition>), FilesError> {
         let from = from.cloned().unwrap_or_default();
-        let (path, may_repeat) = (self.folder.shown.clone(), spec.may_repeat);
+        let (path, may_repeat) = (self.root.shown().to_owned(), spec.may_repeat);
         let found = tokio::task::spawn_blocking(move || {
             file_position::leave_out(&mut settled, &from, may_repeat)
                 .map(|positions| (settled, positions))
@@ -110,7 +99,7 @@ impl Source for FilesSource {
 
     async fn version(&self, spec: &ReadSpec) -> Result<Option<InputVersion>> {
         let (files, _) = self.files(spec).await?;
-        let path = self.folder.shown.clone();
+        let path = self.root.shown().to_owned();
         let version = tokio::task::spawn_blocking(move || fingerprint::of_files(&files)).await;
         Ok(Some(version.map_err(|_| FilesError::Broken { path })??))
     }

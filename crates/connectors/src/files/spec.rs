@@ -155,7 +155,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         per_table: false,
         table_only: false,
         used_by: OptionUse::Always,
-        doc: "Folder or file, relative to the project folder.".to_owned(),
+        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, which is only read.".to_owned(),
     }];
     options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
         name: (*name).to_owned(),
@@ -171,7 +171,8 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder.".to_owned(),
+        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder or in a bucket."
+            .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![
             Capability::Source,
@@ -186,7 +187,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: vec![WriteMode::Replace, WriteMode::Append],
         guarantee: Guarantee::AtomicFile,
-        schemes: vec!["file".to_owned()],
+        schemes: vec!["file".to_owned(), "s3".to_owned()],
         endings: Vec::new(),
     }
 }

@@ -30,7 +30,7 @@ use super::path::JsonPath;
 use super::resume::{Begin, Ended, Failed, Resume};
 use super::scope::Scope;
 use super::spool::{RECORDS, Spool};
-use crate::files::{FilesSource, Folder};
+use crate::files::{FilesSource, Folder, Root};
 
 /// An API to read from.
 #[derive(Clone)]
@@ -147,11 +147,11 @@ impl RestSource {
                 writable: false,
                 options: BTreeMap::new(),
             },
-            folder: Folder::named(
+            root: Root::Folder(Folder::named(
                 spool.folder.clone(),
                 format!("{}/{table}", self.plan.name),
                 spool.folder.clone(),
-            ),
+            )),
             context: self.context.clone(),
         }
     }

@@ -1,17 +1,15 @@
 //! What is behind a library's error: its text without the library's own trace, and what kind of failure of the
 //! operating system began it.
 //!
-//! It knows no table and no code. Read next: `error.rs`, `service.rs`.
+//! It knows no table and no code. Read next: `error.rs`.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
-use super::service;
-
 /// A library's error without the trace of its own calls.
 pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
-    if let Some(said) = service::without_xml(&text) {
+    if let Some(said) = towpath_buckets::without_xml(&text) {
         return said;
     }
     let ends = [

@@ -12,7 +12,6 @@ use parquet::file::metadata::ParquetMetaData;
 use super::cause::brief;
 use super::error::LakeError;
 use super::names::table_of;
-use super::service;
 use super::verified::Mismatch;
 
 /// Columns that are named one by one.
@@ -39,7 +38,7 @@ impl FileName {
         };
         let why = match stored {
             Some(stored @ object_store::Error::NotFound { .. })
-                if service::way_out(stored).is_none() =>
+                if towpath_buckets::way_out(stored).is_none() =>
             {
                 "is missing".to_owned()
             }
@@ -49,7 +48,7 @@ impl FileName {
                     return LakeError::OutOfReach {
                         address: self.address.clone(),
                         why: brief(stored),
-                        way: service::way_out(stored),
+                        way: towpath_buckets::way_out(stored),
                     };
                 }
             },

@@ -17,7 +17,6 @@ use super::error_help::{
 };
 use super::mask_change::MaskChange;
 use super::row_history_refusal::RowHistoryRefusal;
-use super::service;
 
 /// A failure of the lakehouse.
 #[derive(Debug, thiserror::Error)]
@@ -457,10 +456,10 @@ impl LakeError {
             LakeError::Delta { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => Remedy::FixConfig,
             LakeError::Storage { source, .. } if has_io(source, DENIED) => Remedy::FixConfig,
-            LakeError::Storage { source, .. } if service::way_out(source).is_some() => {
+            LakeError::Storage { source, .. } if towpath_buckets::way_out(source).is_some() => {
                 Remedy::FixConfig
             }
-            LakeError::Delta { source, .. } if service::way_out(source).is_some() => {
+            LakeError::Delta { source, .. } if towpath_buckets::way_out(source).is_some() => {
                 Remedy::FixConfig
             }
             LakeError::OutOfReach { way: Some(_), .. } => Remedy::FixConfig,
@@ -514,12 +513,12 @@ impl LakeError {
             LakeError::Delta { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, &[ErrorKind::StorageFull]) => FULL.to_owned(),
             LakeError::Storage { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
-            LakeError::Storage { source, .. } => return service::way_out(source).map(str::to_owned),
+            LakeError::Storage { source, .. } => return towpath_buckets::way_out(source).map(str::to_owned),
             LakeError::OutOfReach { way, .. } => return way.map(str::to_owned),
             LakeError::LeaseLost { .. } => "nothing of this write is visible; the next attempt writes it again".to_owned(),
             LakeError::Io { source, .. } if DENIED.contains(&source.kind()) => RIGHTS.to_owned(),
             LakeError::Delta { source, .. } if has_io(source, DENIED) => RIGHTS.to_owned(),
-            LakeError::Delta { source, .. } => return service::way_out(source).map(str::to_owned),
+            LakeError::Delta { source, .. } => return towpath_buckets::way_out(source).map(str::to_owned),
             _ => return None,
         };
         Some(text)

@@ -39,7 +39,6 @@ mod read;
 mod row_history_refusal;
 mod scd2;
 mod sealed;
-mod service;
 mod storage;
 mod sweep;
 mod table;

@@ -24,7 +24,6 @@ use super::error::{LakeError, LakeResult};
 use super::files::lake_file;
 use super::object_file::ObjectFile;
 use super::open::Lake;
-use super::service;
 use super::storage::{self, Key, head};
 use super::table::{Snapshot, Table};
 use super::table_history;
@@ -247,7 +246,7 @@ async fn compared_flaw(table: &Table, file: &LakeFile) -> LakeResult<Option<Stri
     let failed = |source| LakeError::OutOfReach {
         address: table.storage.address(&file.key),
         why: brief(&source),
-        way: service::way_out(&source),
+        way: towpath_buckets::way_out(&source),
     };
     let verified = Arc::new(VerifiedFiles::of(Arc::clone(&objects), [file]));
     let sums = match verified.sums(&file.key) {

@@ -5,7 +5,6 @@
 //! library's own readings wrap or drop parts; `form.rs` says what the bytes mean. It reads no page.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -20,6 +19,7 @@ use super::form::{Form, Leaf};
 use super::guard;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
+use crate::files::place::RangedFile;
 
 /// Where the writer's own Arrow schema is kept.
 const ARROW_SCHEMA: &str = "ARROW:schema";
@@ -42,6 +42,9 @@ pub(super) struct FileColumn {
 }
 
 pub(super) fn broken(file: &InputFile, error: impl std::fmt::Display) -> FilesError {
+    if let Some(failure) = file.place.failure() {
+        return failure;
+    }
     FilesError::Parquet {
         path: file.object.clone(),
         why: reason(&error.to_string()).to_owned(),
@@ -62,22 +65,23 @@ pub(super) fn reason(mut text: &str) -> &str {
     text
 }
 
-pub(super) fn handle(file: &InputFile) -> Result<File, FilesError> {
-    File::open(&file.path).map_err(|source| FilesError::Read {
+/// A failed call to open a file.
+pub(super) fn unread(file: &InputFile) -> impl FnOnce(std::io::Error) -> FilesError + '_ {
+    |source| FilesError::Read {
         path: file.object.clone(),
         source,
-    })
+    }
 }
 
 /// Reads the footer.
 pub(super) fn open(file: &InputFile) -> Result<Footer, FilesError> {
-    let handle = handle(file)?;
+    let handle = file.place.ranges().map_err(unread(file))?;
     guard::quietly(|| read(&handle))
         .map_err(|panic| broken(file, panic))?
         .map_err(|error| broken(file, error))
 }
 
-fn read(handle: &File) -> Result<Footer, ParquetError> {
+fn read(handle: &RangedFile) -> Result<Footer, ParquetError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(false);
     let loaded = ArrowReaderMetadata::load(handle, options.clone())?;
     let leaves = leaves(loaded.metadata());

@@ -4,6 +4,7 @@
 //! library refuses or panics on is an error with the row group and the column it is about. Memory is
 //! held for each batch. It knows no types: see `shape.rs`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 use towpath_ports::{BoxStream, Event, Memory, ReservedMemory, Result};
 use towpath_vocab::{Failure, SplitPosition, TableName};
 
-use super::footer::{self, FileColumn, Footer, broken, handle, reason};
+use super::footer::{self, FileColumn, Footer, broken, reason, unread};
 use super::{guard, shape};
 use crate::files::ahead::{Ahead, CurrentPart, ahead};
 use crate::files::error::FilesError;
@@ -109,6 +110,9 @@ impl Read {
     }
 
     fn damaged(&self, group: usize, column: Option<String>, why: String) -> FilesError {
+        if let Some(failure) = self.file.place.failure() {
+            return failure;
+        }
         FilesError::DamagedGroup {
             path: self.file.object.clone(),
             group: group + 1,
@@ -165,6 +169,26 @@ fn group_events(
     Box::pin(in_turn.chain(checked.filter_map(future::ready)))
 }
 
+/// Where these columns of a row group are.
+fn spans(metadata: &ArrowReaderMetadata, group: usize, roots: &[usize]) -> Vec<Range<u64>> {
+    let schema = metadata.parquet_schema();
+    let Some(group) = metadata.metadata().row_groups().get(group) else {
+        return Vec::new();
+    };
+    let columns = group.columns().iter().enumerate();
+    columns
+        .filter(|(leaf, _)| roots.contains(&schema.get_column_root_idx(*leaf)))
+        .map(|(_, column)| {
+            let first = column.dictionary_page_offset();
+            let first = first.unwrap_or_else(|| column.data_page_offset());
+            // What makes no sense is found when it is read.
+            let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+            let start = unsigned(first.min(column.data_page_offset()));
+            start..start.saturating_add(unsigned(column.compressed_size()))
+        })
+        .collect()
+}
+
 /// Reads some columns of a row group.
 pub(super) fn columns_reader(
     file: &InputFile,
@@ -173,8 +197,10 @@ pub(super) fn columns_reader(
     roots: Vec<usize>,
     batch_rows: usize,
 ) -> Result<ParquetRecordBatchReader, FilesError> {
+    let spans = spans(metadata, group, &roots);
+    let bytes = file.place.spans(spans).map_err(unread(file))?;
     let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-    ParquetRecordBatchReaderBuilder::new_with_metadata(handle(file)?, metadata.clone())
+    ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata.clone())
         .with_projection(mask)
         .with_row_groups(vec![group])
         .with_batch_size(batch_rows)
@@ -203,6 +229,11 @@ fn read_group(
     let roots: Vec<usize> = columns.iter().map(|column| column.root).collect();
     let (batch_rows, bytes) =
         batch_of(about, &roots, read.asked.batch_rows, read.asked.batch_bytes);
+    let spans = spans(&read.footer.metadata, group, &roots);
+    // What was decoded, and what it is turned into; beside it, what is read ahead of a bucket.
+    let bytes = bytes
+        .saturating_mul(2)
+        .saturating_add(read.file.place.held_bytes(&spans));
     let opened = guard::quietly(|| {
         columns_reader(&read.file, &read.footer.metadata, group, roots, batch_rows)
     });
@@ -210,8 +241,7 @@ fn read_group(
     let mut first = start;
     loop {
         fail::fail_point!("files::read");
-        // What was decoded, and what it is turned into.
-        let Some(lease) = hold(bytes.saturating_mul(2)) else {
+        let Some(lease) = hold(bytes) else {
             return Ok(());
         };
         let next = guard::quietly(|| reader.next().transpose());
@@ -263,6 +293,9 @@ fn counted(read: &Read, group: usize, about: &RowGroupMetaData) -> Result<(), Fi
 
 /// The error with the column it is about: the first that cannot be read alone either.
 fn located(read: &Read, group: usize, columns: &[FileColumn], why: String) -> FilesError {
+    if let Some(failure) = read.file.place.failure() {
+        return failure;
+    }
     for column in columns {
         let metadata = &read.footer.metadata;
         let alone = guard::quietly(|| -> Result<(), String> {

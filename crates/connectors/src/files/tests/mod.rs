@@ -8,6 +8,7 @@
 )]
 
 mod bounds;
+mod bucket;
 mod cases;
 mod columnar;
 mod formats;

@@ -5,7 +5,6 @@
 //! row: see `stream.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, BufReader, Read as _, Write as _};
 
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx, XlsxError};
@@ -18,6 +17,7 @@ use super::weigh::Weight;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::options::Compression;
+use crate::files::place::OpenFile;
 
 /// In memory, all parts that are read before the first row.
 const MOST_BYTES: u64 = 256 << 20;
@@ -49,7 +49,7 @@ const READ: [&str; 3] = ["sharedstrings.xml", "styles.xml", ".rels"];
 const OLD_OR_LOCKED: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0];
 
 /// A workbook that is open.
-pub(super) type OpenWorkbook = Xlsx<BufReader<File>>;
+pub(super) type OpenWorkbook = Xlsx<BufReader<OpenFile>>;
 
 /// Where the values of a sheet are.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub(super) fn open(file: &InputFile) -> Result<(OpenWorkbook, String, Option<Str
         return Err(unreadable(file, "it is packed once more: unpack it first"));
     }
     let opened = || {
-        let opened = File::open(&file.path);
+        let opened = file.place.open();
         opened.map_err(|source| FilesError::Read {
             path: file.object.clone(),
             source,
@@ -106,7 +106,7 @@ pub(super) fn open(file: &InputFile) -> Result<(OpenWorkbook, String, Option<Str
 
 /// Refuses a workbook whose parts are damaged, too large, or say of themselves that they are. A sheet may
 /// be of any size: it is read row by row.
-fn measured(file: File) -> Result<(), String> {
+fn measured(file: OpenFile) -> Result<(), String> {
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
     let mut left = MOST_BYTES;
     for at in 0..archive.len() {
@@ -424,6 +424,9 @@ pub(super) fn failed(file: &InputFile, error: &XlsxError) -> FilesError {
 }
 
 pub(super) fn unreadable(file: &InputFile, why: &str) -> FilesError {
+    if let Some(failure) = file.place.failure() {
+        return failure;
+    }
     FilesError::Workbook {
         path: file.object.clone(),
         why: why.to_owned(),

@@ -23,22 +23,24 @@ use super::links;
 use super::location::{FileTarget, Location};
 use super::parquet::group_bytes;
 use super::writer::FilesWriter;
+use crate::files::find::Folder;
 use crate::files::options::{Format, Options};
 use crate::files::source::FilesSource;
 
 /// A folder that files are written into.
 pub(crate) struct FilesDestination {
     source: FilesSource,
+    folder: Folder,
 }
 
 impl FilesDestination {
     /// The destination side of a connection; its folder need not exist yet.
-    pub(crate) fn new(source: FilesSource) -> Self {
-        Self { source }
+    pub(crate) fn new(source: FilesSource, folder: Folder) -> Self {
+        Self { source, folder }
     }
 
     fn location(&self, table: &TableName) -> Result<Location, WriteError> {
-        Location::of(&self.source.folder, table.table())
+        Location::of(&self.folder, table.table())
     }
 
     async fn known(&self, table: &TableName) -> Result<(Location, Known), WriteError> {

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use towpath_vocab::Generation;
 
 use super::error::{Result, WriteError};
-use crate::files::find::{Folder, InputFile, name_parts};
+use crate::files::find::{Folder, InputFile};
+use crate::files::names::name_parts;
 use crate::files::options::{Compression, Format, Options};
 use crate::files::parts::MANIFEST;
+use crate::files::place::Place;
 use crate::files::workbook::SheetChoice;
 
 const TEMPORARY: &str = ".towpath-tmp";
@@ -224,7 +226,7 @@ impl FileTarget {
     /// A file of the place, as the source side reads it.
     pub(super) fn input(&self, file: &str) -> InputFile {
         InputFile {
-            path: self.location.folder.join(file),
+            place: Place::Local(self.location.folder.join(file)),
             object: self.location.shown.clone(),
             format: self.format,
             compression: self.compression,

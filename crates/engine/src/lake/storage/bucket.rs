@@ -25,7 +25,6 @@ use super::objects::{all, failed, get, remove, replace};
 use super::{Key, Lease, LeaseKind, Storage, Unfinished, child, key};
 use crate::lake::error::{LakeError, LakeResult};
 use crate::lake::names::{LOG, OWN};
-use crate::lake::service;
 
 /// A holder that has not written its lease for this long is dead. A request is signed while its lease is
 /// held, and services refuse signatures that are 15 minutes old: what a dead holder sent does not land any
@@ -128,7 +127,7 @@ impl Bucket {
                 object_store::Error::NotImplemented { .. }
                 | object_store::Error::NotSupported { .. },
             ) => Err(self.unconditional("does not know conditional puts")),
-            Err(error) if service::is_not_implemented(&error) => {
+            Err(error) if towpath_buckets::is_not_implemented(&error) => {
                 Err(self.unconditional("does not know conditional puts"))
             }
             Err(

@@ -3,9 +3,8 @@
 //! Promise: names are keys relative to the lakehouse; what a put or a finished upload acknowledges is
 //! durable; `PutMode::Create` puts an object only where there is none; a lease has one holder, and
 //! what a dead holder leaves is taken over by one process. It knows no table and no log.
-//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `lease.rs`, `s3.rs`, `aws.rs`, `objects.rs` (what both share).
+//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `lease.rs`, `s3.rs`, `objects.rs` (what both share).
 
-mod aws;
 mod bucket;
 #[cfg(test)]
 mod faults;

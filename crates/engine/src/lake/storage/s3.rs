@@ -1,16 +1,17 @@
 //! A lakehouse in a bucket of Amazon S3, or of a server with the same protocol.
 //!
 //! Promise: a URL names a bucket and a prefix and nothing else; settings and credentials come from the
-//! environment or from the cloud itself (`aws.rs`), never from a project's files. It knows no table and no
-//! lease. Read next: `aws.rs`, `bucket.rs`.
+//! environment or from the cloud itself (the crate `buckets`), never from a project's files. It knows no table and no
+//! lease. Read next: `bucket.rs`, `buckets/src/settings.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::prefix::PrefixStore;
+use towpath_buckets::{CREDENTIALS, Refusal};
 use url::Url;
 
-use super::{Bucket, Key, aws};
+use super::{Bucket, Key};
 use crate::lake::cause::brief;
 use crate::lake::error::{LakeError, LakeResult};
 
@@ -24,11 +25,17 @@ pub(crate) const SCHEME: &str = "s3";
 /// cannot be obeyed.
 pub(crate) fn open(url: &Url, variables: &BTreeMap<String, String>) -> LakeResult<Bucket> {
     let (name, prefix) = parts(url)?;
-    let objects = aws::settings(variables, &name)?.build();
+    let refused = |refusal: Refusal| LakeError::Access {
+        location: refusal.setting,
+        why: refusal.why,
+        way: refusal.way,
+    };
+    let settings = towpath_buckets::settings(variables, &name).map_err(refused)?;
+    let objects = settings.build();
     let objects = objects.map_err(|error| LakeError::Access {
         location: format!("{SCHEME}://{name}"),
         why: brief(&error),
-        way: aws::CREDENTIALS,
+        way: CREDENTIALS,
     })?;
     let shown = match prefix.as_ref() {
         "" => format!("{SCHEME}://{name}/"),

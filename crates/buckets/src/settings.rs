@@ -3,7 +3,7 @@
 //! Promise: each variable whose name begins with `AWS_` is obeyed, has nothing to do with requests, or is
 //! refused by its name: none is silently passed over. Credentials are half a pair or whole, never a mixture.
 //! An endpoint without TLS is refused unless it is this machine or the environment allows it. Values are in no
-//! message. Read next: `s3.rs`.
+//! message. Read next: `listing.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use url::Url;
 
-use crate::lake::error::{LakeError, LakeResult};
+use crate::listing::CheckedConnector;
 
 /// How long a request is tried again before the write or read that needs it fails.
 const TRIED_FOR: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ const FOREIGN: [&str; 9] = [
 const FOREIGN_PREFIXES: [&str; 3] = ["AWS_CLI_", "AWS_LAMBDA_", "AWS_CDK_"];
 
 /// What to do about credentials.
-pub(super) const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN if there is one), or run where the cloud gives a role";
+pub const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN if there is one), or run where the cloud gives a role";
 const UNSET: &str = "remove it from the environment of Towpath; docs/how-to/object-storage.md lists the variables that are obeyed";
 const PROFILE: &str = "`aws configure export-credentials --format env` prints what a profile holds";
 const WEB_IDENTITY: &str = "set both AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or neither";
@@ -108,11 +108,22 @@ const HOSTED: &str = "begin the endpoint's host with the bucket's name, or set A
 
 type Variables = BTreeMap<String, String>;
 
+/// A setting that cannot be obeyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The setting or the endpoint, without credentials.
+    pub setting: String,
+    /// Why.
+    pub why: String,
+    /// What to do about it.
+    pub way: &'static str,
+}
+
 /// The client of a bucket, as the environment says.
 ///
 /// # Errors
-/// `Access`, with the name of a variable that cannot be obeyed, and never with its value.
-pub(super) fn settings(variables: &Variables, bucket: &str) -> LakeResult<AmazonS3Builder> {
+/// With the name of a variable that cannot be obeyed, and never with its value.
+pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, Refusal> {
     check_names(variables)?;
     check_credentials(variables)?;
     let endpoint = endpoint(variables, bucket)?;
@@ -132,7 +143,7 @@ pub(super) fn settings(variables: &Variables, bucket: &str) -> LakeResult<Amazon
         if url.scheme() == "http" && !is_loopback(url) && !allows_http {
             return Err(wrong(
                 url.as_str().trim_end_matches('/'),
-                "the endpoint has no TLS, so anybody on the way could read and change the tables",
+                "the endpoint has no TLS, so anybody on the way could read and change what is sent",
                 ENDPOINT,
             ));
         }
@@ -145,6 +156,7 @@ pub(super) fn settings(variables: &Variables, bucket: &str) -> LakeResult<Amazon
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options.with_allow_http(is_plain))
         .with_retry(retry)
+        .with_http_connector(CheckedConnector)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(flag(variables, VIRTUAL)?.unwrap_or(false));
@@ -168,16 +180,16 @@ fn set<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     value.filter(|value| !value.is_empty())
 }
 
-fn wrong(location: &str, why: &str, way: &'static str) -> LakeError {
-    LakeError::Access {
-        location: location.to_owned(),
+fn wrong(location: &str, why: &str, way: &'static str) -> Refusal {
+    Refusal {
+        setting: location.to_owned(),
         why: why.to_owned(),
         way,
     }
 }
 
 /// Refuses every variable that would be passed over.
-fn check_names(variables: &Variables) -> LakeResult<()> {
+fn check_names(variables: &Variables) -> Result<(), Refusal> {
     let ours = variables
         .iter()
         .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
@@ -204,7 +216,7 @@ fn check_names(variables: &Variables) -> LakeResult<()> {
 }
 
 /// Refuses credentials that are not whole, and those of files that are not read.
-fn check_credentials(variables: &Variables) -> LakeResult<()> {
+fn check_credentials(variables: &Variables) -> Result<(), Refusal> {
     let has = |name| set(variables, name).is_some();
     for (here, there) in [(KEY_ID, SECRET), (SECRET, KEY_ID), (TOKEN, KEY_ID)] {
         if has(here) && !has(there) {
@@ -238,7 +250,7 @@ fn check_credentials(variables: &Variables) -> LakeResult<()> {
     Ok(())
 }
 
-fn flag(variables: &Variables, name: &str) -> LakeResult<Option<bool>> {
+fn flag(variables: &Variables, name: &str) -> Result<Option<bool>, Refusal> {
     match set(variables, name).map(str::to_ascii_lowercase).as_deref() {
         None => Ok(None),
         Some("true" | "1") => Ok(Some(true)),
@@ -247,7 +259,7 @@ fn flag(variables: &Variables, name: &str) -> LakeResult<Option<bool>> {
     }
 }
 
-fn certificates(variables: &Variables) -> LakeResult<Vec<Certificate>> {
+fn certificates(variables: &Variables) -> Result<Vec<Certificate>, Refusal> {
     let Some(path) = set(variables, CA_BUNDLE) else {
         return Ok(Vec::new());
     };
@@ -264,7 +276,7 @@ fn certificates(variables: &Variables) -> LakeResult<Vec<Certificate>> {
 }
 
 /// The address of a service that is not Amazon's.
-fn endpoint(variables: &Variables, bucket: &str) -> LakeResult<Option<Url>> {
+fn endpoint(variables: &Variables, bucket: &str) -> Result<Option<Url>, Refusal> {
     let named = ENDPOINTS
         .into_iter()
         .find_map(|name| set(variables, name).map(|value| (name, value)));
@@ -282,7 +294,7 @@ fn endpoint(variables: &Variables, bucket: &str) -> LakeResult<Option<Url>> {
     Ok(Some(url))
 }
 
-fn url_of(name: &str, value: &str) -> LakeResult<Url> {
+fn url_of(name: &str, value: &str) -> Result<Url, Refusal> {
     let wrong = |why: &str| wrong(name, why, ENDPOINT);
     let url = Url::parse(value).map_err(|_| wrong("it is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -311,21 +323,20 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn with(more: &[(&str, &str)]) -> LakeResult<AmazonS3Builder> {
+    fn with(more: &[(&str, &str)]) -> Result<AmazonS3Builder, Refusal> {
         let keys = [(KEY_ID, "id"), (SECRET, "hidden")];
         only(&[&keys[..], more].concat())
     }
 
-    fn only(variables: &[(&str, &str)]) -> LakeResult<AmazonS3Builder> {
+    fn only(variables: &[(&str, &str)]) -> Result<AmazonS3Builder, Refusal> {
         let variables = variables.iter();
         let owned = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         settings(&owned.collect(), "shop")
     }
 
-    fn refusal(result: LakeResult<AmazonS3Builder>) -> String {
+    fn refusal(result: Result<AmazonS3Builder, Refusal>) -> String {
         let error = result.err().unwrap();
-        assert!(matches!(error, LakeError::Access { .. }), "{error}");
-        let text = error.to_string();
+        let text = format!("`{}` {} {}", error.setting, error.why, error.way);
         assert!(!text.contains("hidden"), "{text}");
         text
     }

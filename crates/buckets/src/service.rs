@@ -1,17 +1,17 @@
 //! What the service behind a bucket said: its code and message, out of the library's error text.
 //!
 //! Promise: what a person can change (credentials, rights, region, bucket) is told apart from what passes by
-//! itself. The library gives most answers as text alone, so text is what is read. It knows no table. Read
-//! next: `error.rs`.
+//! itself. The library gives most answers as text alone, so text is what is read. It knows no table
+//! and no file. Read next: `settings.rs`.
 
 use std::error::Error;
 
 const CLOCK: &str = "set this machine's clock: the service refuses requests whose time is off by more than 15 minutes";
 const CREDENTIALS: &str = "the service does not accept these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
-const RIGHTS: &str = "allow these credentials to list, get, put and delete objects there, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
+const RIGHTS: &str = "allow these credentials to list and get objects there, for a lakehouse also to put and delete them, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
 const REGION: &str =
     "set AWS_REGION to the region of the bucket, or AWS_ENDPOINT_URL to the service it belongs to";
-const BUCKET: &str = "create the bucket, or name one that exists in `lakehouse`";
+const BUCKET: &str = "create the bucket, or name one that exists";
 const NO_CREDENTIALS: &str = "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the cloud gives a role";
 
 /// Codes of services, and what to do about them.
@@ -46,20 +46,20 @@ fn answer(text: &str) -> Option<(&str, &str)> {
 }
 
 /// An error text with the service's code and message in the place of its XML.
-pub(super) fn without_xml(text: &str) -> Option<String> {
+pub fn without_xml(text: &str) -> Option<String> {
     let (code, message) = answer(text)?;
     Some(format!("{code}: {message}"))
 }
 
 /// True when a service says that it does not know what was asked for.
-pub(super) fn is_not_implemented(error: &(dyn Error + 'static)) -> bool {
+pub fn is_not_implemented(error: &(dyn Error + 'static)) -> bool {
     let text = error.to_string();
     answer(&text).is_some_and(|(code, _)| code == "NotImplemented")
         || text.contains("status code: 501")
 }
 
 /// What a person can do about an error of a service; `None` for what may pass by itself.
-pub(super) fn way_out(error: &(dyn Error + 'static)) -> Option<&'static str> {
+pub fn way_out(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();

@@ -1,0 +1,185 @@
+//! One page of a listing, as the service wrote it.
+//!
+//! Promise: keys are given as they are, whatever characters they have; a document that is no listing, or
+//! that ends early, is an error. It follows no page: see `listing.rs`.
+
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::Event;
+
+/// The root of a listing.
+const ROOT: &str = "ListBucketResult";
+
+/// An object as a listing names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key, which may end in `/`.
+    pub key: String,
+    /// Its size; `None` when the listing does not say a number.
+    pub size: Option<u64>,
+    /// What tells its contents from others, as the service wrote it.
+    pub e_tag: Option<String>,
+}
+
+/// What one answer to a request for a listing holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Objects, in the order of the service.
+    pub objects: Vec<ListedObject>,
+    /// What stands before the delimiter in the keys of other objects, with the delimiter.
+    pub prefixes: Vec<String>,
+    /// Whether there are more pages; `None` when the service does not say it.
+    pub is_truncated: Option<bool>,
+    /// What the request for the next page has to say.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// The first name on it.
+    pub(crate) fn first(&self) -> Option<&str> {
+        let object = self.objects.first().map(|object| object.key.as_str());
+        object.or_else(|| self.prefixes.first().map(String::as_str))
+    }
+
+    /// Reads the body of an answer.
+    ///
+    /// # Errors
+    /// In words, when it is not one whole listing.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
+        let mut reader = Reader::from_str(text);
+        let (mut page, mut path, mut words) = (Self::default(), Vec::new(), String::new());
+        let mut is_whole = false;
+        loop {
+            match reader.read_event().map_err(|error| error.to_string())? {
+                Event::Start(start) => {
+                    let name = start.local_name().as_ref().to_owned();
+                    if path.is_empty() && name != ROOT {
+                        return Err(format!("it is `{name}`, not a listing"));
+                    }
+                    page.begins(&path, &name);
+                    path.push(name);
+                    words.clear();
+                }
+                Event::Empty(start) if path.is_empty() => {
+                    let name = start.local_name().as_ref().to_owned();
+                    if name != ROOT {
+                        return Err(format!("it is `{name}`, not a listing"));
+                    }
+                    is_whole = true;
+                }
+                Event::End(_) => {
+                    page.ends(&path, &mut words)?;
+                    path.pop();
+                    is_whole |= path.is_empty();
+                }
+                Event::Text(text) => words.push_str(&text.xml10_content()),
+                Event::CData(text) => words.push_str(&text.xml10_content()),
+                Event::GeneralRef(reference) => {
+                    let letter = reference
+                        .resolve_char_ref()
+                        .map_err(|error| error.to_string())?;
+                    match (letter, resolve_predefined_entity(&reference)) {
+                        (Some(letter), _) => words.push(letter),
+                        (None, Some(text)) => words.push_str(text),
+                        (None, None) => return Err("it has an unknown entity".to_owned()),
+                    }
+                }
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        match is_whole && path.is_empty() {
+            true => Ok(page),
+            false => Err("it ends early".to_owned()),
+        }
+    }
+
+    fn begins(&mut self, path: &[String], name: &str) {
+        if path.len() == 1 && name == "Contents" {
+            self.objects.push(ListedObject::default());
+        }
+    }
+
+    fn ends(&mut self, path: &[String], words: &mut String) -> Result<(), String> {
+        let words = std::mem::take(words);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let object = self.objects.last_mut();
+        match (path.as_slice(), object) {
+            ([_, "Contents", "Key"], Some(object)) => object.key = words,
+            ([_, "Contents", "ETag"], Some(object)) => object.e_tag = Some(words),
+            ([_, "Contents", "Size"], Some(object)) => object.size = words.trim().parse().ok(),
+            ([_, "CommonPrefixes", "Prefix"], _) => self.prefixes.push(words),
+            ([_, "IsTruncated"], _) => {
+                self.is_truncated = Some(match words.trim() {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err("`IsTruncated` is neither true nor false".to_owned()),
+                });
+            }
+            ([_, "NextContinuationToken"], _) => {
+                self.next = Some(words).filter(|token| !token.is_empty());
+            }
+            ([_, "EncodingType"], _) if !words.is_empty() => {
+                return Err("its keys are encoded, which was not asked for".to_owned());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A page without names that leads to the next one as this page does.
+    pub(crate) fn without_names(&self) -> String {
+        let next = self.next.as_deref().map(quick_xml::escape::escape);
+        let next = next.map_or_else(String::new, |token| {
+            format!("<NextContinuationToken>{token}</NextContinuationToken>")
+        });
+        format!("<{ROOT}>{next}</{ROOT}>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const WHOLE: &str = "<?xml version=\"1.0\"?>\n<ListBucketResult xmlns=\"http://s3\"><Name>b</Name>\
+        <Prefix>a</Prefix><IsTruncated>true</IsTruncated>\
+        <Contents><Key> a b%20+&amp;\u{fc}//.csv</Key><Size>7</Size><ETag>&quot;x&quot;</ETag>\
+        <Owner><ID>me</ID></Owner></Contents>\
+        <Contents><Key>f/</Key><Size>0</Size></Contents>\
+        <CommonPrefixes><Prefix>a/&lt;/</Prefix></CommonPrefixes>\
+        <NextContinuationToken>t&amp;1</NextContinuationToken></ListBucketResult>";
+
+    #[test]
+    fn keys_are_as_they_are() {
+        let page = Page::read(WHOLE.as_bytes()).unwrap();
+        assert_eq!(page.objects[0].key, " a b%20+&\u{fc}//.csv");
+        assert_eq!(page.objects[0].size, Some(7));
+        assert_eq!(page.objects[0].e_tag.as_deref(), Some("\"x\""));
+        assert_eq!(page.objects[1].key, "f/");
+        assert_eq!(page.prefixes, ["a/</"]);
+        assert_eq!(page.is_truncated, Some(true));
+        assert_eq!(page.next.as_deref(), Some("t&1"));
+        let next = Page::read(page.without_names().as_bytes()).unwrap();
+        assert_eq!((next.next, next.objects.len()), (page.next, 0));
+    }
+
+    #[test]
+    fn what_is_not_one_whole_listing_is_refused() {
+        for end in [20, 60, 200, WHOLE.len() - 1, WHOLE.len() - 20] {
+            let cut = WHOLE.get(..end).unwrap();
+            assert!(Page::read(cut.as_bytes()).is_err(), "{cut}");
+        }
+        for other in [
+            "",
+            "<Error><Code>InternalError</Code></Error>",
+            "<html></html>",
+            "not XML",
+            "<ListBucketResult><IsTruncated>perhaps</IsTruncated></ListBucketResult>",
+            "<ListBucketResult><EncodingType>url</EncodingType></ListBucketResult>",
+        ] {
+            assert!(Page::read(other.as_bytes()).is_err(), "{other}");
+        }
+    }
+}

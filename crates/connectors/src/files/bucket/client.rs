@@ -1,0 +1,255 @@
+//! The requests to a bucket: what is there, and the bytes of one version of an object.
+//!
+//! Promise: a listing is whole, or it is an error; a range is of the version that was asked for, or it is an
+//! error. Settings and credentials come from the environment (the crate `buckets`) and are in no message.
+//! It knows no file format. Read next: `object.rs`.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3;
+use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _};
+use towpath_buckets::{CREDENTIALS, KeysOfPage, ListedObject};
+
+use super::url::{BucketUrl, SCHEME};
+use crate::files::error::FilesError;
+
+/// Bytes of small objects that are kept between the looks at them, of all reads of a connection.
+const KEPT: u64 = 16 << 20;
+
+/// A bucket.
+pub(crate) struct BucketClient {
+    store: AmazonS3,
+    bucket: String,
+    /// What may still be kept of small objects.
+    room: AtomicU64,
+}
+
+impl fmt::Debug for BucketClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BucketClient({})", self.bucket)
+    }
+}
+
+/// What tells the contents of an object from others that have been or will be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// Bytes.
+    pub(crate) size: u64,
+    /// Without the quotes that stand around it in a request.
+    pub(crate) e_tag: String,
+}
+
+/// What is below a prefix.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) objects: Vec<ListedObject>,
+    /// Prefixes of other objects, with `/` at their end.
+    pub(crate) prefixes: Vec<String>,
+}
+
+/// How much of a listing is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// To the next `/`.
+    Level,
+    /// The same, and only about a thousand names of it.
+    SomeOfLevel,
+    /// All.
+    Deep,
+}
+
+/// The key that the client can ask for; `None` where it can only ask for another one.
+pub(crate) fn readable(key: &str) -> Option<Key> {
+    Key::parse(key).ok().filter(|read| read.as_ref() == key)
+}
+
+fn plain(e_tag: &str) -> String {
+    e_tag.trim().trim_matches('"').to_owned()
+}
+
+impl Version {
+    /// Of an object of a listing; `None` where the service does not say it.
+    pub(crate) fn listed(object: &ListedObject) -> Option<Self> {
+        Self::of(object.size?, object.e_tag.as_deref())
+    }
+
+    fn of(size: u64, e_tag: Option<&str>) -> Option<Self> {
+        let e_tag = plain(e_tag?);
+        (!e_tag.is_empty()).then_some(Self { size, e_tag })
+    }
+}
+
+impl BucketClient {
+    /// The client of a bucket, with the settings of these variables. Nothing is asked yet.
+    pub(crate) fn open(
+        url: &BucketUrl,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self, FilesError> {
+        let builder = towpath_buckets::settings(variables, &url.bucket);
+        let builder = builder.map_err(|refusal| FilesError::Setting {
+            setting: refusal.setting,
+            why: refusal.why,
+            way: refusal.way,
+        })?;
+        let store = builder.build().map_err(|error| FilesError::Setting {
+            setting: format!("{SCHEME}{}", url.bucket),
+            why: error.to_string(),
+            way: CREDENTIALS,
+        })?;
+        Ok(Self {
+            store,
+            bucket: url.bucket.clone(),
+            room: AtomicU64::new(KEPT),
+        })
+    }
+
+    /// Takes room for what is kept of an object, if there is any.
+    pub(super) fn take_room(&self, bytes: u64) -> bool {
+        let less = |room: u64| room.checked_sub(bytes);
+        self.room
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_ok()
+    }
+
+    /// Gives it back.
+    pub(super) fn give_room(&self, bytes: u64) {
+        self.room.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// Where a person finds an object.
+    pub(crate) fn address(&self, key: &str) -> String {
+        format!("{SCHEME}{}/{key}", self.bucket)
+    }
+
+    fn failed<'a>(
+        &'a self,
+        doing: &'static str,
+        key: &'a str,
+    ) -> impl FnOnce(object_store::Error) -> FilesError + 'a {
+        move |source| FilesError::Bucket {
+            doing,
+            address: self.address(key),
+            source: Box::new(source),
+        }
+    }
+
+    /// What is below a prefix, which may end within a name.
+    pub(crate) async fn list(&self, prefix: &str, depth: Depth) -> Result<Listing, FilesError> {
+        let (mut all, mut token) = (Listing::default(), None);
+        let mut seen = HashSet::new();
+        loop {
+            let keys = KeysOfPage::default();
+            let mut options = PaginatedListOptions {
+                delimiter: (depth != Depth::Deep).then_some(Cow::Borrowed("/")),
+                page_token: token.take(),
+                ..PaginatedListOptions::default()
+            };
+            options.extensions.insert(keys.clone());
+            let prefixed = Some(prefix).filter(|prefix| !prefix.is_empty());
+            let got = self.store.list_paginated(prefixed, options).await;
+            let got = got.map_err(self.failed("listing", prefix))?;
+            let page = keys.take();
+            for object in &page.objects {
+                let is_below = object.key.starts_with(prefix);
+                if !is_below || !seen.insert(object.key.clone()) {
+                    return Err(FilesError::Listing {
+                        address: self.address(prefix),
+                        key: object.key.clone(),
+                    });
+                }
+            }
+            all.objects.extend(page.objects);
+            all.prefixes.extend(page.prefixes);
+            token = got.page_token;
+            if token.is_none() || depth == Depth::SomeOfLevel {
+                break;
+            }
+        }
+        // Some services repeat a prefix on every page that has keys of it.
+        all.prefixes.sort_unstable();
+        all.prefixes.dedup();
+        Ok(all)
+    }
+
+    /// The version that an object has now; `None` when there is none.
+    pub(crate) async fn find(&self, key: &Key) -> Result<Option<Version>, FilesError> {
+        match self.store.head(key).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("looking for", key.as_ref())(error)),
+            Ok(meta) => match Version::of(meta.size, meta.e_tag.as_deref()) {
+                Some(version) => Ok(Some(version)),
+                None => Err(FilesError::NoVersion {
+                    path: self.address(key.as_ref()),
+                }),
+            },
+        }
+    }
+
+    /// All of an object, whichever version it has; `None` when there is none.
+    pub(crate) async fn whole(&self, key: &Key) -> Result<Option<Bytes>, FilesError> {
+        let got = match self.store.get(key).await {
+            Ok(got) => got.bytes().await,
+            Err(error) => Err(error),
+        };
+        match got {
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("reading", key.as_ref())(error)),
+            Ok(bytes) => Ok(Some(bytes)),
+        }
+    }
+
+    /// A range of one version of an object.
+    pub(crate) async fn get(
+        &self,
+        key: &Key,
+        version: &Version,
+        range: Range<u64>,
+    ) -> Result<Bytes, FilesError> {
+        if range.start >= range.end {
+            return Ok(Bytes::new());
+        }
+        let wanted = range.end - range.start;
+        let changed = || FilesError::Changing {
+            path: self.address(key.as_ref()),
+        };
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            if_match: Some(format!("\"{}\"", version.e_tag)),
+            ..GetOptions::default()
+        };
+        let got = match self.store.get_opts(key, options).await {
+            Ok(got) => got,
+            // It was there when it was listed.
+            Err(
+                object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
+            ) => return Err(changed()),
+            Err(error) => return Err(self.failed("reading", key.as_ref())(error)),
+        };
+        // A service may pass over the condition.
+        if Version::of(got.meta.size, got.meta.e_tag.as_deref()).as_ref() != Some(version) {
+            return Err(changed());
+        }
+        let bytes = match got.bytes().await {
+            Ok(bytes) => bytes,
+            Err(
+                object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
+            ) => return Err(changed()),
+            Err(error) => return Err(self.failed("reading", key.as_ref())(error)),
+        };
+        match bytes.len() as u64 == wanted {
+            true => Ok(bytes),
+            false => Err(FilesError::Short {
+                path: self.address(key.as_ref()),
+                wanted,
+                got: bytes.len() as u64,
+            }),
+        }
+    }
+}

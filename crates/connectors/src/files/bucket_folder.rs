@@ -1,0 +1,316 @@
+//! Which objects a selection means: a key, a glob or a bare table name, below a prefix of a bucket.
+//!
+//! Promise: the same objects give the same files in the same order, as in a folder (`find.rs`); objects that
+//! stand for folders are no files. A listing that is not whole stops the read. It reads no object but
+//! the manifests of tables. Read next: `names.rs`, `bucket/client.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path as Key;
+use tokio::runtime::Handle;
+
+use super::bucket::client::{BucketClient, Depth, Version, readable};
+use super::bucket::object::StoredObject;
+use super::bucket::url::BucketUrl;
+use super::error::FilesError;
+use super::find::{InputFile, one_format};
+use super::names::{bare, inside, is_glob, is_mark, matcher, missing, name_parts};
+use super::options::Options;
+use super::parts::{self, MANIFEST};
+use super::place::Place;
+
+/// Listings at once.
+const AT_ONCE: usize = 8;
+
+/// A prefix of a bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct BucketFolder {
+    client: Arc<BucketClient>,
+    url: BucketUrl,
+    shown: String,
+}
+
+/// Objects by their names below the prefix; no version where the service does not say it.
+type Objects = BTreeMap<String, Option<Version>>;
+
+impl BucketFolder {
+    /// The place of a connection. Nothing is asked yet.
+    pub(crate) fn open(
+        url: BucketUrl,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self, FilesError> {
+        Ok(Self {
+            client: Arc::new(BucketClient::open(&url, variables)?),
+            shown: url.shown(),
+            url,
+        })
+    }
+
+    /// As people know it.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What the keys of its objects begin with.
+    fn prefix(&self) -> String {
+        match self.url.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        }
+    }
+
+    fn object(&self, name: &str) -> String {
+        format!("{}/{name}", self.shown)
+    }
+
+    /// The object that the connection's path names, if it names one.
+    async fn only(&self) -> Result<Option<(String, Version)>, FilesError> {
+        let name = self.url.prefix.rsplit('/').next().unwrap_or_default();
+        if self.url.is_folder || name_parts(name).format.is_none() {
+            return Ok(None);
+        }
+        let Some(key) = readable(&self.url.prefix) else {
+            return Ok(None);
+        };
+        let version = self.client.find(&key).await?;
+        Ok(version.map(|version| (name.to_owned(), version)))
+    }
+
+    /// The files a selection means, sorted by name, at least one.
+    pub(crate) async fn find(
+        &self,
+        selection: &str,
+        options: &Options,
+    ) -> Result<Vec<InputFile>, FilesError> {
+        let selection = inside(selection, &self.shown)?;
+        if let Some((name, version)) = self.only().await? {
+            return self.find_only(selection, (&name, version), options);
+        }
+        let key = format!("{}{selection}", self.prefix());
+        if let Some(key) = readable(&key)
+            && let Some(version) = self.client.find(&key).await?
+        {
+            return Ok(vec![self.file(selection, key, version, options)?]);
+        }
+        if is_glob(selection) {
+            return self.find_glob(selection, options).await;
+        }
+        let listing = self.client.list(&key, Depth::Level).await?;
+        let objects = self.named(listing.objects);
+        if let Some(name) = bare(selection, &self.shown, objects.keys())? {
+            let version = objects.get(name).cloned().flatten();
+            return Ok(vec![self.listed(name, version, options)?]);
+        }
+        let folder = format!("{key}/");
+        if listing.prefixes.contains(&folder) {
+            return Err(FilesError::Folder {
+                path: self.object(selection),
+                selection: selection.to_owned(),
+            });
+        }
+        Err(self.missing(selection).await?)
+    }
+
+    /// A connection may be one object.
+    fn find_only(
+        &self,
+        selection: &str,
+        (name, version): (&str, Version),
+        options: &Options,
+    ) -> Result<Vec<InputFile>, FilesError> {
+        let is_meant = selection == name
+            || bare(selection, &self.shown, [&name.to_owned()])?.is_some()
+            || (is_glob(selection) && matcher(selection)?(name));
+        let folder = self.url.prefix.strip_suffix(name).unwrap_or_default();
+        if !is_meant {
+            let path = self.client.address(&format!("{folder}{selection}"));
+            return Err(missing(path, selection, &[name.to_owned()]));
+        }
+        let key = readable(&self.url.prefix).ok_or_else(|| self.unreadable(name))?;
+        Ok(vec![self.placed(
+            (name, self.shown.clone()),
+            key,
+            version,
+            options,
+        )?])
+    }
+
+    async fn find_glob(&self, glob: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
+        let objects = self.walk(glob).await?;
+        if objects.is_empty() {
+            return Err(self.missing(glob).await?);
+        }
+        let mut names: Vec<String> = objects.keys().cloned().collect();
+        self.keep_committed(&mut names).await?;
+        let file = |name: &String| {
+            let version = objects.get(name).cloned().flatten();
+            self.listed(name, version, options)
+        };
+        let files = names.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+        match files.is_empty() {
+            true => Err(self.missing(glob).await?),
+            false => one_format(&files).map(|()| files),
+        }
+    }
+
+    /// Names below the prefix that match a glob, sorted.
+    pub(crate) async fn matching(&self, glob: &str) -> Result<Vec<String>, FilesError> {
+        if let Some((name, _)) = self.only().await? {
+            let is_meant = matcher(glob)?(&name);
+            return Ok(is_meant.then_some(name).into_iter().collect());
+        }
+        let mut names: Vec<String> = self.walk(glob).await?.into_keys().collect();
+        self.keep_committed(&mut names).await?;
+        Ok(names)
+    }
+
+    /// Leaves out what a commit did not finish or has replaced, where a table was copied from a folder.
+    async fn keep_committed(&self, names: &mut Vec<String>) -> Result<(), FilesError> {
+        for folder in parts::folders(names) {
+            let key = format!("{}{folder}{MANIFEST}", self.prefix());
+            let manifest = match readable(&key) {
+                Some(key) => self.client.whole(&key).await?,
+                None => None,
+            };
+            if let Some(manifest) = manifest {
+                parts::keep_of(names, &folder, &manifest);
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects that match a glob. Only prefixes that may have some are listed.
+    async fn walk(&self, glob: &str) -> Result<Objects, FilesError> {
+        let matches = matcher(glob)?;
+        let mut folders = vec![self.prefix()];
+        let parts: Vec<&str> = glob.split('/').collect();
+        let mut found = Objects::new();
+        for (at, part) in parts.iter().enumerate() {
+            let is_last = at + 1 == parts.len();
+            if !is_last && !is_glob(part) {
+                for folder in &mut folders {
+                    folder.push_str(part);
+                    folder.push('/');
+                }
+                continue;
+            }
+            let is_deep = part.contains("**");
+            let fixed = part.split(['*', '?', '[']).next().unwrap_or_default();
+            let depth = match is_deep {
+                true => Depth::Deep,
+                false => Depth::Level,
+            };
+            let prefixes: Vec<String> = folders
+                .iter()
+                .map(|folder| format!("{folder}{fixed}"))
+                .collect();
+            let listings = stream::iter(prefixes)
+                .map(|prefix| {
+                    let client = Arc::clone(&self.client);
+                    async move { client.list(&prefix, depth).await }
+                })
+                .buffered(AT_ONCE)
+                .try_collect::<Vec<_>>()
+                .await?;
+            if is_last || is_deep {
+                for listing in listings {
+                    found.extend(self.named(listing.objects));
+                }
+                break;
+            }
+            let is_meant = matcher(part)?;
+            folders = listings
+                .into_iter()
+                .flat_map(|listing| listing.prefixes)
+                .filter(|prefix| {
+                    let name = prefix.strip_suffix('/').unwrap_or(prefix);
+                    let name = name.rsplit('/').next().unwrap_or(name);
+                    is_meant(name) || name.is_empty()
+                })
+                .collect();
+        }
+        found.retain(|name, _| matches(name) || self.is_near(name, &matches));
+        Ok(found)
+    }
+
+    /// Whether a key that cannot be asked for would match if its odd parts were left out, or were names: to pass
+    /// over it might lose rows.
+    fn is_near(&self, name: &str, matches: impl Fn(&str) -> bool) -> bool {
+        if readable(&format!("{}{name}", self.prefix())).is_some() {
+            return false;
+        }
+        let is_odd = |part: &str| matches!(part, "" | "." | "..");
+        let without: Vec<&str> = name.split('/').filter(|part| !is_odd(part)).collect();
+        let named = name
+            .split('/')
+            .map(|part| if is_odd(part) { "x" } else { part });
+        matches(&without.join("/")) || matches(&named.collect::<Vec<_>>().join("/"))
+    }
+
+    /// Objects by their names below the prefix, without those that stand for folders.
+    fn named(&self, objects: Vec<towpath_buckets::ListedObject>) -> Objects {
+        let prefix = self.prefix();
+        let files = objects.iter().filter_map(|object| {
+            let name = object.key.strip_prefix(&prefix)?;
+            let own = name.rsplit('/').next().unwrap_or(name);
+            let is_file = !own.is_empty() && !is_mark(own);
+            is_file.then(|| (name.to_owned(), Version::listed(object)))
+        });
+        files.collect()
+    }
+
+    async fn missing(&self, selection: &str) -> Result<FilesError, FilesError> {
+        let folder = selection.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = match folder {
+            folder if folder.is_empty() || is_glob(folder) => self.prefix(),
+            folder => format!("{}{folder}/", self.prefix()),
+        };
+        let listing = self.client.list(&folder, Depth::SomeOfLevel).await?;
+        let names: Vec<String> = self.named(listing.objects).into_keys().collect();
+        Ok(missing(self.object(selection), selection, &names))
+    }
+
+    fn unreadable(&self, name: &str) -> FilesError {
+        FilesError::Key {
+            path: self.object(name),
+            why: "has an empty part, `.` or `..` as a part, or a control character",
+        }
+    }
+
+    fn listed(
+        &self,
+        name: &str,
+        version: Option<Version>,
+        options: &Options,
+    ) -> Result<InputFile, FilesError> {
+        let key = format!("{}{name}", self.prefix());
+        let key = readable(&key).ok_or_else(|| self.unreadable(name))?;
+        let version = version.ok_or_else(|| FilesError::NoVersion {
+            path: self.object(name),
+        })?;
+        self.file(name, key, version, options)
+    }
+
+    fn file(
+        &self,
+        name: &str,
+        key: Key,
+        version: Version,
+        options: &Options,
+    ) -> Result<InputFile, FilesError> {
+        self.placed((name, self.object(name)), key, version, options)
+    }
+
+    fn placed(
+        &self,
+        names: (&str, String),
+        key: Key,
+        version: Version,
+        options: &Options,
+    ) -> Result<InputFile, FilesError> {
+        let object = StoredObject::new(&self.client, key, version, Handle::current());
+        InputFile::of(names, Place::Object(Arc::new(object)), options)
+    }
+}
