@@ -24,6 +24,7 @@ mod process;
 mod redact;
 mod rows;
 mod run_event;
+mod run_states;
 mod schedule;
 mod source;
 mod spellings;
@@ -57,6 +58,7 @@ pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use run_event::{OutboxEvent, RunEvent, RunEventKind};
+pub use run_states::{RunState, TaskState};
 pub use schedule::{
     IntervalDecision, IntervalState, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
     SchedulePause, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
@@ -65,8 +67,8 @@ pub use source::{
     Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
 };
 pub use state::{
-    AttemptEnd, CompiledGraph, GraphTask, RunFilter, RunKind, RunRecord, RunState, RunUpdate,
-    RunUpdateResult, StateStore, TaskClaim, TaskRecord, TaskState, Transition,
+    AttemptEnd, CompiledGraph, GraphTask, RunFilter, RunKind, RunRecord, RunUpdate,
+    RunUpdateResult, StateStore, TaskClaim, TaskRecord, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
 pub use system::{Clock, Secrets, System};

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Environment, RunName, TaskId};
 
-use crate::{RunState, TaskState};
+use crate::run_states::{RunState, TaskState};
 
 /// What an event of a run says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

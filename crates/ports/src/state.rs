@@ -16,8 +16,8 @@ use towpath_vocab::{
 
 use crate::{
     BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun, Opened,
-    OutboxEvent, Result, RunEvent, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, TaskOutcome,
+    OutboxEvent, Result, RunEvent, RunState, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, TaskOutcome, TaskState,
 };
 
 /// What a run is.
@@ -62,56 +62,6 @@ pub struct GraphTask {
     pub id: TaskId,
     /// The pool of which it takes a slot, if any.
     pub pool: Option<String>,
-}
-
-/// The state of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunState {
-    /// Tasks may run.
-    Running,
-    /// Every task ended well.
-    Succeeded,
-    /// A task failed.
-    Failed,
-    /// The user stopped it.
-    Cancelled,
-    /// Its process died, and a run with another graph replaced it.
-    Superseded,
-}
-
-/// The state of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Waits for its parents.
-    Waiting,
-    /// May start.
-    Ready,
-    /// An attempt is running.
-    Running,
-    /// Waits for its next attempt.
-    Retrying,
-    /// Ended well.
-    Succeeded,
-    /// Ended well without doing anything: its fingerprint is unchanged.
-    Unchanged,
-    /// Failed, and is not retried.
-    Failed,
-    /// Its trigger rule can no longer be met.
-    Skipped,
-    /// The user stopped it.
-    Cancelled,
-}
-
-impl TaskState {
-    /// True if it does not change again in this run.
-    pub fn is_final(self) -> bool {
-        !matches!(
-            self,
-            TaskState::Waiting | TaskState::Ready | TaskState::Running | TaskState::Retrying
-        )
-    }
 }
 
 /// A run in its present state.
