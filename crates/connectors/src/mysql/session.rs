@@ -91,6 +91,7 @@ impl Session {
             unfinished: false,
             version: "10.11.0-MariaDB".to_owned(),
             database: "d".to_owned(),
+            longest: LONGEST,
         }
     }
 
