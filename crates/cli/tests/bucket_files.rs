@@ -38,8 +38,9 @@ const PIPELINE: &str = "steps:
 
 fn project(endpoint: &str) -> TestProject {
     let mut project = TestProject::new();
-    project.write("towpath.yml", PROJECT);
-    project.write("pipelines/p.yml", PIPELINE);
+    // A query outside of a project may read any files.
+    project.write("p/towpath.yml", PROJECT);
+    project.write("p/pipelines/p.yml", PIPELINE);
     for (name, value) in S3Server::variables(endpoint) {
         project.set(&name, &value);
     }
@@ -111,10 +112,10 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
     }
     project.ok(".", &["copy", "s3://lake/x/*.csv", "out.csv"]);
     assert_eq!(project.read("out.csv").lines().count(), 21);
-    let found = project.ok(".", &["connection", "discover", "data"]);
+    let found = project.ok("p", &["connection", "discover", "data"]);
     has(&found, &["a.parquet", "a.csv.zst"]);
     has(
-        &project.ok(".", &["connection", "test", "data"]),
+        &project.ok("p", &["connection", "test", "data"]),
         &["s3://lake/data"],
     );
     project.ok(".", &["init", "new", "--from", "s3://lake/x"]);
@@ -156,23 +157,23 @@ fn only_objects_that_are_new_or_changed_are_read_again() {
     let server = S3Server::start(BUCKET).unwrap();
     let project = project(&server.endpoint());
     put(&server, "data/in/1.csv", &rows(0..10));
-    project.ok(".", &["run"]);
-    assert_eq!(project.count(".", "raw.t"), 10);
-    has(&project.ok(".", &["run"]), &["Nothing to do"]);
+    project.ok("p", &["run"]);
+    assert_eq!(project.count("p", "raw.t"), 10);
+    has(&project.ok("p", &["run"]), &["Nothing to do"]);
     put(&server, "data/in/2.csv", &rows(10..15));
-    project.ok(".", &["run"]);
-    assert_eq!(project.count(".", "raw.t"), 15);
+    project.ok("p", &["run"]);
+    assert_eq!(project.count("p", "raw.t"), 15);
     // Another object of the same size, a moment later.
     put(&server, "data/in/2.csv", &rows(20..25));
     has(
-        &project.ok(".", &["run"]),
+        &project.ok("p", &["run"]),
         &["has changed since it was read"],
     );
-    assert_eq!(project.count(".", "raw.t"), 20);
+    assert_eq!(project.count("p", "raw.t"), 20);
     // The same contents, put again: nothing that could be read differently.
     put(&server, "data/in/1.csv", &rows(0..10));
-    project.ok(".", &["run"]);
-    assert_eq!(project.count(".", "raw.t"), 20);
+    project.ok("p", &["run"]);
+    assert_eq!(project.count("p", "raw.t"), 20);
 }
 
 #[test]
@@ -364,10 +365,10 @@ fn what_cannot_be_read_is_said_with_a_way_out() {
         &["R0917"],
     );
     project.write(
-        "pipelines/p.yml",
+        "p/pipelines/p.yml",
         "steps:\n  e: { load: data, into: raw, tables: { t: { from: none.csv } } }\n",
     );
-    has(&project.exits(1, ".", &["run"]), &["R0101", "orders.csv"]);
+    has(&project.exits(1, "p", &["run"]), &["R0101", "orders.csv"]);
     project.set("AWS_SECRET_ACCESS_KEY", "another-secret");
     let said = fails(&project, "s3://lake/data/*.csv");
     has(&said, &["R0152", "AWS_SECRET_ACCESS_KEY"]);

@@ -209,7 +209,7 @@ fn ask(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
 /// Sends a request; the status of the answer.
 fn send(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

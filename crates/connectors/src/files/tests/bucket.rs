@@ -211,7 +211,7 @@ impl State {
             Wrong::NoTags => String::new(),
             _ => format!("ETag: {}\r\n", tag(bytes)),
         };
-        let date = "Last-Modified: Mon, 01 Jan 2026 00:00:00 GMT\r\n";
+        let date = "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
         let obeys = self.wrong != Wrong::IgnoresConditions;
         if obeys && condition.is_some_and(|condition| condition != tag(bytes)) {
             return answer("412 Precondition Failed", "", b"");
