@@ -60,7 +60,7 @@ fn definition(at: usize) -> Vec<u8> {
 
 /// A row of the binary protocol; every third column is NULL in every other row.
 fn row(n: usize) -> Vec<u8> {
-    let is_null = |at: usize| n % 2 == 1 && at % 3 == 0;
+    let is_null = |at: usize| n % 2 == 1 && at.is_multiple_of(3);
     let mut nulls = [0_u8; 3];
     let mut values = Vec::new();
     for at in 0..COLUMNS.len() {
