@@ -470,11 +470,9 @@ select k, d / 0 as r from raw.numbers
 
 select * from (select distinct customer_id + 1 from raw.orders order by customer_id + 1) s(x)
 
-select * from (select distinct o.customer_id + 1 from raw.orders o order by customer_id + 1) s(x)
+select * from (select distinct lower(name), upper(name) as u from raw.customers order by lower(name) desc, upper(name)) s(x, u)
 
-select * from (select distinct lower(name), upper(name) as u from raw.customers order by lower(name) desc, upper(name)) s(x)
-
-select * from (select distinct on (customer_id % 2) customer_id % 2, id from raw.orders order by customer_id % 2, id) s(x)
+select * from (select distinct on (customer_id % 2) customer_id % 2, id from raw.orders order by customer_id % 2, id) s(x, id)
 
 select * from (select customer_id % 2, count(*), count(*) from raw.orders group by customer_id % 2 having count(*) > 0 order by count(*) desc, customer_id % 2) s(x, y, z)
 

@@ -31,6 +31,8 @@ pub(super) struct AnalyzedModel {
     pub(super) firm: bool,
     pub(super) lineage: TableLineage,
     pub(super) deferred: bool,
+    /// True if its SQL has a mistake.
+    is_wrong: bool,
     pub(super) reads: Vec<TableName>,
     /// True if its template asks the warehouse for rows, or for something that is not known yet.
     pub(super) asks: bool,
@@ -118,7 +120,7 @@ pub(super) fn analyze(
     };
     let mut found = judge(draft, &rendered, found, tables, report);
     found.listed = listed(&rendered.sql);
-    if found.schema.is_some() && draft.materialized != Materialized::Ephemeral {
+    if !found.is_wrong && draft.materialized != Materialized::Ephemeral {
         say_unnamed(draft, &rendered, report);
     }
     if incremental {
@@ -257,6 +259,7 @@ fn judge(
                         format!("the result has two columns named `{}`", twice.name()),
                     )
                     .help("give one of them a different name with `as`");
+                found.is_wrong = true;
                 return found;
             }
             let table = draft.table.to_string();
@@ -271,6 +274,7 @@ fn judge(
         }
         AnalysisResult::Unknown { inputs, .. } => found.read(inputs, draft),
         AnalysisResult::Wrong(problems) => {
+            found.is_wrong = true;
             for problem in &problems {
                 say(problem, draft, rendered, found.firm, report);
             }
