@@ -19,6 +19,7 @@ mod mask;
 mod metrics;
 mod ops;
 mod output;
+mod output_spec;
 mod predicate;
 mod projection;
 mod quarantine;
@@ -47,7 +48,7 @@ pub use compare::{Differences, TableVersions, can_compare, differences};
 pub use services::TransferServices;
 pub use transfer::{CommitCadence, Transfer, run_transfer};
 
-pub use output::{OperatorFactory, OutputSpec, SkipCommit};
+pub use output_spec::{OperatorFactory, OutputSpec, SkipCommit};
 pub use projection::refuse_unknown_columns;
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};
 pub use repeats::key_repeats;

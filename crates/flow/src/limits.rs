@@ -5,7 +5,7 @@
 
 use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan, WriteMode};
 
-use crate::output::OutputSpec;
+use crate::output_spec::OutputSpec;
 use crate::summary::OutputSummary;
 
 /// A reject for reports and the state store: without the record itself, and without values of masked

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use towpath_ports::{
-    Checkpoint, Commit, Destination, Intent, Operator, OperatorOutput, Prepared, Result, Rows,
-    Scope,
+    Checkpoint, Commit, Intent, Operator, OperatorOutput, Prepared, Result, Rows, Scope,
 };
 use towpath_vocab::{
-    Annotations, BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject,
-    Remedy, TableName, TablePlan, TaskKey, WriteMode, types, written_columns,
+    BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject, Remedy,
+    TableName, WriteMode, types, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
@@ -26,6 +25,7 @@ use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reason
 use crate::mask::resolve_masks;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
+use crate::output_spec::{OutputSpec, SkipCommit};
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
 use crate::row_history;
@@ -34,53 +34,6 @@ use crate::services::TransferServices;
 use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
-
-/// Makes an operator for rows with these columns; called again for every commit.
-pub type OperatorFactory = Arc<dyn Fn(&SchemaRef) -> Result<Box<dyn Operator>> + Send + Sync>;
-
-/// One table that a transfer writes.
-pub struct OutputSpec {
-    /// The table name of its rows in the reader.
-    pub source_table: towpath_vocab::TableName,
-    /// What happens to them.
-    pub plan: TablePlan,
-    /// The task that writes.
-    pub task: TaskKey,
-    /// The generation of the first commit; endless reads count up from it.
-    pub generation: Generation,
-    /// The commit from whose position the source is read: see `Intent::after`.
-    pub after: Option<Generation>,
-    /// The destination of the rows.
-    pub destination: Arc<dyn Destination>,
-    /// The destination of bad rows.
-    pub quarantine: Arc<dyn Destination>,
-    /// The position that the destination has; rows before it are skipped.
-    pub committed: Position,
-    /// The fingerprint of every commit.
-    pub fingerprint: Option<String>,
-    /// The caller's annotations of every commit.
-    pub annotations: Annotations,
-    /// The state of operators that the destination stored with that position.
-    pub checkpoint: Checkpoint,
-    /// More operators, between those of the plan and the writer.
-    pub operators: Vec<OperatorFactory>,
-    /// The rows of the table that a full load from an empty source would delete.
-    pub rows_before: Option<u64>,
-    /// When a bounded read makes no commit.
-    pub skip: SkipCommit,
-}
-
-/// When a bounded read makes no commit, because its table would not change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SkipCommit {
-    /// Never: the commit stores the position, or that the table was replaced.
-    #[default]
-    Never,
-    /// If the read found nothing and ended at its start.
-    NothingRead,
-    /// If no row was written, the table has the columns, and no check complains. The checks run.
-    NoRows,
-}
 
 /// An open table.
 pub(crate) struct TableOutput {

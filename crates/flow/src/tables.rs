@@ -14,7 +14,8 @@ use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, Tabl
 
 use crate::chain::FlushReason;
 use crate::commit_observer::CommitObserver;
-use crate::output::{Context, OutputSpec, SkipCommit, TableOutput};
+use crate::output::{Context, TableOutput};
+use crate::output_spec::{OutputSpec, SkipCommit};
 use crate::services::TransferServices;
 use crate::summary::{OutputSummary, TransferSummary};
 

@@ -15,7 +15,7 @@ use towpath_vocab::{Failure, Position, Remedy, SplitId, TableName};
 
 use crate::chain::FlushReason;
 use crate::commit_observer::CommitObserver;
-use crate::output::OutputSpec;
+use crate::output_spec::OutputSpec;
 use crate::services::TransferServices;
 use crate::split_merger::{NextEvent, SplitMerger};
 use crate::summary::TransferSummary;
