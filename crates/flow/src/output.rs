@@ -13,8 +13,8 @@ use towpath_ports::{
     Scope,
 };
 use towpath_vocab::{
-    Annotations, BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject,
-    Remedy, TableName, TablePlan, TaskKey, WriteMode, types, written_columns,
+    Annotations, BadRows, Check, CheckResult, Failure, Generation, Position, Reject, Remedy,
+    TableName, TablePlan, TaskKey, WriteMode, types, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
@@ -31,6 +31,7 @@ use crate::quarantine::Quarantine;
 use crate::row_history;
 use crate::seal::RecordSeal;
 use crate::services::TransferServices;
+use crate::skip::{SkipCommit, adds_nothing};
 use crate::summary::{OutputSummary, SAMPLES};
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
@@ -68,18 +69,6 @@ pub struct OutputSpec {
     pub rows_before: Option<u64>,
     /// When a bounded read makes no commit.
     pub skip: SkipCommit,
-}
-
-/// When a bounded read makes no commit, because its table would not change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SkipCommit {
-    /// Never: the commit stores the position, or that the table was replaced.
-    #[default]
-    Never,
-    /// If the read found nothing and ended at its start.
-    NothingRead,
-    /// If no row was written, the table has the columns, and no check complains. The checks run.
-    NoRows,
 }
 
 /// An open table.
@@ -384,23 +373,6 @@ struct PreparedOutput {
 }
 
 impl PreparedOutput {
-    /// True if a commit would make a version that is equal to the one before.
-    async fn changes_nothing(&self, checkpoint: &Checkpoint, spec: &OutputSpec) -> Result<bool> {
-        let complains = |result: &CheckResult| result.outcome != CheckOutcome::Pass;
-        if spec.skip != SkipCommit::NoRows
-            || self.summary.rows_loaded > 0
-            || !checkpoint.is_empty()
-            || self.summary.checks.iter().any(complains)
-        {
-            return Ok(false);
-        }
-        let known = spec.destination.schema(&spec.plan.target).await?;
-        Ok(known.is_some_and(|known| {
-            let mut columns = self.columns.fields().iter();
-            columns.all(|column| known.field_with_name(column.name()).is_ok())
-        }))
-    }
-
     async fn commit(
         mut self,
         position: &Position,
@@ -434,7 +406,7 @@ impl PreparedOutput {
             self.summary.stopped = Some(failure);
             return Ok(self.summary);
         }
-        if self.changes_nothing(checkpoint, context.spec).await? {
+        if adds_nothing(&self.summary, &self.columns, checkpoint, context.spec).await? {
             discard(self.prepared).await;
             return Ok(self.summary);
         }

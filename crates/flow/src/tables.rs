@@ -14,8 +14,9 @@ use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, Tabl
 
 use crate::chain::FlushReason;
 use crate::commit_observer::CommitObserver;
-use crate::output::{Context, OutputSpec, SkipCommit, TableOutput};
+use crate::output::{Context, OutputSpec, TableOutput};
 use crate::services::TransferServices;
+use crate::skip::SkipCommit;
 use crate::summary::{OutputSummary, TransferSummary};
 
 pub(crate) struct Tables<'a> {
