@@ -226,7 +226,7 @@ fn a_model_without_a_folder_has_a_schema_and_columns_have_names() {
     );
     desk.ok(".", &["run"]);
     let found = rows(&desk, "select * from models.top");
-    assert_eq!(found, r#"[{"count(*)":2,"min(k)::INT":1,"sum(n) + 1":31}]"#);
+    assert_eq!(found, r#"[{"count(*)":2,"sum(n) + 1":31,"min(k)::INT":1}]"#);
     let found = rows(
         &desk,
         "select k, max(n), max(n) from marts.other group by k order by 1",

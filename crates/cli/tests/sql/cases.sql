@@ -470,7 +470,7 @@ select k, d / 0 as r from raw.numbers
 
 select * from (select distinct customer_id + 1 from raw.orders order by customer_id + 1) s(x)
 
-select * from (select distinct lower(name), upper(name) as u from raw.customers order by lower(name) desc, upper(name)) s(x, u)
+select * from (select distinct lower(name), id + 1 as u from raw.customers order by lower(name) desc, ID + 1) s(x, u)
 
 select * from (select distinct on (customer_id % 2) customer_id % 2, id from raw.orders order by customer_id % 2, id) s(x, id)
 
