@@ -98,7 +98,7 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
     ] {
         put(&server, key, &rows(ids));
     }
-    put(&server, "x/", "");
+    put(&server, "empty/", "");
     put(&server, "x.csv/", "");
     for (glob, count) in [
         ("x/*.csv", 20),
