@@ -75,8 +75,12 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
     let server = S3Server::start(BUCKET).unwrap();
     let project = project(&server.endpoint());
     project.write("local/a.csv", &rows(0..50_000));
+    let objects: Vec<String> = (0..50_000).map(|id| format!("{{\"id\": {id}}}")).collect();
+    project.write("local/a.json", &format!("[{}]", objects.join(",\n")));
     for to in ["a.parquet", "a.jsonl.gz", "a.csv.zst", "a.json"] {
-        project.ok(".", &["copy", "local/a.csv", &format!("local/{to}")]);
+        if to != "a.json" {
+            project.ok(".", &["copy", "local/a.csv", &format!("local/{to}")]);
+        }
         let bytes = std::fs::read(project.path(&format!("local/{to}"))).unwrap();
         server.put(BUCKET, &format!("data/{to}"), &bytes).unwrap();
         let wanted = (50_000, 49_999 * 25_000);
@@ -94,7 +98,7 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
     ] {
         put(&server, key, &rows(ids));
     }
-    put(&server, "x/", "");
+    put(&server, "empty/", "");
     put(&server, "x.csv/", "");
     for (glob, count) in [
         ("x/*.csv", 20),

@@ -319,20 +319,6 @@ impl FilesError {
                 "set the connection's `path` to the folder where the file is, or to the link itself".into(),
                 "or copy the file into the folder; a glob that does not match the link leaves it out".into(),
             ],
-            Self::BucketUrl { .. } => vec![
-                "write `path: s3://BUCKET/PREFIX`; credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)".into(),
-            ],
-            Self::Setting { way, .. } => vec![(*way).to_owned()],
-            Self::Bucket { source, .. } => {
-                towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()
-            }
-            Self::NoVersion { .. } => vec![
-                "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it".into(),
-            ],
-            Self::Key { .. } => vec!["copy the object to another key, or write a glob that does not match it".into()],
-            Self::BucketWrite { .. } => vec![
-                "write the files into a folder, or the tables into a lakehouse in the bucket (`lakehouse: s3://BUCKET/PREFIX`)".into(),
-            ],
             Self::Folder { selection, .. } => vec![format!("for all its files write a glob, such as `{selection}/*.csv`")],
             Self::Query => vec!["name a file or a glob".into()],
             Self::UnknownFormat { path } if is_spreadsheet(path) => {
@@ -407,6 +393,27 @@ impl FilesError {
             Self::Parquet { .. } | Self::DamagedGroup { .. } | Self::RowsDiffer { .. } => {
                 vec!["nothing of it was written; download the file, or write it again".into()]
             }
+            _ => self.bucket_help(),
+        }
+    }
+
+    /// What to do about a failure of a bucket.
+    fn bucket_help(&self) -> Vec<String> {
+        match self {
+            Self::BucketUrl { .. } => vec![
+                "write `path: s3://BUCKET/PREFIX`; credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)".into(),
+            ],
+            Self::Setting { way, .. } => vec![(*way).to_owned()],
+            Self::Bucket { source, .. } => {
+                towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()
+            }
+            Self::NoVersion { .. } => vec![
+                "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it".into(),
+            ],
+            Self::Key { .. } => vec!["copy the object to another key, or write a glob that does not match it".into()],
+            Self::BucketWrite { .. } => vec![
+                "write the files into a folder, or the tables into a lakehouse in the bucket (`lakehouse: s3://BUCKET/PREFIX`)".into(),
+            ],
             _ => Vec::new(),
         }
     }
