@@ -530,6 +530,9 @@ fn converted(expr: &Expr, given: &DataType, to: &DataType, lenient: bool) -> Res
         );
         return Ok(rounded.map(|rounded| Expr::Cast(Cast::new(Box::new(rounded), to.clone()))));
     }
+    if given.is_decimal() && to.is_floating() {
+        return Ok(call(crate::functions::nearest_to(to), vec![expr.clone()]));
+    }
     if given.is_string() && is_read_otherwise(to) {
         let text = match given {
             DataType::Utf8 => expr.clone(),

@@ -5,9 +5,9 @@
 //! aggregates. Next to floating point, and as an argument of a function that computes in floating point, it
 //! is floating point. The columns of the result keep the types that they have in floating point: a column
 //! without any other decimal in it is a double, the one nearest to the exact value. So no table changes its
-//! types. A fraction of more than sixteen digits after the point, or beyond 38 digits, is floating point, as
-//! are those of a recursive query, whose columns are fixed when it is planned. It knows no table. It must run
-//! before type coercion. Read next: `fractions.rs` (the digits of literals), `mixed.rs`.
+//! types. A fraction that stands alone, one of more than sixteen digits after the point or beyond 38 digits, and
+//! those of a statement with a recursive query, whose columns are fixed when it is planned, are floating
+//! point. It knows no table. It must run before type coercion. Read next: `fractions.rs` (the digits of literals), `mixed.rs`.
 
 use std::sync::Arc;
 
@@ -131,7 +131,7 @@ fn cast(value: Expr, to: DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(value), to))
 }
 
-/// Whether a plan has fractions or averages to rewrite. False for recursive queries.
+/// Whether a plan has fractions or averages to rewrite. False if one is recursive.
 fn has_fractions(plan: &LogicalPlan) -> Result<bool> {
     let (mut found, mut settled) = (false, false);
     plan.apply_with_subqueries(|node| {

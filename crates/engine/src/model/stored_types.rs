@@ -47,7 +47,7 @@ pub(super) fn in_stored_types(
 /// True if a column of the first type takes decimals of the second one, and no type of both is wider.
 fn takes(stored: &DataType, given: &DataType) -> bool {
     match (stored, given) {
-        (DataType::Float32 | DataType::Float64, DataType::Decimal128(..)) => true,
+        (DataType::Float64, DataType::Decimal128(..)) => true,
         (DataType::Decimal128(digits, places), DataType::Decimal128(other, fewer)) => {
             let before = |digits: u8, places: i8| i16::from(digits) - i16::from(places);
             let both = before(*digits, *places).max(before(*other, *fewer)) + i16::from(*places);

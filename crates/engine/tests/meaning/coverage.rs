@@ -28,7 +28,7 @@ const ONLY_HERE: &[(&str, &str)] = &[
     ),
     (
         "what operators and casts become; each is asked by its operator",
-        "moment_minus moment_plus moment_back days_plus days_minus days_between interval_plus interval_minus interval_times interval_divide interval_key greatest_interval least_interval text_of truth_letter at_time_zone similar_to like_escape json_get json_get_text json_at json_at_text json_elements json_elements_text json_keys json plain_text get_field array_element in_range not_nan a_number positive at_most series_stop round_moment any_item all_items or_null decimal_divide decimal_multiply as_numeric try_numeric numeric_to_round longest_first",
+        "moment_minus moment_plus moment_back days_plus days_minus days_between interval_plus interval_minus interval_times interval_divide interval_key greatest_interval least_interval text_of truth_letter at_time_zone similar_to like_escape json_get json_get_text json_at json_at_text json_elements json_elements_text json_keys json plain_text get_field array_element in_range not_nan a_number positive at_most series_stop round_moment any_item all_items or_null decimal_divide decimal_multiply as_numeric try_numeric numeric_to_round longest_first nearest_double nearest_real",
     ),
     (
         "approximate or of other systems",

@@ -13,6 +13,7 @@ mod define;
 mod each;
 mod field;
 pub(crate) mod json;
+mod nearest;
 pub(crate) mod nested;
 mod number;
 mod numeric;
@@ -42,6 +43,7 @@ pub(crate) use calendar::UNIT_FUNCTIONS;
 pub(crate) use checked::OR_NULL;
 pub(crate) use each::{ALL_ITEMS, ANY_ITEM};
 pub(crate) use field::DATE_PART;
+pub(crate) use nearest::nearest_to;
 pub(crate) use numeric::{AS_NUMERIC, NUMERIC_TO_ROUND, TEXT_PLACES, TRY_NUMERIC};
 pub(crate) use pattern::{LIKE_ESCAPE, LONGEST_FIRST, SIMILAR_TO};
 pub(crate) use read::{is_read_otherwise, reader};
@@ -173,6 +175,7 @@ fn own() -> Vec<Arc<ScalarUDF>> {
         each::functions(),
         field::functions(),
         json::functions(),
+        nearest::functions(),
         nested::functions(),
         number::functions(),
         numeric::functions(),

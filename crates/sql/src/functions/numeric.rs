@@ -1,9 +1,10 @@
 //! `numeric` without precision and scale, which keeps every digit in PostgreSQL.
 //!
 //! Promise: a decimal stays what it is; a text and an integer have 10 digits after the point, a floating
-//! point number 20, of its 15 significant ones as in PostgreSQL: below 0.00001 some of them are rounded away.
-//! A text with more digits after the point is an error that names the type to write, never a rounded value;
-//! `try_cast`, and a cast inside `round` and `trunc`, round it.
+//! point number 20, of its 15 significant ones as in PostgreSQL: below 0.00001 some of them are rounded away,
+//! and a number of which fewer than `LEFT_DIGITS` would be left is an error. A text with more digits after the
+//! point is an error that names the type to write, never a rounded value; `try_cast`, and a cast inside
+//! `round` and `trunc`, round it.
 //! It reads no syntax; see `forms.rs`.
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) const TEXT_PLACES: u8 = 10;
 /// Those of floating point numbers.
 const FLOAT_PLACES: u8 = 20;
 const MOST_DIGITS: u8 = 38;
+/// The significant digits that a floating point number must keep.
+const LEFT_DIGITS: usize = 10;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -111,14 +114,10 @@ fn numbers(values: &ArrayRef, to: &DataType, beyond: Beyond) -> Result<ArrayRef>
         return plan_err!("`numeric` is a decimal");
     };
     let most = usize::try_from(*places).unwrap_or_default();
-    // A floating point number is rounded already.
-    let beyond = match values.data_type().is_floating() && beyond == Beyond::Fails {
-        true => Beyond::Rounds,
-        false => beyond,
-    };
+    let is_floating = values.data_type().is_floating();
     let clean: Vec<Option<String>> = texts
         .iter()
-        .map(|text| text.map_or(Ok(None), |text| kept(text, most, beyond)))
+        .map(|text| text.map_or(Ok(None), |text| kept(text, most, beyond, is_floating)))
         .collect::<Result<_>>()?;
     let clean: ArrayRef = Arc::new(StringArray::from(clean));
     let options = CastOptions {
@@ -129,7 +128,7 @@ fn numbers(values: &ArrayRef, to: &DataType, beyond: Beyond) -> Result<ArrayRef>
 }
 
 /// The digits of a number, if they fit.
-fn kept(text: &str, most: usize, beyond: Beyond) -> Result<Option<String>> {
+fn kept(text: &str, most: usize, beyond: Beyond, is_floating: bool) -> Result<Option<String>> {
     let Some(digits) = digits_of_number(text) else {
         return match beyond {
             Beyond::Null => Ok(None),
@@ -138,13 +137,20 @@ fn kept(text: &str, most: usize, beyond: Beyond) -> Result<Option<String>> {
     };
     let part = digits.split_once('.').map_or("", |(_, part)| part);
     let places = part.trim_end_matches('0').len();
-    if places <= most || beyond != Beyond::Fails {
+    if places <= most || beyond != Beyond::Fails || (is_floating && keeps_enough(&digits, most)) {
         return Ok(Some(digits));
     }
     Err(failed(format!(
         "`{text}` has {places} digits after the point, and `numeric` has {most} here; write `numeric({MOST_DIGITS}, {})`",
         places.min(usize::from(MOST_DIGITS))
     )))
+}
+
+/// Whether enough significant digits of a number stand before the last place that is kept.
+fn keeps_enough(digits: &str, most: usize) -> bool {
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let zeros = part.len() - part.trim_start_matches('0').len();
+    whole.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) || zeros + LEFT_DIGITS <= most
 }
 
 #[cfg(test)]
@@ -156,8 +162,21 @@ mod tests {
     #[test]
     fn a_tried_cast_rounds_a_number_and_is_null_for_other_texts() {
         let long = "0.30000000000000004";
-        assert!(kept(long, 10, Beyond::Fails).is_err());
-        assert_eq!(kept(long, 10, Beyond::Null).unwrap().as_deref(), Some(long));
-        assert_eq!(kept("x", 10, Beyond::Null).unwrap(), None);
+        assert!(kept(long, 10, Beyond::Fails, false).is_err());
+        assert_eq!(
+            kept(long, 10, Beyond::Null, false).unwrap().as_deref(),
+            Some(long)
+        );
+        assert_eq!(kept("x", 10, Beyond::Null, false).unwrap(), None);
+    }
+
+    #[test]
+    fn a_small_floating_point_number_keeps_ten_digits_or_fails() {
+        let kept = |text| kept(text, 20, Beyond::Fails, true);
+        assert!(kept("3.33333333333333e-07").unwrap().is_some());
+        assert!(kept("3.33333333333333e-12").is_err());
+        assert!(kept("1.00000000000000e-20").unwrap().is_some());
+        assert!(kept("1.00000000000000e-25").is_err());
+        assert!(kept("0.00000000000000e0").unwrap().is_some());
     }
 }

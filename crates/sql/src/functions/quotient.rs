@@ -102,9 +102,14 @@ fn drops_places(left: Digits, right: Digits) -> bool {
 }
 
 fn of_product(left: Digits, right: Digits) -> Digits {
-    let places =
-        (left.places + right.places).min(PRODUCT_PLACES.max(left.places).max(right.places));
+    let most = left.places.max(right.places);
     let before = left.total - left.places + right.total - right.places;
+    // Quotients and averages, of which nobody chose the places, leave room before the point.
+    let least = if most <= PLACES { FEWEST_PLACES } else { most };
+    let room = (MOST_DIGITS - before).max(least);
+    let places = (left.places + right.places)
+        .min(PRODUCT_PLACES.max(most))
+        .min(room);
     Digits {
         total: before + places,
         places,
@@ -357,6 +362,8 @@ mod tests {
         let found = of_product(digits(34, 24), digits(34, 24)).data_type();
         assert_eq!(found, Some(DataType::Decimal128(38, 24)));
         assert!(!drops_places(digits(19, 18), digits(19, 18)));
+        let found = of_product(digits(38, 19), digits(38, 19)).data_type();
+        assert_eq!(found, Some(DataType::Decimal128(38, 16)));
         let found = of_product(digits(12, 2), digits(38, 24)).data_type();
         assert_eq!(found, Some(DataType::Decimal128(38, 24)));
     }
