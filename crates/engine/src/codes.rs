@@ -438,13 +438,13 @@ pub const CODES: &[CodeEntry] = &[
         "R0527",
         Remedy::FixConfig,
         "A recursive query does not end.",
-        "It has gone 100,000 rounds. Give its recursive part a condition under which no row follows (`where depth < 100`); `union` instead of `union all` ends a walk that comes back to rows that it has seen. For a long series use `generate_series`.",
+        "It has gone 10,000,000 rounds. Give its recursive part a condition under which no row follows (`where depth < 100`); `union` instead of `union all` ends a walk that comes back to rows that it has seen. For a long series use `generate_series`.",
     ),
     CodeEntry::run(
         "R0528",
         Remedy::FixData,
         "A statement makes values that the engine cannot hold.",
-        "Texts or lists of many megabytes in each row are the usual cause: a batch of them is larger than 2 GB. Make fewer or shorter ones. If the values are small, it is a fault in Towpath: please report the statement.",
+        "Texts or lists of many megabytes in each row are the usual cause: a batch of them is larger than 2 GB. Make fewer or shorter ones. If the values are small, please report the statement.",
     ),
     CodeEntry::run(
         "R0729",

@@ -122,7 +122,7 @@ fn widest(plan: &dyn ExecutionPlan) -> usize {
     below.fold(plan.schema().fields().len(), usize::max)
 }
 
-/// The rows of a statement; a panic of the library on its values becomes a failure.
+/// The rows of a statement; a panic of the library becomes a failure.
 fn unbroken(rows: SendableRecordBatchStream, subject: String) -> SendableRecordBatchStream {
     let schema = rows.schema();
     let caught = AssertUnwindSafe(rows).catch_unwind();
@@ -133,10 +133,28 @@ fn unbroken(rows: SendableRecordBatchStream, subject: String) -> SendableRecordB
     Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }
 
+/// True for what Arrow and the standard library panic with where an array or a buffer would be too large.
+fn is_too_large(why: &str) -> bool {
+    const TEXTS: [&str; 6] = [
+        "offset overflow",
+        "capacity overflow",
+        "length overflow",
+        "usize overflow",
+        "failed to round upto multiple of 64",
+        "failed to create layout for MutableBuffer",
+    ];
+    TEXTS.iter().any(|text| why.contains(text))
+}
+
 fn broken_off(subject: &str, panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let why = text.unwrap_or("no reason is given");
+    if !is_too_large(why) {
+        let message = format!("{subject}: the engine broke off: {why}");
+        return Failure::new("R0515", Remedy::Bug, message)
+            .help("this should not happen; please report it with the statement");
+    }
     let message = format!("{subject} makes values that the engine cannot hold: {why}");
     Failure::new("R0528", Remedy::FixData, message)
         .help("texts or lists of many megabytes in each row are the usual cause: make fewer or shorter ones")
@@ -197,4 +215,25 @@ pub(crate) fn outside(
             plain_batch(&batch, &schema).map_err(|error| arrow_failure(&subject, &error))
         })
         .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_about_the_values_only_where_it_says_so() {
+        for (panic, code, remedy) in [
+            ("byte array offset overflow", "R0528", Remedy::FixData),
+            ("capacity overflow", "R0528", Remedy::FixData),
+            ("attempt to add with overflow", "R0515", Remedy::Bug),
+            ("index out of bounds: the len is 3", "R0515", Remedy::Bug),
+        ] {
+            let failure = broken_off("the query", &panic);
+            assert_eq!((failure.code.as_str(), failure.remedy), (code, remedy));
+            assert!(failure.message.contains(panic), "{failure}");
+            let owned = broken_off("the query", &panic.to_owned());
+            assert_eq!(owned.message, failure.message);
+        }
+    }
 }

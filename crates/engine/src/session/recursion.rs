@@ -1,7 +1,7 @@
 //! Ends recursive queries that do not end themselves.
 //!
 //! Promise: a recursive query may go `MOST_ROUNDS` rounds, however few rows each of them gives; then it
-//! fails with R0527. Rows that grow from round to round are limited by the memory pool, as everywhere. It
+//! fails with R0527. A query inside the recursive part of another one counts its rounds anew each time. Rows that grow from round to round are limited by the memory pool, as everywhere. It
 //! knows no statement. Read next: `../query.rs`, which asks for it.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::statement::carried;
 type Result<T> = std::result::Result<T, DataFusionError>;
 
 /// The most rounds of one recursive query; fewer in tests, where each takes longer.
-const MOST_ROUNDS: u64 = if cfg!(test) { 500 } else { 100_000 };
+const MOST_ROUNDS: u64 = if cfg!(test) { 500 } else { 10_000_000 };
 
 /// A plan whose recursive queries end.
 pub(crate) fn bounded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -31,16 +31,20 @@ pub(crate) fn bounded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
         let Some(query) = plan.downcast_ref::<RecursiveQueryExec>() else {
             return Ok(Transformed::no(plan));
         };
-        let counted = Arc::new(CountedRounds {
-            name: query.name().to_owned(),
-            inner: Arc::clone(query.recursive_term()),
-            rounds: Arc::default(),
-        });
+        let rounds = Arc::default();
+        let counted = |part, inner: &Arc<dyn ExecutionPlan>| {
+            Arc::new(CountedRounds {
+                part,
+                name: query.name().to_owned(),
+                inner: Arc::clone(inner),
+                rounds: Arc::clone(&rounds),
+            })
+        };
         let counted = RecursiveQueryExec::try_new(
             query.name().to_owned(),
             plan.schema(),
-            Arc::clone(query.static_term()),
-            counted,
+            counted(Part::Start, query.static_term()),
+            counted(Part::Round, query.recursive_term()),
             query.is_distinct(),
         )?;
         Ok(Transformed::yes(Arc::new(counted) as Arc<dyn ExecutionPlan>))
@@ -49,16 +53,27 @@ pub(crate) fn bounded(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
 }
 
 fn endless(name: &str) -> Failure {
-    let message = format!("`{name}` does not end: it has gone {MOST_ROUNDS} rounds");
+    let message = format!("`{name}` has gone {MOST_ROUNDS} rounds without an end");
     Failure::new("R0527", Remedy::FixConfig, message)
         .help("give it a condition under which no row follows: `where depth < 100`")
         .help("`union` instead of `union all` ends a walk that comes back to rows that it has seen")
         .help("for a long series of numbers or days: `generate_series(first, last)`")
 }
 
-/// The recursive part of a query; it is executed once for each round.
+/// The parts of a recursive query.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// It is executed once, before the rounds.
+    Start,
+    /// It is executed once for each round.
+    Round,
+}
+
+/// A part of a recursive query. Before each round DataFusion resets the recursive part with all queries in
+/// it, so both parts keep one counter then, and only the start of a query sets it to zero.
 #[derive(Debug)]
 struct CountedRounds {
+    part: Part,
     name: String,
     inner: Arc<dyn ExecutionPlan>,
     rounds: Arc<AtomicU64>,
@@ -66,7 +81,11 @@ struct CountedRounds {
 
 impl DisplayAs for CountedRounds {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CountedRounds: name={}, most={MOST_ROUNDS}", self.name)
+        let Self { name, part, .. } = self;
+        write!(
+            f,
+            "CountedRounds: name={name}, part={part:?}, most={MOST_ROUNDS}"
+        )
     }
 }
 
@@ -97,6 +116,7 @@ impl ExecutionPlan for CountedRounds {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let inner = children.into_iter().next();
         Ok(Arc::new(Self {
+            part: self.part,
             name: self.name.clone(),
             inner: inner.unwrap_or_else(|| Arc::clone(&self.inner)),
             rounds: Arc::clone(&self.rounds),
@@ -116,8 +136,12 @@ impl ExecutionPlan for CountedRounds {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        if self.rounds.fetch_add(1, Ordering::Relaxed) >= MOST_ROUNDS {
-            return Err(carried(endless(&self.name)));
+        match self.part {
+            Part::Start => self.rounds.store(0, Ordering::Relaxed),
+            Part::Round if self.rounds.fetch_add(1, Ordering::Relaxed) >= MOST_ROUNDS => {
+                return Err(carried(endless(&self.name)));
+            }
+            Part::Round => {}
         }
         self.inner.execute(partition, context)
     }

@@ -558,7 +558,8 @@ async fn a_recursive_query_that_does_not_end_is_ended() {
     ] {
         let failure = fixture.rows(&sql).await.unwrap_err();
         assert_eq!(failure.code.as_str(), "R0527", "{sql}: {failure}");
-        assert!(failure.message.contains("`r`"), "{failure}");
+        let right = "`r` has gone 500 rounds without an end";
+        assert!(failure.message.contains(right), "{failure}");
     }
     // `union` ends by itself where rows come back.
     let around = "with recursive r as (select 1 as n union select n from r) select count(*) from r";
@@ -566,6 +567,19 @@ async fn a_recursive_query_that_does_not_end_is_ended() {
     // Each query counts its own rounds.
     let two = "with recursive a as (select 1 as n union all select n + 1 from a where n < 300), b as (select 1 as n union all select n + 1 from b where n < 300) select (select count(*) from a) + (select count(*) from b)";
     assert_eq!(fixture.rows(two).await.unwrap(), ["600"]);
+    // One inside another begins anew in each round of that, and does not hide that the outer one is endless.
+    let nested = |end: &str| {
+        format!(
+            "with recursive r as (select 1 as n union all select r.n + s.c - 99 from r cross join (\
+             with recursive q as (select 1 as m union all select m + 1 from q where m < 100) \
+             select count(*) as c from q) s {end}) select count(*) from r"
+        )
+    };
+    let found = fixture.rows(&nested("where r.n < 20")).await.unwrap();
+    assert_eq!(found, ["20"]);
+    let failure = fixture.rows(&nested("")).await.unwrap_err();
+    assert_eq!(failure.code.as_str(), "R0527", "{failure}");
+    assert!(failure.message.contains("`r`"), "{failure}");
 }
 
 #[tokio::test]

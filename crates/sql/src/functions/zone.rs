@@ -48,14 +48,16 @@ fn wall() -> DataType {
 }
 
 pub(super) fn zone(text: &str) -> Result<Tz> {
-    // An offset counts to the west, as in POSIX: `+02:00` is two hours behind Greenwich.
-    let known = to_the_west(text).unwrap_or_else(|| text.to_owned());
-    let known = known.parse().ok().or_else(|| {
-        let mut all = TZ_VARIANTS.iter().map(|zone| zone.name());
-        all.find(|name| name.eq_ignore_ascii_case(text))?
-            .parse()
-            .ok()
-    });
+    // An offset counts to the west, as in POSIX: `+02:00` is two hours behind Greenwich. The library counts
+    // to the east, so it is not asked about other texts with a sign.
+    let known = match text.starts_with(['+', '-']) {
+        true => to_the_west(text).and_then(|offset| offset.parse().ok()),
+        false => text.parse().ok().or_else(|| {
+            let mut all = TZ_VARIANTS.iter().map(|zone| zone.name());
+            let name = all.find(|name| name.eq_ignore_ascii_case(text))?;
+            name.parse().ok()
+        }),
+    };
     known.ok_or_else(|| {
         exec_datafusion_err!(
             "`{text}` is not a time zone; examples of time zones are `Europe/Berlin`, `UTC` and `+02:00`"
