@@ -141,7 +141,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0332",
         "The file of a model or a seed, its folder, or its `schema` or `alias` is a name that no table can have.",
-        "models/marts/orders.sql becomes marts.orders, and models/orders.sql becomes models.orders. Names are letters, digits and `_`, starting with a letter.\n\nTo keep the file's name, set another in the config: {{ config(schema='marts', alias='orders') }}",
+        "models/marts/orders.sql becomes marts.orders, and models/orders.sql becomes models.orders. Names of files and folders are letters, digits and `_`, starting with a letter.\n\nTo keep the name of a folder, set the schema in the config: {{ config(schema='marts') }}. The file of a model has to be renamed, because `ref` names it; `alias` gives its table any other name. A seed's file keeps its name if its config has an `alias`.\n\nA `schema` in a config may be any text without a dot but `_towpath`, `_quarantine` and `information_schema`.",
     ),
     CodeEntry::check(
         "M0333",
@@ -191,7 +191,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "M0342",
         "A computed column of a model has no name.",
-        "Its name is then the text of the expression, such as `count(*)`: it can only be written in quotes, and some programs cannot read a table with such a column.\n\nGive it one: select count(*) as orders",
+        "Its name is then, in most cases, the text of the expression, such as `count(*)`: it can only be written in quotes, and some programs cannot read a table with such a column.\n\nGive it one: select count(*) as orders",
     ),
     CodeEntry::check(
         "P0101",

@@ -163,6 +163,13 @@ pub(crate) fn is_schema(text: &str) -> bool {
     is_name(text) && !text.starts_with('_') && text != "information_schema"
 }
 
+/// True for a schema that a model or a seed may name in its config: the lakehouse keeps every name, but the
+/// first dot of a table's name ends its schema, and a few schemas belong to Towpath and the engine.
+pub(crate) fn is_named_schema(text: &str) -> bool {
+    const TAKEN: [&str; 3] = ["_towpath", "_quarantine", "information_schema"];
+    !text.is_empty() && !text.contains('.') && !TAKEN.contains(&text)
+}
+
 /// True for names that need no quotes anywhere.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut chars = text.chars();

@@ -30,8 +30,8 @@ pub(crate) fn name_columns<V: VisitMut>(tree: &mut V) {
 /// A column of a query that has neither an alias nor a name of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnnamedColumn {
-    /// The name that it gets.
-    pub name: String,
+    /// The name that it gets; `None` if the text does not say it.
+    pub name: Option<String>,
     /// Its position in the text, in bytes.
     pub offset: Option<(usize, usize)>,
 }
@@ -49,20 +49,35 @@ pub fn unnamed_columns(sql: &str) -> Vec<UnnamedColumn> {
         return Vec::new();
     };
     let written = select.projection.clone();
-    name_items(select);
+    name_columns(query.as_mut());
+    let Some(select) = first_select(&mut query.body) else {
+        return Vec::new();
+    };
     let named = written.iter().zip(&select.projection);
     named
-        .filter_map(|(written, named)| match (written, named) {
-            (SelectItem::UnnamedExpr(expr), SelectItem::ExprWithAlias { alias, .. })
-                if uncast(expr).is_none() =>
-            {
-                let name = alias.value.clone();
+        .filter_map(|(written, named)| match written {
+            SelectItem::UnnamedExpr(expr) if uncast(expr).is_none() => {
+                let name = match named {
+                    SelectItem::ExprWithAlias { alias, .. } if !is_unnest(expr) => {
+                        Some(alias.value.clone())
+                    }
+                    _ => None,
+                };
                 let offset = place::of_parse(sql, expr.span());
                 Some(UnnamedColumn { name, offset })
             }
             _ => None,
         })
         .collect()
+}
+
+/// True for `unnest(…)`: of a struct it makes a column for each member, with names of the planner.
+fn is_unnest(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_unnest(inner),
+        Expr::Function(call) => call.name.to_string().eq_ignore_ascii_case("unnest"),
+        _ => false,
+    }
 }
 
 /// The SELECT that gives a query its names.
@@ -366,7 +381,7 @@ mod tests {
     fn long_names_are_cut_and_stay_apart() {
         let long = format!("concat({})", ["'0123456789'"; 9].join(", "));
         let found = unnamed_columns(&format!("select {long}, {long} from t"));
-        let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        let names: Vec<&str> = found.iter().filter_map(|one| one.name.as_deref()).collect();
         assert!(names[0].ends_with('…') && names[0].chars().count() <= LONGEST + 1);
         assert_eq!(names[1], format!("{}_1", names[0]));
     }
@@ -376,10 +391,27 @@ mod tests {
         let sql = "select a, b::int, lower(c) from t union select 1, 2, 'x'";
         let found = unnamed_columns(sql);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].name, "lower(c)");
+        assert_eq!(found[0].name.as_deref(), Some("lower(c)"));
         let (start, end) = found[0].offset.unwrap();
         assert_eq!(&sql[start..end].to_lowercase()[..5], "lower");
         assert!(unnamed_columns("select a as b from t").is_empty());
         assert!(unnamed_columns("not sql").is_empty());
+    }
+
+    #[test]
+    fn unnamed_columns_have_the_name_that_they_get_or_none() {
+        for (sql, right) in [
+            ("select distinct a + 1 from t order by a + 1", Some("a + 1")),
+            ("select distinct t.a + 1 from t order by a + 1", None),
+            ("select unnest(s) from t", None),
+            ("(select a + 1 from t) union all select 2", Some("a + 1")),
+        ] {
+            let found = unnamed_columns(sql);
+            assert_eq!(found.len(), 1, "{sql}");
+            assert_eq!(found[0].name.as_deref(), right, "{sql}");
+            if let Some(name) = right {
+                assert!(named(sql).contains(&format!("AS \"{name}\"")), "{sql}");
+            }
+        }
     }
 }

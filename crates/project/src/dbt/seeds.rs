@@ -18,7 +18,7 @@ use super::project_file::DbtProject;
 use crate::checks::{Checks, Table};
 use crate::context::StepContext;
 use crate::inputs::CheckInputs;
-use crate::load::{is_name, is_schema};
+use crate::load::{is_name, is_named_schema, is_schema};
 use crate::models::{Model, Properties};
 use crate::parsed::TextFile;
 use crate::report::{FileRange, Report};
@@ -130,7 +130,9 @@ fn seed(
     let folder = path.split_once('/').map_or(SEEDS, |(folder, _)| folder);
     let schema = text("schema").unwrap_or(folder).to_owned();
     let table = text("alias").unwrap_or(name).to_owned();
-    if !is_schema(&schema) || !is_name(&table) {
+    let is_kept = text("schema").map_or_else(|| is_schema(folder), is_named_schema)
+        && text("alias").map_or_else(|| is_name(name), |alias| !alias.is_empty());
+    if !is_kept {
         report
             .error(
                 "M0332",

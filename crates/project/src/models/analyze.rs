@@ -287,7 +287,10 @@ fn judge(
 fn say_unnamed(draft: &Draft<'_>, rendered: &Rendered, report: &mut Report) {
     for column in towpath_sql::unnamed_columns(&rendered.sql) {
         let at = position(column.offset, draft, rendered);
-        let message = format!("this column has no name: it is called `{}`", column.name);
+        let message = column.name.map_or_else(
+            || "this column has no name: what it is called is not sure".to_owned(),
+            |name| format!("this column has no name: it is called `{name}`"),
+        );
         report.warning("M0342", at, message).help(
             "give it a name: `… as NAME`; other programs may not read a table with such a column",
         );

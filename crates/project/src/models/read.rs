@@ -12,7 +12,7 @@ use towpath_vocab::{Materialized, TableName};
 use super::draft::{Draft, ModelContext};
 use super::place;
 use crate::dbt::{self, Setting};
-use crate::load::{is_name, is_schema};
+use crate::load::{is_name, is_named_schema, is_schema};
 use crate::parsed::TextFile;
 use crate::report::Report;
 use crate::yaml::Node;
@@ -66,21 +66,29 @@ fn parts<'a>(file: &TextFile<'a>, report: &mut Report) -> Option<(&'a str, &'a s
     let name = path.rsplit('/').next()?.strip_suffix(".sql")?;
     let folder = path.split_once('/').map_or(MODELS, |(folder, _)| folder);
     if !is_name(name) {
-        not_a_table(file, folder, name, report);
+        not_a_table(file, (folder, name), FILE_NAMES, report);
         return None;
     }
     Some((folder, name))
 }
 
+const FILE_NAMES: &str = "folder and file are letters, digits and `_`, starting with a letter";
+const CONFIG_NAMES: &str = "`schema` has no dot and is not `_towpath`, `_quarantine` or `information_schema`; neither it nor `alias` is empty";
+
 /// Reports a name that no table can have.
-fn not_a_table(file: &TextFile<'_>, schema: &str, table: &str, report: &mut Report) {
+fn not_a_table(
+    file: &TextFile<'_>,
+    (schema, table): (&str, &str),
+    help: &str,
+    report: &mut Report,
+) {
     report
         .error(
             "M0332",
             place::head(file),
             format!("`{schema}.{table}` cannot be the name of a table"),
         )
-        .help("folder and file are letters, digits and `_`, starting with a letter");
+        .help(help);
 }
 
 fn draft<'a>(
@@ -106,8 +114,13 @@ fn draft<'a>(
     let text = |key: &str| config.get(key).and_then(Json::as_str);
     let schema = text("schema").unwrap_or(folder);
     let table = text("alias").unwrap_or(name);
-    if !is_schema(schema) || !is_name(table) {
-        not_a_table(file, schema, table, report);
+    let refused = match text("schema") {
+        _ if table.is_empty() => Some(CONFIG_NAMES),
+        Some(schema) => (!is_named_schema(schema)).then_some(CONFIG_NAMES),
+        None => (!is_schema(folder)).then_some(FILE_NAMES),
+    };
+    if let Some(help) = refused {
+        not_a_table(file, (schema, table), help, report);
         return None;
     }
     if context.context.connections.contains_key(schema) {
