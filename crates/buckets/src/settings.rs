@@ -9,20 +9,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
-use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use reqwest::Certificate;
 use url::Url;
 
-use crate::listing::CheckedConnector;
+use crate::connect::{CONNECT, CheckedConnector, REQUEST};
 
 /// How long a request is tried again before the write or read that needs it fails.
 const TRIED_FOR: Duration = Duration::from_secs(60);
 /// Tries of one request in that time.
 const TRIES: usize = 10;
-/// How long one request may take, with the bytes it sends or gets.
-const REQUEST: Duration = Duration::from_secs(120);
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// How names of the settings in the environment begin.
 const PREFIX: &str = "AWS_";
 
@@ -128,12 +124,9 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
     check_credentials(variables)?;
     let endpoint = endpoint(variables, bucket)?;
     let allows_http = flag(variables, ALLOW_HTTP)?.unwrap_or(false);
-    let mut options = ClientOptions::new()
+    let options = ClientOptions::new()
         .with_connect_timeout(CONNECT)
         .with_timeout(REQUEST);
-    for certificate in certificates(variables)? {
-        options = options.with_root_certificate(certificate);
-    }
     let sts = set(variables, STS)
         .map(|value| url_of(STS, value))
         .transpose()?;
@@ -156,7 +149,7 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options.with_allow_http(is_plain))
         .with_retry(retry)
-        .with_http_connector(CheckedConnector)
+        .with_http_connector(CheckedConnector::new(certificates(variables)?))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(flag(variables, VIRTUAL)?.unwrap_or(false));
