@@ -27,6 +27,8 @@ const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const TOKEN: &str = "AWS_SESSION_TOKEN";
 const WEB_TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 const ROLE: &str = "AWS_ROLE_ARN";
+const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const STS: &str = "AWS_ENDPOINT_URL_STS";
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 const ALLOW_HTTP: &str = "AWS_ALLOW_HTTP";
@@ -46,8 +48,8 @@ const OBEYED: [&str; 12] = [
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    CONTAINER_URI,
+    CONTAINER_TOKEN,
 ];
 
 /// Settings that are obeyed here.
@@ -97,6 +99,7 @@ pub const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (
 const UNSET: &str = "remove it from the environment of Towpath; docs/how-to/object-storage.md lists the variables that are obeyed";
 const PROFILE: &str = "`aws configure export-credentials --format env` prints what a profile holds";
 const WEB_IDENTITY: &str = "set both AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or neither";
+const CONTAINER: &str = "set both AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, or neither";
 const ENDPOINT: &str = "use `https://HOST` or `https://HOST:PORT`; an endpoint without TLS on another machine needs AWS_ALLOW_HTTP=true";
 const FLAG: &str = "set it to `true` or `false`";
 const BUNDLE: &str = "name a file with certificates in PEM form";
@@ -220,17 +223,17 @@ fn check_credentials(variables: &Variables) -> Result<(), Refusal> {
             ));
         }
     }
-    for (here, there) in [(WEB_TOKEN, ROLE), (ROLE, WEB_TOKEN)] {
-        if has(here) && !has(there) {
-            return Err(wrong(
-                there,
-                &format!("it is not set, and {here} is"),
-                WEB_IDENTITY,
-            ));
+    for (one, other, way) in [
+        (WEB_TOKEN, ROLE, WEB_IDENTITY),
+        (CONTAINER_URI, CONTAINER_TOKEN, CONTAINER),
+    ] {
+        for (here, there) in [(one, other), (other, one)] {
+            if has(here) && !has(there) {
+                return Err(wrong(there, &format!("it is not set, and {here} is"), way));
+            }
         }
     }
-    let from_container =
-        has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let from_container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has(CONTAINER_URI);
     let named = has(KEY_ID) || has(WEB_TOKEN);
     if let Some(profile) = PROFILES.into_iter().find(|name| has(name) && !named) {
         return Err(wrong(profile, "files of profiles are not read", PROFILE));
@@ -377,6 +380,8 @@ mod tests {
             (SECRET, KEY_ID),
             (TOKEN, KEY_ID),
             (WEB_TOKEN, ROLE),
+            (CONTAINER_URI, CONTAINER_TOKEN),
+            (CONTAINER_TOKEN, CONTAINER_URI),
         ] {
             let text = refusal(only(&[(half, "hidden")]));
             assert!(text.contains(missing) && text.contains(half), "{text}");
@@ -389,6 +394,13 @@ mod tests {
         refusal(only(&[(NO_METADATA, "true")]));
         with(&[(NO_METADATA, "true")]).unwrap();
         only(&[(WEB_TOKEN, "/f"), (ROLE, "r"), (NO_METADATA, "true")]).unwrap();
+        let container = [
+            (CONTAINER_URI, "http://[fd00:ec2::23]/v1"),
+            (CONTAINER_TOKEN, "/f"),
+        ];
+        only(&[&container[..], &[(NO_METADATA, "true")]].concat()).unwrap();
+        refusal(with(&container[..1]));
+        refusal(with(&container[1..]));
     }
 
     #[test]
