@@ -1,7 +1,8 @@
 //! Which pages a listing has had, by what the request for the next one says.
 //!
-//! Promise: a page or a continuation that comes a second time in one listing is noticed, and so is a listing
-//! that goes on without names; a request that is only sent again is not taken for that. What it remembers
+//! Promise: a page of objects or a continuation that comes a second time in one listing is noticed, and so is a
+//! listing that goes on without objects; a request that is only sent again is not taken for that. A prefix may
+//! come on many pages: services repeat it as long as they pass over its objects. What it remembers
 //! is bounded: of more listings at once than it holds, the oldest are followed unchecked for repetition.
 //! It reads no page: see `listing.rs`.
 
@@ -14,6 +15,8 @@ use crate::page::Page;
 const MOST: usize = 4_096;
 /// Pages without a name that may follow each other.
 const MOST_EMPTY: usize = 1_000;
+/// Pages without an object that may follow each other: each of them has prefixes, which may be the same one.
+const MOST_OF_PREFIXES: usize = 100_000;
 
 /// What all requests of a listing have in common, and what the request for the next page says.
 type Request = (String, String);
@@ -22,10 +25,23 @@ type Request = (String, String);
 #[derive(Debug)]
 struct Passed {
     before: Option<Arc<Passed>>,
+    /// The key of its first object.
     first: Option<String>,
     next: String,
     /// Pages without a name, in a row.
     empty: usize,
+    /// Pages without an object, in a row.
+    of_prefixes: usize,
+}
+
+impl Drop for Passed {
+    /// One after the other: a long listing would need too much stack otherwise.
+    fn drop(&mut self) {
+        let mut next = self.before.take();
+        while let Some(mut passed) = next.and_then(Arc::into_inner) {
+            next = passed.before.take();
+        }
+    }
 }
 
 /// What is remembered of listings that go on.
@@ -59,7 +75,7 @@ impl Chains {
         });
         let mut earlier = before.as_ref();
         while let Some(passed) = earlier {
-            if passed.first.is_some() && passed.first.as_deref() == page.first() {
+            if passed.first.is_some() && passed.first.as_deref() == page.first_key() {
                 return Err("a page of it came twice".to_owned());
             }
             if Some(&passed.next) == page.next.as_ref() {
@@ -70,20 +86,29 @@ impl Chains {
         let Some(next) = page.next.clone() else {
             return Ok(());
         };
-        let empty = match page.first() {
-            Some(_) => 0,
-            None => 1 + before.as_ref().map_or(0, |before| before.empty),
+        let earlier = before.as_ref();
+        let empty = match page.has_names() {
+            true => 0,
+            false => 1 + earlier.map_or(0, |before| before.empty),
         };
-        if empty > MOST_EMPTY {
-            return Err(format!(
-                "{MOST_EMPTY} pages without a name followed each other"
-            ));
+        let of_prefixes = match page.first_key() {
+            Some(_) => 0,
+            None => 1 + earlier.map_or(0, |before| before.of_prefixes),
+        };
+        for (pages, most, what) in [
+            (empty, MOST_EMPTY, "a name"),
+            (of_prefixes, MOST_OF_PREFIXES, "an object"),
+        ] {
+            if pages > most {
+                return Err(format!("{most} pages without {what} followed each other"));
+            }
         }
         let passed = Passed {
             before,
-            first: page.first().map(str::to_owned),
+            first: page.first_key().map(str::to_owned),
             next: next.clone(),
             empty,
+            of_prefixes,
         };
         open.keep((listing.to_owned(), next), Arc::new(passed));
         Ok(())
@@ -153,6 +178,44 @@ mod tests {
             assert_eq!(noted.is_err(), at == MOST_EMPTY, "{at}");
             token = Some(next);
         }
+    }
+
+    #[test]
+    fn a_prefix_may_come_on_many_pages() {
+        let of_prefix = |next: Option<&str>| Page {
+            prefixes: vec!["d/".to_owned()],
+            ..page(None, next)
+        };
+        let chains = Chains::default();
+        let mut token = None;
+        for at in 0..2 * MOST_EMPTY {
+            let next = at.to_string();
+            chains
+                .note("l", token.as_deref(), &of_prefix(Some(&next)))
+                .unwrap();
+            token = Some(next);
+        }
+        // A continuation may not.
+        let back = of_prefix(Some("1"));
+        assert!(chains.note("l", token.as_deref(), &back).is_err());
+        chains
+            .note("l", token.as_deref(), &of_prefix(None))
+            .unwrap();
+    }
+
+    #[test]
+    fn a_long_listing_is_dropped_without_much_stack() {
+        let mut last: Option<Arc<Passed>> = None;
+        for at in 0..1_000_000 {
+            last = Some(Arc::new(Passed {
+                before: last.take(),
+                first: None,
+                next: String::new(),
+                empty: 0,
+                of_prefixes: at,
+            }));
+        }
+        drop(last);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! (what a service says when it refuses).
 
 mod chain;
+mod connect;
 mod listing;
 mod page;
 mod service;

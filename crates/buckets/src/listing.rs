@@ -3,15 +3,14 @@
 //! Promise: a listing is whole or it is an error. An answer that is no listing, that is cut off, that says there
 //! is more and not where, that does not say whether there is more, or that came before in the same listing, is
 //! refused; object_store would take each of them for the end, or go round for ever. With `KeysOfPage`, the names
-//! are given as the service wrote them. Other requests pass as they are. Read next: `page.rs`, `chain.rs`.
+//! are given as the service wrote them. Other requests pass as they are. Read next: `page.rs`, `chain.rs`,
+//! `connect.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
 use crate::chain::Chains;
@@ -20,17 +19,6 @@ use crate::page::Page;
 /// What a request for a listing says in its query.
 const ASKED: &str = "list-type=2";
 const TOKEN: &str = "continuation-token";
-
-/// Makes clients that check listings.
-#[derive(Debug)]
-pub(crate) struct CheckedConnector;
-
-impl HttpConnector for CheckedConnector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Checked::over(client)))
-    }
-}
 
 /// Takes the names of a page as they are: put into the extensions of a request for a page. The names are not
 /// in its result then, which could not hold all of them.
@@ -45,7 +33,7 @@ impl KeysOfPage {
 }
 
 #[derive(Debug)]
-struct Checked {
+pub(crate) struct Checked {
     client: HttpClient,
     chains: Chains,
 }
@@ -56,7 +44,7 @@ struct Checked {
 struct Distrusted(String);
 
 impl Checked {
-    fn over(client: HttpClient) -> Self {
+    pub(crate) fn over(client: HttpClient) -> Self {
         Self {
             client,
             chains: Chains::default(),
@@ -156,7 +144,9 @@ mod tests {
     use std::collections::VecDeque;
 
     use futures::TryStreamExt as _;
+    use object_store::ClientOptions;
     use object_store::aws::{AmazonS3, AmazonS3Builder};
+    use object_store::client::HttpConnector;
     use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
     use object_store::{ObjectStore as _, RetryConfig};
 

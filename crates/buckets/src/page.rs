@@ -35,10 +35,14 @@ pub struct Page {
 }
 
 impl Page {
-    /// The first name on it.
-    pub(crate) fn first(&self) -> Option<&str> {
-        let object = self.objects.first().map(|object| object.key.as_str());
-        object.or_else(|| self.prefixes.first().map(String::as_str))
+    /// The key of the first object on it.
+    pub(crate) fn first_key(&self) -> Option<&str> {
+        self.objects.first().map(|object| object.key.as_str())
+    }
+
+    /// Whether there is any name on it.
+    pub(crate) fn has_names(&self) -> bool {
+        !self.objects.is_empty() || !self.prefixes.is_empty()
     }
 
     /// Reads the body of an answer.

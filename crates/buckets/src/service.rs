@@ -6,6 +6,8 @@
 
 use std::error::Error;
 
+use crate::connect::Redirected;
+
 const CLOCK: &str = "set this machine's clock: the service refuses requests whose time is off by more than 15 minutes";
 const CREDENTIALS: &str = "the service does not accept these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
 const RIGHTS: &str = "allow these credentials to list and get objects there, for a lakehouse also to put and delete them, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
@@ -62,6 +64,9 @@ pub fn is_not_implemented(error: &(dyn Error + 'static)) -> bool {
 pub fn way_out(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
+        if error.is::<Redirected>() {
+            return Some(REGION);
+        }
         let text = error.to_string();
         if let Some((code, _)) = answer(&text) {
             let known = WAYS.iter().find(|(known, _)| *known == code);

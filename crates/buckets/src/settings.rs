@@ -9,20 +9,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
-use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use reqwest::Certificate;
 use url::Url;
 
-use crate::listing::CheckedConnector;
+use crate::connect::{CONNECT, CheckedConnector, REQUEST};
 
 /// How long a request is tried again before the write or read that needs it fails.
 const TRIED_FOR: Duration = Duration::from_secs(60);
 /// Tries of one request in that time.
 const TRIES: usize = 10;
-/// How long one request may take, with the bytes it sends or gets.
-const REQUEST: Duration = Duration::from_secs(120);
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// How names of the settings in the environment begin.
 const PREFIX: &str = "AWS_";
 
@@ -31,6 +27,8 @@ const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 const TOKEN: &str = "AWS_SESSION_TOKEN";
 const WEB_TOKEN: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 const ROLE: &str = "AWS_ROLE_ARN";
+const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const STS: &str = "AWS_ENDPOINT_URL_STS";
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 const ALLOW_HTTP: &str = "AWS_ALLOW_HTTP";
@@ -50,8 +48,8 @@ const OBEYED: [&str; 12] = [
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    CONTAINER_URI,
+    CONTAINER_TOKEN,
 ];
 
 /// Settings that are obeyed here.
@@ -101,6 +99,7 @@ pub const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (
 const UNSET: &str = "remove it from the environment of Towpath; docs/how-to/object-storage.md lists the variables that are obeyed";
 const PROFILE: &str = "`aws configure export-credentials --format env` prints what a profile holds";
 const WEB_IDENTITY: &str = "set both AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or neither";
+const CONTAINER: &str = "set both AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, or neither";
 const ENDPOINT: &str = "use `https://HOST` or `https://HOST:PORT`; an endpoint without TLS on another machine needs AWS_ALLOW_HTTP=true";
 const FLAG: &str = "set it to `true` or `false`";
 const BUNDLE: &str = "name a file with certificates in PEM form";
@@ -128,12 +127,9 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
     check_credentials(variables)?;
     let endpoint = endpoint(variables, bucket)?;
     let allows_http = flag(variables, ALLOW_HTTP)?.unwrap_or(false);
-    let mut options = ClientOptions::new()
+    let options = ClientOptions::new()
         .with_connect_timeout(CONNECT)
         .with_timeout(REQUEST);
-    for certificate in certificates(variables)? {
-        options = options.with_root_certificate(certificate);
-    }
     let sts = set(variables, STS)
         .map(|value| url_of(STS, value))
         .transpose()?;
@@ -156,7 +152,7 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options.with_allow_http(is_plain))
         .with_retry(retry)
-        .with_http_connector(CheckedConnector)
+        .with_http_connector(CheckedConnector::new(certificates(variables)?))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_bucket_name(bucket)
         .with_virtual_hosted_style_request(flag(variables, VIRTUAL)?.unwrap_or(false));
@@ -227,17 +223,17 @@ fn check_credentials(variables: &Variables) -> Result<(), Refusal> {
             ));
         }
     }
-    for (here, there) in [(WEB_TOKEN, ROLE), (ROLE, WEB_TOKEN)] {
-        if has(here) && !has(there) {
-            return Err(wrong(
-                there,
-                &format!("it is not set, and {here} is"),
-                WEB_IDENTITY,
-            ));
+    for (one, other, way) in [
+        (WEB_TOKEN, ROLE, WEB_IDENTITY),
+        (CONTAINER_URI, CONTAINER_TOKEN, CONTAINER),
+    ] {
+        for (here, there) in [(one, other), (other, one)] {
+            if has(here) && !has(there) {
+                return Err(wrong(there, &format!("it is not set, and {here} is"), way));
+            }
         }
     }
-    let from_container =
-        has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let from_container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || has(CONTAINER_URI);
     let named = has(KEY_ID) || has(WEB_TOKEN);
     if let Some(profile) = PROFILES.into_iter().find(|name| has(name) && !named) {
         return Err(wrong(profile, "files of profiles are not read", PROFILE));
@@ -384,6 +380,8 @@ mod tests {
             (SECRET, KEY_ID),
             (TOKEN, KEY_ID),
             (WEB_TOKEN, ROLE),
+            (CONTAINER_URI, CONTAINER_TOKEN),
+            (CONTAINER_TOKEN, CONTAINER_URI),
         ] {
             let text = refusal(only(&[(half, "hidden")]));
             assert!(text.contains(missing) && text.contains(half), "{text}");
@@ -396,6 +394,13 @@ mod tests {
         refusal(only(&[(NO_METADATA, "true")]));
         with(&[(NO_METADATA, "true")]).unwrap();
         only(&[(WEB_TOKEN, "/f"), (ROLE, "r"), (NO_METADATA, "true")]).unwrap();
+        let container = [
+            (CONTAINER_URI, "http://[fd00:ec2::23]/v1"),
+            (CONTAINER_TOKEN, "/f"),
+        ];
+        only(&[&container[..], &[(NO_METADATA, "true")]].concat()).unwrap();
+        refusal(with(&container[..1]));
+        refusal(with(&container[1..]));
     }
 
     #[test]

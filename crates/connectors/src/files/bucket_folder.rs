@@ -4,14 +4,16 @@
 //! stand for folders are no files. A listing that is not whole stops the read. It reads no object but
 //! the manifests of tables. Read next: `names.rs`, `bucket/client.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path as Key;
 use tokio::runtime::Handle;
 
-use super::bucket::client::{BucketClient, Depth, Version, readable};
+use super::bucket::client::{
+    BucketClient, Depth, Keep, Listing, Objects, Version, all, only, readable,
+};
 use super::bucket::object::StoredObject;
 use super::bucket::url::BucketUrl;
 use super::error::FilesError;
@@ -32,8 +34,16 @@ pub(crate) struct BucketFolder {
     shown: String,
 }
 
-/// Objects by their names below the prefix; no version where the service does not say it.
-type Objects = BTreeMap<String, Option<Version>>;
+/// What was found for a glob.
+#[derive(Debug, Default)]
+struct Found {
+    /// By their names below the prefix.
+    files: Objects,
+    /// The folders with a manifest, of those that were looked at.
+    manifests: BTreeSet<String>,
+    /// What the keys begin with that were looked at.
+    prefixes: Vec<String>,
+}
 
 impl BucketFolder {
     /// The place of a connection. Nothing is asked yet.
@@ -88,16 +98,16 @@ impl BucketFolder {
         if let Some((name, version)) = self.only().await? {
             return self.find_only(selection, (&name, version), options);
         }
+        if is_glob(selection) {
+            return self.find_glob(selection, options).await;
+        }
         let key = format!("{}{selection}", self.prefix());
         if let Some(key) = readable(&key)
             && let Some(version) = self.client.find(&key).await?
         {
             return Ok(vec![self.file(selection, key, version, options)?]);
         }
-        if is_glob(selection) {
-            return self.find_glob(selection, options).await;
-        }
-        let listing = self.client.list(&key, Depth::Level).await?;
+        let listing = self.client.list(&key, Depth::Level, all()).await?;
         let objects = self.named(listing.objects);
         if let Some(name) = bare(selection, &self.shown, objects.keys())? {
             let version = objects.get(name).cloned().flatten();
@@ -138,14 +148,21 @@ impl BucketFolder {
     }
 
     async fn find_glob(&self, glob: &str, options: &Options) -> Result<Vec<InputFile>, FilesError> {
-        let objects = self.walk(glob).await?;
-        if objects.is_empty() {
-            return Err(self.missing(glob).await?);
+        let found = self.walk(glob).await?;
+        // An object may have the name of a glob.
+        if let Some(version) = found.files.get(glob) {
+            return Ok(vec![self.listed(glob, version.clone(), options)?]);
         }
-        let mut names: Vec<String> = objects.keys().cloned().collect();
-        self.keep_committed(&mut names).await?;
+        let mut names: Vec<String> = found.files.keys().cloned().collect();
+        let lost = self.keep_committed(&mut names, &found).await?;
+        let matches = matcher(glob)?;
+        if let Some(name) = lost.iter().find(|name| matches(name)) {
+            return Err(FilesError::LostPart {
+                path: self.object(name),
+            });
+        }
         let file = |name: &String| {
-            let version = objects.get(name).cloned().flatten();
+            let version = found.files.get(name).cloned().flatten();
             self.listed(name, version, options)
         };
         let files = names.iter().map(file).collect::<Result<Vec<_>, _>>()?;
@@ -161,32 +178,54 @@ impl BucketFolder {
             let is_meant = matcher(glob)?(&name);
             return Ok(is_meant.then_some(name).into_iter().collect());
         }
-        let mut names: Vec<String> = self.walk(glob).await?.into_keys().collect();
-        self.keep_committed(&mut names).await?;
+        let found = self.walk(glob).await?;
+        let mut names: Vec<String> = found.files.keys().cloned().collect();
+        self.keep_committed(&mut names, &found).await?;
         Ok(names)
     }
 
-    /// Leaves out what a commit did not finish or has replaced, where a table was copied from a folder.
-    async fn keep_committed(&self, names: &mut Vec<String>) -> Result<(), FilesError> {
-        for folder in parts::folders(names) {
-            let key = format!("{}{folder}{MANIFEST}", self.prefix());
-            let manifest = match readable(&key) {
-                Some(key) => self.client.whole(&key).await?,
-                None => None,
+    /// Leaves out what a commit did not finish or has replaced, where a table was copied from a folder, and gives
+    /// what a commit made and is not there.
+    async fn keep_committed(
+        &self,
+        names: &mut Vec<String>,
+        found: &Found,
+    ) -> Result<Vec<String>, FilesError> {
+        let mut lost = Vec::new();
+        let prefix = self.prefix();
+        let mut folders = parts::folders(names);
+        folders.extend(found.manifests.iter().cloned());
+        let begins = found.prefixes.iter();
+        let begins = begins.filter_map(|begin| begin.strip_prefix(&prefix));
+        let alone = begins.filter_map(parts::folder_of_parts_alone);
+        folders.extend(alone.map(str::to_owned));
+        for folder in &folders {
+            let key = format!("{prefix}{folder}{MANIFEST}");
+            let is_known = found.prefixes.iter().any(|begin| key.starts_with(begin));
+            if is_known && !found.manifests.contains(folder) {
+                continue;
+            }
+            let Some(readable) = readable(&key) else {
+                continue;
             };
-            if let Some(manifest) = manifest {
-                parts::keep_of(names, &folder, &manifest);
+            // Some services do not say of a key that is not there that it is not, but they list.
+            if !is_known {
+                let listing = self.client.list(&key, Depth::Level, only(&key)).await?;
+                if listing.objects.is_empty() {
+                    continue;
+                }
+            }
+            if let Some(manifest) = self.client.whole(&readable).await? {
+                lost.extend(parts::keep_of(names, folder, &manifest));
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
-    /// The objects that match a glob. Only prefixes that may have some are listed.
-    async fn walk(&self, glob: &str) -> Result<Objects, FilesError> {
-        let matches = matcher(glob)?;
+    /// The objects that match a glob, or have it as their name. Only prefixes that may have some are listed.
+    async fn walk(&self, glob: &str) -> Result<Found, FilesError> {
         let mut folders = vec![self.prefix()];
         let parts: Vec<&str> = glob.split('/').collect();
-        let mut found = Objects::new();
         for (at, part) in parts.iter().enumerate() {
             let is_last = at + 1 == parts.len();
             if !is_last && !is_glob(part) {
@@ -196,43 +235,81 @@ impl BucketFolder {
                 }
                 continue;
             }
-            let is_deep = part.contains("**");
             let fixed = part.split(['*', '?', '[']).next().unwrap_or_default();
-            let depth = match is_deep {
-                true => Depth::Deep,
-                false => Depth::Level,
-            };
             let prefixes: Vec<String> = folders
                 .iter()
                 .map(|folder| format!("{folder}{fixed}"))
                 .collect();
-            let listings = stream::iter(prefixes)
-                .map(|prefix| {
-                    let client = Arc::clone(&self.client);
-                    async move { client.list(&prefix, depth).await }
-                })
-                .buffered(AT_ONCE)
-                .try_collect::<Vec<_>>()
-                .await?;
-            if is_last || is_deep {
-                for listing in listings {
-                    found.extend(self.named(listing.objects));
-                }
-                break;
+            if part.contains("**") {
+                return self.look(glob, prefixes, Depth::Deep).await;
+            }
+            if is_last {
+                return self.look(glob, prefixes, Depth::Level).await;
             }
             let is_meant = matcher(part)?;
-            folders = listings
+            folders = self
+                .lists(&prefixes, Depth::Level, Arc::new(|_: &str| false))
+                .await?
                 .into_iter()
                 .flat_map(|listing| listing.prefixes)
                 .filter(|prefix| {
                     let name = prefix.strip_suffix('/').unwrap_or(prefix);
                     let name = name.rsplit('/').next().unwrap_or(name);
-                    is_meant(name) || name.is_empty()
+                    is_meant(name) || name.is_empty() || name == *part
                 })
                 .collect();
         }
-        found.retain(|name, _| matches(name) || self.is_near(name, &matches));
+        Ok(Found::default())
+    }
+
+    /// What matches a glob of that which begins with these prefixes.
+    async fn look(
+        &self,
+        glob: &str,
+        prefixes: Vec<String>,
+        depth: Depth,
+    ) -> Result<Found, FilesError> {
+        let is_meant = {
+            let (folder, glob, matches) = (self.clone(), glob.to_owned(), matcher(glob)?);
+            let is_meant =
+                move |name: &str| name == glob || matches(name) || folder.is_near(name, &matches);
+            Arc::new(is_meant)
+        };
+        let keep = {
+            let (is_meant, prefix) = (Arc::clone(&is_meant), self.prefix());
+            move |key: &str| {
+                let name = key.strip_prefix(&prefix);
+                name.is_some_and(|name| is_meant(name) || parts::folder_of_manifest(name).is_some())
+            }
+        };
+        let mut found = Found::default();
+        for listing in self.lists(&prefixes, depth, Arc::new(keep)).await? {
+            found.files.extend(self.named(listing.objects));
+        }
+        let folders = found.files.keys();
+        let folders = folders.filter_map(|name| parts::folder_of_manifest(name));
+        found.manifests = folders.map(str::to_owned).collect();
+        found.files.retain(|name, _| is_meant(name));
+        found.prefixes = prefixes;
         Ok(found)
+    }
+
+    /// Several listings, some at once, in their order.
+    async fn lists(
+        &self,
+        prefixes: &[String],
+        depth: Depth,
+        keep: Keep,
+    ) -> Result<Vec<Listing>, FilesError> {
+        // Owned, because the compiler cannot tell that what is borrowed lives long enough.
+        stream::iter(prefixes.to_vec())
+            .map(|prefix| {
+                let (client, keep) = (Arc::clone(&self.client), Arc::clone(&keep));
+                async move { client.list(&prefix, depth, keep).await }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Whether a key that cannot be asked for would match if its odd parts were left out, or were names: to pass
@@ -250,13 +327,13 @@ impl BucketFolder {
     }
 
     /// Objects by their names below the prefix, without those that stand for folders.
-    fn named(&self, objects: Vec<towpath_buckets::ListedObject>) -> Objects {
+    fn named(&self, objects: Objects) -> Objects {
         let prefix = self.prefix();
-        let files = objects.iter().filter_map(|object| {
-            let name = object.key.strip_prefix(&prefix)?;
+        let files = objects.into_iter().filter_map(|(key, version)| {
+            let name = key.strip_prefix(&prefix)?;
             let own = name.rsplit('/').next().unwrap_or(name);
             let is_file = !own.is_empty() && !is_mark(own);
-            is_file.then(|| (name.to_owned(), Version::listed(object)))
+            is_file.then(|| (name.to_owned(), version))
         });
         files.collect()
     }
@@ -267,7 +344,8 @@ impl BucketFolder {
             folder if folder.is_empty() || is_glob(folder) => self.prefix(),
             folder => format!("{}{folder}/", self.prefix()),
         };
-        let listing = self.client.list(&folder, Depth::SomeOfLevel).await?;
+        let some = Depth::SomeOfLevel;
+        let listing = self.client.list(&folder, some, all()).await?;
         let names: Vec<String> = self.named(listing.objects).into_keys().collect();
         Ok(missing(self.object(selection), selection, &names))
     }

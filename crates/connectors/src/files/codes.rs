@@ -240,7 +240,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0153",
         Remedy::FixConfig,
         "A service does not say which version an object has.",
-        "Every range of an object is asked for with its ETag, so that one read never mixes two versions. Use a service that gives ETags.",
+        "Every range of an object is asked for with its ETag, so that one read never mixes two versions. Use a service that gives ETags; one that begins with `W/` does not say that all bytes are the same.",
     ),
     CodeEntry::run(
         "R0154",

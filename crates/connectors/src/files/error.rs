@@ -56,6 +56,8 @@ pub(crate) enum FilesError {
     },
     #[error("`{path}` changed while it was being read")]
     Changing { path: String },
+    #[error("`{path}` is not there, and the manifest of its folder names it")]
+    LostPart { path: String },
     #[error("`path` does not name a place in a bucket: {why}")]
     BucketUrl { why: &'static str },
     #[error("`{setting}` cannot be used: {why}")]
@@ -227,7 +229,7 @@ impl FilesError {
             Self::Folder { .. } | Self::Query | Self::Glob { .. } => "R0105",
             Self::UnknownFormat { .. } | Self::MixedFormats { .. } => "R0106",
             Self::Read { .. } => "R0107",
-            Self::Changing { .. } => "R0116",
+            Self::Changing { .. } | Self::LostPart { .. } => "R0116",
             Self::BucketUrl { .. } => "R0150",
             Self::Setting { .. } => "R0151",
             Self::Bucket { .. } | Self::Listing { .. } | Self::Short { .. } => "R0152",
@@ -291,6 +293,7 @@ impl FilesError {
                 Remedy::FixConfig
             }
             Self::Changing { .. }
+            | Self::LostPart { .. }
             | Self::Bucket { .. }
             | Self::Listing { .. }
             | Self::Short { .. } => Remedy::Retry,
@@ -400,6 +403,10 @@ impl FilesError {
     /// What to do about a failure of a bucket.
     fn bucket_help(&self) -> Vec<String> {
         match self {
+            Self::LostPart { .. } => vec![
+                "if the folder is being written or copied, the next try finds it; copy `_manifest.json` after the other files".into(),
+                "if it was deleted, copy it again, or write the table again".into(),
+            ],
             Self::BucketUrl { .. } => vec![
                 "write `path: s3://BUCKET/PREFIX`; credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)".into(),
             ],
@@ -408,7 +415,7 @@ impl FilesError {
                 towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()
             }
             Self::NoVersion { .. } => vec![
-                "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it".into(),
+                "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it; one that begins with `W/` does not say that all bytes are the same".into(),
             ],
             Self::Key { .. } => vec!["copy the object to another key, or write a glob that does not match it".into()],
             Self::BucketWrite { .. } => vec![

@@ -276,7 +276,7 @@ impl Folder {
                 }
             }
         }
-        parts::keep_committed(&mut listing.names, |manifest| {
+        listing.lost = parts::keep_committed(&mut listing.names, |manifest| {
             std::fs::read(self.root.join(manifest)).ok()
         });
         listing.names.sort();
@@ -325,11 +325,18 @@ struct Listing {
     links: Vec<String>,
     /// What could not be looked at, and why.
     unknown: Vec<(String, std::io::Error)>,
+    /// What a manifest names and is not there.
+    lost: Vec<String>,
 }
 
 impl Listing {
-    /// Fails with the first file that is meant and could not be looked at.
+    /// Fails with the first file that is meant and could not be looked at, or is lost.
     fn known(&self, folder: &Folder, is_meant: impl Fn(&str) -> bool) -> Result<(), FilesError> {
+        if let Some(name) = self.lost.iter().find(|name| is_meant(name)) {
+            return Err(FilesError::LostPart {
+                path: folder.object(name),
+            });
+        }
         let meant = self.unknown.iter().filter(|(name, _)| is_meant(name));
         meant
             .min_by_key(|(name, _)| name)

@@ -64,7 +64,7 @@ pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
 }
 
 /// Tells the names a glob means.
-pub(crate) fn matcher(glob: &str) -> Result<impl Fn(&str) -> bool, FilesError> {
+pub(crate) fn matcher(glob: &str) -> Result<impl Fn(&str) -> bool + use<>, FilesError> {
     let pattern = Pattern::new(glob).map_err(|error| FilesError::Glob {
         glob: glob.to_owned(),
         why: error.msg.to_owned(),

@@ -5,9 +5,11 @@
 //! It knows no file format. Read next: `object.rs`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -46,10 +48,28 @@ pub(crate) struct Version {
     pub(crate) e_tag: String,
 }
 
+/// Objects by their keys or names; no version where the service does not say it.
+pub(crate) type Objects = BTreeMap<String, Option<Version>>;
+
+/// Which keys of a listing are wanted.
+pub(crate) type Keep = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Wants all keys.
+pub(crate) fn all() -> Keep {
+    Arc::new(|_: &str| true)
+}
+
+/// Wants one key.
+pub(crate) fn only(key: &str) -> Keep {
+    let wanted = key.to_owned();
+    Arc::new(move |key: &str| key == wanted)
+}
+
 /// What is below a prefix.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pub(crate) objects: Vec<ListedObject>,
+    /// Those that are wanted.
+    pub(crate) objects: Objects,
     /// Prefixes of other objects, with `/` at their end.
     pub(crate) prefixes: Vec<String>,
 }
@@ -70,19 +90,23 @@ pub(crate) fn readable(key: &str) -> Option<Key> {
     Key::parse(key).ok().filter(|read| read.as_ref() == key)
 }
 
-fn plain(e_tag: &str) -> String {
-    e_tag.trim().trim_matches('"').to_owned()
+/// An ETag without its quotes; a weak one does not say that all bytes are the same.
+fn plain(e_tag: &str) -> Option<String> {
+    let e_tag = e_tag.trim();
+    let is_weak = e_tag.starts_with("W/");
+    let e_tag = e_tag.trim_matches('"');
+    (!is_weak && !e_tag.is_empty()).then(|| e_tag.to_owned())
 }
 
 impl Version {
     /// Of an object of a listing; `None` where the service does not say it.
-    pub(crate) fn listed(object: &ListedObject) -> Option<Self> {
+    fn listed(object: &ListedObject) -> Option<Self> {
         Self::of(object.size?, object.e_tag.as_deref())
     }
 
     fn of(size: u64, e_tag: Option<&str>) -> Option<Self> {
-        let e_tag = plain(e_tag?);
-        (!e_tag.is_empty()).then_some(Self { size, e_tag })
+        let e_tag = plain(e_tag?)?;
+        Some(Self { size, e_tag })
     }
 }
 
@@ -140,10 +164,14 @@ impl BucketClient {
         }
     }
 
-    /// What is below a prefix, which may end within a name.
-    pub(crate) async fn list(&self, prefix: &str, depth: Depth) -> Result<Listing, FilesError> {
+    /// What is below a prefix, which may end within a name. Only the objects that are wanted are held.
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        depth: Depth,
+        keep: Keep,
+    ) -> Result<Listing, FilesError> {
         let (mut all, mut token) = (Listing::default(), None);
-        let mut seen = HashSet::new();
         loop {
             let keys = KeysOfPage::default();
             let mut options = PaginatedListOptions {
@@ -156,16 +184,23 @@ impl BucketClient {
             let got = self.store.list_paginated(prefixed, options).await;
             let got = got.map_err(self.failed("listing", prefix))?;
             let page = keys.take();
-            for object in &page.objects {
-                let is_below = object.key.starts_with(prefix);
-                if !is_below || !seen.insert(object.key.clone()) {
-                    return Err(FilesError::Listing {
-                        address: self.address(prefix),
-                        key: object.key.clone(),
-                    });
+            for object in page.objects {
+                let wrong = |key| FilesError::Listing {
+                    address: self.address(prefix),
+                    key,
+                };
+                if !object.key.starts_with(prefix) {
+                    return Err(wrong(object.key));
                 }
+                if !keep(&object.key) {
+                    continue;
+                }
+                let version = Version::listed(&object);
+                match all.objects.entry(object.key) {
+                    Entry::Vacant(place) => place.insert(version),
+                    Entry::Occupied(place) => return Err(wrong(place.key().clone())),
+                };
             }
-            all.objects.extend(page.objects);
             all.prefixes.extend(page.prefixes);
             token = got.page_token;
             if token.is_none() || depth == Depth::SomeOfLevel {
@@ -182,6 +217,8 @@ impl BucketClient {
     pub(crate) async fn find(&self, key: &Key) -> Result<Option<Version>, FilesError> {
         match self.store.head(key).await {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
+            // Who may not list all of a bucket hears this of a key that is not there, too.
+            Err(object_store::Error::PermissionDenied { .. }) => self.find_listed(key).await,
             Err(error) => Err(self.failed("looking for", key.as_ref())(error)),
             Ok(meta) => match Version::of(meta.size, meta.e_tag.as_deref()) {
                 Some(version) => Ok(Some(version)),
@@ -189,6 +226,19 @@ impl BucketClient {
                     path: self.address(key.as_ref()),
                 }),
             },
+        }
+    }
+
+    /// The same from a listing.
+    async fn find_listed(&self, key: &Key) -> Result<Option<Version>, FilesError> {
+        let wanted = key.as_ref();
+        let listing = self.list(wanted, Depth::Level, only(wanted)).await?;
+        match listing.objects.into_values().next() {
+            None => Ok(None),
+            Some(Some(version)) => Ok(Some(version)),
+            Some(None) => Err(FilesError::NoVersion {
+                path: self.address(wanted),
+            }),
         }
     }
 
@@ -233,8 +283,14 @@ impl BucketClient {
             Err(error) => return Err(self.failed("reading", key.as_ref())(error)),
         };
         // A service may pass over the condition.
-        if Version::of(got.meta.size, got.meta.e_tag.as_deref()).as_ref() != Some(version) {
-            return Err(changed());
+        match Version::of(got.meta.size, got.meta.e_tag.as_deref()) {
+            Some(got) if got == *version => {}
+            Some(_) => return Err(changed()),
+            None => {
+                return Err(FilesError::NoVersion {
+                    path: self.address(key.as_ref()),
+                });
+            }
         }
         let bytes = match got.bytes().await {
             Ok(bytes) => bytes,

@@ -24,6 +24,14 @@ enum Wrong {
     ForeignKeys,
     /// A listing has a key twice.
     TwiceAKey,
+    /// ETags are weak.
+    WeakTags,
+    /// ETags are weak where an object is read, and not in listings.
+    WeakObjects,
+    /// Of an object that is not there, it is said that it may not be read.
+    HidesMissing,
+    /// The same of each look at an object; they may be read and listed.
+    DeniesLooks,
 }
 
 /// A service with one bucket.
@@ -173,6 +181,7 @@ impl State {
             }
             let e_tag = match self.wrong {
                 Wrong::NoTags => String::new(),
+                Wrong::WeakTags => format!("<ETag>W/{}</ETag>", tag(bytes).replace('"', "&quot;")),
                 _ => format!("<ETag>{}</ETag>", tag(bytes).replace('"', "&quot;")),
             };
             let size = bytes.len();
@@ -193,7 +202,20 @@ impl State {
     }
 
     fn get(&self, line: &str, key: &str, range: Option<&str>, condition: Option<&str>) -> Vec<u8> {
+        let denied = || {
+            answer(
+                "403 Forbidden",
+                "",
+                b"<Error><Code>AccessDenied</Code></Error>",
+            )
+        };
+        if line.starts_with("HEAD") && self.wrong == Wrong::DeniesLooks {
+            return denied();
+        }
         let mut objects = self.objects.lock().unwrap();
+        if self.wrong == Wrong::HidesMissing && !objects.iter().any(|(other, _)| other == key) {
+            return denied();
+        }
         let Some((_, bytes)) = objects.iter_mut().find(|(other, _)| other == key) else {
             return answer(
                 "404 Not Found",
@@ -209,6 +231,7 @@ impl State {
         }
         let e_tag = match self.wrong {
             Wrong::NoTags => String::new(),
+            Wrong::WeakTags | Wrong::WeakObjects => format!("ETag: W/{}\r\n", tag(bytes)),
             _ => format!("ETag: {}\r\n", tag(bytes)),
         };
         let date = "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
@@ -306,6 +329,8 @@ fn listings_and_objects_that_cannot_be_told_apart_are_refused() {
         (Wrong::NoTags, "R0153"),
         (Wrong::ForeignKeys, "R0152"),
         (Wrong::TwiceAKey, "R0152"),
+        (Wrong::WeakTags, "R0153"),
+        (Wrong::WeakObjects, "R0153"),
     ] {
         let fake = Fake::new(wrong, &[("d/1.csv", CSV), ("e/1.csv", CSV)]);
         let failure = fake.read("s3://b/d", "*.csv").unwrap_err();
@@ -342,6 +367,47 @@ fn what_a_folder_has_not_committed_is_not_read_from_its_copy() {
         ],
     );
     assert_eq!(fake.rows("s3://b", "t/part-*.csv"), ["1"]);
+}
+
+#[test]
+fn a_copy_that_lacks_what_its_manifest_names_is_not_read() {
+    let manifest = r#"{"files": [{"name": "part-000001-0a0b0c0d.csv"}, {"name": "part-000002-0a0b0c0d.csv"}]}"#;
+    let first = ("t/part-000001-0a0b0c0d.csv", "a\n1\n");
+    let objects = [("t/_manifest.json", manifest), ("u/1.csv", CSV), first];
+    for objects in [&objects[..2], &objects[..]] {
+        let fake = Fake::new(Wrong::Nothing, objects);
+        for glob in ["t/*.csv", "t/part-*.csv", "**/*.csv", "*/*.csv"] {
+            let failure = fake.read("s3://b", glob).err().unwrap();
+            assert_eq!(failure.code, "R0116", "{glob}: {}", failure.message);
+        }
+        // These do not mean what is lost.
+        assert_eq!(fake.rows("s3://b", "u/*.csv"), ["1"]);
+        if objects.len() == 3 {
+            assert_eq!(fake.rows("s3://b", "t/part-000001*.csv"), ["1"]);
+        }
+    }
+}
+
+#[test]
+fn who_may_not_look_at_a_key_finds_it_in_the_listing() {
+    let part = "d/part-000001-0a0b0c0d.csv";
+    let objects = [
+        ("d/1.csv", "a\n1\n"),
+        ("d/[1].csv", "a\n2\n"),
+        (part, "a\n3\n"),
+    ];
+    for wrong in [Wrong::Nothing, Wrong::HidesMissing, Wrong::DeniesLooks] {
+        let fake = Fake::new(wrong, &objects);
+        let selections = ["*.csv", "?.csv", "1", "1.csv", "[1].csv", "part-*.csv"];
+        let all: Vec<String> = selections
+            .iter()
+            .map(|selection| fake.rows("s3://b/d", selection).concat())
+            .collect();
+        assert_eq!(all, ["123", "1", "1", "1", "2", "3"]);
+        assert_eq!(fake.rows("s3://b/d/1.csv", "*"), ["1"]);
+        let missing = fake.read("s3://b/d", "3.csv").unwrap_err();
+        assert_eq!(missing.code, "R0101", "{}", missing.message);
+    }
 }
 
 #[test]

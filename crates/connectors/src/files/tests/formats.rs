@@ -416,6 +416,12 @@ fn of_a_folder_that_was_written_only_committed_files_are_read() {
     assert_eq!(project.read("d/*.csv").rows, ["4", "2"]);
     let found = run(async { project.discover().tables("d/*.csv").await.unwrap() });
     assert_eq!(found, ["d/other.csv", "d/part-000002-0011aabb.csv"]);
+    // A file that was committed is not there.
+    let lost = manifest.replace("part-000002", "part-000007");
+    project.put("d/_manifest.json", &lost);
+    let failure = project.fail("d/*.csv");
+    assert_eq!(failure.code, "R0116", "{}", failure.message);
+    assert_eq!(project.read("d/o*.csv").rows, ["4"]);
     project.put("d/_manifest.json", "{");
     assert_eq!(project.read("d/*.csv").rows.len(), 4);
 }
