@@ -10,6 +10,7 @@
 
 mod bounds;
 mod commit;
+mod ended;
 mod evolve;
 mod faults;
 mod incremental;
