@@ -51,6 +51,10 @@ pub(super) enum MysqlError {
     Passing { doing: String, reason: String },
     #[error("the MySQL server stopped {doing}, which waited for others: {reason}")]
     Waited { doing: String, reason: String },
+    #[error(
+        "the MySQL server had ended the transaction by itself, and with it its rows, before {doing}"
+    )]
+    Ended { doing: String },
     #[error("the MySQL server sent what its protocol does not allow while {doing}")]
     Protocol { doing: String },
     #[error("there is no table `{object}`")]
@@ -201,7 +205,9 @@ impl MysqlError {
             Self::Denied { .. } => ("R1003", Remedy::FixConfig),
             Self::Tls { .. } => ("R1004", Remedy::FixConfig),
             Self::Lost { .. } => ("R1005", Remedy::Unreachable),
-            Self::Passing { .. } | Self::Waited { .. } => ("R1006", Remedy::Retry),
+            Self::Passing { .. } | Self::Waited { .. } | Self::Ended { .. } => {
+                ("R1006", Remedy::Retry)
+            }
             Self::Protocol { .. } => ("R1007", Remedy::Unreachable),
             Self::NoTable { .. } => ("R1010", Remedy::FixConfig),
             Self::NoColumn { .. } | Self::SameName { .. } => ("R1011", Remedy::FixConfig),

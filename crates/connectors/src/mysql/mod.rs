@@ -19,6 +19,7 @@ mod destination;
 mod discover;
 mod encode;
 mod error;
+mod evolve;
 mod foreign;
 mod literal;
 mod login;

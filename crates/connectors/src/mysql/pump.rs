@@ -15,6 +15,7 @@ use super::cells::{cells, digest, raw, values};
 use super::error::{MysqlError, Result};
 use super::session::Session;
 use super::settings::ZeroDates;
+use super::task_lock;
 use super::types::Column;
 use crate::relational::boundary::Given;
 use crate::relational::gather::{Gather, Misfit};
@@ -125,16 +126,15 @@ impl Reading {
             Held::Own(mut session) => self.queries(&mut session, piece.queries).await?,
             Held::OfWrite(session) => {
                 let mut locked = session.lock().await;
-                let all = self.queries(&mut locked, piece.queries).await?;
-                if !all && Arc::strong_count(&session) > 1 {
-                    let doing = format!("reading `{}`", self.layout.object);
-                    if let Err(error) = locked.skip_rows(&doing).await {
-                        // The server may have ended the transaction, and nobody listens any more.
-                        locked.refuse_commands();
-                        return Err(error);
-                    }
+                let read = self.of_write(&mut locked, piece.queries, || {
+                    Arc::strong_count(&session) > 1
+                });
+                let read = read.await;
+                if read.is_err() {
+                    // The server may have ended the transaction, and perhaps nobody listens any more.
+                    locked.refuse_commands();
                 }
-                all
+                read?
             }
         };
         if !all {
@@ -144,6 +144,23 @@ impl Reading {
         finished.map_err(|error| columns(&self.layout, &error))?;
         send(&self.sender, &mut self.events).await;
         Ok(())
+    }
+
+    /// Reads in the session of a write, and leaves it as it was, unless the write is gone.
+    async fn of_write(
+        &mut self,
+        session: &mut Session,
+        queries: Vec<Query>,
+        is_used: impl Fn() -> bool,
+    ) -> Result<bool> {
+        task_lock::be_patient(session).await?;
+        let all = self.queries(session, queries).await?;
+        if all || is_used() {
+            let doing = format!("reading `{}`", self.layout.object);
+            session.skip_rows(&doing).await?;
+            task_lock::be_alert(session).await?;
+        }
+        Ok(all)
     }
 
     async fn queries(&mut self, session: &mut Session, queries: Vec<Query>) -> Result<bool> {

@@ -27,11 +27,11 @@ const ASKS_FOR_ROWS: u8 = 0xFB;
 /// Rows are sent in packets of this size: servers take no larger ones than `max_allowed_packet`.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// What a session that writes sets: a value that a column cannot hold is an error, a 0 in a key stays a 0,
-/// and nobody's defaults decide how a transaction ends or what it sees.
+/// What a session that writes sets: a value that a column cannot hold is an error, and one that it rounds a
+/// warning; a 0 in a key stays a 0, and nobody's defaults decide how a transaction ends or what it sees.
 const FOR_WRITES: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', \
      sql_safe_updates = 0, foreign_key_checks = 1, unique_checks = 1, autocommit = 1, completion_type = 0, \
-     max_error_count = 64";
+     max_error_count = 64, sql_notes = 1";
 /// A table that others hold is not waited for all day.
 pub(super) const LOCK_WAIT_SECONDS: u32 = 300;
 

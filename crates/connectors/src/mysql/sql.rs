@@ -14,6 +14,7 @@ use super::catalog;
 use super::error::{MysqlError, Result};
 use super::literal::{qualified, quoted};
 use super::session;
+use super::stage;
 use super::target::{Facts, Target};
 use crate::relational::align::Aligned;
 use crate::relational::commits;
@@ -27,6 +28,8 @@ pub(super) const STAGE: &str = "`_towpath_stage`";
 pub(super) const PLACE: &str = "n";
 /// The places of rows that others of the same key come after.
 const LATER: &str = "`_towpath_later`";
+/// The savepoint at the beginning of the transaction: it is gone when the transaction is.
+const BEGUN: &str = "`_towpath_begun`";
 
 /// How MySQL writes SQL.
 pub(super) struct MysqlDialect;
@@ -147,8 +150,9 @@ impl Writing {
     /// Opens the transaction, unless it is open.
     pub(super) async fn begin(&self) -> Result<()> {
         if !self.transacting.swap(true, Ordering::Relaxed) {
-            self.run("START TRANSACTION", "opening a transaction")
-                .await?;
+            let doing = "opening a transaction";
+            self.run("START TRANSACTION", doing).await?;
+            self.run(&format!("SAVEPOINT {BEGUN}"), doing).await?;
         }
         Ok(())
     }
@@ -159,14 +163,45 @@ impl Writing {
         self.run(word, doing).await
     }
 
+    /// Commits the transaction that was begun, and no other one: after a deadlock the server has rolled it back and
+    /// goes on in a new one, which would have the token without its rows.
+    pub(super) async fn commit(&self, doing: &str) -> Result<()> {
+        let mut session = self.session.lock().await;
+        let release = format!("RELEASE SAVEPOINT {BEGUN}");
+        match session.run(&release, doing).await {
+            // There is no such savepoint.
+            Err(MysqlError::Query { .. }) => {
+                return Err(MysqlError::Ended {
+                    doing: doing.to_owned(),
+                });
+            }
+            released => released?,
+        }
+        self.transacting.store(false, Ordering::Relaxed);
+        session.run("COMMIT", doing).await
+    }
+
     /// Runs a statement outside of the transaction: MySQL commits what was done before.
     pub(super) async fn define(&self, sql: &str, doing: &str) -> Result<()> {
-        if self.transacting.load(Ordering::Relaxed) {
-            return Err(MysqlError::Misused {
-                reason: "must not change definitions in the middle of a write",
-            });
-        }
+        self.must_not_transact()?;
         self.run(sql, doing).await
+    }
+
+    /// The same; gives the codes of the warnings about it.
+    pub(super) async fn define_watched(&self, sql: &str, doing: &str) -> Result<Vec<String>> {
+        self.must_not_transact()?;
+        let mut session = self.session.lock().await;
+        let done = session.change(sql, &[], doing).await?;
+        stage::warnings(&mut session, done).await
+    }
+
+    fn must_not_transact(&self) -> Result<()> {
+        match self.transacting.load(Ordering::Relaxed) {
+            true => Err(MysqlError::Misused {
+                reason: "must not change definitions in the middle of a write",
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Ends the session, and with it the transaction and the lock of the task.

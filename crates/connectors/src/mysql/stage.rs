@@ -24,6 +24,8 @@ const INSERT_BYTES: usize = 512 << 10;
 
 /// A warning about how a server writes its own log, not about a value.
 const OF_THE_LOG: &str = "1592";
+/// A warning that the server does not show.
+const UNKNOWN: &str = "unknown";
 
 /// Rows on their way into the stage.
 pub(super) struct Filling {
@@ -148,26 +150,34 @@ impl Filling {
 
 /// Refuses rows that the server changed or left out: in a `LOAD DATA LOCAL` that is no error for it.
 async fn check(session: &mut Session, done: Done, sent: u64) -> Result<()> {
-    if done.warnings == 0 && done.rows == sent {
-        return Ok(());
-    }
-    let warnings = session.rows("SHOW WARNINGS", "asking for warnings").await?;
-    let codes = warnings
-        .into_iter()
-        .filter_map(|row| row.into_iter().nth(1).flatten());
-    let codes: Vec<String> = codes.collect();
-    let all_are_shown = codes.len() >= usize::from(done.warnings);
-    if done.rows == sent && all_are_shown && codes.iter().all(|code| code == OF_THE_LOG) {
-        return Ok(());
-    }
+    let codes = warnings(session, done).await?;
     let first = codes.into_iter().find(|code| code != OF_THE_LOG);
+    if done.rows == sent && first.is_none() {
+        return Ok(());
+    }
     Err(MysqlError::Changed {
         table: "the stage".to_owned(),
         reason: format!(
             "of {sent} rows it took {}, with {} warnings (the first is {})",
             done.rows,
             done.warnings,
-            first.unwrap_or_else(|| "unknown".to_owned())
+            first.as_deref().unwrap_or(UNKNOWN)
         ),
     })
+}
+
+/// The codes of the warnings about the statement before; a word for those that the server does not show.
+pub(super) async fn warnings(session: &mut Session, done: Done) -> Result<Vec<String>> {
+    if done.warnings == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = session.rows("SHOW WARNINGS", "asking for warnings").await?;
+    let codes = rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().nth(1).flatten());
+    let mut codes: Vec<String> = codes.collect();
+    if codes.len() < usize::from(done.warnings) {
+        codes.push(UNKNOWN.to_owned());
+    }
+    Ok(codes)
 }

@@ -2,7 +2,8 @@
 //!
 //! Promise: it outlives a commit, because MySQL commits by itself before it creates a table. A server gives it up
 //! within about a minute after its client is gone without a word; a client that is there says so all the time
-//! (`Awake`), however long a check takes. It knows no rows. Read next: `writer.rs`.
+//! (`Awake`). Only while a check reads through the session, nobody can say so: then the server waits for hours, however
+//! slow the check is. It knows no rows. Read next: `writer.rs`, `pump.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use crate::relational::session::{Session as _, Value};
 const WAIT_SECONDS: u32 = 600;
 /// What a session sets before it takes a lock: the server ends it when it hears nothing for so long.
 const NOTICE_DEATH: &str = "SET SESSION wait_timeout = 60, net_read_timeout = 60";
+/// What it sets before a check reads: a slow one leaves the server without a word for longer.
+const NOTICE_NOTHING: &str = "SET SESSION wait_timeout = 28800";
 /// How often a session that holds a lock says that it is there.
 const PING_EVERY: Duration = Duration::from_secs(15);
 
@@ -49,6 +52,16 @@ pub(super) async fn lock(writing: &Writing, task: &TaskKey) -> Result<()> {
             reason: format!("it did not end within {WAIT_SECONDS} seconds"),
         }),
     }
+}
+
+/// A check begins to read through a session that holds a lock.
+pub(super) async fn be_patient(session: &mut Session) -> Result<()> {
+    session.run(NOTICE_NOTHING, "beginning a check").await
+}
+
+/// A check has read, and whoever is there can say so again.
+pub(super) async fn be_alert(session: &mut Session) -> Result<()> {
+    session.run(NOTICE_DEATH, "ending a check").await
 }
 
 /// Lets others go on after a commit. Where this fails, the lock ends with the session.

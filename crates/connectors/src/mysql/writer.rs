@@ -3,23 +3,22 @@
 //!
 //! Promise: MySQL commits by itself before it creates or alters a table, so that happens before the transaction.
 //! A new table is created by the commit, directly before its rows come; if they do not, it is dropped again. A
-//! table that exists is altered without making its readers wait for long. Read next: `sql.rs`, `stage.rs`,
-//! `task_lock.rs`, `foreign.rs`, `state.rs`.
+//! table that exists is altered before that (`evolve.rs`). A transaction that the server has ended by itself is not
+//! committed. Read next: `sql.rs`, `stage.rs`, `evolve.rs`, `task_lock.rs`, `foreign.rs`, `state.rs`.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
 use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
 use towpath_vocab::Failure;
 
-use super::align::align;
 use super::candidate::MysqlCandidate;
 use super::catalog::CatalogTable;
 use super::error::{MysqlError, Result};
+use super::evolve;
 use super::foreign::refuse_cascades;
-use super::session::{self, LOCK_WAIT_SECONDS};
+use super::session;
 use super::settings::{Settings, ZeroDates};
 use super::sql::{STAGE, Writing};
 use super::stage::Filling;
@@ -29,18 +28,8 @@ use crate::relational::align::Alignment;
 use crate::relational::apply::Apply;
 use crate::relational::effects::Effects;
 use crate::relational::fault::Fault;
-use crate::relational::modes::primary_key;
 use crate::relational::session::{Session as _, Value, count};
 use crate::relational::writer::TableWrite;
-
-/// An ALTER waits for open reads, and later ones wait behind it: so it waits so many seconds at a time.
-const ALTER_SECONDS: u32 = 2;
-const ALTER_TRIES: u32 = 100;
-/// One that copies the table waits at its end, and would copy it again.
-const COPY_SECONDS: u32 = 30;
-const COPY_TRIES: u32 = 5;
-/// Reads that waited go on meanwhile.
-const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// What is to be written.
 pub(super) struct Job {
@@ -84,10 +73,11 @@ impl MysqlWrite {
     }
 
     async fn look(&self) -> Result<(Alignment, Option<CatalogTable>)> {
-        let Writing { target, facts, .. } = &self.writing;
-        let (intent, primary) = (&self.job.intent, primary_key(&self.job.intent));
-        let mut session = self.writing.session.lock().await;
-        align(&mut session, (target, facts), intent, primary).await
+        evolve::look(&self.writing, &self.job.intent).await
+    }
+
+    async fn evolve(&self) -> Result<bool> {
+        evolve::evolve(&self.writing, &self.job.intent).await
     }
 
     /// Refuses a write that other tables would follow by their foreign keys.
@@ -99,47 +89,6 @@ impl MysqlWrite {
         let effects = Effects::of(&self.job.intent, &alignment, self.deletes);
         let mut session = self.writing.session.lock().await;
         refuse_cascades(&mut session, &found, &effects).await
-    }
-
-    /// Adds the columns that a table does not have yet, and gives others the types that its rows need. True if
-    /// there were any.
-    async fn evolve(&self) -> Result<bool> {
-        let alignment = self.align().await?;
-        if alignment.created || alignment.statements.is_empty() {
-            return Ok(false);
-        }
-        let doing = format!("fitting `{}` to the rows", self.shown());
-        for statement in &alignment.statements {
-            match self.alter(statement, &doing).await {
-                // Another task has done the same: what it is, is looked at again.
-                Err(MysqlError::Query { .. } | MysqlError::Constraint { .. })
-                    if !self.align().await?.statements.contains(statement) => {}
-                done => done?,
-            }
-        }
-        Ok(true)
-    }
-
-    /// Alters the table. While it waits for open reads, later reads wait for it: so it gives up soon, lets them
-    /// through, and tries again.
-    async fn alter(&self, statement: &str, doing: &str) -> Result<()> {
-        let (seconds, mut tries) = match copies(statement) {
-            true => (COPY_SECONDS, COPY_TRIES),
-            false => (ALTER_SECONDS, ALTER_TRIES),
-        };
-        let wait = |seconds| format!("SET SESSION lock_wait_timeout = {seconds}");
-        self.writing.define(&wait(seconds), doing).await?;
-        let altered = loop {
-            tries -= 1;
-            match self.writing.define(statement, doing).await {
-                Err(MysqlError::Waited { .. }) if tries > 0 => {
-                    tokio::time::sleep(BETWEEN_TRIES).await;
-                }
-                done => break done,
-            }
-        };
-        self.writing.define(&wait(LOCK_WAIT_SECONDS), doing).await?;
-        altered
     }
 
     /// Fills a table that this write creates.
@@ -188,11 +137,6 @@ impl MysqlWrite {
         }
         self.writing.define("UNLOCK TABLES", &doing).await
     }
-}
-
-/// Whether a statement copies the rows of the table.
-fn copies(statement: &str) -> bool {
-    statement.contains(" MODIFY COLUMN ")
 }
 
 #[async_trait]
@@ -339,7 +283,7 @@ impl TableWrite for MysqlWrite {
 
     async fn end(&self) -> Result<()> {
         let doing = format!("committing `{}`", self.shown());
-        let ended = self.writing.end("COMMIT", &doing).await;
+        let ended = self.writing.commit(&doing).await;
         match &ended {
             Ok(()) => task_lock::release(&self.writing, &self.job.intent.task).await,
             // Also an answer that is an error leaves the lock with this session.

@@ -10,6 +10,8 @@
 
 mod bounds;
 mod commit;
+mod ended;
+mod evolve;
 mod faults;
 mod incremental;
 mod locks;
