@@ -163,20 +163,18 @@ impl Writing {
         self.run(word, doing).await
     }
 
-    /// Commits the transaction that was begun, and no other one: after a deadlock the server has rolled it back and
-    /// goes on in a new one, which would have the token without its rows.
+    /// Refuses to go on where the server has rolled the transaction back by itself, as after a deadlock: a token
+    /// would be stored at once, without its rows.
+    pub(super) async fn must_transact(&self, doing: &str) -> Result<()> {
+        let mut session = self.session.lock().await;
+        release(&mut session, doing).await?;
+        session.run(&format!("SAVEPOINT {BEGUN}"), doing).await
+    }
+
+    /// Commits the transaction that was begun, and no other one.
     pub(super) async fn commit(&self, doing: &str) -> Result<()> {
         let mut session = self.session.lock().await;
-        let release = format!("RELEASE SAVEPOINT {BEGUN}");
-        match session.run(&release, doing).await {
-            // There is no such savepoint.
-            Err(MysqlError::Query { .. }) => {
-                return Err(MysqlError::Ended {
-                    doing: doing.to_owned(),
-                });
-            }
-            released => released?,
-        }
+        release(&mut session, doing).await?;
         self.transacting.store(false, Ordering::Relaxed);
         session.run("COMMIT", doing).await
     }
@@ -211,6 +209,21 @@ impl Writing {
 
     async fn run(&self, sql: &str, doing: &str) -> Result<()> {
         self.session.lock().await.run(sql, doing).await
+    }
+}
+
+/// Releases the savepoint at the beginning of the transaction. Without it, the session is of no use any more.
+async fn release(session: &mut session::Session, doing: &str) -> Result<()> {
+    let sql = format!("RELEASE SAVEPOINT {BEGUN}");
+    match session.run(&sql, doing).await {
+        // There is no such savepoint.
+        Err(MysqlError::Query { .. }) => {
+            session.refuse_commands();
+            Err(MysqlError::Ended {
+                doing: doing.to_owned(),
+            })
+        }
+        released => released,
     }
 }
 

@@ -268,7 +268,11 @@ impl TableWrite for MysqlWrite {
         match late {
             Some(apply) => self.create_and_fill(apply).await,
             // MariaDB lets others define a foreign key in the middle of this transaction.
-            None => self.refuse_cascades().await,
+            None => {
+                self.refuse_cascades().await?;
+                let doing = format!("committing `{}`", self.shown());
+                self.writing.must_transact(&doing).await
+            }
         }
     }
 
