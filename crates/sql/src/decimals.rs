@@ -279,10 +279,12 @@ fn in_decimals(expression: Expr, schema: &DFSchema, next_to: Beside) -> Result<T
                 let done = take_exactly(&mut cast.expr);
                 Transformed::new_transformed(Expr::TryCast(cast), done)
             }
-            Expr::BinaryExpr(mut sum) if computes(sum.op) => {
-                let sides = [&mut *sum.left, &mut *sum.right];
-                let done = beside(sides, schema, next_to);
-                Transformed::new_transformed(Expr::BinaryExpr(sum), done)
+            Expr::BinaryExpr(sum) if computes(sum.op) => {
+                let mut exact = sum.clone();
+                let sides = [&mut *exact.left, &mut *exact.right];
+                let done = beside(sides, schema, next_to) && has_room(&exact, schema);
+                let chosen = if done { exact } else { sum };
+                Transformed::new_transformed(Expr::BinaryExpr(chosen), done)
             }
             Expr::Between(mut test) => {
                 let sides = [&mut *test.expr, &mut *test.low, &mut *test.high];
@@ -354,6 +356,12 @@ fn adds_up(operator: Operator) -> bool {
     )
 }
 
+/// False for a product with more places than a decimal has: it stays floating point.
+fn has_room(operation: &BinaryExpr, schema: &DFSchema) -> bool {
+    operation.op != Operator::Multiply
+        || Expr::BinaryExpr(operation.clone()).get_type(schema).is_ok()
+}
+
 /// Makes literal fractions among values exact, if the others are of the right kind.
 fn beside<'e>(
     values: impl IntoIterator<Item = &'e mut Expr>,
@@ -410,11 +418,14 @@ fn as_decimal(value: &Expr) -> Option<Expr> {
         }
         Expr::Literal(ScalarValue::Int64(Some(_)), _) => value.clone(),
         Expr::Negative(inner) => Expr::Negative(Box::new(as_decimal(inner)?)),
-        Expr::BinaryExpr(sum) if adds_up(sum.op) => Expr::BinaryExpr(BinaryExpr {
-            left: Box::new(as_decimal(&sum.left)?),
-            op: sum.op,
-            right: Box::new(as_decimal(&sum.right)?),
-        }),
+        Expr::BinaryExpr(sum) if adds_up(sum.op) => {
+            let (left, right) = (as_decimal(&sum.left)?, as_decimal(&sum.right)?);
+            let exact = BinaryExpr::new(Box::new(left), sum.op, Box::new(right));
+            if !has_room(&exact, &DFSchema::empty()) {
+                return None;
+            }
+            Expr::BinaryExpr(exact)
+        }
         _ => return None,
     })
 }
