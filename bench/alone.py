@@ -67,39 +67,57 @@ def postgres_budget(towpath: Towpath, url: str, rows: int) -> Case:
     )
 
 
+class ChangedTable:
+    """A project whose table is made once from `base`, and copied for each run, which then reads `changes`."""
+
+    def __init__(self, towpath: Towpath, made: pathlib.Path, base: pathlib.Path, changes: pathlib.Path, write: dict):
+        self.towpath, self.made, self.base, self.changes, self.write = towpath, made, base, changes, write
+
+    def pipeline(self, table: dict) -> dict:
+        return {"steps": {"extract": load(self.base, {"from": "now.csv", "key": "id", **self.write, **table})}}
+
+    def make(self):
+        part = self.made.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        Towpath.project(part, self.pipeline({}), {"landing": {"type": "files", "path": "landing"}})
+        (part / "landing").mkdir()
+        os.link(self.base, part / "landing/now.csv")
+        measure.run([self.towpath.binary, "run"], part)
+        part.rename(self.made)
+
+    def contender(self, name: str = OURS, table: dict | None = None, status: int = 0):
+        def prepare(out):
+            if not self.made.exists():
+                self.make()
+            shutil.copytree(self.made, out, ignore=shutil.ignore_patterns("landing"), dirs_exist_ok=True)
+            # Links that lead out of a connection's folder are not followed: hard links.
+            (out / "landing").mkdir()
+            os.link(self.changes, out / "landing/now.csv")
+            (out / "pipelines/bench.yml").write_text(json.dumps(self.pipeline(table or {}), indent=1))
+
+        return self.towpath.contender(lambda out: ["run"], prepare=prepare, name=name, status=status)
+
+
 def merge(towpath: Towpath, base: pathlib.Path, changes: pathlib.Path, rows: int, cache: pathlib.Path) -> Case:
-    """The table is made once and copied for each round; half of the changes are new keys."""
-    made = cache / "merge-base"
-
-    def pipeline(table):
-        return {"steps": {"extract": load(base, {"from": "now.csv", "key": "id", "write": "merge", **table})}}
-
-    def prepare(out, table):
-        if not made.exists():
-            part = made.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            connections = {"landing": {"type": "files", "path": "landing"}}
-            Towpath.project(part, pipeline({}), connections)
-            (part / "landing").mkdir()
-            os.link(base, part / "landing/now.csv")
-            measure.run([towpath.binary, "run"], part)
-            part.rename(made)
-        shutil.copytree(made, out, ignore=shutil.ignore_patterns("landing"), dirs_exist_ok=True)
-        # Links that lead out of a connection's folder are not followed: hard links.
-        (out / "landing").mkdir()
-        os.link(changes, out / "landing/now.csv")
-        (out / "pipelines/bench.yml").write_text(json.dumps(pipeline(table), indent=1))
-
+    """Half of the changes are new keys."""
+    table = ChangedTable(towpath, cache / "merge-base", base, changes, {"write": "merge"})
     holds = {"checks": [{"row_count": {"min": rows}}, {"unique": ["id"]}]}
     breaks = {"checks": [{"row_count": {"max": rows}}, {"unique": ["id"]}]}
-    accepted = towpath.contender(lambda out: ["run"], prepare=lambda out: prepare(out, holds))
-    refused = towpath.contender(
-        lambda out: ["run"], prepare=lambda out: prepare(out, breaks), name="towpath, refused", status=3
-    )
+    contenders = [table.contender(table=holds), table.contender("towpath, refused", breaks, status=3)]
     limits = [Limit("peak_mb", 512), Limit("peak_mb", 512, who="towpath, refused")]
     what = f"merge of {rows // 100:,} changes into {rows:,} rows, audited, accepted and refused"
-    return Case("merge", what, [accepted, refused], limits, compare=False)
+    return Case("merge", what, contenders, limits, compare=False)
+
+
+def history(towpath: Towpath, base: pathlib.Path, changes: pathlib.Path, rows: int, cache: pathlib.Path) -> Case:
+    """The same changes into a history and into a table without one."""
+    merged = ChangedTable(towpath, cache / "merge-base", base, changes, {"write": "merge"})
+    keeps = {"write": "scd2", "deletes": "ignore"}
+    versions = ChangedTable(towpath, cache / "history-base", base, changes, keeps)
+    what = f"scd2 of {rows // 100:,} changes into {rows:,} rows, beside the merge of them"
+    contenders = [versions.contender(), merged.contender("merge")]
+    return Case("history", what, contenders, [Limit("seconds", 1.5, "merge")], compare=False)
 
 
 def checks(towpath: Towpath, path: pathlib.Path, rows: int) -> Case:

@@ -85,17 +85,17 @@ class Towpath:
         (out / "pipelines/bench.yml").write_text(json.dumps(pipeline, indent=1))
 
 
-def peer(name: str, function: str, *arguments: str) -> Contender:
+def parquet(out: pathlib.Path) -> str:
+    return f"read_parquet('{out}/out.parquet')"
+
+
+def peer(name: str, function: str, *arguments: str, made=parquet) -> Contender:
     script = str(HERE / "peers.py")
 
     def argv(out):
         return [sys.executable, script, function, *arguments, str(out / "out.parquet")]
 
-    return Contender(name, argv, made=parquet)
-
-
-def parquet(out: pathlib.Path) -> str:
-    return f"read_parquet('{out}/out.parquet')"
+    return Contender(name, argv, made=made)
 
 
 def delta(table: str) -> Callable[[pathlib.Path], str]:

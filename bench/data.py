@@ -5,6 +5,7 @@ Knows DuckDB and psql as tools to write with. What is measured is in `cases.py`.
 
 import pathlib
 import subprocess
+import urllib.parse
 
 import duckdb
 
@@ -66,17 +67,56 @@ def csv(folder: pathlib.Path, rows: int, first: int = 0, changed_by: int = 0) ->
     return path
 
 
+def jsonl(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """The same rows as JSON lines; a null is a member with null."""
+    path = folder / f"mixed_{rows}.jsonl"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        connection = duckdb.connect()
+        connection.execute("SET threads = 2")
+        connection.execute(f"COPY ({select(rows)}) TO '{part}' (FORMAT json)")
+        part.rename(path)
+    return path
+
+
+def postgres_columns() -> str:
+    kinds = {"DOUBLE": "double precision", "VARCHAR": "text", "DECIMAL(18,2)": "numeric(18,2)"}
+    return ", ".join(f"{name} {kinds.get(kind, kind.lower())}" for name, kind in TYPES.items())
+
+
+def psql(url: str, *statements: str) -> None:
+    commands = [word for statement in statements for word in ("-c", statement)]
+    subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", url, *commands], check=True)
+
+
+def fill_mariadb(url: str, folder: pathlib.Path, rows: int) -> None:
+    """The rows as `mixed` of the URL's database."""
+    kinds = {"VARCHAR": "varchar(100)", "TIMESTAMP": "datetime(6)", "BOOLEAN": "tinyint(1)"}
+    columns = ", ".join(f"{name} {kinds.get(kind, kind.lower())}" for name, kind in TYPES.items())
+    path = folder / f"mixed_{rows}.mariadb.csv"
+    wanted = f"SELECT * REPLACE (CAST(active AS TINYINT) AS active) FROM ({select(rows)})"
+    duckdb.connect().execute(f"COPY ({wanted}) TO '{path}' (FORMAT csv, HEADER false, NULLSTR '\\N')")
+    parts = urllib.parse.urlsplit(url)
+    client = ["mariadb", "--no-defaults", "--local-infile=1", "--default-character-set=utf8mb4"]
+    client += [f"-h{parts.hostname}", f"-P{parts.port}", f"-u{parts.username}", f"-p{parts.password}", parts.path[1:]]
+    load = (
+        f"CREATE TABLE mixed ({columns}, PRIMARY KEY (id)) CHARACTER SET utf8mb4; SET time_zone = '+00:00'; "
+        f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE mixed CHARACTER SET utf8mb4 "
+        "FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' LINES TERMINATED BY '\\n'; ANALYZE TABLE mixed"
+    )
+    subprocess.run([*client, "-e", load], check=True, stdout=subprocess.DEVNULL)
+    path.unlink()
+
+
 def fill_postgres(url: str, path: pathlib.Path) -> None:
     """The rows of a CSV file as `public.mixed`."""
-    kinds = {"DOUBLE": "double precision", "VARCHAR": "text", "DECIMAL(18,2)": "numeric(18,2)"}
-    columns = ", ".join(f"{name} {kinds.get(kind, kind.lower())}" for name, kind in TYPES.items())
-    statements = [
-        f"CREATE TABLE public.mixed ({columns}, PRIMARY KEY (id))",
+    psql(
+        url,
+        f"CREATE TABLE public.mixed ({postgres_columns()}, PRIMARY KEY (id))",
         f"\\copy public.mixed FROM '{path}' (FORMAT csv, HEADER)",
         "VACUUM (ANALYZE, FREEZE) public.mixed",
-    ]
-    for statement in statements:
-        subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", statement], check=True)
+    )
 
 
 def checksums(relation: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ Knows the shape of a case and nothing of how it was measured.
 
 import importlib.metadata
 
-PEERS = ["duckdb", "connectorx", "adbc-driver-postgresql", "pyarrow"]
+PEERS = ["duckdb", "connectorx", "adbc-driver-postgresql", "pyarrow", "dlt"]
 UNITS = {"seconds": "s", "peak_mb": "MB", "anonymous_mb": "MB", "output_mb": "MB"}
 
 

@@ -18,8 +18,9 @@ import tempfile
 import alone
 import cases
 import data
+import loads
 import measure
-import postgres
+import servers
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -34,6 +35,7 @@ def arguments():
     parser.add_argument("--csv-mb", type=int, default=1000)
     parser.add_argument("--big-mb", type=int, default=10000, help="for the memory budget; 0 leaves it out")
     parser.add_argument("--postgres-rows", type=int, default=5_000_000)
+    parser.add_argument("--dlt-rows", type=int, default=500_000, help="rows of cases beside dlt")
     parser.add_argument("--merge-rows", type=int, default=10_000_000)
     parser.add_argument("--only", action="append", help="a case's name; may be given several times")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "RESULTS.md")
@@ -62,21 +64,43 @@ def all_cases(options, towpath):
         yield cases.csv_inferred(towpath, data.csv(inputs, rows), rows)
     rows = options.postgres_rows
     if wanted("postgres_parquet"):
-        with postgres.server() as url:
+        with servers.postgres() as url:
             data.fill_postgres(url, data.csv(inputs, rows))
             yield cases.postgres_parquet(towpath, url, rows)
+    if wanted("postgres_postgres"):
+        with servers.postgres() as url:
+            data.fill_postgres(url, data.csv(inputs, rows))
+            yield loads.postgres_postgres(towpath, url, rows)
+    if wanted("csv_postgres"):
+        with servers.postgres() as url:
+            yield loads.csv_postgres(towpath, url, data.csv(inputs, rows), rows)
+    rows = options.dlt_rows
+    if wanted("jsonl_parquet"):
+        yield loads.jsonl_parquet(towpath, data.jsonl(inputs, rows), rows)
+    if wanted("mariadb_delta"):
+        with servers.mariadb() as url:
+            data.fill_mariadb(url, inputs, rows)
+            yield loads.mariadb_delta(towpath, url, rows)
+    if wanted("rest_delta"):
+        rows, pages = 100_000, 1_000
+        with servers.api(data.jsonl(inputs, rows), rows // pages) as url:
+            yield loads.rest_delta(towpath, url, rows, pages)
+    rows = options.postgres_rows
     if towpath and wanted("checks"):
         yield alone.checks(towpath, data.csv(inputs, rows), rows)
-    if towpath and wanted("merge"):
+    if towpath and (wanted("merge") or wanted("history")):
         rows = options.merge_rows
         base = data.csv(inputs, rows)
         changes = data.csv(inputs, rows // 100, rows - rows // 200, changed_by=1)
-        yield alone.merge(towpath, base, changes, rows, options.cache)
+        if wanted("merge"):
+            yield alone.merge(towpath, base, changes, rows, options.cache)
+        if wanted("history"):
+            yield alone.history(towpath, base, changes, rows, options.cache)
     rows = data.rows_for(options.big_mb)
     if towpath and rows and wanted("csv_delta_256mb"):
         yield alone.csv_delta(towpath, data.csv(inputs, rows), rows)
     if towpath and rows and wanted("postgres_parquet_256mb"):
-        with postgres.server() as url:
+        with servers.postgres() as url:
             data.fill_postgres(url, data.csv(inputs, rows))
             yield alone.postgres_budget(towpath, url, rows)
 
@@ -150,7 +174,8 @@ def main():
         towpath = cases.Towpath(str(pathlib.Path(binary).resolve()))
     outputs = options.cache / "outputs"
     outputs.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(options.cache / "merge-base", ignore_errors=True)
+    for made in ("merge-base", "history-base"):
+        shutil.rmtree(options.cache / made, ignore_errors=True)
     finished = []
     with contextlib.closing(all_cases(options, towpath)) as wanted:
         for case in wanted:
