@@ -102,7 +102,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0916",
         Remedy::FixConfig,
         "The command does not say which table of the database to copy.",
-        "Name it: `--table public.orders`.",
+        "Name it: `--table public.orders`, or give a query: `--query \"select …\"`. For the target: `--into public.orders`.",
     ),
     CodeEntry::run(
         "R0917",
@@ -120,7 +120,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0919",
         Remedy::FixConfig,
         "`copy` has an option that its source or target does not have, or a value that the option does not take.",
-        "For `--option`, the message suggests the nearest name or lists all names; `towpath connection types` lists them. `--table`, `--into` and `--key` are for databases.",
+        "For `--option`, the message suggests the nearest name or lists all names; `towpath connection types` lists them. `--table`, `--query`, `--into` and `--key` are for databases. `--limit` counts the rows that are read, so it cannot stand beside `--where`: a `--query` may have both.",
     ),
     CodeEntry::run(
         "R0920",

@@ -30,7 +30,7 @@ use towpath_vocab::{
     Threshold, WriteMode, WritePlan,
 };
 
-use self::ends::{CopyEndpoint, end, file_end, source, stem};
+use self::ends::{CopyEndpoint, file_end, source, stem};
 pub(crate) use self::ends::{is_of_files, refuse_address};
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
@@ -55,6 +55,14 @@ pub struct CopyRequest {
     pub destination: String,
     /// The table to read from a database.
     pub table: Option<String>,
+    /// A query of the database, instead of a table.
+    pub query: Option<String>,
+    /// The columns to copy; empty for all.
+    pub columns: Vec<String>,
+    /// Only rows for which this SQL expression is true.
+    pub filter: Option<String>,
+    /// At most so many rows.
+    pub limit: Option<u64>,
     /// The table to write in a database.
     pub into: Option<String>,
     /// The write mode; `None` replaces a file, and creates a table that does not exist.
@@ -98,21 +106,24 @@ pub async fn copy(
         statement_timeout_ms: None,
     })?;
     let specs = connector_specs();
+    // A query has no name: `query` only stands for one in messages.
+    let object = request.query.as_ref().map(|_| "query");
     let from = source(
         &request.source,
-        request.table.as_deref(),
+        object.or(request.table.as_deref()),
         &request.working_dir,
         &specs,
     )?;
     let options = options::read(&request.options, &from.connection.kind, &specs)?;
-    let into = request.into.clone().unwrap_or_else(|| stem(&from.object));
-    let to = end(
+    let into = into(request, &from);
+    let to = ends::target(
         &request.destination,
-        Some(&into),
+        into.as_deref(),
         &request.working_dir,
         &specs,
     )?;
     refuse_of_files(request, &from, &to)?;
+    refuse_together(request)?;
     let destination = services.destination(&to.connection)?;
     let target = TableName::new(to.connection.name.clone(), to.object.clone());
     let patience = ReconnectLimit::new(RECONNECT);
@@ -171,6 +182,28 @@ pub async fn copy(
     Ok((table, rejected))
 }
 
+/// The name of the table that is written; `None` if a query needs a name for it.
+fn into(request: &CopyRequest, from: &CopyEndpoint) -> Option<String> {
+    match (&request.into, &request.query) {
+        (Some(into), _) => Some(into.clone()),
+        (None, None) => Some(stem(&from.object)),
+        (None, Some(_)) => None,
+    }
+}
+
+/// Refuses options that would not mean together what each means alone.
+fn refuse_together(request: &CopyRequest) -> Result<()> {
+    if request.limit.is_some() && request.filter.is_some() {
+        return Err(Failure::new(
+            "R0919",
+            Remedy::FixConfig,
+            "--limit counts the rows that are read, before --where",
+        )
+        .help("copy with one of them, or let a database do both: --query \"select … where … limit …\""));
+    }
+    Ok(())
+}
+
 /// Refuses settings that only a database has, where the source or the target is a file.
 fn refuse_of_files(request: &CopyRequest, from: &CopyEndpoint, to: &CopyEndpoint) -> Result<()> {
     let refuse = |option: &str, why: String| {
@@ -185,8 +218,10 @@ fn refuse_of_files(request: &CopyRequest, from: &CopyEndpoint, to: &CopyEndpoint
         request.write,
         None | Some(WriteMode::Replace | WriteMode::Append)
     );
-    if request.table.is_some() && holds_files(&from.connection.kind) {
-        return refuse("--table", format!("the source `{}` is a file", from.object));
+    for (option, value) in [("--table", &request.table), ("--query", &request.query)] {
+        if value.is_some() && holds_files(&from.connection.kind) {
+            return refuse(option, format!("the source `{}` is a file", request.source));
+        }
     }
     if request.into.is_some() && holds_files(&to.connection.kind) {
         return refuse("--into", format!("the target `{}` is a file", to.object));
@@ -255,16 +290,22 @@ fn read_spec(
         data_type: Some(data_type.clone()),
         ..ColumnPlan::default()
     });
+    let selection = match &request.query {
+        Some(query) => Selection::Query(query.clone()),
+        None => Selection::Object(from.object.clone()),
+    };
+    // `where` may name other columns.
+    let is_narrow = !request.columns.is_empty() && request.filter.is_none();
     ReadSpec {
         table: target.clone(),
-        selection: Selection::Object(from.object.clone()),
+        selection,
         mode: ReadMode::Full,
         cursor: None,
         declared: declared.collect(),
         known: None,
         observed: None,
-        projection: None,
-        limit: None,
+        projection: is_narrow.then(|| request.columns.clone()),
+        limit: request.limit,
         options,
         parallel: parallelism(),
         batch_rows: 32 * 1024,
@@ -282,10 +323,10 @@ fn table_plan(target: TableName, mode: WriteMode, request: &CopyRequest) -> Tabl
             schema_change: SchemaChange::Evolve,
             options: BTreeMap::new(),
         },
-        filter: None,
+        filter: request.filter.clone(),
         names: Naming::Exact,
         columns: Vec::new(),
-        keep: Vec::new(),
+        keep: request.columns.clone(),
         drop: Vec::new(),
         dedup: None,
         rules: Vec::new(),

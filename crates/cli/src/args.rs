@@ -129,7 +129,7 @@ pub(crate) enum Command {
 
     /// Copy a table without a project.
     #[command(
-        after_help = "Example:\n  towpath copy data.csv data.parquet\n  towpath copy \"$URL\" --table public.orders orders.parquet"
+        after_help = "Example:\n  towpath copy data.csv data.parquet\n  towpath copy \"$URL\" --table public.orders orders.parquet\n  towpath copy orders.parquet \"$URL\" --into public.orders --write merge --key id\n  towpath copy \"$URL\" --query \"select id, total from orders where total > 100\" large.csv\n  towpath copy 'logs/*.jsonl' errors.parquet --columns at,message --where \"level = 'error'\"\n  towpath copy data.csv clean.csv --option 'delimiter=;' --type zip=text --fail-above 0"
     )]
     Copy(CopyArguments),
 
@@ -275,6 +275,18 @@ pub(crate) struct CopyArguments {
     /// The table to read from a database.
     #[arg(long)]
     pub(crate) table: Option<String>,
+    /// A query of the database, in its own SQL, instead of a table.
+    #[arg(long, value_name = "SQL", conflicts_with = "table")]
+    pub(crate) query: Option<String>,
+    /// Copy only these columns.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    pub(crate) columns: Vec<String>,
+    /// Copy only the rows for which this SQL expression is true.
+    #[arg(long = "where", value_name = "SQL")]
+    pub(crate) filter: Option<String>,
+    /// Copy at most this many rows.
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) limit: Option<u64>,
     /// The table to write in a database; default: the source's name.
     #[arg(long)]
     pub(crate) into: Option<String>,
@@ -307,6 +319,12 @@ pub(crate) enum CopyWrite {
     Append,
     /// Rows whose key already exists are replaced; the others are added.
     Merge,
+    /// All rows with a key that comes are deleted, then the rows are added.
+    #[value(name = "delete+insert")]
+    DeleteInsert,
+    /// Only rows whose key does not exist yet are added.
+    #[value(name = "insert_only")]
+    InsertOnly,
 }
 
 /// Formats of lineage.

@@ -9,7 +9,11 @@
 
 mod test_project;
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use towpath_testkit::mariadb::MariadbServer;
+use towpath_testkit::postgres::PostgresServer;
 
 use crate::test_project::{TestProject, has};
 
@@ -254,4 +258,140 @@ fn settings_of_databases_are_refused_for_files() {
         has(&said, &["R0919", option, "has no effect"]);
         assert!(!desk.path("b.csv").exists());
     }
+}
+
+#[test]
+fn the_examples_of_its_help_work_as_they_are_printed() {
+    let mut desk = TestProject::new();
+    let server = PostgresServer::shared().unwrap();
+    let database = server.new_database().unwrap();
+    desk.set("URL", &server.url(&database));
+    desk.write("data.csv", "id;zip\n1;01234\n2;99999\n");
+    desk.write(
+        "logs/a.jsonl",
+        "{\"at\":1,\"level\":\"error\",\"message\":\"m\"}\n{\"at\":2,\"level\":\"info\",\"message\":\"n\"}\n",
+    );
+    desk.write("o.csv", "id,total\n1,99.5\n2,100.5\n3,250\n");
+    let url = server.url(&database);
+    desk.ok(".", &["copy", "o.csv", &url, "--into", "public.orders"]);
+    let help = desk.ok(".", &["copy", "--help"]);
+    let (_, examples) = help.split_once("Example:\n").unwrap();
+    let examples: Vec<&str> = examples.lines().map(str::trim).collect();
+    assert!(examples.len() >= 5, "{examples:?}");
+    let folder = PathBuf::from(env!("CARGO_BIN_EXE_towpath"));
+    let path = std::env::var("PATH").unwrap();
+    desk.set(
+        "PATH",
+        &format!("{}:{path}", folder.parent().unwrap().display()),
+    );
+    for example in examples {
+        let run = Command::new("sh")
+            .args(["-c", example])
+            .current_dir(desk.path("."))
+            .envs(desk.variables.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{example}\n{run:?}");
+    }
+    let rows = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!(
+        rows("select id, zip from 'clean.csv' order by id"),
+        serde_json::json!([{"id": 1, "zip": "01234"}, {"id": 2, "zip": "99999"}])
+    );
+    assert_eq!(
+        rows("select * from 'errors.parquet'"),
+        serde_json::json!([{"at": 1, "message": "m"}])
+    );
+    assert_eq!(rows("select count(*) n from 'orders.parquet'")[0]["n"], 3);
+    let mut large: Vec<String> = desk.read("large.csv").lines().map(str::to_owned).collect();
+    large[1..].sort();
+    assert_eq!(large, ["id,total", "2,100.5", "3,250.0"]);
+}
+
+#[test]
+fn a_copy_takes_a_part_of_its_source() {
+    let desk = TestProject::new();
+    desk.write(
+        "a.csv",
+        "id,name,at\n1,x,2024-01-01\n2,y,2024-01-02\n3,z,2024-01-03\n",
+    );
+    desk.ok(
+        ".",
+        &[
+            "copy",
+            "a.csv",
+            "few.csv",
+            "--limit",
+            "2",
+            "--columns",
+            "name,id",
+        ],
+    );
+    assert_eq!(desk.read("few.csv"), "id,name\n1,x\n2,y\n");
+    desk.ok(
+        ".",
+        &[
+            "copy",
+            "a.csv",
+            "some.csv",
+            "--columns",
+            "name",
+            "--where",
+            "id >= 2",
+        ],
+    );
+    assert_eq!(desk.read("some.csv"), "name\ny\nz\n");
+    let nothing = desk.exits(2, ".", &["copy", "a.csv", "x.csv", "--columns", "nam"]);
+    has(&nothing, &["`nam`", "name"]);
+    let both = [
+        "copy", "a.csv", "x.csv", "--where", "id > 1", "--limit", "1",
+    ];
+    has(&desk.exits(2, ".", &both), &["error[R0919]", "--query"]);
+    let of_a_file = ["copy", "a.csv", "x.csv", "--query", "select 1"];
+    has(
+        &desk.exits(2, ".", &of_a_file),
+        &["error[R0919]", "--query"],
+    );
+    assert!(!desk.path("x.csv").exists());
+
+    desk.ok(".", &["copy", "a.csv", "store.db"]);
+    let query = [
+        "copy",
+        "store.db",
+        "--query",
+        "select max(id) as most from a",
+    ];
+    desk.ok(".", &[&query[..], &["most.csv"]].concat());
+    assert_eq!(desk.read("most.csv"), "most\n3\n");
+    let nameless = desk.exits(2, ".", &[&query[..], &["other.db"]].concat());
+    has(&nameless, &["error[R0916]", "--into"]);
+    desk.ok(".", &[&query[..], &["other.db", "--into", "top"]].concat());
+    let added = [
+        "copy",
+        "a.csv",
+        "store.db",
+        "--into",
+        "a",
+        "--write",
+        "insert_only",
+        "--key",
+        "id",
+    ];
+    desk.write("a.csv", "id,name,at\n1,new,2024-01-01\n9,n,2024-01-02\n");
+    desk.ok(".", &added);
+    desk.ok(
+        ".",
+        &[
+            "copy",
+            "store.db",
+            "--table",
+            "a",
+            "a2.csv",
+            "--where",
+            "id in (1, 9)",
+            "--columns",
+            "id,name",
+        ],
+    );
+    assert_eq!(desk.read("a2.csv"), "id,name\n1,x\n9,n\n");
 }

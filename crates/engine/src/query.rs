@@ -27,6 +27,7 @@ use crate::session::Engine;
 use crate::session::border::{plain_batch, plain_schema};
 use crate::session::catalog::StatementCatalog;
 use crate::session::failure::{arrow_failure, failure};
+use crate::session::information::described;
 use crate::session::statement::carried;
 use crate::session::watchdog::{PATIENCE, Watched};
 use crate::session::{recursion, settings};
@@ -51,6 +52,13 @@ pub(crate) async fn answer(
     sql: &str,
 ) -> Result<QueryResult> {
     let planned = statement_catalog.plan(SUBJECT, sql, &[]).await?;
+    if let LogicalPlan::DescribeTable(table) = &planned.plan {
+        let rows = described(&table.schema).map_err(|error| arrow_failure(SUBJECT, &error))?;
+        return Ok(QueryResult {
+            schema: rows.schema(),
+            batches: stream::iter([Ok(rows)]).boxed(),
+        });
+    }
     let ready = ready(SUBJECT, &planned.session, &planned.plan).await?;
     let schema = Arc::clone(&ready.schema);
     let batches = ready.start(SUBJECT)?;

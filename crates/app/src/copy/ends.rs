@@ -29,7 +29,7 @@ pub(super) fn source(
     working_dir: &Path,
     specs: &[ConnectorSpec],
 ) -> Result<CopyEndpoint> {
-    let mut end = end(text, table, working_dir, specs)?;
+    let mut end = end(text, table, "--table", working_dir, specs)?;
     let folder = end.connection.text("path").map(Path::new);
     let file = folder.map(|folder| folder.join(&end.object));
     if end.connection.kind == files_kind()
@@ -41,23 +41,35 @@ pub(super) fn source(
     Ok(end)
 }
 
-/// Parses a source or a target; `table` is the table of a database.
-pub(super) fn end(
+/// Parses a target; `table` is its table in a database.
+pub(super) fn target(
     text: &str,
     table: Option<&str>,
+    working_dir: &Path,
+    specs: &[ConnectorSpec],
+) -> Result<CopyEndpoint> {
+    end(text, table, "--into", working_dir, specs)
+}
+
+/// Parses a source or a target; `table` is the table of a database, which `option` names.
+fn end(
+    text: &str,
+    table: Option<&str>,
+    option: &str,
     working_dir: &Path,
     specs: &[ConnectorSpec],
 ) -> Result<CopyEndpoint> {
     if let Some((spec, path)) = database_file(text, specs) {
         let path = working_dir.join(path).display().to_string();
         let path = OptionValue::Plain(serde_json::Value::String(path));
-        return database(&spec.kind, "path", path, table);
+        let object = named(table, option)?;
+        return Ok(database(&spec.kind, "path", path, object));
     }
     let text = text.strip_prefix("file://").unwrap_or(text);
     refuse_address(text, working_dir)?;
     match text.split_once("://") {
         Some((scheme, _)) if is_of_files(scheme, specs) => stored_end(text),
-        Some((scheme, _)) => database_end(text, scheme, table, specs),
+        Some((scheme, _)) => database_end(text, scheme, named(table, option)?, specs),
         None => file_end(text, working_dir),
     }
 }
@@ -141,28 +153,32 @@ fn database_file<'a>(
 fn database_end(
     url: &str,
     scheme: &str,
-    table: Option<&str>,
+    table: &str,
     specs: &[ConnectorSpec],
 ) -> Result<CopyEndpoint> {
     let spec = of_scheme(specs, scheme)?;
     let url = OptionValue::Secret(SecretTemplate::new(url));
-    database(&spec.kind, "url", url, table)
+    Ok(database(&spec.kind, "url", url, table))
 }
 
-fn database(
-    kind: &str,
-    option: &str,
-    value: OptionValue,
-    table: Option<&str>,
-) -> Result<CopyEndpoint> {
-    let object = table.ok_or_else(|| {
-        Failure::new("R0916", Remedy::FixConfig, "which table of the database?")
-            .help("example: --table public.orders")
-    })?;
-    Ok(CopyEndpoint {
+fn database(kind: &str, option: &str, value: OptionValue, table: &str) -> CopyEndpoint {
+    CopyEndpoint {
         connection: connection(kind, kind, option, value),
-        object: object.to_owned(),
-    })
+        object: table.to_owned(),
+    }
+}
+
+/// The table of a database that `option` names.
+fn named<'a>(table: Option<&'a str>, option: &str) -> Result<&'a str> {
+    let failure = || {
+        let failure = Failure::new("R0916", Remedy::FixConfig, "which table of the database?");
+        let failure = failure.help(format!("example: {option} public.orders"));
+        match option {
+            "--table" => failure.help("or a query: --query \"select …\""),
+            _ => failure,
+        }
+    };
+    table.ok_or_else(failure)
 }
 
 fn connection(name: &str, kind: &str, option: &str, value: OptionValue) -> ConnectionPlan {

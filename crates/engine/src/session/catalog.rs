@@ -28,6 +28,7 @@ use towpath_vocab::{Failure, Remedy, TableName};
 use super::border::plain_schema;
 use super::failure::failure;
 use super::holdings::{self, NamedObject};
+use super::information::InformationSchema;
 use super::scan::FilesTable;
 use super::statement::{self, AT_VERSION, OldVersion, carried, from_problem};
 use super::{files, names, settings};
@@ -501,6 +502,10 @@ impl CatalogProvider for Catalogs {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if InformationSchema::is(name) {
+            let (catalog, all) = (Arc::new(self.clone()), Arc::new(self.clone()));
+            return Some(Arc::new(InformationSchema::new(catalog, all)));
+        }
         Some(Arc::new(TableLookup {
             within: self.clone(),
             schema: name.to_owned(),

@@ -13,6 +13,7 @@ mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod holdings;
+pub(crate) mod information;
 #[cfg(test)]
 mod meaning;
 mod names;

@@ -157,7 +157,8 @@ fn config(limits: &EngineLimits) -> Result<SessionConfig, DataFusionError> {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_batch_size(BATCH_ROWS)
-        .with_information_schema(true)
+        // `information.rs` has our own.
+        .with_information_schema(false)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
         .with_extension(Arc::new(StatementTimeout(limits.statement_timeout)));

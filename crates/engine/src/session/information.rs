@@ -1,0 +1,198 @@
+//! `information_schema`: the tables, views and columns of the lakehouse, with the type names of project
+//! files, as `describe`, `show tables`, `show columns` and programs read them.
+//!
+//! Promise: a view that cannot be planned is listed among the tables, and hides no other table. Functions
+//! and settings are DataFusion's own lists. Not here: which names there are (`catalog.rs`).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::information_schema::{INFORMATION_SCHEMA, InformationSchemaProvider};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemTable, SchemaProvider, TableProvider,
+};
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::TableType;
+use towpath_vocab::types;
+
+use super::border::plain_schema;
+use super::settings::CATALOG;
+
+const OWN: [&str; 3] = ["tables", "columns", "schemata"];
+/// Lists that say nothing about the lakehouse, for `show functions` and `show all`.
+const OF_THE_ENGINE: [&str; 3] = ["routines", "parameters", "df_settings"];
+
+/// The schema `information_schema` of one statement.
+#[derive(Debug)]
+pub(crate) struct InformationSchema {
+    catalog: Arc<dyn CatalogProvider>,
+    engine: InformationSchemaProvider,
+}
+
+impl InformationSchema {
+    /// The lists of `catalog`, which is the only one of `catalogs`.
+    pub(crate) fn new(
+        catalog: Arc<dyn CatalogProvider>,
+        catalogs: Arc<dyn CatalogProviderList>,
+    ) -> Self {
+        Self {
+            catalog,
+            engine: InformationSchemaProvider::new(catalogs),
+        }
+    }
+
+    /// True for the name of this schema.
+    pub(crate) fn is(name: &str) -> bool {
+        name == INFORMATION_SCHEMA
+    }
+
+    fn schemata(&self) -> Result<RecordBatch, ArrowError> {
+        let names = self.catalog.schema_names();
+        batch(vec![
+            ("catalog_name", same(CATALOG, names.len())),
+            ("schema_name", texts(names)),
+        ])
+    }
+
+    async fn tables(&self) -> Result<RecordBatch, DataFusionError> {
+        let (mut schemas, mut tables, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for (schema, provider) in self.schemas() {
+            for table in provider.table_names() {
+                let Some(kind) = provider.table_type(&table).await? else {
+                    continue;
+                };
+                schemas.push(schema.clone());
+                tables.push(table);
+                kinds.push(match kind {
+                    TableType::Base => "BASE TABLE",
+                    TableType::View => "VIEW",
+                    TableType::Temporary => "LOCAL TEMPORARY",
+                });
+            }
+        }
+        Ok(batch(vec![
+            ("table_catalog", same(CATALOG, tables.len())),
+            ("table_schema", texts(schemas)),
+            ("table_name", texts(tables)),
+            ("table_type", texts(kinds)),
+        ])?)
+    }
+
+    async fn columns(&self) -> Result<RecordBatch, DataFusionError> {
+        let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut nullable, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for (schema, provider) in self.schemas() {
+            for table in provider.table_names() {
+                let Some(found) = provider.table(&table).await? else {
+                    continue;
+                };
+                for (place, field) in (1..).zip(plain_schema(&found.schema()).fields()) {
+                    schemas.push(schema.clone());
+                    tables.push(table.clone());
+                    names.push(field.name().clone());
+                    places.push(place);
+                    nullable.push(yes_or_no(field));
+                    kinds.push(types::name(field.data_type()));
+                }
+            }
+        }
+        let places: ArrayRef = Arc::new(Int64Array::from(places));
+        Ok(batch(vec![
+            ("table_catalog", same(CATALOG, tables.len())),
+            ("table_schema", texts(schemas)),
+            ("table_name", texts(tables)),
+            ("column_name", texts(names)),
+            ("ordinal_position", places),
+            ("is_nullable", texts(nullable)),
+            ("data_type", texts(kinds)),
+        ])?)
+    }
+
+    fn schemas(&self) -> Vec<(String, Arc<dyn SchemaProvider>)> {
+        let names = self.catalog.schema_names().into_iter();
+        names
+            .filter_map(|name| self.catalog.schema(&name).map(|schema| (name, schema)))
+            .collect()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for InformationSchema {
+    fn table_names(&self) -> Vec<String> {
+        let names = OWN.iter().chain(&OF_THE_ENGINE);
+        names.map(|name| (*name).to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let rows = match name {
+            "tables" => self.tables().await?,
+            "columns" => self.columns().await?,
+            "schemata" => self.schemata()?,
+            name if OF_THE_ENGINE.contains(&name) => return self.engine.table(name).await,
+            _ => return Ok(None),
+        };
+        let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+        Ok(Some(Arc::new(table)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        OWN.contains(&name) || OF_THE_ENGINE.contains(&name)
+    }
+}
+
+/// The answer to `describe`: the columns of a table or file.
+///
+/// # Errors
+/// None in practice: all columns have as many rows.
+pub(crate) fn described(schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let schema = plain_schema(schema);
+    let fields = || schema.fields().iter();
+    batch(vec![
+        (
+            "column_name",
+            texts(fields().map(|field| field.name().clone()).collect()),
+        ),
+        (
+            "data_type",
+            texts(
+                fields()
+                    .map(|field| types::name(field.data_type()))
+                    .collect(),
+            ),
+        ),
+        (
+            "is_nullable",
+            texts(fields().map(|field| yes_or_no(field)).collect()),
+        ),
+    ])
+}
+
+fn yes_or_no(field: &Field) -> &'static str {
+    if field.is_nullable() { "YES" } else { "NO" }
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, array)| array).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+fn texts<T: AsRef<str>>(values: Vec<T>) -> ArrayRef {
+    Arc::new(
+        values
+            .iter()
+            .map(|value| Some(value.as_ref()))
+            .collect::<StringArray>(),
+    )
+}
+
+fn same(value: &str, rows: usize) -> ArrayRef {
+    texts(vec![value; rows])
+}
