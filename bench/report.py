@@ -62,7 +62,17 @@ def section(case, medians, problems) -> list[str]:
     return lines
 
 
-def page(finished, options, machine, cores) -> str:
+def kept_sections(text: str) -> dict[str, list[str]]:
+    """The sections of an earlier page, by case."""
+    found = {}
+    for part in text.split("\n## ")[1:]:
+        name, _, rest = part.partition("\n")
+        found[name] = [f"## {name}", *rest.rstrip().splitlines(), ""]
+    return found
+
+
+def page(finished, options, machine, cores, before: str = "") -> str:
+    """`before` is the page as it was: sections of cases that were not asked for stay."""
     versions = ", ".join(f"{peer} {importlib.metadata.version(peer)}" for peer in PEERS)
     lines = [
         "# Results",
@@ -78,6 +88,8 @@ def page(finished, options, machine, cores) -> str:
     ]
     if options.peers_only:
         lines += ["**Without Towpath:** this run measured the peers alone.", ""]
-    for case, medians, problems in finished:
-        lines += section(case, medians, problems)
+    sections = kept_sections(before)
+    sections.update({case.name: section(case, medians, problems) for case, medians, problems in finished})
+    for text in sections.values():
+        lines += text
     return "\n".join(lines).rstrip() + "\n"

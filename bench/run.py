@@ -177,6 +177,8 @@ def main():
     for made in ("merge-base", "history-base"):
         shutil.rmtree(options.cache / made, ignore_errors=True)
     finished = []
+    # With `--only`, what was measured before stays.
+    before = options.results.read_text() if options.only and options.results.exists() else ""
     with contextlib.closing(all_cases(options, towpath)) as wanted:
         for case in wanted:
             print(f"{case.name}: {case.what}", flush=True)
@@ -185,7 +187,8 @@ def main():
             for problem in problems:
                 print(f"  PROBLEM {problem}", flush=True)
             finished.append((case, medians, problems))
-    options.results.write_text(report.page(finished, options, platform.machine(), os.cpu_count()))
+            page = report.page(finished, options, platform.machine(), os.cpu_count(), before)
+            options.results.write_text(page)
     print(f"wrote {options.results}")
     return 1 if any(problems for _, _, problems in finished) else 0
 

@@ -17,6 +17,7 @@ use super::apply::refuse_cascades;
 use super::catalog::{look_up, table_columns};
 use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
+use super::new_table::NewTable;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{ORDINAL, STAGE, Writing};
@@ -124,8 +125,8 @@ impl Tables for PostgresTables {
         check_names([&relation, &self.commits(&relation)])?;
         let session = Session::open(&self.settings).await?;
         let writing = self.writing(session, &job.intent.table);
-        Box::pin(open_stage(&writing, &job.intent)).await?;
-        Ok(PostgresWrite::new(writing, job))
+        let new_table = Box::pin(open_stage(&writing, &job.intent)).await?;
+        Ok(PostgresWrite::new(writing, job, new_table))
     }
 
     async fn schema(&self, table: &TableName) -> std::result::Result<Option<SchemaRef>, Failure> {
@@ -169,8 +170,9 @@ fn check_names(relations: [&Relation; 2]) -> Result<()> {
     }
 }
 
-/// Opens the transaction, refuses what cannot work, makes the stage.
-async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
+/// Opens the transaction, refuses what cannot work, makes the stage: a temporary table, or the table itself
+/// where it is new.
+async fn open_stage(writing: &Writing, intent: &Intent) -> Result<Option<NewTable>> {
     let (client, relation) = (writing.client(), &writing.relation);
     let write = &intent.write;
     let standby = client
@@ -190,6 +192,9 @@ async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
         let effects = Effects::of(intent, &alignment, false);
         refuse_cascades(client, found, &effects).await?;
     }
+    if let Some(new_table) = NewTable::open(client, relation, intent, &alignment).await? {
+        return Ok(Some(new_table));
+    }
     let mut columns: Vec<String> = stage_types(&intent.schema)?
         .iter()
         .enumerate()
@@ -202,5 +207,7 @@ async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
         "CREATE TEMPORARY TABLE {STAGE} ({}) ON COMMIT DROP",
         columns.join(", ")
     );
-    client.batch_execute(&sql).await.doing("creating the stage")
+    let created = client.batch_execute(&sql).await;
+    created.doing("creating the stage")?;
+    Ok(None)
 }

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ use super::catalog::look_up;
 use super::definition;
 use super::encode::{Encoded, write_header, write_trailer};
 use super::error::{ErrorContext as _, PgError, Result};
+use super::new_table::NewTable;
 use super::session::Session;
 use super::settings::Settings;
 use super::sql::{STAGE, Writing};
@@ -54,6 +55,8 @@ pub(super) struct Job {
 pub(super) struct PostgresWrite {
     writing: Writing,
     job: Job,
+    /// The table itself, where it did not exist.
+    new_table: Option<NewTable>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
     buffer: BytesMut,
     bytes: u64,
@@ -61,6 +64,8 @@ pub(super) struct PostgresWrite {
     deletes: bool,
     /// No other session can write the table.
     locked: bool,
+    /// The new table has its name.
+    is_named: AtomicBool,
     /// The number of the table that the rows were fitted to; 0 where there was none.
     number: AtomicU32,
     /// Whoever reads a candidate holds it; the commit waits for it.
@@ -68,11 +73,13 @@ pub(super) struct PostgresWrite {
 }
 
 impl PostgresWrite {
-    pub(super) fn new(writing: Writing, job: Job) -> Self {
+    pub(super) fn new(writing: Writing, job: Job, new_table: Option<NewTable>) -> Self {
         // Dropping the writer cuts the connection: the server forgets everything.
         writing.session.set_copying(true);
         Self {
             writing,
+            new_table,
+            is_named: AtomicBool::new(false),
             copy: None,
             buffer: BytesMut::new(),
             bytes: 0,
@@ -88,13 +95,20 @@ impl PostgresWrite {
         format!("writing `{}`", self.writing.relation)
     }
 
+    /// Where rows are copied to.
+    fn stage_sql(&self) -> String {
+        self.new_table
+            .as_ref()
+            .map_or_else(|| STAGE.to_owned(), NewTable::sql)
+    }
+
     async fn send(&mut self) -> Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         let doing = self.doing();
         if self.copy.is_none() {
-            let sql = format!("COPY {STAGE} FROM STDIN (FORMAT binary)");
+            let sql = format!("COPY {} FROM STDIN (FORMAT binary)", self.stage_sql());
             let copy = self.writing.client().copy_in(&sql).await.doing(&doing)?;
             self.copy = Some(Box::pin(copy));
         }
@@ -196,7 +210,7 @@ impl TableWrite for PostgresWrite {
         if let Some(mut copy) = self.copy.take() {
             copy.as_mut().finish().await.doing(&self.doing())?;
         }
-        let sql = format!("ANALYZE {STAGE}");
+        let sql = format!("ANALYZE {}", self.stage_sql());
         let analyzed = self.writing.client().batch_execute(&sql).await;
         analyzed.doing("looking at the stage")?;
         Ok(self.bytes)
@@ -232,6 +246,11 @@ impl TableWrite for PostgresWrite {
         // others wait for that one's end and look again.
         definition::lock(client, &relation.to_string()).await?;
         let alignment = self.align().await?;
+        if let Some(new_table) = self.new_table.as_ref().filter(|_| alignment.created) {
+            new_table.rename(client, relation).await?;
+            self.is_named.store(true, Ordering::Relaxed);
+            return Ok(alignment);
+        }
         if alignment.created {
             definition::ensure_schema(client, &relation.schema).await?;
         }
@@ -261,7 +280,10 @@ impl TableWrite for PostgresWrite {
     }
 
     fn applies_late(&self, alignment: &Alignment) -> bool {
-        self.job.truncate && !alignment.created
+        match alignment.created {
+            true => self.new_table.is_some(),
+            false => self.job.truncate,
+        }
     }
 
     async fn begin_commit(&self, audited: bool, late: Option<&Apply<'_, Writing>>) -> Result<()> {
@@ -275,8 +297,13 @@ impl TableWrite for PostgresWrite {
                 table: self.shown(),
             });
         }
-        match late {
-            Some(apply) => truncate_and_insert(apply).await,
+        // The rows of a new table are in it.
+        let is_new = self.is_named.load(Ordering::Relaxed);
+        if let Some(apply) = late.filter(|_| !is_new) {
+            truncate_and_insert(apply).await?;
+        }
+        match &self.new_table {
+            Some(new_table) => new_table.close(self.writing.client(), is_new).await,
             None => Ok(()),
         }
     }
