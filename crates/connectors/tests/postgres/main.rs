@@ -13,6 +13,7 @@ mod claims;
 mod faults;
 mod incremental;
 mod look;
+mod new_tables;
 mod reach;
 mod read;
 mod reads;
