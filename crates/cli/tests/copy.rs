@@ -249,6 +249,65 @@ fn dates_that_a_table_cannot_hold_are_kept_exactly_and_replayed() {
     assert_eq!(rows.as_array().unwrap().len(), 5, "{rows}");
 }
 
+const AVRO: &[u8] = include_bytes!("../../connectors/tests/fixtures/avro/types_snappy.avro");
+const ARROW: &[u8] = include_bytes!("../../connectors/tests/fixtures/arrow/types.arrows");
+
+#[test]
+fn avro_and_arrow_files_are_read_as_others_are() {
+    let desk = TestProject::new();
+    desk.write("in/x", "");
+    std::fs::write(desk.path("in/events.avro"), AVRO).unwrap();
+    std::fs::write(desk.path("in/points.arrows"), ARROW).unwrap();
+    for (from, to) in [("in/events.avro", "e.jsonl"), ("in/points.arrows", "p.jsonl")] {
+        let said = desk.ok(".", &["copy", from, to]);
+        has(&said, &["5 rows copied"]);
+    }
+    let texts = std::fs::read_to_string(desk.path("e.jsonl")).unwrap();
+    has(&texts, &["9999999999999999999999999999.9999999999", "\"HEARTS\""]);
+    let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
+    let sql = "select required, enum from 'in/events.avro' where long = 9223372036854775807";
+    assert_eq!(query(sql), serde_json::json!([{"required": 2, "enum": "SPADES"}]));
+    let sql = "select count(*) n, max(int64) m from 'in/*.arrows'";
+    assert_eq!(
+        query(sql),
+        serde_json::json!([{"n": 5, "m": 9_223_372_036_854_775_807_i64}])
+    );
+    // They are not written.
+    let said = desk.exits(2, ".", &["copy", "e.jsonl", "e.avro"]);
+    has(&said, &["error[R0120]", "Avro and Arrow files are only read"]);
+    // A cut one leaves nothing behind.
+    let half = &AVRO[..AVRO.len() - 20];
+    std::fs::write(desk.path("half.avro"), half).unwrap();
+    let said = desk.exits(3, ".", &["copy", "half.avro", "half.csv"]);
+    has(&said, &["error[R0140]", "half.avro", "block"]);
+    assert!(!desk.path("half.csv").exists());
+}
+
+#[test]
+fn a_folder_of_avro_files_is_loaded_file_by_file() {
+    let desk = TestProject::with_pipeline(
+        "steps:\n  extract: { load: data, into: raw, fail_above: 100%, tables: { t: { from: '*.avro', mode: incremental, columns: { far_date: { type: text } } } } }\n",
+    );
+    desk.write("data/x", "");
+    std::fs::write(desk.path("data/1.avro"), AVRO).unwrap();
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 5);
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 5);
+    std::fs::write(desk.path("data/2.avro"), AVRO).unwrap();
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.count(".", "raw.t"), 10);
+    let sql = "select required, far_date, decimal_fixed, duration from raw.t order by required limit 1";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    has(&rows.to_string(), &["+010000-01-01"]);
+    let desk = TestProject::new();
+    desk.write("in/x", "");
+    std::fs::write(desk.path("in/events.avro"), AVRO).unwrap();
+    std::fs::write(desk.path("in/points.arrows"), ARROW).unwrap();
+    let said = desk.ok(".", &["init", "work", "--from", "in"]);
+    has(&said, &["2 tables will be loaded"]);
+}
+
 #[test]
 fn settings_of_databases_are_refused_for_files() {
     let desk = TestProject::new();

@@ -367,7 +367,10 @@ fn entry(name: &str, table: &Discovered, names: Naming) -> String {
 /// `sales.orders` -> `orders`, or `sales_orders` if there is another `orders`.
 fn table_name(object: &str, taken: &mut BTreeSet<String>) -> String {
     let file = object.rsplit('/').next().unwrap_or(object);
-    let endings = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"];
+    let endings = [
+        ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".avro", ".arrow", ".feather",
+        ".ipc",
+    ];
     let lower = file.to_lowercase();
     let short = endings
         .iter()
@@ -408,6 +411,8 @@ mod tests {
             "Order Details",
             "orders.csv.gz",
             "2024.parquet",
+            "in/events.avro",
+            "points.arrows",
         ]
         .iter()
         .map(|object| table_name(object, &mut taken))
@@ -419,7 +424,9 @@ mod tests {
                 "sales_orders",
                 "order_details",
                 "orders_csv_gz",
-                "_2024"
+                "_2024",
+                "events",
+                "points"
             ]
         );
     }

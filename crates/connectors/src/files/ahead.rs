@@ -64,7 +64,7 @@ impl Ahead {
             }
             self.turn.wait_for(|turn| *turn >= part).await.ok()?;
         }
-        Some(self.memory.lease("a read of a Parquet file", bytes).await)
+        Some(self.memory.lease("a read of a file", bytes).await)
     }
 
     /// What can be had without keeping anyone waiting.

@@ -42,7 +42,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0106",
         Remedy::FixConfig,
         "The format of files cannot be determined.",
-        "Add `format: csv`, `jsonl`, `json` or `parquet` to the table or the connection. One table cannot mix formats: write a glob that matches only one of them.",
+        "Add `format: csv`, `jsonl`, `json`, `parquet`, `avro`, `arrow` or `xlsx` to the table or the connection. One table cannot mix formats: write a glob that matches only one of them.",
     ),
     CodeEntry::run(
         "R0107",
@@ -77,8 +77,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0112",
         Remedy::FixData,
-        "A file is not a readable Parquet file.",
-        "It is cut short or damaged. Fetch or write it again.",
+        "A file is not a readable Parquet, Avro or Arrow file.",
+        "It is cut short or damaged, or of another kind than its name says. Fetch or write it again.",
     ),
     CodeEntry::run(
         "R0113",
@@ -185,19 +185,19 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0140",
         Remedy::FixData,
-        "A row group of a Parquet file is damaged.",
-        "The message names the file, the row group and, if known, the column. Nothing was written. Download the file or write it again; if only one column is damaged and its values are not needed, leave it out with `drop`.",
+        "A part of a Parquet, Avro or Arrow file is damaged.",
+        "The message names the file, the part (a row group, a block, a record batch) and, if known, the column. Nothing was written. Download the file or write it again; if only one column is damaged and its values are not needed, leave it out with `drop`.",
     ),
     CodeEntry::run(
         "R0141",
         Remedy::FixData,
-        "The number of rows in a Parquet file differs from its footer.",
-        "The footer of the file has the number of rows of each row group, and a different number can be read. Nothing was written, because rows would be missing. Download the file or write it again.",
+        "The number of rows in a Parquet, Avro or Arrow file differs from what the file says.",
+        "The file has the number of rows of each of its parts (row group, block, record batch), and a different number can be read. Nothing was written, because rows would be missing. Download the file or write it again.",
     ),
     CodeEntry::run(
         "R0142",
         Remedy::FixConfig,
-        "A column of a Parquet file cannot be read as its declared type.",
+        "A column of a Parquet, Avro or Arrow file cannot be read as its declared type.",
         "For example, a number declared as `timestamp` (a number has no unit) or a list declared as `bigint`. Leave the type out, declare `text`, or compute the value with `set`.",
     ),
     CodeEntry::run(
@@ -216,7 +216,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0145",
         Remedy::FixConfig,
         "A query names a file that cannot be read in place of a table.",
-        "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
+        "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .avro, .arrow, .arrows, .feather, .ipc, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
     ),
     CodeEntry::run(
         "R0150",
@@ -253,6 +253,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "A step writes files into a bucket.",
         "A `files` connection with `path: s3://…` is only read. Write the files into a folder, or the tables into a lakehouse in the bucket.",
+    ),
+    CodeEntry::run(
+        "R0156",
+        Remedy::FixConfig,
+        "A part of a file takes more memory than a read may use.",
+        "A record batch of an Arrow file and a block of an Avro file are decoded as a whole, and may take half of the memory. Set a larger `memory:` in the project, or `--memory` of a copy. Or write the file again in smaller parts, such as `max_chunksize` of pyarrow or `sync_interval` of fastavro.",
     ),
     CodeEntry::run(
         "R0170",

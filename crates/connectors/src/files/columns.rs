@@ -125,7 +125,7 @@ pub(crate) fn give_types(
     request: &Request<'_>,
     format: Format,
 ) -> Result<(), FilesError> {
-    let strict = matches!(format, Format::Csv | Format::Xlsx | Format::Parquet)
+    let strict = (format.has_columns() || matches!(format, Format::Csv | Format::Xlsx))
         && !request.options.missing_columns_null;
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
     let mut finder = finder(wanted);
@@ -197,9 +197,9 @@ pub(crate) fn give_types(
     }
 }
 
-/// Whether the values of a file can be read as this type; the nested types of Parquet are its own.
+/// Whether the values of a file can be read as this type; nested types of files with columns are their own.
 fn is_readable(data_type: &DataType, format: Format) -> bool {
-    readable_type(data_type) && !(format == Format::Parquet && data_type.is_nested())
+    readable_type(data_type) && !(format.has_columns() && data_type.is_nested())
 }
 
 /// A type once known stays, unless all values show that a wider one is needed. A column that the source does not have any more is not added.

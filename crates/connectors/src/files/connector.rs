@@ -19,7 +19,7 @@ use super::write::FilesDestination;
 /// How the variables begin that say how a bucket is reached.
 pub(super) const BUCKET_VARIABLES: &str = "AWS_";
 
-/// CSV, JSON lines, JSON, Parquet and Excel files in a folder or a bucket.
+/// CSV, JSON lines, JSON, Parquet, Avro, Arrow and Excel files in a folder or a bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FilesConnector;
 

@@ -149,24 +149,35 @@ pub(crate) enum FilesError {
         sheet: String,
         present: Vec<String>,
     },
-    #[error("`{path}` is not a readable Parquet file: {why}")]
-    Parquet { path: String, why: String },
-    #[error("`{path}` is damaged: row group {group} of {groups}{}: {why}", in_column(.column.as_deref()))]
-    DamagedGroup {
+    #[error("`{path}` is not a readable {kind} file: {why}")]
+    Unreadable {
         path: String,
-        group: usize,
-        groups: usize,
+        kind: &'static str,
+        why: String,
+    },
+    #[error("`{path}` is damaged: {part}{}: {why}", in_column(.column.as_deref()))]
+    Damaged {
+        path: String,
+        /// A row group, a block, a record batch.
+        part: String,
         column: Option<String>,
         why: String,
     },
-    #[error(
-        "`{path}` is damaged: its footer counts {counted} rows in row group {group}, and {read} can be read"
-    )]
+    #[error("`{path}` is damaged: it counts {counted} rows in {part}, and {read} can be read")]
     RowsDiffer {
         path: String,
-        group: usize,
+        part: String,
         counted: u64,
         read: u64,
+    },
+    #[error(
+        "{part} of `{path}` takes {bytes} bytes of memory when it is read, and {most} are allowed"
+    )]
+    LargePart {
+        path: String,
+        part: String,
+        bytes: u64,
+        most: u64,
     },
     #[error(
         "column `{column}` of `{path}` is `{found}`, which cannot be read as the declared `{wanted}`"
@@ -242,9 +253,10 @@ impl FilesError {
             Self::MissingColumn { .. } => "R0110",
             Self::Type { .. } => "R0111",
             Self::TypeDiffers { .. } => "R0117",
-            Self::Parquet { .. } => "R0112",
-            Self::DamagedGroup { .. } => "R0140",
+            Self::Unreadable { .. } => "R0112",
+            Self::Damaged { .. } => "R0140",
             Self::RowsDiffer { .. } => "R0141",
+            Self::LargePart { .. } => "R0156",
             Self::NotReadable { .. } => "R0142",
             Self::Outside { .. } => "R0143",
             Self::NotQueried { .. } => "R0145",
@@ -286,9 +298,9 @@ impl FilesError {
             | Self::NoColumns { .. }
             | Self::Workbook { .. }
             | Self::Uncalculated { .. }
-            | Self::DamagedGroup { .. }
+            | Self::Damaged { .. }
             | Self::RowsDiffer { .. }
-            | Self::Parquet { .. } => Remedy::FixData,
+            | Self::Unreadable { .. } => Remedy::FixData,
             Self::Bucket { source, .. } if towpath_buckets::way_out(source.as_ref()).is_some() => {
                 Remedy::FixConfig
             }
@@ -338,7 +350,7 @@ impl FilesError {
                 "open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8".into(),
             ],
             Self::UnknownFormat { .. } => {
-                vec!["add `format: csv`, `jsonl`, `json`, `parquet` or `xlsx` to the table or the connection".into()]
+                vec!["add `format: csv`, `jsonl`, `json`, `parquet`, `avro`, `arrow` or `xlsx` to the table or the connection".into()]
             }
             Self::MixedFormats { .. } => vec!["write a glob that matches only one format, and a table for each format".into()],
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -393,9 +405,12 @@ impl FilesError {
             Self::NotReadable { .. } => vec![
                 "leave its type out, or declare `text`; `set` computes a value of a different type".into(),
             ],
-            Self::Parquet { .. } | Self::DamagedGroup { .. } | Self::RowsDiffer { .. } => {
+            Self::Unreadable { .. } | Self::Damaged { .. } | Self::RowsDiffer { .. } => {
                 vec!["nothing of it was written; download the file, or write it again".into()]
             }
+            Self::LargePart { .. } => vec![
+                "set a larger `memory:` (`--memory` of a copy), or write the file again in smaller parts".into(),
+            ],
             _ => self.bucket_help(),
         }
     }

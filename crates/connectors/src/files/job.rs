@@ -34,8 +34,8 @@ pub(crate) enum How {
         /// Bytes behind the head; `None` for all.
         length: Option<u64>,
     },
-    /// In row groups.
-    Parquet { schema: SchemaRef },
+    /// As columns that the file itself has.
+    Columns { schema: SchemaRef },
 }
 
 /// A settled read.
@@ -47,7 +47,7 @@ pub(crate) struct Settled {
     /// Rows, where settling has counted them.
     pub(crate) rows: Option<u64>,
     pub(crate) options: Arc<Options>,
-    /// The types that Parquet files themselves give their columns; empty for text.
+    /// The types that files themselves give their columns; empty for text.
     pub(crate) own: BTreeMap<String, DataType>,
 }
 

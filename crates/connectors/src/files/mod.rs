@@ -1,4 +1,4 @@
-//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Excel workbooks.
+//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel workbooks.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
@@ -7,16 +7,20 @@
 //! The way of a read: `options.rs` and `root.rs` (which files, how written; `place.rs`: where their bytes are) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
-//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); `parquet/` goes
-//! its own way; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
+//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
+//! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
 
 mod ahead;
+mod arrow_ipc;
+mod avro;
+mod binary;
 mod bucket;
 mod bucket_folder;
 mod cells;
 mod chunk;
 mod codes;
 mod column;
+mod columnar;
 mod columns;
 mod connector;
 mod csv;

@@ -42,6 +42,8 @@ pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
             "jsonl" | "ndjson" => Format::Jsonl,
             "json" => Format::Json,
             "parquet" => Format::Parquet,
+            "avro" => Format::Avro,
+            "arrow" | "arrows" | "feather" | "ipc" => Format::Arrow,
             "xlsx" | "xlsm" => Format::Xlsx,
             _ => return None,
         };

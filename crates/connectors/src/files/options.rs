@@ -21,6 +21,9 @@ pub(crate) enum Format {
     Jsonl,
     Json,
     Parquet,
+    Avro,
+    /// Arrow IPC: a file, or a stream in a file.
+    Arrow,
     Xlsx,
 }
 
@@ -32,8 +35,15 @@ impl Format {
             Self::Jsonl => "jsonl",
             Self::Json => "json",
             Self::Parquet => "parquet",
+            Self::Avro => "avro",
+            Self::Arrow => "arrow",
             Self::Xlsx => "xlsx",
         }
+    }
+
+    /// Whether its files say their own columns and types.
+    pub(crate) fn has_columns(self) -> bool {
+        matches!(self, Self::Parquet | Self::Avro | Self::Arrow)
     }
 }
 
@@ -232,7 +242,13 @@ fn shown(value: &Value) -> String {
 
 const TEXTS: &[Format] = &[Format::Csv, Format::Json, Format::Jsonl];
 const CELLS: &[Format] = &[Format::Csv, Format::Xlsx];
-const TABLES: &[Format] = &[Format::Csv, Format::Xlsx, Format::Parquet];
+const TABLES: &[Format] = &[
+    Format::Csv,
+    Format::Xlsx,
+    Format::Parquet,
+    Format::Avro,
+    Format::Arrow,
+];
 const ONLY_CSV: &[Format] = &[Format::Csv];
 
 /// Options that not every format has, each with its formats when a file is read. Written Parquet files have
@@ -427,6 +443,8 @@ impl Options {
                 ("jsonl", Format::Jsonl),
                 ("json", Format::Json),
                 ("parquet", Format::Parquet),
+                ("avro", Format::Avro),
+                ("arrow", Format::Arrow),
                 ("xlsx", Format::Xlsx),
             ],
         )?;

@@ -15,11 +15,12 @@ use towpath_ports::{
 };
 use towpath_vocab::{Failure, Position, SplitId, SplitPosition, TableName};
 
+use super::binary;
+use super::columnar::ColumnarRead;
 use super::error::FilesError;
 use super::file_position::FilePosition;
 use super::find::InputFile;
 use super::job::{How, Job, Settled};
-use super::parquet;
 use super::pieces::{Piece, pieces, workers};
 use super::rows::parse;
 use super::spare::SpareBuffers;
@@ -81,9 +82,9 @@ impl FilesReader {
         let left_open = Arc::new(AtomicBool::new(false));
         let events = match &job.how {
             How::Text { .. } => self.text_events(&job, &left_open),
-            How::Parquet { schema } => parquet::events(
+            How::Columns { schema } => binary::events(
                 job.file.clone(),
-                parquet::ParquetRead {
+                ColumnarRead {
                     schema: Arc::clone(schema),
                     table: self.table.clone(),
                     batch_rows: self.batch_rows,

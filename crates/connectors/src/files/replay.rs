@@ -129,7 +129,7 @@ fn of_text(
         None => misfit.unwrap_or_else(|| {
             refused(
                 "columns",
-                "the record is text, but the table is now read from Parquet files",
+                "the record is text, but the table is now read from files without texts",
             )
         }),
     })

@@ -11,7 +11,9 @@ use arrow_schema::{DataType, FieldRef, SchemaRef};
 use towpath_ports::ReadSpec;
 use towpath_vocab::types;
 
+use super::binary;
 use super::cells::Nulls;
+use super::columnar::{FileSummary, is_readable_as, types_of};
 use super::columns::{
     Declared, Wanted, as_text, by_name, exact_of, fill_types, formats_of, give_types, join_names,
     needs_look, schema_of,
@@ -24,7 +26,6 @@ use super::job::{How, Job, Request, Settled};
 use super::json;
 use super::looks::each;
 use super::options::{Format, Options};
-use super::parquet;
 use super::rows::{Layout, RecordFormat};
 use super::survey;
 
@@ -40,7 +41,7 @@ pub(crate) async fn settle(
     };
     let mut settled = match format {
         Some(format @ (Format::Csv | Format::Xlsx)) => settle_csv(files, request, format).await,
-        Some(Format::Parquet) => settle_parquet(files, request).await,
+        Some(format) if format.has_columns() => settle_columns(files, request, format).await,
         _ => settle_json(files, request).await,
     }?;
     settled.notes.extend(notes);
@@ -310,27 +311,37 @@ fn json_jobs(
     files.iter().map(job).collect()
 }
 
-async fn settle_parquet(
+async fn settle_columns(
     files: Vec<InputFile>,
     request: &Request<'_>,
+    format: Format,
 ) -> Result<Settled, FilesError> {
     let path = first_object(&files);
-    let footers = each(files.clone(), |file| parquet::read_footer(&file)).await?;
-    let names: Vec<Vec<String>> = footers.iter().map(parquet::FooterSummary::names).collect();
+    let count = request.count_rows;
+    let looked = each(files.clone(), move |file| binary::summary(&file, count));
+    let summaries = looked.await?;
+    let names: Vec<Vec<String>> = summaries.iter().map(FileSummary::names).collect();
     let named = files
         .iter()
         .zip(&names)
         .map(|(file, names)| (file.object.as_str(), names.as_slice()));
     let mut wanted = join_names(named, request)?;
     let declared = Declared::of(request);
-    let types = parquet::types_of(&files, &footers, |name| declared.has(name))?;
-    give_types(&mut wanted, &path, request, Format::Parquet)?;
-    readable(&files, &footers, &wanted)?;
-    let mut notes: Vec<String> = footers
+    let types = types_of(&files, &summaries, |name| declared.has(name))?;
+    give_types(&mut wanted, &path, request, format)?;
+    readable(&files, &summaries, &wanted)?;
+    let mut notes: Vec<String> = summaries
         .iter()
-        .flat_map(|footer| footer.notes.clone())
+        .flat_map(|summary| summary.notes.clone())
         .collect();
-    let finer = finer_times(&files, &footers, &wanted, &declared, &mut notes).await?;
+    let finer = finer_times(
+        &files,
+        &summaries,
+        &wanted,
+        (request, &declared),
+        &mut notes,
+    )
+    .await?;
     for column in &mut wanted {
         // The file's own type stands unless another one is declared.
         let own = types
@@ -339,7 +350,7 @@ async fn settle_parquet(
         column.data_type = match (own, &column.data_type) {
             // What a column without a value is, an earlier load may know.
             (Some(DataType::Null), known) => Some(known.clone().unwrap_or(DataType::Utf8)),
-            (Some(_), Some(DataType::Utf8)) if is_fine(&footers, &column.name) => {
+            (Some(_), Some(DataType::Utf8)) if is_fine(&summaries, &column.name) => {
                 Some(DataType::Utf8)
             }
             (Some(_), _) if finer.contains(&column.name) => Some(DataType::Utf8),
@@ -350,39 +361,39 @@ async fn settle_parquet(
     let schema = schema_of(&wanted);
     let job = |file| Job {
         file,
-        how: How::Parquet {
+        how: How::Columns {
             schema: Arc::clone(&schema),
         },
     };
     Ok(Settled {
         jobs: files.into_iter().map(job).collect(),
         notes,
-        rows: Some(footers.iter().map(|footer| footer.rows).sum()),
+        rows: summaries.iter().map(|summary| summary.rows).sum(),
         options: Arc::clone(&request.options),
         own: types,
         schema,
     })
 }
 
-fn is_fine(footers: &[parquet::FooterSummary], name: &str) -> bool {
-    footers.iter().any(|footer| footer.fine.contains(name))
+fn is_fine(summaries: &[FileSummary], name: &str) -> bool {
+    summaries.iter().any(|summary| summary.fine.contains(name))
 }
 
 /// A declared type must be one that the values of every file can have.
 fn readable(
     files: &[InputFile],
-    footers: &[parquet::FooterSummary],
+    summaries: &[FileSummary],
     wanted: &[Wanted],
 ) -> Result<(), FilesError> {
-    for (file, footer) in files.iter().zip(footers) {
-        let fields = footer.schema.fields().iter();
+    for (file, summary) in files.iter().zip(summaries) {
+        let fields = summary.schema.fields().iter();
         let fields: HashMap<&str, &FieldRef> =
             fields.map(|field| (field.name().as_str(), field)).collect();
         for column in wanted {
             let found = fields.get(column.name.as_str());
             if let (Some(found), Some(to), false) = (found, &column.data_type, column.exact)
                 && found.data_type() != to
-                && !parquet::is_readable_as(found.data_type(), to)
+                && !is_readable_as(found.data_type(), to)
             {
                 return Err(FilesError::NotReadable {
                     path: file.object.clone(),
@@ -399,21 +410,22 @@ fn readable(
 /// Columns whose timestamps need digits below a microsecond. Those with a type need no look.
 async fn finer_times(
     files: &[InputFile],
-    footers: &[parquet::FooterSummary],
+    summaries: &[FileSummary],
     wanted: &[Wanted],
-    declared: &Declared,
+    (request, declared): (&Request<'_>, &Declared),
     notes: &mut Vec<String>,
 ) -> Result<BTreeSet<String>, FilesError> {
     let open = wanted.iter().filter(|column| column.data_type.is_none());
     let asked: BTreeSet<String> = open
-        .filter(|column| is_fine(footers, &column.name) && !declared.has(&column.name))
+        .filter(|column| is_fine(summaries, &column.name) && !declared.has(&column.name))
         .map(|column| column.name.clone())
         .collect();
     if asked.is_empty() {
         return Ok(asked);
     }
+    let budget = request.context.memory.limit_bytes();
     let (files, path) = (files.to_vec(), first_object(files));
-    let looked = tokio::task::spawn_blocking(move || parquet::fine_times(&files, &asked));
+    let looked = tokio::task::spawn_blocking(move || binary::fine_times(&files, &asked, budget));
     let found = looked.await.map_err(|_| FilesError::Broken { path })??;
     notes.extend(found.notes);
     Ok(found.finer)

@@ -19,7 +19,7 @@ enum Kind {
 const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "format",
-        Kind::OneOf(&["csv", "jsonl", "json", "parquet", "xlsx"]),
+        Kind::OneOf(&["csv", "jsonl", "json", "parquet", "avro", "arrow", "xlsx"]),
         "The format of the files; default: by extension.",
     ),
     (
@@ -171,7 +171,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, Parquet and Excel files in a local folder or in a bucket."
+        doc: "CSV, JSON lines, JSON, Parquet, Avro, Arrow and Excel files in a local folder or in a bucket."
             .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![

@@ -109,7 +109,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
             let path = job.file.object.clone();
             let layout = match job.how {
                 How::Text { layout, .. } => Some(layout),
-                How::Parquet { .. } => None,
+                How::Columns { .. } => None,
             };
             pieces.map(move |piece| {
                 let (layout, path) = (layout.clone(), path.clone());
@@ -144,7 +144,7 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
 fn bounded(findings: &Findings, jobs: &[Job], most: usize) -> Result<(), FilesError> {
     let json = jobs.iter().find(|job| match &job.how {
         How::Text { layout, .. } => matches!(layout.shape, RecordFormat::Json { .. }),
-        How::Parquet { .. } => false,
+        How::Columns { .. } => false,
     });
     match json {
         Some(job) if findings.columns.len() > most => Err(FilesError::TooManyColumns {

@@ -2,21 +2,17 @@
 //!
 //! Promise: a column is found by its place in the file's own schema, so that a group without members
 //! shifts nothing. INT96 and INTERVAL values are read as the 12 bytes they are stored in, because the
-//! library's own readings wrap or drop parts; `form.rs` says what the bytes mean. It reads no page.
+//! library's own readings wrap or drop parts; `columnar/form.rs` says what the bytes mean. It reads no page.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
-use towpath_vocab::types;
 
-use super::form::{Form, Leaf};
-use super::guard;
+use crate::files::columnar::{FileColumn, FileSummary, Form, Leaf, quietly, unread};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::place::RangedFile;
@@ -32,21 +28,13 @@ pub(super) struct Footer {
     pub(super) columns: Vec<FileColumn>,
 }
 
-/// A column of a file.
-#[derive(Clone)]
-pub(super) struct FileColumn {
-    pub(super) name: String,
-    /// Its place among the roots of the file's schema.
-    pub(super) root: usize,
-    pub(super) form: Form,
-}
-
 pub(super) fn broken(file: &InputFile, error: impl std::fmt::Display) -> FilesError {
     if let Some(failure) = file.place.failure() {
         return failure;
     }
-    FilesError::Parquet {
+    FilesError::Unreadable {
         path: file.object.clone(),
+        kind: "Parquet",
         why: reason(&error.to_string()).to_owned(),
     }
 }
@@ -65,18 +53,10 @@ pub(super) fn reason(mut text: &str) -> &str {
     text
 }
 
-/// A failed call to open a file.
-pub(super) fn unread(file: &InputFile) -> impl FnOnce(std::io::Error) -> FilesError + '_ {
-    |source| FilesError::Read {
-        path: file.object.clone(),
-        source,
-    }
-}
-
 /// Reads the footer.
 pub(super) fn open(file: &InputFile) -> Result<Footer, FilesError> {
     let handle = file.place.ranges().map_err(unread(file))?;
-    guard::quietly(|| read(&handle))
+    quietly(|| read(&handle))
         .map_err(|panic| broken(file, panic))?
         .map_err(|error| broken(file, error))
 }
@@ -212,121 +192,9 @@ fn plain_type(given: &TypePtr) -> Result<TypePtr, ParquetError> {
     builder.build().map(Arc::new)
 }
 
-/// A file's columns and size.
-pub(crate) struct FooterSummary {
-    pub(crate) schema: SchemaRef,
-    pub(crate) rows: u64,
-    /// Columns whose timestamps may be finer than a microsecond.
-    pub(crate) fine: BTreeSet<String>,
-    pub(crate) notes: Vec<String>,
-}
-
-impl FooterSummary {
-    /// The columns' names.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let fields = self.schema.fields().iter();
-        fields.map(|field| field.name().clone()).collect()
-    }
-}
-
-/// The type of each column. Numbers of one kind have the widest type of all files; any other type must be
-/// the same in every file. Where it is not, a column with a declared type has none of its own; text and
-/// bytes are never mixed, because their texts are alike.
-/// A column that is always null in one file has the type it has in the others.
-pub(crate) fn types_of(
-    files: &[InputFile],
-    footers: &[FooterSummary],
-    is_declared: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, DataType>, FilesError> {
-    let mut all: BTreeMap<String, DataType> = BTreeMap::new();
-    let mut mixed = BTreeSet::new();
-    let binary = |data_type: &DataType| *data_type == DataType::Binary;
-    for (file, footer) in files.iter().zip(footers) {
-        for field in footer.schema.fields() {
-            let before = all.get(field.name());
-            if let Some(wide) = before.and_then(|before| wider(before, field.data_type())) {
-                all.insert(field.name().clone(), wide);
-                continue;
-            }
-            match all.get(field.name()) {
-                Some(other) if other == field.data_type() => {}
-                Some(_) if *field.data_type() == DataType::Null => {}
-                None | Some(DataType::Null) => {
-                    all.insert(field.name().clone(), field.data_type().clone());
-                }
-                Some(other)
-                    if is_declared(field.name()) && binary(other) == binary(field.data_type()) =>
-                {
-                    mixed.insert(field.name().clone());
-                }
-                Some(other) => {
-                    return Err(FilesError::TypeDiffers {
-                        column: field.name().clone(),
-                        first: types::name(other),
-                        second: types::name(field.data_type()),
-                        path: file.object.clone(),
-                    });
-                }
-            }
-        }
-    }
-    all.retain(|name, _| !mixed.contains(name));
-    Ok(all)
-}
-
-/// The type that holds every number of two types of one kind.
-fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
-    use DataType as T;
-    let bits = |data_type: &DataType| {
-        Some(match data_type {
-            T::Int8 => 8,
-            T::Int16 => 16,
-            T::Int32 => 32,
-            T::Int64 => 64,
-            _ => return None,
-        })
-    };
-    match (one, other) {
-        (T::Float32, T::Float64) | (T::Float64, T::Float32) => Some(T::Float64),
-        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
-            let scale = *s1.max(s2);
-            let whole = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
-            let precision = whole(*p1, *s1).max(whole(*p2, *s2)) + i16::from(scale);
-            let precision = u8::try_from(precision)
-                .ok()
-                .filter(|digits| *digits <= 38)?;
-            (scale >= 0).then_some(T::Decimal128(precision, scale))
-        }
-        _ => {
-            let wide = bits(one)?.max(bits(other)?);
-            let types = [T::Int8, T::Int16, T::Int32, T::Int64];
-            types
-                .into_iter()
-                .find(|data_type| bits(data_type) == Some(wide))
-        }
-    }
-}
-
 /// Reads a file's footer.
-pub(crate) fn read_footer(file: &InputFile) -> Result<FooterSummary, FilesError> {
+pub(in crate::files) fn read_footer(file: &InputFile) -> Result<FileSummary, FilesError> {
     let footer = open(file)?;
-    let columns = footer.columns.iter();
-    let fields: Vec<Field> = columns
-        .map(|column| Field::new(&column.name, column.form.to.clone(), true))
-        .collect();
-    // They are read by name.
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(fields.len());
-    for (second, field) in fields.iter().enumerate() {
-        if let Some(first) = places.insert(field.name(), second) {
-            return Err(FilesError::TwoColumns {
-                path: file.object.clone(),
-                name: field.name().clone(),
-                first: first + 1,
-                second: second + 1,
-            });
-        }
-    }
-    let fine = footer.columns.iter().filter(|column| column.form.is_fine());
     let (rows, mut notes) = (footer.rows(), Vec::new());
     let counted = footer.counted;
     if u64::try_from(counted) != Ok(rows) {
@@ -335,12 +203,7 @@ pub(crate) fn read_footer(file: &InputFile) -> Result<FooterSummary, FilesError>
             file.object
         ));
     }
-    Ok(FooterSummary {
-        fine: fine.map(|column| column.name.clone()).collect(),
-        schema: Arc::new(Schema::new(fields)),
-        rows,
-        notes,
-    })
+    FileSummary::of(file, &footer.columns, Some(rows), notes)
 }
 
 impl Footer {

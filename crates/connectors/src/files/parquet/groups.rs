@@ -2,13 +2,12 @@
 //!
 //! Promise: each row group gives as many rows as the footer counts, or the read fails; what the
 //! library refuses or panics on is an error with the row group and the column it is about. Memory is
-//! held for each batch. It knows no types: see `shape.rs`.
+//! held for each batch. It knows no types: see `columnar/shape.rs`.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use futures::{StreamExt, future, stream};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -19,32 +18,19 @@ use parquet::file::metadata::RowGroupMetaData;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use towpath_ports::{BoxStream, Event, Memory, ReservedMemory, Result};
-use towpath_vocab::{Failure, SplitPosition, TableName};
+use towpath_vocab::{Failure, SplitPosition};
 
-use super::footer::{self, FileColumn, Footer, broken, reason, unread};
-use super::{guard, shape};
+use super::footer::{self, Footer, broken, reason};
 use crate::files::ahead::{Ahead, CurrentPart, ahead};
+use crate::files::columnar::{BATCHES, ColumnarRead, FileColumn, quietly, shape, unread};
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
 use crate::files::pieces::workers;
 
-/// So many batches fit into the budget: one must be had while a taker keeps most of it.
-const BATCHES: u64 = 64;
-
-/// What is asked of a file.
-pub(crate) struct ParquetRead {
-    pub(crate) schema: SchemaRef,
-    pub(crate) table: TableName,
-    pub(crate) batch_rows: usize,
-    pub(crate) batch_bytes: usize,
-    /// Files that are read at once.
-    pub(crate) lanes: usize,
-}
-
 /// The rows of a file, in batches.
-pub(crate) fn events(
+pub(in crate::files) fn events(
     file: InputFile,
-    mut asked: ParquetRead,
+    mut asked: ColumnarRead,
     memory: &Arc<dyn Memory>,
 ) -> BoxStream<Result<Event>> {
     let memory = Arc::clone(memory);
@@ -86,9 +72,9 @@ pub(crate) fn events(
 }
 
 /// A file on its way.
-pub(super) struct Read {
-    pub(super) file: InputFile,
-    pub(super) asked: ParquetRead,
+struct Read {
+    file: InputFile,
+    asked: ColumnarRead,
     footer: Footer,
 }
 
@@ -113,10 +99,9 @@ impl Read {
         if let Some(failure) = self.file.place.failure() {
             return failure;
         }
-        FilesError::DamagedGroup {
+        FilesError::Damaged {
             path: self.file.object.clone(),
-            group: group + 1,
-            groups: self.groups().len(),
+            part: format!("row group {} of {}", group + 1, self.groups().len()),
             column,
             why: reason(&why).to_owned(),
         }
@@ -234,9 +219,8 @@ fn read_group(
     let bytes = bytes
         .saturating_mul(2)
         .saturating_add(read.file.place.held_bytes(&spans));
-    let opened = guard::quietly(|| {
-        columns_reader(&read.file, &read.footer.metadata, group, roots, batch_rows)
-    });
+    let opened =
+        quietly(|| columns_reader(&read.file, &read.footer.metadata, group, roots, batch_rows));
     let mut reader = opened.map_err(|panic| located(read, group, &columns, panic))??;
     let mut first = start;
     loop {
@@ -244,7 +228,7 @@ fn read_group(
         let Some(lease) = hold(bytes) else {
             return Ok(());
         };
-        let next = guard::quietly(|| reader.next().transpose());
+        let next = quietly(|| reader.next().transpose());
         let batch: Option<RecordBatch> = match next {
             Ok(Ok(batch)) => batch,
             Ok(Err(error)) => return Err(located(read, group, &columns, error.to_string())),
@@ -256,7 +240,16 @@ fn read_group(
         };
         let Some(batch) = batch else { break };
         let count = batch.num_rows() as u64;
-        let events = guard::quietly(|| shape::shape(read, &columns, batch, first, lease));
+        let events = quietly(|| {
+            shape(
+                &read.asked,
+                &read.file.object,
+                &columns,
+                batch,
+                first,
+                lease,
+            )
+        });
         let events = events.map_err(|panic| read.damaged(group, None, panic))?;
         for event in events.map_err(|error| read.damaged(group, None, error.to_string()))? {
             if to.blocking_send(Ok(event)).is_err() {
@@ -270,7 +263,7 @@ fn read_group(
     }
     Err(FilesError::RowsDiffer {
         path: read.file.object.clone(),
-        group: group + 1,
+        part: format!("row group {}", group + 1),
         counted: rows_of(about),
         read: first - start,
     })
@@ -283,7 +276,7 @@ fn counted(read: &Read, group: usize, about: &RowGroupMetaData) -> Result<(), Fi
     match flat.find(|chunk| chunk.num_values() != about.num_rows()) {
         Some(chunk) => Err(FilesError::RowsDiffer {
             path: read.file.object.clone(),
-            group: group + 1,
+            part: format!("row group {}", group + 1),
             counted: u64::try_from(about.num_rows()).unwrap_or(0),
             read: u64::try_from(chunk.num_values()).unwrap_or(0),
         }),
@@ -298,7 +291,7 @@ fn located(read: &Read, group: usize, columns: &[FileColumn], why: String) -> Fi
     }
     for column in columns {
         let metadata = &read.footer.metadata;
-        let alone = guard::quietly(|| -> Result<(), String> {
+        let alone = quietly(|| -> Result<(), String> {
             let rows = read.asked.batch_rows;
             let reader = columns_reader(&read.file, metadata, group, vec![column.root], rows);
             for batch in reader.map_err(|error| error.to_string())? {

@@ -27,7 +27,7 @@ impl Memory for Tight {
     }
 }
 
-fn tight(limit: u64) -> Arc<dyn Memory> {
+pub(super) fn tight(limit: u64) -> Arc<dyn Memory> {
     Arc::new(Tight {
         limit,
         free: Arc::new(Semaphore::new(usize::try_from(limit).unwrap())),
@@ -249,7 +249,7 @@ fn groups(project: &Project, groups: usize, rows: usize) {
 }
 
 /// The first column's values; a stuck read is a failure.
-async fn numbers(reader: Box<dyn Reader>) -> Vec<i64> {
+pub(super) async fn numbers(reader: Box<dyn Reader>) -> Vec<i64> {
     let mut reader = reader;
     let mut numbers = Vec::new();
     let work = async {

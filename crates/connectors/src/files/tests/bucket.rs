@@ -411,6 +411,24 @@ fn who_may_not_look_at_a_key_finds_it_in_the_listing() {
 }
 
 #[test]
+fn avro_and_arrow_objects_give_what_files_give() {
+    for name in [
+        "avro/types_deflate.avro",
+        "arrow/types.arrow",
+        "arrow/types.arrows",
+    ] {
+        let bytes = super::columnar::fixture(name);
+        let local = Project::new().file(name, &bytes).read(name);
+        let fake = Fake::new(Wrong::Nothing, &[]);
+        let object = (name.to_owned(), bytes);
+        fake.state.objects.lock().unwrap().push(object);
+        let outcome = fake.read("s3://b", name).unwrap();
+        assert_eq!(outcome.rows, local.rows, "{name}");
+        assert_eq!(outcome.rows.len(), 5);
+    }
+}
+
+#[test]
 fn a_bucket_is_only_read() {
     let fake = Fake::new(Wrong::Nothing, &[]);
     let (project, context) = fake.project("s3://b/d");

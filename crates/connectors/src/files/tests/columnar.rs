@@ -17,13 +17,14 @@ use towpath_ports::{ExactValues, exact_json};
 use super::*;
 use crate::damage::Dice;
 
-fn fixture(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+/// A file that `make.py` beside it has made with another implementation.
+pub(super) fn fixture(name: &str) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     std::fs::read(folder.join(name)).unwrap()
 }
 
 /// The lines of a fixture: a name and its texts.
-fn lines(name: &str) -> Vec<(String, Vec<String>)> {
+pub(super) fn lines(name: &str) -> Vec<(String, Vec<String>)> {
     let text = String::from_utf8(fixture(name)).unwrap();
     let plain = |text: &str| {
         let mut out = String::new();
@@ -50,7 +51,11 @@ fn lines(name: &str) -> Vec<(String, Vec<String>)> {
 }
 
 /// The values of one column, exactly; `None` for a row that was rejected.
-fn exact(project: &Project, spec: &ReadSpec, rows: usize) -> Result<Vec<Option<String>>> {
+pub(super) fn exact(
+    project: &Project,
+    spec: &ReadSpec,
+    rows: usize,
+) -> Result<Vec<Option<String>>> {
     run(async {
         let mut texts = vec![None; rows];
         let mut reader = project.source().open(spec, None).await?;
@@ -81,8 +86,8 @@ fn exact(project: &Project, spec: &ReadSpec, rows: usize) -> Result<Vec<Option<S
     })
 }
 
-fn one_column(name: &str, word: Option<&str>) -> ReadSpec {
-    let mut spec = spec("types.parquet");
+pub(super) fn one_column(file: &str, name: &str, word: Option<&str>) -> ReadSpec {
+    let mut spec = spec(file);
     spec.projection = Some(vec![name.to_owned()]);
     if let Some(word) = word {
         spec.declared = declared(&[(name, word)]);
@@ -92,9 +97,9 @@ fn one_column(name: &str, word: Option<&str>) -> ReadSpec {
 
 #[test]
 fn every_type_gives_the_values_that_pyarrow_gives() {
-    let project = Project::new().file("types.parquet", fixture("types.parquet"));
-    for (name, expected) in lines("types.txt") {
-        let given = exact(&project, &one_column(&name, None), 5).unwrap();
+    let project = Project::new().file("types.parquet", fixture("parquet/types.parquet"));
+    for (name, expected) in lines("parquet/types.txt") {
+        let given = exact(&project, &one_column("types.parquet", &name, None), 5).unwrap();
         let expected: Vec<Option<String>> = expected.into_iter().map(Some).collect();
         assert_eq!(given, expected, "{name}");
     }
@@ -102,12 +107,12 @@ fn every_type_gives_the_values_that_pyarrow_gives() {
 
 #[test]
 fn a_declared_type_gives_the_value_of_pyarrow_or_rejects_the_row() {
-    let project = Project::new().file("types.parquet", fixture("types.parquet"));
-    let plain = lines("types.txt");
+    let project = Project::new().file("types.parquet", fixture("parquet/types.parquet"));
+    let plain = lines("parquet/types.txt");
     let mut wrong = Vec::new();
-    for (what, expected) in lines("declared.txt") {
+    for (what, expected) in lines("parquet/declared.txt") {
         let (name, word) = what.split_once(" as ").unwrap();
-        let given = match exact(&project, &one_column(name, Some(word)), 5) {
+        let given = match exact(&project, &one_column("types.parquet", name, Some(word)), 5) {
             Ok(given) => given,
             Err(failure) => {
                 assert_eq!(failure.code, "R0142", "{what}: {failure}");
@@ -535,14 +540,14 @@ fn values_that_contradict_their_type_are_rejected_exactly() {
 
 #[test]
 fn a_type_that_no_value_can_have_is_refused_before_the_read() {
-    let project = Project::new().file("types.parquet", fixture("types.parquet"));
+    let project = Project::new().file("types.parquet", fixture("parquet/types.parquet"));
     for (name, word) in [
         ("int64", "timestamp"),
         ("struct", "bigint"),
         ("uuid", "bigint"),
         ("bytes", "int"),
     ] {
-        match exact(&project, &one_column(name, Some(word)), 5) {
+        match exact(&project, &one_column("types.parquet", name, Some(word)), 5) {
             Err(failure) => assert_eq!(failure.code, "R0142", "{failure}"),
             Ok(values) => assert!(
                 values[..4].iter().all(Option::is_none),
@@ -554,7 +559,7 @@ fn a_type_that_no_value_can_have_is_refused_before_the_read() {
 
 #[test]
 fn a_damaged_file_is_an_error_or_gives_all_of_its_rows() {
-    let whole = fixture("types.parquet");
+    let whole = fixture("parquet/types.parquet");
     let project = Project::new();
     let mut dice = Dice::new(1);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(8);

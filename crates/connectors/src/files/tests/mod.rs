@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+mod arrow;
+mod avro;
 mod bounds;
 mod bucket;
 mod cases;

@@ -11,9 +11,9 @@ use calamine::XlsxError;
 use super::cell::{self, DELIMITER, ROW_END};
 use super::choice::{SheetChoice, name_of};
 use super::open::{self, OpenWorkbook, SheetExtent};
+use crate::files::columnar::quietly;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
-use crate::files::parquet::quietly;
 
 /// Bytes that are sent at once, and how many such pieces wait.
 const PIECE: usize = 64 << 10;

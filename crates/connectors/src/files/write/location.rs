@@ -178,6 +178,12 @@ impl FileTarget {
                     "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
                 ));
             }
+            (Format::Avro | Format::Arrow, _) => {
+                return Err(wrong(
+                    "Avro and Arrow files are only read",
+                    "write Parquet: a name that ends with `.parquet`, or `format: parquet`",
+                ));
+            }
             (Format::Xlsx, _) => {
                 return Err(wrong(
                     "Excel workbooks are only read",

@@ -3,15 +3,17 @@
 //! Promise: a value that its type cannot hold is reported by row and never bent: digits below a
 //! microsecond, a time outside the day, a decimal with too many digits. Encodings and widths of
 //! containers are undone: text is `Utf8`, bytes `Binary`, lists `List`, moments microseconds.
-//! It knows no declared type (`shape.rs`) and no file (`footer.rs`).
+//! It knows no declared type (`shape.rs`) and no file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
+use arrow_schema::extension::EXTENSION_TYPE_NAME_KEY;
+use arrow_schema::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit, UnionFields};
 
 /// What a leaf of the file holds, where its Arrow type does not say it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Leaf {
+pub(in crate::files) enum Leaf {
     /// As its type says.
     Other,
     /// Nanoseconds of a day and a Julian day.
@@ -24,9 +26,9 @@ pub(super) enum Leaf {
 
 /// How a column is read.
 #[derive(Clone, Debug)]
-pub(super) struct Form {
+pub(in crate::files) struct Form {
     /// The type its values have in the end.
-    pub(super) to: DataType,
+    pub(in crate::files) to: DataType,
     pub(super) how: How,
 }
 
@@ -48,6 +50,8 @@ pub(super) enum How {
     Time(i64),
     /// A decimal of at most so many digits.
     Digits(u8),
+    /// A value of one of several types, as a struct with a member for each of them.
+    Union(Vec<Form>),
     List(Box<Form>),
     Struct(Vec<Form>),
     Map(Box<[Form; 2]>),
@@ -55,10 +59,12 @@ pub(super) enum How {
 
 impl Form {
     /// The form of a column and its members; takes a leaf for each one below it.
-    pub(super) fn of(from: &DataType, leaves: &mut impl Iterator<Item = Leaf>) -> Self {
+    pub(in crate::files) fn of(from: &DataType, leaves: &mut impl Iterator<Item = Leaf>) -> Self {
         use DataType as T;
         match from {
             T::Dictionary(_, values) => Self::of(values, leaves),
+            T::RunEndEncoded(_, values) => Self::of(values.data_type(), leaves),
+            T::Union(branches, _) => Self::of_union(branches, leaves),
             T::List(item)
             | T::LargeList(item)
             | T::FixedSizeList(item, _)
@@ -110,6 +116,36 @@ impl Form {
         }
     }
 
+    /// The form of a column that says itself what its leaves are.
+    pub(in crate::files) fn of_field(field: &Field) -> Self {
+        let mut leaves = Vec::new();
+        leaves_of(field, field.data_type(), &mut leaves);
+        Self::of(field.data_type(), &mut leaves.into_iter())
+    }
+
+    /// Branches without values are what a NULL is.
+    fn of_union(branches: &UnionFields, leaves: &mut impl Iterator<Item = Leaf>) -> Self {
+        let (mut names, mut members, mut forms) = (HashSet::new(), Vec::new(), Vec::new());
+        for (_, branch) in branches.iter() {
+            let form = Self::of(branch.data_type(), leaves);
+            if form.to != DataType::Null {
+                let name = (1..)
+                    .map(|count| match count {
+                        1 => branch.name().clone(),
+                        _ => format!("{}_{count}", branch.name()),
+                    })
+                    .find(|name| names.insert(name.clone()));
+                let name = name.unwrap_or_default();
+                members.push(Arc::new(Field::new(name, form.to.clone(), true)));
+            }
+            forms.push(form);
+        }
+        Self {
+            to: DataType::Struct(members.into()),
+            how: How::Union(forms),
+        }
+    }
+
     fn same(from: &DataType) -> Self {
         Self {
             to: from.clone(),
@@ -142,13 +178,12 @@ impl Form {
             (_, T::Time32(unit) | T::Time64(unit)) => {
                 (from.clone(), How::Time(86_400 * per_second(*unit)))
             }
-            (
-                _,
-                T::Decimal32(precision, _)
-                | T::Decimal64(precision, _)
-                | T::Decimal128(precision, _)
-                | T::Decimal256(precision, _),
-            ) => (from.clone(), How::Digits(*precision)),
+            (_, T::Decimal32(precision, scale) | T::Decimal64(precision, scale)) => {
+                (T::Decimal128(*precision, *scale), How::Digits(*precision))
+            }
+            (_, T::Decimal128(precision, _) | T::Decimal256(precision, _)) => {
+                (from.clone(), How::Digits(*precision))
+            }
             _ => (from.clone(), How::Same),
         };
         Self { to, how }
@@ -160,7 +195,7 @@ impl Form {
     }
 
     /// Whether its values may have digits below a microsecond.
-    pub(super) fn is_fine(&self) -> bool {
+    pub(in crate::files) fn is_fine(&self) -> bool {
         matches!(self.how, How::Int96 | How::Moment(TimeUnit::Nanosecond))
     }
 }
@@ -171,6 +206,56 @@ fn retyped(field: &FieldRef, form: &Form) -> FieldRef {
         form.to.clone(),
         field.is_nullable(),
     ))
+}
+
+/// Field metadata: the 12 bytes of the column are an interval, its parts unsigned.
+pub(in crate::files) const UNSIGNED_INTERVAL: &str = "towpath.unsigned_interval";
+
+/// Field metadata: the 16 bytes of the column are a UUID.
+pub(in crate::files) const UUID: &str = "towpath.uuid";
+
+/// What the leaves of a column hold, in the order in which `Form::of` takes them.
+fn leaves_of(field: &Field, data_type: &DataType, to: &mut Vec<Leaf>) {
+    use DataType as T;
+    match data_type {
+        T::Dictionary(_, values) => leaves_of(field, values, to),
+        T::RunEndEncoded(_, values) => leaves_of(values, values.data_type(), to),
+        T::Union(branches, _) => {
+            for (_, branch) in branches.iter() {
+                leaves_of(branch, branch.data_type(), to);
+            }
+        }
+        T::List(item)
+        | T::LargeList(item)
+        | T::FixedSizeList(item, _)
+        | T::ListView(item)
+        | T::LargeListView(item) => leaves_of(item, item.data_type(), to),
+        T::Struct(fields) => {
+            for member in fields {
+                leaves_of(member, member.data_type(), to);
+            }
+        }
+        T::Map(entries, _) => match entries.data_type() {
+            T::Struct(pair) if pair.len() == 2 => {
+                for member in pair {
+                    leaves_of(member, member.data_type(), to);
+                }
+            }
+            _ => {}
+        },
+        _ => {
+            let extension = field.metadata().get(EXTENSION_TYPE_NAME_KEY);
+            let is_uuid = extension.is_some_and(|name| name == "arrow.uuid")
+                || field.metadata().contains_key(UUID);
+            to.push(match is_uuid {
+                true => Leaf::Uuid,
+                false if field.metadata().contains_key(UNSIGNED_INTERVAL) => {
+                    Leaf::Interval { signed: false }
+                }
+                false => Leaf::Other,
+            });
+        }
+    }
 }
 
 /// Units in a second.

@@ -1,7 +1,7 @@
 //! A decoded batch as rows of the table; rows that do not fit become rejects.
 //!
 //! Promise: a declared type takes a value that leads back to the same one, and text as text files are
-//! read; any other row is rejected with its exact values. It reads no file: see `groups.rs`.
+//! read; any other row is rejected with its exact values. It reads no file: see `parts.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use towpath_ports::{Event, Origin, ReservedMemory, Rows, exact_json, has_exact_text, row_as_json};
 use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject, types};
 
+use super::columns::FileColumn;
 use super::convert::{convert, exact_values, moment_text};
-use super::footer::FileColumn;
 use super::form::Form;
-use super::groups::Read;
+use super::parts::ColumnarRead;
 use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
 
-/// Rows of a Parquet file as they were read; holds their memory.
+/// Rows of a file as they were read; holds their memory.
 struct GroupOrigin {
     object: String,
     columns: Arc<Vec<FileColumn>>,
@@ -80,22 +80,23 @@ fn exact_row(columns: &[FileColumn], batch: &RecordBatch, row: usize) -> String 
 type RowError = (usize, usize, String);
 
 /// Brings a batch of these columns into the schema of the read.
-pub(super) fn shape(
-    read: &Read,
+pub(in crate::files) fn shape(
+    asked: &ColumnarRead,
+    object: &str,
     columns: &[FileColumn],
     batch: RecordBatch,
     first: u64,
     lease: ReservedMemory,
 ) -> Result<Vec<Event>, ArrowError> {
     let rows = batch.num_rows();
-    let mut shaped = Vec::with_capacity(read.asked.schema.fields().len());
+    let mut shaped = Vec::with_capacity(asked.schema.fields().len());
     let mut misfits: Vec<RowError> = Vec::new();
     let held: HashMap<&str, _> = columns
         .iter()
         .zip(batch.columns())
         .map(|(column, array)| (column.name.as_str(), (column, array)))
         .collect();
-    for (at, field) in read.asked.schema.fields().iter().enumerate() {
+    for (at, field) in asked.schema.fields().iter().enumerate() {
         let given = held.get(field.name().as_str()).copied();
         let column = match given {
             None => new_null_array(field.data_type(), rows),
@@ -108,21 +109,20 @@ pub(super) fn shape(
         shaped.push(column);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let shaped =
-        RecordBatch::try_new_with_options(Arc::clone(&read.asked.schema), shaped, &options)?;
+    let shaped = RecordBatch::try_new_with_options(Arc::clone(&asked.schema), shaped, &options)?;
     let origin = Arc::new(GroupOrigin {
-        object: read.file.object.clone(),
+        object: object.to_owned(),
         columns: Arc::new(columns.to_vec()),
         batch,
         first,
         _lease: lease,
     });
-    events_of(read, shaped, origin, misfits)
+    events_of(asked, shaped, origin, misfits)
 }
 
 /// Rows that fit, and rejects of the others.
 fn events_of(
-    read: &Read,
+    asked: &ColumnarRead,
     shaped: RecordBatch,
     origin: Arc<GroupOrigin>,
     misfits: Vec<RowError>,
@@ -134,7 +134,7 @@ fn events_of(
             *keep = false;
         }
     }
-    let rejects = rejects_of(read, &origin, misfits);
+    let rejects = rejects_of(asked, &origin, misfits);
     let kept = (first..).zip(&keep).filter(|(_, keep)| **keep);
     let ordinals = UInt64Array::from_iter_values(kept.map(|(row, _)| row));
     let batch = if rejects.is_empty() {
@@ -145,7 +145,7 @@ fn events_of(
     let mut events = Vec::with_capacity(2);
     if batch.num_rows() > 0 {
         events.push(Event::Rows(Rows {
-            table: read.asked.table.clone(),
+            table: asked.table.clone(),
             batch,
             ordinals,
             ops: None,
@@ -159,13 +159,17 @@ fn events_of(
 }
 
 /// One reject per row.
-fn rejects_of(read: &Read, origin: &GroupOrigin, mut misfits: Vec<RowError>) -> Vec<Reject> {
+fn rejects_of(
+    asked: &ColumnarRead,
+    origin: &GroupOrigin,
+    mut misfits: Vec<RowError>,
+) -> Vec<Reject> {
     let mut rejects: Vec<Reject> = Vec::new();
     misfits.sort();
     for (row, column, message) in misfits {
         let reason = Reason {
             code: "type".to_owned(),
-            column: Some(read.asked.schema.field(column).name().clone()),
+            column: Some(asked.schema.field(column).name().clone()),
             value: None,
             message,
         };
@@ -173,7 +177,7 @@ fn rejects_of(read: &Read, origin: &GroupOrigin, mut misfits: Vec<RowError>) -> 
         match rejects.last_mut() {
             Some(last) if last.place.ordinal == ordinal + 1 => last.reasons.push(reason),
             _ => rejects.push(Reject {
-                table: read.asked.table.clone(),
+                table: asked.table.clone(),
                 place: origin.place(ordinal),
                 raw: origin.raw(ordinal),
                 reasons: vec![reason],
@@ -208,7 +212,7 @@ fn values(array: &ArrayRef, form: &Form, wanted: &DataType) -> Result<Fitted, Ar
 }
 
 /// Whether values of one type can be read as the other, each exactly or not at all.
-pub(crate) fn is_readable_as(from: &DataType, to: &DataType) -> bool {
+pub(in crate::files) fn is_readable_as(from: &DataType, to: &DataType) -> bool {
     let temporal = |data_type: &DataType| data_type.is_temporal();
     match (from, to) {
         (DataType::Null, _) => true,

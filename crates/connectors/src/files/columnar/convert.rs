@@ -14,11 +14,12 @@ use arrow_array::types::{
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, Date32Array, FixedSizeBinaryArray,
     IntervalMonthDayNanoArray, ListArray, MapArray, PrimitiveArray, StructArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt64Array, UnionArray,
 };
-use arrow_buffer::OffsetBuffer;
+use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_cast::cast::cast;
 use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_select::take::take;
 use towpath_ports::exact_moment;
 use towpath_vocab::types;
 
@@ -104,12 +105,13 @@ pub(super) fn convert(array: &ArrayRef, form: &Form) -> Result<Converted, ArrowE
             };
             Converted {
                 bad: marked(bad, ConvertError::Digits),
-                array,
+                array: cast(&array, &form.to)?,
             }
         }
         How::List(item) => list(array, item, &form.to)?,
         How::Struct(members) => structs(&flat(array)?, members, &form.to)?,
         How::Map(pair) => map(&flat(array)?, pair, &form.to)?,
+        How::Union(branches) => unions(&flat(array)?, branches, &form.to)?,
     })
 }
 
@@ -167,10 +169,11 @@ pub(super) fn moment_text(array: &ArrayRef, form: &Form) -> Result<ArrayRef, Arr
     Ok(Arc::new(out.finish()))
 }
 
-/// Without a dictionary.
+/// Without a dictionary, and without runs.
 fn flat(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match array.data_type() {
-        DataType::Dictionary(_, values) => cast(array, values),
+        DataType::Dictionary(_, values) => flat(&cast(array, values)?),
+        DataType::RunEndEncoded(_, values) => flat(&cast(array, values.data_type())?),
         _ => Ok(Arc::clone(array)),
     }
 }
@@ -221,7 +224,7 @@ fn int96(values: &FixedSizeBinaryArray) -> Converted {
 /// Timestamps in microseconds from values of which `per_micro` make one.
 fn micros(
     values: impl Iterator<Item = (bool, i128)>,
-    nulls: Option<arrow_buffer::NullBuffer>,
+    nulls: Option<NullBuffer>,
     per_micro: i128,
     zone: Option<Arc<str>>,
 ) -> Converted {
@@ -409,6 +412,45 @@ fn structs(array: &ArrayRef, members: &[Form], to: &DataType) -> Result<Converte
         fields.clone(),
         columns,
         given.nulls().cloned(),
+        given.len(),
+    )?;
+    Ok(Converted {
+        array: Arc::new(made),
+        bad,
+    })
+}
+
+/// Each value is the member of its branch; all other members are NULL.
+fn unions(array: &ArrayRef, branches: &[Form], to: &DataType) -> Result<Converted, ArrowError> {
+    let (Some(given), DataType::Union(fields, _), DataType::Struct(members)) = (
+        array.as_any().downcast_ref::<UnionArray>(),
+        array.data_type(),
+        to,
+    ) else {
+        return Ok(fitting(Arc::clone(array)));
+    };
+    let mut valid = vec![false; given.len()];
+    let (mut bad, mut columns) = (Vec::new(), Vec::with_capacity(members.len()));
+    for ((id, _), form) in fields.iter().zip(branches) {
+        if form.to == DataType::Null {
+            continue;
+        }
+        let rows = given.type_ids().iter().enumerate();
+        let places: UInt64Array = rows
+            .map(|(row, branch)| (*branch == id).then(|| given.value_offset(row) as u64))
+            .collect();
+        for (row, valid) in valid.iter_mut().enumerate() {
+            *valid |= places.is_valid(row);
+        }
+        let member = convert(&take(given.child(id), &places, None)?, form)?;
+        bad.extend(member.bad);
+        columns.push(member.array);
+    }
+    bad.retain(|(row, _)| valid.get(*row) == Some(&true));
+    let made = StructArray::try_new_with_length(
+        members.clone(),
+        columns,
+        Some(NullBuffer::from(valid)),
         given.len(),
     )?;
     Ok(Converted {

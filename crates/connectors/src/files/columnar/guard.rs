@@ -1,7 +1,7 @@
-//! Panics of a library on malformed files, as errors: of Parquet, and of workbooks.
+//! Panics of a library on malformed files, as errors: of files of columns, and of workbooks.
 //!
 //! Promise: what `quietly` runs ends in a value or in words; a panic inside prints nothing and goes no
-//! further. Panics of any other code are printed as before. It knows no file: see `groups.rs`.
+//! further. Panics of any other code are printed as before. It knows no file: see `parts.rs`.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,7 +17,7 @@ static HOOK: Once = Once::new();
 
 /// Runs code that may panic on bad input; its panic as words. Nothing that it worked on may be used
 /// again after a panic.
-pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(in crate::files) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let loud = take_hook();
         set_hook(Box::new(move |panic| {
