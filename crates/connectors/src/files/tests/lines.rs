@@ -325,7 +325,7 @@ fn fields_of_fixed_width() {
     let outcome = project.read_as(&spec);
     assert_eq!(
         outcome.columns,
-        ["id text", "name text", "amount decimal(4,2)", "day date"]
+        ["id text", "name text", "amount decimal(18,2)", "day date"]
     );
     assert_eq!(
         outcome.rows,
