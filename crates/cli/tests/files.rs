@@ -249,6 +249,105 @@ fn what_is_wrong_with_a_file_is_said_as_it_is() {
     );
 }
 
+const PARTITIONED: &str = "steps:
+  extract: { load: data, into: raw, tables: { sales: { from: 'sales/**/*.csv', mode: incremental, hive_partitioning: true, file_column: _file, columns: { id: { max: 5 } }, fail_above: 100% } } }
+";
+
+#[test]
+fn folders_of_paths_are_columns_of_a_load_a_copy_and_a_query() {
+    let desk = TestProject::with_pipeline(PARTITIONED);
+    desk.write("data/sales/year=2025/1.csv", "id,v\n1,x\n10,y\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/sales/year=2026/1.csv", "id,v\n2,z\n20,w\n");
+    has(&desk.ok(".", &["run"]), &["1 row rejected"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
+    let row = |id: u16, v: &str, year: u16| {
+        let file = format!("sales/year={year}/1.csv");
+        serde_json::json!({"id": id, "v": v, "year": year, "_file": file})
+    };
+    let sql = "select id, v, year, _file from raw.sales order by id";
+    let loaded = vec![row(1, "x", 2025), row(2, "z", 2026)];
+    assert_eq!(query(sql), serde_json::Value::from(loaded.clone()));
+    // A record that comes back has the folder that it was in.
+    let pipeline = desk.read("pipelines/p.yml");
+    desk.write("pipelines/p.yml", &pipeline.replace("max: 5 ", "max: 50 "));
+    desk.ok(".", &["quarantine", "replay", "raw.sales"]);
+    let replayed = [loaded, vec![row(10, "y", 2025), row(20, "w", 2026)]].concat();
+    assert_eq!(query(sql), serde_json::Value::from(replayed));
+    for from in ["data/sales/*/1.csv", "data/**/1.csv"] {
+        desk.ok(
+            ".",
+            &[
+                "copy",
+                from,
+                "all.jsonl",
+                "--option",
+                "hive_partitioning=true",
+            ],
+        );
+        let copied = desk.read("all.jsonl");
+        assert_eq!(
+            copied.lines().next(),
+            Some("{\"id\":1,\"v\":\"x\",\"year\":2025}")
+        );
+        let asked = query(&format!("select * from '{from}' order by id desc"));
+        let last = serde_json::json!({"id": 20, "v": "w", "year": 2026});
+        assert_eq!(asked[0], last);
+    }
+    let said = desk.exits(
+        2,
+        ".",
+        &[
+            "copy",
+            "data/sales/*/1.csv",
+            "b.csv",
+            "--option",
+            "file_column=v",
+        ],
+    );
+    has(&said, &["error[R0133]", "give `file_column` another name"]);
+}
+
+const LOGS: &str = "steps:
+  extract: { load: data, into: raw, tables: { log: { from: 'app.log*', format: regex, pattern: '(?<at>[^ ]+) (?<message>.*)', fail_above: 100% } } }
+";
+
+#[test]
+fn lines_of_a_log_that_match_nothing_wait_for_another_pattern() {
+    let desk = TestProject::with_pipeline(LOGS);
+    desk.write(
+        "data/app.log",
+        "2025-01-01T00:00:00Z started\nTraceback:\n2025-01-01T00:00:01Z ended\n",
+    );
+    has(
+        &desk.ok(".", &["run"]),
+        &["1 row rejected", "does not match `pattern`"],
+    );
+    let shown = desk.ok(".", &["quarantine", "show", "raw.log"]);
+    has(&shown, &["Traceback:", "app.log:2"]);
+    let pipeline = desk
+        .read("pipelines/p.yml")
+        .replace("(?<at>[^ ]+) ", "(?:(?<at>[^ ]+) )?");
+    desk.write("pipelines/p.yml", &pipeline);
+    desk.ok(".", &["quarantine", "replay", "raw.log"]);
+    let sql = "select at, message from raw.log where at is null";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!(
+        rows,
+        serde_json::json!([{"at": null, "message": "Traceback:"}])
+    );
+    // A pattern that cannot be one is refused before anything is read.
+    desk.write(
+        "pipelines/p.yml",
+        &pipeline.replace("(?<message>.*)", "(?<message>"),
+    );
+    has(
+        &desk.exits(2, ".", &["run"]),
+        &["error[R0103]", "`pattern`"],
+    );
+}
+
 #[test]
 fn rejected_rows_with_different_reasons_are_not_said_to_have_one() {
     let pipeline = "steps: { extract: { load: data, into: raw, tables: { t: { from: t.csv, fail_above: 100%, columns: { id: bigint, e: { in: [x] } } } } } }\n";

@@ -64,7 +64,8 @@ pub use schedule::{
     SchedulePause, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,
 };
 pub use source::{
-    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Source, Split, TableSchema,
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, RejectedRecord, Source, Split,
+    TableSchema,
 };
 pub use state::{
     AttemptEnd, CompiledGraph, GraphTask, RunFilter, RunKind, RunRecord, RunUpdate,

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use futures::Stream;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{
-    ColumnPlan, CursorPlan, Position, RawRecord, ReadMode, Reject, Selection, SplitId,
-    SplitPosition, TableName,
+    ColumnPlan, CursorPlan, Position, RawRecord, ReadMode, RecordLocation, Reject, Selection,
+    SplitId, SplitPosition, TableName,
 };
 
 use crate::{Result, Rows};
@@ -73,6 +73,15 @@ pub struct TableSchema {
     pub schema: SchemaRef,
 }
 
+/// A rejected record that is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Its location in the source: a part of its values may come from there.
+    pub place: RecordLocation,
+    /// The record as it came.
+    pub raw: RawRecord,
+}
+
 /// A system, file or candidate that can be read.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -89,7 +98,11 @@ pub trait Source: Send + Sync {
 
     /// A reader over rejected records, parsed with the present `spec`. Only sources that return
     /// `RawRecord::Text` need it.
-    async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>>;
+    async fn replay(
+        &self,
+        spec: &ReadSpec,
+        records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>>;
 }
 
 /// An open read.

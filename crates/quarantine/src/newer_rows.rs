@@ -17,12 +17,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use towpath_flow::OperatorFactory;
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, InputVersion, Operator, OperatorOutput, Query,
-    ReadSpec, Reader, Result, Rows, Source, Split, TableSchema,
+    ReadSpec, Reader, RejectedRecord, Result, Rows, Source, Split, TableSchema,
 };
 use towpath_vocab::types::one_form;
 use towpath_vocab::{
-    Failure, IS_CURRENT, Position, RawRecord, Remedy, SplitId, SplitPosition, TableName, TablePlan,
-    WriteMode, quote, quote_table,
+    Failure, IS_CURRENT, Position, Remedy, SplitId, SplitPosition, TableName, TablePlan, WriteMode,
+    quote, quote_table,
 };
 
 use crate::QuarantinePorts;
@@ -307,7 +307,11 @@ impl Source for Batch {
         Ok(None)
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         Err(no_key("records of a question are never replayed"))
     }
 }

@@ -101,6 +101,8 @@ struct Reading {
     masked: Vec<String>,
     names: BTreeMap<String, String>,
     delimiter: Option<char>,
+    /// A text record may be fields with a delimiter: no other format of text is declared.
+    is_delimited: bool,
 }
 
 impl Reading {
@@ -112,6 +114,7 @@ impl Reading {
                 masked: Vec::new(),
                 names: BTreeMap::new(),
                 delimiter: None,
+                is_delimited: true,
             };
         };
         // Without the key, a record is shown as encrypted, with its location and reasons.
@@ -146,6 +149,7 @@ impl Reading {
                 "\\t" | "tab" => Some('\t'),
                 text => text.chars().next(),
             }),
+            is_delimited: option(load, "format").is_none_or(|format| format == "csv"),
         }
     }
 
@@ -164,7 +168,8 @@ impl Reading {
         let values = match &raw {
             RawRecord::Row(text) => object(text),
             RawRecord::Text(text) if text.trim_start().starts_with('{') => object(text),
-            RawRecord::Text(text) => self.line(text),
+            RawRecord::Text(text) if self.is_delimited => self.line(text),
+            RawRecord::Text(_) => Vec::new(),
         };
         let (RawRecord::Row(text) | RawRecord::Text(text)) = raw;
         // Cells without names could be masked ones.

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use towpath_ports::{
-    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
-    TableSchema,
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, RejectedRecord, Result, Rows,
+    Source, Split, TableSchema,
 };
 use towpath_vocab::{
     Failure, Position, RawRecord, Reject, Remedy, SplitId, SplitPosition, TableName,
@@ -119,7 +119,11 @@ impl Source for ScriptedSource {
         Ok(None)
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         Err(Failure::new(
             "T0003",
             Remedy::Refused,

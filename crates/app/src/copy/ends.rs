@@ -30,6 +30,9 @@ pub(super) fn source(
     specs: &[ConnectorSpec],
 ) -> Result<CopyEndpoint> {
     let mut end = end(text, table, "--table", working_dir, specs)?;
+    if let Some(split) = glob_of_folders(text, &end, working_dir) {
+        return Ok(split);
+    }
     let folder = end.connection.text("path").map(Path::new);
     let file = folder.map(|folder| folder.join(&end.object));
     if end.connection.kind == files_kind()
@@ -39,6 +42,29 @@ pub(super) fn source(
         end.connection.options.insert("path".to_owned(), path);
     }
     Ok(end)
+}
+
+/// Files of several folders: `data/*/x.csv` is the folder `data` and the glob `*/x.csv` in it. A name that is there
+/// is no glob.
+fn glob_of_folders(text: &str, end: &CopyEndpoint, working_dir: &Path) -> Option<CopyEndpoint> {
+    let text = text.strip_prefix("file://").unwrap_or(text);
+    let glob = text.find(['*', '?', '['])?;
+    let is_file = end.connection.kind == files_kind() && !text.contains("://");
+    let is_in_folder = text.get(glob..).is_some_and(|rest| rest.contains('/'));
+    if !is_file || !is_in_folder || working_dir.join(text).exists() {
+        return None;
+    }
+    let at = text.get(..glob)?.rfind('/').map_or(0, |at| at + 1);
+    let (folder, selection) = text.split_at_checked(at)?;
+    let folder = match folder {
+        "" => working_dir.to_path_buf(),
+        folder => working_dir.join(folder),
+    };
+    let folder = OptionValue::Plain(serde_json::Value::String(folder.display().to_string()));
+    Some(CopyEndpoint {
+        connection: connection(&end.connection.name, &end.connection.kind, "path", folder),
+        object: selection.to_owned(),
+    })
 }
 
 /// Parses a target; `table` is its table in a database.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use towpath_ports::Reader;
+use towpath_ports::{Reader, RejectedRecord};
 use towpath_quarantine::{Owner, ReadAgain, Record};
 use towpath_vocab::{Failure, LoadPlan, Plan, RawRecord, Remedy, Selection, TableFact, TableName};
 
@@ -36,11 +36,15 @@ async fn reader(
     let is_text = |record: &Record| matches!(record.raw, RawRecord::Text(_));
     let facts = services.store.facts(&plan.environment).await?;
     if keeps_text || records.iter().any(is_text) {
-        let raw: Vec<RawRecord> = records.iter().map(|record| record.raw.clone()).collect();
+        let rejected = |record: &Record| RejectedRecord {
+            place: record.place.clone(),
+            raw: record.raw.clone(),
+        };
+        let rejected: Vec<RejectedRecord> = records.iter().map(rejected).collect();
         let source = services.source(&load.connection)?;
         let mut spec = load_spec(load);
         spec.observed = observed(services.lake.as_ref(), &facts, load).await?;
-        return source.replay(&spec, raw).await;
+        return source.replay(&spec, rejected).await;
     }
     let Selection::Object(object) = &load.selection else {
         return Err(unknown_columns(table));

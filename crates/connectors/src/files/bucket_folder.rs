@@ -75,6 +75,14 @@ impl BucketFolder {
         format!("{}/{name}", self.shown)
     }
 
+    /// The name of an object below the prefix that people know as this.
+    pub(crate) fn relative<'o>(&self, object: &'o str) -> Option<&'o str> {
+        match object.strip_prefix(self.shown.as_str())? {
+            "" => object.rsplit('/').next(),
+            rest => rest.strip_prefix('/'),
+        }
+    }
+
     /// The object that the connection's path names, if it names one.
     async fn only(&self) -> Result<Option<(String, Version)>, FilesError> {
         let name = self.url.prefix.rsplit('/').next().unwrap_or_default();

@@ -669,6 +669,7 @@ mod tests {
             encoding: None,
             sheet: Default::default(),
             length: None,
+            path_values: Arc::default(),
         };
         let mut reader = ChunkReader::open(
             &file,

@@ -183,6 +183,24 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Use that version of Towpath for this folder, or write to another folder.",
     ),
     CodeEntry::run(
+        "R0132",
+        Remedy::FixConfig,
+        "The folders of a path cannot be read as columns.",
+        "With `hive_partitioning: true` each folder `key=value` of a file's path is a column, so all files of a table must have the same keys, each once, and names and values must decode (`%20`) to UTF-8 text. Write a glob that leaves other files out, or set `missing_columns: null` to read a missing key as NULL.",
+    ),
+    CodeEntry::run(
+        "R0133",
+        Remedy::FixConfig,
+        "`file_column` has the name of a column that is there already.",
+        "The column for the path of a file needs a name that no file and no folder `key=value` has:\n\n  file_column: _file",
+    ),
+    CodeEntry::run(
+        "R0134",
+        Remedy::FixConfig,
+        "A format of lines lacks the option that says what its columns are.",
+        "`format: regex` needs `pattern`, a regular expression that matches a whole line and has a named group for each column. `format: fixed` needs `fields`, the places of the fields:\n\n  format: fixed\n  fields: [\"id 1-5\", \"name 6-25\"]",
+    ),
+    CodeEntry::run(
         "R0140",
         Remedy::FixData,
         "A part of a Parquet, Avro or Arrow file is damaged.",

@@ -125,8 +125,8 @@ pub(crate) fn give_types(
     request: &Request<'_>,
     format: Format,
 ) -> Result<(), FilesError> {
-    let strict = (format.has_columns() || matches!(format, Format::Csv | Format::Xlsx))
-        && !request.options.missing_columns_null;
+    let is_table = format.has_columns() || matches!(format, Format::Csv | Format::Xlsx);
+    let strict = (is_table || format.is_lines()) && !request.options.missing_columns_null;
     let present: Vec<String> = wanted.iter().map(|column| column.name.clone()).collect();
     let mut finder = finder(wanted);
     // `a` and `A` are two columns where both are known.

@@ -110,6 +110,15 @@ pub(crate) enum FilesError {
         second: String,
         path: String,
     },
+    #[error("files of format `{format}` need the option `{option}`")]
+    NoOption {
+        option: &'static str,
+        format: &'static str,
+    },
+    #[error("the columns of the path of `{path}` cannot be read: {why}")]
+    Partition { path: String, why: String },
+    #[error("`file_column` is `{column}`, but `{path}` has a column of that name")]
+    FileColumn { path: String, column: String },
     #[error("`{path}` has no array at `records: {records}`")]
     NoRecords { path: String, records: String },
     #[error(
@@ -262,6 +271,9 @@ impl FilesError {
             Self::NotQueried { .. } => "R0145",
             Self::LinkOut { .. } => "R0144",
             Self::TooManyColumns { .. } => "R0113",
+            Self::NoOption { .. } => "R0134",
+            Self::Partition { .. } => "R0132",
+            Self::FileColumn { .. } => "R0133",
             Self::NoRecords { .. } => "R0170",
             Self::UnclearRecords { .. } => "R0179",
             Self::NoColumns { .. } => "R0171",
@@ -350,7 +362,7 @@ impl FilesError {
                 "open it in Excel or LibreOffice and save it as .xlsx without a password, or each sheet as CSV in UTF-8".into(),
             ],
             Self::UnknownFormat { .. } => {
-                vec!["add `format: csv`, `jsonl`, `json`, `parquet`, `avro`, `arrow` or `xlsx` to the table or the connection".into()]
+                vec!["add its `format`, such as `csv`, `jsonl`, `parquet`, `avro`, `arrow`, `combined` or `syslog`, to the table or the connection".into()]
             }
             Self::MixedFormats { .. } => vec!["write a glob that matches only one format, and a table for each format".into()],
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -411,6 +423,24 @@ impl FilesError {
             Self::LargePart { .. } => vec![
                 "set a larger `memory:` (`--memory` of a copy), or write the file again in smaller parts".into(),
             ],
+            _ => self.help_of_lines(),
+        }
+    }
+
+    /// What to do about lines and paths.
+    fn help_of_lines(&self) -> Vec<String> {
+        match self {
+            Self::NoOption { option: "pattern", .. } => vec![
+                "write a regular expression with a named group for each column: `pattern: \"(?<level>[A-Z]+) (?<message>.*)\"`".into(),
+            ],
+            Self::NoOption { .. } => vec![
+                "write the places of the fields: `fields: [\"id 1-5\", \"name 6-25\"]`".into(),
+            ],
+            Self::Partition { .. } => vec![
+                "all files of a table have the same folders `key=value`; write a glob that leaves the others out, or set `hive_partitioning: false`".into(),
+                "`missing_columns: null` reads a key that a path does not have as NULL".into(),
+            ],
+            Self::FileColumn { .. } => vec!["give `file_column` another name".into()],
             _ => self.bucket_help(),
         }
     }

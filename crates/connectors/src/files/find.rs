@@ -5,6 +5,7 @@
 //! It reads no file, only names.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::FilesError;
 use super::names::{
@@ -12,6 +13,7 @@ use super::names::{
 };
 use super::options::{Compression, Format, Options};
 use super::parts;
+use super::path_values::PathValues;
 use super::place::Place;
 use super::workbook::SheetChoice;
 use encoding_rs::Encoding;
@@ -33,6 +35,8 @@ pub(crate) struct InputFile {
     pub(crate) sheet: SheetChoice,
     /// Only so many bytes of it count; `None` means all.
     pub(crate) length: Option<u64>,
+    /// The columns of its path.
+    pub(crate) path_values: Arc<PathValues>,
 }
 
 impl InputFile {
@@ -55,6 +59,7 @@ impl InputFile {
             encoding: options.encoding,
             sheet: options.sheet.clone(),
             length: None,
+            path_values: Arc::default(),
         })
     }
 }
@@ -128,6 +133,14 @@ impl Folder {
             relative.to_owned()
         } else {
             format!("{}/{relative}", self.shown)
+        }
+    }
+
+    /// The name of a file below the folder that people know as `object`.
+    pub(crate) fn relative<'o>(&self, object: &'o str) -> Option<&'o str> {
+        match self.shown() {
+            "." => Some(object),
+            shown => object.strip_prefix(shown)?.strip_prefix('/'),
         }
     }
 

@@ -104,6 +104,9 @@ pub(crate) fn cutter(shape: &RecordFormat) -> Box<dyn Cutter> {
             lines: true,
             max_record_bytes,
             ..
+        }
+        | RecordFormat::Lines {
+            max_record_bytes, ..
         } => Box::new(LineCutter {
             max_record_bytes: *max_record_bytes,
         }),

@@ -1,4 +1,4 @@
-//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel workbooks.
+//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel workbooks, logs.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
@@ -8,7 +8,8 @@
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
 //! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
-//! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV. `named.rs` is how queries read files.
+//! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV, `lines/` reads
+//! logs and other lines. `named.rs` is how queries read files.
 
 mod ahead;
 mod arrow_ipc;
@@ -30,9 +31,11 @@ mod error;
 mod file_position;
 mod find;
 mod fingerprint;
+mod given_options;
 mod infer;
 mod job;
 mod json;
+mod lines;
 mod looks;
 mod named;
 mod names;
@@ -41,6 +44,9 @@ mod numbers;
 mod options;
 mod parquet;
 mod parts;
+mod path_columns;
+mod path_rules;
+mod path_values;
 mod pieces;
 mod place;
 mod readable;
@@ -52,6 +58,7 @@ mod replay;
 mod root;
 mod rows;
 mod settle;
+mod settle_lines;
 mod source;
 mod spare;
 mod spec;

@@ -18,6 +18,7 @@ use super::connector::BUCKET_VARIABLES;
 use super::error::FilesError;
 use super::find::Folder;
 use super::names::name_parts;
+use super::options::{ALIKE, HIVE};
 use super::root::Root;
 use super::source::FilesSource;
 
@@ -165,7 +166,7 @@ fn spec_of(name: &str, selection: String) -> ReadSpec {
         observed: None,
         projection: None,
         limit: None,
-        options: BTreeMap::new(),
+        options: BTreeMap::from([(HIVE.to_owned(), ALIKE.into())]),
         parallel: 1,
         batch_rows: 8_192,
         batch_bytes: 4 << 20,

@@ -10,6 +10,9 @@ use serde_json::Value;
 use towpath_vocab::OptionValue;
 
 use super::error::FilesError;
+use super::given_options::{GivenOptions, word};
+use super::lines::{GivenLines, LineFormat, LineOptions};
+use super::path_values::HivePartitions;
 use super::value::TimeFormats;
 use super::workbook::{Area, SheetChoice};
 use crate::exact::local::NumberFormat;
@@ -25,9 +28,22 @@ pub(crate) enum Format {
     /// Arrow IPC: a file, or a stream in a file.
     Arrow,
     Xlsx,
+    /// A line of a web server's log, with a referer and a user agent or without.
+    Common,
+    Combined,
+    Syslog,
+    /// A line by a pattern.
+    Regex,
+    /// A line of fields with fixed places.
+    Fixed,
 }
 
 impl Format {
+    /// Whether its record is a line whose columns the format or an option names.
+    pub(crate) fn is_lines(self) -> bool {
+        LINES.contains(&self)
+    }
+
     /// The word of the `format` option.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -38,6 +54,11 @@ impl Format {
             Self::Avro => "avro",
             Self::Arrow => "arrow",
             Self::Xlsx => "xlsx",
+            Self::Common => "common",
+            Self::Combined => "combined",
+            Self::Syslog => "syslog",
+            Self::Regex => "regex",
+            Self::Fixed => "fixed",
         }
     }
 
@@ -81,10 +102,16 @@ pub(crate) struct Options {
     /// Lists and objects of JSON without a declared type are JSON text.
     pub(crate) nested_text: bool,
     pub(crate) missing_columns_null: bool,
+    /// Whether folders `key=value` of a path are columns.
+    pub(crate) hive_partitions: HivePartitions,
+    /// The column for the path of a file.
+    pub(crate) file_column: Option<String>,
     pub(crate) max_record_bytes: usize,
     pub(in crate::files) max_columns: Option<usize>,
     /// What is read of a workbook.
     pub(crate) sheet: SheetChoice,
+    /// How lines are read.
+    pub(crate) lines: LineOptions,
     /// Those of the table's own options that not every format has.
     pub(in crate::files) own: Vec<(&'static str, String)>,
 }
@@ -94,121 +121,6 @@ const DEFAULT_MAX_RECORD_BYTES: usize = 64 << 20;
 const MOST_COLUMNS: usize = 10_000;
 /// More keys of JSON objects than this are usually data.
 const MOST_KEYS: usize = 2_000;
-
-struct GivenOptions<'a> {
-    connection: &'a BTreeMap<String, OptionValue>,
-    table: &'a BTreeMap<String, Value>,
-}
-
-impl GivenOptions<'_> {
-    fn value(&self, option: &str) -> Option<&Value> {
-        let of_connection = || match self.connection.get(option) {
-            Some(OptionValue::Plain(value)) => Some(value),
-            _ => None,
-        };
-        self.table
-            .get(option)
-            .or_else(of_connection)
-            .filter(|value| !value.is_null())
-    }
-
-    fn text(&self, option: &'static str) -> Result<Option<String>, FilesError> {
-        match self.value(option) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(other.to_string())),
-            Some(other) => Err(wrong(option, other, "a text")),
-        }
-    }
-
-    fn boolean(&self, option: &'static str, default: bool) -> Result<bool, FilesError> {
-        match self.value(option) {
-            None => Ok(default),
-            Some(Value::Bool(value)) => Ok(*value),
-            Some(Value::String(text)) if text == "true" => Ok(true),
-            Some(Value::String(text)) if text == "false" => Ok(false),
-            Some(other) => Err(wrong(option, other, "true or false")),
-        }
-    }
-
-    fn number(&self, option: &'static str, default: u64) -> Result<u64, FilesError> {
-        match self.text(option)? {
-            None => Ok(default),
-            Some(text) => text.parse().map_err(|_| FilesError::Option {
-                option,
-                value: text,
-                expected: "a whole number".to_owned(),
-            }),
-        }
-    }
-
-    /// One ASCII character; `Some(None)` for an empty text.
-    fn character(&self, option: &'static str) -> Result<Option<Option<u8>>, FilesError> {
-        let Some(text) = self.text(option)? else {
-            return Ok(None);
-        };
-        let byte = match text.as_str() {
-            "" => return Ok(Some(None)),
-            "tab" | "\\t" => b'\t',
-            one if one.len() == 1 => one.as_bytes().first().copied().unwrap_or(0),
-            _ => 0,
-        };
-        if byte == 0 || !byte.is_ascii() || matches!(byte, b'\r' | b'\n') {
-            return Err(FilesError::Option {
-                option,
-                value: text,
-                expected: "one ASCII character".to_owned(),
-            });
-        }
-        Ok(Some(Some(byte)))
-    }
-
-    fn texts(&self, option: &'static str) -> Result<Vec<String>, FilesError> {
-        let one = |value: &Value| match value {
-            Value::String(text) => Ok(text.clone()),
-            Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-            other => Err(wrong(option, other, "a list of texts")),
-        };
-        match self.value(option) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => values.iter().map(one).collect(),
-            Some(value) => Ok(vec![one(value)?]),
-        }
-    }
-}
-
-fn wrong(option: &'static str, value: &Value, expected: &str) -> FilesError {
-    FilesError::Option {
-        option,
-        value: value.to_string(),
-        expected: expected.to_owned(),
-    }
-}
-
-fn word<T: Copy>(
-    given: &GivenOptions<'_>,
-    option: &'static str,
-    words: &[(&str, T)],
-) -> Result<Option<T>, FilesError> {
-    let Some(text) = given.text(option)? else {
-        return Ok(None);
-    };
-    match words.iter().find(|(word, _)| *word == text) {
-        Some((_, value)) => Ok(Some(*value)),
-        None => {
-            let all = words
-                .iter()
-                .map(|(word, _)| format!("`{word}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            Err(FilesError::Option {
-                option,
-                value: text,
-                expected: format!("one of {all}"),
-            })
-        }
-    }
-}
 
 /// What is read of a workbook: `sheet` and `range`.
 fn sheet(given: &GivenOptions<'_>) -> Result<SheetChoice, FilesError> {
@@ -226,10 +138,46 @@ fn sheet(given: &GivenOptions<'_>) -> Result<SheetChoice, FilesError> {
     })
 }
 
+fn lines(given: &GivenOptions<'_>) -> Result<LineOptions, FilesError> {
+    let short = word(given, "short_lines", &[("reject", false), ("pad", true)])?;
+    LineOptions::read(GivenLines {
+        pattern: given.text("pattern")?,
+        fields: given.texts("fields")?,
+        keeps_blanks: !given.boolean("trim", true)?,
+        pads: short.unwrap_or(false),
+        year: given.text("year")?,
+        offset: given.text("offset")?,
+    })
+}
+
+fn hive_partitions(given: &GivenOptions<'_>) -> Result<HivePartitions, FilesError> {
+    let is_alike = given.value(HIVE).and_then(Value::as_str) == Some(ALIKE);
+    Ok(match is_alike {
+        true => HivePartitions::Alike,
+        false if given.boolean(HIVE, false)? => HivePartitions::Yes,
+        false => HivePartitions::No,
+    })
+}
+
+fn file_column(given: &GivenOptions<'_>) -> Result<Option<String>, FilesError> {
+    match given.text("file_column")? {
+        Some(name) if name.trim().is_empty() => Err(FilesError::Option {
+            option: "file_column",
+            value: name,
+            expected: "the name of a column".to_owned(),
+        }),
+        name => Ok(name),
+    }
+}
+
 /// Those options of some formats that the table itself sets.
 fn own(given: &GivenOptions<'_>) -> Vec<(&'static str, String)> {
     let set = |(option, _): &(&'static str, &'static [Format])| {
         let value = given.table.get(*option).filter(|value| !value.is_null())?;
+        // Of files that a query names, it holds for those that have it.
+        if value.as_str() == Some(ALIKE) && *option == HIVE {
+            return None;
+        }
         Some((*option, shown(value)))
     };
     OF_FORMATS.iter().filter_map(set).collect()
@@ -240,43 +188,117 @@ fn shown(value: &Value) -> String {
     text.unwrap_or_else(|| value.to_string())
 }
 
-const TEXTS: &[Format] = &[Format::Csv, Format::Json, Format::Jsonl];
-const CELLS: &[Format] = &[Format::Csv, Format::Xlsx];
-const TABLES: &[Format] = &[
+/// The option for columns of folders, and its value for files that a query names: no project can write it.
+pub(in crate::files) const HIVE: &str = "hive_partitioning";
+pub(in crate::files) const ALIKE: &str = "alike";
+
+const LINES: &[Format] = &[
+    Format::Common,
+    Format::Combined,
+    Format::Syslog,
+    Format::Regex,
+    Format::Fixed,
+];
+const TEXTS: &[Format] = &[
     Format::Csv,
-    Format::Xlsx,
+    Format::Json,
+    Format::Jsonl,
+    Format::Common,
+    Format::Combined,
+    Format::Syslog,
+    Format::Regex,
+    Format::Fixed,
+];
+const CELLS: &[Format] = &[Format::Csv, Format::Xlsx];
+/// Formats whose cells have no form but the one that options give.
+const FREE: &[Format] = &[Format::Csv, Format::Regex, Format::Fixed];
+const TIMES: &[Format] = &[
+    Format::Csv,
+    Format::Json,
+    Format::Jsonl,
+    Format::Regex,
+    Format::Fixed,
+];
+/// Formats whose rows can have columns of the path.
+const PATHS: &[Format] = &[
+    Format::Csv,
+    Format::Json,
+    Format::Jsonl,
     Format::Parquet,
     Format::Avro,
     Format::Arrow,
+    Format::Xlsx,
+    Format::Common,
+    Format::Combined,
+    Format::Syslog,
+    Format::Regex,
+    Format::Fixed,
 ];
 const ONLY_CSV: &[Format] = &[Format::Csv];
 
 /// Options that not every format has, each with its formats when a file is read. Written Parquet files have
 /// a `compression` too.
-const OF_FORMATS: [(&str, &[Format]); 20] = [
+const OF_FORMATS: [(&str, &[Format]); 27] = [
     ("compression", TEXTS),
     ("delimiter", ONLY_CSV),
     ("quote", ONLY_CSV),
     ("escape", ONLY_CSV),
     ("comment", ONLY_CSV),
     ("header", CELLS),
-    ("skip_lines", CELLS),
-    ("trim", CELLS),
-    ("null_values", CELLS),
+    (
+        "skip_lines",
+        &[Format::Csv, Format::Xlsx, Format::Regex, Format::Fixed],
+    ),
+    ("trim", &[Format::Csv, Format::Xlsx, Format::Fixed]),
+    (
+        "null_values",
+        &[Format::Csv, Format::Xlsx, Format::Regex, Format::Fixed],
+    ),
     ("encoding", TEXTS),
-    ("date_format", TEXTS),
-    ("timestamp_format", TEXTS),
-    ("decimal", ONLY_CSV),
-    ("thousands", ONLY_CSV),
+    ("date_format", TIMES),
+    ("timestamp_format", TIMES),
+    ("decimal", FREE),
+    ("thousands", FREE),
+    (HIVE, PATHS),
+    ("file_column", PATHS),
+    ("pattern", &[Format::Regex]),
+    ("fields", &[Format::Fixed]),
+    ("short_lines", &[Format::Fixed]),
+    ("year", &[Format::Syslog]),
+    ("offset", &[Format::Syslog]),
     ("records", &[Format::Json]),
     ("nested", &[Format::Json, Format::Jsonl]),
     ("sheet", &[Format::Xlsx]),
     ("range", &[Format::Xlsx]),
     // Any object of JSON may have any keys.
-    ("missing_columns", TABLES),
+    (
+        "missing_columns",
+        &[
+            Format::Csv,
+            Format::Xlsx,
+            Format::Parquet,
+            Format::Avro,
+            Format::Arrow,
+            Format::Common,
+            Format::Combined,
+            Format::Syslog,
+            Format::Regex,
+            Format::Fixed,
+        ],
+    ),
     (
         "max_record_bytes",
-        &[Format::Csv, Format::Json, Format::Jsonl, Format::Xlsx],
+        &[
+            Format::Csv,
+            Format::Json,
+            Format::Jsonl,
+            Format::Xlsx,
+            Format::Common,
+            Format::Combined,
+            Format::Syslog,
+            Format::Regex,
+            Format::Fixed,
+        ],
     ),
 ];
 
@@ -357,6 +379,9 @@ impl Options {
                 value: value.clone(),
                 format: format.word(),
             });
+        }
+        if !is_written {
+            LineFormat::of(format, &self.lines)?;
         }
         if !is_workbook {
             return Ok(self);
@@ -446,6 +471,11 @@ impl Options {
                 ("avro", Format::Avro),
                 ("arrow", Format::Arrow),
                 ("xlsx", Format::Xlsx),
+                ("common", Format::Common),
+                ("combined", Format::Combined),
+                ("syslog", Format::Syslog),
+                ("regex", Format::Regex),
+                ("fixed", Format::Fixed),
             ],
         )?;
         let max_record_bytes = given.number("max_record_bytes", DEFAULT_MAX_RECORD_BYTES as u64)?;
@@ -481,8 +511,11 @@ impl Options {
                 &[("fail", false), ("null", true)],
             )?
             .unwrap_or(false),
+            hive_partitions: hive_partitions(&given)?,
+            file_column: file_column(&given)?,
             max_columns: max_columns(&given)?,
             sheet: sheet(&given)?,
+            lines: lines(&given)?,
             own: own(&given),
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))

@@ -13,14 +13,17 @@ use serde_json::{Map, Value};
 use towpath_vocab::{Reason, types};
 
 use super::column::bytes_of;
+use super::path_columns::{compared, repeated};
+use super::path_values::PathValues;
 use super::record_values::array_of;
 
 /// One row, or every reason against it. `own` are the types the values had where they were written
-/// down, if not those of the schema.
+/// down, if not those of the schema; `of_path` the columns of the file's path, which the text need not have.
 pub(crate) fn row_of(
     text: &str,
     schema: &SchemaRef,
     own: &BTreeMap<String, DataType>,
+    of_path: &PathValues,
 ) -> Result<Result<RecordBatch, Vec<Reason>>, ArrowError> {
     let values: Map<String, Value> = match serde_json::from_str(text) {
         Ok(values) => values,
@@ -33,8 +36,20 @@ pub(crate) fn row_of(
     let mut reasons = Vec::new();
     for field in schema.fields() {
         let own = own.get(field.name()).unwrap_or(field.data_type());
-        match column_of(values.get(field.name()), field, own)? {
-            Ok(column) => columns.push(column),
+        let value = values.get(field.name());
+        let column = match (value, of_path.get(field.name())) {
+            (None, Some(of_path)) => repeated(of_path, field.data_type(), 1)?,
+            _ => column_of(value, field, own)?,
+        };
+        match column {
+            Ok(column) => {
+                if let (Some(_), Some(of_path)) = (value, of_path.get(field.name()))
+                    && let Some(message) = compared(&column, of_path, field.data_type())?
+                {
+                    reasons.push(reason("path", Some(field.name()), message));
+                }
+                columns.push(column);
+            }
             Err(message) => reasons.push(reason("type", Some(field.name()), message)),
         }
     }

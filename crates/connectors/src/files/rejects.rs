@@ -13,8 +13,10 @@ use super::chunk::{Chunk, Passed};
 use super::column::Readings;
 use super::csv::{self, Dialect, Flaw};
 use super::json;
+use super::lines::{self, LineFormat};
+use super::path_columns::PathColumn;
 use super::readable::readable;
-use super::rows::{Layout, RecordFormat, place};
+use super::rows::{Layout, RecordFormat, disagreements, place};
 
 /// Rejects that are told together.
 const TOGETHER: usize = 256;
@@ -44,6 +46,8 @@ pub(crate) enum Flawed {
         end: usize,
         flaw: Option<Box<json::Flaw>>,
     },
+    /// What is wrong with a line, a second look tells.
+    Line,
 }
 
 impl PendingReject {
@@ -54,6 +58,13 @@ impl PendingReject {
                 end: broken.end,
                 flaw: broken.flaw,
             },
+        }
+    }
+
+    pub(crate) fn line(start: usize) -> Self {
+        Self {
+            start,
+            flaw: Flawed::Line,
         }
     }
 
@@ -88,14 +99,10 @@ impl Iterator for Rejects {
 impl Rejects {
     fn reject(&self, aside: PendingReject) -> Reject {
         let PendingReject { start, flaw } = aside;
-        let (record, mut reasons) = match &self.layout.shape {
-            RecordFormat::Csv { dialect, columns } => self.of_csv(start, &flaw, dialect, columns),
-            RecordFormat::Json {
-                lines,
-                max_record_bytes,
-                ..
-            } => self.of_json(start, &flaw, *lines, *max_record_bytes),
-        };
+        let (record, mut reasons) = self.told(start, &flaw);
+        if matches!(flaw, Flawed::Values) {
+            reasons.extend(self.of_path(record));
+        }
         let place = place(&self.chunk, start);
         let raw = match self.extent(start, &flaw) {
             None => readable(record),
@@ -116,6 +123,38 @@ impl Rejects {
             place,
             raw: RawRecord::Text(raw),
             reasons,
+        }
+    }
+
+    /// What the path of the file has against a record whose shape is right.
+    fn of_path(&self, record: &[u8]) -> Vec<Reason> {
+        let paths = &self.layout.from_path;
+        let mut reasons: Vec<Reason> = paths.iter().filter_map(PathColumn::misfit).collect();
+        // Whatever keeps the values from being compared is told for the record itself.
+        let differ = match paths.is_empty() {
+            true => Vec::new(),
+            false => disagreements(record, &self.layout).unwrap_or_default(),
+        };
+        let differ = differ.into_iter().filter_map(|index| paths.get(index));
+        let is_told = |path: &&PathColumn| path.misfit().is_none();
+        reasons.extend(differ.filter(is_told).map(PathColumn::disagreement));
+        reasons
+    }
+
+    /// The text of a record and the reasons that it shows itself.
+    fn told(&self, start: usize, flaw: &Flawed) -> (&[u8], Vec<Reason>) {
+        match &self.layout.shape {
+            RecordFormat::Csv { dialect, columns } => self.of_csv(start, flaw, dialect, columns),
+            RecordFormat::Json {
+                lines,
+                max_record_bytes,
+                ..
+            } => self.of_json(start, flaw, *lines, *max_record_bytes),
+            RecordFormat::Lines {
+                format,
+                columns,
+                max_record_bytes,
+            } => self.of_line(start, flaw, (format, columns), *max_record_bytes),
         }
     }
 
@@ -158,7 +197,7 @@ impl Rejects {
                 let reasons = csv::reasons(record, dialect, columns, &self.readings());
                 (record, reasons)
             }
-            Flawed::TooLong | Flawed::Json { .. } => {
+            Flawed::TooLong | Flawed::Json { .. } | Flawed::Line => {
                 let reason = flaw_reason(Flaw::TooLong, columns.len(), dialect);
                 (bytes, vec![reason])
             }
@@ -187,10 +226,32 @@ impl Rejects {
                 let reasons = json::reasons(record, &self.layout.schema, &self.readings());
                 (record, reasons)
             }
-            Flawed::TooLong | Flawed::Csv { .. } => {
+            Flawed::TooLong | Flawed::Csv { .. } | Flawed::Line => {
                 let reason = json::Flaw::too_long(max_record_bytes).reason();
                 (bytes, vec![reason])
             }
+        }
+    }
+
+    fn of_line(
+        &self,
+        start: usize,
+        flaw: &Flawed,
+        (format, columns): (&LineFormat, &[(String, Option<DataType>)]),
+        max_record_bytes: usize,
+    ) -> (&[u8], Vec<Reason>) {
+        let bytes = self.chunk.bytes.as_slice();
+        let line = lines::record_at(bytes, start);
+        match flaw {
+            Flawed::TooLong => (bytes, vec![lines::too_long(max_record_bytes)]),
+            Flawed::Values => (
+                line,
+                lines::reasons(line, format, columns, &self.readings()),
+            ),
+            Flawed::Line | Flawed::Csv { .. } | Flawed::Json { .. } => (
+                line,
+                vec![lines::wrong_with(line, format, max_record_bytes)],
+            ),
         }
     }
 

@@ -4,7 +4,8 @@
 //! exact texts. Ordinals of the rows given are places in the list of records, so that the caller knows which
 //! one became a row. A CSV record knows no header: of files with different ones, that one counts in whose
 //! order the record fits; if several do, in different orders, the record stays rejected. No record vanishes:
-//! each gives exactly one row or one reject; one that was cut never gives a row. Read next: `rejects.rs`.
+//! each gives exactly one row or one reject; one that was cut never gives a row. Columns of a path are those of the file that
+//! the record came from. Read next: `rejects.rs`.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use arrow_array::UInt64Array;
 use async_trait::async_trait;
 use futures::stream;
 use towpath_ports::{
-    Assignment, BoxStream, Event, Origin, Reader, Result, Rows, Split, TableSchema,
+    Assignment, BoxStream, Event, Origin, Reader, RejectedRecord, Result, Rows, Split, TableSchema,
 };
 use towpath_vocab::{
     Position, RawRecord, Reason, RecordLocation, Reject, SplitId, SplitPosition, TableName,
@@ -21,6 +22,8 @@ use towpath_vocab::{
 use super::chunk::Chunk;
 use super::error::FilesError;
 use super::job::{How, Settled};
+use super::path_rules::PathRules;
+use super::path_values::PathValues;
 use super::readable::from_readable;
 use super::record::row_of;
 use super::rejects::CUT_OFF;
@@ -33,7 +36,8 @@ const OBJECT: &str = "replayed record";
 pub(crate) fn reader(
     table: TableName,
     settled: Settled,
-    records: Vec<RawRecord>,
+    records: Vec<RejectedRecord>,
+    paths: &PathRules,
 ) -> Result<Box<dyn Reader>, FilesError> {
     let mut layouts: Vec<Arc<Layout>> = Vec::new();
     for job in &settled.jobs {
@@ -43,12 +47,22 @@ pub(crate) fn reader(
             layouts.push(Arc::clone(layout));
         }
     }
-    let records = Arc::new(records);
     let mut events = Vec::with_capacity(records.len());
-    for (at, record) in records.iter().enumerate() {
-        let given = match record {
-            RawRecord::Text(text) => of_text(text, &layouts, &settled)?,
-            RawRecord::Row(text) => of_row(text, &table, &settled)?,
+    let today = settled
+        .jobs
+        .first()
+        .map(|job| Arc::clone(&job.file.path_values));
+    let today = today.unwrap_or_default();
+    let (places, records): (Vec<RecordLocation>, Vec<RawRecord>) = records
+        .into_iter()
+        .map(|record| (record.place, record.raw))
+        .unzip();
+    let records = Arc::new(records);
+    for (at, (record, from)) in records.iter().zip(&places).enumerate() {
+        let given = match (paths.of_record(&from.object, &today), record) {
+            (Err(why), _) => refused("path", &why),
+            (Ok(values), RawRecord::Text(text)) => of_text(text, (&layouts, &values), &settled)?,
+            (Ok(values), RawRecord::Row(text)) => of_row(text, &table, (&settled, &values))?,
         };
         let reasons = match given {
             RereadRecord::Row(rows) => {
@@ -102,7 +116,7 @@ fn refused(code: &str, message: &str) -> RereadRecord {
 
 fn of_text(
     text: &str,
-    layouts: &[Arc<Layout>],
+    (layouts, of_path): (&[Arc<Layout>], &PathValues),
     settled: &Settled,
 ) -> Result<RereadRecord, FilesError> {
     if text.ends_with(CUT_OFF) {
@@ -114,7 +128,7 @@ fn of_text(
     let bytes = from_readable(text, settled.options.encoding);
     let (mut fits, mut misfit) = (Vec::new(), None);
     for layout in layouts {
-        match of_record(&bytes, layout)? {
+        match of_record(&bytes, &layout.with_path(of_path))? {
             RereadRecord::Row(rows) => fits.push(rows),
             reasons => misfit = misfit.or(Some(reasons)),
         }
@@ -138,7 +152,7 @@ fn of_text(
 fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<RereadRecord, FilesError> {
     let newline = match &layout.shape {
         RecordFormat::Csv { dialect, .. } => dialect.newline,
-        RecordFormat::Json { .. } => b'\n',
+        RecordFormat::Json { .. } | RecordFormat::Lines { .. } => b'\n',
     };
     let events = parse(Chunk::of_bytes(OBJECT, bytes.to_vec(), newline), layout)?;
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
@@ -157,8 +171,12 @@ fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<RereadRecord, FilesEr
     })
 }
 
-fn of_row(text: &str, table: &TableName, settled: &Settled) -> Result<RereadRecord, FilesError> {
-    let row = row_of(text, &settled.schema, &settled.own);
+fn of_row(
+    text: &str,
+    table: &TableName,
+    (settled, of_path): (&Settled, &PathValues),
+) -> Result<RereadRecord, FilesError> {
+    let row = row_of(text, &settled.schema, &settled.own, of_path);
     let row = row.map_err(|error| FilesError::Columns {
         path: OBJECT.to_owned(),
         why: error.to_string(),

@@ -41,6 +41,14 @@ impl Root {
         }
     }
 
+    /// The name of a file below it that people know as `object`.
+    pub(crate) fn relative<'o>(&self, object: &'o str) -> Option<&'o str> {
+        match self {
+            Self::Folder(folder) => folder.relative(object),
+            Self::Bucket(bucket) => bucket.relative(object),
+        }
+    }
+
     /// What it is and where, for people.
     pub(crate) fn system(&self) -> String {
         match self {

@@ -15,11 +15,14 @@ use towpath_ports::{Event, Origin, Rows};
 use towpath_vocab::{RawRecord, RecordLocation, TableName};
 
 use super::cells::{Cells, Nulls, Span, Unescape};
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Suspicion};
 use super::column::{Column, Formats};
 use super::csv::{self, Broken, Dialect, Index, Walk};
 use super::error::FilesError;
 use super::json::{self, AsText};
+use super::lines::{self, LineFormat, LineTable, LineWalk};
+use super::path_columns::{PathColumn, disagreeing};
+use super::path_values::PathValues;
 use super::readable::readable;
 use super::rejects::{Flawed, PendingReject, Rejects};
 use crate::exact::local::NumberFormat;
@@ -37,6 +40,12 @@ pub(crate) enum RecordFormat {
         lines: bool,
         max_record_bytes: usize,
         as_text: AsText,
+    },
+    /// Lines of a format, with the name of each column and, if it is read, its type.
+    Lines {
+        format: LineFormat,
+        columns: Vec<(String, Option<DataType>)>,
+        max_record_bytes: usize,
     },
 }
 
@@ -56,7 +65,23 @@ pub(crate) struct Layout {
     pub(crate) numbers: Option<NumberFormat>,
     /// Columns whose doubles must keep every digit: their type was found, not declared.
     pub(crate) exact: BTreeSet<String>,
+    /// The columns whose values come from the path of the file.
+    pub(crate) from_path: Vec<PathColumn>,
     pub(crate) batch_rows: usize,
+}
+
+impl Layout {
+    /// The layout for a record of a file with this path.
+    pub(crate) fn with_path(self: &Arc<Self>, values: &PathValues) -> Arc<Self> {
+        if self.from_path.is_empty() {
+            return Arc::clone(self);
+        }
+        let from_path = self.from_path.iter().cloned();
+        Arc::new(Self {
+            from_path: from_path.map(|path| path.with(values)).collect(),
+            ..Self::clone(self)
+        })
+    }
 }
 
 /// Where the rows of a chunk come from; keeps the chunk's text alive and reads it when asked.
@@ -84,6 +109,7 @@ impl Origin for ChunkOrigin {
         let record = match &self.shape.shape {
             RecordFormat::Csv { dialect, .. } => csv::record_at(&self.chunk.bytes, dialect, at),
             RecordFormat::Json { lines, .. } => json::record_at(&self.chunk.bytes, at, *lines),
+            RecordFormat::Lines { .. } => lines::record_at(&self.chunk.bytes, at),
         };
         RawRecord::Text(readable(record))
     }
@@ -101,6 +127,8 @@ pub(super) fn place(chunk: &Chunk, at: usize) -> RecordLocation {
 struct Growing<'a> {
     layout: &'a Layout,
     columns: Vec<Column>,
+    /// Those of the path, as in the layout.
+    from_path: Vec<Column>,
     starts: Vec<usize>,
     bad: Vec<usize>,
 }
@@ -110,6 +138,8 @@ struct Grown {
     batch: RecordBatch,
     starts: Vec<usize>,
     bad_starts: Vec<usize>,
+    /// Columns of the path whose value in the file is another one, by their place in the layout.
+    disagreeing: Vec<usize>,
 }
 
 impl<'a> Growing<'a> {
@@ -124,9 +154,11 @@ impl<'a> Growing<'a> {
                     .exactly(layout.exact.contains(field.name())),
                 None => Column::absent(field.data_type()),
             });
+        let from_path = layout.from_path.iter().map(|path| path.column(rows));
         Self {
             layout,
             columns: columns.collect(),
+            from_path: from_path.collect(),
             starts: Vec::with_capacity(rows),
             bad: Vec::new(),
         }
@@ -149,15 +181,39 @@ impl<'a> Growing<'a> {
             };
             column.fill(&cells, first, &mut self.bad);
         }
+        for (column, path) in self.from_path.iter_mut().zip(&self.layout.from_path) {
+            path.fill(column, first, starts.len(), &mut self.bad);
+        }
         self.starts.extend_from_slice(starts);
     }
 
+    /// Puts the values of the path where they belong, and gives those of them that differ from the file's.
+    fn put_paths(&mut self, columns: &mut [ArrayRef]) -> Result<Vec<usize>, ArrowError> {
+        let mut found = Vec::new();
+        // A JSON object may leave out what its path says.
+        let null_agrees = matches!(self.layout.shape, RecordFormat::Json { .. });
+        let of_path = std::mem::take(&mut self.from_path).into_iter();
+        for (index, (column, path)) in of_path.zip(&self.layout.from_path).enumerate() {
+            let of_path = column.finish()?;
+            let Some(to) = columns.get_mut(path.at) else {
+                continue;
+            };
+            if self.layout.places.get(path.at).copied().flatten().is_some() {
+                let rows = disagreeing(to, &of_path, null_agrees)?;
+                found.extend((!rows.is_empty()).then_some(index));
+                self.bad.extend(rows);
+            }
+            *to = of_path;
+        }
+        Ok(found)
+    }
+
     fn finish(mut self) -> Result<Grown, ArrowError> {
-        let columns = self
-            .columns
+        let mut columns = std::mem::take(&mut self.columns)
             .into_iter()
             .map(Column::finish)
             .collect::<Result<Vec<ArrayRef>, _>>()?;
+        let disagreeing = self.put_paths(&mut columns)?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.starts.len()));
         let batch =
             RecordBatch::try_new_with_options(Arc::clone(&self.layout.schema), columns, &options)?;
@@ -166,6 +222,7 @@ impl<'a> Growing<'a> {
                 batch,
                 starts: self.starts,
                 bad_starts: Vec::new(),
+                disagreeing,
             });
         }
         self.bad.sort_unstable();
@@ -190,6 +247,7 @@ impl<'a> Growing<'a> {
             batch,
             starts,
             bad_starts,
+            disagreeing,
         })
     }
 }
@@ -293,7 +351,47 @@ pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Parsed, FilesE
             max_record_bytes,
             ..
         } => parse_json(chunk, layout, *lines, *max_record_bytes),
+        RecordFormat::Lines {
+            format,
+            max_record_bytes,
+            ..
+        } => parse_lines(chunk, layout, format, *max_record_bytes),
     }
+}
+
+/// The columns of the path, by their places in the layout, of which a record has another value.
+pub(super) fn disagreements(record: &[u8], layout: &Layout) -> Result<Vec<usize>, ArrowError> {
+    let mut growing = Growing::new(layout, 1);
+    match &layout.shape {
+        RecordFormat::Csv { dialect, columns } => {
+            let unescape = |text: &[u8], to: &mut Vec<u8>| csv::unescape(text, dialect, to);
+            let mut index = Index::new(columns.len());
+            Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut Vec::new());
+            growing.add(record, &index.spans, &index.starts, &unescape);
+        }
+        RecordFormat::Json {
+            lines,
+            max_record_bytes,
+            ..
+        } => {
+            let names = names_of(layout);
+            let mut table = json::Table::new(&names);
+            let mut walk = json::Walk::new(record, *lines, *max_record_bytes);
+            walk.rows(1, &mut table, &mut Vec::new());
+            growing.add(record, &table.spans, &table.starts, &json::unescape);
+        }
+        RecordFormat::Lines { format, .. } => {
+            let mut table = LineTable::default();
+            LineWalk::new(record, format, usize::MAX).rows(1, &mut table, &mut Vec::new());
+            growing.add(&table.text, &table.spans, &table.starts, &plain);
+        }
+    }
+    Ok(growing.finish()?.disagreeing)
+}
+
+fn names_of(layout: &Layout) -> Vec<&str> {
+    let fields = layout.schema.fields().iter();
+    fields.map(|field| field.name().as_str()).collect()
 }
 
 fn parse_csv(
@@ -384,12 +482,7 @@ fn parse_json(
     if chunk.too_long.is_some() {
         return Ok(harvest.too_long());
     }
-    let names: Vec<&str> = layout
-        .schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
+    let names = names_of(layout);
     let mut walk = json::Walk::new(bytes, lines, max_record_bytes);
     let mut table = json::Table::new(&names);
     let mut broken = Vec::new();
@@ -412,11 +505,47 @@ fn parse_json(
     Ok(harvest.parsed())
 }
 
+/// Cells that are written as they are.
+fn plain(text: &[u8], to: &mut Vec<u8>) {
+    to.extend_from_slice(text);
+}
+
+fn parse_lines(
+    chunk: Chunk,
+    layout: &Arc<Layout>,
+    format: &LineFormat,
+    max_record_bytes: usize,
+) -> Result<Parsed, FilesError> {
+    let mut harvest = Harvest::new(chunk, layout);
+    let chunk = Arc::clone(&harvest.chunk);
+    let bytes = chunk.bytes.as_slice();
+    if chunk.too_long.is_some() {
+        return Ok(harvest.too_long());
+    }
+    let mut walk = LineWalk::new(bytes, format, max_record_bytes);
+    let (mut table, mut broken) = (LineTable::default(), Vec::new());
+    let mut more = true;
+    while more {
+        let mut growing = Growing::new(layout, layout.batch_rows.min(bytes.len() / 8 + 1));
+        while more && growing.starts.len() < layout.batch_rows {
+            table.clear();
+            let count = AT_ONCE.min(layout.batch_rows - growing.starts.len());
+            more = walk.rows(count, &mut table, &mut broken);
+            growing.add(&table.text, &table.spans, &table.starts, &plain);
+        }
+        harvest.batch(growing)?;
+        let lines = broken.drain(..).map(PendingReject::line);
+        harvest.pending.extend(lines);
+    }
+    Ok(harvest.parsed())
+}
+
 impl fmt::Display for RecordFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Csv { .. } => "CSV",
             Self::Json { .. } => "JSON",
+            Self::Lines { .. } => "lines",
         })
     }
 }

@@ -24,9 +24,12 @@ use super::error::FilesError;
 use super::find::InputFile;
 use super::job::{How, Job, Request, Settled};
 use super::json;
+use super::lines::LineFormat;
 use super::looks::each;
 use super::options::{Format, Options};
+use super::path_rules;
 use super::rows::{Layout, RecordFormat};
+use super::settle_lines::settle_lines;
 use super::survey;
 
 /// Settles a read of these files.
@@ -35,6 +38,14 @@ pub(crate) async fn settle(
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
     let format = files.first().map(|file| file.format);
+    if let Some(format) = format
+        && let Some(lines) = LineFormat::of(format, &request.options.lines)?
+    {
+        let (files, notes) = with_encodings(files, request).await?;
+        let mut settled = settle_lines(files, request, (format, lines)).await?;
+        settled.notes.extend(notes);
+        return Ok(settled);
+    }
     let (files, notes) = match format {
         Some(Format::Csv | Format::Json | Format::Jsonl) => with_encodings(files, request).await?,
         _ => (files, Vec::new()),
@@ -68,12 +79,10 @@ async fn settle_csv(
         .iter()
         .map(|(file, head)| (file.object.as_str(), head.names.as_slice()));
     let mut wanted = join_names(named, request)?;
-    give_types(
-        &mut wanted,
-        heads.first().map_or("", |(file, _)| file.object.as_str()),
-        request,
-        format,
-    )?;
+    let (own, files) = (names_of(&wanted), files_of(&heads));
+    path_rules::add(&mut wanted, &own, &files, &request.options)?;
+    give_types(&mut wanted, &first_object(&files), request, format)?;
+    path_rules::give_types(&mut wanted, &own, &files, &mut notes);
     let mut rows = None;
     let is_untyped = wanted.iter().any(|column| column.data_type.is_none());
     let first = heads.iter().map(|(_, head)| head.first.as_slice());
@@ -124,7 +133,8 @@ async fn read_heads(
 fn csv_jobs(heads: &[(InputFile, Head)], wanted: &[Wanted], request: &Request<'_>) -> Vec<Job> {
     let schema = schema_of(wanted);
     let job = |(file, head): &(InputFile, Head)| {
-        let layout = csv_layout(head, wanted, &schema, request.spec, &request.options);
+        let mut layout = csv_layout(head, wanted, &schema, request.spec, &request.options);
+        layout.from_path = path_rules::columns(&file.path_values, wanted);
         Job {
             file: file.clone(),
             how: How::Text {
@@ -171,8 +181,17 @@ fn csv_layout(
         formats: formats_of(wanted, options, options.numbers),
         numbers: options.numbers,
         exact: exact_of(wanted),
+        from_path: Vec::new(),
         batch_rows: spec.batch_rows.max(1),
     }
+}
+
+fn names_of(wanted: &[Wanted]) -> Vec<String> {
+    wanted.iter().map(|column| column.name.clone()).collect()
+}
+
+fn files_of<T>(looked: &[(InputFile, T)]) -> Vec<InputFile> {
+    looked.iter().map(|(file, _)| file.clone()).collect()
 }
 
 async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Settled, FilesError> {
@@ -194,13 +213,19 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         wanted.extend(findings.names().map(Wanted::untyped));
         if findings.rows == 0 {
             // A file without a record has the columns that it had.
-            let before = request.observed();
-            wanted.extend(before.iter().map(|(name, _)| Wanted::untyped(name)));
+            let of_path = |name: &str| files.iter().any(|(file, _)| file.path_values.has(name));
+            let before = request.observed().into_iter();
+            let before = before.filter(|(name, _)| !of_path(name));
+            wanted.extend(before.map(|(name, _)| Wanted::untyped(&name)));
         }
+        let (own, of_paths) = (names_of(&wanted), files_of(&files));
+        path_rules::add(&mut wanted, &own, &of_paths, &request.options)?;
+        let added = wanted.len() - own.len();
         give_types(&mut wanted, &path, request, Format::Json)?;
+        path_rules::give_types(&mut wanted, &own, &of_paths, &mut notes);
         fill_types(&mut wanted, &findings, false, &mut notes);
         let is_whole = request.spec.projection.is_none();
-        if is_whole && wanted.is_empty() {
+        if is_whole && wanted.len() == added {
             return Err(no_columns(path, &findings));
         }
         if findings.has_unnamed {
@@ -297,6 +322,7 @@ fn json_jobs(
             formats: formats_of(wanted, &request.options, None),
             numbers: None,
             exact: exact_of(wanted),
+            from_path: path_rules::columns(&file.path_values, wanted),
             batch_rows: request.spec.batch_rows.max(1),
         };
         Job {
@@ -328,12 +354,15 @@ async fn settle_columns(
     let mut wanted = join_names(named, request)?;
     let declared = Declared::of(request);
     let types = types_of(&files, &summaries, |name| declared.has(name))?;
+    let own = names_of(&wanted);
+    path_rules::add(&mut wanted, &own, &files, &request.options)?;
     give_types(&mut wanted, &path, request, format)?;
     readable(&files, &summaries, &wanted)?;
     let mut notes: Vec<String> = summaries
         .iter()
         .flat_map(|summary| summary.notes.clone())
         .collect();
+    path_rules::give_types(&mut wanted, &own, &files, &mut notes);
     let finer = finer_times(
         &files,
         &summaries,

@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use towpath_ports::{ConnectorContext, InputVersion, ReadSpec, Reader, Result, Source};
-use towpath_vocab::{ConnectionPlan, Position, RawRecord, ReadMode, Selection};
+use towpath_ports::{
+    ConnectorContext, InputVersion, ReadSpec, Reader, RejectedRecord, Result, Source,
+};
+use towpath_vocab::{ConnectionPlan, Position, ReadMode, Selection};
 
 use super::error::FilesError;
 use super::file_position::{self, FilePosition};
 use super::find::InputFile;
 use super::fingerprint;
 use super::job::{Request, Settled};
-use super::options::Options;
+use super::options::{HIVE, Options};
+use super::path_rules::PathRules;
 use super::reader::FilesReader;
 use super::replay;
 use super::root::Root;
@@ -38,12 +41,20 @@ impl FilesSource {
         let Selection::Object(object) = &spec.selection else {
             return Err(FilesError::Query);
         };
-        let files = self.root.find(object, &options).await?;
-        let options = match files.first() {
-            Some(file) => options.of_format(file.format)?,
-            None => options,
+        let mut files = self.root.find(object, &options).await?;
+        let Some(format) = files.first().map(|file| file.format) else {
+            return Ok((files, Arc::new(options)));
         };
+        let options = options.of_format(format)?;
+        if Options::have(format, HIVE) {
+            self.paths(&options).fill(&mut files)?;
+        }
         Ok((files, Arc::new(options)))
+    }
+
+    /// What of the paths of files is read as columns.
+    fn paths(&self, options: &Options) -> PathRules {
+        PathRules::of(options, &self.root, &self.context.project_dir)
     }
 
     /// Columns and types of a read, and its rows if they are counted.
@@ -59,7 +70,9 @@ impl FilesSource {
             context: &self.context,
             count_rows,
         };
+        let note = self.paths(&request.options).note(&files);
         let mut settled = settle(files, &request).await?;
+        settled.notes.extend(note);
         if let Selection::Object(object) = &spec.selection {
             settled.notes.extend(self.root.notes(object).await?);
         }
@@ -104,8 +117,18 @@ impl Source for FilesSource {
         Ok(Some(version.map_err(|_| FilesError::Broken { path })??))
     }
 
-    async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        spec: &ReadSpec,
+        records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         let (settled, _) = self.settle(spec, false).await?;
-        Ok(replay::reader(spec.table.clone(), settled, records)?)
+        let paths = self.paths(&settled.options);
+        Ok(replay::reader(
+            spec.table.clone(),
+            settled,
+            records,
+            &paths,
+        )?)
     }
 }

@@ -19,7 +19,10 @@ enum Kind {
 const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "format",
-        Kind::OneOf(&["csv", "jsonl", "json", "parquet", "avro", "arrow", "xlsx"]),
+        Kind::OneOf(&[
+            "csv", "jsonl", "json", "parquet", "avro", "arrow", "xlsx", "common", "combined",
+            "syslog", "regex", "fixed",
+        ]),
         "The format of the files; default: by extension.",
     ),
     (
@@ -70,7 +73,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "trim",
         Kind::Boolean,
-        "Whether blanks around CSV fields are dropped; default false.",
+        "Whether blanks around fields are dropped; default false, and true for `format: fixed`.",
     ),
     (
         "date_format",
@@ -113,6 +116,41 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "The cells of the sheet, such as `B3:F200`, `B:F` or `B3`; default: all with a value.",
     ),
     (
+        "pattern",
+        Kind::Text,
+        "The regular expression that a whole line of `format: regex` matches; its named groups are the columns: `(?<level>[A-Z]+) (?<message>.*)`.",
+    ),
+    (
+        "fields",
+        Kind::List,
+        "The fields of a line of `format: fixed`, each with its first and last character, or its width behind the field before: `id 1-5`, `name 20`.",
+    ),
+    (
+        "short_lines",
+        Kind::OneOf(&["reject", "pad"]),
+        "What becomes of a line of `format: fixed` that ends before its last field does: it is rejected, or what is missing is taken as blanks; default reject.",
+    ),
+    (
+        "year",
+        Kind::Integer,
+        "The year of times of RFC 3164 in `format: syslog`, which have none; needs `offset`. Default: such times are text.",
+    ),
+    (
+        "offset",
+        Kind::Text,
+        "The offset from UTC of such times, such as `+02:00`; needs `year`.",
+    ),
+    (
+        "hive_partitioning",
+        Kind::Boolean,
+        "Whether folders `key=value` in the path of a file are columns; default false.",
+    ),
+    (
+        "file_column",
+        Kind::Text,
+        "The name of a column for the path of the file, relative to the connection; default: none.",
+    ),
+    (
         "missing_columns",
         Kind::OneOf(&["fail", "null"]),
         "What happens when a file does not have an expected column; default fail.",
@@ -130,7 +168,20 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
 ];
 
 /// Options that nothing reads when files are written.
-const READ_ONLY: &[&str] = &["records", "nested", "sheet", "range", "missing_columns"];
+const READ_ONLY: &[&str] = &[
+    "records",
+    "nested",
+    "sheet",
+    "range",
+    "pattern",
+    "fields",
+    "short_lines",
+    "year",
+    "offset",
+    "hive_partitioning",
+    "file_column",
+    "missing_columns",
+];
 
 impl Kind {
     fn option_kind(&self) -> OptionKind {
@@ -171,7 +222,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, Parquet, Avro, Arrow and Excel files in a local folder or in a bucket."
+        doc: "CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel and log files in a local folder or in a bucket."
             .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![

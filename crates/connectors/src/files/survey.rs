@@ -17,6 +17,7 @@ use super::error::FilesError;
 use super::infer::{Guess, Hint, InferOptions, Verdict};
 use super::job::{How, Job, Request};
 use super::json::{self, MOST_NAMES, Shape};
+use super::lines::{LineFormat, LineTable, LineWalk};
 use super::pieces::{Piece, pieces, workers};
 use super::rows::{Layout, RecordFormat, without_foreign_bytes};
 use super::spare::SpareBuffers;
@@ -189,6 +190,11 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 broken: first,
             }
         }
+        RecordFormat::Lines {
+            format,
+            columns,
+            max_record_bytes,
+        } => survey_lines(chunk, layout, (format, columns), *max_record_bytes),
         RecordFormat::Csv { dialect, columns } => {
             let bytes = chunk.bytes.as_slice();
             let width = columns.len();
@@ -239,5 +245,50 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 has_unnamed: false,
             }
         }
+    }
+}
+
+fn survey_lines(
+    chunk: &Chunk,
+    layout: &Layout,
+    (format, columns): (&LineFormat, &[(String, Option<DataType>)]),
+    max_record_bytes: usize,
+) -> Part {
+    let infer = InferOptions {
+        times: &layout.formats.usual.times,
+        typed: false,
+        numbers: layout.numbers,
+        commas: true,
+        semicolons: false,
+    };
+    let mut walk = LineWalk::new(&chunk.bytes, format, max_record_bytes);
+    let (mut table, mut broken) = (LineTable::default(), Vec::new());
+    let mut guesses = vec![Guess::default(); columns.len()];
+    let (mut rows, mut more) = (0, true);
+    while more {
+        table.clear();
+        broken.clear();
+        more = walk.rows(1024, &mut table, &mut broken);
+        rows += table.starts.len() as u64;
+        for (column, guess) in guesses.iter_mut().enumerate() {
+            let cells = Cells {
+                bytes: &table.text,
+                spans: &table.spans,
+                width: columns.len(),
+                column,
+                nulls: &layout.nulls,
+                unescape: &|text, to| to.extend_from_slice(text),
+            };
+            guess.see(&cells, &infer);
+        }
+    }
+    let columns = columns.iter().zip(guesses);
+    Part {
+        columns: columns
+            .map(|((name, _), guess)| (name.clone(), Shape::from(guess)))
+            .collect(),
+        rows,
+        broken: None,
+        has_unnamed: false,
     }
 }

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode};
+use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, RejectedRecord, Source};
+use towpath_vocab::{Failure, Position, ReadMode};
 
 use super::cursor::{Cursor, CursorRead};
 use super::error::{MysqlError, Result};
@@ -47,7 +47,7 @@ impl Source for MysqlSource {
     async fn replay(
         &self,
         _: &ReadSpec,
-        _: Vec<RawRecord>,
+        _: Vec<RejectedRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(MysqlError::Misused {
             reason: "rejects rows, not text: there is nothing to parse again",

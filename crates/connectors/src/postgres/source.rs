@@ -9,10 +9,8 @@ use std::sync::Arc;
 use arrow_schema::Field;
 use async_trait::async_trait;
 use tokio_postgres::Client;
-use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
-use towpath_vocab::{
-    ColumnPlan, CursorPlan, Failure, Naming, Position, RawRecord, ReadMode, Selection,
-};
+use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, RejectedRecord, Source};
+use towpath_vocab::{ColumnPlan, CursorPlan, Failure, Naming, Position, ReadMode, Selection};
 
 use super::assemble::BatchLayout;
 use super::catalog::{self, CatalogRelation, RawColumn};
@@ -109,7 +107,7 @@ impl Source for PostgresSource {
     async fn replay(
         &self,
         _spec: &ReadSpec,
-        _records: Vec<RawRecord>,
+        _records: Vec<RejectedRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(PgError::Misused {
             reason: "rejects rows, not text: there is nothing to parse again",

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, Source};
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, TableName, WriteMode};
+use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, RejectedRecord, Source};
+use towpath_vocab::{Failure, Position, ReadMode, Selection, TableName, WriteMode};
 
 use super::align::Alignment;
 use super::dialect::Dialect;
@@ -113,7 +113,11 @@ impl<S: CandidateSession> Source for CandidateSource<S> {
         Ok(None)
     }
 
-    async fn replay(&self, _: &ReadSpec, _: Vec<RawRecord>) -> Result<Box<dyn Reader>, Failure> {
+    async fn replay(
+        &self,
+        _: &ReadSpec,
+        _: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>, Failure> {
         Err(S::Error::misused("rejects rows, not text: there is nothing to parse again").into())
     }
 }

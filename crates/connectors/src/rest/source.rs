@@ -13,8 +13,8 @@ use chrono::Utc;
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use towpath_ports::{
-    Assignment, BoxStream, ConnectorContext, Event, InputVersion, ReadSpec, Reader, Result, Source,
-    Split, TableSchema,
+    Assignment, BoxStream, ConnectorContext, Event, InputVersion, ReadSpec, Reader, RejectedRecord,
+    Result, Source, Split, TableSchema,
 };
 use towpath_vocab::{ConnectionPlan, CursorPlan, Position, RawRecord, ReadMode, Selection};
 
@@ -313,10 +313,14 @@ impl Source for RestSource {
         Ok(None)
     }
 
-    async fn replay(&self, spec: &ReadSpec, records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        spec: &ReadSpec,
+        records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         let (spool, mut writer) = Spool::new(&self.context.project_dir)?;
         for record in &records {
-            if let RawRecord::Text(text) = record {
+            if let RawRecord::Text(text) = &record.raw {
                 let line = text.replace(['\n', '\r'], " ");
                 writer.write(line.as_bytes())?;
                 writer.write(b"\n")?;

@@ -9,9 +9,9 @@ use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, Source};
+use towpath_ports::{InputVersion, Memory, ReadSpec, Reader, RejectedRecord, Source};
 use towpath_vocab::types::SOURCE_NAME;
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection};
+use towpath_vocab::{Failure, Position, ReadMode, Selection};
 
 use super::catalog::{self, CatalogTable};
 use super::cursor::{self, Cursor};
@@ -107,7 +107,7 @@ impl Source for SqliteSource {
     async fn replay(
         &self,
         _: &ReadSpec,
-        _: Vec<RawRecord>,
+        _: Vec<RejectedRecord>,
     ) -> std::result::Result<Box<dyn Reader>, Failure> {
         Err(SqliteError::Misused {
             reason: "rejects rows, not text: there is nothing to parse again",

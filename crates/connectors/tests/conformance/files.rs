@@ -127,6 +127,18 @@ impl Folder {
                 });
                 fs::write(path, rows.collect::<String>()).unwrap();
             }
+            "regex" => {
+                let rows = rows
+                    .iter()
+                    .map(|row| format!("{} {} {}\n", row.id, row.v, text(row.c, "")));
+                fs::write(path, rows.collect::<String>()).unwrap();
+            }
+            "fixed" => {
+                let rows = rows
+                    .iter()
+                    .map(|row| format!("{:8}{:>12}{:8}\n", row.id, row.v, text(row.c, "")));
+                fs::write(path, rows.collect::<String>()).unwrap();
+            }
             _ => {
                 let ids: Int64Array = rows.iter().map(|row| Some(row.id)).collect();
                 let values: StringArray = rows.iter().map(|row| Some(row.v.clone())).collect();
@@ -221,9 +233,15 @@ impl SourceUnderTest for Folder {
     }
 
     fn spec(&self, mode: ReadMode) -> ReadSpec {
+        let options = match self.format {
+            "regex" => json!({ "format": "regex", "pattern": r"(?<id>\d+) (?<v>\w+) (?<c>\d*)" }),
+            "fixed" => json!({ "format": "fixed", "fields": ["id 8", "v 9-20", "c 8"] }),
+            _ => json!({}),
+        };
         ReadSpec {
             mode,
             batch_rows: 100,
+            options: options.as_object().unwrap().clone().into_iter().collect(),
             ..read_spec(&format!("t/*.{}", self.format))
         }
     }
@@ -245,4 +263,6 @@ destination_conformance!(into_a_folder_of_jsonl, folder("jsonl", true));
 destination_conformance!(into_a_folder_of_parquet, folder("parquet", true));
 source_conformance!(from_csv, with_rows("csv"));
 source_conformance!(from_jsonl, with_rows("jsonl"));
+source_conformance!(from_lines_by_a_pattern, with_rows("regex"));
+source_conformance!(from_fixed_fields, with_rows("fixed"));
 source_conformance!(from_parquet, with_rows("parquet"));

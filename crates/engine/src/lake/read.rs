@@ -14,12 +14,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::file::metadata::ParquetMetaData;
 use towpath_ports::{
-    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source, Split,
-    TableSchema,
+    Assignment, BoxStream, Event, InputVersion, ReadSpec, Reader, RejectedRecord, Result, Rows,
+    Source, Split, TableSchema,
 };
-use towpath_vocab::{
-    Failure, Position, RawRecord, ReadMode, Remedy, SplitId, SplitPosition, TableName,
-};
+use towpath_vocab::{Failure, Position, ReadMode, Remedy, SplitId, SplitPosition, TableName};
 
 use super::candidate::{LakeCandidate, LakeFile};
 use super::convert::batch_to_lake;
@@ -224,7 +222,11 @@ impl Source for FilesSource {
             .map(|version| InputVersion(format!("version {version}"))))
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         Err(no_replay())
     }
 }
@@ -259,7 +261,11 @@ impl Source for TableSource {
         Ok(Some(InputVersion(text)))
     }
 
-    async fn replay(&self, _spec: &ReadSpec, _records: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(
+        &self,
+        _spec: &ReadSpec,
+        _records: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>> {
         Err(no_replay())
     }
 }

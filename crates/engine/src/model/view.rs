@@ -12,8 +12,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, Source};
-use towpath_vocab::{Failure, Position, RawRecord, Remedy, TableName};
+use towpath_ports::{Candidate, InputVersion, ReadSpec, Reader, RejectedRecord, Source};
+use towpath_vocab::{Failure, Position, Remedy, TableName};
 
 use super::reader::ModelReader;
 use super::run::RestartableModel;
@@ -66,7 +66,11 @@ impl Source for ViewSource {
         Ok(None)
     }
 
-    async fn replay(&self, _: &ReadSpec, _: Vec<RawRecord>) -> Result<Box<dyn Reader>, Failure> {
+    async fn replay(
+        &self,
+        _: &ReadSpec,
+        _: Vec<RejectedRecord>,
+    ) -> Result<Box<dyn Reader>, Failure> {
         Err(Failure::new(
             "R0515",
             Remedy::Bug,

@@ -19,9 +19,9 @@ use datafusion::arrow::datatypes::DataType;
 use futures::{StreamExt, TryStreamExt};
 use towpath_ports::{
     Assignment, BoxStream, Candidate, Event, InputVersion, ModelEngine, Query, ReadSpec, Reader,
-    Result, Rows, Source, Split, TableSchema,
+    RejectedRecord, Result, Rows, Source, Split, TableSchema,
 };
-use towpath_vocab::{Failure, Position, RawRecord, Remedy, SplitId, SplitPosition};
+use towpath_vocab::{Failure, Position, Remedy, SplitId, SplitPosition};
 
 use super::fixture::{
     Fixture, batch, dates, decimals, floats, instants, ints, name, text_rows, texts,
@@ -653,7 +653,7 @@ impl Source for Failing {
         Ok(None)
     }
 
-    async fn replay(&self, _: &ReadSpec, _: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(&self, _: &ReadSpec, _: Vec<RejectedRecord>) -> Result<Box<dyn Reader>> {
         Err(Failure::new("R0999", Remedy::Refused, "no replay"))
     }
 }

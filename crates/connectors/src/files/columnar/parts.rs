@@ -263,7 +263,7 @@ fn hand_on(
         let batch = rows.slice(at, asked.batch_rows.min(rows.num_rows() - at));
         let (start, count) = (first + at as u64, batch.num_rows());
         let kept: ReservedMemory = Box::new(Arc::clone(&lease));
-        let shaped = quietly(|| shape(asked, &file.object, columns, batch, start, kept));
+        let shaped = quietly(|| shape(asked, file, columns, batch, start, kept));
         let shaped = shaped.map_err(|panic| damaged(file, name, panic))?;
         for event in shaped.map_err(|error| damaged(file, name, error))? {
             if !sender.send(event) {

@@ -24,6 +24,7 @@ use super::parts::ColumnarRead;
 use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
+use crate::files::path_columns::{disagreeing, disagreement, repeated};
 
 /// Rows of a file as they were read; holds their memory.
 struct GroupOrigin {
@@ -76,13 +77,13 @@ fn exact_row(columns: &[FileColumn], batch: &RecordBatch, row: usize) -> String 
     }
 }
 
-/// A value that does not fit: its row, the place of its column, and why.
-type RowError = (usize, usize, String);
+/// A value that does not fit: its row, the place of its column, the code of the reason, and why.
+type RowError = (usize, usize, &'static str, String);
 
 /// Brings a batch of these columns into the schema of the read.
 pub(in crate::files) fn shape(
     asked: &ColumnarRead,
-    object: &str,
+    file: &InputFile,
     columns: &[FileColumn],
     batch: RecordBatch,
     first: u64,
@@ -102,16 +103,25 @@ pub(in crate::files) fn shape(
             None => new_null_array(field.data_type(), rows),
             Some((column, array)) => {
                 let (values, bad) = values(array, &column.form, field.data_type())?;
-                misfits.extend(bad.into_iter().map(|(row, why)| (row, at, why)));
+                misfits.extend(bad.into_iter().map(|(row, why)| (row, at, "type", why)));
                 values
             }
         };
-        shaped.push(column);
+        let of_path = file.path_values.get(field.name());
+        shaped.push(match of_path {
+            None => column,
+            Some(value) => {
+                let given = given.map(|_| &column);
+                let (values, bad) = of_path_values(value, given, field.data_type(), rows)?;
+                misfits.extend(bad.into_iter().map(|(row, why)| (row, at, "path", why)));
+                values
+            }
+        });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let shaped = RecordBatch::try_new_with_options(Arc::clone(&asked.schema), shaped, &options)?;
     let origin = Arc::new(GroupOrigin {
-        object: object.to_owned(),
+        object: file.object.clone(),
         columns: Arc::new(columns.to_vec()),
         batch,
         first,
@@ -166,9 +176,9 @@ fn rejects_of(
 ) -> Vec<Reject> {
     let mut rejects: Vec<Reject> = Vec::new();
     misfits.sort();
-    for (row, column, message) in misfits {
+    for (row, column, code, message) in misfits {
         let reason = Reason {
-            code: "type".to_owned(),
+            code: code.to_owned(),
             column: Some(asked.schema.field(column).name().clone()),
             value: None,
             message,
@@ -209,6 +219,28 @@ fn values(array: &ArrayRef, form: &Form, wanted: &DataType) -> Result<Fitted, Ar
     let (values, others) = declared(&converted.array, wanted)?;
     bad.extend(others);
     Ok((values, bad))
+}
+
+/// The value that the path of the file says, and the rows of which the file says another one.
+fn of_path_values(
+    value: Option<&str>,
+    given: Option<&ArrayRef>,
+    wanted: &DataType,
+    rows: usize,
+) -> Result<Fitted, ArrowError> {
+    let of_path = match repeated(value, wanted, rows)? {
+        Ok(of_path) => of_path,
+        Err(why) => {
+            let bad = (0..rows).map(|row| (row, why.clone()));
+            return Ok((new_null_array(wanted, rows), bad.collect()));
+        }
+    };
+    let differing = match given {
+        Some(given) => disagreeing(given, &of_path, false)?,
+        None => Vec::new(),
+    };
+    let bad = differing.into_iter().map(|row| (row, disagreement(value)));
+    Ok((of_path, bad.collect()))
 }
 
 /// Whether values of one type can be read as the other, each exactly or not at all.

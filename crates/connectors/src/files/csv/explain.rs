@@ -8,7 +8,7 @@ use towpath_vocab::Reason;
 
 use super::index::{Index, Walk, unescape};
 use super::scan::Dialect;
-use crate::files::cells::Cells;
+use crate::files::cells::{Cells, Span, Unescape};
 use crate::files::chunk::Suspicion;
 use crate::files::column::{Column, Readings};
 
@@ -27,20 +27,29 @@ pub(crate) fn reasons(
 ) -> Vec<Reason> {
     let mut index = Index::new(columns.len());
     Walk::new(record, dialect, Suspicion::NONE).rows(1, &mut index, &mut Vec::new());
-    let mut reasons = Vec::new();
     if index.starts.is_empty() {
-        reasons.extend(foreign(record));
-        return reasons;
+        return foreign(record).into_iter().collect();
     }
     let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
+    cell_reasons((record, &index.spans), columns, &undo, how)
+}
+
+/// Reasons for the cells of one row.
+pub(crate) fn cell_reasons(
+    (bytes, spans): (&[u8], &[Span]),
+    columns: &[(String, Option<DataType>)],
+    unescape: Unescape<'_>,
+    how: &Readings<'_>,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
     for (column, (name, data_type)) in columns.iter().enumerate() {
         let cells = Cells {
-            bytes: record,
-            spans: &index.spans,
+            bytes,
+            spans,
             width: columns.len(),
             column,
             nulls: how.nulls,
-            unescape: &undo,
+            unescape,
         };
         let mut value = None;
         cells.each(|_, text, _| value = text.map(<[u8]>::to_vec));
@@ -73,7 +82,8 @@ fn of_value(
     })
 }
 
-fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
+/// The reason for bytes that are no text, in a cell or anywhere in a record.
+pub(crate) fn encoding(cell: Option<(&str, &[u8])>) -> Reason {
     Reason {
         code: "encoding".to_owned(),
         column: cell.map(|(name, _)| name.to_owned()),

@@ -13,7 +13,7 @@ mod scan;
 mod whole;
 
 pub(crate) use cutter::CsvCutter;
-pub(crate) use explain::{foreign, reasons, shown};
+pub(crate) use explain::{cell_reasons, encoding, foreign, reasons, shown};
 pub(crate) use header::{Head, read_head};
 pub(crate) use index::{Broken, Flaw, Index, Walk, record_at, unescape, without_line_end};
 pub(crate) use scan::Dialect;

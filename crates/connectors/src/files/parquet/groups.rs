@@ -243,7 +243,7 @@ fn read_group(
         let events = quietly(|| {
             shape(
                 &read.asked,
-                &read.file.object,
+                &read.file,
                 &columns,
                 batch,
                 first,

@@ -633,7 +633,7 @@ fn what_a_long_record_swallows_is_told_and_never_replayed_as_a_row() {
             assert!(message.contains(words), "{message}");
             assert!(message.contains("too few for a replay"), "{message}");
             // A larger limit makes a record of the head, but not a row.
-            let records = vec![outcome.rejects[0].raw.clone()];
+            let records = rejected_in("data/t.csv", vec![outcome.rejects[0].raw.clone()]);
             let again = run(async {
                 let source = project.source();
                 drain(source.replay(&spec, records).await.unwrap()).await

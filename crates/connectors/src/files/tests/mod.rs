@@ -15,8 +15,10 @@ mod cases;
 mod columnar;
 mod formats;
 mod inferred;
+mod lines;
 mod named;
 mod nested;
+mod paths;
 mod properties;
 mod real;
 mod replay;
@@ -35,7 +37,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use towpath_ports::{
     Assignment, Connector, ConnectorContext, Discover, Event, Memory, Origin, ReadSpec, Reader,
-    ReservedMemory, Result, Secrets, Source,
+    RejectedRecord, ReservedMemory, Result, Secrets, Source,
 };
 use towpath_vocab::{
     ColumnPlan, ConnectionPlan, Failure, OptionValue, RawRecord, ReadMode, RecordLocation, Reject,
@@ -145,6 +147,19 @@ impl Outcome {
             .map(|reject| text(&reject.raw))
             .collect()
     }
+}
+
+/// Records as the quarantine gives them to a replay, from this file.
+fn rejected_in(object: &str, records: Vec<RawRecord>) -> Vec<RejectedRecord> {
+    let rejected = |raw| RejectedRecord {
+        place: RecordLocation {
+            object: object.to_owned(),
+            line: None,
+            ordinal: 0,
+        },
+        raw,
+    };
+    records.into_iter().map(rejected).collect()
 }
 
 fn text(raw: &RawRecord) -> String {

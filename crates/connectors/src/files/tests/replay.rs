@@ -28,7 +28,7 @@ fn again(column: ArrayRef, plan: &[(&str, &str)]) -> (Outcome, Outcome) {
     let mut spec = spec("t");
     spec.declared = declared(plan);
     let first = project.read_as(&spec);
-    let records = first.raws();
+    let records = rejected_in("data/t.parquet", first.raws());
     let count = records.len();
     let again = run(async {
         drain(project.source().replay(&spec, records).await.unwrap())
@@ -155,6 +155,7 @@ fn a_record_of_an_earlier_version_that_says_too_little_stays_rejected() {
     let project = Project::new();
     write_column(&project, Arc::new(list.finish()));
     let records = vec![RawRecord::Row("{\"c\":\"[1]\"}".to_owned())];
+    let records = rejected_in("data/t.parquet", records);
     let outcome = run(async {
         let source = project.source();
         drain(source.replay(&spec("t"), records).await.unwrap())
@@ -188,7 +189,7 @@ fn no_record_vanishes() {
                 RawRecord::Text(text.to_owned()),
                 RawRecord::Row(text.to_owned()),
             ] {
-                let records = vec![record.clone()];
+                let records = rejected_in("data/t", vec![record.clone()]);
                 let outcome = run(async {
                     drain(
                         project

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, future, stream};
 use serde_json::json;
 use towpath_ports::{
-    Assignment, BoxStream, Candidate, Event, InputVersion, ReadSpec, Reader, Result, Rows, Source,
-    Split, TableSchema,
+    Assignment, BoxStream, Candidate, Event, InputVersion, ReadSpec, Reader, RejectedRecord,
+    Result, Rows, Source, Split, TableSchema,
 };
-use towpath_vocab::{Failure, Position, RawRecord, ReadMode, Selection, TableName};
+use towpath_vocab::{Failure, Position, ReadMode, Selection, TableName};
 
 use super::begin::Job;
 use super::error::WriteError;
@@ -220,7 +220,7 @@ impl Source for FileCandidate {
         Ok(None)
     }
 
-    async fn replay(&self, _: &ReadSpec, _: Vec<RawRecord>) -> Result<Box<dyn Reader>> {
+    async fn replay(&self, _: &ReadSpec, _: Vec<RejectedRecord>) -> Result<Box<dyn Reader>> {
         Err(WriteError::Misused {
             reason: "cannot replay records of a candidate",
         }

@@ -190,6 +190,12 @@ impl FileTarget {
                     "write CSV, which Excel opens: a name that ends with `.csv`",
                 ));
             }
+            (format, _) if format.is_lines() => {
+                return Err(wrong(
+                    "logs and other lines are only read",
+                    "write `format: csv`, `jsonl` or `parquet`",
+                ));
+            }
             (Format::Parquet, _) if by_name != Compression::None => {
                 return Err(wrong(
                     "a Parquet file is compressed inside",
@@ -240,6 +246,7 @@ impl FileTarget {
             encoding: self.options.encoding,
             sheet: SheetChoice::default(),
             length: None,
+            path_values: std::sync::Arc::default(),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use towpath_ports::{ReadSpec, row_as_json};
+use towpath_ports::{ReadSpec, RejectedRecord, row_as_json};
 use towpath_vocab::{Position, RawRecord, ReadMode};
 
 use super::SourceUnderTest;
@@ -61,8 +61,11 @@ pub async fn ordinals_are_unique_and_find_their_record(under: &dyn SourceUnderTe
                     RawRecord::Row(json) => {
                         assert_eq!(id_of(&json), id_of(&row_as_json(&rows.batch, row)));
                     }
-                    text @ RawRecord::Text(_) => {
-                        texts.push(text);
+                    raw @ RawRecord::Text(_) => {
+                        texts.push(RejectedRecord {
+                            place: rows.origin.place(*ordinal),
+                            raw,
+                        });
                         again.push(lines_of(rows)[row].clone());
                     }
                 }
