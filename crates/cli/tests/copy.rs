@@ -258,15 +258,24 @@ fn avro_and_arrow_files_are_read_as_others_are() {
     desk.write("in/x", "");
     std::fs::write(desk.path("in/events.avro"), AVRO).unwrap();
     std::fs::write(desk.path("in/points.arrows"), ARROW).unwrap();
-    for (from, to) in [("in/events.avro", "e.jsonl"), ("in/points.arrows", "p.jsonl")] {
+    for (from, to) in [
+        ("in/events.avro", "e.jsonl"),
+        ("in/points.arrows", "p.jsonl"),
+    ] {
         let said = desk.ok(".", &["copy", from, to]);
         has(&said, &["5 rows copied"]);
     }
     let texts = std::fs::read_to_string(desk.path("e.jsonl")).unwrap();
-    has(&texts, &["9999999999999999999999999999.9999999999", "\"HEARTS\""]);
+    has(
+        &texts,
+        &["9999999999999999999999999999.9999999999", "\"HEARTS\""],
+    );
     let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
     let sql = "select required, enum from 'in/events.avro' where long = 9223372036854775807";
-    assert_eq!(query(sql), serde_json::json!([{"required": 2, "enum": "SPADES"}]));
+    assert_eq!(
+        query(sql),
+        serde_json::json!([{"required": 2, "enum": "SPADES"}])
+    );
     let sql = "select count(*) n, max(int64) m from 'in/*.arrows'";
     assert_eq!(
         query(sql),
@@ -274,7 +283,10 @@ fn avro_and_arrow_files_are_read_as_others_are() {
     );
     // They are not written.
     let said = desk.exits(2, ".", &["copy", "e.jsonl", "e.avro"]);
-    has(&said, &["error[R0120]", "Avro and Arrow files are only read"]);
+    has(
+        &said,
+        &["error[R0120]", "Avro and Arrow files are only read"],
+    );
     // A cut one leaves nothing behind.
     let half = &AVRO[..AVRO.len() - 20];
     std::fs::write(desk.path("half.avro"), half).unwrap();
@@ -297,7 +309,8 @@ fn a_folder_of_avro_files_is_loaded_file_by_file() {
     std::fs::write(desk.path("data/2.avro"), AVRO).unwrap();
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.t"), 10);
-    let sql = "select required, far_date, decimal_fixed, duration from raw.t order by required limit 1";
+    let sql =
+        "select required, far_date, decimal_fixed, duration from raw.t order by required limit 1";
     let rows = desk.json(".", &["query", "--format", "json", sql]);
     has(&rows.to_string(), &["+010000-01-01"]);
     let desk = TestProject::new();

@@ -24,6 +24,7 @@ use super::parts::ColumnarRead;
 use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
+use crate::files::find::InputFile;
 use crate::files::path_columns::{disagreeing, disagreement, repeated};
 
 /// Rows of a file as they were read; holds their memory.

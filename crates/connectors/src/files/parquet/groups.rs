@@ -240,16 +240,7 @@ fn read_group(
         };
         let Some(batch) = batch else { break };
         let count = batch.num_rows() as u64;
-        let events = quietly(|| {
-            shape(
-                &read.asked,
-                &read.file,
-                &columns,
-                batch,
-                first,
-                lease,
-            )
-        });
+        let events = quietly(|| shape(&read.asked, &read.file, &columns, batch, first, lease));
         let events = events.map_err(|panic| read.damaged(group, None, panic))?;
         for event in events.map_err(|error| read.damaged(group, None, error.to_string()))? {
             if to.blocking_send(Ok(event)).is_err() {
