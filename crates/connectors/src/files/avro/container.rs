@@ -47,10 +47,13 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Opens a file and reads its header.
-    pub(super) fn open(file: &InputFile) -> Result<Self, FilesError> {
+    /// Opens a file and reads its header; `whole` says that all of it will be read.
+    pub(super) fn open(file: &InputFile, whole: bool) -> Result<Self, FilesError> {
         let size = file.place.ranges().map_err(unread(file))?.len();
-        let bytes = file.place.stream().map_err(unread(file))?;
+        let bytes: Box<dyn Read + Send> = match whole {
+            true => file.place.stream().map_err(unread(file))?,
+            false => Box::new(file.place.open().map_err(unread(file))?),
+        };
         let mut container = Self {
             file: file.clone(),
             bytes: BufReader::with_capacity(BUFFER_BYTES, bytes),

@@ -31,7 +31,7 @@ const MOST_BYTES: u64 = 1 << 30;
 /// A file's columns; with `count`, the rows that its blocks say they have.
 pub(in crate::files) fn summary(file: &InputFile, count: bool) -> Result<FileSummary, FilesError> {
     let read = quietly(|| -> Result<FileSummary, FilesError> {
-        let mut container = Container::open(file)?;
+        let mut container = Container::open(file, count)?;
         let layout = Layout::of(file, &container)?;
         let columns = FileColumn::of_schema(&layout.schema);
         let mut rows = None;
@@ -54,7 +54,7 @@ pub(in crate::files) fn open(
     is_read: &dyn Fn(&str) -> bool,
     limits: Limits,
 ) -> Result<Opened, FilesError> {
-    let container = Container::open(file)?;
+    let container = Container::open(file, true)?;
     let layout = Layout::of(file, &container)?;
     let mut columns = FileColumn::of_schema(&layout.schema);
     columns.retain(|column| is_read(&column.name));
