@@ -1,8 +1,8 @@
 //! Rules and checks as data, and their results.
 //!
 //! Promise: a rule decides about a row, a check about a commit. `project` reads them from YAML, `flow`
-//! measures and judges them; nothing here evaluates anything. Read next: `flow/src/validator.rs` (rules)
-//! and `flow/src/audit.rs` (checks).
+//! measures and judges them; nothing here evaluates anything. Read next: `flow/src/predicate.rs` (rules)
+//! and `flow/src/checks/kinds.rs` (checks).
 
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +188,21 @@ pub enum CheckKind {
     },
 }
 
+/// What decides a check. A mask keeps the equality of values, but not the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecidedBy<'a> {
+    /// The values of its columns.
+    Values,
+    /// Which values of its columns are NULL.
+    Presence,
+    /// Which values of its columns are equal, here or in another table.
+    Equality,
+    /// A SQL expression over the row.
+    Expression(&'a str),
+    /// The number of rows, or a query of the user.
+    Table,
+}
+
 impl CheckKind {
     /// The names of the table's columns in it.
     pub fn columns_mut(&mut self) -> Vec<&mut String> {
@@ -202,6 +217,26 @@ impl CheckKind {
             CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
                 Vec::new()
             }
+        }
+    }
+
+    /// The columns of `columns_mut`, by value, so that they are listed once.
+    pub fn columns(&self) -> Vec<String> {
+        let mut copy = self.clone();
+        copy.columns_mut().into_iter().map(std::mem::take).collect()
+    }
+
+    /// What decides whether it passes.
+    pub fn decided_by(&self) -> DecidedBy<'_> {
+        match self {
+            CheckKind::AcceptedValues { .. }
+            | CheckKind::Pattern { .. }
+            | CheckKind::Range { .. }
+            | CheckKind::Freshness { .. } => DecidedBy::Values,
+            CheckKind::NotNull { .. } => DecidedBy::Presence,
+            CheckKind::Unique { .. } | CheckKind::Relationships { .. } => DecidedBy::Equality,
+            CheckKind::Expression { expression } => DecidedBy::Expression(expression),
+            CheckKind::RowCount { .. } | CheckKind::Sql { .. } => DecidedBy::Table,
         }
     }
 
