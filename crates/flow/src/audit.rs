@@ -2,16 +2,17 @@
 //!
 //! Promise: a check that was measured while the rows were written is judged without another read; the
 //! others are measured with a query (`check_query.rs`). A failed check of severity `error` stops the
-//! commit, and none of its rows were ever visible. It does not write anything. Read next: `metrics.rs`.
+//! commit, and none of its rows were ever visible. It does not write anything and does not know the kinds of
+//! checks. Read next: `metrics.rs`, `checks/kinds.rs`.
 
 use arrow_schema::SchemaRef;
 use towpath_ports::{ExpressionCompiler, Result};
 use towpath_vocab::{
-    Check, CheckKind, CheckOutcome, CheckResult, Failure, Remedy, Severity, TableName, Tolerance,
+    Check, CheckKind, CheckOutcome, CheckResult, Failure, Remedy, Severity, TableName,
 };
 
-use crate::check_query::{CheckRunner, NEVER};
-use crate::metrics::{Known, Measured};
+use crate::check_query::CheckRunner;
+use crate::checks::{Found, Known, Measured, definition, group_thousands};
 
 /// The most failed checks that a failure names.
 const MOST_NAMED: usize = 5;
@@ -98,14 +99,8 @@ fn stopped_as(
 }
 
 fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) -> CheckResult {
-    let (passed, threshold) = match &check.kind {
-        CheckKind::RowCount { min, max } => within(measured.value, *min, *max),
-        CheckKind::Freshness { max_age_s, .. } => (
-            measured.value <= *max_age_s as f64,
-            format!("at most {} old", exact_time(*max_age_s)),
-        ),
-        _ => tolerated(&measured, check.tolerance),
-    };
+    let kind = definition(&check.kind);
+    let (passed, threshold) = kind.judge(&measured, check.tolerance);
     let outcome = match (passed, check.severity) {
         (true, _) => CheckOutcome::Pass,
         (false, Severity::Warn) => CheckOutcome::Warn,
@@ -114,7 +109,7 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
     let message = if passed {
         String::new()
     } else {
-        failure_message(check, &measured)
+        kind.failure(&Found(&measured))
     };
     CheckResult {
         table: table.clone(),
@@ -126,148 +121,5 @@ fn judge(table: &TableName, check: &Check, measured: Measured, elapsed_ms: u64) 
         message,
         samples: measured.samples,
         elapsed_ms,
-    }
-}
-
-fn within(value: f64, min: Option<u64>, max: Option<u64>) -> (bool, String) {
-    let passed =
-        min.is_none_or(|min| value >= min as f64) && max.is_none_or(|max| value <= max as f64);
-    let threshold = match (min, max) {
-        (Some(min), Some(max)) => format!("{min} to {max} rows"),
-        (Some(min), None) => format!("at least {min} rows"),
-        (None, Some(max)) => format!("at most {max} rows"),
-        (None, None) => "any number of rows".to_owned(),
-    };
-    (passed, threshold)
-}
-
-fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {
-    let percent = if measured.rows == 0 {
-        0.0
-    } else {
-        measured.value * 100.0 / measured.rows as f64
-    };
-    match (tolerance.rows, tolerance.percent) {
-        (None, None) => (measured.value == 0.0, "at most 0 rows".to_owned()),
-        (Some(rows), None) => (
-            measured.value <= rows as f64,
-            format!("at most {rows} rows"),
-        ),
-        (None, Some(most)) => (percent <= most, format!("at most {most} % of the rows")),
-        // As with `fail_above`: the check fails only if both limits are exceeded.
-        (Some(rows), Some(most)) => (
-            measured.value <= rows as f64 || percent <= most,
-            format!("at most {rows} rows or {most} % of the rows"),
-        ),
-    }
-}
-
-fn failure_message(check: &Check, measured: &Measured) -> String {
-    let count = group_thousands(measured.value);
-    let named = match measured.samples.is_empty() {
-        true => String::new(),
-        false => format!(": {}", measured.samples.join(" ")),
-    };
-    let is_one = measured.value == 1.0;
-    let rows = if is_one { "row" } else { "rows" };
-    match &check.kind {
-        CheckKind::NotNull { column } => format!("{count} {rows} without `{column}`"),
-        CheckKind::Unique { columns } => {
-            let keys = if is_one { "key" } else { "keys" };
-            let occurs = if is_one { "occurs" } else { "occur" };
-            format!(
-                "{count} {keys} ({}) {occurs} more than once{named}",
-                columns.join(", ")
-            )
-        }
-        CheckKind::AcceptedValues { column, .. } => {
-            format!("{count} {rows} with a `{column}` that is not accepted{named}")
-        }
-        CheckKind::Pattern { column, pattern } => {
-            format!("{count} {rows} with a `{column}` that does not match `{pattern}`{named}")
-        }
-        CheckKind::Range { column, .. } => {
-            format!("{count} {rows} with `{column}` out of range{named}")
-        }
-        CheckKind::Relationships { column, to, .. } => {
-            format!("{count} {rows} with a `{column}` that is not in `{to}`{named}")
-        }
-        CheckKind::RowCount { .. } => format!("the table would hold {count} {rows}"),
-        CheckKind::Freshness { column, .. } if measured.value >= NEVER => {
-            format!("`{column}` has no value")
-        }
-        CheckKind::Freshness { column, .. } => {
-            let age = rough_time(measured.value);
-            format!("the newest `{column}` is {age} old")
-        }
-        CheckKind::Expression { expression } => {
-            format!("{count} {rows} for which `{expression}` is false")
-        }
-        CheckKind::Sql { .. } => format!("the query gives {count} {rows}{named}"),
-    }
-}
-
-/// Units of time, longest first, in seconds.
-const TIMES: [(&str, u64); 4] = [
-    ("day", 86_400),
-    ("hour", 3_600),
-    ("minute", 60),
-    ("second", 1),
-];
-
-/// Formats a time in the longest unit that is exact.
-fn exact_time(seconds: u64) -> String {
-    let exact = |(_, size): &&(&str, u64)| seconds >= *size && seconds.is_multiple_of(*size);
-    let (unit, size) = TIMES.iter().find(exact).unwrap_or(&("second", 1));
-    in_units((seconds / size) as f64, unit)
-}
-
-/// Formats a time in the longest unit of which it has two or more, rounded down.
-fn rough_time(seconds: f64) -> String {
-    let fits = |(_, size): &&(&str, u64)| seconds >= 2.0 * *size as f64;
-    let (unit, size) = TIMES.iter().find(fits).unwrap_or(&("second", 1));
-    in_units((seconds / *size as f64).floor(), unit)
-}
-
-fn in_units(count: f64, unit: &str) -> String {
-    let many = if count == 1.0 { "" } else { "s" };
-    format!("{} {unit}{many}", group_thousands(count))
-}
-
-fn group_thousands(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 && !out.ends_with('-') {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(group_thousands(7602.0), "7,602");
-        assert_eq!(group_thousands(336_776.0), "336,776");
-        assert_eq!(group_thousands(999.0), "999");
-    }
-
-    #[test]
-    fn times_have_a_unit_a_person_can_weigh() {
-        let exact = [86_400, 90_000, 3_600, 90, 0].map(exact_time);
-        assert_eq!(
-            exact,
-            ["1 day", "25 hours", "1 hour", "90 seconds", "0 seconds"]
-        );
-        let rough = [91_009_869.0, 86_401.0, 100.0, 0.4].map(rough_time);
-        assert_eq!(
-            rough,
-            ["1,053 days", "24 hours", "100 seconds", "0 seconds"]
-        );
     }
 }

@@ -3,24 +3,22 @@
 //! Promise: the checks that count rows share one statement, so the candidate is read once. If that
 //! statement fails, each check gets its own, so that the failure names the check. For `unique`, the engine
 //! only reads the keys; they are compared in `repeats.rs`, so the number of keys is not limited by memory.
-//! It judges nothing: see `audit.rs`.
+//! It judges nothing (see `audit.rs`) and does not know the kinds of checks. Read next: `checks/kinds.rs`,
+//! which has the SQL of each.
 
 use std::collections::BTreeMap;
 
 use arrow_array::{Array, RecordBatch};
 use arrow_row::{RowConverter, SortField};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use futures::TryStreamExt;
 use towpath_ports::{Candidate, Clock, Query, Result};
-use towpath_vocab::{Check, CheckKind, Failure, Remedy, TableName, literal, quote, quote_table};
+use towpath_vocab::{Check, Failure, Remedy, TableName, quote, quote_table};
 
-use crate::metrics::{Known, Measured, SAMPLES};
+use crate::checks::{CheckedTable, Count, Known, Measured, SAMPLES, definition};
 use crate::projection::value_text;
 use crate::repeats::suspects;
 use crate::services::MemoryShare;
-
-/// The age of a table without any value, in seconds.
-pub(crate) const NEVER: f64 = 9e15;
 
 /// The candidate of one table, and the engine that queries it.
 pub(crate) struct CheckRunner<'a> {
@@ -82,9 +80,9 @@ impl CheckRunner<'_> {
         let mut open = Vec::new();
         for (at, check) in checks.iter().enumerate() {
             let asked = self.asked(check);
-            let question = question(&asked, &check.kind, 0);
+            let question = definition(&check.kind).question(&asked);
             if let (Count::Rows { breaks }, Some(None)) = (&question.count, answers.get(at)) {
-                open.push((at, check, asked.sums(breaks, at)));
+                open.push((at, check, sums(&asked, breaks, at)));
             }
         }
         if open.len() < 2 {
@@ -131,9 +129,9 @@ impl CheckRunner<'_> {
     }
 
     async fn alone(&self, check: &Check) -> Result<Measured> {
-        match &check.kind {
-            CheckKind::Unique { columns } if self.is_comparable(columns) => {
-                self.repeated(check, columns).await
+        match definition(&check.kind).question(&self.asked(check)).count {
+            Count::Repeats { columns, .. } if self.is_comparable(&columns) => {
+                self.repeated(check, &columns).await
             }
             _ => self.ask(check).await,
         }
@@ -173,17 +171,14 @@ impl CheckRunner<'_> {
         }
     }
 
-    /// How many rows refer to nothing, from the few values that they refer to. `None` if the query fails;
-    /// then the check gets its own statement, which says why.
+    /// How many rows break a check, from the few values that they have. `None` if the query fails; then the
+    /// check gets its own statement, which says why.
     async fn related(
         &self,
         check: &Check,
         values: &[(String, u64)],
         rows: u64,
     ) -> Result<Option<Measured>> {
-        let CheckKind::Relationships { column, to, field } = &check.kind else {
-            return Ok(None);
-        };
         let mut measured = Measured {
             rows,
             ..Measured::default()
@@ -191,18 +186,10 @@ impl CheckRunner<'_> {
         if values.is_empty() {
             return Ok(Some(measured));
         }
-        let asked = self.asked(check);
-        let listed: Vec<String> = values
-            .iter()
-            .enumerate()
-            .map(|(at, (value, _))| format!("({at}, {})", asked.value(column, value)))
-            .collect();
-        let (field, to) = (quote(field), quote_table(to));
-        let sql = format!(
-            "select place from (values {}) as v(place, value) where value not in \
-             (select {field} from {to} where {field} is not null) order by value",
-            listed.join(", ")
-        );
+        let breaking = definition(&check.kind).breaking(values, &self.asked(check));
+        let Some(sql) = breaking else {
+            return Ok(None);
+        };
         let Ok(missing) = fetch(self.query, &sql, self.candidates).await else {
             return Ok(None);
         };
@@ -224,8 +211,8 @@ impl CheckRunner<'_> {
     /// Measures one check by a statement of its own.
     async fn ask(&self, check: &Check) -> Result<Measured> {
         let asked = self.asked(check);
-        let question = question(&asked, &check.kind, self.clock.now_us());
-        let sql = asked.statement(&question.count);
+        let question = definition(&check.kind).question(&asked);
+        let sql = statement(&asked, question.count);
         let counted = fetch(self.query, &sql, self.candidates).await?;
         let mut measured = Measured {
             value: number(&counted, 0, check)?.unwrap_or(0.0),
@@ -238,7 +225,7 @@ impl CheckRunner<'_> {
 
     /// Adds a few of the values that break a check.
     async fn sample(&self, check: &Check, measured: &mut Measured) -> Result<()> {
-        let question = question(&self.asked(check), &check.kind, self.clock.now_us());
+        let question = definition(&check.kind).question(&self.asked(check));
         let Some(samples) = question.samples.filter(|_| measured.value > 0.0) else {
             return Ok(());
         };
@@ -258,216 +245,38 @@ impl CheckRunner<'_> {
         Ok(())
     }
 
-    fn asked<'c>(&self, check: &'c Check) -> CheckQuery<'c> {
-        let schema = self.candidates.get(self.table);
-        CheckQuery {
-            table: quote_table(self.table),
-            schema: schema.map_or_else(no_columns, |c| SchemaRef::clone(&c.schema)),
-            filter: check.filter.as_deref(),
-        }
-    }
-}
-
-/// The SQL of one check: it returns a row `(breaking, checked)`, and a few breaking values.
-struct CheckSql {
-    count: Count,
-    samples: Option<String>,
-}
-
-enum Count {
-    /// Rows for which a condition holds: many of these are one statement.
-    Rows { breaks: String },
-    /// A statement of its own.
-    Statement(String),
-}
-
-struct CheckQuery<'a> {
-    table: String,
-    schema: SchemaRef,
-    filter: Option<&'a str>,
-}
-
-impl CheckQuery<'_> {
-    /// A value from the project files as a SQL value of the column's type: `1` and `1.0` are one double.
-    fn value(&self, column: &str, text: &str) -> String {
-        let field = self.schema.field_with_name(column);
-        match field.ok().and_then(|field| sql_type(field.data_type())) {
-            Some(sql_type) => format!("cast({} as {sql_type})", literal(text)),
-            None => literal(text),
-        }
-    }
-
-    /// Two sums over the whole table: the rows that break the check, and the rows checked.
-    fn sums(&self, breaks: &str, at: usize) -> String {
-        let filter = self.filter.unwrap_or("true");
-        format!(
-            "count(*) filter (where ({filter}) and ({breaks})) as broken_{at}, \
-             count(*) filter (where ({filter})) as seen_{at}"
-        )
-    }
-
-    /// The statement for one check alone.
-    fn statement(&self, count: &Count) -> String {
-        match count {
-            Count::Statement(sql) => sql.clone(),
-            Count::Rows { breaks } => format!(
-                "select count(*) filter (where {breaks}) as broken, count(*) as seen from {} as t{}",
-                self.table,
-                self.where_clause()
+    fn asked<'c>(&self, check: &'c Check) -> CheckedTable<'c> {
+        let candidate = self.candidates.get(self.table);
+        CheckedTable {
+            name: quote_table(self.table),
+            schema: candidate.map_or_else(
+                || SchemaRef::new(arrow_schema::Schema::empty()),
+                |candidate| SchemaRef::clone(&candidate.schema),
             ),
-        }
-    }
-
-    fn where_clause(&self) -> String {
-        self.filter
-            .map_or_else(String::new, |filter| format!(" where ({filter})"))
-    }
-
-    fn rows_breaking(&self, column: Option<&str>, breaks: &str) -> CheckSql {
-        let CheckQuery { table, .. } = self;
-        let count = Count::Rows {
-            breaks: breaks.to_owned(),
-        };
-        let samples = column.map(|column| {
-            let also = self.filter.map_or_else(String::new, |f| format!(" and ({f})"));
-            format!("select distinct {column} from {table} as t where {breaks}{also} order by 1 limit {SAMPLES}")
-        });
-        CheckSql { count, samples }
-    }
-}
-
-fn question(asked: &CheckQuery<'_>, kind: &CheckKind, now_us: i64) -> CheckSql {
-    let table = &asked.table;
-    let filter = asked.where_clause();
-    match kind {
-        CheckKind::NotNull { column } => {
-            asked.rows_breaking(None, &format!("{} is null", quote(column)))
-        }
-        CheckKind::AcceptedValues {
-            column: name,
-            values,
-        } => {
-            let column = quote(name);
-            let list: Vec<String> = values.iter().map(|v| asked.value(name, v)).collect();
-            let breaks = format!(
-                "{column} is not null and {column} not in ({})",
-                list.join(", ")
-            );
-            asked.rows_breaking(Some(&column), &breaks)
-        }
-        CheckKind::Pattern { column, pattern } => {
-            let column = quote(column);
-            let breaks = format!("not regexp_like({column}, {})", literal(pattern));
-            asked.rows_breaking(Some(&column), &breaks)
-        }
-        CheckKind::Range {
-            column: name,
-            min,
-            max,
-        } => {
-            let column = quote(name);
-            let below = min
-                .as_deref()
-                .map(|min| format!("{column} < {}", asked.value(name, min)));
-            let above = max
-                .as_deref()
-                .map(|max| format!("{column} > {}", asked.value(name, max)));
-            let breaks: Vec<String> = below.into_iter().chain(above).collect();
-            asked.rows_breaking(Some(&column), &format!("({})", breaks.join(" or ")))
-        }
-        CheckKind::Expression { expression } => {
-            asked.rows_breaking(None, &format!("not coalesce(({expression}), true)"))
-        }
-        CheckKind::RowCount { .. } => asked.rows_breaking(None, "true"),
-        CheckKind::Freshness { column, .. } => {
-            let now = now_us / 1_000_000;
-            let newest = format!("extract(epoch from max({}))", quote(column));
-            let age = format!("coalesce({now} - {newest}, {NEVER})");
-            let count =
-                format!("select {age} as broken, count(*) as seen from {table} as t{filter}");
-            CheckSql {
-                count: Count::Statement(count),
-                samples: None,
-            }
-        }
-        CheckKind::Unique { columns } => unique(asked, columns),
-        CheckKind::Relationships { column, to, field } => {
-            let (column, field) = (quote(column), quote(field));
-            let to = quote_table(to);
-            let breaks = format!(
-                "{column} is not null and {column} not in (select {field} from {to} where {field} is not null)"
-            );
-            let also = asked
-                .filter
-                .map_or_else(String::new, |f| format!(" and ({f})"));
-            CheckSql {
-                count: Count::Statement(format!(
-                    "select (select count(*) from {table} as t where {breaks}{also}) as broken, (select count(*) from {table} as t{filter}) as seen"
-                )),
-                samples: Some(format!(
-                    "select distinct {column} from {table} as t where {breaks}{also} order by 1 limit {SAMPLES}"
-                )),
-            }
-        }
-        CheckKind::Sql { query } => {
-            // As in dbt, the condition filters the table of the query.
-            let asked_table = match asked.filter {
-                Some(filter) => format!("(select * from {table} as t where ({filter}))"),
-                None => table.clone(),
-            };
-            let query = query.replace("{table}", &asked_table);
-            let query = query.trim().trim_end_matches(';');
-            CheckSql {
-                count: Count::Statement(format!(
-                    "select count(*) as broken, count(*) as seen from ({query}\n) as q"
-                )),
-                samples: Some(format!("select * from ({query}\n) as q limit {SAMPLES}")),
-            }
+            filter: check.filter.as_deref(),
+            now_us: self.clock.now_us(),
         }
     }
 }
 
-fn no_columns() -> SchemaRef {
-    SchemaRef::new(arrow_schema::Schema::empty())
+/// Two sums over the whole table: the rows that break the check, and the rows checked.
+fn sums(table: &CheckedTable<'_>, breaks: &str, at: usize) -> String {
+    let filter = table.filter.unwrap_or("true");
+    format!(
+        "count(*) filter (where ({filter}) and ({breaks})) as broken_{at}, \
+         count(*) filter (where ({filter})) as seen_{at}"
+    )
 }
 
-/// The SQL word of a type; text and rare types need none.
-fn sql_type(data_type: &DataType) -> Option<String> {
-    Some(match data_type {
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int8 => "tinyint".to_owned(),
-        DataType::Int16 => "smallint".to_owned(),
-        DataType::Int32 => "int".to_owned(),
-        DataType::Int64 => "bigint".to_owned(),
-        DataType::Float32 => "real".to_owned(),
-        DataType::Float64 => "double".to_owned(),
-        DataType::Date32 => "date".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
-        DataType::Timestamp(_, None) => "timestamp".to_owned(),
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
-        _ => return None,
-    })
-}
-
-fn unique(asked: &CheckQuery<'_>, columns: &[String]) -> CheckSql {
-    let table = &asked.table;
-    let key: Vec<String> = columns.iter().map(|c| quote(c)).collect();
-    let whole: Vec<String> = key.iter().map(|c| format!("{c} is not null")).collect();
-    let also = asked
-        .filter
-        .map_or_else(String::new, |f| format!(" and ({f})"));
-    let key = key.join(", ");
-    let groups = format!(
-        "select {key}, count(*) as towpath_count from {table} as t where {}{also} group by {key}",
-        whole.join(" and ")
-    );
-    CheckSql {
-        count: Count::Statement(format!(
-            "select count(*) filter (where towpath_count > 1) as broken, sum(towpath_count) as seen from ({groups}) as g"
-        )),
-        samples: Some(format!(
-            "select {key} from ({groups}) as g where towpath_count > 1 order by {key} limit {SAMPLES}"
-        )),
+/// The statement for one check alone.
+fn statement(table: &CheckedTable<'_>, count: Count) -> String {
+    match count {
+        Count::Statement(sql) | Count::Repeats { statement: sql, .. } => sql,
+        Count::Rows { breaks } => format!(
+            "select count(*) filter (where {breaks}) as broken, count(*) as seen from {} as t{}",
+            table.name,
+            table.where_clause()
+        ),
     }
 }
 

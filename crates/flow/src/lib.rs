@@ -3,12 +3,13 @@
 //! Promise: every row that is read is loaded, filtered by the user, or rejected with a reason, and no row
 //! is visible before its checks have passed. It knows no connector, no SQL engine and no project file; it
 //! uses them through `ports`. Read next: `transfer.rs` (the loop), `tables.rs` and `output.rs` (the
-//! tables), `chain.rs` (the operators), `audit.rs` (checks before the commit).
+//! tables), `chain.rs` (the operators), `audit.rs` and `checks/` (checks before the commit).
 
 mod audit;
 mod budget;
 mod chain;
 mod check_query;
+mod checks;
 mod codes;
 mod commit_observer;
 mod compare;

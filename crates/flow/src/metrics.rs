@@ -3,7 +3,8 @@
 //! Promise: this is done only if the written rows are the whole table afterwards. Each predicate and each
 //! `where` is evaluated once per batch, however many checks use it. A check that cannot be measured here
 //! (another table, a repeated key to name, an expression that fails) is left to `audit.rs`, and so are all
-//! checks of a change feed, which is written by key.
+//! checks of a change feed, which is written by key. It does not know the kinds of checks. Read next:
+//! `checks/kinds.rs`, which says how each is watched.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,41 +14,17 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, OperatorOutput, Result, RowExpression, Rows};
-use towpath_vocab::{Check, CheckKind, RuleKind};
+use towpath_vocab::{Check, RuleKind};
 
+use crate::checks::{Known, Measured, SAMPLES, Watch, definition};
 use crate::predicate::{Broken, Predicate, column_index};
 use crate::projection::value_text;
 use crate::services::MemoryShare;
 use crate::unique::Unique;
 use crate::values::Values;
 
-/// The most values that are shown with a failed check.
-pub(crate) const SAMPLES: usize = 5;
 /// The most breaking rows of a batch that are searched for new values to show.
 const LOOKED_AT: usize = 64;
-
-/// The measured value of one check.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Measured {
-    /// Rows that break it, or the number of rows for `row_count`.
-    pub(crate) value: f64,
-    /// Rows checked.
-    pub(crate) rows: u64,
-    /// A few breaking values.
-    pub(crate) samples: Vec<String>,
-}
-
-/// What is known about one check when all rows are written.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Known {
-    /// The value of the check.
-    Measured(Measured),
-    /// How often each value of the check's column occurs, and the rows checked. There are few values, so
-    /// they can be compared with another table.
-    Values(Vec<(String, u64)>, u64),
-    /// Nothing: the check needs a query on the candidate.
-    Nothing,
-}
 
 /// One watcher per check, in the order of the checks; `None` for a check that needs a query.
 #[derive(Default)]
@@ -77,7 +54,7 @@ enum Watched {
         samples: Vec<String>,
     },
     Unique(Unique),
-    Values(Values),
+    Values(Values, fn(Vec<(String, u64)>, u64) -> Known),
     RowCount,
 }
 
@@ -107,7 +84,7 @@ impl Metrics {
     ) -> Result<Self> {
         let uniques = checks
             .iter()
-            .filter(|c| matches!(c.kind, CheckKind::Unique { .. }))
+            .filter(|check| matches!(definition(&check.kind).watch(), Watch::Unique(_)))
             .count();
         let setting = Setting {
             schema,
@@ -162,7 +139,7 @@ impl Metrics {
     }
 
     fn watcher(&mut self, check: &Check, setting: &Setting<'_>) -> Result<Option<Watcher>> {
-        let Some(watched) = self.watched(&check.kind, setting)? else {
+        let Some(watched) = self.watched(definition(&check.kind).watch(), setting)? else {
             return Ok(None);
         };
         let filter = match &check.filter {
@@ -179,56 +156,26 @@ impl Metrics {
         }))
     }
 
-    fn watched(&mut self, kind: &CheckKind, setting: &Setting<'_>) -> Result<Option<Watched>> {
-        Ok(Some(match kind {
-            CheckKind::RowCount { .. } => Watched::RowCount,
-            CheckKind::Unique { columns } => {
-                Watched::Unique(Unique::new(columns, setting.schema, setting.share.clone())?)
+    fn watched(&mut self, watch: Watch<'_>, setting: &Setting<'_>) -> Result<Option<Watched>> {
+        let schema = setting.schema;
+        Ok(Some(match watch {
+            Watch::Nothing => return Ok(None),
+            Watch::RowCount => Watched::RowCount,
+            Watch::Broken { rules, shown } => Watched::Broken {
+                tests: rules
+                    .into_iter()
+                    .map(|rule| self.test(rule, setting))
+                    .collect::<Result<_>>()?,
+                column: shown.map(|name| column_index(schema, name)).transpose()?,
+                count: 0,
+                samples: Vec::new(),
+            },
+            Watch::Unique(key) => Watched::Unique(Unique::new(key, schema, setting.share.clone())?),
+            Watch::Values { column, tell } => {
+                let values = Values::new(column_index(schema, column)?, schema);
+                return Ok(values.map(|values| Watched::Values(values, tell)));
             }
-            CheckKind::NotNull { column } => Watched::broken(
-                vec![self.test((column, RuleKind::Required), setting)?],
-                None,
-            ),
-            CheckKind::AcceptedValues { column, values } => {
-                self.broken(column, &[RuleKind::In(values.clone())], setting)?
-            }
-            CheckKind::Pattern { column, pattern } => {
-                self.broken(column, &[RuleKind::Pattern(pattern.clone())], setting)?
-            }
-            CheckKind::Range { column, min, max } => {
-                let bounds = [
-                    min.clone().map(RuleKind::Min),
-                    max.clone().map(RuleKind::Max),
-                ];
-                let bounds: Vec<RuleKind> = bounds.into_iter().flatten().collect();
-                self.broken(column, &bounds, setting)?
-            }
-            CheckKind::Expression { expression } => {
-                let question = ("", RuleKind::Expression(expression.clone()));
-                Watched::broken(vec![self.test(question, setting)?], None)
-            }
-            CheckKind::Relationships { column, .. } => {
-                return Ok(
-                    Values::new(column_index(setting.schema, column)?, setting.schema)
-                        .map(Watched::Values),
-                );
-            }
-            CheckKind::Freshness { .. } | CheckKind::Sql { .. } => return Ok(None),
         }))
-    }
-
-    fn broken(
-        &mut self,
-        column: &str,
-        kinds: &[RuleKind],
-        setting: &Setting<'_>,
-    ) -> Result<Watched> {
-        let tests = kinds
-            .iter()
-            .map(|kind| self.test((column, kind.clone()), setting))
-            .collect::<Result<_>>()?;
-        let column = column_index(setting.schema, column)?;
-        Ok(Watched::broken(tests, Some(column)))
     }
 
     fn test(&mut self, (column, kind): (&str, RuleKind), setting: &Setting<'_>) -> Result<usize> {
@@ -305,17 +252,6 @@ impl Operator for Measure {
     }
 }
 
-impl Watched {
-    fn broken(tests: Vec<usize>, column: Option<usize>) -> Self {
-        Watched::Broken {
-            tests,
-            column,
-            count: 0,
-            samples: Vec::new(),
-        }
-    }
-}
-
 impl Watcher {
     /// False if this batch could not be measured; then the check needs a query.
     fn observe(&mut self, answers: &Answers<'_>) -> Result<bool> {
@@ -334,7 +270,7 @@ impl Watcher {
                 unique.observe(answers.batch, kept)?;
                 Ok(true)
             }
-            Watched::Values(values) => Ok(values.observe(answers.batch, kept)),
+            Watched::Values(values, _) => Ok(values.observe(answers.batch, kept)),
             Watched::Broken {
                 tests,
                 column,
@@ -358,7 +294,7 @@ impl Watcher {
         let (value, samples) = match self.watched {
             Watched::RowCount => (rows as f64, Vec::new()),
             Watched::Broken { count, samples, .. } => (count as f64, samples),
-            Watched::Values(values) => return Ok(Known::Values(values.counts(), rows)),
+            Watched::Values(values, tell) => return Ok(tell(values.counts(), rows)),
             Watched::Unique(unique) => match unique.proves()? {
                 true => (0.0, Vec::new()),
                 false => return Ok(Known::Nothing),

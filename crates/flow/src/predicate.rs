@@ -1,7 +1,8 @@
 //! A predicate about each row of a batch, evaluated by column; rules and checks share it.
 //!
 //! Promise: a predicate is compiled once for a schema and returns, for each batch, the rows that break it.
-//! NULL breaks only `Required`. It does not know what happens to these rows. Read next: `validator.rs`,
+//! NULL breaks only `Required`. This file is all that this crate knows of a single rule. It does not know
+//! what happens to the rows that break it. Read next: `validator.rs`,
 //! `metrics.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -196,6 +197,24 @@ impl Predicate {
                 }))
             }
         }
+    }
+}
+
+/// What a rule requires, in words.
+pub(crate) fn says(kind: &RuleKind) -> String {
+    match kind {
+        RuleKind::Required => "the rule says a value is required".to_owned(),
+        RuleKind::Min(bound) => format!("the rule says at least {bound}"),
+        RuleKind::Max(bound) => format!("the rule says at most {bound}"),
+        RuleKind::In(values) => format!("the rule says one of {}", values.join(", ")),
+        RuleKind::Pattern(pattern) => format!("the rule says it matches `{pattern}`"),
+        RuleKind::Length { min, max } => match (min, max) {
+            (Some(min), Some(max)) => format!("the rule says {min} to {max} characters"),
+            (Some(min), None) => format!("the rule says at least {min} characters"),
+            (None, Some(max)) => format!("the rule says at most {max} characters"),
+            (None, None) => "the rule does not limit its length".to_owned(),
+        },
+        RuleKind::Expression(text) => format!("the rule says `{text}`"),
     }
 }
 

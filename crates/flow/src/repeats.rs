@@ -17,7 +17,7 @@ use towpath_ports::{Candidate, Query, QueryResult, Result};
 use towpath_vocab::TableName;
 use towpath_vocab::types::one_form;
 
-use crate::metrics::{Measured, SAMPLES};
+use crate::checks::{Measured, SAMPLES};
 use crate::predicate::kernel;
 use crate::projection::value_text;
 use crate::services::{MemoryShare, TransferServices};

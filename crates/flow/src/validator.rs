@@ -11,10 +11,10 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_ports::{ExpressionCompiler, Operator, OperatorOutput, Result, Rows};
-use towpath_vocab::{Reason, Rule, RuleKind, Severity};
+use towpath_vocab::{Reason, Rule, Severity};
 
 use crate::ops::NonDeletedRows;
-use crate::predicate::{Broken, Predicate};
+use crate::predicate::{Broken, Predicate, says};
 use crate::projection::{keep_rows, reject, value_text};
 use crate::summary::RuleCount;
 
@@ -166,22 +166,4 @@ fn shown_value(batch: &RecordBatch, column: &str, row: usize) -> String {
     batch
         .column_by_name(column)
         .map_or_else(String::new, |array| value_text(array, row))
-}
-
-/// What a rule requires, in words.
-fn says(kind: &RuleKind) -> String {
-    match kind {
-        RuleKind::Required => "the rule says a value is required".to_owned(),
-        RuleKind::Min(bound) => format!("the rule says at least {bound}"),
-        RuleKind::Max(bound) => format!("the rule says at most {bound}"),
-        RuleKind::In(values) => format!("the rule says one of {}", values.join(", ")),
-        RuleKind::Pattern(pattern) => format!("the rule says it matches `{pattern}`"),
-        RuleKind::Length { min, max } => match (min, max) {
-            (Some(min), Some(max)) => format!("the rule says {min} to {max} characters"),
-            (Some(min), None) => format!("the rule says at least {min} characters"),
-            (None, Some(max)) => format!("the rule says at most {max} characters"),
-            (None, None) => "the rule does not limit its length".to_owned(),
-        },
-        RuleKind::Expression(text) => format!("the rule says `{text}`"),
-    }
 }

@@ -10,7 +10,7 @@ use towpath_vocab::TablePlan;
 
 use crate::audit::{audit, stopped_view};
 use crate::check_query::CheckRunner;
-use crate::metrics::Known;
+use crate::checks::Known;
 use crate::services::TransferServices;
 use crate::summary::OutputSummary;
 

@@ -2,67 +2,25 @@
 //!
 //! Promise: every check has a unique name in its table, values of the right type, and columns that exist,
 //! as far as columns are known. It runs nothing. Relationships to tables that may not exist are returned
-//! with their position: `graph.rs` knows all tables.
+//! with their position: `graph.rs` knows all tables. Read next: `checks/kinds.rs`, which reads each kind.
 
 use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance};
 
 use crate::report::{FileRange, Report};
-use crate::rules::{self, Subject};
-use crate::sqltext;
 use crate::value;
-use crate::yaml::{Entry, Node};
+use crate::yaml::Node;
+use kinds::{KindKey, Reading};
 
-/// A column of another table that a check refers to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reference {
-    pub(crate) table: TableName,
-    pub(crate) field: String,
-    pub(crate) at: FileRange,
-}
+pub(crate) mod kinds;
+mod table;
+
+pub(crate) use table::{Reference, Table};
 
 /// The checks of one table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checks {
     pub(crate) list: Vec<Check>,
     pub(crate) references: Vec<Reference>,
-}
-
-/// The table of a check.
-pub(crate) struct Table<'a> {
-    pub(crate) name: &'a TableName,
-    pub(crate) subject: Subject<'a>,
-    /// The origin of the known columns, for messages.
-    pub(crate) origin: &'a str,
-}
-
-impl Table<'_> {
-    /// Reports a column that does not exist.
-    pub(crate) fn column(&self, column: &str, at: FileRange, report: &mut Report) {
-        let Some(schema) = self.subject.schema else {
-            return;
-        };
-        if crate::columns::find(schema, &self.subject.own_name(column)).is_some() {
-            return;
-        }
-        let names: Vec<&str> = schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
-        let message = format!("`{}` has no column `{column}`", self.name);
-        let said = if self.subject.firm {
-            report.error("T0402", at, message)
-        } else {
-            report.warning("T0402", at, message)
-        };
-        said.suggest(column, names.iter().copied(), "there is")
-            .help(format!(
-                "{} has: {}  ({})",
-                self.name,
-                crate::suggest::listing(&names),
-                self.origin
-            ));
-    }
 }
 
 /// Reads `checks`, and adds those that follow from `key`.
@@ -148,7 +106,7 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
     };
     let filter = item
         .get("where")
-        .and_then(|node| condition(node, table, report));
+        .and_then(|node| kinds::condition(node, table, report));
     let tolerance = item.get("tolerance").and_then(value::limit);
     let tolerance = tolerance
         .map(|t| Tolerance {
@@ -156,19 +114,22 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
             percent: t.percent,
         })
         .unwrap_or_default();
-    for (key, entry) in item
-        .entries()
-        .filter(|(key, _)| crate::keys::CHECK_KINDS.contains(key))
-    {
-        let kinds = kinds(key, entry, table, &mut checks.references, report);
-        if let ("sql", Some(filter), Some(text)) = (key, &filter, entry.value.text()) {
-            narrowed(text, filter, entry.value.at, report);
-        }
-        counts_no_rows(key, item, report);
+    for (key, entry) in item.entries() {
+        let Some(kind) = kinds::find(key) else {
+            continue;
+        };
+        let mut reading = Reading {
+            table,
+            filter: filter.as_deref(),
+            references: &mut checks.references,
+            report,
+        };
+        let kinds = (kind.read)(&mut reading, entry);
+        tolerates(kind, item, report);
         let many = kinds.len() > 1;
         for kind in kinds {
             let name = match item.get_text("name") {
-                Some(name) if many => format!("{name}_{}", columns_of(&kind).join("_")),
+                Some(name) if many => format!("{name}_{}", kind.columns().join("_")),
                 Some(name) => name.to_owned(),
                 None => name(&kind, table.name),
             };
@@ -186,249 +147,19 @@ fn one(item: &Node, table: &Table<'_>, checks: &mut Checks, report: &mut Report)
 }
 
 /// Reports a `tolerance` of a check that counts no rows.
-fn counts_no_rows(key: &str, item: &Node, report: &mut Report) {
-    if let ("row_count" | "freshness", Some(tolerance)) = (key, item.get("tolerance")) {
+fn tolerates(kind: &KindKey, item: &Node, report: &mut Report) {
+    if let (Some(instead), Some(tolerance)) = (kind.no_tolerance, item.get("tolerance")) {
+        let key = kind.key.name;
         let message = format!("`tolerance` has no effect on `{key}`: no single row can break it");
-        report
-            .error("P0160", tolerance.at, message)
-            .help(match key {
-                "row_count" => {
-                    "remove it, and write a wider range: row_count: { min: 95, max: 105 }"
-                }
-                _ => "remove it, and allow a greater age",
-            });
+        report.error("P0160", tolerance.at, message).help(instead);
     }
-}
-
-/// Reports a `where` that cannot be applied: it filters `{table}`, so the query must contain `{table}`, and
-/// not as the name before a column.
-fn narrowed(query: &str, filter: &str, at: FileRange, report: &mut Report) {
-    if !query.contains("{table}") {
-        report
-            .error(
-                "K0605",
-                at,
-                "`where` filters `{table}`, which this query does not use",
-            )
-            .help(format!(
-                "write the condition into the query: where {filter}"
-            ))
-            .help("or use `{table}` in the query in place of the table's name");
-    } else if query.contains("{table}.") {
-        report
-            .error(
-                "K0605",
-                at,
-                "with `where`, `{table}` cannot be written before a column",
-            )
-            .help("give it an alias: from {table} as t, then t.column");
-    }
-}
-
-fn condition(node: &Node, table: &Table<'_>, report: &mut Report) -> Option<String> {
-    let text = node.text()?;
-    match table.subject.schema {
-        Some(schema) => sqltext::condition(text, node.at, schema, table.subject.firm, report),
-        None => sqltext::syntax(text, node.at, report),
-    }
-    Some(text.to_owned())
-}
-
-fn kinds(
-    key: &str,
-    entry: &Entry,
-    table: &Table<'_>,
-    references: &mut Vec<Reference>,
-    report: &mut Report,
-) -> Vec<CheckKind> {
-    let node = &entry.value;
-    match key {
-        "not_null" | "unique" => {
-            for item in node.items() {
-                item.text()
-                    .into_iter()
-                    .for_each(|column| table.column(column, item.at, report));
-            }
-            match key {
-                "unique" => vec![CheckKind::Unique {
-                    columns: node.texts(),
-                }],
-                _ => node
-                    .texts()
-                    .into_iter()
-                    .map(|column| CheckKind::NotNull { column })
-                    .collect(),
-            }
-        }
-        "row_count" => {
-            let bound = |key: &str| node.get_text(key).and_then(|text| text.parse().ok());
-            let (min, max) = (bound("min"), bound("max"));
-            if let (Some(min), Some(max)) = (min, max) {
-                let unsigned = arrow_schema::DataType::UInt64;
-                rules::order(
-                    &format!("{min}"),
-                    &format!("{max}"),
-                    Some(&unsigned),
-                    node.at,
-                    report,
-                );
-            }
-            if min.is_none() && max.is_none() && node.as_map().is_some() {
-                report
-                    .error("K0601", entry.key_at, "`row_count` has no bound")
-                    .help("write row_count: { min: 1 }");
-            }
-            vec![CheckKind::RowCount { min, max }]
-        }
-        "expression" => condition(node, table, report)
-            .map(|expression| CheckKind::Expression { expression })
-            .into_iter()
-            .collect(),
-        "sql" => {
-            let Some(text) = node.text() else {
-                return Vec::new();
-            };
-            sqltext::query(text, node.at, table.name, report);
-            vec![CheckKind::Sql {
-                query: text.to_owned(),
-            }]
-        }
-        _ => node
-            .entries()
-            .filter_map(|(column, inner)| of_column(key, column, inner, table, references, report))
-            .collect(),
-    }
-}
-
-fn of_column(
-    key: &str,
-    column: &str,
-    entry: &Entry,
-    table: &Table<'_>,
-    references: &mut Vec<Reference>,
-    report: &mut Report,
-) -> Option<CheckKind> {
-    table.column(column, entry.key_at, report);
-    let node = &entry.value;
-    let data_type = table.subject.data_type(column);
-    let column = column.to_owned();
-    Some(match key {
-        "accepted_values" => {
-            for item in node.items() {
-                item.text().into_iter().for_each(|text| {
-                    rules::reads(&column, text, item.at, data_type.as_ref(), report);
-                });
-            }
-            CheckKind::AcceptedValues {
-                column,
-                values: node.texts(),
-            }
-        }
-        "pattern" => {
-            let pattern = rules::pattern(&column, node, data_type.as_ref(), report)?;
-            CheckKind::Pattern { column, pattern }
-        }
-        "range" => {
-            let mut bound = |key: &str| {
-                let node = node.get(key)?;
-                let text = node.text()?;
-                rules::reads(&column, text, node.at, data_type.as_ref(), report)
-                    .then(|| text.to_owned())
-            };
-            let (min, max) = (bound("min"), bound("max"));
-            if let (Some(min), Some(max)) = (&min, &max) {
-                rules::order(min, max, data_type.as_ref(), node.at, report);
-            }
-            CheckKind::Range { column, min, max }
-        }
-        "freshness" => {
-            is_a_time(&column, entry, data_type.as_ref(), report)?;
-            CheckKind::Freshness {
-                column,
-                max_age_s: value::duration_ms(node.text()?)? / 1000,
-            }
-        }
-        _ => {
-            let (to, field) = relationship(node, report)?;
-            let at = field_place(node, &field);
-            references.push(Reference {
-                table: to.clone(),
-                field: field.clone(),
-                at,
-            });
-            CheckKind::Relationships { column, to, field }
-        }
-    })
-}
-
-/// Reports a column without times; `None` then.
-fn is_a_time(
-    column: &str,
-    entry: &Entry,
-    data_type: Option<&arrow_schema::DataType>,
-    report: &mut Report,
-) -> Option<()> {
-    use arrow_schema::DataType::{Date32, Date64, Timestamp};
-    match data_type {
-        None | Some(Date32 | Date64 | Timestamp(..)) => Some(()),
-        Some(other) => {
-            let name = towpath_vocab::types::name(other);
-            let message =
-                format!("`freshness` needs a date or timestamp, but column `{column}` is {name}");
-            report
-                .error("T0406", entry.key_at, message)
-                .help("use a column with times, or give this one `type: timestamp`");
-            None
-        }
-    }
-}
-
-fn relationship(node: &Node, report: &mut Report) -> Option<(TableName, String)> {
-    let text = node.text()?;
-    let parts: Vec<&str> = text.split('.').collect();
-    if let [schema, table, field] = parts.as_slice()
-        && parts.iter().all(|part| !part.is_empty())
-    {
-        return Some((TableName::new(*schema, *table), (*field).to_owned()));
-    }
-    report
-        .error(
-            "K0601",
-            node.at,
-            format!("`{text}` is not of the form `schema.table.column`"),
-        )
-        .help("write relationships: { country: raw.countries.code }");
-    None
-}
-
-/// The last part of `schema.table.column`.
-fn field_place(node: &Node, field: &str) -> FileRange {
-    let text = node.text().unwrap_or_default();
-    node.at
-        .inside(text, text.len().saturating_sub(field.len()), text.len())
 }
 
 /// A default name, in the style of dbt.
 pub(crate) fn name(kind: &CheckKind, table: &TableName) -> String {
-    let columns = columns_of(kind);
     let mut parts = vec![kind.code().to_owned(), table.table().to_owned()];
-    parts.extend(columns);
+    parts.extend(kind.columns());
     parts.join("_")
-}
-
-fn columns_of(kind: &CheckKind) -> Vec<String> {
-    match kind {
-        CheckKind::Unique { columns } => columns.clone(),
-        CheckKind::NotNull { column }
-        | CheckKind::AcceptedValues { column, .. }
-        | CheckKind::Pattern { column, .. }
-        | CheckKind::Range { column, .. }
-        | CheckKind::Relationships { column, .. }
-        | CheckKind::Freshness { column, .. } => vec![column.clone()],
-        CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
-            Vec::new()
-        }
-    }
 }
 
 /// Makes names unique in a table: an equal check is reported as a duplicate, different ones get a number.

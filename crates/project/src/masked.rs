@@ -4,7 +4,7 @@
 //! for a hash as for its value. It reads a finished plan. Read next: `columns.rs`, which reads masks.
 
 use arrow_schema::SchemaRef;
-use towpath_vocab::{CheckKind, Diagnostic, Mask, RuleKind, Span, TablePlan};
+use towpath_vocab::{CheckKind, DecidedBy, Diagnostic, Mask, RuleKind, Span, TablePlan};
 
 use crate::report::Report;
 
@@ -52,18 +52,13 @@ impl Masked<'_> {
     }
 
     fn is_judged_by(&self, kind: &CheckKind) -> bool {
-        match kind {
-            CheckKind::AcceptedValues { column, .. }
-            | CheckKind::Pattern { column, .. }
-            | CheckKind::Range { column, .. }
-            | CheckKind::Freshness { column, .. } => column == self.name,
-            CheckKind::NotNull { column } => column == self.name && !self.is_hash,
-            CheckKind::Expression { expression } => self.is_in(expression),
+        let is_named = || kind.columns().iter().any(|column| column == self.name);
+        match kind.decided_by() {
+            DecidedBy::Values => is_named(),
+            DecidedBy::Presence => is_named() && !self.is_hash,
+            DecidedBy::Expression(text) => self.is_in(text),
             // A hash is the same for the same value, also in another table. A query is free.
-            CheckKind::Unique { .. }
-            | CheckKind::Relationships { .. }
-            | CheckKind::RowCount { .. }
-            | CheckKind::Sql { .. } => false,
+            DecidedBy::Equality | DecidedBy::Table => false,
         }
     }
 

@@ -1,7 +1,8 @@
-//! Reads the rules of columns, and checks them against the column's type if it is known.
+//! The rules of columns: the key of each, how it is read, and whether it fits the column's type.
 //!
 //! Promise: the run can evaluate every rule in the plan: its pattern compiles, and its limits parse as the
-//! column's type. It does not know rows. Read next: `checks.rs`, for checks of whole tables.
+//! column's type. This file is all that this crate knows of a single rule. It does not know rows. Read next:
+//! `checks.rs`, for checks of whole tables.
 
 use std::cmp::Ordering;
 
@@ -9,11 +10,102 @@ use arrow_schema::{DataType, SchemaRef};
 use towpath_vocab::{Naming, Rule, RuleKind, Severity, types};
 
 use crate::columns::{self, Columns};
-use crate::keys;
+use crate::keys::{BOUNDS, Key, KeySchema, Kind, key};
 use crate::literal;
 use crate::report::{FileRange, Report};
 use crate::sqltext;
-use crate::yaml::{Entry, Node};
+use crate::yaml::Node;
+
+/// The rules, in the order of the reference page.
+pub(crate) static KINDS: &[RuleKey] = &[
+    RuleKey::new(
+        key(
+            "required",
+            Kind::Boolean,
+            "True: a row without a value is bad.",
+        ),
+        required,
+        ["true", "false"],
+    ),
+    RuleKey::new(
+        key("min", Kind::Text, "The smallest allowed value."),
+        min,
+        ["\"1\"", "\"2\""],
+    ),
+    RuleKey::new(
+        key("max", Kind::Text, "The largest allowed value."),
+        max,
+        ["\"1\"", "\"2\""],
+    ),
+    RuleKey::new(
+        key("in", Kind::Texts, "The allowed values."),
+        among,
+        ["[a]", "[b]"],
+    ),
+    RuleKey::new(
+        key(
+            "pattern",
+            Kind::Text,
+            "A regular expression that text must match somewhere.",
+        ),
+        matches,
+        ["\"1\"", "\"2\""],
+    ),
+    RuleKey::new(
+        key(
+            "length",
+            Kind::Either(&[Kind::Integer, Kind::Map(&BOUNDS)]),
+            "Number of characters: exactly, or `{ min: 1, max: 10 }`.",
+        ),
+        length,
+        ["1", "{ max: 2 }"],
+    ),
+    RuleKey::new(
+        key(
+            "expression",
+            Kind::Sql,
+            "An SQL expression that must be true.",
+        ),
+        expression,
+        ["c = 'x'", "c = 'y'"],
+    ),
+];
+
+/// The key of one kind of rule.
+pub(crate) struct RuleKey {
+    pub(crate) key: Key,
+    read: fn(&mut Reading<'_>, &Node) -> Option<RuleKind>,
+    /// Two values that must give different plans (`keys/obeyed.rs`).
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test tries them"))]
+    pub(crate) values: [&'static str; 2],
+}
+
+impl RuleKey {
+    const fn new(
+        key: Key,
+        read: fn(&mut Reading<'_>, &Node) -> Option<RuleKind>,
+        values: [&'static str; 2],
+    ) -> Self {
+        Self { key, read, values }
+    }
+}
+
+static KEYS: [Key; KINDS.len()] = {
+    let mut keys = [KINDS[0].key; KINDS.len()];
+    let mut at = 0;
+    while at < keys.len() {
+        keys[at] = KINDS[at].key;
+        at += 1;
+    }
+    keys
+};
+
+/// Rules of a column, which are also allowed under `warn`.
+pub(crate) static RULES: KeySchema = KeySchema {
+    noun: "rules",
+    keys: &KEYS,
+    also: &[],
+};
 
 /// The table of the rules.
 pub(crate) struct Subject<'a> {
@@ -42,6 +134,14 @@ impl Subject<'_> {
     }
 }
 
+/// What a rule is read with.
+struct Reading<'a> {
+    column: &'a str,
+    data_type: Option<&'a DataType>,
+    subject: &'a Subject<'a>,
+    report: &'a mut Report,
+}
+
 /// Reads the rules of all columns.
 pub(crate) fn read(node: Option<&Node>, subject: &Subject<'_>, report: &mut Report) -> Vec<Rule> {
     let mut rules = Vec::new();
@@ -53,86 +153,83 @@ pub(crate) fn read(node: Option<&Node>, subject: &Subject<'_>, report: &mut Repo
             .or(entry.value.text())
             .and_then(|text| types::parse(text).ok());
         let data_type = declared.or_else(|| subject.data_type(column));
-        of_column(
+        let mut reading = Reading {
             column,
-            &entry.value,
-            Severity::Error,
-            data_type.as_ref(),
+            data_type: data_type.as_ref(),
             subject,
-            &mut rules,
             report,
-        );
+        };
+        rules.extend(of_column(&mut reading, &entry.value, Severity::Error));
         if let Some(warn) = entry.value.get("warn") {
-            of_column(
-                column,
-                warn,
-                Severity::Warn,
-                data_type.as_ref(),
-                subject,
-                &mut rules,
-                report,
-            );
+            rules.extend(of_column(&mut reading, warn, Severity::Warn));
         }
     }
     rules
 }
 
-fn of_column(
-    column: &str,
-    node: &Node,
-    severity: Severity,
-    data_type: Option<&DataType>,
-    subject: &Subject<'_>,
-    rules: &mut Vec<Rule>,
-    report: &mut Report,
-) {
-    let first = rules.len();
-    for (key, entry) in node
-        .entries()
-        .filter(|(key, _)| keys::RULES.find(key).is_some())
-    {
-        let kind = match key {
-            "required" => entry
-                .value
-                .as_bool()
-                .filter(|required| *required)
-                .map(|_| RuleKind::Required),
-            "min" => bound(column, entry, data_type, report).map(RuleKind::Min),
-            "max" => bound(column, entry, data_type, report).map(RuleKind::Max),
-            "in" => Some(RuleKind::In(values(
-                column,
-                &entry.value,
-                data_type,
-                report,
-            ))),
-            "pattern" => pattern(column, &entry.value, data_type, report).map(RuleKind::Pattern),
-            "length" => needs_text("length", column, entry.value.at, data_type, report)
-                .then(|| length(&entry.value, report))
-                .flatten(),
-            _ => expression(&entry.value, subject, report).map(RuleKind::Expression),
+fn of_column(reading: &mut Reading<'_>, node: &Node, severity: Severity) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (name, entry) in node.entries() {
+        let Some(known) = KINDS.iter().find(|known| known.key.name == name) else {
+            continue;
         };
-        if let Some(kind) = kind {
-            let span = Some(report.span(entry.key_at));
+        if let Some(kind) = (known.read)(reading, &entry.value) {
             rules.push(Rule {
-                column: column.to_owned(),
+                column: reading.column.to_owned(),
                 kind,
                 severity,
-                span,
+                span: Some(reading.report.span(entry.key_at)),
             });
         }
     }
-    let of_this = rules.get(first..).unwrap_or_default();
-    if let Some((min, max)) = bounds(of_this) {
-        order(
-            &min,
-            &max,
-            data_type,
-            node.get("max")
-                .or(node.get("min"))
-                .map_or(node.at, |n| n.at),
-            report,
-        );
+    if let Some((min, max)) = bounds(&rules) {
+        let at = node.get("max").or(node.get("min"));
+        let at = at.map_or(node.at, |node| node.at);
+        order(&min, &max, reading.data_type, at, reading.report);
     }
+    rules
+}
+
+fn required(_: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    node.as_bool()
+        .filter(|required| *required)
+        .map(|_| RuleKind::Required)
+}
+
+fn min(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    bound(reading, node).map(RuleKind::Min)
+}
+
+fn max(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    bound(reading, node).map(RuleKind::Max)
+}
+
+fn bound(reading: &mut Reading<'_>, node: &Node) -> Option<String> {
+    let text = node.text()?;
+    let Reading {
+        column,
+        data_type,
+        report,
+        ..
+    } = reading;
+    reads(column, text, node.at, *data_type, report).then(|| text.to_owned())
+}
+
+fn among(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    for item in node.items() {
+        bound(reading, item);
+    }
+    Some(RuleKind::In(node.texts()))
+}
+
+fn matches(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    let Reading {
+        column,
+        data_type,
+        report,
+        ..
+    } = reading;
+    pattern(column, node, *data_type, report).map(RuleKind::Pattern)
 }
 
 fn bounds(rules: &[Rule]) -> Option<(String, String)> {
@@ -178,16 +275,6 @@ pub(crate) fn order(
     }
 }
 
-fn bound(
-    column: &str,
-    entry: &Entry,
-    data_type: Option<&DataType>,
-    report: &mut Report,
-) -> Option<String> {
-    let text = entry.value.text()?;
-    reads(column, text, entry.value.at, data_type, report).then(|| text.to_owned())
-}
-
 /// Reports a text that does not parse as a column's type.
 pub(crate) fn reads(
     column: &str,
@@ -211,22 +298,6 @@ pub(crate) fn reads(
         )
         .label(format!("must be a valid {name}"));
     false
-}
-
-fn values(
-    column: &str,
-    node: &Node,
-    data_type: Option<&DataType>,
-    report: &mut Report,
-) -> Vec<String> {
-    let mut values = Vec::new();
-    for item in node.items() {
-        if let Some(text) = item.text() {
-            reads(column, text, item.at, data_type, report);
-            values.push(text.to_owned());
-        }
-    }
-    values
 }
 
 /// Checks that a pattern compiles and that its column is text.
@@ -276,7 +347,16 @@ fn needs_text(
     false
 }
 
-fn length(node: &Node, report: &mut Report) -> Option<RuleKind> {
+fn length(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
+    let Reading {
+        column,
+        data_type,
+        report,
+        ..
+    } = reading;
+    if !needs_text("length", column, node.at, *data_type, report) {
+        return None;
+    }
     if let Some(text) = node.text() {
         let exact = text.parse().ok()?;
         return Some(RuleKind::Length {
@@ -310,11 +390,12 @@ fn length(node: &Node, report: &mut Report) -> Option<RuleKind> {
     Some(RuleKind::Length { min, max })
 }
 
-fn expression(node: &Node, subject: &Subject<'_>, report: &mut Report) -> Option<String> {
+fn expression(reading: &mut Reading<'_>, node: &Node) -> Option<RuleKind> {
     let text = node.text()?;
-    match subject.schema {
-        Some(schema) => sqltext::condition(text, node.at, schema, subject.firm, report),
-        None => sqltext::syntax(text, node.at, report),
+    let Subject { schema, firm, .. } = *reading.subject;
+    match schema {
+        Some(schema) => sqltext::condition(text, node.at, schema, firm, reading.report),
+        None => sqltext::syntax(text, node.at, reading.report),
     }
-    Some(text.to_owned())
+    Some(RuleKind::Expression(text.to_owned()))
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionUse, OptionVariant};
 
 use crate::bind::{self, Bindings, Leaf};
+use crate::checks::kinds;
 use crate::keys::{self, Key, KeySchema, Kind};
 use crate::report::{FileRange, Report};
 use crate::value;
@@ -315,7 +316,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         report
             .error("K0601", node.at, format!("check `{word}` has no value"))
             .help("write `- not_null: column`, `- row_count: { min: 1 }`, …")
-            .help(format!("checks: {}", keys::CHECK_KINDS.join(", ")));
+            .help(format!("checks: {}", kinds::names()));
         return;
     }
     let at = node.at.head();
@@ -323,7 +324,7 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     let kinds: Vec<&str> = node
         .entries()
         .map(|(key, _)| key)
-        .filter(|key| keys::CHECK_KINDS.contains(key))
+        .filter(|key| kinds::find(key).is_some())
         .collect();
     let unknown = node
         .entries()
@@ -335,12 +336,12 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         };
         let second = node
             .entries()
-            .filter(|(key, _)| keys::CHECK_KINDS.contains(key))
+            .filter(|(key, _)| kinds::find(key).is_some())
             .nth(1);
         let at = second.map_or(at, |(_, entry)| entry.key_at);
         report
             .error("P0112", at, message)
-            .help(format!("exactly one of {}", keys::CHECK_KINDS.join(", ")));
+            .help(format!("exactly one of {}", kinds::names()));
     }
 }
 

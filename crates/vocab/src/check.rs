@@ -1,8 +1,8 @@
 //! Rules and checks as data, and their results.
 //!
 //! Promise: a rule decides about a row, a check about a commit. `project` reads them from YAML, `flow`
-//! measures and judges them; nothing here evaluates anything. Read next: `flow/src/validator.rs` (rules)
-//! and `flow/src/audit.rs` (checks).
+//! measures and judges them; nothing here evaluates anything. Read next: `flow/src/predicate.rs` (rules)
+//! and `flow/src/checks/kinds.rs` (checks).
 
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,15 @@ pub enum CheckKind {
         /// At most.
         max: Option<u64>,
     },
+    /// The number of different values of the column is between the limits, inclusive; NULL is not a value.
+    DistinctCount {
+        /// The column.
+        column: String,
+        /// At least.
+        min: Option<u64>,
+        /// At most.
+        max: Option<u64>,
+    },
     /// The newest value of a timestamp column is at most this old.
     Freshness {
         /// The column.
@@ -188,6 +197,21 @@ pub enum CheckKind {
     },
 }
 
+/// What decides a check. A mask keeps the equality of values, but not the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecidedBy<'a> {
+    /// The values of its columns.
+    Values,
+    /// Which values of its columns are NULL.
+    Presence,
+    /// Which values of its columns are equal, here or in another table.
+    Equality,
+    /// A SQL expression over the row.
+    Expression(&'a str),
+    /// The number of rows, or a query of the user.
+    Table,
+}
+
 impl CheckKind {
     /// The names of the table's columns in it.
     pub fn columns_mut(&mut self) -> Vec<&mut String> {
@@ -198,10 +222,33 @@ impl CheckKind {
             | CheckKind::Pattern { column, .. }
             | CheckKind::Range { column, .. }
             | CheckKind::Relationships { column, .. }
+            | CheckKind::DistinctCount { column, .. }
             | CheckKind::Freshness { column, .. } => vec![column],
             CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
                 Vec::new()
             }
+        }
+    }
+
+    /// The columns of `columns_mut`, by value, so that they are listed once.
+    pub fn columns(&self) -> Vec<String> {
+        let mut copy = self.clone();
+        copy.columns_mut().into_iter().map(std::mem::take).collect()
+    }
+
+    /// What decides whether it passes.
+    pub fn decided_by(&self) -> DecidedBy<'_> {
+        match self {
+            CheckKind::AcceptedValues { .. }
+            | CheckKind::Pattern { .. }
+            | CheckKind::Range { .. }
+            | CheckKind::Freshness { .. } => DecidedBy::Values,
+            CheckKind::NotNull { .. } => DecidedBy::Presence,
+            CheckKind::Unique { .. }
+            | CheckKind::Relationships { .. }
+            | CheckKind::DistinctCount { .. } => DecidedBy::Equality,
+            CheckKind::Expression { expression } => DecidedBy::Expression(expression),
+            CheckKind::RowCount { .. } | CheckKind::Sql { .. } => DecidedBy::Table,
         }
     }
 
@@ -215,6 +262,7 @@ impl CheckKind {
             CheckKind::Range { .. } => "range",
             CheckKind::Relationships { .. } => "relationships",
             CheckKind::RowCount { .. } => "row_count",
+            CheckKind::DistinctCount { .. } => "distinct_count",
             CheckKind::Freshness { .. } => "freshness",
             CheckKind::Expression { .. } => "expression",
             CheckKind::Sql { .. } => "sql",

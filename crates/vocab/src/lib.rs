@@ -32,7 +32,8 @@ mod token;
 pub mod types;
 
 pub use check::{
-    Check, CheckKind, CheckOutcome, CheckResult, Rule, RuleKind, Severity, Threshold, Tolerance,
+    Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,
+    Tolerance,
 };
 pub use code::CodeEntry;
 pub use diagnostic::{Diagnostic, Level, RecordLocation, Span};

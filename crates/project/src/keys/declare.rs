@@ -1,6 +1,7 @@
-//! The types of the declaration of keys: `Key`, `Kind`, `KeySchema`.
+//! The types of the declaration of keys: `Key`, `Kind`, `KeySchema`, and the bounds that several keys take.
 //!
-//! Promise: data only. The keys themselves are in `root.rs`, `pipeline.rs` and `table.rs`.
+//! Promise: data only. The keys themselves are in `root.rs`, `pipeline.rs` and `table.rs`, those of rules and
+//! checks in `rules.rs` and `checks/kinds.rs`.
 
 use towpath_vocab::Level;
 
@@ -96,7 +97,7 @@ impl Key {
     }
 }
 
-pub(super) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+pub(crate) const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key {
         name,
         kind,
@@ -128,3 +129,13 @@ impl KeySchema {
         self.all().find(|key| key.name == name)
     }
 }
+
+/// A smallest and a largest value.
+pub(crate) static BOUNDS: KeySchema = KeySchema {
+    noun: "bounds",
+    keys: &[
+        key("min", Kind::Text, "At least."),
+        key("max", Kind::Text, "At most."),
+    ],
+    also: &[],
+};

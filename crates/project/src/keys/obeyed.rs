@@ -13,7 +13,9 @@ use towpath_vocab::{
     OptionUse, ReadMode, WriteMode,
 };
 
-use super::declare::{Key, KeySchema};
+use super::declare::{Key, KeySchema, Kind};
+use crate::checks::kinds;
+use crate::rules;
 use crate::{CheckInputs, CheckedProject, check};
 
 /// Keys without an effect on a run: text for people.
@@ -251,9 +253,9 @@ fn in_warn(key: &str, value: &str) -> BTreeMap<String, String> {
 }
 
 fn in_check(key: &str, value: &str) -> BTreeMap<String, String> {
-    let base: &[(&str, &str)] = match super::CHECK_KINDS.contains(&key) {
-        true => &[],
-        false => &[("not_null", "c")],
+    let base: &[(&str, &str)] = match kinds::find(key) {
+        Some(_) => &[],
+        None => &[("not_null", "c")],
     };
     table(&format!("{{ checks: [{}] }}", map(base, key, value)))
 }
@@ -266,9 +268,32 @@ fn in_schemas(text: &str) -> BTreeMap<String, String> {
 
 type Wrap = Box<dyn Fn(&str, &str) -> BTreeMap<String, String>>;
 
+/// The maps inside kinds of checks: `row_count: { min: 1 }`, `range: { c: { min: 1 } }`.
+fn in_kinds() -> impl Iterator<Item = (&'static KeySchema, Wrap)> {
+    kinds::KINDS.iter().filter_map(|kind| {
+        let name = kind.key.name;
+        let wrapped: (_, Wrap) = match kind.key.kind {
+            Kind::Map(inner) => (
+                inner,
+                Box::new(move |key, value| in_check(name, &map(&[], key, value))),
+            ),
+            Kind::Named(Kind::Map(inner)) => (
+                inner,
+                Box::new(move |key, value| in_check(name, &map(&[], "c", &map(&[], key, value)))),
+            ),
+            _ => return None,
+        };
+        Some(wrapped)
+    })
+}
+
 fn places() -> Vec<(&'static KeySchema, Wrap)> {
+    in_kinds().chain(files_and_maps()).collect()
+}
+
+fn files_and_maps() -> Vec<(&'static KeySchema, Wrap)> {
     use super::{
-        CHECK, CONNECTION, PIPELINE, PUBLISH_TABLE, ROOT as PROJECT, RULES, SCHEMAS, STEP, TABLE,
+        CHECK, CONNECTION, PIPELINE, PUBLISH_TABLE, ROOT as PROJECT, SCHEMAS, STEP, TABLE,
     };
     vec![
         (&PROJECT, Box::new(in_root)),
@@ -304,12 +329,8 @@ fn places() -> Vec<(&'static KeySchema, Wrap)> {
         ),
         (&PUBLISH_TABLE, Box::new(in_published)),
         (&super::table::COLUMN, Box::new(in_column)),
-        (&RULES, Box::new(in_warn)),
+        (&rules::RULES, Box::new(in_warn)),
         (&CHECK, Box::new(in_check)),
-        (
-            inner(&CHECK, "row_count"),
-            Box::new(|key, value| in_check("row_count", &map(&[("min", "1")], key, value))),
-        ),
         (
             &SCHEMAS,
             Box::new(|key, value| {
@@ -332,20 +353,31 @@ fn places() -> Vec<(&'static KeySchema, Wrap)> {
 
 fn inner(schema: &KeySchema, key: &str) -> &'static KeySchema {
     match schema.find(key).unwrap().kind {
-        super::Kind::Map(inner) => inner,
+        Kind::Map(inner) => inner,
         other => panic!("`{key}` takes {other:?}"),
     }
 }
 
 fn nested(schema: &KeySchema, key: &str) -> &'static KeySchema {
     match schema.find(key).unwrap().kind {
-        super::Kind::Named(super::Kind::Map(inner)) => inner,
+        Kind::Named(Kind::Map(inner)) => inner,
         other => panic!("`{key}` takes {other:?}"),
     }
 }
 
 /// Two values of a key that must give different plans.
 fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
+    let declared = match noun {
+        "check" => kinds::find(key).map(|kind| kind.values),
+        "column" | "rules" => {
+            let rule = rules::KINDS.iter().find(|rule| rule.key.name == key);
+            rule.map(|rule| rule.values)
+        }
+        _ => None,
+    };
+    if let Some([one, other]) = declared {
+        return Some((one, other));
+    }
     Some(match (noun, key) {
         ("project", "connections") => {
             (CONNECTIONS, "{ db: { type: postgres, url: \"${env:B}\" } }")
@@ -377,12 +409,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ),
         ("published table", "write") => ("merge", "append"),
         ("published table", "from") => ("orders", "others"),
-        ("check", "pattern") => ("{ c: x }", "{ c: y }"),
-        ("check", "expression") => ("c = 'x'", "c = 'y'"),
-        ("check", "sql") => ("select 1", "select 2"),
-        ("check", "unique" | "not_null") => ("c", "d"),
-        ("row_count", "min" | "max") => ("7", "8"),
-        ("column" | "rules", "min" | "max" | "pattern") => ("\"1\"", "\"2\""),
+        (_, "min" | "max") => ("7", "8"),
         ("project" | "environment", "names") => ("snake", "exact"),
         (_, "towpath") => ("1", "2"),
         (_, "name" | "id" | "lakehouse" | "from" | "cursor" | "by" | "directory") => ("x", "y"),
@@ -409,7 +436,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         }
         (_, "timeout" | "backoff" | "watermark" | "deadline" | "every") => ("10s", "20s"),
         (_, "lookback") => ("10s", "20s"),
-        (_, "writable" | "required") => ("true", "false"),
+        (_, "writable") => ("true", "false"),
         // A param changes nothing by itself: one without a value is an error.
         (_, "params") => ("{ v: { type: text, default: x } }", "{ v: { type: text } }"),
         (_, "steps") => ("{ a: { command: [a] } }", "{ a: { command: [b] } }"),
@@ -438,22 +465,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "type") => ("text", "bigint"),
         (_, "mask") => ("empty", "hash"),
         (_, "warn") => ("{ required: true }", "{ min: \"1\" }"),
-        (_, "in") => ("[a]", "[b]"),
-        (_, "length") => ("1", "{ max: 2 }"),
-        _ => return check_values(key),
-    })
-}
-
-/// Two values of a key of a check.
-fn check_values(key: &str) -> Option<(&'static str, &'static str)> {
-    Some(match key {
-        "expression" => ("c = 'x'", "c = 'y'"),
-        "accepted_values" => ("{ c: [a] }", "{ c: [b] }"),
-        "range" => ("{ c: { min: \"1\" } }", "{ c: { max: \"1\" } }"),
-        "relationships" => ("{ c: marts.m.v }", "{ c: other.n.n }"),
-        "row_count" => ("{ min: 1 }", "{ max: 1 }"),
-        "freshness" => ("{ c: 1h }", "{ c: 2h }"),
-        "severity" => ("warn", "error"),
+        (_, "severity") => ("warn", "error"),
         _ => return None,
     })
 }

@@ -1,8 +1,10 @@
-//! The keys of a table in a step: how it is read and written, its columns with rules, its checks.
+//! The keys of a table in a step: how it is read and written, its columns, the settings of its checks.
 //!
-//! Promise: data only. `table.rs` of this crate reads the values. Read next: `mod.rs`.
+//! Promise: data only. `table.rs` of this crate reads the values; the keys of rules are in `rules.rs`, those
+//! of checks in `checks/kinds.rs`. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
+use crate::rules::RULES;
 
 /// Words for `write`.
 pub(crate) const WRITES: &[&str] = &[
@@ -186,37 +188,6 @@ static DEDUP: KeySchema = KeySchema {
     also: &[],
 };
 
-/// Rules of a column, which are also allowed under `warn`.
-pub(crate) static RULES: KeySchema = KeySchema {
-    noun: "rules",
-    keys: &[
-        key(
-            "required",
-            Kind::Boolean,
-            "True: a row without a value is bad.",
-        ),
-        key("min", Kind::Text, "The smallest allowed value."),
-        key("max", Kind::Text, "The largest allowed value."),
-        key("in", Kind::Texts, "The allowed values."),
-        key(
-            "pattern",
-            Kind::Text,
-            "A regular expression that text must match somewhere.",
-        ),
-        key(
-            "length",
-            Kind::Either(&[Kind::Integer, Kind::Map(&BOUNDS)]),
-            "Number of characters: exactly, or `{ min: 1, max: 10 }`.",
-        ),
-        key(
-            "expression",
-            Kind::Sql,
-            "An SQL expression that must be true.",
-        ),
-    ],
-    also: &[],
-};
-
 /// One column.
 pub(crate) static COLUMN: KeySchema = KeySchema {
     noun: "column",
@@ -242,79 +213,10 @@ pub(crate) static COLUMN: KeySchema = KeySchema {
     also: &[&RULES],
 };
 
-static BOUNDS: KeySchema = KeySchema {
-    noun: "bounds",
-    keys: &[
-        key("min", Kind::Text, "At least."),
-        key("max", Kind::Text, "At most."),
-    ],
-    also: &[],
-};
-
-/// Kinds of checks: exactly one in each entry of `checks`.
-pub(crate) const CHECK_KINDS: &[&str] = &[
-    "not_null",
-    "unique",
-    "accepted_values",
-    "pattern",
-    "range",
-    "relationships",
-    "row_count",
-    "freshness",
-    "expression",
-    "sql",
-];
-
-/// One entry of `checks`.
-pub(crate) static CHECK: KeySchema = KeySchema {
+/// What an entry of `checks` has beside its kind, which `checks/kinds.rs` declares.
+pub(crate) static CHECK_SETTINGS: KeySchema = KeySchema {
     noun: "check",
     keys: &[
-        key("not_null", Kind::Texts, "No null in these columns."),
-        key(
-            "unique",
-            Kind::Texts,
-            "No value, or combination of values, occurs twice.",
-        ),
-        key(
-            "accepted_values",
-            Kind::Named(&Kind::Texts),
-            "The allowed values: `{ status: [open, paid] }`.",
-        ),
-        key(
-            "pattern",
-            Kind::Named(&Kind::Text),
-            "A regular expression: `{ email: '@' }`.",
-        ),
-        key(
-            "range",
-            Kind::Named(&Kind::Map(&BOUNDS)),
-            "Bounds: `{ total: { min: 0, max: 1000 } }`.",
-        ),
-        key(
-            "relationships",
-            Kind::Named(&Kind::Text),
-            "Every value is in a column of another table: `{ country: raw.countries.code }`.",
-        ),
-        key(
-            "row_count",
-            Kind::Map(&COUNTS),
-            "Number of rows: `{ min: 1 }`.",
-        ),
-        key(
-            "freshness",
-            Kind::Named(&Kind::Duration),
-            "The maximum age of the newest value: `{ updated_at: 24h }`.",
-        ),
-        key(
-            "expression",
-            Kind::Sql,
-            "An SQL expression that is true for every row.",
-        ),
-        key(
-            "sql",
-            Kind::Sql,
-            "A query that must return no row; `{table}` is the table as it would be after the commit.",
-        ),
         key(
             "severity",
             Kind::OneOf(&["error", "warn"]),
@@ -331,15 +233,6 @@ pub(crate) static CHECK: KeySchema = KeySchema {
             Kind::Limit,
             "How many rows may break it: a number, a percentage, or both.",
         ),
-    ],
-    also: &[],
-};
-
-static COUNTS: KeySchema = KeySchema {
-    noun: "row_count",
-    keys: &[
-        key("min", Kind::Integer, "At least."),
-        key("max", Kind::Integer, "At most."),
     ],
     also: &[],
 };
