@@ -149,7 +149,8 @@ impl Reading {
                 "\\t" | "tab" => Some('\t'),
                 text => text.chars().next(),
             }),
-            is_delimited: option(load, "format").is_none_or(|format| format == "csv"),
+            is_delimited: option(load, "format")
+                .is_none_or(|format| matches!(format.as_str(), "csv" | "xlsx")),
         }
     }
 

@@ -91,7 +91,9 @@ fn types_of_folders_are_inferred_declared_or_known() {
     let mut spec = spec("**/*.csv");
     spec.declared = declared(&[("m", "int"), ("n", "text")]);
     spec.projection = Some(vec!["m".to_owned(), "n".to_owned()]);
-    assert_eq!(project.read_as(&spec).columns, ["n text", "m int"]);
+    let declared_types = project.read_as(&spec);
+    assert_eq!(declared_types.columns, ["n text", "m int"]);
+    assert_eq!(declared_types.rows, ["1|1", "20|12"]);
     // A folder that does not fit the type so far: its records are rejected, and come back when it fits.
     project.put("n=x/m=02/x=3/a.csv", "id\n3\n4\n");
     spec.declared.clear();
