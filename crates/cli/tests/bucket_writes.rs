@@ -389,11 +389,6 @@ fn what_cannot_be_written_is_said_with_a_way_out() {
         &PROJECT.replace("path: 's3://lake/out'", "path: 's3://lake/out.csv'"),
     );
     has(&project.exits(1, "p", &["run"]), &["R0120", "names a file"]);
-    project.write(
-        "p/towpath.yml",
-        &PROJECT.replace("out', writable: true", "out'"),
-    );
-    has(&project.exits(2, "p", &["run"]), &["out", "writable"]);
     project.set("AWS_SECRET_ACCESS_KEY", "another-secret");
     let said = to(&project, 2, "s3://lake/a.csv");
     has(&said, &["R0152", "AWS_SECRET_ACCESS_KEY"]);
