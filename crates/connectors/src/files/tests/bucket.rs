@@ -427,15 +427,3 @@ fn avro_and_arrow_objects_give_what_files_give() {
         assert_eq!(outcome.rows.len(), 5);
     }
 }
-
-#[test]
-fn a_bucket_is_only_read() {
-    let fake = Fake::new(Wrong::Nothing, &[]);
-    let (project, context) = fake.project("s3://b/d");
-    let opened = FilesConnector.destination(&project.connection(), &context);
-    let failure = opened.err().unwrap();
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0155", Remedy::FixConfig)
-    );
-}
