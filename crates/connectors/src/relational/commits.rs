@@ -22,13 +22,43 @@ const KEPT: i64 = 100;
 
 /// What the column `stats` holds: what a commit did, and the table it left.
 #[derive(Serialize, Deserialize)]
-struct StoredStats {
+pub(crate) struct StoredStats {
     #[serde(flatten)]
-    stats: PreparedStats,
+    pub(crate) stats: PreparedStats,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    left: Option<TableState>,
+    pub(crate) left: Option<TableState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    plain_keys: Option<PlainKeys>,
+    pub(crate) plain_keys: Option<PlainKeys>,
+    /// Which attempt of the generation made the commit; not stored by earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<AttemptId>,
+}
+
+/// Tells an attempt of a generation from every other one: a random number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AttemptId(String);
+
+impl AttemptId {
+    /// A new one; `None` on a machine without random numbers.
+    pub(crate) fn new() -> Option<Self> {
+        super::random::digits().map(Self)
+    }
+}
+
+/// What became of a write whose COMMIT was not answered.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// It is committed.
+    Own(Committed),
+    /// Another attempt committed its generation.
+    Another(Committed),
+    /// It is not committed, and nothing later is.
+    Not,
+    /// It is not committed, and another run has committed this later generation.
+    Overtaken(i64),
+    /// So many later commits came that its row would be gone.
+    Unknown,
 }
 
 /// Key columns in which a write found no value with blanks that its rows come without.
@@ -74,16 +104,71 @@ pub(crate) async fn last<S: Session + ?Sized>(
     session: &S,
     task: &TaskKey,
 ) -> Result<Option<Committed>, S::Error> {
-    let rows = newest(session, "format, generation, position, stats", task).await?;
-    let Some([format, generation, position, stats]) = rows.first().map(Vec::as_slice) else {
+    let rows = newest(session, WHOLE, task).await?;
+    let Some(row) = rows.first() else {
         return Ok(None);
+    };
+    Ok(Some(read(task, row)?.0))
+}
+
+/// What became of an attempt whose COMMIT was not answered. To be asked under the lock of its task.
+pub(crate) async fn settle<S: Session + ?Sized>(
+    session: &S,
+    intent: &Intent,
+    attempt: &AttemptId,
+) -> Result<Settled, S::Error> {
+    let Some(last) = last(session, &intent.task).await? else {
+        return Ok(Settled::Not);
+    };
+    let (own, newest) = (intent.generation.0, last.token.generation.0);
+    let rows = of_generation(session, &intent.task, own).await?;
+    let Some(row) = rows.first() else {
+        return Ok(match newest.saturating_sub(own) {
+            ..=0 => Settled::Not,
+            later if later > KEPT => Settled::Unknown,
+            _ => Settled::Overtaken(newest),
+        });
+    };
+    let (committed, stored) = read(&intent.task, row)?;
+    Ok(match stored.attempt.as_ref() == Some(attempt) {
+        true => Settled::Own(committed),
+        false => Settled::Another(committed),
+    })
+}
+
+/// The columns that say everything of a commit.
+const WHOLE: &str = "format, generation, position, stats";
+
+/// The commit of one generation; no rows when there is none.
+async fn of_generation<S: Session + ?Sized>(
+    session: &S,
+    task: &TaskKey,
+    generation: i64,
+) -> Result<Vec<Vec<Value>>, S::Error> {
+    let dialect = session.dialect();
+    let sql = format!(
+        "SELECT {WHOLE} FROM {} WHERE app_id = {} AND generation = {}",
+        session.commits(),
+        dialect.placeholder(1),
+        dialect.placeholder(2)
+    );
+    let params = [Value::Text(task.app_id()), Value::Int(generation)];
+    session
+        .rows(&sql, &params, "asking for a commit of this task")
+        .await
+}
+
+/// A row with the columns `WHOLE`.
+fn read(task: &TaskKey, row: &[Value]) -> Result<(Committed, StoredStats), Fault> {
+    let [format, generation, position, stats] = row else {
+        return Err(wrong(task, "it does not have the columns of a commit"));
     };
     let generation = Generation(generation.int());
     let token = token(task, generation, format.int(), position.text())
         .map_err(|reason| wrong(task, reason))?;
-    let stats: PreparedStats = serde_json::from_str(stats.text())
+    let stored: StoredStats = serde_json::from_str(stats.text())
         .map_err(|_| wrong(task, "its statistics are not JSON"))?;
-    Ok(Some(committed(token, stats)))
+    Ok((committed(token, stored.stats), stored))
 }
 
 /// The token of a row.
@@ -200,20 +285,14 @@ pub(crate) fn check_state_before(
     }
 }
 
-/// Stores a token, and the table it leaves where somebody looked.
+/// Stores a token, what the commit did, and the table it leaves where somebody looked.
 pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
     intent: &Intent,
     commit: &Commit,
-    (stats, left): (&PreparedStats, Option<TableState>),
-    plain_keys: Option<PlainKeys>,
+    stored: &StoredStats,
 ) -> Result<(), S::Error> {
     let (dialect, commits) = (session.dialect(), session.commits());
-    let stored = StoredStats {
-        stats: *stats,
-        left,
-        plain_keys,
-    };
     ensure(session).await?;
     let placeholders: Vec<String> = (1..=8).map(|at| dialect.placeholder(at)).collect();
     let insert = format!(
@@ -234,7 +313,7 @@ pub(crate) async fn store<S: Session + ?Sized>(
             fingerprint: commit.fingerprint.clone(),
             annotations: commit.annotations.clone(),
         })?,
-        json(&stored)?,
+        json(stored)?,
     ];
     session
         .execute(&insert, &params, "storing the commit's token")

@@ -24,6 +24,7 @@ pub(crate) mod modes;
 pub(crate) mod names;
 pub(crate) mod nested;
 pub(crate) mod options;
+pub(crate) mod random;
 pub(crate) mod reader;
 pub(crate) mod selection;
 pub(crate) mod session;

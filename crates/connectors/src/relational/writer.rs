@@ -19,7 +19,7 @@ use towpath_vocab::{Failure, Remedy, WriteMode};
 use super::align::Alignment;
 use super::apply::Apply;
 use super::candidate::{CandidateSession, View, candidate};
-use super::commits::{self, PlainKeys};
+use super::commits::{self, AttemptId, PlainKeys, Settled, StoredStats};
 use super::fault::{Fault, RelationalError};
 use super::modes::{deletes_absent, is_keyed};
 use super::session::Session;
@@ -28,6 +28,7 @@ use super::statements::Statements;
 /// What is known of a write whose COMMIT was sent and not answered.
 const NOT_KNOWN: &str = "COMMIT was sent and its answer was not heard: it is not known whether the rows were committed. The next attempt asks `_towpath_commits` first: if they were, it does not write them again";
 const NOT_COMMITTED: &str = "COMMIT was sent and its answer was not heard; `_towpath_commits` shows that nothing was committed";
+const OVERTAKEN: &str = "COMMIT was sent and its answer was not heard; `_towpath_commits` shows that this write was not committed, and that another run has committed since";
 
 /// What a database does for one write. The methods are called in the order in which they are here.
 #[async_trait]
@@ -135,6 +136,7 @@ enum Outcome {
     New {
         alignment: Alignment,
         stats: PreparedStats,
+        attempt: AttemptId,
     },
     Adopted(Box<Committed>),
 }
@@ -198,7 +200,13 @@ impl<W: TableWrite> TableWriter<W> {
             false => apply.run().await?,
         };
         let stats = PreparedStats { bytes, ..stats };
-        Ok(Outcome::New { alignment, stats })
+        let attempt = AttemptId::new()
+            .ok_or_else(|| W::Error::misused("gets no random numbers from this machine"))?;
+        Ok(Outcome::New {
+            alignment,
+            stats,
+            attempt,
+        })
     }
 }
 
@@ -321,7 +329,7 @@ impl<W: TableWrite> PreparedWrite<W> {
     async fn store(
         &self,
         alignment: &Alignment,
-        stats: &PreparedStats,
+        (stats, attempt): (&PreparedStats, &AttemptId),
         commit: &Commit,
     ) -> Result<(), W::Error> {
         let write = &self.write;
@@ -335,45 +343,73 @@ impl<W: TableWrite> PreparedWrite<W> {
         };
         let plain_keys = plain_keys(write, &apply).await?;
         let (session, intent) = (write.session(), write.intent());
-        commits::store(session, intent, commit, (stats, left), plain_keys).await
+        let stored = StoredStats {
+            stats: *stats,
+            left,
+            plain_keys,
+            attempt: Some(attempt.clone()),
+        };
+        commits::store(session, intent, commit, &stored).await
     }
 
-    /// COMMIT. Where its answer was not heard and the commit table has it nevertheless, that commit.
-    async fn end(&self) -> Result<Option<Committed>, Failure> {
+    /// COMMIT. Where its answer was not heard and the commit table has this generation nevertheless, that
+    /// commit.
+    async fn end(&self, attempt: &AttemptId) -> Result<Option<Receipt>, Failure> {
         fail::fail_point!(W::BEFORE_COMMIT);
         let ended = self.write.end().await;
         fail::fail_point!(W::AFTER_COMMIT);
         match ended {
             Ok(()) => Ok(None),
-            Err(error) if error.is_unheard() => self.settle(error.into()).await.map(Some),
+            Err(error) if error.is_unheard() => {
+                let receipt = self.settle(error.into(), attempt).await?;
+                Ok(Some(receipt))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     /// A COMMIT was sent and no answer heard: the lock waits for its end, the commit table knows.
-    async fn settle(&self, unheard: Failure) -> Result<Committed, Failure> {
+    async fn settle(&self, unheard: Failure, attempt: &AttemptId) -> Result<Receipt, Failure> {
         let (write, intent) = (&self.write, self.write.intent());
         let Ok(Some(asking)) = write.another_session().await else {
             return Err(unheard.help(NOT_KNOWN));
         };
         let asked = async {
             write.lock_task(&asking).await?;
-            commits::last(&asking, &intent.task).await
+            commits::settle(&asking, intent, attempt).await
         };
-        match asked.await {
-            Ok(Some(committed)) if committed.token.generation == intent.generation => Ok(committed),
-            Ok(_) => Err(Failure {
-                remedy: Remedy::Retry,
-                ..unheard
+        let settled = asked.await;
+        let settled = settled.map_err(|error| Into::<Failure>::into(error).help(NOT_KNOWN))?;
+        let (committed, adopted) = match settled {
+            Settled::Own(committed) => (committed, false),
+            Settled::Another(committed) => (committed, true),
+            Settled::Not => {
+                let failure = Failure {
+                    remedy: Remedy::Retry,
+                    ..unheard
+                };
+                return Err(failure.help(NOT_COMMITTED));
             }
-            .help(NOT_COMMITTED)),
-            Err(error) => Err(Into::<Failure>::into(error).help(NOT_KNOWN)),
-        }
+            Settled::Overtaken(last) => {
+                let stale = Fault::Stale {
+                    table: write.shown(),
+                    generation: intent.generation.0,
+                    last,
+                };
+                return Err(Failure::from(stale).help(OVERTAKEN));
+            }
+            Settled::Unknown => return Err(unheard.help(NOT_KNOWN)),
+        };
+        Ok(Receipt { committed, adopted })
     }
 
     async fn finish(&self, commit: Commit) -> Result<Receipt, Failure> {
-        let (alignment, stats) = match &self.outcome {
-            Outcome::New { alignment, stats } => (alignment, *stats),
+        let (alignment, stats, attempt) = match &self.outcome {
+            Outcome::New {
+                alignment,
+                stats,
+                attempt,
+            } => (alignment, *stats, attempt),
             Outcome::Adopted(committed) => {
                 return Ok(Receipt {
                     committed: Committed::clone(committed),
@@ -381,13 +417,15 @@ impl<W: TableWrite> PreparedWrite<W> {
                 });
             }
         };
-        let stored = self.store(alignment, &stats, &commit).await;
+        let stored = self.store(alignment, (&stats, attempt), &commit).await;
         stored.map_err(Into::<Failure>::into)?;
-        let settled = self.end().await?;
+        if let Some(receipt) = self.end(attempt).await? {
+            return Ok(receipt);
+        }
         let intent = self.write.intent();
         let token = commit.into_token(intent.task.clone(), intent.generation);
         Ok(Receipt {
-            committed: settled.unwrap_or_else(|| commits::committed(token, stats)),
+            committed: commits::committed(token, stats),
             adopted: false,
         })
     }

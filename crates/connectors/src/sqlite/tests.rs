@@ -6,6 +6,7 @@
     reason = "tests"
 )]
 
+mod commits;
 mod crash;
 mod plan;
 mod read;

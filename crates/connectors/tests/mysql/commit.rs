@@ -86,6 +86,59 @@ async fn a_commit_without_an_answer_is_settled_by_asking() {
     }
 }
 
+/// Others commit between a COMMIT without an answer and the question what became of it: their commits are not
+/// taken for one's own, and do not hide one's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_told_from_those_of_others() {
+    for (reaches, others) in [(true, 2), (false, 2), (false, 1)] {
+        let database = Database::with(EMPTY);
+        let fault = Fault::Break {
+            reaches,
+            opens: true,
+        };
+        let proxy = Proxy::start(database.server.port(), fault, None).await;
+        let other = database.destination();
+        let theirs = intent(rows().schema(), WriteMode::Append, &[], others);
+        proxy
+            .meanwhile(async move {
+                write(other.as_ref(), theirs, &rows().slice(0, 3))
+                    .await
+                    .unwrap();
+            })
+            .await;
+        let url = through(&database, &proxy);
+        let own = intent(rows().schema(), WriteMode::Append, &[], 1);
+        let written = async { write(destination_at(&url).as_ref(), own, &rows()).await };
+        let outcome = tokio::time::timeout(SOON, written).await.unwrap();
+        match (reaches, others) {
+            (true, _) => {
+                let receipt = outcome.unwrap();
+                assert!(!receipt.adopted, "it was its own commit");
+                let committed = receipt.committed;
+                assert_eq!(committed.token.generation.0, 1);
+                assert_eq!(committed.stats.rows_in, 10);
+                assert_eq!(counted(&database), "13");
+            }
+            (false, 2) => {
+                let failure = outcome.unwrap_err();
+                assert_eq!(
+                    (failure.code.as_str(), failure.remedy),
+                    ("R0240", Remedy::Refused)
+                );
+                let help = failure.help.join(" ");
+                assert!(help.contains("another run has committed since"), "{help}");
+                assert_eq!(counted(&database), "3");
+            }
+            _ => {
+                let receipt = outcome.unwrap();
+                assert!(receipt.adopted, "it was the commit of another attempt");
+                assert_eq!(receipt.committed.stats.rows_in, 3);
+                assert_eq!(counted(&database), "3");
+            }
+        }
+    }
+}
+
 /// When nobody can be asked, the failure says so: it does not say that nothing was committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_known_of_a_commit_is_said() {

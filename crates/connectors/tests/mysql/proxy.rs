@@ -2,9 +2,11 @@
 //!
 //! Promise: only the first COMMIT of the first connection is touched; what the server does is real.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +40,8 @@ struct State {
     /// Nothing is passed on any more, and no connection is closed.
     silent: AtomicBool,
     pings: AtomicUsize,
+    /// What happens between a COMMIT and the moment when the client sees that the connection is broken.
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Replaces these bytes of what the client sends.
     replace: Option<(&'static [u8], &'static [u8])>,
 }
@@ -56,10 +60,16 @@ impl Proxy {
             done: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             pings: AtomicUsize::new(0),
+            meanwhile: Mutex::new(None),
             replace,
         });
         tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { port, state }
+    }
+
+    /// Something happens before the client sees a `Fault::Break`, and after the server did.
+    pub(crate) async fn meanwhile(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.state.meanwhile.lock().await = Some(Box::pin(work));
     }
 
     /// The network breaks without a word.
@@ -151,6 +161,11 @@ async fn pass(client: TcpStream, state: Arc<State>) {
                     let _ = answering.await;
                     if reaches {
                         to_server.write_all(data).await.unwrap();
+                    }
+                    drop(to_server);
+                    let work = state.meanwhile.lock().await.take();
+                    if let Some(work) = work {
+                        work.await;
                     }
                     return;
                 }

@@ -7,6 +7,7 @@ use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use towpath_ports::Commit;
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{Position, Remedy, TableName, WriteMode};
@@ -170,20 +171,30 @@ async fn a_reader_that_is_dropped_frees_its_sessions() {
 
 /// A way to the server that breaks once, at the first COMMIT: after passing it on, or before.
 async fn breaking_proxy(port: u16, passes_commit_on: bool) -> u16 {
+    proxy_with(port, passes_commit_on, None).await
+}
+
+/// What happens between the first COMMIT and the moment when the client sees that the way is broken.
+type Meanwhile = Arc<Mutex<Option<futures::future::BoxFuture<'static, ()>>>>;
+
+async fn proxy_with(port: u16, passes_commit_on: bool, meanwhile: Option<Meanwhile>) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap().port();
     let broken = Arc::new(AtomicBool::new(false));
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let broken = Arc::clone(&broken);
+            let (broken, meanwhile) = (Arc::clone(&broken), meanwhile.clone());
             tokio::spawn(async move {
                 let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_client, to_client) = client.into_split();
                 let (mut from_server, mut to_server) = server.into_split();
-                let back =
-                    tokio::spawn(
-                        async move { tokio::io::copy(&mut from_server, &mut to_client).await },
-                    );
+                // The client sees that the way is broken when both are gone.
+                let to_client = Arc::new(Mutex::new(to_client));
+                let answers = Arc::clone(&to_client);
+                let back = tokio::spawn(async move {
+                    let mut to_client = answers.lock().await;
+                    tokio::io::copy(&mut from_server, &mut *to_client).await
+                });
                 let mut buffer = vec![0; 64 << 10];
                 while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
                     let data = &buffer[..read];
@@ -194,6 +205,11 @@ async fn breaking_proxy(port: u16, passes_commit_on: bool) -> u16 {
                         let _ = back.await;
                         if passes_commit_on {
                             to_server.write_all(data).await.unwrap();
+                        }
+                        drop(to_server);
+                        if let Some(meanwhile) = meanwhile {
+                            let work = meanwhile.lock().await.take();
+                            work.unwrap().await;
                         }
                         return;
                     }
@@ -244,6 +260,62 @@ async fn a_commit_without_an_answer_is_settled_by_asking() {
             database.sql("SELECT count(*) FROM out.t"),
             (generation * 10).to_string()
         );
+    }
+}
+
+/// Others commit between a COMMIT without an answer and the question what became of it: their commits are not
+/// taken for one's own, and do not hide one's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_told_from_those_of_others() {
+    for (reaches, others) in [(true, 3), (false, 3), (false, 2)] {
+        let database = Database::new();
+        let target = TableName::new("out", "t");
+        let append = move |generation, count| {
+            let schema = rows(count).schema();
+            intent(&target, schema, WriteMode::Append, &[], generation)
+        };
+        write(database.destination().as_ref(), append(1, 1), &[rows(1)])
+            .await
+            .unwrap();
+        let (other, theirs) = (database.destination(), append(others, 10));
+        let meanwhile = async move {
+            write(other.as_ref(), theirs, &[rows(10)]).await.unwrap();
+        };
+        let meanwhile: futures::future::BoxFuture<'static, ()> = Box::pin(meanwhile);
+        let meanwhile = Arc::new(Mutex::new(Some(meanwhile)));
+        let own_port = database.server.port();
+        let port = proxy_with(own_port, reaches, Some(meanwhile)).await;
+        let url = database.url();
+        let url = url.replace(&format!(":{own_port}/"), &format!(":{port}/"));
+        let through = destination(&plan(&format!("{url}?sslmode=disable")));
+        let outcome = write(through.as_ref(), append(2, 100), &[rows(100)]).await;
+        let counted = database.sql("SELECT count(*) FROM out.t");
+        match (reaches, others) {
+            (true, _) => {
+                let receipt = outcome.unwrap();
+                assert!(!receipt.adopted, "it was its own commit");
+                let committed = receipt.committed;
+                assert_eq!(committed.token.generation.0, 2);
+                assert_eq!(committed.stats.rows_in, 100);
+                assert_eq!(counted, "111");
+            }
+            (false, 3) => {
+                let failure = outcome.unwrap_err();
+                assert_eq!(
+                    (failure.code.as_str(), failure.remedy),
+                    ("R0240", Remedy::Refused)
+                );
+                let help = failure.help.join(" ");
+                assert!(help.contains("another run has committed since"), "{help}");
+                assert_eq!(counted, "11");
+            }
+            _ => {
+                let receipt = outcome.unwrap();
+                assert!(receipt.adopted, "it was the commit of another attempt");
+                assert_eq!(receipt.committed.stats.rows_in, 10);
+                assert_eq!(counted, "11");
+            }
+        }
     }
 }
 
