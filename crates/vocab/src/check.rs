@@ -169,6 +169,15 @@ pub enum CheckKind {
         /// At most.
         max: Option<u64>,
     },
+    /// The number of different values of the column is between the limits, inclusive; NULL is not a value.
+    DistinctCount {
+        /// The column.
+        column: String,
+        /// At least.
+        min: Option<u64>,
+        /// At most.
+        max: Option<u64>,
+    },
     /// The newest value of a timestamp column is at most this old.
     Freshness {
         /// The column.
@@ -213,6 +222,7 @@ impl CheckKind {
             | CheckKind::Pattern { column, .. }
             | CheckKind::Range { column, .. }
             | CheckKind::Relationships { column, .. }
+            | CheckKind::DistinctCount { column, .. }
             | CheckKind::Freshness { column, .. } => vec![column],
             CheckKind::RowCount { .. } | CheckKind::Expression { .. } | CheckKind::Sql { .. } => {
                 Vec::new()
@@ -234,7 +244,9 @@ impl CheckKind {
             | CheckKind::Range { .. }
             | CheckKind::Freshness { .. } => DecidedBy::Values,
             CheckKind::NotNull { .. } => DecidedBy::Presence,
-            CheckKind::Unique { .. } | CheckKind::Relationships { .. } => DecidedBy::Equality,
+            CheckKind::Unique { .. }
+            | CheckKind::Relationships { .. }
+            | CheckKind::DistinctCount { .. } => DecidedBy::Equality,
             CheckKind::Expression { expression } => DecidedBy::Expression(expression),
             CheckKind::RowCount { .. } | CheckKind::Sql { .. } => DecidedBy::Table,
         }
@@ -250,6 +262,7 @@ impl CheckKind {
             CheckKind::Range { .. } => "range",
             CheckKind::Relationships { .. } => "relationships",
             CheckKind::RowCount { .. } => "row_count",
+            CheckKind::DistinctCount { .. } => "distinct_count",
             CheckKind::Freshness { .. } => "freshness",
             CheckKind::Expression { .. } => "expression",
             CheckKind::Sql { .. } => "sql",

@@ -29,6 +29,10 @@ pub(crate) fn definition(kind: &CheckKind) -> Box<dyn Definition + '_> {
         CheckKind::RowCount { min, max } => Box::new(RowCount {
             bounds: (*min, *max),
         }),
+        CheckKind::DistinctCount { column, min, max } => Box::new(DistinctCount {
+            column,
+            bounds: (*min, *max),
+        }),
         CheckKind::Freshness { column, max_age_s } => Box::new(Freshness {
             column,
             max_age_s: *max_age_s,
@@ -262,6 +266,50 @@ impl Definition for RowCount {
 
     fn failure(&self, found: &Found<'_>) -> String {
         format!("the table would hold {}", found.rows())
+    }
+}
+
+struct DistinctCount<'a> {
+    column: &'a str,
+    bounds: (Option<u64>, Option<u64>),
+}
+
+impl Definition for DistinctCount<'_> {
+    fn watch(&self) -> Watch<'_> {
+        Watch::Values {
+            column: self.column,
+            tell: |values, rows| {
+                Known::Measured(Measured {
+                    value: values.len() as f64,
+                    rows,
+                    samples: Vec::new(),
+                })
+            },
+        }
+    }
+
+    fn question(&self, table: &CheckedTable<'_>) -> CheckSql {
+        let (name, column) = (&table.name, quote(self.column));
+        let rows = table.where_also(&format!("{column} is not null"));
+        // Groups go to disk when they are too many for memory; a `count(distinct …)` does not.
+        let groups = format!(
+            "select {column}, count(*) as towpath_count from {name} as t{rows} group by {column}"
+        );
+        CheckSql {
+            count: Count::Statement(format!(
+                "select count(*) as found, sum(towpath_count) as seen from ({groups}) as g"
+            )),
+            samples: None,
+        }
+    }
+
+    fn judge(&self, measured: &Measured, _: Tolerance) -> (bool, String) {
+        within(measured.value, self.bounds, "distinct values")
+    }
+
+    fn failure(&self, found: &Found<'_>) -> String {
+        let values = found.counted("distinct value", "distinct values");
+        format!("`{}` has {values}", self.column)
     }
 }
 

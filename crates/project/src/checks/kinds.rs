@@ -79,6 +79,18 @@ pub(crate) static KINDS: &[KindKey] = &[
     .no_tolerance("remove it, and write a wider range: row_count: { min: 95, max: 105 }"),
     KindKey::new(
         key(
+            "distinct_count",
+            Kind::Named(&Kind::Map(&DISTINCT_COUNT)),
+            "Number of different values, without null: `{ status: { min: 2, max: 5 } }`.",
+        ),
+        distinct_count,
+        ["{ c: { min: 1 } }", "{ c: { max: 1 } }"],
+    )
+    .no_tolerance(
+        "remove it, and write a wider range: distinct_count: { status: { min: 2, max: 8 } }",
+    ),
+    KindKey::new(
+        key(
             "freshness",
             Kind::Named(&Kind::Duration),
             "The maximum age of the newest value: `{ updated_at: 24h }`.",
@@ -109,6 +121,15 @@ pub(crate) static KINDS: &[KindKey] = &[
 
 static ROW_COUNT: KeySchema = KeySchema {
     noun: "row_count",
+    keys: &[
+        key("min", Kind::Integer, "At least."),
+        key("max", Kind::Integer, "At most."),
+    ],
+    also: &[],
+};
+
+static DISTINCT_COUNT: KeySchema = KeySchema {
+    noun: "distinct_count",
     keys: &[
         key("min", Kind::Integer, "At least."),
         key("max", Kind::Integer, "At most."),
@@ -347,6 +368,18 @@ fn field_place(node: &Node, field: &str) -> FileRange {
 fn row_count(reading: &mut Reading<'_>, entry: &Entry) -> Vec<CheckKind> {
     let (min, max) = reading.counts(&entry.value, entry.key_at, "row_count: { min: 1 }");
     vec![CheckKind::RowCount { min, max }]
+}
+
+fn distinct_count(reading: &mut Reading<'_>, entry: &Entry) -> Vec<CheckKind> {
+    reading.each_column(entry, |reading, column| {
+        let example = format!("distinct_count: {{ {}: {{ min: 2 }} }}", column.name);
+        let (min, max) = reading.counts(column.value, column.at, &example);
+        Some(CheckKind::DistinctCount {
+            column: column.name,
+            min,
+            max,
+        })
+    })
 }
 
 fn freshness(reading: &mut Reading<'_>, entry: &Entry) -> Vec<CheckKind> {
