@@ -39,20 +39,20 @@ fn a_view_is_judged_before_it_is_stored() {
     desk.write(
         "models/marts/_models.yml",
         "models:\n  - name: v\n    columns:\n      - name: k\n        tests: [unique, not_null]\n      \
-         - name: n\n        tests: [{ dbt_utils.accepted_range: { min_value: 0, max_value: 15, config: { severity: warn } } }]\n",
+         - name: n\n        tests: [{ dbt_utils.accepted_range: { min_value: 0, max_value: 15, config: { severity: warn } } }, dbt_utils.at_least_one]\n",
     );
     let said = desk.ok(".", &["run"]);
     has(
         &said,
         &[
             "marts.v",
-            "2 ok, 1 warn",
+            "3 ok, 1 warn",
             "view, version 1",
             "1 row with `n` out of range: 20",
         ],
     );
     let judged = desk.json(".", &["quality", "marts.v", "--format", "json"]);
-    assert_eq!(judged["checks"].as_array().unwrap().len(), 3, "{judged}");
+    assert_eq!(judged["checks"].as_array().unwrap().len(), 4, "{judged}");
 
     // A view that breaks its checks does not take the place of the one before.
     desk.write(

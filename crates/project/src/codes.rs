@@ -155,7 +155,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "M0335",
-        "This dbt test is not run in this version: only not_null, unique, accepted_values, relationships and a few of dbt_utils are.",
+        "This dbt test is not run in this version: only not_null, unique, accepted_values, relationships and a few of dbt_utils and dbt_expectations are.",
         "Data that it would stop is not stopped.\n\nWrite it as a test that is supported, such as dbt_utils.expression_is_true, or remove it.",
     ),
     CodeEntry::check(
@@ -412,7 +412,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "P0160",
         "A setting has no effect here.",
-        "Towpath obeys a setting or refuses it. `lookback` needs a `cursor`; `tolerance` counts rows that break a check, which `row_count` and `freshness` do not have; `from` and `set` cannot both say where the values of a column come from. Remove the setting, or write what it needs.",
+        "Towpath obeys a setting or refuses it. `lookback` needs a `cursor`; `tolerance` counts rows that break a check, which a check of one number (`row_count`, `freshness`, `distinct_count`) does not have; `from` and `set` cannot both say where the values of a column come from. Remove the setting, or write what it needs.",
     ),
     CodeEntry::check(
         "P0161",

@@ -7,13 +7,26 @@ use towpath_vocab::{Action, Check, CheckKind, Severity, TableName, Tolerance};
 
 use super::draft::Models;
 use super::properties::Properties;
-use crate::checks::{self, Checks, Reference, Table};
+use crate::checks::{self, Checks, Reference, Table, kinds};
 use crate::dbt;
 use crate::report::{FileRange, Report};
 use crate::rules::{self, Subject};
 use crate::sqltext;
 use crate::step::Node as Task;
 use crate::yaml::{Map, Node, Value};
+
+const DISTINCT_COUNT: &str = "dbt_expectations.expect_column_unique_value_count_to_be_between";
+
+/// The tests of one column that are run.
+const OF_COLUMNS: [&str; 7] = [
+    "not_null",
+    "unique",
+    "accepted_values",
+    "relationships",
+    "dbt_utils.accepted_range",
+    "dbt_utils.at_least_one",
+    DISTINCT_COUNT,
+];
 
 /// The target in `to:` of a relationship test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,8 +234,9 @@ impl Reader<'_> {
             tolerance: Tolerance::default(),
             span: Some(self.report.span(at)),
         };
-        let error_if = setting("error_if").and_then(|node| self.tolerance(node));
-        let warn_if = setting("warn_if").and_then(|node| self.tolerance(node));
+        let kind = base.kind.code();
+        let error_if = setting("error_if").and_then(|node| self.tolerance(node, kind));
+        let warn_if = setting("warn_if").and_then(|node| self.tolerance(node, kind));
         self.push(base, error_if, warn_if);
     }
 
@@ -305,7 +319,7 @@ impl Reader<'_> {
     }
 
     /// `> 10`, `>= 10` and `!= 0` as the number of rows that may break the test.
-    fn tolerance(&mut self, node: &Node) -> Option<Tolerance> {
+    fn tolerance(&mut self, node: &Node, kind: &str) -> Option<Tolerance> {
         let text: String = node
             .text()?
             .chars()
@@ -329,6 +343,16 @@ impl Reader<'_> {
                     format!("`{text}` is not a valid limit of a test"),
                 )
                 .help("write \">10\", \">=10\" or \"!=0\"");
+        }
+        let counts_rows = kinds::find(kind).is_some_and(|kind| kind.no_tolerance.is_none());
+        if !counts_rows && rows.is_some_and(|rows| rows > 0) {
+            self.report
+                .error(
+                    "P0160",
+                    node.at,
+                    "this test has one result, not a number of rows",
+                )
+                .help("remove the limit: with it the test never fails");
         }
         rows.map(|rows| Tolerance {
             rows: Some(rows),
@@ -369,21 +393,14 @@ impl Reader<'_> {
             }
             return Some(CheckKind::Expression { expression });
         }
-        let known = [
-            "not_null",
-            "unique",
-            "accepted_values",
-            "relationships",
-            "dbt_utils.accepted_range",
-        ];
-        if !known.contains(&name) {
+        if !OF_COLUMNS.contains(&name) {
             self.report
                 .warning(
                     "M0335",
                     at,
                     format!("test `{name}` is not run in this version"),
                 )
-                .suggest(name, known, "tests");
+                .suggest(name, OF_COLUMNS.iter().copied(), "tests");
             return None;
         }
         let Some((column, _)) = column else {
@@ -392,14 +409,25 @@ impl Reader<'_> {
                 .help("put it under a column, or give it `column_name`");
             return None;
         };
-        let data_type = self.table.subject.data_type(column);
-        let column = column.to_owned();
+        self.of_column(name, at, column.to_owned(), argument)
+    }
+
+    /// A test of `OF_COLUMNS`.
+    fn of_column<'n>(
+        &mut self,
+        name: &str,
+        at: FileRange,
+        column: String,
+        argument: &dyn Fn(&str) -> Option<&'n Node>,
+    ) -> Option<CheckKind> {
+        let text = |key: &str| argument(key).and_then(Node::text).map(str::to_owned);
         Some(match name {
             "not_null" => CheckKind::NotNull { column },
             "unique" => CheckKind::Unique {
                 columns: vec![column],
             },
             "accepted_values" => {
+                let data_type = self.table.subject.data_type(&column);
                 for item in argument("values").map(Node::items).unwrap_or_default() {
                     item.text().into_iter().for_each(|text| {
                         rules::reads(&column, text, item.at, data_type.as_ref(), self.report);
@@ -407,16 +435,48 @@ impl Reader<'_> {
                 }
                 CheckKind::AcceptedValues {
                     column,
-                    values: list("values"),
+                    values: argument("values").map(Node::texts).unwrap_or_default(),
                 }
             }
             "relationships" => self.relationship(column, at, argument)?,
+            "dbt_utils.at_least_one" => CheckKind::DistinctCount {
+                column,
+                min: Some(1),
+                max: None,
+            },
+            DISTINCT_COUNT => {
+                let (min, max) = (argument("min_value"), argument("max_value"));
+                if min.is_none() && max.is_none() {
+                    self.report
+                        .error("K0601", at, format!("test `{name}` has no bound"))
+                        .help("give it `min_value` or `max_value`");
+                    return None;
+                }
+                CheckKind::DistinctCount {
+                    column,
+                    min: self.count(min)?,
+                    max: self.count(max)?,
+                }
+            }
             _ => CheckKind::Range {
                 column,
                 min: text("min_value"),
                 max: text("max_value"),
             },
         })
+    }
+
+    /// A number of values, if it is given; `None` if it is not a whole number.
+    fn count(&mut self, node: Option<&Node>) -> Option<Option<u64>> {
+        let Some(node) = node else { return Some(None) };
+        let text = node.text().unwrap_or_default();
+        let number = text.parse().ok();
+        if number.is_none() {
+            self.report
+                .error("P0127", node.at, format!("`{text}` is not a whole number"))
+                .help("write a number of values");
+        }
+        number.map(Some)
     }
 
     fn relationship<'n>(
@@ -471,6 +531,7 @@ fn arguments_of(test: &str) -> &'static [&'static str] {
         "accepted_values" => &["values", "quote"],
         "relationships" => &["to", "field"],
         "dbt_utils.accepted_range" => &["min_value", "max_value", "inclusive"],
+        DISTINCT_COUNT => &["min_value", "max_value"],
         "dbt_utils.expression_is_true" => &["expression"],
         "dbt_utils.unique_combination_of_columns" => &["combination_of_columns", "quote_columns"],
         _ => &[],
