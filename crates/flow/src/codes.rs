@@ -171,6 +171,12 @@ pub const CODES: &[CodeEntry] = &[
         "Nothing since the last commit is visible. Run again, and please report the message.",
     ),
     CodeEntry::run(
+        "R0629",
+        Remedy::Retry,
+        "Another attempt of the same step committed the table first, and had read up to another position.",
+        "Its commit stays. Run again: the read continues from there, so no row is left out and none comes twice.",
+    ),
+    CodeEntry::run(
         "R0640",
         Remedy::FixData,
         "A rejected record is too long to be encrypted.",

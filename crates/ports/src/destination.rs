@@ -241,6 +241,6 @@ pub struct Committed {
 pub struct Receipt {
     /// The commit.
     pub committed: Committed,
-    /// True if an earlier attempt had already made it.
+    /// True if another attempt had already made it; its position may be another one.
     pub adopted: bool,
 }

@@ -41,7 +41,8 @@ struct Inner {
     said: BTreeMap<SplitId, Vec<LiveEvent>>,
     /// The splits the reader has.
     owned: Vec<SplitId>,
-    to_reader: Option<mpsc::UnboundedSender<Result<Assignment>>>,
+    /// Each reader has all splits, as when an attempt is replaced that does not know it yet.
+    to_readers: Vec<mpsc::UnboundedSender<Result<Assignment>>>,
     committed: Vec<Position>,
 }
 
@@ -82,9 +83,9 @@ impl LiveSource {
         let split = SplitId(split.to_owned());
         let mut inner = self.lock();
         inner.owned.retain(|owned| *owned != split);
-        if let Some(to_reader) = &inner.to_reader {
+        for to_reader in &inner.to_readers {
             // A reader that is gone has no splits to revoke.
-            let _ = to_reader.send(Ok(Assignment::Revoked(split)));
+            let _ = to_reader.send(Ok(Assignment::Revoked(split.clone())));
         }
     }
 
@@ -116,7 +117,7 @@ impl LiveSource {
             // The receiver is here.
             let _ = sender.send(Ok(Assignment::Assigned(split)));
         }
-        inner.to_reader = Some(sender);
+        inner.to_readers.push(sender);
         let next = |mut receiver: mpsc::UnboundedReceiver<_>| async move {
             receiver
                 .recv()

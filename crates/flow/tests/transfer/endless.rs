@@ -305,6 +305,64 @@ async fn cancel_of_a_quiet_stream_ends_at_once() {
     .await;
 }
 
+/// Starts a second attempt of the same generation while the first has read one row. The first commits, and
+/// ends; `more` comes before the second commits.
+async fn replaced(stage: &Stage, more: impl FnOnce()) -> JoinHandle<Result<TransferSummary>> {
+    let first = stage.start(vec![stage.append("t")]).await;
+    stage.rows("a", "t", &[1]);
+    stage.boundary("a", 1);
+    stage.pass(INTERVAL - 10).await;
+    let second = stage.start(vec![stage.append("t")]).await;
+    stage.pass(11).await;
+    assert_eq!((stage.ids("t"), stage.commits()), (vec![1], 1));
+    first.abort();
+    more();
+    stage.pass(INTERVAL).await;
+    second
+}
+
+#[tokio::test]
+async fn the_commit_of_an_attempt_that_read_less_is_not_ones_own() {
+    let stage = Stage::new(&["t"], &["a"]);
+    play(&stage, async {
+        let second = replaced(&stage, || {
+            stage.rows("a", "t", &[2]);
+            stage.boundary("a", 2);
+        })
+        .await;
+        assert!(second.is_finished(), "it goes on behind the rows of nobody");
+        let failure = second.await.unwrap().unwrap_err();
+        assert_eq!(failure.code, "R0629", "{failure}");
+        assert_eq!(failure.remedy, Remedy::Retry);
+        // Nothing was confirmed that is not stored, and the next attempt reads on from what is.
+        assert_eq!(stage.source.committed().len(), 1);
+        let mut next = resumed(&stage).await;
+        next.operators.clear();
+        let third = stage.start(vec![next]).await;
+        stage.rows("a", "t", &[3]);
+        stage.boundary("a", 3);
+        stage.pass(INTERVAL + 1).await;
+        assert_eq!(stage.ids("t"), [1, 2, 3]);
+        third.abort();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_commit_of_an_attempt_that_read_as_much_is_ones_own() {
+    let stage = Stage::new(&["t"], &["a"]);
+    play(&stage, async {
+        let second = replaced(&stage, || {}).await;
+        assert_eq!(stage.commits(), 2);
+        stage.rows("a", "t", &[2]);
+        stage.boundary("a", 2);
+        stage.pass(INTERVAL + 1).await;
+        assert_eq!(stage.ids("t"), [1, 2]);
+        second.abort();
+    })
+    .await;
+}
+
 fn with_extra() -> SchemaRef {
     let mut fields = id_value_schema().fields().to_vec();
     fields.push(Arc::new(Field::new("extra", DataType::Utf8, true)));
