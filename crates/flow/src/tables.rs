@@ -148,8 +148,13 @@ impl<'a> Tables<'a> {
         Ok(true)
     }
 
-    /// Commits every open table at this position, and reports each; false if nothing was committed.
-    /// `is_moved` means that the position differs from that of the last commit.
+    /// Commits every open table at this position, and reports each; false if the position is not stored, so
+    /// that it must not be confirmed. `is_moved` means that it differs from that of the last commit.
+    ///
+    /// # Errors
+    /// `Retry` if another attempt of an endless read has committed a table up to another position: this
+    /// attempt would go on behind rows that nobody wrote. A bounded read ends here, and the next one begins
+    /// at the position that is stored.
     pub(crate) async fn commit_all(
         &mut self,
         position: &Position,
@@ -157,6 +162,7 @@ impl<'a> Tables<'a> {
         why: FlushReason,
     ) -> Result<bool> {
         let mut is_committed = !self.bounded;
+        let mut is_stored = true;
         for index in 0..self.tables.len() {
             let (run, services) = (self.run, self.services);
             let Some(table) = self.tables.get_mut(index) else {
@@ -177,6 +183,12 @@ impl<'a> Tables<'a> {
                 continue;
             };
             let (summary, checkpoint) = output.commit(position, why, &context).await?;
+            if is_elsewhere(&summary, position) {
+                if !self.bounded {
+                    return Err(overtaken(&summary.table));
+                }
+                is_stored = false;
+            }
             if summary.stopped.is_none() {
                 table.generation = table.generation.next();
                 table.checkpoint = checkpoint;
@@ -188,7 +200,7 @@ impl<'a> Tables<'a> {
                 table.schema = Some(schema);
             }
         }
-        Ok(is_committed)
+        Ok(is_committed && is_stored)
     }
 
     async fn stop(&mut self, index: usize, failure: Failure) -> Result<()> {
@@ -354,6 +366,22 @@ impl<'a> Table<'a> {
         self.open = Some(emptied);
         Ok(())
     }
+}
+
+/// True if the commit was made by another attempt, which had read up to another position.
+fn is_elsewhere(summary: &OutputSummary, position: &Position) -> bool {
+    summary
+        .receipt
+        .as_ref()
+        .is_some_and(|receipt| receipt.adopted && receipt.committed.token.position != *position)
+}
+
+fn overtaken(table: &TableName) -> Failure {
+    let message = format!(
+        "another attempt has committed `{table}` meanwhile, and had read up to another position"
+    );
+    Failure::new("R0629", Remedy::Retry, message)
+        .help("nothing of this attempt is visible; the next one continues from that commit")
 }
 
 fn truncated(table: &TableName) -> Failure {
