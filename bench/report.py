@@ -35,8 +35,8 @@ def broken_limits(case, medians) -> list[str]:
     ]
 
 
-def section(case, medians, problems) -> list[str]:
-    lines = [f"## {case.name}", "", case.what + ".", ""]
+def section(case, medians, problems, rounds: int) -> list[str]:
+    lines = [f"## {case.name}", "", f"{case.what}. Medians of {rounds} rounds.", ""]
     if medians:
         lines += ["| who | s | peak MB | anonymous MB | output MB | rows/s |", "|---|--:|--:|--:|--:|--:|"]
         for who, value in sorted(medians.items(), key=lambda item: item[1]["seconds"]):
@@ -79,17 +79,18 @@ def page(finished, options, machine, cores, before: str = "") -> str:
         "",
         "Written by `make bench`; do not edit. How it is measured: [README](README.md).",
         "",
-        f"{machine}, {cores} cores; medians of {options.rounds} interleaved rounds; {versions}.",
+        f"{machine}, {cores} cores; {versions}. The rounds of a case are interleaved.",
         "",
         f"Repeat: `bench/run.sh --rounds {options.rounds} --csv-mb {options.csv_mb} "
-        f"--postgres-rows {options.postgres_rows} --big-mb {options.big_mb}"
+        f"--postgres-rows {options.postgres_rows} --dlt-rows {options.dlt_rows} --big-mb {options.big_mb}"
         + (" --peers-only`" if options.peers_only else "`"),
         "",
     ]
     if options.peers_only:
         lines += ["**Without Towpath:** this run measured the peers alone.", ""]
     sections = kept_sections(before)
-    sections.update({case.name: section(case, medians, problems) for case, medians, problems in finished})
+    for case, medians, problems in finished:
+        sections[case.name] = section(case, medians, problems, options.rounds)
     for text in sections.values():
         lines += text
     return "\n".join(lines).rstrip() + "\n"

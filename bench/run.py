@@ -24,6 +24,24 @@ import servers
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
+NAMES = [
+    "version",
+    "check",
+    "demo",
+    "csv_parquet_declared",
+    "csv_parquet_inferred",
+    "postgres_parquet",
+    "postgres_postgres",
+    "csv_postgres",
+    "jsonl_parquet",
+    "mariadb_delta",
+    "rest_delta",
+    "checks",
+    "merge",
+    "history",
+    "csv_delta_256mb",
+    "postgres_parquet_256mb",
+]
 
 
 def arguments():
@@ -39,7 +57,11 @@ def arguments():
     parser.add_argument("--merge-rows", type=int, default=10_000_000)
     parser.add_argument("--only", action="append", help="a case's name; may be given several times")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "RESULTS.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(options.only or []) - set(NAMES)
+    if unknown:
+        parser.error(f"no case is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    return options
 
 
 def default_binary() -> str:
@@ -177,8 +199,8 @@ def main():
     for made in ("merge-base", "history-base"):
         shutil.rmtree(options.cache / made, ignore_errors=True)
     finished = []
-    # With `--only`, what was measured before stays.
-    before = options.results.read_text() if options.only and options.results.exists() else ""
+    # What was measured before stays until it is measured again.
+    before = options.results.read_text() if options.results.exists() else ""
     with contextlib.closing(all_cases(options, towpath)) as wanted:
         for case in wanted:
             print(f"{case.name}: {case.what}", flush=True)

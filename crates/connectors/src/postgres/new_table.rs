@@ -3,7 +3,9 @@
 //! Promise: the rows are written once, not into a stage and from there into the table. Until COMMIT nobody
 //! sees the table under any name; when others have made a table of this name meanwhile, the one here is
 //! their stage. What reads the stage reads a view with the stage's name. Only for rows that need no look at
-//! each other and no cast. Read next: `writer.rs`.
+//! each other and no cast, and where nobody looks at a table before it has its name: event triggers, and
+//! programs that follow the log of changes, which has rows under the name that the table had then. Read
+//! next: `writer.rs`.
 
 use arrow_schema::SchemaRef;
 use tokio_postgres::Client;
@@ -33,7 +35,7 @@ impl NewTable {
         let is_plain = matches!(intent.write.mode, WriteMode::Append | WriteMode::Replace)
             && alignment.created
             && alignment.columns.iter().all(|c| c.value == c.staged);
-        if !is_plain || !may_create(client, &relation.schema).await? {
+        if !is_plain || !may_be_unnamed(client, &relation.schema).await? {
             return Ok(None);
         }
         let unnamed = unnamed(client, relation).await?;
@@ -83,10 +85,13 @@ impl NewTable {
     }
 }
 
-/// Whether the schema exists and this user may create tables in it.
-async fn may_create(client: &Client, schema: &str) -> Result<bool> {
+/// Whether the schema exists, this user may create tables in it, and nobody looks at a table before it has
+/// its name.
+async fn may_be_unnamed(client: &Client, schema: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE nspname = $1 \
-               AND has_schema_privilege(n.oid, 'CREATE'))";
+                   AND has_schema_privilege(n.oid, 'CREATE')) \
+               AND current_setting('wal_level') <> 'logical' \
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')";
     let row = client.query_one(sql, &[&schema]).await;
     Ok(row.doing("looking for the schema")?.get(0))
 }

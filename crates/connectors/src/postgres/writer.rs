@@ -208,7 +208,16 @@ impl TableWrite for PostgresWrite {
             self.send().await?;
         }
         if let Some(mut copy) = self.copy.take() {
-            copy.as_mut().finish().await.doing(&self.doing())?;
+            let copied = copy.as_mut().finish().await.doing(&self.doing())?;
+            if copied != rows {
+                return Err(Fault::Swallowed {
+                    table: self.shown(),
+                    doing: "insert",
+                    asked: rows,
+                    done: copied,
+                }
+                .into());
+            }
         }
         let sql = format!("ANALYZE {}", self.stage_sql());
         let analyzed = self.writing.client().batch_execute(&sql).await;

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::array::{Array as _, ArrayRef, Int64Array, StringArray, new_null_array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::information_schema::{INFORMATION_SCHEMA, InformationSchemaProvider};
@@ -23,8 +23,8 @@ use super::border::plain_schema;
 use super::settings::CATALOG;
 
 const OWN: [&str; 3] = ["tables", "columns", "schemata"];
-/// Lists that say nothing about the lakehouse, for `show functions` and `show all`.
-const OF_THE_ENGINE: [&str; 3] = ["routines", "parameters", "df_settings"];
+/// Lists that name no type: the views with their SQL, and what `show functions` and `show all` print.
+const OF_THE_ENGINE: [&str; 4] = ["views", "routines", "parameters", "df_settings"];
 
 /// The schema `information_schema` of one statement.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl InformationSchema {
     async fn columns(&self) -> Result<RecordBatch, DataFusionError> {
         let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
         let (mut places, mut nullable, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut precisions, mut scales, mut of_moments) = (Vec::new(), Vec::new(), Vec::new());
         for (schema, provider) in self.schemas() {
             for table in provider.table_names() {
                 let Some(found) = provider.table(&table).await? else {
@@ -97,18 +98,30 @@ impl InformationSchema {
                     places.push(place);
                     nullable.push(yes_or_no(field));
                     kinds.push(types::name(field.data_type()));
+                    let digits = digits(field.data_type());
+                    precisions.push(digits.map(|(precision, _)| precision));
+                    scales.push(digits.map(|(_, scale)| scale));
+                    let is_moment = matches!(field.data_type(), DataType::Timestamp(..));
+                    of_moments.push(is_moment.then_some(6));
                 }
             }
         }
+        let rows = tables.len();
         let places: ArrayRef = Arc::new(Int64Array::from(places));
+        let numbers = |values: Vec<Option<i64>>| Arc::new(Int64Array::from(values)) as ArrayRef;
         Ok(batch(vec![
-            ("table_catalog", same(CATALOG, tables.len())),
+            ("table_catalog", same(CATALOG, rows)),
             ("table_schema", texts(schemas)),
             ("table_name", texts(tables)),
             ("column_name", texts(names)),
             ("ordinal_position", places),
+            ("column_default", new_null_array(&DataType::Utf8, rows)),
             ("is_nullable", texts(nullable)),
             ("data_type", texts(kinds)),
+            ("character_maximum_length", numbers(vec![None; rows])),
+            ("numeric_precision", numbers(precisions)),
+            ("numeric_scale", numbers(scales)),
+            ("datetime_precision", numbers(of_moments)),
         ])?)
     }
 
@@ -171,6 +184,16 @@ pub(crate) fn described(schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     ])
 }
 
+/// All digits of a decimal, and those behind the point.
+fn digits(data_type: &DataType) -> Option<(i64, i64)> {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            Some((i64::from(*precision), i64::from(*scale)))
+        }
+        _ => None,
+    }
+}
+
 fn yes_or_no(field: &Field) -> &'static str {
     if field.is_nullable() { "YES" } else { "NO" }
 }
@@ -178,7 +201,7 @@ fn yes_or_no(field: &Field) -> &'static str {
 fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
     let fields: Vec<Field> = columns
         .iter()
-        .map(|(name, array)| Field::new(*name, array.data_type().clone(), false))
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
         .collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
