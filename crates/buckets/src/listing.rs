@@ -16,9 +16,9 @@ use object_store::client::{
 use crate::chain::Chains;
 use crate::page::Page;
 
-/// What a request for a listing says in its query.
-const ASKED: &str = "list-type=2";
-const TOKEN: &str = "continuation-token";
+/// What a request for a listing says in its query, of S3 and Google, and of Azure.
+const ASKED: [&str; 2] = ["list-type=2", "comp=list"];
+const TOKENS: [&str; 2] = ["continuation-token", "marker"];
 
 /// Takes the names of a page as they are: put into the extensions of a request for a page. The names are not
 /// in its result then, which could not hold all of them.
@@ -88,7 +88,7 @@ fn apart(url: &str) -> (String, Option<String>) {
     let (mut common, mut token) = (place.to_owned(), None);
     for part in query.split('&') {
         match part.split_once('=') {
-            Some((TOKEN, value)) => token = Some(value.to_owned()),
+            Some((name, value)) if TOKENS.contains(&name) => token = Some(value.to_owned()),
             _ => {
                 common.push('&');
                 common.push_str(part);
@@ -112,7 +112,7 @@ impl HttpService for Checked {
             && request
                 .uri()
                 .query()
-                .is_some_and(|query| query.split('&').any(|part| part == ASKED));
+                .is_some_and(|query| query.split('&').any(|part| ASKED.contains(&part)));
         if !is_listing {
             return self.client.execute(request).await;
         }
@@ -263,6 +263,54 @@ mod tests {
             let said = said.err().unwrap_or_else(|| second.clone());
             assert!(said.contains("cannot be trusted"), "{said}");
             assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_azure_is_whole_or_an_error() {
+        use object_store::azure::MicrosoftAzureBuilder;
+        let page = |name: &str, end: &str| {
+            format!(
+                "<EnumerationResults><Blobs><Blob><Name>{name}</Name><Properties>\
+                 <Last-Modified>Mon, 30 Nov 2026 07:00:00 GMT</Last-Modified><Etag>e</Etag>\
+                 <Content-Length>1</Content-Length><Content-Type>x</Content-Type></Properties></Blob></Blobs>\
+                 {end}</EnumerationResults>"
+            )
+        };
+        let listed = |answers: Vec<String>| async move {
+            let store = MicrosoftAzureBuilder::new()
+                .with_account("a")
+                .with_container_name("c")
+                .with_access_key("aGlkZGVu")
+                .with_http_connector(Scripted(Arc::new(Mutex::new(answers.into()))))
+                .with_retry(RetryConfig {
+                    max_retries: 0,
+                    ..RetryConfig::default()
+                })
+                .build()
+                .unwrap();
+            let all: Result<Vec<_>, _> = store.list(None).try_collect().await;
+            all.map(|all| all.len()).map_err(|error| error.to_string())
+        };
+        let first = page("a", "<NextMarker>1</NextMarker>");
+        let last = page("b", "<NextMarker />");
+        assert_eq!(listed(vec![first.clone(), last.clone()]).await.unwrap(), 2);
+        for (second, why) in [
+            (page("b", ""), "last page"),
+            (page("b", "<NextMarker>1</NextMarker>"), "back"),
+            (page("a", "<NextMarker />"), "twice"),
+            (last.replace("</EnumerationResults>", ""), "early"),
+            (
+                "<Error><Code>InternalError</Code></Error>".to_owned(),
+                "`Error`",
+            ),
+        ] {
+            let said = listed(vec![first.clone(), second.clone()]).await;
+            let said = said.err().unwrap_or(second);
+            assert!(
+                said.contains("cannot be trusted") && said.contains(why),
+                "{said}"
+            );
         }
     }
 

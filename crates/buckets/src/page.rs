@@ -7,8 +7,10 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
-/// The root of a listing.
+/// The root of a listing, of S3 and Google.
 const ROOT: &str = "ListBucketResult";
+/// The root of a listing of Azure.
+const AZURE_ROOT: &str = "EnumerationResults";
 
 /// An object as a listing names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct ListedObject {
     pub size: Option<u64>,
     /// What tells its contents from others, as the service wrote it.
     pub e_tag: Option<String>,
+    /// When it was put, as the service wrote it: RFC 3339, of Azure RFC 2822.
+    pub last_modified: Option<String>,
 }
 
 /// What one answer to a request for a listing holds.
@@ -32,6 +36,7 @@ pub struct Page {
     pub is_truncated: Option<bool>,
     /// What the request for the next page has to say.
     pub next: Option<String>,
+    pub(crate) is_azure: bool,
 }
 
 impl Page {
@@ -51,19 +56,28 @@ impl Page {
     /// In words, when it is not one whole listing.
     pub(crate) fn read(body: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
-        let mut reader = Reader::from_str(text);
+        let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
         let (mut page, mut path, mut words) = (Self::default(), Vec::new(), String::new());
         let mut is_whole = false;
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
                 Event::Start(start) => {
                     let name = start.local_name().as_ref().to_owned();
-                    if path.is_empty() && name != ROOT {
+                    if path.is_empty() && name != ROOT && name != AZURE_ROOT {
                         return Err(format!("it is `{name}`, not a listing"));
+                    }
+                    if page.is_azure && name == "Name" && start.attributes().next().is_some() {
+                        return Err("it has an encoded key, which is not read".to_owned());
                     }
                     page.begins(&path, &name);
                     path.push(name);
                     words.clear();
+                }
+                Event::Empty(start) if path == [AZURE_ROOT] => {
+                    let name = start.local_name().as_ref().to_owned();
+                    if name == "NextMarker" {
+                        page.is_truncated = Some(false);
+                    }
                 }
                 Event::Empty(start) if path.is_empty() => {
                     let name = start.local_name().as_ref().to_owned();
@@ -100,18 +114,28 @@ impl Page {
     }
 
     fn begins(&mut self, path: &[String], name: &str) {
-        if path.len() == 1 && name == "Contents" {
+        let parents: Vec<&str> = path.iter().map(String::as_str).collect();
+        if matches!(
+            (&*parents, name),
+            ([ROOT], "Contents") | ([AZURE_ROOT, "Blobs"], "Blob")
+        ) {
             self.objects.push(ListedObject::default());
         }
+        self.is_azure |= parents.is_empty() && name == AZURE_ROOT;
     }
 
     fn ends(&mut self, path: &[String], words: &mut String) -> Result<(), String> {
         let words = std::mem::take(words);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        if self.is_azure {
+            self.ends_of_azure(&path, words);
+            return Ok(());
+        }
         let object = self.objects.last_mut();
         match (path.as_slice(), object) {
             ([_, "Contents", "Key"], Some(object)) => object.key = words,
             ([_, "Contents", "ETag"], Some(object)) => object.e_tag = Some(words),
+            ([_, "Contents", "LastModified"], Some(object)) => object.last_modified = Some(words),
             ([_, "Contents", "Size"], Some(object)) => object.size = words.trim().parse().ok(),
             ([_, "CommonPrefixes", "Prefix"], _) => self.prefixes.push(words),
             ([_, "IsTruncated"], _) => {
@@ -132,9 +156,36 @@ impl Page {
         Ok(())
     }
 
+    fn ends_of_azure(&mut self, path: &[&str], words: String) {
+        let object = self.objects.last_mut();
+        match (path, object) {
+            ([_, "Blobs", "Blob", "Name"], Some(object)) => object.key = words,
+            ([_, "Blobs", "Blob", "Properties", name], Some(object)) => match *name {
+                "Etag" => object.e_tag = Some(words),
+                "Content-Length" => object.size = words.trim().parse().ok(),
+                "Last-Modified" => object.last_modified = Some(words),
+                // An account with folders lists them as if they were objects without bytes.
+                "ResourceType" if words == "directory" => object.key.push('/'),
+                _ => {}
+            },
+            ([_, "Blobs", "BlobPrefix", "Name"], _) => self.prefixes.push(words),
+            ([_, "NextMarker"], _) => {
+                self.is_truncated = Some(!words.is_empty());
+                self.next = Some(words).filter(|marker| !marker.is_empty());
+            }
+            _ => {}
+        }
+    }
+
     /// A page without names that leads to the next one as this page does.
     pub(crate) fn without_names(&self) -> String {
         let next = self.next.as_deref().map(quick_xml::escape::escape);
+        if self.is_azure {
+            let next = next.unwrap_or_default();
+            return format!(
+                "<{AZURE_ROOT}><Blobs></Blobs><NextMarker>{next}</NextMarker></{AZURE_ROOT}>"
+            );
+        }
         let next = next.map_or_else(String::new, |token| {
             format!("<NextContinuationToken>{token}</NextContinuationToken>")
         });
@@ -167,6 +218,44 @@ mod tests {
         assert_eq!(page.next.as_deref(), Some("t&1"));
         let next = Page::read(page.without_names().as_bytes()).unwrap();
         assert_eq!((next.next, next.objects.len()), (page.next, 0));
+    }
+
+    #[test]
+    fn pages_of_azure_are_read() {
+        let page = |next: &str| {
+            format!(
+                "\u{feff}<?xml version=\"1.0\"?><EnumerationResults ServiceEndpoint=\"x\"><Prefix>a</Prefix><Blobs>\
+                 <Blob><Name>a/x &amp; y.csv</Name><Properties><Last-Modified>Mon, 30 Nov 2026 07:00:00 GMT</Last-Modified>\
+                 <Etag>0x8D</Etag><Content-Length>7</Content-Length></Properties></Blob>\
+                 <Blob><Name>a/d.csv</Name><Properties><ResourceType>directory</ResourceType>\
+                 <Content-Length>0</Content-Length></Properties></Blob>\
+                 <BlobPrefix><Name>a/b/</Name></BlobPrefix></Blobs>{next}</EnumerationResults>"
+            )
+        };
+        let more = Page::read(page("<NextMarker>2!x</NextMarker>").as_bytes()).unwrap();
+        assert_eq!(
+            (more.is_truncated, more.next.as_deref()),
+            (Some(true), Some("2!x"))
+        );
+        let keys: Vec<&str> = more.objects.iter().map(|object| &*object.key).collect();
+        assert_eq!(keys, ["a/x & y.csv", "a/d.csv/"]);
+        let object = &more.objects[0];
+        assert_eq!(
+            (object.size, object.e_tag.as_deref()),
+            (Some(7), Some("0x8D"))
+        );
+        assert_eq!(more.prefixes, ["a/b/"]);
+        let next = Page::read(more.without_names().as_bytes()).unwrap();
+        assert_eq!((next.next, next.objects.len()), (more.next, 0));
+        for end in ["<NextMarker />", "<NextMarker></NextMarker>"] {
+            let last = Page::read(page(end).as_bytes()).unwrap();
+            assert_eq!((last.is_truncated, last.next), (Some(false), None), "{end}");
+        }
+        assert_eq!(Page::read(page("").as_bytes()).unwrap().is_truncated, None);
+        let cut = page("<NextMarker />").replace("</EnumerationResults>", "");
+        assert!(Page::read(cut.as_bytes()).is_err());
+        let encoded = page("<NextMarker />").replace("<Name>a/x", "<Name Encoded=\"true\">a/x");
+        assert!(Page::read(encoded.as_bytes()).is_err());
     }
 
     #[test]

@@ -9,34 +9,50 @@ use std::error::Error;
 use crate::connect::Redirected;
 
 const CLOCK: &str = "set this machine's clock: the service refuses requests whose time is off by more than 15 minutes";
-const CREDENTIALS: &str = "the service does not accept these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
-const RIGHTS: &str = "allow these credentials to list and get objects there, for a lakehouse also to put and delete them, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)";
+const CREDENTIALS: &str = "the service does not accept these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (Google: GOOGLE_APPLICATION_CREDENTIALS; Azure: AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN)";
+const RIGHTS: &str = "allow these credentials to list and get objects there, to write also to put and delete them, or use others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_KEY)";
 const REGION: &str =
     "set AWS_REGION to the region of the bucket, or AWS_ENDPOINT_URL to the service it belongs to";
 const BUCKET: &str = "create the bucket, or name one that exists";
-const NO_CREDENTIALS: &str = "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the cloud gives a role";
+const NO_CREDENTIALS: &str = "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (Google: GOOGLE_APPLICATION_CREDENTIALS; Azure: AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN), or run where the cloud gives a role";
 
 /// Codes of services, and what to do about them.
-const WAYS: [(&str, &str); 15] = [
+const WAYS: [(&str, &str); 27] = [
     ("AccessDenied", RIGHTS),
+    ("AccountIsDisabled", RIGHTS),
     ("AllAccessDisabled", RIGHTS),
     ("AccountProblem", RIGHTS),
+    ("AuthenticationFailed", CREDENTIALS),
+    ("AuthenticationRequired", CREDENTIALS),
+    ("AuthorizationFailure", RIGHTS),
+    ("AuthorizationPermissionMismatch", RIGHTS),
+    ("AuthorizationResourceTypeMismatch", RIGHTS),
+    ("AuthorizationServiceMismatch", RIGHTS),
+    ("ContainerNotFound", BUCKET),
+    ("InsufficientAccountPermissions", RIGHTS),
     ("ExpiredToken", CREDENTIALS),
     ("InvalidAccessKeyId", CREDENTIALS),
+    ("InvalidAuthenticationInfo", CREDENTIALS),
     ("InvalidSecurity", CREDENTIALS),
     ("InvalidToken", CREDENTIALS),
+    ("NoAuthenticationInformation", CREDENTIALS),
     ("SignatureDoesNotMatch", CREDENTIALS),
     ("TokenRefreshRequired", CREDENTIALS),
     ("AuthorizationHeaderMalformed", REGION),
     ("IllegalLocationConstraintException", REGION),
     ("PermanentRedirect", REGION),
     ("InvalidBucketName", BUCKET),
+    ("InvalidResourceName", BUCKET),
     ("NoSuchBucket", BUCKET),
     ("RequestTimeTooSkewed", CLOCK),
 ];
 
 /// Addresses at which the cloud gives credentials to its own machines.
-const METADATA: [&str; 2] = ["http://169.254.169.254/", "http://169.254.170.2/"];
+const METADATA: [&str; 3] = [
+    "http://169.254.169.254/",
+    "http://169.254.170.2/",
+    "http://metadata/",
+];
 
 /// The code and the message of a service, if an error text holds them.
 fn answer(text: &str) -> Option<(&str, &str)> {

@@ -95,7 +95,7 @@ const FOREIGN: [&str; 9] = [
 const FOREIGN_PREFIXES: [&str; 3] = ["AWS_CLI_", "AWS_LAMBDA_", "AWS_CDK_"];
 
 /// What to do about credentials.
-pub const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN if there is one), or run where the cloud gives a role";
+pub(crate) const CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (with AWS_SESSION_TOKEN if there is one), or run where the cloud gives a role";
 const UNSET: &str = "remove it from the environment of Towpath; docs/how-to/object-storage.md lists the variables that are obeyed";
 const PROFILE: &str = "`aws configure export-credentials --format env` prints what a profile holds";
 const WEB_IDENTITY: &str = "set both AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or neither";
@@ -105,7 +105,7 @@ const FLAG: &str = "set it to `true` or `false`";
 const BUNDLE: &str = "name a file with certificates in PEM form";
 const HOSTED: &str = "begin the endpoint's host with the bucket's name, or set AWS_VIRTUAL_HOSTED_STYLE_REQUEST=false";
 
-type Variables = BTreeMap<String, String>;
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// A setting that cannot be obeyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,14 +122,11 @@ pub struct Refusal {
 ///
 /// # Errors
 /// With the name of a variable that cannot be obeyed, and never with its value.
-pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, Refusal> {
+pub(crate) fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, Refusal> {
     check_names(variables)?;
     check_credentials(variables)?;
     let endpoint = endpoint(variables, bucket)?;
     let allows_http = flag(variables, ALLOW_HTTP)?.unwrap_or(false);
-    let options = ClientOptions::new()
-        .with_connect_timeout(CONNECT)
-        .with_timeout(REQUEST);
     let sts = set(variables, STS)
         .map(|value| url_of(STS, value))
         .transpose()?;
@@ -144,14 +141,9 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
             ));
         }
     }
-    let retry = RetryConfig {
-        backoff: BackoffConfig::default(),
-        max_retries: TRIES,
-        retry_timeout: TRIED_FOR,
-    };
     let mut builder = AmazonS3Builder::new()
-        .with_client_options(options.with_allow_http(is_plain))
-        .with_retry(retry)
+        .with_client_options(client_options(is_plain))
+        .with_retry(retry())
         .with_http_connector(CheckedConnector::new(certificates(variables)?))
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_bucket_name(bucket)
@@ -171,12 +163,30 @@ pub fn settings(variables: &Variables, bucket: &str) -> Result<AmazonS3Builder, 
     Ok(builder)
 }
 
-fn set<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+/// How a request is made; without TLS only where that is allowed.
+pub(crate) fn client_options(is_plain: bool) -> ClientOptions {
+    ClientOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_timeout(REQUEST)
+        .with_allow_http(is_plain)
+}
+
+/// How long a request is tried again.
+pub(crate) fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: TRIES,
+        retry_timeout: TRIED_FOR,
+    }
+}
+
+/// A variable that is set and not empty.
+pub(crate) fn set<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
     let value = variables.get(name).map(String::as_str);
     value.filter(|value| !value.is_empty())
 }
 
-fn wrong(location: &str, why: &str, way: &'static str) -> Refusal {
+pub(crate) fn wrong(location: &str, why: &str, way: &'static str) -> Refusal {
     Refusal {
         setting: location.to_owned(),
         why: why.to_owned(),
@@ -290,7 +300,7 @@ fn endpoint(variables: &Variables, bucket: &str) -> Result<Option<Url>, Refusal>
     Ok(Some(url))
 }
 
-fn url_of(name: &str, value: &str) -> Result<Url, Refusal> {
+pub(crate) fn url_of(name: &str, value: &str) -> Result<Url, Refusal> {
     let wrong = |why: &str| wrong(name, why, ENDPOINT);
     let url = Url::parse(value).map_err(|_| wrong("it is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -305,7 +315,7 @@ fn url_of(name: &str, value: &str) -> Result<Url, Refusal> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),

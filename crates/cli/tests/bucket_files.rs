@@ -357,14 +357,6 @@ fn what_cannot_be_read_is_said_with_a_way_out() {
     let said = fails(&project, "s3://KEY:hidden@lake/a.csv");
     assert!(said.contains("R0150") && !said.contains("hidden"), "{said}");
     has(
-        &project.exits(
-            2,
-            ".",
-            &["copy", "s3://lake/data/orders.csv", "s3://lake/out.csv"],
-        ),
-        &["R0155"],
-    );
-    has(
         &project.exits(2, ".", &["copy", "s3://lake/data/", "out.csv"]),
         &["R0917"],
     );

@@ -14,6 +14,7 @@ mod registry;
 mod relational;
 mod rest;
 mod sqlite;
+mod stage;
 
 use towpath_vocab::CodeEntry;
 

@@ -96,7 +96,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0415",
         Remedy::FixConfig,
         "The lakehouse cannot be opened at this location.",
-        "Use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`). A URL with a user, a password or a query is refused: credentials come from the environment.",
+        "Use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`). A URL with a user, a password or a query is refused: credentials come from the environment.",
     ),
     CodeEntry::run(
         "R0416",
@@ -294,7 +294,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0460",
         Remedy::FixConfig,
         "The object store of the lakehouse cannot be used with these settings.",
-        "Credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or from the cloud itself (roles of instances, containers and web identities). A variable that begins with AWS_ and is not obeyed is refused by its name. Files of profiles are not read: `aws configure export-credentials --format env` prints what they hold.",
+        "Credentials and the endpoint come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or from the cloud itself (roles of instances, containers and web identities). A variable that begins with AWS_ and is not obeyed is refused by its name. Files of profiles are not read: `aws configure export-credentials --format env` prints what they hold. Google and Azure: docs/how-to/object-storage.md.",
     ),
     CodeEntry::run(
         "R0461",

@@ -288,17 +288,20 @@ fn exposed(bound: &Bound<'_>, report: &mut Report) {
     }
 }
 
+/// How the URLs of lakehouses begin.
+const BUCKETS: [&str; 5] = ["s3://", "gs://", "az://", "abfss://", "abfs://"];
+
 /// Reports declarations that have no effect in this version.
 fn inactive(bound: &Bound<'_>, report: &mut Report) {
     let set = |key: &str| bound.root.get(key).map(|node| node.at);
     let text = |key: &str| bound.root.get_text(key);
     if let (Some(at), Some(url)) = (set("lakehouse"), text("lakehouse"))
         && url.contains("://")
-        && !url.starts_with("s3://")
+        && !BUCKETS.iter().any(|begin| url.starts_with(begin))
     {
         let message = format!("lakehouse `{url}`: this version supports no such store");
         report.error("P0115", at, message).help(
-            "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)",
+            "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`, `gs://…` or `az://…`)",
         );
     }
     if let (Some(at), Some(zone)) = (set("timezone"), text("timezone"))

@@ -8,10 +8,11 @@
 mod proxy;
 
 use std::fmt;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -24,6 +25,8 @@ pub const ACCESS_KEY: &str = "TOWPATHTEST";
 pub const SECRET_KEY: &str = "s3cret-key-of-the-test";
 
 const LONGEST_START: Duration = Duration::from_secs(60);
+
+static SHARED: Mutex<Weak<S3Server>> = Mutex::new(Weak::new());
 
 /// A running server.
 pub struct S3Server {
@@ -52,6 +55,20 @@ impl Drop for S3Server {
 }
 
 impl S3Server {
+    /// The server that all tests of this process share while at least one of them uses it, with the bucket `lake`.
+    ///
+    /// # Errors
+    /// If SeaweedFS is not installed or does not start.
+    pub fn shared() -> Result<Arc<Self>, String> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return Ok(server);
+        }
+        let server = Arc::new(Self::start("lake")?);
+        *shared = Arc::downgrade(&server);
+        Ok(server)
+    }
+
     /// A server for one test, with one empty bucket of this name.
     ///
     /// # Errors
@@ -137,6 +154,48 @@ impl S3Server {
         self.change("DELETE", bucket, key, &[])
     }
 
+    /// An object, as another program gets it; `None` when it is not there.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn get(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+        let path = format!("/buckets/{bucket}/{}", encoded(key));
+        match fetch(self.filer, &path) {
+            Ok((200, body)) => Ok(Some(body)),
+            Ok((404, _)) => Ok(None),
+            other => Err(format!("GET {path}: {:?}", other.map(|(status, _)| status))),
+        }
+    }
+
+    /// The names right below a folder, at most 10,000, sorted; those of folders end in `/`.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn names(&self, bucket: &str, folder: &str) -> Result<Vec<String>, String> {
+        let path = format!("/buckets/{bucket}/{}/?limit=10000", encoded(folder));
+        let body = match fetch(self.filer, &path) {
+            Ok((200, body)) => body,
+            Ok((404, _)) => return Ok(Vec::new()),
+            other => return Err(format!("GET {path}: {:?}", other.map(|(status, _)| status))),
+        };
+        let listed: serde_json::Value =
+            serde_json::from_slice(&body).map_err(|error| format!("GET {path}: {error}"))?;
+        let entries = listed.get("Entries").and_then(serde_json::Value::as_array);
+        let name = |entry: &serde_json::Value| {
+            let name = entry
+                .get("FullPath")?
+                .as_str()?
+                .rsplit('/')
+                .next()?
+                .to_owned();
+            let is_folder = entry.get("Mode")?.as_u64()? & (1 << 31) != 0;
+            Some(if is_folder { name + "/" } else { name })
+        };
+        let mut names: Vec<String> = entries.into_iter().flatten().filter_map(name).collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn change(&self, method: &str, bucket: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
         let path = format!("/buckets/{bucket}/{}", encoded(key));
         let method = if key.ends_with('/') { "POST" } else { method };
@@ -207,6 +266,23 @@ fn ask(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
 }
 
 /// Sends a request; the status of the answer.
+/// The status and the body of an answer that has a length or ends with the connection.
+fn fetch(port: u16, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let body = end.map_or_else(Vec::new, |end| answer.split_off(end + 4));
+    let head = String::from_utf8_lossy(&answer);
+    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
+    Ok((status.unwrap_or_default(), body))
+}
+
 fn send(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;

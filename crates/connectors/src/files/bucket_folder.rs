@@ -63,8 +63,19 @@ impl BucketFolder {
         &self.shown
     }
 
+    /// The bucket.
+    pub(crate) fn client(&self) -> &Arc<BucketClient> {
+        &self.client
+    }
+
+    /// Whether the path has the name of a file.
+    pub(crate) fn names_file(&self) -> bool {
+        let name = self.url.prefix.rsplit('/').next().unwrap_or_default();
+        !self.url.is_folder && name_parts(name).format.is_some()
+    }
+
     /// What the keys of its objects begin with.
-    fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         match self.url.prefix.as_str() {
             "" => String::new(),
             prefix => format!("{prefix}/"),
@@ -77,10 +88,10 @@ impl BucketFolder {
 
     /// The object that the connection's path names, if it names one.
     async fn only(&self) -> Result<Option<(String, Version)>, FilesError> {
-        let name = self.url.prefix.rsplit('/').next().unwrap_or_default();
-        if self.url.is_folder || name_parts(name).format.is_none() {
+        if !self.names_file() {
             return Ok(None);
         }
+        let name = self.url.prefix.rsplit('/').next().unwrap_or_default();
         let Some(key) = readable(&self.url.prefix) else {
             return Ok(None);
         };

@@ -221,8 +221,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0150",
         Remedy::FixConfig,
-        "The `path` of a `files` connection begins with `s3://` and does not name a place in a bucket.",
-        "Write `s3://BUCKET` or `s3://BUCKET/PREFIX`. Users and passwords are not written there: credentials come from the environment.",
+        "The `path` of a `files` connection begins with `s3://`, `gs://`, `az://` or `abfss://` and does not name a place in a bucket.",
+        "Write `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX`. Users and passwords are not written there: credentials come from the environment.",
     ),
     CodeEntry::run(
         "R0151",
@@ -233,7 +233,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0152",
         Remedy::Retry,
-        "A request to a bucket that files are read from failed, or its answer is not whole.",
+        "A request to a bucket of files failed, or its answer is not whole.",
         "Towpath tries each request again for up to a minute, then the step. Where the message says what to change (credentials, rights, region, bucket), change that. A listing that ends early, repeats a page or is no listing is refused, because rows would be lost.",
     ),
     CodeEntry::run(
@@ -247,12 +247,6 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "A selection matches an object whose key cannot be asked for.",
         "Keys with an empty part (`//`), with `.` or `..` as a part, or with control characters cannot be read. Copy the object to another key, or write a glob that does not match it.",
-    ),
-    CodeEntry::run(
-        "R0155",
-        Remedy::FixConfig,
-        "A step writes files into a bucket.",
-        "A `files` connection with `path: s3://…` is only read. Write the files into a folder, or the tables into a lakehouse in the bucket.",
     ),
     CodeEntry::run(
         "R0170",
@@ -295,5 +289,17 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixData,
         "A JSON file is one object, and several of its members may have the rows.",
         "The table has columns already, and the object has none of them, so it is not a row of the table. More than one of its members is an array of objects, or empty. Name the one with the rows:\n\n  records: data",
+    ),
+    CodeEntry::run(
+        "R0180",
+        Remedy::FixConfig,
+        "A service does not obey the conditions under which files are written into a bucket.",
+        "A commit is a put that fails if somebody else was first, and metadata of the object say whose it is. Before the first write Towpath tries both with objects below `_towpath/probe`, and before the first file above 8 MB also the end of an upload in parts. Use a service that obeys them (Amazon S3, Cloudflare R2, Ceph, SeaweedFS); smaller files, or a folder of files, do not need the last one.",
+    ),
+    CodeEntry::run(
+        "R0181",
+        Remedy::FixConfig,
+        "A file is too large to be put into a bucket of Google or Azure by one request.",
+        "The commit of a file is one put under a condition. The services of Google and Azure end uploads in parts without one, so the file is held in memory and put at once: at most a quarter of `memory`. Write a folder of files (a name that ends in `/`): its objects are put in parts, and the commit is the put of the manifest.",
     ),
 ];

@@ -3,6 +3,7 @@
 //! Promise: to open one reads options and touches no file and no bucket. Its options are in `spec.rs`. Read next:
 //! `source.rs`, `write/destination.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
@@ -16,8 +17,13 @@ use super::source::FilesSource;
 use super::spec::spec;
 use super::write::FilesDestination;
 
-/// How the variables begin that say how a bucket is reached.
-pub(super) const BUCKET_VARIABLES: &str = "AWS_";
+/// The variables that say how a bucket is reached.
+pub(super) fn bucket_variables(context: &ConnectorContext) -> BTreeMap<String, String> {
+    let begins = towpath_buckets::VARIABLES.into_iter();
+    begins
+        .flat_map(|begin| context.secrets.variables(begin))
+        .collect()
+}
 
 /// CSV, JSON lines, JSON, Parquet and Excel files in a folder or a bucket.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +39,8 @@ fn open(
         });
     };
     // Wrong options show when a connection is opened, not at the first table.
-    Options::read(&connection.options, &std::collections::BTreeMap::new())?;
-    let variables = || context.secrets.variables(BUCKET_VARIABLES);
+    Options::read(&connection.options, &BTreeMap::new())?;
+    let variables = || bucket_variables(context);
     let root = Root::of(&context.project_dir, path, variables)?;
     Ok(FilesSource {
         connection: connection.clone(),
@@ -63,14 +69,7 @@ impl Connector for FilesConnector {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
         Options::refuse_unused(&connection.options)?;
-        let source = open(connection, context)?;
-        let Root::Folder(folder) = source.root.clone() else {
-            return Err(FilesError::BucketWrite {
-                connection: connection.name.clone(),
-            }
-            .into());
-        };
-        Ok(Arc::new(FilesDestination::new(source, folder)))
+        Ok(Arc::new(FilesDestination::new(open(connection, context)?)))
     }
 
     fn discover(

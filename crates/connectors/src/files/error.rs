@@ -59,7 +59,7 @@ pub(crate) enum FilesError {
     #[error("`{path}` is not there, and the manifest of its folder names it")]
     LostPart { path: String },
     #[error("`path` does not name a place in a bucket: {why}")]
-    BucketUrl { why: &'static str },
+    BucketUrl { why: towpath_buckets::NoBucket },
     #[error("`{setting}` cannot be used: {why}")]
     Setting {
         setting: String,
@@ -82,8 +82,12 @@ pub(crate) enum FilesError {
     NoVersion { path: String },
     #[error("`{path}` cannot be asked for: its key {why}")]
     Key { path: String, why: &'static str },
-    #[error("connection `{connection}` is in a bucket, where files are only read")]
-    BucketWrite { connection: String },
+    #[error("the service of `{address}` {what}")]
+    Unconditional { address: String, what: &'static str },
+    #[error(
+        "`{path}` has {bytes} bytes, more than the {most} that are put there at once under a condition"
+    )]
+    TooLarge { path: String, bytes: u64, most: u64 },
     #[error("{0}")]
     Carried(Box<Failure>),
     #[error("`{path}` is empty and has no header")]
@@ -235,7 +239,8 @@ impl FilesError {
             Self::Bucket { .. } | Self::Listing { .. } | Self::Short { .. } => "R0152",
             Self::NoVersion { .. } => "R0153",
             Self::Key { .. } => "R0154",
-            Self::BucketWrite { .. } => "R0155",
+            Self::Unconditional { .. } => "R0180",
+            Self::TooLarge { .. } => "R0181",
             Self::Empty { .. } => "R0108",
             Self::BadHeader { .. } | Self::TwoColumns { .. } => "R0109",
             Self::Unending { .. } => "R0115",
@@ -408,7 +413,7 @@ impl FilesError {
                 "if it was deleted, copy it again, or write the table again".into(),
             ],
             Self::BucketUrl { .. } => vec![
-                "write `path: s3://BUCKET/PREFIX`; credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)".into(),
+                "write `path: s3://BUCKET/PREFIX`, `gs://…` or `az://…`; credentials come from the environment".into(),
             ],
             Self::Setting { way, .. } => vec![(*way).to_owned()],
             Self::Bucket { source, .. } => {
@@ -418,8 +423,11 @@ impl FilesError {
                 "Towpath needs the ETag of an object, to read all of it from one version; use a service that gives it; one that begins with `W/` does not say that all bytes are the same".into(),
             ],
             Self::Key { .. } => vec!["copy the object to another key, or write a glob that does not match it".into()],
-            Self::BucketWrite { .. } => vec![
-                "write the files into a folder, or the tables into a lakehouse in the bucket (`lakehouse: s3://BUCKET/PREFIX`)".into(),
+            Self::TooLarge { .. } => vec![
+                "write a folder of files: a name that ends in `/`, with `write: append` in several commits; or set a larger `memory`".into(),
+            ],
+            Self::Unconditional { .. } => vec![
+                "two writers could overwrite each other there: write into a service that obeys If-None-Match and If-Match on puts and on ends of uploads in parts, such as Amazon S3, Cloudflare R2, Ceph or SeaweedFS".into(),
             ],
             _ => Vec::new(),
         }

@@ -14,7 +14,7 @@ use towpath_vocab::{ConnectionPlan, ReadMode, Selection, TableName};
 
 use super::bucket::url::{BucketUrl, is_bucket, split_url};
 use super::bucket_folder::BucketFolder;
-use super::connector::BUCKET_VARIABLES;
+use super::connector::bucket_variables;
 use super::error::FilesError;
 use super::find::Folder;
 use super::names::name_parts;
@@ -181,7 +181,7 @@ impl QueriedFiles {
             .into());
         }
         let (place, selection) = apart(name)?;
-        let variables = self.context.secrets.variables(BUCKET_VARIABLES);
+        let variables = bucket_variables(&self.context);
         let root = Root::Bucket(BucketFolder::open(place, &variables)?);
         self.named(name, root, selection).await
     }

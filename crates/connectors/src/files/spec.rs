@@ -155,7 +155,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         per_table: false,
         table_only: false,
         used_by: OptionUse::Always,
-        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, which is only read.".to_owned(),
+        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`.".to_owned(),
     }];
     options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
         name: (*name).to_owned(),
@@ -187,7 +187,10 @@ pub(crate) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: vec![WriteMode::Replace, WriteMode::Append],
         guarantee: Guarantee::AtomicFile,
-        schemes: vec!["file".to_owned(), "s3".to_owned()],
+        schemes: std::iter::once("file")
+            .chain(towpath_buckets::SCHEMES)
+            .map(str::to_owned)
+            .collect(),
         endings: Vec::new(),
     }
 }

@@ -2,25 +2,24 @@
 //!
 //! Promise: only this user can read it, it is gone when the read ends, and what a killed process left is
 //! removed by the next read, never what another one still uses, wherever that runs. A file is used because
-//! types are inferred over all records before the first row is given. Read next: `source.rs`.
+//! types are inferred over all records before the first row is given. Read next: `source.rs`, `../stage.rs`.
 
-use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{BufWriter, ErrorKind, Write as _};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::error::{RestError, Result};
+use crate::stage::{Stage, private};
 
 /// The name of the file in its folder.
 pub(super) const RECORDS: &str = "records.jsonl";
-const LOCK: &str = "lock";
 
 /// The folder of one read.
 #[derive(Debug)]
 pub(super) struct Spool {
     pub(super) folder: PathBuf,
-    /// Locked as long as the read lives.
-    _lock: File,
+    /// Its folder lives as long as the read.
+    _stage: Stage,
 }
 
 /// Records of one listing, until all of them are there; its file is gone when it is dropped.
@@ -42,22 +41,9 @@ pub(super) struct SpoolWriter {
 impl Spool {
     /// Makes a folder below the project's `.towpath/rest`.
     pub(super) fn new(project: &Path) -> Result<(Self, SpoolWriter)> {
-        let state = project.join(".towpath");
-        Self::make(&state).map_err(failed)
-    }
-
-    fn make(state: &Path) -> std::io::Result<(Self, SpoolWriter)> {
-        let parent = state.join("rest");
-        make_folder(&parent)?;
-        // While it is held, no folder is without its lock: nobody removes one that is being made.
-        let making = private(&state.join("rest.lock"))?;
-        making.lock()?;
-        sweep(&parent);
-        let folder = new_folder(&parent)?;
-        let lock = private(&folder.join(LOCK))?;
-        lock.try_lock()?;
-        drop(making);
-        let file = private(&folder.join(RECORDS))?;
+        let stage = Stage::make(&project.join(".towpath"), "rest").map_err(failed)?;
+        let folder = stage.folder().to_path_buf();
+        let file = private(&folder.join(RECORDS)).map_err(failed)?;
         let writer = SpoolWriter {
             folder: folder.clone(),
             file: BufWriter::with_capacity(256 << 10, file),
@@ -65,16 +51,9 @@ impl Spool {
         };
         let spool = Self {
             folder,
-            _lock: lock,
+            _stage: stage,
         };
         Ok((spool, writer))
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed by the next read.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -135,66 +114,12 @@ fn failed(source: std::io::Error) -> RestError {
     }
 }
 
-/// A folder that was not there, by a name that no other process has.
-fn new_folder(parent: &Path) -> std::io::Result<PathBuf> {
-    loop {
-        // `RandomState` is seeded anew for each state.
-        let chance = RandomState::new().hash_one(std::process::id());
-        let folder = parent.join(format!("{chance:016x}"));
-        match make_one(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Removes the folders of processes that are gone.
-fn sweep(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_dead = match File::open(entry.path().join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(error) => error.kind() == ErrorKind::NotFound,
-        };
-        if is_dead {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    builder().recursive(true).create(folder)
-}
-
-fn make_one(folder: &Path) -> std::io::Result<()> {
-    builder().create(folder)
-}
-
-fn builder() -> fs::DirBuilder {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder
-}
-
-fn private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    const LOCK: &str = "lock";
 
     #[test]
     fn a_read_leaves_nothing_and_removes_what_a_dead_one_left() {

@@ -59,7 +59,8 @@ fn fields(line: &str) -> Vec<Option<String>> {
     line.split(',').map(field).collect()
 }
 
-fn rows_of(path: &Path, format: &str) -> Vec<String> {
+/// The rows of a file, as another program reads it.
+pub(crate) fn rows_of(path: &Path, format: &str) -> Vec<String> {
     match format {
         "csv" => {
             let text = fs::read_to_string(path).unwrap();

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod bucket;
 mod files;
 mod mysql;
 mod postgres;

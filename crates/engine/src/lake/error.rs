@@ -505,7 +505,7 @@ impl LakeError {
             LakeError::UnderMaintenance { .. } => "nothing was changed; run the command again when the other one has ended".to_owned(),
             LakeError::Leaving { dead_after, .. } => format!("nothing was changed; run it again{}", after(*dead_after)),
             LakeError::Torn { address, .. } => format!("restore `{address}` from a backup, or drop the table and load it again"),
-            LakeError::Location { .. } => "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`)".to_owned(),
+            LakeError::Location { .. } => "use a folder (`lakehouse: ./lake`) or a bucket (`lakehouse: s3://BUCKET/PREFIX`, `gs://…` or `az://…`)".to_owned(),
             LakeError::Access { way, .. } => (*way).to_owned(),
             LakeError::Unconditional { .. } => "use a store with conditional writes (If-None-Match and If-Match), as Amazon S3 has them, or a folder".to_owned(),
             LakeError::Parquet { .. } | LakeError::Rows { .. } => "the file is damaged or missing; restore it, or load the table again with `--full-refresh`".to_owned(),

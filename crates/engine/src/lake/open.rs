@@ -58,8 +58,8 @@ pub struct TableDescription {
 }
 
 impl Lake {
-    /// Opens the lakehouse at a folder (a path or a `file://` URL) or in a bucket (`s3://BUCKET/PREFIX`, with
-    /// the settings of these environment variables), with a budget of memory for writes. Nothing is asked yet.
+    /// Opens the lakehouse at a folder (a path or a `file://` URL) or in a bucket (`s3://BUCKET/PREFIX` or
+    /// of another cloud, with the settings of these environment variables), with a budget of memory for writes. Nothing is asked yet.
     ///
     /// # Errors
     /// `FixConfig` when the location is a URL this version has no store for, or the settings are wrong.
@@ -68,13 +68,11 @@ impl Lake {
         variables: &BTreeMap<String, String>,
         memory_bytes: u64,
     ) -> Result<Self> {
-        match url::Url::parse(location) {
-            Ok(url) if url.scheme() == storage::S3 => {
-                let bucket = storage::open_s3(&url, variables)?;
-                Ok(Self::over(Arc::new(bucket), memory_bytes))
-            }
-            _ => Self::open(location, memory_bytes),
+        if storage::is_bucket(location) {
+            let bucket = storage::open_bucket(location, variables)?;
+            return Ok(Self::over(Arc::new(bucket), memory_bytes));
         }
+        Self::open(location, memory_bytes)
     }
 
     /// Opens the lakehouse at a folder: a path or a `file://` URL.

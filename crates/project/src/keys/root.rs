@@ -15,7 +15,7 @@ const ROOT_KEYS: &[Key] = &[
     key(
         "lakehouse",
         Kind::Text,
-        "The location of the tables: a folder, relative to the project, or a bucket, `s3://BUCKET/PREFIX`, with credentials from the environment (`AWS_…`). Default `./lake`.",
+        "The location of the tables: a folder, relative to the project, or a bucket, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, with credentials from the environment. Default `./lake`.",
     ),
     key(
         "timezone",

@@ -2,24 +2,25 @@
 //!
 //! Promise: a listing is whole, or it is an error; a range is of the version that was asked for, or it is an
 //! error. Settings and credentials come from the environment (the crate `buckets`) and are in no message.
-//! It knows no file format. Read next: `object.rs`.
+//! It knows no file format. Read next: `object.rs` (reads), `put.rs` (writes).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use object_store::aws::AmazonS3;
-use object_store::list::{PaginatedListOptions, PaginatedListStore as _};
+use object_store::list::PaginatedListOptions;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _};
-use towpath_buckets::{CREDENTIALS, KeysOfPage, ListedObject};
+use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
+use tokio::sync::OnceCell;
+use towpath_buckets::{Bucket, Cloud, KeysOfPage, ListedObject, Page, Store};
 
-use super::url::{BucketUrl, SCHEME};
+use super::url::BucketUrl;
 use crate::files::error::FilesError;
 
 /// Bytes of small objects that are kept between the looks at them, of all reads of a connection.
@@ -27,16 +28,36 @@ const KEPT: u64 = 16 << 20;
 
 /// A bucket.
 pub(crate) struct BucketClient {
-    store: AmazonS3,
-    bucket: String,
+    pub(super) store: Arc<dyn Store>,
+    bucket: Bucket,
     /// What may still be kept of small objects.
     room: AtomicU64,
+    /// What is known of the service: whether it obeys conditions of puts, and of ends of uploads in parts.
+    pub(super) proved: Arc<Proof>,
 }
 
 impl fmt::Debug for BucketClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BucketClient({})", self.bucket)
+        write!(f, "BucketClient({})", self.bucket.shown())
     }
+}
+
+/// What is known of a service.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    pub(super) puts: OnceCell<()>,
+    pub(super) parts: OnceCell<()>,
+}
+
+/// What this process knows of services, by the bucket and a hash of the settings with which it is reached.
+static PROOFS: Mutex<BTreeMap<(String, u64), Arc<Proof>>> = Mutex::new(BTreeMap::new());
+
+fn proof_of(bucket: &str, variables: &BTreeMap<String, String>) -> Arc<Proof> {
+    let mut hash = DefaultHasher::new();
+    variables.hash(&mut hash);
+    let place = (bucket.to_owned(), hash.finish());
+    let mut proofs = PROOFS.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(proofs.entry(place).or_default())
 }
 
 /// What tells the contents of an object from others that have been or will be there.
@@ -104,7 +125,7 @@ impl Version {
         Self::of(object.size?, object.e_tag.as_deref())
     }
 
-    fn of(size: u64, e_tag: Option<&str>) -> Option<Self> {
+    pub(super) fn of(size: u64, e_tag: Option<&str>) -> Option<Self> {
         let e_tag = plain(e_tag?)?;
         Some(Self { size, e_tag })
     }
@@ -116,21 +137,17 @@ impl BucketClient {
         url: &BucketUrl,
         variables: &BTreeMap<String, String>,
     ) -> Result<Self, FilesError> {
-        let builder = towpath_buckets::settings(variables, &url.bucket);
-        let builder = builder.map_err(|refusal| FilesError::Setting {
+        let store = url.bucket.open(variables);
+        let store = store.map_err(|refusal| FilesError::Setting {
             setting: refusal.setting,
             why: refusal.why,
             way: refusal.way,
-        })?;
-        let store = builder.build().map_err(|error| FilesError::Setting {
-            setting: format!("{SCHEME}{}", url.bucket),
-            why: error.to_string(),
-            way: CREDENTIALS,
         })?;
         Ok(Self {
             store,
             bucket: url.bucket.clone(),
             room: AtomicU64::new(KEPT),
+            proved: proof_of(url.bucket.shown(), variables),
         })
     }
 
@@ -147,12 +164,17 @@ impl BucketClient {
         self.room.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// Where a person finds an object.
-    pub(crate) fn address(&self, key: &str) -> String {
-        format!("{SCHEME}{}/{key}", self.bucket)
+    /// Whether an upload in parts can end under a condition.
+    pub(super) fn ends_under_conditions(&self) -> bool {
+        self.bucket.cloud == Cloud::Amazon
     }
 
-    fn failed<'a>(
+    /// Where a person finds an object.
+    pub(crate) fn address(&self, key: &str) -> String {
+        format!("{}/{key}", self.bucket.shown())
+    }
+
+    pub(super) fn failed<'a>(
         &'a self,
         doing: &'static str,
         key: &'a str,
@@ -171,7 +193,51 @@ impl BucketClient {
         depth: Depth,
         keep: Keep,
     ) -> Result<Listing, FilesError> {
-        let (mut all, mut token) = (Listing::default(), None);
+        let mut all = Listing::default();
+        let take = |page: Page| {
+            for object in page.objects {
+                if !keep(&object.key) {
+                    continue;
+                }
+                let version = Version::listed(&object);
+                match all.objects.entry(object.key) {
+                    Entry::Vacant(place) => place.insert(version),
+                    Entry::Occupied(place) => return Err(place.key().clone()),
+                };
+            }
+            all.prefixes.extend(page.prefixes);
+            Ok(())
+        };
+        self.pages(prefix, depth, take).await?;
+        // Some services repeat a prefix on every page that has keys of it.
+        all.prefixes.sort_unstable();
+        all.prefixes.dedup();
+        Ok(all)
+    }
+
+    /// The objects of one level whose keys begin so, as the listing has them.
+    pub(crate) async fn listed(&self, prefix: &str) -> Result<Vec<ListedObject>, FilesError> {
+        let mut all = Vec::new();
+        let take = |page: Page| {
+            all.extend(page.objects);
+            Ok(())
+        };
+        self.pages(prefix, Depth::Level, take).await?;
+        Ok(all)
+    }
+
+    /// Goes through the pages of a listing; `take` gives a key that it does not take.
+    async fn pages(
+        &self,
+        prefix: &str,
+        depth: Depth,
+        mut take: impl FnMut(Page) -> Result<(), String> + Send,
+    ) -> Result<(), FilesError> {
+        let wrong = |key| FilesError::Listing {
+            address: self.address(prefix),
+            key,
+        };
+        let mut token = None;
         loop {
             let keys = KeysOfPage::default();
             let mut options = PaginatedListOptions {
@@ -184,33 +250,19 @@ impl BucketClient {
             let got = self.store.list_paginated(prefixed, options).await;
             let got = got.map_err(self.failed("listing", prefix))?;
             let page = keys.take();
-            for object in page.objects {
-                let wrong = |key| FilesError::Listing {
-                    address: self.address(prefix),
-                    key,
-                };
-                if !object.key.starts_with(prefix) {
-                    return Err(wrong(object.key));
-                }
-                if !keep(&object.key) {
-                    continue;
-                }
-                let version = Version::listed(&object);
-                match all.objects.entry(object.key) {
-                    Entry::Vacant(place) => place.insert(version),
-                    Entry::Occupied(place) => return Err(wrong(place.key().clone())),
-                };
+            let foreign = page
+                .objects
+                .iter()
+                .find(|object| !object.key.starts_with(prefix));
+            if let Some(foreign) = foreign {
+                return Err(wrong(foreign.key.clone()));
             }
-            all.prefixes.extend(page.prefixes);
+            take(page).map_err(wrong)?;
             token = got.page_token;
             if token.is_none() || depth == Depth::SomeOfLevel {
-                break;
+                return Ok(());
             }
         }
-        // Some services repeat a prefix on every page that has keys of it.
-        all.prefixes.sort_unstable();
-        all.prefixes.dedup();
-        Ok(all)
     }
 
     /// The version that an object has now; `None` when there is none.

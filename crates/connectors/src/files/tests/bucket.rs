@@ -409,15 +409,3 @@ fn who_may_not_look_at_a_key_finds_it_in_the_listing() {
         assert_eq!(missing.code, "R0101", "{}", missing.message);
     }
 }
-
-#[test]
-fn a_bucket_is_only_read() {
-    let fake = Fake::new(Wrong::Nothing, &[]);
-    let (project, context) = fake.project("s3://b/d");
-    let opened = FilesConnector.destination(&project.connection(), &context);
-    let failure = opened.err().unwrap();
-    assert_eq!(
-        (failure.code.as_str(), failure.remedy),
-        ("R0155", Remedy::FixConfig)
-    );
-}

@@ -2,6 +2,7 @@
 //!
 //! Promise: what cannot work is refused before a row comes; a generation that is already committed is
 //! recognised here, under the lock, so nobody can commit it in between. No reader sees a difference.
+//! A place in a bucket is claimed in `begin_bucket.rs`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -26,11 +27,21 @@ use crate::files::csv::read_head;
 use crate::files::options::Format;
 use crate::files::parts::is_part;
 
-/// A place that nobody else writes now. Dropping it removes what is on its way there.
+/// A place that nobody else writes now, or the files on their way to a bucket. Dropping it removes these files.
 pub(super) struct Claim {
     // Dropped in this order: the files go before the lock.
     pub(super) scratch: Scratch,
-    _lock: Lock,
+    _held: Box<dyn Send + Sync>,
+}
+
+impl Claim {
+    /// With what is given back when the write ends.
+    pub(super) fn of(held: impl Send + Sync + 'static) -> Self {
+        Self {
+            scratch: Scratch::default(),
+            _held: Box::new(held),
+        }
+    }
 }
 
 /// One write, from begin to commit.
@@ -134,12 +145,21 @@ pub(super) fn begin(
     let shown = location.shown.clone();
     links::check(&location)?;
     disk::make_folder(&location.folder).map_err(WriteError::io(&*shown))?;
-    let claim = Claim {
-        _lock: Lock::take(location.lock(), &shown)?,
-        scratch: Scratch::default(),
-    };
+    let claim = Claim::of(Lock::take(location.lock(), &shown)?);
     let mut known = commit_notes::read_known(&location)?;
     sweep(&location, &mut known).map_err(WriteError::io(&*shown))?;
+    plan(target, (intent, before), known, group_bytes).map(|job| (job, claim))
+}
+
+/// Settles what is written to a place of which this is known.
+pub(super) fn plan(
+    target: FileTarget,
+    (intent, before): (Intent, Option<StateBeforeWrite>),
+    known: Known,
+    group_bytes: u64,
+) -> Result<Job> {
+    let location = target.location.clone();
+    let shown = location.shown.clone();
     if known.standing == Standing::Foreign {
         tracing::warn!(
             "another program has written or changed `{shown}` since Towpath last wrote it"
@@ -173,10 +193,11 @@ pub(super) fn begin(
         _ => columns,
     };
     job.columns = columns;
-    Ok((job, claim))
+    Ok(job)
 }
 
-fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
+/// Refuses what no file can hold.
+pub(super) fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
     let wrong = |why: String, way_out| {
         Err(WriteError::Target {
             object: target.location.shown.clone(),
@@ -223,7 +244,7 @@ fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
 }
 
 /// The commit of this very generation, if it was made.
-fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Committed>> {
+pub(super) fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Committed>> {
     let last = known
         .commits
         .get(&intent.task.app_id())

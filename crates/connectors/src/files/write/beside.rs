@@ -68,7 +68,7 @@ fn files(job: &Job) -> Vec<InputFile> {
             ..job.target.input(&part.name)
         };
         // A part that somebody removed has none.
-        if part.rows != Some(0) && location.folder.join(&part.name).exists() {
+        if part.rows != Some(0) && job.target.there(&part.name).is_some() {
             files.push(file);
         }
     }

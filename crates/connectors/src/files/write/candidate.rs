@@ -28,6 +28,8 @@ use crate::files::source::FilesSource;
 pub(super) struct Readable {
     /// Its name in the place's folder.
     pub(super) name: String,
+    /// It is on its way.
+    pub(super) is_staged: bool,
     /// Its rows, if known.
     pub(super) rows: Option<u64>,
 }
@@ -36,6 +38,8 @@ pub(super) struct Readable {
 #[derive(Clone)]
 pub(super) struct Reading {
     pub(super) source: FilesSource,
+    /// The same for files on their way to a bucket.
+    pub(super) staged: Option<FilesSource>,
 }
 
 impl Reading {
@@ -43,13 +47,16 @@ impl Reading {
     pub(super) async fn candidate(&self, job: &Job, files: Vec<Readable>) -> Result<Candidate> {
         let target = &job.target;
         let has_header = target.format != Format::Csv || target.options.header;
+        let selection = |file: &Readable| match self.staged.as_ref().filter(|_| file.is_staged) {
+            Some(staged) => (staged.clone(), file.name.clone()),
+            None => (self.source.clone(), target.location.selection(&file.name)),
+        };
         let source = FileCandidate {
-            source: self.source.clone(),
             // An empty text file has no head to read.
             selections: files
                 .iter()
                 .filter(|file| file.rows != Some(0))
-                .map(|file| target.location.selection(&file.name))
+                .map(selection)
                 .collect(),
             options: options(job),
             written: Arc::clone(&job.columns.schema),
@@ -109,8 +116,7 @@ fn spec(table: &TableName) -> ReadSpec {
 
 /// Hidden files as a source.
 struct FileCandidate {
-    source: FilesSource,
-    selections: Vec<String>,
+    selections: Vec<(FilesSource, String)>,
     options: BTreeMap<String, serde_json::Value>,
     written: SchemaRef,
     has_header: bool,
@@ -159,12 +165,12 @@ impl FileCandidate {
 
     async fn readers(&self, spec: &ReadSpec) -> Result<Vec<Box<dyn Reader>>> {
         let mut readers = Vec::with_capacity(self.selections.len());
-        for selection in &self.selections {
+        for (source, selection) in &self.selections {
             let spec = ReadSpec {
                 selection: Selection::Object(selection.clone()),
                 ..spec.clone()
             };
-            readers.push(self.source.open(&spec, None).await?);
+            readers.push(source.open(&spec, None).await?);
         }
         Ok(readers)
     }

@@ -4,7 +4,8 @@
 //! tokens without a version, is read): the key `towpath.commits` of a Parquet footer; the manifest of a
 //! folder; for a text file a hidden sidecar. The sidecar is renamed before the file, so it holds two notes,
 //! one for the file as it will be and one for the file as it was, each with size and SHA-256: whichever file
-//! a crash leaves behind is recognised, and a file changed by others is by neither. Read next: `finish.rs`.
+//! a crash leaves behind is recognised, and a file changed by others is by neither. An object of a bucket names
+//! its note by its mark (`commit_bucket.rs`). Read next: `finish.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,6 +22,8 @@ use towpath_ports::{Committed, TableState};
 
 use super::error::{Result, WriteError};
 use super::location::Location;
+use crate::files::bucket::client::Objects;
+use crate::files::bucket::put::Seen;
 
 /// The key of the notes in a Parquet footer.
 pub(super) const FOOTER_KEY: &str = "towpath.commits";
@@ -99,8 +102,13 @@ pub(super) struct Known {
     pub(super) commits: Commits,
     /// The sidecar's note about the present file.
     pub(super) identified: Option<Identified>,
+    /// Rows in the file, if known.
+    pub(super) rows: Option<u64>,
     /// The files of a folder.
     pub(super) parts: Vec<Part>,
+    /// In a bucket: which object was looked at, and the parts that are there.
+    pub(super) seen: Option<Seen>,
+    pub(super) present: Option<Objects>,
     /// Which file was looked at.
     stamp: Option<Stamp>,
 }
@@ -113,6 +121,20 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 impl Known {
+    /// Nothing is there.
+    pub(super) fn nothing() -> Self {
+        Self {
+            standing: Standing::Missing,
+            commits: Commits::new(),
+            identified: None,
+            rows: None,
+            parts: Vec::new(),
+            seen: None,
+            present: None,
+            stamp: None,
+        }
+    }
+
     /// Whether the file that is there now is another one than was looked at.
     pub(super) fn is_outdated(&self, location: &Location) -> bool {
         let now = fs::metadata(location.path()).ok();
@@ -122,18 +144,10 @@ impl Known {
 
 /// Looks at a place.
 pub(super) fn read_known(location: &Location) -> Result<Known> {
-    let mut known = Known {
-        standing: Standing::Missing,
-        commits: Commits::new(),
-        identified: None,
-        parts: Vec::new(),
-        stamp: None,
-    };
+    let mut known = Known::nothing();
     if location.many {
         if let Some(manifest) = read::<Manifest>(&location.path(), &location.shown)? {
-            known.standing = Standing::Ours;
-            known.commits = manifest.commits;
-            known.parts = manifest.files;
+            manifest.tell(&mut known);
         }
         return Ok(known);
     }
@@ -160,6 +174,7 @@ pub(super) fn read_known(location: &Location) -> Result<Known> {
     } else {
         let found = sidecar(location, &metadata)?;
         known.identified.clone_from(&found);
+        known.rows = found.as_ref().and_then(|found| found.rows);
         found.map(|identified| identified.commits)
     };
     if let Some(commits) = commits {
@@ -178,11 +193,71 @@ pub(super) fn parts_noted(known: &Known) -> String {
     parts.join(", ")
 }
 
+impl Manifest {
+    fn tell(self, known: &mut Known) {
+        known.standing = Standing::Ours;
+        known.commits = self.commits;
+        known.parts = self.files;
+    }
+}
+
+/// What a manifest in a bucket says.
+pub(super) fn read_manifest(bytes: &[u8], shown: &str, known: &mut Known) -> Result<()> {
+    parse::<Manifest>(bytes, shown).map(|manifest| manifest.tell(known))
+}
+
+/// What is noted about one object of a bucket.
+#[derive(Debug, Serialize, Deserialize)]
+struct ObjectNote {
+    version: u64,
+    bytes: u64,
+    rows: Option<u64>,
+    commits: Commits,
+}
+
+/// The note about an object that will have so many bytes and, if that is known, rows.
+pub(super) fn object_note(
+    bytes: u64,
+    rows: Option<u64>,
+    commits: Commits,
+    shown: &str,
+) -> Result<Vec<u8>> {
+    let note = ObjectNote {
+        version: VERSION,
+        bytes,
+        rows,
+        commits,
+    };
+    written(&note, shown)
+}
+
+/// What the note about an object of this size says, if it speaks of that.
+pub(super) fn read_object_note(
+    note: &[u8],
+    bytes: u64,
+    shown: &str,
+    known: &mut Known,
+) -> Result<()> {
+    let note: ObjectNote = parse(note, shown)?;
+    if note.bytes == bytes {
+        known.standing = Standing::Ours;
+        known.commits = note.commits;
+        known.rows = note.rows;
+    }
+    Ok(())
+}
+
 /// The files of a folder's manifest as they are.
 fn parts_present(location: &Location, known: &Known) -> String {
     let parts = known.parts.iter().filter_map(|part| {
-        let metadata = fs::metadata(location.folder.join(&part.name)).ok()?;
-        Some(format!("{} {}", part.name, metadata.len()))
+        let bytes = match &known.present {
+            Some(objects) => objects
+                .get(&part.name)?
+                .as_ref()
+                .map_or(0, |there| there.size),
+            None => fs::metadata(location.folder.join(&part.name)).ok()?.len(),
+        };
+        Some(format!("{} {bytes}", part.name))
     });
     parts.collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
 //! The destination part: what was committed last, what is there now, and the writer.
 //!
 //! Promise: a connection is written only when the project says `writable: true`. The last commit is
-//! known from the files alone. Read next: `begin.rs`.
+//! known from the files alone. Read next: `begin.rs`, and `begin_bucket.rs` for a bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use towpath_ports::{
 };
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
-use super::begin::begin;
+use super::begin::{Job, begin};
+use super::begin_bucket;
 use super::candidate::Reading;
 use super::commit_notes::{self, Known, Standing};
 use super::error::WriteError;
@@ -25,26 +26,36 @@ use super::parquet::group_bytes;
 use super::writer::FilesWriter;
 use crate::files::find::Folder;
 use crate::files::options::{Format, Options};
+use crate::files::root::Root;
 use crate::files::source::FilesSource;
 
-/// A folder that files are written into.
+/// A folder, or a prefix of a bucket, that files are written into.
 pub(crate) struct FilesDestination {
     source: FilesSource,
-    folder: Folder,
 }
 
 impl FilesDestination {
     /// The destination side of a connection; its folder need not exist yet.
-    pub(crate) fn new(source: FilesSource, folder: Folder) -> Self {
-        Self { source, folder }
+    pub(crate) fn new(source: FilesSource) -> Self {
+        Self { source }
     }
 
     fn location(&self, table: &TableName) -> Result<Location, WriteError> {
-        Location::of(&self.folder, table.table())
+        match &self.source.root {
+            Root::Folder(folder) => Location::of(folder, table.table()),
+            Root::Bucket(bucket) => Location::in_bucket(bucket, table.table()),
+        }
     }
 
     async fn known(&self, table: &TableName) -> Result<(Location, Known), WriteError> {
         let location = self.location(table)?;
+        if let Some(place) = &location.bucket {
+            let known = match location.many {
+                true => place.known_folder().await?,
+                false => place.known_file().await?,
+            };
+            return Ok((location, known));
+        }
         let shown = location.shown.clone();
         let looked = tokio::task::spawn_blocking(move || {
             links::check(&location)?;
@@ -55,6 +66,16 @@ impl FilesDestination {
             .map_err(|_| WriteError::Broken { path: shown })?
     }
 
+    /// The source side of files on their way to a bucket.
+    fn staged(&self, job: &Job) -> FilesSource {
+        let folder = job.location().folder.clone();
+        let shown = job.location().shown.clone();
+        FilesSource {
+            root: Root::Folder(Folder::named(folder.clone(), shown, folder)),
+            ..self.source.clone()
+        }
+    }
+
     fn target(&self, intent: &Intent) -> Result<FileTarget, WriteError> {
         let connection = &self.source.connection;
         if !connection.writable {
@@ -63,10 +84,14 @@ impl FilesDestination {
             });
         }
         let path = connection.text("path").unwrap_or_default();
-        if self.source.context.project_dir.join(path).is_file() {
+        let names_file = match &self.source.root {
+            Root::Folder(_) => self.source.context.project_dir.join(path).is_file(),
+            Root::Bucket(bucket) => bucket.names_file(),
+        };
+        if names_file {
             return Err(WriteError::Target {
                 object: path.to_owned(),
-                why: "the connection's `path` is a file".to_owned(),
+                why: "the connection's `path` names a file".to_owned(),
                 way_out: "name a folder in `path`; each table is a file in it",
             });
         }
@@ -118,11 +143,22 @@ impl Destination for FilesDestination {
         };
         // Rows on their way here may hold what is wanted: the little a writer takes is not waited for.
         let lease = memory.hold(memory_bytes).now_or_never();
-        let begun =
-            tokio::task::spawn_blocking(move || begin(target, (intent, before), group)).await;
-        let (job, claim) = begun.map_err(|_| WriteError::Broken { path: shown })??;
+        let (job, claim) = match target.location.bucket.clone() {
+            Some(place) => {
+                let state = self.source.context.project_dir.join(".towpath");
+                begin_bucket::begin(&place, target, (intent, before), group, state).await?
+            }
+            None => {
+                let begun =
+                    tokio::task::spawn_blocking(move || begin(target, (intent, before), group));
+                begun
+                    .await
+                    .map_err(|_| WriteError::Broken { path: shown })??
+            }
+        };
         let reading = Reading {
             source: self.source.clone(),
+            staged: job.location().bucket.as_ref().map(|_| self.staged(&job)),
         };
         Ok(Box::new(
             FilesWriter::open(job, claim, reading, lease).await?,

@@ -4,8 +4,6 @@
 //! of a folder has every column of the parts before it, so that whoever reads them together finds one
 //! table. It reads footers only.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -14,15 +12,19 @@ use towpath_vocab::{SchemaChange, types};
 
 use super::begin::{Columns, Job};
 use super::error::{Result, WriteError};
+use crate::files::place::Place;
 
 /// The columns of a Parquet file.
-pub(super) fn schema_of(path: &Path, shown: &str) -> Result<SchemaRef> {
-    let file = File::open(path).map_err(WriteError::io(shown))?;
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| WriteError::Columns {
+pub(super) fn schema_of(place: &Place, shown: &str) -> Result<SchemaRef> {
+    let file = place.ranges().map_err(WriteError::io(shown))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
+        // A library says only that a read of an object failed.
+        let why = || WriteError::Columns {
             path: shown.to_owned(),
             why: format!("it is not a readable Parquet file: {error}"),
-        })?;
+        };
+        place.failure().map_or_else(why, WriteError::Read)
+    })?;
     Ok(Arc::clone(reader.schema()))
 }
 
@@ -104,13 +106,13 @@ pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
 /// The columns of all Parquet parts, in the order they came. A part that somebody removed has none.
 fn present_columns(job: &Job) -> Result<Vec<Field>> {
     let mut present: Vec<Field> = Vec::new();
-    let (folder, shown) = (&job.location().folder, &*job.location().shown);
+    let shown = &*job.location().shown;
     for part in &job.known.parts {
-        let path = folder.join(&part.name);
-        if !part.name.ends_with(".parquet") || !path.exists() {
+        let is_meant = part.name.ends_with(".parquet");
+        let Some(place) = job.target.there(&part.name).filter(|_| is_meant) else {
             continue;
-        }
-        for field in schema_of(&path, shown)?.fields() {
+        };
+        for field in schema_of(&place, shown)?.fields() {
             match present
                 .iter_mut()
                 .find(|other| other.name() == field.name())

@@ -22,6 +22,7 @@ use super::parquet::{ParquetWriter, broken};
 use super::text::Counted;
 use crate::files::chunk::open_text;
 use crate::files::options::{Compression, Format};
+use crate::files::place::Place;
 
 /// Makes the file as it will be, when that is not the file of the new rows.
 pub(super) fn whole(job: &Job, rows: &Written) -> Result<Option<Written>> {
@@ -95,7 +96,7 @@ fn packed_line_end(compression: Compression) -> io::Result<Vec<u8>> {
 fn whole_parquet(job: &Job) -> Result<Written> {
     let shown = &*job.location().shown;
     let (old, new) = (job.location().path(), job.temporary(Temporary::Rows));
-    let there = schema_of(&old, shown)?;
+    let there = schema_of(&Place::Local(old.clone()), shown)?;
     let schema = joined(job, &there, &job.columns.schema)?;
     let path = job.temporary(Temporary::Whole);
     let mut writer = ParquetWriter::open(&path, &job.target, &schema, job.group_bytes)?;

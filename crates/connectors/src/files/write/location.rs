@@ -4,12 +4,15 @@
 //! names belong to exactly one table, so that leftovers of dead processes can be recognised and removed.
 //! It touches no file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use towpath_vocab::Generation;
 
+use super::bucket_place::BucketPlace;
 use super::error::{Result, WriteError};
+use crate::files::bucket_folder::BucketFolder;
 use crate::files::find::{Folder, InputFile};
 use crate::files::names::name_parts;
 use crate::files::options::{Compression, Format, Options};
@@ -34,6 +37,8 @@ pub(super) struct Location {
     pub(super) name: String,
     /// A folder of files.
     pub(super) many: bool,
+    /// Where it is in a bucket; `folder` and `root` are a folder of this process then, for files on their way.
+    pub(super) bucket: Option<Arc<BucketPlace>>,
 }
 
 /// A file on its way.
@@ -61,42 +66,31 @@ impl Location {
     /// The place of an object; one that ends with `/` is a folder of files.
     pub(super) fn of(folder: &Folder, object: &str) -> Result<Self> {
         let shown = folder.object(object);
-        let wrong = |why: &str| WriteError::Target {
-            object: shown.clone(),
-            why: why.to_owned(),
-            way_out: "name a file such as `delay.csv`, or a folder such as `delay/`, inside the connection's `path`",
-        };
-        let object = object.strip_prefix("./").unwrap_or(object);
-        let (path, many) = match object.strip_suffix('/') {
-            Some(path) => (path, true),
-            None => (object, false),
-        };
-        if Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..") {
-            return Err(wrong("it leaves the connection's folder"));
-        }
-        if path
-            .split('/')
-            .any(|part| part.is_empty() || part.starts_with('.'))
-            || path.contains('\0')
-        {
-            return Err(wrong("a part of its name is empty or hidden"));
-        }
-        let (relative, name) = match (many, path.rsplit_once('/')) {
-            (true, _) => (format!("{path}/"), MANIFEST),
-            (false, Some((parent, name))) => (format!("{parent}/"), name),
-            (false, None) => (String::new(), path),
-        };
-        // Hidden names add up to 40 bytes; file systems allow 255.
-        if name.len() > 200 {
-            return Err(wrong("its name is longer than 200 bytes"));
-        }
+        let (relative, name, many) = inside(object, &shown)?;
         Ok(Self {
             folder: folder.root.join(&relative),
             root: folder.root.clone(),
             relative,
-            name: name.to_owned(),
+            name,
             many,
             shown,
+            bucket: None,
+        })
+    }
+
+    /// The same in a bucket.
+    pub(super) fn in_bucket(folder: &BucketFolder, object: &str) -> Result<Self> {
+        let shown = format!("{}/{}", folder.shown(), object.trim_start_matches("./"));
+        let (relative, name, many) = inside(object, &shown)?;
+        let place = BucketPlace::new(folder, &relative, &name, &shown);
+        Ok(Self {
+            folder: PathBuf::new(),
+            root: PathBuf::new(),
+            relative,
+            name,
+            many,
+            shown,
+            bucket: Some(Arc::new(place)),
         })
     }
 
@@ -132,10 +126,55 @@ impl Location {
             })
     }
 
+    /// An error of a disk with the place where it happened: a file on its way to a bucket is on this machine.
+    pub(super) fn on_disk(&self, error: WriteError) -> WriteError {
+        match error {
+            WriteError::Io { source, .. } if self.bucket.is_some() => WriteError::Io {
+                path: self.folder.display().to_string(),
+                source,
+            },
+            other => other,
+        }
+    }
+
     /// A file of the folder, as the source side selects it.
     pub(super) fn selection(&self, file: &str) -> String {
         format!("{}{file}", self.relative)
     }
+}
+
+/// The folder of an object, with its `/`, the name of its file or manifest, and whether it is a folder of files.
+fn inside(object: &str, shown: &str) -> Result<(String, String, bool)> {
+    let wrong = |why: &str| WriteError::Target {
+        object: shown.to_owned(),
+        why: why.to_owned(),
+        way_out: "name a file such as `delay.csv`, or a folder such as `delay/`, inside the connection's `path`",
+    };
+    let object = object.strip_prefix("./").unwrap_or(object);
+    let (path, many) = match object.strip_suffix('/') {
+        Some(path) => (path, true),
+        None => (object, false),
+    };
+    if Path::new(path).is_absolute() || path.split(['/', '\\']).any(|part| part == "..") {
+        return Err(wrong("it leaves the connection's folder"));
+    }
+    if path
+        .split('/')
+        .any(|part| part.is_empty() || part.starts_with('.'))
+        || path.contains('\0')
+    {
+        return Err(wrong("a part of its name is empty or hidden"));
+    }
+    let (relative, name) = match (many, path.rsplit_once('/')) {
+        (true, _) => (format!("{path}/"), MANIFEST),
+        (false, Some((parent, name))) => (format!("{parent}/"), name),
+        (false, None) => (String::new(), path),
+    };
+    // Hidden names add up to 50 bytes; file systems allow 255.
+    if name.len() > 200 {
+        return Err(wrong("its name is longer than 200 bytes"));
+    }
+    Ok((relative, name.to_owned(), many))
 }
 
 /// A place with the way its files are written.
@@ -147,6 +186,8 @@ pub(super) struct FileTarget {
     pub(super) options: Arc<Options>,
     /// Between CSV fields.
     pub(super) delimiter: u8,
+    /// Files of the place that are in a bucket, by their names.
+    pub(super) objects: BTreeMap<String, Place>,
 }
 
 impl FileTarget {
@@ -210,7 +251,15 @@ impl FileTarget {
             compression,
             options: Arc::new(options),
             delimiter,
+            objects: BTreeMap::new(),
         })
+    }
+
+    /// Where a file of the place is; `None` when it is not there.
+    pub(super) fn there(&self, file: &str) -> Option<Place> {
+        let path = || self.location.folder.join(file);
+        let local = || path().exists().then(|| Place::Local(path()));
+        self.objects.get(file).cloned().or_else(local)
     }
 
     /// The extension of files in a folder.
@@ -225,8 +274,9 @@ impl FileTarget {
 
     /// A file of the place, as the source side reads it.
     pub(super) fn input(&self, file: &str) -> InputFile {
+        let local = || Place::Local(self.location.folder.join(file));
         InputFile {
-            place: Place::Local(self.location.folder.join(file)),
+            place: self.objects.get(file).cloned().unwrap_or_else(local),
             object: self.location.shown.clone(),
             format: self.format,
             compression: self.compression,
@@ -241,8 +291,6 @@ impl FileTarget {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use std::collections::BTreeMap;
-
     use towpath_vocab::Failure;
 
     use super::*;

@@ -1,7 +1,8 @@
 //! A finished file that only needs its commit: examined, then put in its place by one rename.
 //!
 //! Promise: before the rename readers see the old file and `last` the old token, after it the new ones;
-//! there is no third state. Files of a folder are renamed before its manifest, which is the commit.
+//! there is no third state. Files of a folder are renamed before its manifest, which is the commit. In a
+//! bucket: `commit_bucket.rs`.
 
 use std::fs;
 use std::io;
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use towpath_ports::{
     Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, Result, Scope,
 };
@@ -16,6 +18,7 @@ use towpath_vocab::WriteMode;
 
 use super::begin::{Claim, Job, part_name};
 use super::candidate::{Readable, Reading};
+use super::commit_bucket;
 use super::commit_notes::{self, Noted, Part, Standing};
 use super::disk;
 use super::error::WriteError;
@@ -24,6 +27,7 @@ use super::format_writer::Written;
 use super::location::Temporary;
 use super::parquet::write_note;
 use super::writer::blocking;
+use crate::files::bucket::put::HELD_BYTES;
 use crate::files::options::Format;
 
 /// A write before its commit.
@@ -55,11 +59,13 @@ impl FilesPrepared {
         let (job, location) = (&self.job, self.job.location());
         let temporary = |what, rows| Readable {
             name: location.temporary(job.intent.generation, what),
+            is_staged: true,
             rows,
         };
         let parts = || {
             job.known.parts.iter().map(|part| Readable {
                 name: part.name.clone(),
+                is_staged: false,
                 rows: part.rows,
             })
         };
@@ -68,6 +74,7 @@ impl FilesPrepared {
                 true => parts().collect(),
                 false => vec![Readable {
                     name: location.name.clone(),
+                    is_staged: false,
                     rows: None,
                 }],
             };
@@ -84,7 +91,7 @@ impl FilesPrepared {
 }
 
 /// Rows the table holds with these behind it, as far as that is known.
-fn rows_after(job: &Job, rows: u64) -> Option<u64> {
+pub(super) fn rows_after(job: &Job, rows: u64) -> Option<u64> {
     if job.intent.write.mode == WriteMode::Replace {
         return Some(rows);
     }
@@ -97,7 +104,7 @@ fn rows_after(job: &Job, rows: u64) -> Option<u64> {
             .map(|part| part.rows)
             .sum::<Option<u64>>()?,
         Standing::Foreign => return None,
-        Standing::Ours => job.known.identified.as_ref()?.rows?,
+        Standing::Ours => job.known.rows?,
     };
     Some(before + rows)
 }
@@ -117,27 +124,42 @@ fn stats(job: &Job, rows: &Written, whole: Option<&Written>) -> PreparedStats {
 }
 
 /// Puts the file in its place, with its note.
-fn commit(
-    job: &Job,
-    rows: &Written,
-    whole: Option<&Written>,
+async fn commit(
+    job: &Arc<Job>,
+    rows: Written,
+    whole: Option<Written>,
     how: Commit,
+    most_bytes: u64,
 ) -> Result<Committed, WriteError> {
     let generation = job.intent.generation;
     let committed = Committed {
         token: how.into_token(job.intent.task.clone(), generation),
         version: format!("commit {generation}"),
-        stats: stats(job, rows, whole),
+        stats: stats(job, &rows, whole.as_ref()),
     };
     let noted = Noted {
         run: job.intent.run.clone(),
         committed: committed.clone(),
     };
     let commits = commit_notes::with(&job.known.commits, job.intent.task.app_id(), noted);
-    if job.location().many {
-        commit_part(job, rows, commits)?;
-    } else {
-        commit_file(job, whole.unwrap_or(rows), whole.is_some(), commits)?;
+    let many = job.location().many;
+    match &job.location().bucket {
+        Some(place) if many => commit_bucket::commit_part(job, place, &rows, commits).await?,
+        Some(place) => {
+            let file = (whole.as_ref().unwrap_or(&rows), whole.is_some());
+            commit_bucket::commit_file(job, place, file, commits, most_bytes).await?;
+        }
+        None => {
+            let asked = Arc::clone(job);
+            let work = move || match many {
+                true => commit_part(&asked, &rows, commits),
+                false => {
+                    let file = whole.as_ref().unwrap_or(&rows);
+                    commit_file(&asked, file, whole.is_some(), commits)
+                }
+            };
+            blocking(job, work).await?;
+        }
     }
     Ok(committed)
 }
@@ -267,9 +289,21 @@ impl Prepared for FilesPrepared {
             }
             .into());
         };
-        let job = Arc::clone(&this.job);
-        let committed =
-            blocking(&this.job, move || commit(&job, &rows, whole.as_ref(), how)).await?;
+        let memory = &this.reading.source.context.memory;
+        let most_bytes = memory.limit_bytes() / 4;
+        let held = match &this.job.location().bucket {
+            None => None,
+            Some(place) => {
+                let bytes = whole.as_ref().unwrap_or(&rows).bytes;
+                match place.client().held_bytes(bytes).min(most_bytes) {
+                    // Rows may hold what is wanted: the little that parts take is not waited for.
+                    bytes if bytes <= HELD_BYTES => memory.hold(bytes).now_or_never(),
+                    bytes => Some(memory.lease("a file on its way to a bucket", bytes).await?),
+                }
+            }
+        };
+        let committed = commit(&this.job, rows, whole, how, most_bytes).await?;
+        drop(held);
         drop(this.claim);
         Ok(Receipt {
             committed,

@@ -68,9 +68,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
 ) -> Result<T, WriteError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| WriteError::Broken {
+    let done = done.map_err(|_| WriteError::Broken {
         path: job.location().shown.clone(),
-    })?
+    })?;
+    done.map_err(|error| job.location().on_disk(error))
 }
 
 #[async_trait]
@@ -87,7 +88,8 @@ impl Writer for FilesWriter {
             return Ok(());
         };
         let batch = self.job.columns.shape(&batch, &self.job.location().shown)?;
-        Ok(pump.write(batch).await?)
+        let written = pump.write(batch).await;
+        Ok(written.map_err(|error| self.job.location().on_disk(error))?)
     }
 
     async fn add_files(&mut self, _: Vec<StagedFile>) -> Result<()> {
@@ -101,7 +103,8 @@ impl Writer for FilesWriter {
         let this = *self;
         let mut written = None;
         if let Some(pump) = this.pump {
-            let rows = pump.finish().await?;
+            let rows = pump.finish().await;
+            let rows = rows.map_err(|error| this.job.location().on_disk(error))?;
             let (job, asked) = (Arc::clone(&this.job), rows.clone());
             let whole = blocking(&this.job, move || finish::whole(&job, &asked)).await?;
             written = Some((rows, whole));

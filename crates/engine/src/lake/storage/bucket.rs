@@ -13,11 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use object_store::{
-    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
-};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
+use towpath_buckets::Unproved;
 use url::Url;
 
 use super::lease::{self, Body, is_free, version_of};
@@ -32,12 +31,6 @@ use crate::lake::names::{LOG, OWN};
 const DEAD_AFTER: Duration = Duration::from_secs(1_200);
 /// Objects that are deleted before the lease is looked at again.
 const DELETED_AT_ONCE: usize = 500;
-
-/// Writers that create one object at once when a store is tried.
-const RACING: usize = 4;
-
-/// A tag that no object has.
-const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
 
 /// An object store.
 #[derive(Debug)]
@@ -68,80 +61,16 @@ impl Bucket {
         }
     }
 
-    /// Puts objects under conditions that do not hold: the store must refuse them. Of several writers that
-    /// create one object at once, one may be answered that it has.
+    /// Finds out whether the store obeys the conditions of a put.
     async fn prove(&self) -> LakeResult<()> {
         let probes = key(&format!("{OWN}/probe"));
-        self.sweep_probes(&probes).await?;
-        let probe = child(&probes, &uuid::Uuid::new_v4().simple().to_string());
-        let proved = self.prove_with(&probe).await;
-        let removed = remove(self, &probe).await;
-        proved.and(removed)
-    }
-
-    async fn prove_with(&self, probe: &Key) -> LakeResult<()> {
-        let racing = (0..RACING).map(|_| self.put_probe(probe, PutMode::Create));
-        let racing = futures::future::join_all(racing).await;
-        let mut created = 0;
-        for put in racing {
-            created += u32::from(put? == Put::Done);
-        }
-        if created > 1 {
-            return Err(self.unconditional("creates an object where there is one"));
-        }
-        replace(self, probe, Bytes::from_static(b"conditional puts")).await?;
-        if self.put_probe(probe, PutMode::Create).await? != Put::Refused {
-            return Err(self.unconditional("creates an object where there is one"));
-        }
-        let wrong = UpdateVersion {
-            e_tag: Some(NO_ETAG.to_owned()),
-            version: None,
-        };
-        match self.put_probe(probe, PutMode::Update(wrong)).await? {
-            Put::Refused => Ok(()),
-            _ => Err(self.unconditional("replaces an object that has changed")),
-        }
-    }
-
-    /// Probes that a killed process left.
-    async fn sweep_probes(&self, probes: &Key) -> LakeResult<()> {
-        let left = all(self, probes).await?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        let now = self.now().await?;
-        for probe in left.iter().filter(|probe| self.is_dead(probe, now)) {
-            remove(self, &probe.location).await?;
-        }
-        Ok(())
-    }
-
-    async fn put_probe(&self, probe: &Key, mode: PutMode) -> LakeResult<Put> {
-        let payload = PutPayload::from_static(b"put in spite of the condition");
-        let put = self
-            .objects
-            .put_opts(probe, payload, PutOptions::from(mode));
-        match put.await {
-            Ok(_) => Ok(Put::Done),
-            Err(
-                object_store::Error::NotImplemented { .. }
-                | object_store::Error::NotSupported { .. },
-            ) => Err(self.unconditional("does not know conditional puts")),
-            Err(error) if towpath_buckets::is_not_implemented(&error) => {
-                Err(self.unconditional("does not know conditional puts"))
-            }
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
-            ) => Ok(Put::Refused),
-            Err(error) => Err(failed(self, "writing", probe)(error)),
-        }
-    }
-
-    fn unconditional(&self, what: &'static str) -> LakeError {
-        LakeError::Unconditional {
-            address: self.url.to_string(),
-            what,
+        match towpath_buckets::prove(self.objects.as_ref(), &probes).await {
+            Ok(_) => Ok(()),
+            Err(Unproved::Condition(what)) => Err(LakeError::Unconditional {
+                address: self.url.to_string(),
+                what,
+            }),
+            Err(Unproved::Request { doing, key, source }) => Err(failed(self, doing, &key)(source)),
         }
     }
 
@@ -248,13 +177,6 @@ impl Bucket {
     }
 }
 
-/// What became of a put under a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
-    Done,
-    Refused,
-}
-
 fn dropped() -> Key {
     key(&format!("{OWN}/dropped"))
 }
@@ -340,8 +262,16 @@ impl Storage for Bucket {
             let Some(stored) = get(self, &meta.location).await? else {
                 continue;
             };
+            // Listings do not say which version it is where that is not its ETag.
+            let now = super::head(self, &meta.location).await?;
+            let is_same = |now: &ObjectMeta| {
+                now.e_tag == meta.e_tag && now.last_modified == meta.last_modified
+            };
+            let Some(meta) = now.filter(is_same) else {
+                continue;
+            };
             let about = Body::read(&stored).map_or(Bytes::new(), |body| body.about().clone());
-            let mode = PutMode::Update(version_of(meta));
+            let mode = PutMode::Update(version_of(&meta));
             let body = Body::new(about.clone());
             let taken = self.take(&meta.location, kind, (body, mode)).await?;
             dead.extend(taken.map(|lease| (about, lease)));

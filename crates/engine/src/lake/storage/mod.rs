@@ -3,7 +3,7 @@
 //! Promise: names are keys relative to the lakehouse; what a put or a finished upload acknowledges is
 //! durable; `PutMode::Create` puts an object only where there is none; a lease has one holder, and
 //! what a dead holder leaves is taken over by one process. It knows no table and no log.
-//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `lease.rs`, `s3.rs`, `objects.rs` (what both share).
+//! Read next: `local.rs` (a folder), `bucket.rs` (any object store), `lease.rs`, `remote.rs`, `objects.rs` (what both share).
 
 mod bucket;
 #[cfg(test)]
@@ -11,7 +11,7 @@ mod faults;
 mod lease;
 mod local;
 mod objects;
-mod s3;
+mod remote;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) use local::LocalFolder;
 pub(crate) use objects::{
     Key, absent, all, child, get, get_json, head, key, names, objects_below, put_json, remove,
 };
-pub(crate) use s3::{SCHEME as S3, open as open_s3};
+pub(crate) use remote::{is_bucket, open as open_bucket};
 
 /// The objects of one lakehouse.
 #[async_trait]
