@@ -23,5 +23,5 @@ pub use condition::{Condition, ends_if};
 pub use listing::KeysOfPage;
 pub use page::{ListedObject, Page};
 pub use prove::{Proved, Unproved, mark_of, marked, prove, prove_parts};
-pub use service::{is_not_implemented, way_out, without_xml};
+pub use service::{cleaned, is_not_implemented, way_out};
 pub use settings::Refusal;

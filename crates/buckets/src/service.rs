@@ -63,10 +63,30 @@ fn answer(text: &str) -> Option<(&str, &str)> {
     Some((within("Code")?, within("Message").unwrap_or_default()))
 }
 
-/// An error text with the service's code and message in the place of its XML.
-pub fn without_xml(text: &str) -> Option<String> {
-    let (code, message) = answer(text)?;
-    Some(format!("{code}: {message}"))
+/// An error text with the service's code and message in the place of its XML, and without the signature that a URL
+/// of Azure may hold; `None` where it has neither.
+pub fn cleaned(text: &str) -> Option<String> {
+    if let Some((code, message)) = answer(text) {
+        return Some(without_signature(&format!("{code}: {message}")));
+    }
+    text.contains(SIGNATURE)
+        .then(|| without_signature(&text.replace('\n', " ")))
+}
+
+/// How the signature of a shared access signature begins in a URL.
+const SIGNATURE: &str = "sig=";
+
+fn without_signature(text: &str) -> String {
+    let mut parts = text.split(SIGNATURE);
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_value =
+            |letter: char| letter.is_ascii_alphanumeric() || "%+/=-_.~".contains(letter);
+        clean.push_str(SIGNATURE);
+        clean.push('…');
+        clean.push_str(part.trim_start_matches(is_of_value));
+    }
+    clean
 }
 
 /// True when a service says that it does not know what was asked for.
@@ -116,7 +136,7 @@ mod tests {
         let denied = generic(
             "Server returned non-2xx status code: 403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>SignatureDoesNotMatch</Code><Message>Check your key.</Message><AWSAccessKeyId>ID</AWSAccessKeyId></Error>",
         );
-        let said = without_xml(&denied.to_string());
+        let said = cleaned(&denied.to_string());
         assert_eq!(
             said.as_deref(),
             Some("SignatureDoesNotMatch: Check your key.")
@@ -126,6 +146,16 @@ mod tests {
         assert_eq!(way_out(&bucket), Some(BUCKET));
         let none = generic("Error performing PUT http://169.254.169.254/latest/api/token in 1 s");
         assert_eq!(way_out(&none), Some(NO_CREDENTIALS));
+    }
+
+    #[test]
+    fn a_signature_in_a_url_is_not_shown() {
+        let text = "POST http://h/a/c?comp=batch&se=2099&sig=hid%2Fden%3D&x=1 in 2 s\n - 500: ";
+        assert_eq!(
+            cleaned(text).as_deref(),
+            Some("POST http://h/a/c?comp=batch&se=2099&sig=…&x=1 in 2 s  - 500: ")
+        );
+        assert_eq!(cleaned("connection refused"), None);
     }
 
     #[test]

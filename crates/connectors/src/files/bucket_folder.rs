@@ -345,13 +345,13 @@ impl BucketFolder {
         matches(&without.join("/")) || matches(&named.collect::<Vec<_>>().join("/"))
     }
 
-    /// Objects by their names below the prefix, without those that stand for folders.
+    /// Objects by their names below the prefix, without those that stand for folders and notes about files.
     fn named(&self, objects: Objects) -> Objects {
         let prefix = self.prefix();
         let files = objects.into_iter().filter_map(|(key, version)| {
             let name = key.strip_prefix(&prefix)?;
             let own = name.rsplit('/').next().unwrap_or(name);
-            let is_file = !own.is_empty() && !is_mark(own);
+            let is_file = !own.is_empty() && !is_mark(own) && !own.ends_with(parts::NOTE);
             is_file.then(|| (name.to_owned(), version))
         });
         files.collect()

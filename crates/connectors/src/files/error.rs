@@ -480,9 +480,9 @@ impl FilesError {
 }
 
 /// What a service or the client said, on one line.
-fn said(error: &object_store::Error) -> String {
+pub(crate) fn said(error: &object_store::Error) -> String {
     let text = error.to_string();
-    towpath_buckets::without_xml(&text).unwrap_or_else(|| text.replace('\n', " "))
+    towpath_buckets::cleaned(&text).unwrap_or_else(|| text.replace('\n', " "))
 }
 
 /// A failure that went through a library as an error of a read.

@@ -22,6 +22,9 @@ struct Part {
     name: String,
 }
 
+/// How the names of notes about files in a bucket end.
+pub(crate) const NOTE: &str = ".towpath-note";
+
 /// How such names begin.
 const BEGIN: &str = "part-";
 

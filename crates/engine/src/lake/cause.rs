@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 /// A library's error without the trace of its own calls.
 pub(crate) fn brief(error: &dyn std::fmt::Display) -> String {
     let text = error.to_string();
-    if let Some(said) = towpath_buckets::without_xml(&text) {
+    if let Some(said) = towpath_buckets::cleaned(&text) {
         return said;
     }
     let ends = [

@@ -19,7 +19,7 @@ use object_store::{
 use towpath_buckets::{Condition, Unproved, ends_if, mark_of, marked};
 
 use super::client::{BucketClient, Version};
-use crate::files::error::FilesError;
+use crate::files::error::{FilesError, said};
 
 /// A file up to this size is put by one request; the parts of a larger one have this size, or more.
 const PART_BYTES: u64 = 8 << 20;
@@ -250,7 +250,7 @@ impl BucketClient {
         if sent.is_err() {
             // Parts that stay are removed by the rules of the bucket.
             if let Err(error) = upload.abort().await {
-                tracing::debug!(%error, "an upload could not be ended");
+                tracing::debug!("an upload could not be ended: {}", said(&error));
             }
         }
         sent
@@ -281,10 +281,8 @@ impl BucketClient {
         match self.store.delete(key).await {
             Ok(()) | Err(Error::NotFound { .. }) => {}
             Err(error) => {
-                tracing::warn!(
-                    "`{}` could not be removed: {error}",
-                    self.address(key.as_ref())
-                );
+                let (address, said) = (self.address(key.as_ref()), said(&error));
+                tracing::warn!("`{address}` could not be removed: {said}");
             }
         }
     }

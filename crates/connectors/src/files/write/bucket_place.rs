@@ -18,11 +18,9 @@ use crate::files::bucket::client::{BucketClient, Depth, Objects, Version, readab
 use crate::files::bucket::object::StoredObject;
 use crate::files::bucket_folder::BucketFolder;
 use crate::files::error::FilesError;
-use crate::files::parts::is_part;
+use crate::files::parts::{NOTE, is_part};
 use crate::files::place::Place;
 
-/// How names of notes end.
-const NOTE: &str = ".towpath-note";
 /// How names of the files of a folder begin.
 const PART: &str = "part-";
 /// Looks at an object that others replace meanwhile.
