@@ -273,6 +273,7 @@ mod tests {
             masked: texts(masked),
             names: BTreeMap::from([("Age Years".to_owned(), "age_years".to_owned())]),
             delimiter: None,
+            is_delimited: true,
         }
     }
 

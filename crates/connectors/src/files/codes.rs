@@ -210,7 +210,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0141",
         Remedy::FixData,
         "The number of rows in a Parquet, Avro or Arrow file differs from what the file says.",
-        "The file has the number of rows of each of its parts (row group, block, record batch), and a different number can be read. Nothing was written, because rows would be missing. Download the file or write it again.",
+        "The file says how many rows it has, or how many its parts have (a row group, a record batch), and a different number can be read. A block of an Avro file with other rows than it says is damaged (R0140). Nothing was written, because rows would be missing. Download the file or write it again.",
     ),
     CodeEntry::run(
         "R0142",
@@ -270,7 +270,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0156",
         Remedy::FixConfig,
         "A part of a file takes more memory than a read may use.",
-        "A record batch of an Arrow file and a block of an Avro file are decoded as a whole, and may take half of the memory. Set a larger `memory:` in the project, or `--memory` of a copy. Or write the file again in smaller parts, such as `max_chunksize` of pyarrow or `sync_interval` of fastavro.",
+        "A record batch of an Arrow file and a block of an Avro file are decoded as a whole, and may take half of the memory; a block at most 1 GiB, and one text at most 2 GiB, whatever the memory. Set a larger `memory:` in the project, or `--memory` of a copy. Or write the file again in smaller parts, such as `max_chunksize` of pyarrow or `sync_interval` of fastavro.",
     ),
     CodeEntry::run(
         "R0170",

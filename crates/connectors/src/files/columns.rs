@@ -54,6 +54,11 @@ impl Wanted {
         }
     }
 
+    /// Only the path has its values: no look into files shows that they need a wider type.
+    pub(crate) fn of_path_alone(&mut self) {
+        self.widens = false;
+    }
+
     /// The word of `WRITTEN_AS`, if the column is not written as usual.
     fn written_as(&self) -> Option<&'static str> {
         let word = |(word, numbers, order): &(&'static str, NumberFormat, DateOrder)| {

@@ -191,6 +191,8 @@ pub(crate) enum FilesError {
         part: String,
         bytes: u64,
         most: u64,
+        /// No setting allows more.
+        is_fixed: bool,
     },
     #[error(
         "column `{column}` of `{path}` is `{found}`, which cannot be read as the declared `{wanted}`"
@@ -425,6 +427,9 @@ impl FilesError {
             Self::Unreadable { .. } | Self::Damaged { .. } | Self::RowsDiffer { .. } => {
                 vec!["nothing of it was written; download the file, or write it again".into()]
             }
+            Self::LargePart { is_fixed: true, .. } => vec![
+                "no setting allows more: write the file again in smaller parts, and with smaller values".into(),
+            ],
             Self::LargePart { .. } => vec![
                 "set a larger `memory:` (`--memory` of a copy), or write the file again in smaller parts".into(),
             ],

@@ -359,8 +359,8 @@ fn numbers(given: &GivenOptions<'_>) -> Result<Option<NumberFormat>, FilesError>
 }
 
 impl Options {
-    /// These options to read files of a format: a workbook is read as text of one form, whatever the
-    /// connection says of its text files. An option that the table itself sets for another format is refused.
+    /// These options to read files of a format: what the connection says for files of other formats is as if it
+    /// were not there. An option that the table itself sets for another format is refused.
     pub(crate) fn of_format(self, format: Format) -> Result<Self, FilesError> {
         self.of(format, false)
     }
@@ -370,7 +370,7 @@ impl Options {
         self.of(format, true)
     }
 
-    fn of(self, format: Format, is_written: bool) -> Result<Self, FilesError> {
+    fn of(mut self, format: Format, is_written: bool) -> Result<Self, FilesError> {
         let is_workbook = format == Format::Xlsx;
         let mut own = self.own.iter();
         if let Some((option, value)) = own.find(|(option, _)| !takes(format, option, is_written)) {
@@ -382,6 +382,11 @@ impl Options {
         }
         if !is_written {
             LineFormat::of(format, &self.lines)?;
+            for (option, formats) in OF_FORMATS {
+                if !formats.contains(&format) {
+                    self.reset(option);
+                }
+            }
         }
         if !is_workbook {
             return Ok(self);
@@ -397,6 +402,32 @@ impl Options {
             numbers: None,
             ..self
         })
+    }
+
+    /// Takes back an option that a connection sets for files of other formats.
+    fn reset(&mut self, option: &str) {
+        match option {
+            "compression" => self.compression = None,
+            "delimiter" => self.delimiter = None,
+            "quote" => {
+                self.quote = Some(b'"');
+                self.is_quote_given = false;
+            }
+            "escape" => self.escape = None,
+            "comment" => self.comment = None,
+            "header" => self.header = true,
+            "skip_lines" => self.skip_lines = 0,
+            "trim" => self.trim = false,
+            "null_values" => self.nulls.clear(),
+            "encoding" => self.encoding = None,
+            "date_format" | "timestamp_format" => self.times = TimeFormats::default(),
+            "decimal" | "thousands" => self.numbers = None,
+            "records" => self.records = None,
+            "max_record_bytes" => self.max_record_bytes = DEFAULT_MAX_RECORD_BYTES,
+            // Those of lines and sheets are asked for by their formats alone. `missing_columns` is about keys of
+            // paths too, and `nested` about types from before.
+            _ => {}
+        }
     }
 
     /// Refuses options that a connection sets for files of its one `format`, which does not have them.

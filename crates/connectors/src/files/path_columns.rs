@@ -6,7 +6,7 @@
 
 use arrow_array::{Array, ArrayRef, StringArray, UInt32Array, new_null_array};
 use arrow_cast::cast::cast;
-use arrow_schema::{ArrowError, DataType};
+use arrow_schema::{ArrowError, DataType, Field};
 use serde_json::Value;
 use towpath_vocab::Reason;
 
@@ -46,6 +46,18 @@ pub(crate) struct PathColumn {
 }
 
 impl PathColumn {
+    /// The column at this place of a schema, if the path has it.
+    pub(crate) fn of(at: usize, field: &Field, values: &PathValues) -> Option<Self> {
+        let value = values.get(field.name())?.map(str::to_owned);
+        Some(Self {
+            at,
+            name: field.name().clone(),
+            value,
+            data_type: field.data_type().clone(),
+            exact: values.exact().contains(field.name()),
+        })
+    }
+
     /// The column of another file.
     pub(crate) fn with(self, values: &PathValues) -> Self {
         let value = values.get(&self.name).flatten().map(str::to_owned);
@@ -128,13 +140,20 @@ pub(crate) fn disagreeing(
 
 /// The value of a path as a column of so many rows, or why it is none.
 pub(crate) fn repeated(
-    value: Option<&str>,
-    data_type: &DataType,
+    path: &PathColumn,
     rows: usize,
 ) -> Result<Result<ArrayRef, String>, ArrowError> {
-    let Some(value) = value else {
+    let data_type = &path.data_type;
+    let Some(value) = path.value.as_deref() else {
         return Ok(Ok(new_null_array(data_type, rows)));
     };
+    let unkept = path.exact.then(|| path.misfit()).flatten();
+    if let Some(why) = unkept {
+        return Ok(Err(format!(
+            "the path of the file says `{value}`, which {}",
+            why.message
+        )));
+    }
     let text = Value::String(value.to_owned());
     let one = match *data_type {
         // Bytes of a record are hexadecimal digits, those of a path are text.
@@ -153,14 +172,13 @@ pub(crate) fn repeated(
 /// What a replayed row says about a column that the path of its file has too.
 pub(crate) fn compared(
     of_file: &ArrayRef,
-    value: Option<&str>,
-    data_type: &DataType,
+    path: &PathColumn,
 ) -> Result<Option<String>, ArrowError> {
-    Ok(match repeated(value, data_type, of_file.len())? {
+    Ok(match repeated(path, of_file.len())? {
         Err(why) => Some(why),
         Ok(of_path) => {
             let differs = disagreeing(of_file, &of_path, false)?;
-            (!differs.is_empty()).then(|| disagreement(value))
+            (!differs.is_empty()).then(|| disagreement(path.value.as_deref()))
         }
     })
 }

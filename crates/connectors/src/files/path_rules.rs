@@ -151,7 +151,7 @@ impl PathRules {
             Some(name) if !self.missing_null => Err(format!(
                 "the path of its file, `{object}`, has no folder `{name}=…`: load the file again"
             )),
-            _ => Ok(values.ordered(&names)),
+            _ => Ok(values.ordered(&names).exactly(today.exact().clone())),
         }
     }
 
@@ -176,6 +176,20 @@ fn names(values: &[PathValues]) -> Vec<String> {
         }
     }
     names
+}
+
+/// Of files that a query names, a column that a file has stands: folders of its name are no column.
+pub(crate) fn prefer_own<'f>(
+    files: impl Iterator<Item = &'f mut InputFile>,
+    own: &[String],
+    options: &Options,
+) {
+    if options.hive_partitions != HivePartitions::Alike {
+        return;
+    }
+    for file in files {
+        file.path_values = Arc::new(file.path_values.without(own));
+    }
 }
 
 /// Adds the columns of the paths to those that the files have, `own`.
@@ -215,11 +229,14 @@ pub(crate) fn give_types(
 ) {
     let Some(file) = files.first() else { return };
     for (name, _) in file.path_values.iter() {
-        let column = wanted.iter_mut().find(|column| column.name == name);
-        let Some(column) = column.filter(|column| column.data_type.is_none()) else {
+        if own.iter().any(|own| own == name) {
+            continue;
+        }
+        let Some(column) = wanted.iter_mut().find(|column| column.name == name) else {
             continue;
         };
-        if own.iter().any(|own| own == name) {
+        column.of_path_alone();
+        if column.data_type.is_some() {
             continue;
         }
         let guess = guess(name, files);

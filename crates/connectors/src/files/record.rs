@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use towpath_vocab::{Reason, types};
 
 use super::column::bytes_of;
-use super::path_columns::{compared, repeated};
+use super::path_columns::{PathColumn, compared, repeated};
 use super::path_values::PathValues;
 use super::record_values::array_of;
 
@@ -34,17 +34,18 @@ pub(crate) fn row_of(
     };
     let mut columns = Vec::with_capacity(schema.fields().len());
     let mut reasons = Vec::new();
-    for field in schema.fields() {
+    for (at, field) in schema.fields().iter().enumerate() {
         let own = own.get(field.name()).unwrap_or(field.data_type());
         let value = values.get(field.name());
-        let column = match (value, of_path.get(field.name())) {
-            (None, Some(of_path)) => repeated(of_path, field.data_type(), 1)?,
+        let path = PathColumn::of(at, field, of_path);
+        let column = match (value, &path) {
+            (None, Some(path)) => repeated(path, 1)?,
             _ => column_of(value, field, own)?,
         };
         match column {
             Ok(column) => {
-                if let (Some(_), Some(of_path)) = (value, of_path.get(field.name()))
-                    && let Some(message) = compared(&column, of_path, field.data_type())?
+                if let (Some(_), Some(path)) = (value, &path)
+                    && let Some(message) = compared(&column, path)?
                 {
                     reasons.push(reason("path", Some(field.name()), message));
                 }

@@ -28,6 +28,7 @@ use super::lines::LineFormat;
 use super::looks::each;
 use super::options::{Format, Options};
 use super::path_rules;
+use super::path_values::{HivePartitions, PathValues};
 use super::rows::{Layout, RecordFormat};
 use super::settle_lines::settle_lines;
 use super::survey;
@@ -74,12 +75,18 @@ async fn settle_csv(
     request: &Request<'_>,
     format: Format,
 ) -> Result<Settled, FilesError> {
-    let (heads, mut notes) = read_heads(files, request).await?;
+    let (mut heads, mut notes) = read_heads(files, request).await?;
     let named = heads
         .iter()
         .map(|(file, head)| (file.object.as_str(), head.names.as_slice()));
     let mut wanted = join_names(named, request)?;
-    let (own, files) = (names_of(&wanted), files_of(&heads));
+    let own = names_of(&wanted);
+    path_rules::prefer_own(
+        heads.iter_mut().map(|(file, _)| file),
+        &own,
+        &request.options,
+    );
+    let files = files_of(&heads);
     path_rules::add(&mut wanted, &own, &files, &request.options)?;
     give_types(&mut wanted, &first_object(&files), request, format)?;
     path_rules::give_types(&mut wanted, &own, &files, &mut notes);
@@ -197,13 +204,14 @@ fn files_of<T>(looked: &[(InputFile, T)]) -> Vec<InputFile> {
 async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Settled, FilesError> {
     let path = first_object(&files);
     let mut notes = Vec::new();
-    let files = record_arrays(files, request, &mut notes).await?;
+    let mut files = record_arrays(files, request, &mut notes).await?;
     let mut wanted: Vec<Wanted> = Vec::new();
     // Keys may come and go from record to record: only a projection with types spares the look.
     let mut settled = Vec::new();
     give_types(&mut settled, &path, request, Format::Json)?;
     let typed = request.spec.projection.is_some()
-        && settled.iter().all(|column| column.data_type.is_some());
+        && settled.iter().all(|column| column.data_type.is_some())
+        && !is_of_either(&settled, &files, request);
     let mut rows = None;
     if typed && !request.count_rows {
         wanted = settled;
@@ -218,7 +226,13 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
             let before = before.filter(|(name, _)| !of_path(name));
             wanted.extend(before.map(|(name, _)| Wanted::untyped(&name)));
         }
-        let (own, of_paths) = (names_of(&wanted), files_of(&files));
+        let own = names_of(&wanted);
+        path_rules::prefer_own(
+            files.iter_mut().map(|(file, _)| file),
+            &own,
+            &request.options,
+        );
+        let of_paths = files_of(&files);
         path_rules::add(&mut wanted, &own, &of_paths, &request.options)?;
         let added = wanted.len() - own.len();
         give_types(&mut wanted, &path, request, Format::Json)?;
@@ -244,6 +258,19 @@ async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Set
         options: Arc::clone(&request.options),
         own: BTreeMap::new(),
     })
+}
+
+/// Whether only a look tells if a column is one of the files or of their paths.
+fn is_of_either(
+    wanted: &[Wanted],
+    files: &[(InputFile, json::RecordArray)],
+    request: &Request<'_>,
+) -> bool {
+    let is_of_path = |column: &Wanted| {
+        let mut files = files.iter();
+        files.any(|(file, _)| file.path_values.has(&column.name))
+    };
+    request.options.hive_partitions == HivePartitions::Alike && wanted.iter().any(is_of_path)
 }
 
 /// Where the rows of each file are.
@@ -338,7 +365,7 @@ fn json_jobs(
 }
 
 async fn settle_columns(
-    files: Vec<InputFile>,
+    mut files: Vec<InputFile>,
     request: &Request<'_>,
     format: Format,
 ) -> Result<Settled, FilesError> {
@@ -355,6 +382,7 @@ async fn settle_columns(
     let declared = Declared::of(request);
     let types = types_of(&files, &summaries, |name| declared.has(name))?;
     let own = names_of(&wanted);
+    path_rules::prefer_own(files.iter_mut(), &own, &request.options);
     path_rules::add(&mut wanted, &own, &files, &request.options)?;
     give_types(&mut wanted, &path, request, format)?;
     readable(&files, &summaries, &wanted)?;
@@ -388,20 +416,29 @@ async fn settle_columns(
         };
     }
     let schema = schema_of(&wanted);
-    let job = |file| Job {
-        file,
-        how: How::Columns {
-            schema: Arc::clone(&schema),
-        },
-    };
     Ok(Settled {
-        jobs: files.into_iter().map(job).collect(),
+        jobs: column_jobs(files, &wanted, &schema),
         notes,
         rows: summaries.iter().map(|summary| summary.rows).sum(),
         options: Arc::clone(&request.options),
         own: types,
         schema,
     })
+}
+
+fn column_jobs(files: Vec<InputFile>, wanted: &[Wanted], schema: &SchemaRef) -> Vec<Job> {
+    let exact = exact_of(wanted);
+    let job = |mut file: InputFile| {
+        let values = PathValues::clone(&file.path_values);
+        file.path_values = Arc::new(values.exactly(exact.clone()));
+        Job {
+            file,
+            how: How::Columns {
+                schema: Arc::clone(schema),
+            },
+        }
+    };
+    files.into_iter().map(job).collect()
 }
 
 fn is_fine(summaries: &[FileSummary], name: &str) -> bool {

@@ -1,14 +1,18 @@
 //! Record batches of an Arrow file, decoded one after the other.
 //!
-//! Promise: what a batch takes is known, also of compressed buffers, before one of its values is decoded.
-//! Dictionaries are kept as long as the file is read, and counted with each batch. It knows no declared types.
+//! Promise: what a batch takes is known, also of compressed buffers, before one of its values is decoded; a buffer that
+//! unpacks to more than it says is refused before it is unpacked (`lz4.rs`; the library's zstd stops by itself).
+//! Dictionaries are kept as long as the file is read, and counted with each batch. A dictionary is decoded before memory
+//! is held for the batch behind it. It knows no declared types.
 
 use std::collections::HashMap;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
+use arrow_ipc::CompressionType;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 
+use super::lz4;
 use super::messages::{Message, Messages};
 use crate::files::columnar::{
     FileColumn, FileSummary, Limits, Opened, Part, Parts, damaged, fitting, quietly,
@@ -134,17 +138,37 @@ impl Batches {
         Ok(sum)
     }
 
-    fn body(&self, message: &Message) -> Result<Buffer, String> {
+    /// The buffers of a batch, of which none unpacks to more than it says.
+    fn body(
+        &self,
+        message: &Message,
+        batch: &arrow_ipc::RecordBatch<'_>,
+    ) -> Result<Buffer, String> {
         let body = self.messages.read(message.body, message.body_bytes)?;
+        let codec = batch.compression().map(|packed| packed.codec());
+        if codec == Some(CompressionType::LZ4_FRAME) {
+            for buffer in batch.buffers().into_iter().flatten() {
+                let start = usize::try_from(buffer.offset()).ok();
+                let bytes = start.zip(usize::try_from(buffer.length()).ok());
+                let bytes = bytes.and_then(|(start, count)| {
+                    let end = start.checked_add(count)?;
+                    body.get(start..end)
+                });
+                let bytes = bytes.ok_or("a buffer of it is outside of it")?;
+                if !bytes.is_empty() {
+                    lz4::check(bytes)?;
+                }
+            }
+        }
         Ok(Buffer::from(body))
     }
 
     fn keep_dictionary(&mut self, message: &Message) -> Result<(), String> {
-        let body = self.body(message)?;
         let header = message.header()?;
         let batch = header
             .header_as_dictionary_batch()
             .ok_or("it has no values")?;
+        let body = self.body(message, &batch.data().ok_or("it has no values")?)?;
         let schema = self.messages.schema();
         let kept = read_dictionary(
             &body,
@@ -158,9 +182,9 @@ impl Batches {
 
     fn decoded(&self, message: &Message) -> Result<RecordBatch, String> {
         rows_of(message)?;
-        let body = self.body(message)?;
         let header = message.header()?;
         let batch = header.header_as_record_batch().ok_or("it has no values")?;
+        let body = self.body(message, &batch)?;
         let rows = read_record_batch(
             &body,
             batch,

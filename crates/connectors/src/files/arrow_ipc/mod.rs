@@ -5,6 +5,7 @@
 //! one after the other. What a column and its values are, `columnar/` knows. Read next: `messages.rs`, `batches.rs`.
 
 mod batches;
+mod lz4;
 mod messages;
 
 pub(in crate::files) use batches::{open, summary};

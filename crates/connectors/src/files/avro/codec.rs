@@ -44,16 +44,11 @@ impl Codec {
     /// Appends the bytes of a block to others; the limit is for those of the block.
     pub(super) fn unpack(
         self,
-        block: Vec<u8>,
+        bytes: &[u8],
         most: u64,
         to: &mut Vec<u8>,
     ) -> Result<(), UnpackError> {
-        let bytes = block.as_slice();
         match self {
-            Self::Null if to.is_empty() => {
-                *to = block;
-                Ok(())
-            }
             Self::Null => {
                 to.extend_from_slice(bytes);
                 Ok(())

@@ -1,7 +1,8 @@
 //! The frame of an Avro file: its header and its blocks.
 //!
-//! Promise: no length in the file is believed before it was compared with the size of the file; a block that is
-//! not whole, or has not the mark of the file behind it, is an error. It reads no record. Read next: `codec.rs`.
+//! Promise: no length in the file is believed before it was compared with the size of the file, and one in the header
+//! with a limit; a block that is not whole, or has not the mark of the file behind it, is an error. It reads no record.
+//! Read next: `codec.rs`.
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read};
@@ -18,6 +19,8 @@ const SCHEMA: &[u8] = b"avro.schema";
 const CODEC: &[u8] = b"avro.codec";
 /// Keys and values of the header.
 const MOST_PAIRS: u64 = 10_000;
+const MOST_KEY: u64 = 64 << 10;
+const MOST_VALUE: u64 = 64 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A mark, made for each file.
@@ -90,7 +93,7 @@ impl Container {
                 if pairs > MOST_PAIRS {
                     return Err(format!("its header has more than {MOST_PAIRS} pairs"));
                 }
-                let (key, value) = (self.text()?, self.text()?);
+                let (key, value) = (self.text(MOST_KEY)?, self.text(MOST_VALUE)?);
                 match key.as_slice() {
                     SCHEMA => schema = Some(value),
                     CODEC => {
@@ -186,9 +189,15 @@ impl Container {
     }
 
     /// A key or a value of the header.
-    fn text(&mut self) -> Result<Vec<u8>, String> {
+    fn text(&mut self, most: u64) -> Result<Vec<u8>, String> {
         let count = u64::try_from(self.long()?);
-        self.exactly(count.map_err(|_| "it says a length below zero".to_owned())?)
+        let count = count.map_err(|_| "it says a length below zero".to_owned())?;
+        if count > most {
+            return Err(format!(
+                "its header has a key or a value of more than {most} bytes"
+            ));
+        }
+        self.exactly(count)
     }
 
     fn long(&mut self) -> Result<i64, String> {

@@ -1,8 +1,9 @@
 //! Records of Avro blocks as rows.
 //!
-//! Promise: blocks are decoded together up to a size, and checked together: the library reads their bytes as one list
-//! of records with a seal behind it, so that bytes which are left over or missing break the seal. It knows no
-//! declared types. Read next: `container.rs`.
+//! Promise: blocks are decoded together up to a size. The library reads each of them as a list of records with a seal
+//! behind it: bytes which are left over or missing break the seal, and the list must be as long as the block says.
+//! A block is unpacked before memory is held for it, to no more than a part may take. It knows no declared types.
+//! Read next: `container.rs`.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub(in crate::files) fn open(
             layout,
             kept: columns.iter().map(|column| column.root).collect(),
             data: Vec::new(),
+            counts: Vec::new(),
             rows: 0,
             name: String::new(),
         }),
@@ -75,7 +77,7 @@ pub(in crate::files) fn open(
 
 /// How records are given to the library.
 struct Layout {
-    /// A file without a block: its only record is a list of the records, and the seal.
+    /// A file without a block: its records are a block of the file each, as a list of records and the seal.
     head: Vec<u8>,
     /// The columns of the records.
     schema: SchemaRef,
@@ -152,8 +154,10 @@ struct Blocks {
     layout: Layout,
     /// The columns that are read.
     kept: Vec<usize>,
-    /// The records of blocks that are decoded together.
+    /// The records of blocks that are decoded together, each as a list with the seal behind it.
     data: Vec<u8>,
+    /// The rows that each of them says it has.
+    counts: Vec<u64>,
     rows: u64,
     name: String,
 }
@@ -170,17 +174,25 @@ impl Blocks {
             part: name.clone(),
             bytes,
             most,
+            is_fixed: most == MOST_BYTES,
         };
         if head.bytes > most {
             return Err(large(&self.file, head.bytes));
         }
         let block = self.container.block(head)?;
-        let unpacked = self.container.codec.unpack(block, most, &mut self.data);
-        match unpacked {
+        put_long(head.count.cast_signed(), &mut self.data);
+        let codec = self.container.codec;
+        match codec.unpack(&block, most, &mut self.data) {
             Ok(()) => {}
             Err(UnpackError::Large) => return Err(large(&self.file, most.saturating_add(1))),
             Err(UnpackError::Broken(why)) => return Err(damaged(&self.file, &name, why)),
         }
+        // A list that is not empty has an end.
+        if head.count > 0 {
+            self.data.push(0);
+        }
+        self.data.extend_from_slice(&SEAL);
+        self.counts.push(head.count);
         self.rows = self.rows.saturating_add(head.count);
         match self.rows <= MOST_ROWS {
             true => Ok(()),
@@ -193,35 +205,33 @@ impl Blocks {
     }
 
     fn decoded(&self) -> Result<RecordBatch, String> {
-        let (mut front, mut back) = (Vec::new(), Vec::new());
-        put_long(self.rows.cast_signed(), &mut front);
-        back.push(0);
-        back.extend_from_slice(&SEAL);
-        let size = front.len() + self.data.len() + back.len();
+        let blocks = self.counts.len();
         let mut head = self.layout.head.clone();
-        put_long(1, &mut head);
-        put_long(size as i64, &mut head);
-        head.append(&mut front);
-        // The mark.
-        back.extend_from_slice(&SEAL);
+        put_long(blocks as i64, &mut head);
+        put_long(self.data.len() as i64, &mut head);
+        // Behind the records.
+        let mark = SEAL;
         let file = head
             .as_slice()
             .chain(self.data.as_slice())
-            .chain(back.as_slice());
-        let reader = ReaderBuilder::new().with_batch_size(1).build(file);
+            .chain(mark.as_slice());
+        let reader = ReaderBuilder::new().with_batch_size(blocks).build(file);
         let mut reader = reader.map_err(|error| reason(&error))?;
         let read = reader.next().ok_or("it has no rows")?;
         self.unsealed(&read.map_err(|error| reason(&error))?)
             .ok_or_else(|| "its records do not end where it ends".to_owned())
     }
 
-    /// The rows, if the seal was found behind them.
+    /// The rows, if each block has as many as it says, and the seal behind them.
     fn unsealed(&self, read: &RecordBatch) -> Option<RecordBatch> {
         let seal = read.column(1).as_fixed_size_binary_opt()?;
         let lists = read.column(0).as_list_opt::<i32>()?;
         let rows = lists.values().as_struct_opt()?;
-        let is_whole =
-            seal.len() == 1 && seal.value(0) == SEAL && u64::try_from(rows.len()) == Ok(self.rows);
+        let is_sealed = seal.iter().all(|found| found == Some(SEAL.as_slice()));
+        let found = (0..lists.len()).map(|block| u64::try_from(lists.value_length(block)).ok());
+        let is_whole = is_sealed
+            && found.eq(self.counts.iter().copied().map(Some))
+            && u64::try_from(rows.len()) == Ok(self.rows);
         let column = |at: &usize| match self.layout.places.get(*at)? {
             Some(place) => rows.columns().get(*place).cloned(),
             None => Some(Arc::new(NullArray::new(rows.len())) as ArrayRef),
@@ -237,7 +247,7 @@ impl Blocks {
 
 impl Parts for Blocks {
     fn next(&mut self) -> Result<Option<Part>, FilesError> {
-        (self.data, self.rows) = (Vec::new(), 0);
+        (self.data, self.counts, self.rows) = (Vec::new(), Vec::new(), 0);
         let first = self.container.blocks + 1;
         while self.layout.weight(self.data.len(), self.rows) < self.limits.part {
             let Some(head) = self.container.next()? else {
@@ -245,7 +255,7 @@ impl Parts for Blocks {
             };
             self.add(head)?;
         }
-        if self.rows == 0 && self.data.is_empty() {
+        if self.counts.is_empty() {
             return Ok(None);
         }
         self.name = match self.container.blocks {

@@ -370,6 +370,24 @@ fn lifted(
         .collect()
 }
 
+/// Where the items of some rows begin among those of a whole part, and the rows' places counted from there.
+fn rebased(offsets: &OffsetBuffer<i32>) -> (usize, OffsetBuffer<i32>) {
+    let first = offsets.first().copied().unwrap_or(0);
+    match usize::try_from(first) {
+        Ok(start) if start > 0 => {
+            let places: Vec<i32> = offsets.iter().map(|at| at - first).collect();
+            (start, OffsetBuffer::new(places.into()))
+        }
+        _ => (0, offsets.clone()),
+    }
+}
+
+/// The items that the rows of these places have.
+fn own(items: &ArrayRef, start: usize, offsets: &OffsetBuffer<i32>) -> ArrayRef {
+    let count = offsets.last().map(|last| usize::try_from(*last));
+    items.slice(start, count.and_then(Result::ok).unwrap_or(0))
+}
+
 fn list(array: &ArrayRef, item: &Form, to: &DataType) -> Result<Converted, ArrowError> {
     let array = flat(array)?;
     let plain = match array.data_type() {
@@ -383,15 +401,17 @@ fn list(array: &ArrayRef, item: &Form, to: &DataType) -> Result<Converted, Arrow
         return Ok(fitting(plain));
     };
     let lists = plain.as_list::<i32>();
-    let items = convert(lists.values(), item)?;
+    let (start, offsets) = rebased(lists.offsets());
+    let items = convert(&own(lists.values(), start, &offsets), item)?;
+    let bad = lifted(items.bad, &offsets, |row| lists.is_null(row));
     let made = ListArray::try_new(
         Arc::clone(field),
-        lists.offsets().clone(),
+        offsets,
         items.array,
         lists.nulls().cloned(),
     )?;
     Ok(Converted {
-        bad: lifted(items.bad, lists.offsets(), |row| lists.is_null(row)),
+        bad,
         array: Arc::new(made),
     })
 }
@@ -467,19 +487,76 @@ fn map(array: &ArrayRef, pair: &[Form; 2], to: &DataType) -> Result<Converted, A
     let DataType::Struct(fields) = entries.data_type() else {
         return Ok(fitting(Arc::clone(array)));
     };
-    let keys = convert(given.keys(), key)?;
-    let values = convert(given.values(), value)?;
+    let (start, offsets) = rebased(given.offsets());
+    let keys = convert(&own(given.keys(), start, &offsets), key)?;
+    let values = convert(&own(given.values(), start, &offsets), value)?;
+    let bad = keys.bad.into_iter().chain(values.bad).collect();
+    let bad = lifted(bad, &offsets, |row| given.is_null(row));
     let made = StructArray::try_new(fields.clone(), vec![keys.array, values.array], None)?;
     let made = MapArray::try_new(
         Arc::clone(entries),
-        given.offsets().clone(),
+        offsets,
         made,
         given.nulls().cloned(),
         *sorted,
     )?;
-    let bad = keys.bad.into_iter().chain(values.bad).collect();
     Ok(Converted {
-        bad: lifted(bad, given.offsets(), |row| given.is_null(row)),
+        bad,
         array: Arc::new(made),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use arrow_array::builder::{Int64Builder, LargeStringBuilder, ListBuilder, MapBuilder};
+    use arrow_schema::Field;
+
+    use super::*;
+
+    fn converted(array: &ArrayRef) -> Converted {
+        let field = Field::new("c", array.data_type().clone(), true);
+        convert(array, &Form::of_field(&field)).unwrap()
+    }
+
+    #[test]
+    fn rows_of_a_part_convert_only_their_own_items() {
+        let mut lists = ListBuilder::new(LargeStringBuilder::new());
+        let mut maps = MapBuilder::new(None, LargeStringBuilder::new(), Int64Builder::new());
+        for row in 0..10_i64 {
+            for item in 0..row {
+                lists.values().append_value(format!("{row}.{item}"));
+                maps.keys().append_value(format!("{row}.{item}"));
+                maps.values().append_value(row * 10 + item);
+            }
+            lists.append(row != 5);
+            maps.append(row != 5).unwrap();
+        }
+        let (lists, maps): (ArrayRef, ArrayRef) =
+            (Arc::new(lists.finish()), Arc::new(maps.finish()));
+        let (all_lists, all_maps) = (converted(&lists).array, converted(&maps).array);
+        for (start, count) in [(0, 3), (3, 4), (5, 1), (8, 2), (10, 0)] {
+            let items = (start..start + count).sum::<usize>();
+            let some = converted(&lists.slice(start, count)).array;
+            assert_eq!(&some, &all_lists.slice(start, count));
+            assert_eq!(some.as_list::<i32>().values().len(), items);
+            let some = converted(&maps.slice(start, count)).array;
+            assert_eq!(&some, &all_maps.slice(start, count));
+            assert_eq!(some.as_map().keys().len(), items);
+        }
+    }
+
+    #[test]
+    fn an_item_that_does_not_fit_is_in_its_row_of_a_slice() {
+        let mut lists = ListBuilder::new(arrow_array::builder::Date64Builder::new());
+        for row in 0..4 {
+            lists.values().append_value(0);
+            lists.values().append_value(i64::from(row == 2));
+            lists.append(true);
+        }
+        let lists: ArrayRef = Arc::new(lists.finish());
+        let bad = [(1, ConvertError::PartOfDay)];
+        assert_eq!(converted(&lists.slice(1, 2)).bad, bad);
+        assert!(converted(&lists.slice(3, 1)).bad.is_empty());
+    }
 }

@@ -6,6 +6,7 @@
 
 mod columns;
 mod convert;
+mod expand;
 mod fine;
 mod form;
 mod guard;

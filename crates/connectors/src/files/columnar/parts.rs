@@ -1,8 +1,10 @@
 //! A file that is read from its start to its end, part by part: blocks, record batches.
 //!
-//! Promise: a part is decoded only when memory for it is held; one that would take more than half of the budget
-//! is refused. Rows are handed on in the order of the file, in batches. Two batches at most are ahead of the taker.
-//! A panic of a library is an error that names the part. It knows no format. Read next: `shape.rs`.
+//! Promise: a part is decoded only when memory for it is held, at most a quarter of the budget; one that would take
+//! more than half of it is refused. What a format does to find a part (unpack a block, decode a dictionary) comes before
+//! that, bounded by the same half. Rows are handed on in the order of the file, in batches, cut so that what dictionaries,
+//! runs and views become stays near `batch_bytes`. Two batches at most are ahead of the taker. A panic of a library is an
+//! error that names the part. It knows no format. Read next: `shape.rs`, `expand.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use towpath_ports::{BoxStream, Event, Memory, ReservedMemory, Result};
 use towpath_vocab::{Failure, SplitPosition, TableName};
 
 use super::columns::FileColumn;
+use super::expand::{self, widest};
 use super::fine::FineTimes;
 use super::guard::quietly;
 use super::shape::shape;
@@ -119,6 +122,7 @@ pub(in crate::files) fn fitting(
         part: part.name,
         bytes: part.bytes,
         most: limits.most,
+        is_fixed: false,
     })
 }
 
@@ -260,7 +264,8 @@ fn hand_on(
     let lease = Arc::new(lease);
     let mut at = 0;
     while at < rows.num_rows() {
-        let batch = rows.slice(at, asked.batch_rows.min(rows.num_rows() - at));
+        let cut = quietly(|| next_batch(file, asked, rows, at, (first, name)));
+        let batch = cut.map_err(|panic| damaged(file, name, panic))??;
         let (start, count) = (first + at as u64, batch.num_rows());
         let kept: ReservedMemory = Box::new(Arc::clone(&lease));
         let shaped = quietly(|| shape(asked, file, columns, batch, start, kept));
@@ -273,6 +278,38 @@ fn hand_on(
         at += count;
     }
     Ok(true)
+}
+
+/// The rows of a part from here on that become one batch: fewer where their values take many bytes.
+fn next_batch(
+    file: &InputFile,
+    asked: &ColumnarRead,
+    rows: &RecordBatch,
+    at: usize,
+    (first, name): (u64, &str),
+) -> Result<RecordBatch, FilesError> {
+    let most = (asked.batch_bytes as u64).min(expand::MOST);
+    let mut batch = rows.slice(at, asked.batch_rows.min(rows.num_rows() - at));
+    loop {
+        let bytes = widest(&batch);
+        if bytes <= most {
+            return Ok(batch);
+        }
+        if batch.num_rows() > 1 {
+            batch = batch.slice(0, batch.num_rows() / 2);
+            continue;
+        }
+        if bytes <= expand::MOST {
+            return Ok(batch);
+        }
+        return Err(FilesError::LargePart {
+            path: file.object.clone(),
+            part: format!("row {} in {name}", first + at as u64 + 1),
+            bytes,
+            most: expand::MOST,
+            is_fixed: true,
+        });
+    }
 }
 
 /// Looks at the timestamps of these columns of a file.

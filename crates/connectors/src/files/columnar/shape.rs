@@ -25,7 +25,7 @@ use crate::exact::write::Values;
 use crate::files::cells::{Cells, Nulls, Span};
 use crate::files::column::{Column, ColumnFormat, misfit, readable_type};
 use crate::files::find::InputFile;
-use crate::files::path_columns::{disagreeing, disagreement, repeated};
+use crate::files::path_columns::{PathColumn, disagreeing, disagreement, repeated};
 
 /// Rows of a file as they were read; holds their memory.
 struct GroupOrigin {
@@ -108,12 +108,11 @@ pub(in crate::files) fn shape(
                 values
             }
         };
-        let of_path = file.path_values.get(field.name());
-        shaped.push(match of_path {
+        shaped.push(match PathColumn::of(at, field, &file.path_values) {
             None => column,
-            Some(value) => {
+            Some(path) => {
                 let given = given.map(|_| &column);
-                let (values, bad) = of_path_values(value, given, field.data_type(), rows)?;
+                let (values, bad) = of_path_values(&path, given, rows)?;
                 misfits.extend(bad.into_iter().map(|(row, why)| (row, at, "path", why)));
                 values
             }
@@ -224,22 +223,22 @@ fn values(array: &ArrayRef, form: &Form, wanted: &DataType) -> Result<Fitted, Ar
 
 /// The value that the path of the file says, and the rows of which the file says another one.
 fn of_path_values(
-    value: Option<&str>,
+    path: &PathColumn,
     given: Option<&ArrayRef>,
-    wanted: &DataType,
     rows: usize,
 ) -> Result<Fitted, ArrowError> {
-    let of_path = match repeated(value, wanted, rows)? {
+    let of_path = match repeated(path, rows)? {
         Ok(of_path) => of_path,
         Err(why) => {
             let bad = (0..rows).map(|row| (row, why.clone()));
-            return Ok((new_null_array(wanted, rows), bad.collect()));
+            return Ok((new_null_array(&path.data_type, rows), bad.collect()));
         }
     };
     let differing = match given {
         Some(given) => disagreeing(given, &of_path, false)?,
         None => Vec::new(),
     };
+    let value = path.value.as_deref();
     let bad = differing.into_iter().map(|row| (row, disagreement(value)));
     Ok((of_path, bad.collect()))
 }

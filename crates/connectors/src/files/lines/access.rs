@@ -4,10 +4,14 @@
 //! time is a moment with its offset. `method`, `path` and `protocol` are parts of `request`, NULL where that is
 //! no request of HTTP. A line with more or less is rejected. It knows no types: see `../column.rs`.
 
+use std::net::IpAddr;
+
 use arrow_schema::DataType;
 use towpath_vocab::types;
 
 use super::table::LineTable;
+
+const MORE_FIELDS: &str = "a host, an ident and a user are expected before the time, and there is more; `format: regex` reads other fields";
 
 /// Its columns.
 pub(super) fn columns(combined: bool) -> Vec<(&'static str, DataType)> {
@@ -45,6 +49,9 @@ pub(super) fn cells(line: &str, combined: bool, to: &mut LineTable) -> Result<()
     let (time, rest) = rest
         .split_once("] \"")
         .ok_or_else(|| wrong("there is no request in quotes behind the time"))?;
+    if !are_three(host, ident, user) {
+        return Err(wrong(MORE_FIELDS));
+    }
     let (request, rest) =
         quoted(rest).ok_or_else(|| wrong("the quote around its request does not close"))?;
     let rest = rest
@@ -95,6 +102,12 @@ pub(super) fn cells(line: &str, combined: bool, to: &mut LineTable) -> Result<()
             "there is more behind the size; `format: combined` has a referer and a user agent",
         )),
     }
+}
+
+/// Whether the fields before the time are the three of the format. A user with blanks is one; a line with a virtual
+/// host or several addresses before the rest is not: its ident is an address, or its user begins with an ident.
+fn are_three(host: &str, ident: &str, user: &str) -> bool {
+    !host.ends_with(',') && ident.parse::<IpAddr>().is_err() && !user.starts_with("- ")
 }
 
 fn word(combined: bool) -> &'static str {

@@ -36,7 +36,7 @@ impl FixedFields {
         for text in texts {
             let wrong = |expected: &str| (text.clone(), expected.to_owned());
             let field = field(text, next).ok_or_else(|| {
-                wrong("a name with places or a width, such as `amount 21-30` or `amount 10`")
+                wrong("a name with places or a width, such as `amount 21-30` or `amount 10`, and no blanks in the name")
             })?;
             if fields.iter().any(|other| other.name == field.name) {
                 return Err(wrong("a name that no other field has"));
@@ -108,7 +108,9 @@ fn field(text: &str, next: usize) -> Option<Field> {
         None => (next, next + number(place)?),
     };
     let name = name.trim();
-    (!name.is_empty() && start < end).then(|| Field {
+    // `id 1 - 4` is not a field `id 1 -` of four characters.
+    let is_name = !name.is_empty() && !name.ends_with('-') && !name.contains(char::is_whitespace);
+    (is_name && start < end).then(|| Field {
         name: name.to_owned(),
         start,
         end,

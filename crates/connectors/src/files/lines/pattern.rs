@@ -22,7 +22,9 @@ impl Pattern {
         let check =
             |text: &str| Regex::new(text).map_err(|error| format!("a regular expression: {error}"));
         check(text)?;
-        let regex = check(&format!("^(?:{text})$"))?;
+        // With `(?x)` a comment may be at the end: it hides the parenthesis, unless a line ends there.
+        let regex =
+            check(&format!("^(?:{text})$")).or_else(|_| check(&format!("^(?:{text}\n)$")))?;
         let names = regex.capture_names().enumerate();
         let groups: Vec<(String, usize)> = names
             .filter_map(|(at, name)| Some((name?.to_owned(), at)))

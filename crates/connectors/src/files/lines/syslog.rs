@@ -6,6 +6,7 @@
 //! A line that is none of the three is rejected. It knows no types: see `../column.rs`.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use arrow_schema::DataType;
 use serde_json::{Map, Value};
@@ -272,12 +273,20 @@ fn old_form(line: &str) -> Result<Parts<'_>, String> {
             rest.strip_prefix(' ').ok_or(wrong)?
         }
     };
-    let (hostname, rest) = rest
-        .split_once(' ')
-        .filter(|(hostname, _)| !hostname.is_empty())
-        .ok_or("has no message behind its hostname")?;
-    parts.hostname = Some(hostname);
-    let (app_name, procid, message) = tag(rest);
+    let (app_name, procid, message) = match tag(rest) {
+        // The first word is a tag: some programs leave the hostname out.
+        (Some(name), procid, message) if name.parse::<IpAddr>().is_err() => {
+            (Some(name), procid, message)
+        }
+        _ => {
+            let (hostname, rest) = rest
+                .split_once(' ')
+                .filter(|(hostname, _)| !hostname.is_empty())
+                .ok_or("has no message behind its hostname")?;
+            parts.hostname = Some(hostname);
+            tag(rest)
+        }
+    };
     (parts.app_name, parts.procid, parts.message) = (app_name, procid, Some(message));
     Ok(parts)
 }

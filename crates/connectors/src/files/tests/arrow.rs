@@ -280,6 +280,51 @@ fn a_batch_that_takes_more_than_memory_is_refused() {
 }
 
 #[test]
+fn a_buffer_that_unpacks_to_more_than_it_says_is_damaged() {
+    let options = plain().try_with_compression(Some(CompressionType::LZ4_FRAME));
+    let zeros: ArrayRef = Arc::new(Int64Array::from(vec![0; 1 << 20]));
+    let mut bytes = file(&[batch(vec![("n", zeros)])], options.unwrap());
+    // The length of a buffer, and the beginning of its frame.
+    let head = [&(8_u64 << 20).to_le_bytes()[..], &[0x04, 0x22, 0x4D, 0x18]].concat();
+    let at = bytes.windows(head.len()).position(|bytes| bytes == head);
+    bytes[at.unwrap()..][..8].copy_from_slice(&8_u64.to_le_bytes());
+    let failure = Project::new().file("t.arrow", bytes).fail("t");
+    assert_eq!(failure.code, "R0140", "{failure}");
+    assert!(
+        failure
+            .message
+            .contains("unpacks to more bytes than it says"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn large_values_of_a_dictionary_come_in_small_batches() {
+    let words: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20)]));
+    let keys = arrow_array::Int32Array::from(vec![0; 2100]);
+    let column = DictionaryArray::<Int32Type>::try_new(keys, words);
+    let column: ArrayRef = Arc::new(column.unwrap());
+    let bytes = file(&[batch(vec![("w", column)])], plain());
+    let project = Project::new().file("t.arrow", bytes);
+    let (mut rows, mut most) = (0_usize, 0_usize);
+    run(async {
+        let mut reader = project.source().open(&spec("t"), None).await.unwrap();
+        let mut splits = reader.splits();
+        while let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await {
+            while let Some(event) = split.events.next().await {
+                if let Event::Rows(batch) = event.unwrap() {
+                    rows += batch.len();
+                    most = most.max(batch.len());
+                }
+            }
+        }
+    });
+    // Together they do not fit into one column of text.
+    assert_eq!(rows, 2100);
+    assert!(most <= 4, "{most}");
+}
+
+#[test]
 fn a_taker_that_keeps_most_of_the_budget_stalls_no_arrow_read() {
     let batches: Vec<_> = (0..40)
         .map(|at| {

@@ -185,6 +185,49 @@ fn a_block_gives_as_many_rows_as_it_says_of_all_of_its_bytes() {
 }
 
 #[test]
+fn what_one_block_has_too_many_the_next_one_may_not_have_too_few() {
+    let fields = field("n", json!("long"));
+    let three = [long(1), long(2), long(3)].concat();
+    for counts in [[3, 3], [2, 4], [4, 2], [0, 6], [6, 0]] {
+        let blocks = counts.map(|count| (count, three.clone()));
+        let project = Project::new().file("t.avro", file(fields.clone(), &blocks));
+        match project.try_read(&spec("t")) {
+            Ok(outcome) => {
+                assert_eq!(counts, [3, 3]);
+                assert_eq!(outcome.rows, ["1", "2", "3", "1", "2", "3"]);
+            }
+            Err(failure) => {
+                assert_ne!(counts, [3, 3]);
+                assert_eq!(failure.code, "R0140", "{failure}");
+            }
+        }
+    }
+    // A block without rows is one, too.
+    let blocks = [(0, Vec::new()), (3, three), (0, Vec::new())];
+    let project = Project::new().file("t.avro", file(fields, &blocks));
+    assert_eq!(project.read("t").rows, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_header_with_a_key_or_a_value_without_measure_is_refused() {
+    let start = [b"Obj\x01".to_vec(), long(1)].concat();
+    let long_key = bytes(&[b'k'; (64 << 10) + 1]);
+    for (pair, why) in [
+        ([long_key, bytes(b"v")].concat(), "more than 65536 bytes"),
+        (
+            [bytes(b"avro.schema"), long((64 << 20) + 1)].concat(),
+            "more than 67108864 bytes",
+        ),
+    ] {
+        let failure = Project::new()
+            .file("t.avro", [start.clone(), pair].concat())
+            .fail("t");
+        assert_eq!(failure.code, "R0112", "{failure}");
+        assert!(failure.message.contains(why), "{failure}");
+    }
+}
+
+#[test]
 fn a_block_without_the_mark_of_the_file_is_damaged() {
     let mut bytes = file(field("n", json!("long")), &[(1, long(1)), (1, long(2))]);
     let last = bytes.len() - 1;

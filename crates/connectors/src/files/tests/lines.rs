@@ -2,6 +2,7 @@
 
 use towpath_vocab::Remedy;
 
+use super::super::{FilesSource, Root};
 use super::*;
 
 fn lines(format: &str) -> Project {
@@ -106,6 +107,62 @@ fn the_combined_log_format_and_lines_of_other_ones() {
     assert!(said[1].contains("more behind the user agent"), "{said:?}");
     assert!(said[2].contains("`10/Oct/2000:13:55:36 -0700`"), "{said:?}");
     assert_eq!(outcome.place(1).line, Some(9));
+}
+
+#[test]
+fn lines_with_more_fields_before_the_time_are_rejected() {
+    let rest = r#"[10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 5"#;
+    let bad = [
+        "example.com:80 1.2.3.4 - -",
+        "example.com:80 1.2.3.4 - frank",
+        "example.com:80 1.2.3.4 id frank",
+        "1.1.1.1, 2.2.2.2 - -",
+        "1.1.1.1, 2.2.2.2, 3.3.3.3 - -",
+        "- 1.2.3.4 - -",
+    ];
+    let bad = bad.map(|fields| format!("{fields} {rest}"));
+    let good = format!("1.2.3.4 - john doe {rest}");
+    let outcome = read(lines("common"), format!("{}\n{good}\n", bad.join("\n")));
+    assert_eq!(outcome.rows.len(), 1);
+    assert!(
+        outcome.rows[0].starts_with("1.2.3.4|∅|john doe|"),
+        "{:?}",
+        outcome.rows
+    );
+    assert_eq!(outcome.raw_rejects(), bad);
+    for said in messages(&outcome) {
+        assert!(
+            said.contains("a host, an ident and a user are expected"),
+            "{said}"
+        );
+    }
+}
+
+/// A connection says how its CSV files are read: its logs have other options.
+#[test]
+fn options_of_a_connection_for_other_formats_do_not_touch_logs() {
+    let plain = lines("common").file("t.log", APACHE).read("t.log");
+    let project = Project::new()
+        .with("skip_lines", json!(1))
+        .with("timestamp_format", json!("%d.%m.%Y %H:%M"))
+        .with("date_format", json!("%d.%m.%Y"))
+        .with("decimal", json!(","))
+        .with("null_values", json!(["200"]))
+        .with("delimiter", json!(";"))
+        .file("t.log", APACHE)
+        .file("t.csv", "a title\na;day\n1,5;31.01.2024\n");
+    let mut spec = spec("t.log");
+    spec.options.insert("format".to_owned(), json!("common"));
+    let outcome = project.read_as(&spec);
+    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (4, 0));
+    assert_eq!((outcome.columns, outcome.rows), (plain.columns, plain.rows));
+    spec.options.insert("format".to_owned(), json!("syslog"));
+    let iso = "2024-05-01T10:00:00Z host su: a\n";
+    project.put("t.log", iso.repeat(2));
+    let outcome = project.read_as(&spec);
+    assert_eq!((outcome.rows.len(), outcome.rejects.len()), (2, 0));
+    let outcome = project.read("t.csv");
+    assert_eq!(outcome.rows, ["1.5|2024-01-31"]);
 }
 
 #[test]
@@ -230,6 +287,25 @@ fn syslog_of_rfc_3164_has_no_year() {
 }
 
 #[test]
+fn a_line_of_syslog_may_have_no_hostname() {
+    let text = "<34>Oct 11 22:14:15 su: 'su root' failed\n\
+        Oct 11 22:14:15 CRON[12]: x: y\n\
+        Oct 11 22:14:15 10.1.1.1: x\n\
+        2024-05-01T10:00:00Z app[1]: started\n";
+    let outcome = read(lines("syslog"), text);
+    assert_eq!(outcome.rejects, []);
+    assert_eq!(
+        outcome.rows,
+        [
+            "4|2|∅|Oct 11 22:14:15|∅|su|∅|∅|∅|'su root' failed",
+            "∅|∅|∅|Oct 11 22:14:15|∅|CRON|12|∅|∅|x: y",
+            "∅|∅|∅|Oct 11 22:14:15|10.1.1.1:|∅|∅|∅|∅|x",
+            "∅|∅|2024-05-01T10:00:00Z|∅|∅|app|1|∅|∅|started",
+        ]
+    );
+}
+
+#[test]
 fn broken_syslog_is_rejected_line_by_line() {
     for (line, why) in [
         ("<192>Oct 11 22:14:15 h a: b", "priority"),
@@ -312,6 +388,14 @@ fn a_pattern_matches_the_whole_line_and_times_have_formats() {
 }
 
 #[test]
+fn a_pattern_may_end_with_a_comment() {
+    let pattern = r"(?x) (?<n>\d+) \s (?<word>.*) # a number and the rest";
+    let outcome = read(lines("regex").with("pattern", json!(pattern)), "1 a b\nx\n");
+    assert_eq!(outcome.rows, ["1|a b"]);
+    assert_eq!(outcome.reasons(), ["2: line"]);
+}
+
+#[test]
 fn fields_of_fixed_width() {
     let project = lines("fixed")
         .with(
@@ -376,6 +460,16 @@ fn what_lines_need_is_asked_for() {
         ),
         (
             lines("fixed").with("fields", json!(["id 0-4"])),
+            "R0103",
+            "a name with places",
+        ),
+        (
+            lines("fixed").with("fields", json!(["id 1 - 4"])),
+            "R0103",
+            "a name with places",
+        ),
+        (
+            lines("fixed").with("fields", json!(["id- 4"])),
             "R0103",
             "a name with places",
         ),
@@ -525,4 +619,30 @@ fn known_lines_are_not_surveyed_and_keep_their_types() {
         project.read_as(&spec).columns,
         ["remote_host text", "status bigint"]
     );
+}
+
+#[test]
+fn known_lines_of_partitions_are_not_surveyed() {
+    let project = lines("common")
+        .with("hive_partitioning", json!(true))
+        .file("n=1/day=2024-01-31/t.log", APACHE)
+        .file("n=2/day=2024-02-01/t.log", APACHE);
+    let mut spec = spec("**/t.log");
+    let first = project.read_as(&spec);
+    assert_eq!(first.columns[10..], ["n bigint", "day date"]);
+    spec.observed = first.schema;
+    let rows = run(async {
+        let connection = project.connection();
+        let context = project.context();
+        let path = connection.text("path").unwrap();
+        let source = FilesSource {
+            root: Root::of(&context.project_dir, path, BTreeMap::new).unwrap(),
+            connection: connection.clone(),
+            context,
+        };
+        source.settle(&spec, false).await.unwrap().0.rows
+    });
+    // Only a survey counts the rows.
+    assert_eq!(rows, None);
+    assert_eq!(project.read_as(&spec).rows, first.rows);
 }

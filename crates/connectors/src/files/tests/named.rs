@@ -70,6 +70,30 @@ fn a_named_file_is_read_as_a_load_reads_it() {
     }
 }
 
+#[test]
+fn a_column_of_a_named_file_stands_against_its_folder() {
+    let project = Project::new()
+        .file("csv/region=eu/year=2024/x.csv", "id,region\n1,north\n")
+        .file("csv/region=us/year=2025/x.csv", "id,region\n2,south\n")
+        .file(
+            "json/region=eu/year=2024/x.jsonl",
+            "{\"id\":1,\"region\":\"north\"}\n{\"id\":2}\n",
+        );
+    let files = below(&project);
+    for columns in [None, Some(&["id", "region", "year"][..])] {
+        let outcome = rows_of(&files, "data/csv/*/*/x.csv", columns)
+            .unwrap()
+            .unwrap();
+        assert_eq!(outcome.rejects, []);
+        assert_eq!(outcome.columns, ["id bigint", "region text", "year bigint"]);
+        assert_eq!(outcome.rows, ["1|north|2024", "2|south|2025"]);
+        let name = "data/json/region=eu/year=2024/x.jsonl";
+        let outcome = rows_of(&files, name, columns).unwrap().unwrap();
+        assert_eq!(outcome.rejects, []);
+        assert_eq!(outcome.rows, ["1|north|2024", "2|∅|2024"]);
+    }
+}
+
 /// A name that looks like a file is never taken for a table that does not exist.
 #[test]
 fn what_is_wrong_with_a_named_file_is_said() {
