@@ -250,7 +250,10 @@ async fn quarantine_and_lists_are_tables_like_others() {
     );
     let columns = fixture.rows("select ordinal_position, column_name, data_type, is_nullable from information_schema.columns where table_name = 'carriers' order by ordinal_position").await.unwrap();
     assert_eq!(columns, ["1|carrier|text|YES", "2|Full Name|text|YES"]);
-    let views = fixture.rows("select table_schema, table_name from information_schema.views").await.unwrap();
+    let views = fixture
+        .rows("select table_schema, table_name from information_schema.views")
+        .await
+        .unwrap();
     assert_eq!(views, ["staging|late"]);
     assert_eq!(
         fixture.rows("describe raw.carriers").await.unwrap(),
