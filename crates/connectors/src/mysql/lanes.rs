@@ -129,6 +129,12 @@ async fn begin(
         Ok(false) => return Ok(Some("its connections end at several servers".to_owned())),
         Err(error) => return alone(error, "the server has no named locks"),
     }
+    // Rows come from another server there, by no way that a lock could close.
+    match holder.rows("SELECT @@innodb_read_only", DOING).await {
+        Ok(rows) if rows == [[Some("0".to_owned())]] => {}
+        Ok(_) => return Ok(Some("InnoDB is read-only on this server".to_owned())),
+        Err(error) => return alone(error, "the server does not say whether it is read-only"),
+    }
     if let Some(reason) = lock(holder, table).await? {
         return Ok(Some(reason));
     }

@@ -1,7 +1,8 @@
 //! How a table is cut into ranges of its key that are read side by side.
 //!
-//! Promise: the ranges are disjoint and together the whole, whatever the server estimates (`ranges.rs`); the first
-//! and the last one are open, so no row lies outside. Where to cut is found by looking at single entries of the
+//! Promise: the ranges are disjoint and together the whole, whatever the server estimates: before a range is cut,
+//! the server shows that its bounds and the cuts are in order for the rows that there are. The first and the last
+//! range are open, so no row lies outside. Where to cut is found by looking at single entries of the
 //! index that the rows stand in, and by the server's own estimates of how many rows a range has (`EXPLAIN`): no
 //! rows are read, counted or sorted for it. It reads no rows itself. Read next: `lanes.rs`, `pump.rs`.
 
@@ -215,7 +216,7 @@ impl Cutting<'_> {
         };
         let is_one = low == high && range.column + 1 < self.key.columns.len();
         Ok(match cuts.is_empty() {
-            false => Some(self.at(range, &cuts, (low, high)).await?),
+            false => self.at(range, &cuts, (low, high)).await?,
             true if is_one => Some(self.deeper(range, &least).await?),
             true => None,
         })
@@ -286,13 +287,39 @@ impl Cutting<'_> {
         Ok(sorted.filter_map(|value| column.literal(&value)).collect())
     }
 
-    /// Cuts at these values, which are sorted and lie in the range.
+    /// Whether no row is below a bound and not below the next one: between the range's own bounds and these cuts.
+    /// Then every row of the range is in exactly one of its parts, however the server compares and whatever became
+    /// of a value on its way here and back.
+    async fn are_in_order(&mut self, range: &Range, cuts: &[String]) -> Result<bool> {
+        let name = self.column(range)?.sql.clone();
+        let bounds = range.from.iter().chain(cuts).chain(&range.to);
+        let bounds: Vec<&String> = bounds.collect();
+        let questions = bounds.iter().zip(bounds.iter().skip(1));
+        let questions = questions.map(|(bound, next)| {
+            let wrong = range.around(format!("{name} < {bound} AND {name} >= {next}"));
+            format!(
+                "SELECT EXISTS (SELECT 1 FROM {} WHERE {wrong})",
+                self.key.hint
+            )
+        });
+        let questions: Vec<String> = questions.collect();
+        if questions.is_empty() {
+            return Ok(true);
+        }
+        let found = self.values(&questions).await?;
+        Ok(found.len() == questions.len() && found.iter().all(|one| one.as_deref() == Some("0")))
+    }
+
+    /// Cuts at these values; `None` where they are not in order within the range.
     async fn at(
         &mut self,
         range: &Range,
         cuts: &[String],
         (low, high): (&str, &str),
-    ) -> Result<Vec<Range>> {
+    ) -> Result<Option<Vec<Range>>> {
+        if !self.are_in_order(range, cuts).await? {
+            return Ok(None);
+        }
         let name = self.column(range)?.sql.clone();
         let mut questions = Vec::with_capacity(2 * cuts.len());
         for cut in cuts {
@@ -321,7 +348,7 @@ impl Cutting<'_> {
                 values,
                 ..range.clone()
             });
-        self.estimated(parts.collect()).await
+        self.estimated(parts.collect()).await.map(Some)
     }
 
     /// All rows have one value in this column: cuts by the next one. Rows that have another one after all are a

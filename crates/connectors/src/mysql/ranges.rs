@@ -1,10 +1,9 @@
 //! Ranges of keys: where they can be cut in two, and what is true of the rows in one.
 //!
-//! Promise: two ranges beside each other are told apart by one comparison with one value (`< v`, `>= v`), so
-//! every row is in exactly one of them, by whatever rules the server compares, and whichever value it is. Where a
-//! value is only shapes their sizes. It asks no server. Read next: `pieces.rs`.
+//! Promise: two ranges beside each other are told apart by one comparison with one value (`< v`, `>= v`). That the
+//! values are in the order of the server is not known here: `pieces.rs` asks for it. It asks no server itself.
 
-use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
 use super::literal::{quoted, text};
 use super::types::{Definition, Wire};
@@ -119,25 +118,33 @@ fn number_between(low: &str, high: &str, scale: u8) -> Option<String> {
     })
 }
 
-/// Dates that are not in the calendar, such as the zero date, lie below all others here.
-fn least() -> NaiveDate {
-    NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or(NaiveDate::MIN)
+/// The date, or one near it where the calendar does not have it (`2015-08-00`, `0000-00-00`).
+fn day(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.split('-');
+    let year: i32 = parts.next()?.parse().ok()?;
+    let month: u32 = parts.next()?.parse().ok()?;
+    let day: u32 = parts.next()?.parse().ok()?;
+    let (year, month) = (year.max(1), month.clamp(1, 12));
+    NaiveDate::from_ymd_opt(year, month, day)
+        .or_else(|| NaiveDate::from_ymd_opt(year, month, day.clamp(1, 28)))
+}
+
+/// The same with a time.
+fn moment(text: &str) -> Option<NaiveDateTime> {
+    let (date, time) = text.split_once(' ')?;
+    let time = NaiveTime::parse_from_str(time, "%H:%M:%S%.f").ok()?;
+    Some(day(date)?.and_time(time))
 }
 
 fn date_between(low: &str, high: &str) -> Option<String> {
-    let day = |text| NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap_or_else(|_| least());
-    let (low, high) = (day(low), day(high));
+    let (low, high) = (day(low)?, day(high)?);
     let days = middle(0, high.signed_duration_since(low).num_days().into())?;
     let date = low.checked_add_signed(TimeDelta::try_days(i64::try_from(days).ok()?)?)?;
     Some(date.format("%Y-%m-%d").to_string())
 }
 
 fn moment_between(low: &str, high: &str) -> Option<String> {
-    let moment = |text| {
-        let read = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f");
-        read.unwrap_or_else(|_| least().into())
-    };
-    let (low, high) = (moment(low), moment(high));
+    let (low, high) = (moment(low)?, moment(high)?);
     let span = high.signed_duration_since(low).num_microseconds()?;
     let micros = i64::try_from(middle(0, span.into())?).ok()?;
     let moment = low.checked_add_signed(TimeDelta::microseconds(micros))?;

@@ -48,6 +48,10 @@ fn dates_are_cut_and_the_zero_date_lies_below_all() {
     );
     assert_eq!(one(Class::Date, "2024-01-01", "2024-01-01"), None);
     assert_eq!(
+        one(Class::Date, "2015-08-00", "2024-02-30").unwrap(),
+        "2019-11-15"
+    );
+    assert_eq!(
         one(Class::Moment, "2024-01-01 00:00:00", "2024-01-01 00:00:01").unwrap(),
         "2024-01-01 00:00:00.500000"
     );
