@@ -9,6 +9,7 @@ mod audit;
 mod budget;
 mod chain;
 mod check_query;
+mod checksum;
 mod codes;
 mod commit_observer;
 mod compare;
@@ -42,6 +43,7 @@ mod watermarks;
 mod writing;
 
 pub use budget::Budget;
+pub use checksum::{Checksums, SumDifference, missing_columns};
 pub use codes::CODES;
 pub use commit_observer::CommitObserver;
 pub use compare::{Differences, TableVersions, can_compare, differences};
