@@ -9,6 +9,30 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0256",
+        Remedy::FixData,
+        "The target of a copy does not have what was copied.",
+        "`--verify` read the target back after the commit and compared it with what was read and written: the number of rows, a checksum of each column, and one of whole rows. The message names what differs. A trigger, a default or a type of the target changed values, or somebody has changed the target since the commit.",
+    ),
+    CodeEntry::run(
+        "R0257",
+        Remedy::FixConfig,
+        "A copy cannot be verified, because its target has other rows too.",
+        "`--verify` compares the whole target. Copy into a new table or file, or with `--write replace`.",
+    ),
+    CodeEntry::run(
+        "R0258",
+        Remedy::FixConfig,
+        "A column cannot be verified.",
+        "Its values have no exact text. Copy without `--verify`, or give the column the type text: `--type NAME=text`.",
+    ),
+    CodeEntry::run(
+        "R0259",
+        Remedy::Cancelled,
+        "The verification of a copy was stopped by the user.",
+        "The copy was committed before, and all of its rows are visible. Copy again with `--write replace` to verify them.",
+    ),
+    CodeEntry::run(
         "R0900",
         Remedy::FixConfig,
         "The date of a command cannot be used.",

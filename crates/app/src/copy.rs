@@ -6,6 +6,7 @@
 
 mod ends;
 mod options;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ use towpath_vocab::{
 
 use self::ends::{CopyEndpoint, file_end, source, stem};
 pub(crate) use self::ends::{is_of_files, refuse_address};
+pub use self::verify::Verified;
+use self::verify::Watch;
 use crate::services::{
     ProjectServices, ServiceOptions, connector_specs, holds_files, parallelism, scratch,
 };
@@ -73,6 +76,8 @@ pub struct CopyRequest {
     pub types: Vec<(String, String)>,
     /// Options of the source.
     pub options: Vec<(String, String)>,
+    /// Compare the target with what was copied, after the commit.
+    pub verify: bool,
     /// How many bad rows stop it; `None` for the usual limit.
     pub fail_above: Option<Threshold>,
     /// The memory budget.
@@ -81,7 +86,17 @@ pub struct CopyRequest {
     pub working_dir: PathBuf,
 }
 
-/// Copies one table; returns the summary and the path of the rejected records.
+/// What became of a copy.
+pub struct CopyReport {
+    /// What was read, written and rejected.
+    pub table: OutputSummary,
+    /// The file of the rejected records.
+    pub rejected: PathBuf,
+    /// What the comparison came to, if it was asked for and the copy was committed.
+    pub verified: Option<Result<Verified>>,
+}
+
+/// Copies one table.
 ///
 /// # Errors
 /// `FixConfig` for a source or target that cannot be understood, `Refused` if a table would be replaced
@@ -91,7 +106,7 @@ pub async fn copy(
     progress: Arc<Progress>,
     cancel: CancellationToken,
     waits: &Waits,
-) -> Result<(OutputSummary, PathBuf)> {
+) -> Result<CopyReport> {
     let scratch = scratch()?;
     let environment = Environment::new("copy");
     let services = ProjectServices::open(ServiceOptions {
@@ -124,62 +139,132 @@ pub async fn copy(
     )?;
     refuse_of_files(request, &from, &to)?;
     refuse_together(request)?;
-    let destination = services.destination(&to.connection)?;
-    let target = TableName::new(to.connection.name.clone(), to.object.clone());
-    let patience = ReconnectLimit::new(RECONNECT);
-    let system = services.system.as_ref();
-    let mode = reach(&patience, system, &cancel, waits, || {
-        write_mode(request, &to, destination.as_ref(), &target)
-    })
-    .await?;
-    let source = services.source(&from.connection)?;
-    let spec = read_spec(request, &from, options, &target);
-    let task = task_key(request, &target);
-    let last = reach(&patience, system, &cancel, waits, || {
-        destination.last(&task, &target)
-    })
-    .await?;
-    let after = last.map_or(Generation(0), |last| last.token.generation);
-    // From here on a retry could write twice, so a lost connection is a failure.
-    let reader = reach(&patience, system, &cancel, waits, || {
-        source.open(&spec, None)
-    })
-    .await?;
-    let rejected = rejected_path(request, &to);
-    let output = OutputSpec {
-        source_table: target.clone(),
-        plan: table_plan(target, mode, request),
-        task,
-        generation: after.next(),
-        after: Some(after),
-        destination,
-        quarantine: Arc::new(RejectFile::beside(&services, &rejected)?),
-        committed: Position::default(),
-        fingerprint: None,
-        annotations: Annotations::default(),
-        checkpoint: Checkpoint::default(),
-        operators: Vec::new(),
-        rows_before: None,
-        skip: SkipCommit::Never,
-    };
-    let transfer = Transfer {
-        reader,
-        opened_at: Position::default(),
-        outputs: vec![output],
-        run: "copy".to_owned(),
-        cadence: CommitCadence::default(),
-        commits: None,
+    let copying = Copying {
+        request,
+        services: &services,
+        to: &to,
         cancel,
+        waits,
     };
-    let summary = run_transfer(transfer, &services.transfer_services(progress)).await?;
-    let mut table = summary
-        .outputs
-        .into_iter()
-        .next()
-        .ok_or_else(|| Failure::new("R0914", Remedy::Bug, "the copy ended without a result"))?;
-    let stopped = table.stopped.take();
-    table.stopped = stopped.map(|stopped| stop_of_a_copy(stopped, &table, &to, &rejected));
-    Ok((table, rejected))
+    Box::pin(copying.carry_out(&from, options, progress)).await
+}
+
+/// A copy whose ends are understood.
+struct Copying<'a> {
+    request: &'a CopyRequest,
+    services: &'a ProjectServices,
+    to: &'a CopyEndpoint,
+    cancel: CancellationToken,
+    waits: &'a Waits,
+}
+
+impl Copying<'_> {
+    /// Opens both ends, moves the rows, and compares where that was asked for.
+    async fn carry_out(
+        &self,
+        from: &CopyEndpoint,
+        options: BTreeMap<String, serde_json::Value>,
+        progress: Arc<Progress>,
+    ) -> Result<CopyReport> {
+        let Self {
+            request,
+            services,
+            to,
+            cancel,
+            waits,
+        } = self;
+        let destination = services.destination(&to.connection)?;
+        let target = TableName::new(to.connection.name.clone(), to.object.clone());
+        let patience = ReconnectLimit::new(RECONNECT);
+        let system = services.system.as_ref();
+        let mode = reach(&patience, system, cancel, *waits, || {
+            write_mode(request, to, destination.as_ref(), &target)
+        })
+        .await?;
+        if request.verify {
+            verify::refuse_mode(mode)?;
+        }
+        let source = services.source(&from.connection)?;
+        let spec = read_spec(request, from, options, &target);
+        let task = task_key(request, &target);
+        let last = reach(&patience, system, cancel, *waits, || {
+            destination.last(&task, &target)
+        })
+        .await?;
+        let after = last.map_or(Generation(0), |last| last.token.generation);
+        // From here on a retry could write twice, so a lost connection is a failure.
+        let reader = reach(&patience, system, cancel, *waits, || {
+            source.open(&spec, None)
+        })
+        .await?;
+        let watch = request.verify.then(Watch::default);
+        let (reader, destination) = match &watch {
+            Some(watch) => (watch.reader(reader), watch.destination(destination)),
+            None => (reader, destination),
+        };
+        let rejected = rejected_path(request, to);
+        let output = self.output((target, mode), (task, after), destination, &rejected)?;
+        let transfer = Transfer {
+            reader,
+            opened_at: Position::default(),
+            outputs: vec![output],
+            run: "copy".to_owned(),
+            cadence: CommitCadence::default(),
+            commits: None,
+            cancel: cancel.clone(),
+        };
+        let summary = run_transfer(transfer, &services.transfer_services(progress)).await?;
+        let mut table =
+            summary.outputs.into_iter().next().ok_or_else(|| {
+                Failure::new("R0914", Remedy::Bug, "the copy ended without a result")
+            })?;
+        let stopped = table.stopped.take();
+        table.stopped = stopped.map(|stopped| stop_of_a_copy(stopped, &table, to, &rejected));
+        let verified = match watch.filter(|_| table.receipt.is_some()) {
+            Some(watch) => Some(self.verified(&watch, &table).await),
+            None => None,
+        };
+        Ok(CopyReport {
+            table,
+            rejected,
+            verified,
+        })
+    }
+
+    fn output(
+        &self,
+        (target, mode): (TableName, WriteMode),
+        (task, after): (TaskKey, Generation),
+        destination: Arc<dyn Destination>,
+        rejected: &Path,
+    ) -> Result<OutputSpec> {
+        Ok(OutputSpec {
+            source_table: target.clone(),
+            plan: table_plan(target, mode, self.request),
+            task,
+            generation: after.next(),
+            after: Some(after),
+            destination,
+            quarantine: Arc::new(RejectFile::beside(self.services, rejected)?),
+            committed: Position::default(),
+            fingerprint: None,
+            annotations: Annotations::default(),
+            checkpoint: Checkpoint::default(),
+            operators: Vec::new(),
+            rows_before: None,
+            skip: SkipCommit::Never,
+        })
+    }
+
+    /// Compares the target with what was copied, until the user stops it.
+    async fn verified(&self, watch: &Watch, table: &OutputSummary) -> Result<Verified> {
+        let source = self.services.source(&self.to.connection)?;
+        let compared = watch.compare(self.request, self.to, source.as_ref(), table);
+        tokio::select! {
+            compared = Box::pin(compared) => compared,
+            () = self.cancel.cancelled() => Err(verify::stopped()),
+        }
+    }
 }
 
 /// The name of the table that is written; `None` if a query needs a name for it.

@@ -50,7 +50,7 @@ pub use backfill::{
     backfills,
 };
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
-pub use copy::{CopyRequest, Waits, copy};
+pub use copy::{CopyReport, CopyRequest, Verified, Waits, copy};
 pub use editor::{ProjectFile, json_schema};
 pub use external_systems::{
     ColumnLine, ConnectionLine, ConnectionTest, DiscoverReport, DiscoverRequest, TableLine,

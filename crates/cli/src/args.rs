@@ -302,6 +302,9 @@ pub(crate) struct CopyArguments {
     /// An option of the source, for example delimiter=; or null_values=NA.
     #[arg(long = "option", value_name = "K=V", value_parser = pair)]
     pub(crate) options: Vec<(String, String)>,
+    /// Compare the target with the source after the copy: rows, and a checksum of each column.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Stop the copy if more rows than this are bad: 100 or 5%; default 10%.
     #[arg(long, value_name = "LIMIT")]
     pub(crate) fail_above: Option<String>,

@@ -184,6 +184,130 @@ fn a_mariadb_database_is_an_end_like_any_other() {
     assert_eq!(desk.read("out.csv").lines().count(), 6);
 }
 
+/// The same values in every system, whatever their types are there.
+#[test]
+fn a_copy_is_verified_from_end_to_end() {
+    let desk = TestProject::new();
+    let maria = MariadbServer::shared().unwrap();
+    let maria = maria.url(&maria.new_database().unwrap());
+    let postgres = PostgresServer::shared().unwrap();
+    let postgres = postgres.url(&postgres.new_database().unwrap());
+    desk.write(
+        "t.csv",
+        "id,name,flag,price,ratio,day,at,big\n\
+         1,\"x, \"\"y\"\"\nz \",true,-0.10,0.1,2024-02-29,2024-02-29 12:00:00.000001,123456789012345678901234567890\n\
+         2,,false,1000.00,1e300,0001-01-01,1970-01-01 00:00:00,-1\n\
+         3,\"\",,,,,,\n4,Änne 😀,true,0.00,-2.5,9999-12-31,2024-02-29 12:00:00.5,0\n",
+    );
+    let says = |arguments: &[&str]| {
+        let said = desk.ok(".", &[&["copy", "--verify"][..], arguments].concat());
+        has(
+            &said,
+            &[
+                "4 rows copied",
+                "Verified: 4 rows and 8 columns are the same",
+            ],
+        );
+    };
+    let types = ["price=decimal(10,2)", "big=decimal(38,0)", "ratio=double"];
+    let types: Vec<&str> = types.iter().flat_map(|one| ["--type", one]).collect();
+    says(&[&["t.csv", "t.parquet"][..], &types].concat());
+    says(&["t.parquet", "t.jsonl"]);
+    says(&["t.parquet", "again.csv"]);
+    says(&["t.parquet", "sqlite:t.db"]);
+    says(&["sqlite:t.db", "--table", "t", &maria]);
+    says(&[&maria, "--table", "t", &postgres]);
+    says(&[&postgres, "--table", "t", &postgres, "--into", "u"]);
+    says(&[&postgres, "--table", "u", &maria, "--into", "u"]);
+    says(&[&maria, "--table", "u", "u.parquet"]);
+    says(&["t.parquet", "sqlite:t.db", "--write", "replace"]);
+}
+
+/// Every type with its edge values: what is rejected on the way is no difference.
+#[test]
+fn rejected_rows_and_nested_values_do_not_disturb_a_verification() {
+    let desk = TestProject::new();
+    std::fs::write(desk.path("types.parquet"), TYPES).unwrap();
+    for target in ["again.parquet", "again.jsonl", "again.csv"] {
+        let copy = [
+            "copy",
+            "--verify",
+            "types.parquet",
+            target,
+            "--fail-above",
+            "100%",
+        ];
+        has(&desk.ok(".", &copy), &["Verified: "]);
+    }
+}
+
+#[test]
+fn values_that_a_target_changes_are_found() {
+    let desk = TestProject::new();
+    let server = MariadbServer::shared().unwrap();
+    let database = server.new_database().unwrap();
+    let url = server.url(&database);
+    desk.write("t.csv", "id,v,w\n1,a,x\n2,b,y\n3,c,z\n");
+    for (trigger, found, not_found) in [
+        (
+            "BEFORE INSERT ON t FOR EACH ROW SET NEW.v = upper(NEW.v)",
+            vec!["column `v`: other values"],
+            vec!["`id`", "`w`", "rows:"],
+        ),
+        // Every column keeps its values, and no row is lost.
+        (
+            "BEFORE INSERT ON t FOR EACH ROW SET NEW.v = elt(NEW.id, 'b', 'a', 'c')",
+            vec!["some stand in other rows"],
+            vec!["column `", "rows:"],
+        ),
+    ] {
+        server
+            .sql(&database, &format!("DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint, v text, w text); CREATE TRIGGER bend {trigger}"))
+            .unwrap();
+        let copy = ["copy", "t.csv", &url, "--write", "replace", "--verify"];
+        let said = desk.exits(3, ".", &copy);
+        has(&said, &["3 rows copied", "error[R0256]", "`t`"]);
+        has(&said, &found);
+        for other in not_found {
+            assert!(!said.contains(other), "{other}: {said}");
+        }
+        // Without it, nobody notices.
+        desk.ok(".", &copy[..5]);
+    }
+    desk.ok(".", &["copy", "t.csv", "sqlite:t.db"]);
+    let trigger =
+        "CREATE TRIGGER bend AFTER INSERT ON t BEGIN UPDATE t SET w = NULL WHERE id = 2; END";
+    let store = rusqlite::Connection::open(desk.path("t.db")).unwrap();
+    store.execute_batch(trigger).unwrap();
+    let copy = [
+        "copy",
+        "t.csv",
+        "sqlite:t.db",
+        "--write",
+        "replace",
+        "--verify",
+    ];
+    let said = desk.exits(3, ".", &copy);
+    has(&said, &["error[R0256]", "column `w`: other values"]);
+}
+
+#[test]
+fn a_copy_that_adds_to_its_target_is_not_verified() {
+    let desk = TestProject::new();
+    desk.write("t.csv", "id\n1\n");
+    desk.ok(".", &["copy", "t.csv", "sqlite:t.db"]);
+    for write in [&["append"][..], &["merge", "--key", "id"]] {
+        let copy = ["copy", "t.csv", "sqlite:t.db", "--verify", "--write"];
+        let said = desk.exits(2, ".", &[&copy[..], write].concat());
+        has(&said, &["error[R0257]", "--write replace"]);
+    }
+    desk.ok(
+        ".",
+        &["copy", "sqlite:t.db", "--table", "t", "out.csv", "--verify"],
+    );
+    assert_eq!(desk.read("out.csv"), "id\n1\n");
+}
+
 #[test]
 fn lists_and_structs_are_json_in_json() {
     let desk = TestProject::new();
@@ -426,6 +550,14 @@ fn a_copy_takes_a_part_of_its_source() {
     );
     assert!(!desk.path("x.csv").exists());
 
+    for part in [
+        &["--columns", "name", "--where", "id > 1"][..],
+        &["--columns", "name"],
+        &["--limit", "1"],
+    ] {
+        let verified = ["copy", "a.csv", "verified.parquet", "--verify"];
+        desk.ok(".", &[&verified[..], part].concat());
+    }
     desk.ok(".", &["copy", "a.csv", "store.db"]);
     let query = [
         "copy",

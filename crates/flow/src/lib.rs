@@ -10,6 +10,7 @@ mod budget;
 mod chain;
 mod check_query;
 mod checks;
+mod checksum;
 mod codes;
 mod commit_observer;
 mod compare;
@@ -43,6 +44,7 @@ mod watermarks;
 mod writing;
 
 pub use budget::Budget;
+pub use checksum::{Checksums, SumDifference, missing_columns};
 pub use codes::CODES;
 pub use commit_observer::CommitObserver;
 pub use compare::{Differences, TableVersions, can_compare, differences};

@@ -3,12 +3,13 @@
 //! It turns arguments into a request for `app/src/copy.rs`, which does the work, and prints the result.
 //! Ctrl-C stops the copy; nothing of it is visible then.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use towpath_app::{CopyRequest, copy as carry_out, memory_bytes, threshold};
-use towpath_flow::Progress;
+use towpath_app::{CopyReport, CopyRequest, copy as carry_out, memory_bytes, threshold};
+use towpath_flow::{OutputSummary, Progress};
 use towpath_vocab::{Failure, Remedy, Threshold, WriteMode};
 
 use super::project_args::{CommandResult, working_dir};
@@ -40,6 +41,7 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
         into: arguments.into,
         types: arguments.types,
         options: arguments.options,
+        verify: arguments.verify,
         fail_above: arguments.fail_above.as_deref().map(limit).transpose()?,
         memory_bytes: arguments.memory.as_deref().map(budget).transpose()?,
         working_dir,
@@ -55,7 +57,11 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
         () = stopped(&cancel) => Err(interrupted()),
     };
     live.finish();
-    let (table, rejected) = copied.map_err(|failure| match failure.remedy {
+    let CopyReport {
+        table,
+        rejected,
+        verified,
+    } = copied.map_err(|failure| match failure.remedy {
         Remedy::Cancelled => interrupted(),
         _ => failure,
     })?;
@@ -63,10 +69,26 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
         draw::failure(failure);
         return Ok(Exit::of(failure));
     }
-    if terminal::is_quiet() {
-        return Ok(Exit::Done);
+    if !terminal::is_quiet() {
+        print(&table, &rejected, began.elapsed());
     }
-    let took = began.elapsed();
+    match verified {
+        Some(Err(failure)) => {
+            draw::failure(&failure);
+            return Ok(Exit::of(&failure));
+        }
+        Some(Ok(verified)) if !terminal::is_quiet() => outln!(
+            "Verified: {} and {} are the same in the target.",
+            draw::plural(verified.rows, "row"),
+            draw::plural(verified.columns as u64, "column")
+        ),
+        _ => {}
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints what was copied.
+fn print(table: &OutputSummary, rejected: &Path, took: Duration) {
     let rate = table.rows_loaded as f64 / took.as_secs_f64().max(0.001);
     let peak = towpath_app::peak_rss_bytes().map_or_else(String::new, |peak| {
         format!(", peak memory {}", draw::bytes(peak))
@@ -87,7 +109,6 @@ pub(super) async fn copy(arguments: CopyArguments) -> CommandResult {
             rejected.display()
         );
     }
-    Ok(Exit::Done)
 }
 
 /// Fires when the time of a copy that was asked to stop is over, so that a system that does not answer

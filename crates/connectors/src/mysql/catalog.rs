@@ -25,6 +25,8 @@ pub(super) struct CatalogTable {
     pub(super) database: String,
     pub(super) name: String,
     pub(super) is_view: bool,
+    /// It holds rows of the past too, which the index does not leave out.
+    pub(super) is_versioned: bool,
     /// Where rows are stored; `None` for a view.
     pub(super) engine: Option<String>,
     /// When it was created, as the server says it.
@@ -192,6 +194,7 @@ fn of(row: &[Option<String>]) -> Option<CatalogTable> {
         database: database.clone(),
         name: name.clone(),
         is_view,
+        is_versioned: kind.as_deref() == Some("SYSTEM VERSIONED"),
         engine: engine.clone().filter(|_| !is_view),
         has_snapshots: is_view || transactions.as_deref() == Some("YES"),
         rows: rows.as_ref().and_then(|rows| rows.parse().ok()),
@@ -208,6 +211,46 @@ pub(super) async fn columns(session: &mut Session, table: &CatalogTable) -> Resu
 pub(super) async fn key(session: &mut Session, table: &CatalogTable) -> Result<Vec<String>> {
     let rest = "AND index_name = 'PRIMARY' ORDER BY seq_in_index";
     names_in(session, table, "statistics", rest).await
+}
+
+/// The index that the rows of a table in InnoDB stand in, and its columns: the primary key, or the first unique
+/// one without NULL, which the catalogue marks as if it were. `None` where it has parts of values, or none is there.
+pub(super) async fn clustered(
+    session: &mut Session,
+    table: &CatalogTable,
+) -> Result<Option<(String, Vec<String>)>> {
+    let (database, name) = (text(&table.database), text(&table.name));
+    let sql = format!(
+        "SELECT s.index_name, s.column_name, s.sub_part, s.nullable, c.column_key \
+         FROM information_schema.statistics s LEFT JOIN information_schema.columns c \
+         ON c.table_schema = s.table_schema AND c.table_name = s.table_name AND c.column_name = s.column_name \
+         WHERE s.table_schema = {database} AND s.table_name = {name} AND BINARY s.table_name = BINARY {name} \
+         AND s.non_unique = 0 ORDER BY s.index_name = 'PRIMARY' DESC, s.index_name, s.seq_in_index"
+    );
+    let rows = session.rows(&sql, LOOKING).await?;
+    let mut indexes: Vec<(String, Option<Vec<String>>)> = Vec::new();
+    for row in rows {
+        let [Some(index), column, part, nullable, key] = row.as_slice() else {
+            continue;
+        };
+        let is_whole = part.is_none() && nullable.as_deref() != Some("YES");
+        let is_marked = key.as_deref() == Some("PRI");
+        let column = column.clone().filter(|_| is_whole && is_marked);
+        match indexes.last_mut() {
+            Some((last, columns)) if *last == *index => {
+                if let (Some(columns), Some(column)) = (columns.as_mut(), &column) {
+                    columns.push(column.clone());
+                } else {
+                    *columns = None;
+                }
+            }
+            _ => indexes.push((index.clone(), column.map(|column| vec![column]))),
+        }
+    }
+    let mut whole = indexes
+        .into_iter()
+        .filter_map(|(index, columns)| Some((index, columns?)));
+    Ok(whole.next())
 }
 
 /// The columns that an index begins with.

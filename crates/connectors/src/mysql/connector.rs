@@ -35,7 +35,7 @@ impl Connector for Mysql {
                 Capability::Discover,
             ],
             options: options(),
-            limits: Vec::new(),
+            limits: vec!["connections".to_owned()],
             reads: vec![ReadMode::Full, ReadMode::Incremental],
             needs_cursor: true,
             tells_version: false,

@@ -3,7 +3,7 @@
 //!
 //! Promise: values arrive exactly or as rejects, whatever their type and character set; a broken connection
 //! is never the end of a table; rows are visible with their token or not at all. Read next: `source.rs`,
-//! `cursor.rs`, `pump.rs` for a read; `destination.rs`, `writer.rs`, `stage.rs` for a write; `types.rs`, `cells.rs`,
+//! `cursor.rs`, `pieces.rs`, `lanes.rs`, `pump.rs` for a read; `destination.rs`, `writer.rs`, `stage.rs` for a write; `types.rs`, `cells.rs`,
 //! `present.rs`, `encode.rs` for values; `packet.rs`, `login.rs`, `session.rs` for the wire.
 
 mod align;
@@ -21,13 +21,16 @@ mod encode;
 mod error;
 mod evolve;
 mod foreign;
+mod lanes;
 mod literal;
 mod login;
 mod members;
 mod packet;
 mod params;
+mod pieces;
 mod present;
 mod pump;
+mod ranges;
 mod session;
 mod settings;
 mod source;

@@ -13,6 +13,7 @@ use towpath_vocab::Failure;
 
 use super::cells::{cells, digest, raw, values};
 use super::error::{MysqlError, Result};
+use super::lanes::{Lane, Lanes};
 use super::session::Session;
 use super::settings::ZeroDates;
 use super::task_lock;
@@ -37,8 +38,27 @@ pub(super) struct Query {
 pub(super) enum Held {
     /// It ends with the read.
     Own(Session),
+    /// Other pieces of the read are read in it too, and in others on the same moment.
+    Shared(Arc<Lanes>),
     /// A write goes on in it.
     OfWrite(Arc<Mutex<Session>>),
+}
+
+/// A session, when it is its turn.
+enum Turn {
+    Own(Session),
+    Lane(Lane),
+    OfWrite(Arc<Mutex<Session>>),
+}
+
+impl Held {
+    async fn turn(self) -> Result<Turn> {
+        Ok(match self {
+            Self::Own(session) => Turn::Own(session),
+            Self::Shared(lanes) => Turn::Lane(lanes.lane().await?),
+            Self::OfWrite(session) => Turn::OfWrite(session),
+        })
+    }
 }
 
 /// A part of a read: rows of queries in one session, one after the other.
@@ -71,9 +91,11 @@ impl Pieces for Queries {
         let (layout, memory) = (self.layout.clone(), Arc::clone(&self.memory));
         let (columns, zero_dates) = (Arc::clone(&self.columns), self.zero_dates);
         let start = async move {
+            // First a session, then memory: pieces that wait for one must not keep writers waiting.
+            let turn = piece.session.turn().await?;
             let lease = layout.lease(memory.as_ref()).await?;
             let (sender, receiver) = mpsc::channel(WAITING);
-            let of_write = matches!(piece.session, Held::OfWrite(_));
+            let of_write = matches!(turn, Turn::OfWrite(_));
             let task = tokio::spawn(async move {
                 let reading = Reading {
                     gather: Gather::new(&layout),
@@ -83,13 +105,17 @@ impl Pieces for Queries {
                     sender: sender.clone(),
                     events: Vec::new(),
                 };
-                let last = match Box::pin(reading.read(piece)).await {
-                    Ok(()) => Ok(Event::End),
-                    Err(error) => Err(Failure::from(error)),
+                let (last, lane) = match Box::pin(reading.read(turn, piece.queries)).await {
+                    Ok(lane) => (Ok(Event::End), lane),
+                    Err(error) => (Err(Failure::from(error)), None),
                 };
                 // A taker that left needs no end.
                 let _ = sender.send(last).await;
                 drop(lease);
+                // Only now, so that never more pieces hold memory than there are sessions.
+                if let Some(lane) = lane {
+                    lane.done();
+                }
             });
             // A command that is stopped in the middle would leave its answer to the next one of the write.
             Ok::<_, Failure>(match of_write {
@@ -121,14 +147,19 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(mut self, piece: Piece) -> Result<()> {
-        let all = match piece.session {
-            Held::Own(mut session) => self.queries(&mut session, piece.queries).await?,
-            Held::OfWrite(session) => {
+    /// Reads all rows; gives a lane back that can be used again.
+    async fn read(mut self, turn: Turn, queries: Vec<Query>) -> Result<Option<Lane>> {
+        let mut used = None;
+        let all = match turn {
+            Turn::Own(mut session) => self.queries(&mut session, queries).await?,
+            Turn::Lane(mut lane) => {
+                let all = self.queries(&mut lane.session, queries).await?;
+                used = Some(lane).filter(|_| all);
+                all
+            }
+            Turn::OfWrite(session) => {
                 let mut locked = session.lock().await;
-                let read = self.of_write(&mut locked, piece.queries, || {
-                    Arc::strong_count(&session) > 1
-                });
+                let read = self.of_write(&mut locked, queries, || Arc::strong_count(&session) > 1);
                 let read = read.await;
                 if read.is_err() {
                     // The server may have ended the transaction, and perhaps nobody listens any more.
@@ -137,13 +168,12 @@ impl Reading {
                 read?
             }
         };
-        if !all {
-            return Ok(());
+        if all {
+            let finished = self.gather.finish(&mut self.events);
+            finished.map_err(|error| columns(&self.layout, &error))?;
+            send(&self.sender, &mut self.events).await;
         }
-        let finished = self.gather.finish(&mut self.events);
-        finished.map_err(|error| columns(&self.layout, &error))?;
-        send(&self.sender, &mut self.events).await;
-        Ok(())
+        Ok(used)
     }
 
     /// Reads in the session of a write, and leaves it as it was, unless the write is gone.

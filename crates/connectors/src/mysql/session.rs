@@ -35,6 +35,8 @@ const FOR_WRITES: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL
 /// A table that others hold is not waited for all day.
 pub(super) const LOCK_WAIT_SECONDS: u32 = 300;
 
+const BEGINNING: &str = "opening a read transaction";
+
 /// Modes of a server under which a value is shown as something else, or a stored date cannot be compared.
 const BENDING_MODES: [&str; 3] = ["PAD_CHAR_TO_FULL_LENGTH", "NO_ZERO_IN_DATE", "NO_ZERO_DATE"];
 
@@ -156,11 +158,20 @@ impl Session {
 
     /// Opens a reading transaction: all its questions see one state.
     pub(super) async fn begin_read(&mut self) -> Result<()> {
-        let doing = "opening a read transaction";
+        self.isolate().await?;
+        self.start_read().await
+    }
+
+    /// Transactions that start from now on see one state each.
+    pub(super) async fn isolate(&mut self) -> Result<()> {
         let sql = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-        self.run(sql, doing).await?;
+        self.run(sql, BEGINNING).await
+    }
+
+    /// Starts a reading transaction on the present state, and ends the one before.
+    pub(super) async fn start_read(&mut self) -> Result<()> {
         let sql = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-        self.run(sql, doing).await
+        self.run(sql, BEGINNING).await
     }
 
     async fn command(&mut self, command: u8, payload: &[u8], doing: &str) -> Result<()> {
@@ -407,6 +418,23 @@ impl Session {
         let statement = self.prepare(sql, doing).await?;
         let columns = self.answer_to(&statement, &[], doing).await?;
         self.texts(statement, &columns, doing).await
+    }
+
+    /// One column of what an `EXPLAIN` shows, by its name: servers show different ones.
+    pub(super) async fn named(
+        &mut self,
+        sql: &str,
+        name: &str,
+        doing: &str,
+    ) -> Result<Vec<Option<String>>> {
+        let statement = self.prepare(sql, doing).await?;
+        let columns = self.answer_to(&statement, &[], doing).await?;
+        let mut all = columns.iter();
+        let at = all.position(|column| column.name.eq_ignore_ascii_case(name));
+        let rows = self.texts(statement, &columns, doing).await?;
+        let at = at.ok_or_else(malformed).doing(doing)?;
+        let value = |row: Vec<Option<String>>| row.into_iter().nth(at).flatten();
+        Ok(rows.into_iter().map(value).collect())
     }
 
     async fn texts(

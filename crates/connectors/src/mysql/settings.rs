@@ -15,6 +15,8 @@ use super::error::{MysqlError, Result};
 use crate::relational::options;
 use crate::relational::tls::Encryption;
 
+const DEFAULT_CONNECTIONS: usize = 4;
+
 /// What becomes of dates without a day: `0000-00-00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ZeroDates {
@@ -28,6 +30,8 @@ pub(super) enum ZeroDates {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) connection: String,
+    /// So many connections a read uses at most.
+    pub(super) connections: usize,
     pub(super) writable: bool,
     zero_dates: Option<serde_json::Value>,
     url: SecretTemplate,
@@ -55,10 +59,11 @@ impl Settings {
             reason,
         };
         let url = options::url(plan).ok_or_else(|| wrong("url", "is missing".to_owned()))?;
-        // A read uses one connection, which any limit allows.
-        options::connections(plan, 1).map_err(|reason| wrong(options::CONNECTIONS, reason))?;
+        let connections = options::connections(plan, DEFAULT_CONNECTIONS);
+        let connections = connections.map_err(|reason| wrong(options::CONNECTIONS, reason))?;
         let settings = Self {
             connection: plan.name.clone(),
+            connections,
             writable: plan.writable,
             zero_dates: plan.plain("zero_dates").cloned(),
             url,

@@ -109,7 +109,7 @@ impl Definition {
     }
 
     /// The digits of a decimal, of all and behind the point.
-    fn digits(&self) -> (u32, u32) {
+    pub(super) fn digits(&self) -> (u32, u32) {
         let scale = u32::from(self.decimals);
         let extra = u32::from(scale > 0) + u32::from(!self.unsigned);
         (self.length.saturating_sub(extra).max(scale).max(1), scale)

@@ -24,6 +24,7 @@ struct Database {
     name: String,
     /// Rows in the table to read.
     rows: AtomicI64,
+    parallel: usize,
 }
 
 fn on(server: Arc<MariadbServer>) -> Database {
@@ -31,6 +32,7 @@ fn on(server: Arc<MariadbServer>) -> Database {
         name: server.new_database().unwrap(),
         server,
         rows: AtomicI64::new(0),
+        parallel: 1,
     }
 }
 
@@ -43,6 +45,20 @@ fn with_rows() -> Database {
     let sql = "CREATE TABLE t (id bigint, v text, c bigint)";
     database.server.sql(&database.name, sql).unwrap();
     database.add(ROWS);
+    database
+}
+
+/// A table so large that several connections read ranges of its key.
+fn with_ranges() -> Database {
+    let database = Database {
+        parallel: 4,
+        ..database()
+    };
+    let sql = "CREATE TABLE t (id bigint PRIMARY KEY, v text, c bigint)";
+    database.server.sql(&database.name, sql).unwrap();
+    for _ in 0..5 {
+        database.add(5_000);
+    }
     database
 }
 
@@ -138,6 +154,7 @@ impl SourceUnderTest for Database {
         ReadSpec {
             mode,
             batch_rows: 100,
+            parallel: self.parallel,
             cursor: (mode == ReadMode::Incremental).then(|| CursorPlan {
                 column: "c".to_owned(),
                 lookback: 0,
@@ -162,3 +179,15 @@ impl SourceUnderTest for Database {
 
 destination_conformance!(as_destination, database());
 source_conformance!(as_source, with_rows());
+source_conformance!(as_source_in_ranges, with_ranges());
+
+/// Without this, the cases above would say nothing about ranges.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_this_size_is_read_in_ranges() {
+    let under = with_ranges();
+    for mode in under.reads() {
+        let mut reader = under.open().open(&under.spec(mode), None).await.unwrap();
+        let pieces = futures::StreamExt::count(reader.splits()).await - 1;
+        assert!(pieces > 1, "{mode:?}: {:?}", reader.notes());
+    }
+}

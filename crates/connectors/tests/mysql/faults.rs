@@ -10,10 +10,11 @@ use crate::support::{Database, source_at, table, try_read};
 const MANY: &str = "CREATE TABLE big (id int PRIMARY KEY, v varchar(1000)); \
      INSERT INTO big SELECT seq, repeat('x', 1000) FROM seq_1_to_60000";
 
-/// The events of a table's only split, of which one batch was taken.
+/// The events of a table that is read in one piece, of which one batch was taken.
 async fn begun(database: &Database) -> towpath_ports::BoxStream<towpath_ports::Result<Event>> {
     let mut asked = table("big");
     asked.batch_rows = 100;
+    asked.parallel = 1;
     let mut reader: Box<dyn Reader> = database.source().open(&asked, None).await.unwrap();
     let mut splits = reader.splits();
     let Some(Ok(Assignment::Assigned(mut split))) = splits.next().await else {

@@ -16,6 +16,8 @@ mod faults;
 mod incremental;
 mod locks;
 mod look;
+mod parallel;
+mod parallel_faults;
 mod proxy;
 #[path = "../postgres/reads.rs"]
 mod reads;
