@@ -1,3 +1,4 @@
+//! Which differences the sums of columns find, and which forms of a value they take for one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+//! Cuts of keys, against rows that are sorted and counted here.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;
