@@ -185,13 +185,25 @@ impl<'a> Probe<'a> {
 
     async fn prove_parts(&self) -> Result<(), Unproved> {
         self.put(PutMode::Overwrite).await?;
+        let wrong = UpdateVersion {
+            e_tag: Some(NO_ETAG.to_owned()),
+            version: None,
+        };
+        for condition in [Condition::Absent, Condition::Unchanged(wrong)] {
+            self.prove_end(condition).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends an upload under a condition that does not hold: it must be refused.
+    async fn prove_end(&self, condition: Condition) -> Result<(), Unproved> {
         let failed = || self.failed("writing", &self.key);
         let options = PutMultipartOptions::default();
         let upload = self.objects.put_multipart_opts(&self.key, options).await;
         let mut upload = upload.map_err(failed())?;
         let part = upload.put_part(PutPayload::from_static(b"a part")).await;
         let ended = match part {
-            Ok(()) => ends_if(Condition::Absent, upload.complete()).await,
+            Ok(()) => ends_if(condition, upload.complete()).await,
             Err(error) => Err(error),
         };
         match ended {

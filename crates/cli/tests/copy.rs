@@ -403,7 +403,7 @@ fn avro_and_arrow_files_are_read_as_others_are() {
     let sql = "select count(*) n, max(int64) m from 'in/*.arrows'";
     assert_eq!(
         query(sql),
-        serde_json::json!([{"n": 5, "m": 9_223_372_036_854_775_807_i64}])
+        serde_json::json!([{"n": 5, "m": "9223372036854775807"}])
     );
     // They are not written.
     let said = desk.exits(2, ".", &["copy", "e.jsonl", "e.avro"]);
@@ -537,7 +537,7 @@ fn a_copy_takes_a_part_of_its_source() {
         ],
     );
     assert_eq!(desk.read("some.csv"), "name\ny\nz\n");
-    let nothing = desk.exits(2, ".", &["copy", "a.csv", "x.csv", "--columns", "nam"]);
+    let nothing = desk.exits(3, ".", &["copy", "a.csv", "x.csv", "--columns", "nam"]);
     has(&nothing, &["`nam`", "name"]);
     let both = [
         "copy", "a.csv", "x.csv", "--where", "id > 1", "--limit", "1",

@@ -15,6 +15,7 @@ use super::bucket::client::{
     BucketClient, Depth, Keep, Listing, Objects, Version, all, only, readable,
 };
 use super::bucket::object::StoredObject;
+use super::bucket::put::is_probe;
 use super::bucket::url::BucketUrl;
 use super::error::FilesError;
 use super::find::{InputFile, one_format};
@@ -345,13 +346,15 @@ impl BucketFolder {
         matches(&without.join("/")) || matches(&named.collect::<Vec<_>>().join("/"))
     }
 
-    /// Objects by their names below the prefix, without those that stand for folders and notes about files.
+    /// Objects by their names below the prefix, without those that stand for folders, notes about files and what
+    /// a write tries the service with.
     fn named(&self, objects: Objects) -> Objects {
         let prefix = self.prefix();
         let files = objects.into_iter().filter_map(|(key, version)| {
             let name = key.strip_prefix(&prefix)?;
             let own = name.rsplit('/').next().unwrap_or(name);
-            let is_file = !own.is_empty() && !is_mark(own) && !own.ends_with(parts::NOTE);
+            let is_ours = own.ends_with(parts::NOTE) || is_probe(name);
+            let is_file = !own.is_empty() && !is_mark(own) && !is_ours;
             is_file.then(|| (name.to_owned(), version))
         });
         files.collect()

@@ -200,7 +200,8 @@ impl BucketClient {
             if let Some(how) = must_hold {
                 self.prove_parts(how.tried_below).await?;
             }
-            self.send_parts(put, file, size).await
+            let under_condition = must_hold.is_some() && self.ends_under_conditions();
+            self.send_parts(put, (file, size), under_condition).await
         } else {
             let most = must_hold.map_or(PART_BYTES, |how| how.most_bytes.max(PART_BYTES));
             if size > most {
@@ -230,7 +231,12 @@ impl BucketClient {
             .map(drop)
     }
 
-    async fn send_parts(&self, put: Put<'_>, file: &Path, size: u64) -> Result<(), Failed> {
+    async fn send_parts(
+        &self,
+        put: Put<'_>,
+        (file, size): (&Path, u64),
+        under_condition: bool,
+    ) -> Result<(), Failed> {
         let options = PutMultipartOptions {
             attributes: marked(put.mark),
             ..PutMultipartOptions::default()
@@ -239,7 +245,7 @@ impl BucketClient {
         let mut upload = upload.map_err(Failed::Service)?;
         let sent = match parts(upload.as_mut(), file, size).await {
             Ok(()) => {
-                let ended = match self.ends_under_conditions() {
+                let ended = match under_condition {
                     true => ends_if(put.condition(), upload.complete()).await,
                     false => upload.complete().await,
                 };
@@ -286,6 +292,12 @@ impl BucketClient {
             }
         }
     }
+}
+
+/// Whether an object, by its name below the prefix of a connection, is one that a write tries the service with.
+pub(in crate::files) fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PROBES)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn probes(prefix: &str) -> Key {

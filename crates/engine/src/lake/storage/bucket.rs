@@ -259,19 +259,18 @@ impl Storage for Bucket {
                 }
                 continue;
             }
+            // A listing may write the ETag and the time of an object in another way than the object itself.
+            let held = super::head(self, &meta.location).await?;
+            let Some(held) = held.filter(|held| !is_free(held.size) && self.is_dead(held, now))
+            else {
+                continue;
+            };
             let Some(stored) = get(self, &meta.location).await? else {
                 continue;
             };
-            // Listings do not say which version it is where that is not its ETag.
-            let now = super::head(self, &meta.location).await?;
-            let is_same = |now: &ObjectMeta| {
-                now.e_tag == meta.e_tag && now.last_modified == meta.last_modified
-            };
-            let Some(meta) = now.filter(is_same) else {
-                continue;
-            };
             let about = Body::read(&stored).map_or(Bytes::new(), |body| body.about().clone());
-            let mode = PutMode::Update(version_of(&meta));
+            // Only if nobody has written it since.
+            let mode = PutMode::Update(version_of(&held));
             let body = Body::new(about.clone());
             let taken = self.take(&meta.location, kind, (body, mode)).await?;
             dead.extend(taken.map(|lease| (about, lease)));

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -270,7 +270,7 @@ impl ObjectStore for FaultyObjects {
 
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.plan.before() {
-            Ok(Answer::Heard | Answer::LostOnce) => self.inner.list(prefix),
+            Ok(Answer::Heard | Answer::LostOnce) => self.inner.list(prefix).map_ok(listed).boxed(),
             _ => futures::stream::iter([Err(fault())]).boxed(),
         }
     }
@@ -281,7 +281,10 @@ impl ObjectStore for FaultyObjects {
         offset: &Key,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.plan.before() {
-            Ok(Answer::Heard | Answer::LostOnce) => self.inner.list_with_offset(prefix, offset),
+            Ok(Answer::Heard | Answer::LostOnce) => {
+                let found = self.inner.list_with_offset(prefix, offset);
+                found.map_ok(listed).boxed()
+            }
             _ => futures::stream::iter([Err(fault())]).boxed(),
         }
     }
@@ -297,6 +300,16 @@ impl ObjectStore for FaultyObjects {
             let _ = self.inner.copy_opts(from, to, options.clone()).await;
         }
         answer(lost, self.inner.copy_opts(from, to, options).await)
+    }
+}
+
+/// As services list an object: they write its ETag and its time in another way than the object itself has them.
+fn listed(meta: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        e_tag: meta.e_tag.map(|e_tag| format!("listed-{e_tag}")),
+        last_modified: meta.last_modified + chrono::TimeDelta::milliseconds(1),
+        version: None,
+        ..meta
     }
 }
 
