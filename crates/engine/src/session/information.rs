@@ -22,9 +22,9 @@ use towpath_vocab::types;
 use super::border::plain_schema;
 use super::settings::CATALOG;
 
-const OWN: [&str; 3] = ["tables", "columns", "schemata"];
-/// Lists that name no type: the views with their SQL, and what `show functions` and `show all` print.
-const OF_THE_ENGINE: [&str; 4] = ["views", "routines", "parameters", "df_settings"];
+const OWN: [&str; 4] = ["tables", "views", "columns", "schemata"];
+/// Lists that say nothing about the lakehouse, for `show functions` and `show all`.
+const OF_THE_ENGINE: [&str; 3] = ["routines", "parameters", "df_settings"];
 
 /// The schema `information_schema` of one statement.
 #[derive(Debug)]
@@ -79,6 +79,29 @@ impl InformationSchema {
             ("table_schema", texts(schemas)),
             ("table_name", texts(tables)),
             ("table_type", texts(kinds)),
+        ])?)
+    }
+
+    async fn views(&self) -> Result<RecordBatch, DataFusionError> {
+        let (mut schemas, mut views, mut definitions) = (Vec::new(), Vec::new(), Vec::new());
+        for (schema, provider) in self.schemas() {
+            for view in provider.table_names() {
+                let Some(found) = provider.table(&view).await? else {
+                    continue;
+                };
+                if found.table_type() == TableType::View {
+                    schemas.push(schema.clone());
+                    views.push(view);
+                    definitions.push(found.get_table_definition().map(str::to_owned));
+                }
+            }
+        }
+        let definitions: ArrayRef = Arc::new(StringArray::from(definitions));
+        Ok(batch(vec![
+            ("table_catalog", same(CATALOG, views.len())),
+            ("table_schema", texts(schemas)),
+            ("table_name", texts(views)),
+            ("definition", definitions),
         ])?)
     }
 
@@ -143,6 +166,7 @@ impl SchemaProvider for InformationSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         let rows = match name {
             "tables" => self.tables().await?,
+            "views" => self.views().await?,
             "columns" => self.columns().await?,
             "schemata" => self.schemata()?,
             name if OF_THE_ENGINE.contains(&name) => return self.engine.table(name).await,
