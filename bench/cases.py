@@ -124,7 +124,7 @@ def csv_inferred(towpath: Towpath | None, path: pathlib.Path, rows: int) -> Case
         "csv_parquet_inferred",
         f"CSV -> Parquet (zstd 1), {path.stat().st_size / 1e6:,.0f} MB, types inferred",
         contenders,
-        [Limit("seconds", 2.2, "duckdb"), Limit("output_mb", 1.1, "duckdb")],
+        [Limit("seconds", 1.25, "duckdb"), Limit("output_mb", 1.1, "duckdb")],
         rows,
     )
 
