@@ -136,3 +136,39 @@ async fn a_new_table_that_is_given_up_leaves_nothing() {
         .unwrap();
     assert_eq!(database.sql("SELECT count(*) FROM out.t"), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_every_new_table_gets_sees_its_name_and_may_not_swallow_rows() {
+    let database = Database::with(
+        "CREATE SCHEMA out;
+         CREATE TABLE public.made (name text);
+         CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END';
+         CREATE FUNCTION public.attach() RETURNS event_trigger LANGUAGE plpgsql AS $$
+             DECLARE made record;
+             BEGIN
+                 FOR made IN SELECT c.oid::regclass AS name, c.relname
+                     FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid
+                     WHERE d.schema_name = 'out' AND c.relkind = 'r' AND c.relname <> '_towpath_commits' LOOP
+                     INSERT INTO public.made VALUES (made.relname);
+                     EXECUTE format('CREATE TRIGGER s BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION public.swallow()', made.name);
+                 END LOOP;
+             END $$;
+         CREATE EVENT TRIGGER attach ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.attach()",
+    );
+    let destination = database.destination();
+    let rows = batch(&[(1, Some("a")), (2, None)]);
+    let swallowed = prepare(destination.as_ref(), append(1), &[rows]).await;
+    let failure = swallowed.err().unwrap();
+    assert!(failure.message.contains("1 of 2"), "{failure}");
+    assert_eq!(relations(&database), "");
+    let kept = batch(&[(1, Some("a"))]);
+    write(destination.as_ref(), append(1), &[kept])
+        .await
+        .unwrap();
+    assert_eq!(contents(&database), "1=a");
+    assert_eq!(
+        database.sql("SELECT string_agg(name, ' ') FROM public.made"),
+        "t"
+    );
+}
