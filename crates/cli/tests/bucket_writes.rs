@@ -68,24 +68,6 @@ fn project(endpoint: &str) -> TestProject {
     project
 }
 
-/// The source after so many loads: a row more each time, and every row changed.
-fn source(project: &TestProject, load: usize) {
-    let rows: String = (1..=load + ROWS)
-        .map(|id| format!("{id},v{load}\n"))
-        .collect();
-    project.write("p/data/t.csv", &format!("id,v\n{rows}"));
-    let log = format!("id,line\n{load},line {load}\n");
-    project.write(&format!("p/data/log-{load}.csv"), &log);
-}
-
-/// `count(*)` and `sum(id)` of files.
-fn sums(project: &TestProject, files: &str) -> (usize, usize) {
-    let sql = format!("select count(*) n, sum(id) s from '{files}'");
-    let rows = project.json(".", &["query", "--format", "json", &sql]);
-    let number = |name: &str| rows[0][name].to_string().trim_matches('"').parse().unwrap();
-    (number("n"), number("s"))
-}
-
 fn assert_holds(project: &TestProject, server: &S3Server, load: usize) {
     let rows = load + ROWS;
     // Each load sends the whole log once more.
@@ -93,13 +75,13 @@ fn assert_holds(project: &TestProject, server: &S3Server, load: usize) {
     let (log, t) = (sent, (rows, rows * (rows + 1) / 2));
     for file in ["log.jsonl", "log.csv.gz", "log.parquet"] {
         assert_eq!(
-            sums(project, &format!("s3://lake/out/{file}")),
+            project.sums(&format!("s3://lake/out/{file}")),
             log,
             "{file}"
         );
     }
-    assert_eq!(sums(project, "s3://lake/parts/log/*.parquet"), log);
-    assert_eq!(sums(project, "s3://lake/parts/t/*.parquet"), t);
+    assert_eq!(project.sums("s3://lake/parts/log/*.parquet"), log);
+    assert_eq!(project.sums("s3://lake/parts/t/*.parquet"), t);
     let text = server.get(BUCKET, "out/t.csv").unwrap().unwrap();
     let text = String::from_utf8(text).unwrap();
     assert_eq!(text.lines().count(), 1 + rows, "{text}");
@@ -126,7 +108,7 @@ fn every_mode_and_format_is_written() {
     let server = S3Server::start(BUCKET).unwrap();
     let project = project(&server.endpoint());
     for load in 1..=3 {
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         project.ok("p", &["run"]);
         assert_holds(&project, &server, load);
         assert_nothing_is_left(&project, &server, load);
@@ -134,13 +116,13 @@ fn every_mode_and_format_is_written() {
     has(&project.ok("p", &["run"]), &["Nothing to do"]);
     // What was committed is known from the bucket alone.
     std::fs::remove_dir_all(project.path("p/.towpath")).unwrap();
-    source(&project, 4);
+    project.write_load("p/data", ROWS, 4);
     project.ok("p", &["run"]);
     assert_holds(&project, &server, 4);
     project.ok(".", &["copy", "p/data/t.csv", "s3://lake/a b/t.parquet"]);
-    assert_eq!(sums(&project, "s3://lake/a b/t.parquet"), (24, 300));
+    assert_eq!(project.sums("s3://lake/a b/t.parquet"), (24, 300));
     project.ok(".", &["copy", "s3://lake/a b/t.parquet", "s3://lake/c.csv"]);
-    assert_eq!(sums(&project, "s3://lake/c.csv"), (24, 300));
+    assert_eq!(project.sums("s3://lake/c.csv"), (24, 300));
     let everything = project.everything(".");
     assert!(!everything.contains(SECRET_KEY) && !everything.contains(ACCESS_KEY));
 }
@@ -151,7 +133,7 @@ fn a_service_that_fails_and_loses_answers_loses_and_doubles_no_row() {
     let proxy = FaultyS3::before(&server).unwrap();
     let project = project(&proxy.endpoint());
     for (load, every) in [5, 7, 3, 11].into_iter().enumerate() {
-        source(&project, load + 1);
+        project.write_load("p/data", ROWS, load + 1);
         proxy.every(every);
         project.ok("p", &["run"]);
         proxy.every(0);
@@ -171,7 +153,7 @@ fn a_service_that_fails_and_loses_answers_loses_and_doubles_no_row() {
         for fault in [S3Fault::Lost, S3Fault::ErrorAfter] {
             proxy.choose("PUT", part, fault, 1);
         }
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         project.ok("p", &["run"]);
         assert_holds(&project, &server, load);
         proxy.choose_none();
@@ -196,15 +178,15 @@ fn a_run_that_is_killed_at_any_request_leaves_nothing_half_done() {
     let server = S3Server::start(BUCKET).unwrap();
     let proxy = FaultyS3::before(&server).unwrap();
     let project = project(&proxy.endpoint());
-    source(&project, 1);
+    project.write_load("p/data", ROWS, 1);
     project.ok("p", &["run"]);
-    source(&project, 2);
+    project.write_load("p/data", ROWS, 2);
     let before = proxy.requests();
     project.ok("p", &["run"]);
     let requests = proxy.requests() - before;
     let kills = 12;
     for load in 3..3 + kills {
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         // The first requests of a run find out about the service.
         proxy.hold(1 + requests * (load as u64 - 3) / kills as u64);
         let mut killed = start(&project);
@@ -235,14 +217,14 @@ fn puts_that_are_carried_out_after_they_were_given_up_count_once() {
     let server = S3Server::start(BUCKET).unwrap();
     let proxy = FaultyS3::before(&server).unwrap();
     let project = project(&proxy.endpoint());
-    source(&project, 1);
+    project.write_load("p/data", ROWS, 1);
     project.ok("p", &["run"]);
     for (at, part) in ["/out/log.jsonl", "/out/t.csv", "/parts/log/_manifest.json"]
         .into_iter()
         .enumerate()
     {
         let load = 2 + 2 * at;
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         proxy.choose("PUT", part, S3Fault::Late, 1_000);
         has(&project.exits(1, "p", &["run"]), &["R0152"]);
         proxy.choose_none();
@@ -253,7 +235,7 @@ fn puts_that_are_carried_out_after_they_were_given_up_count_once() {
         assert_holds(&project, &server, load);
 
         let load = load + 1;
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         proxy.choose("PUT", part, S3Fault::Late, 1_000);
         project.exits(1, "p", &["run"]);
         proxy.choose_none();
@@ -299,8 +281,8 @@ fn two_processes_write_one_file_and_no_row_is_lost() {
             project.ok("p", &["run"]);
         }
         let wanted = (load * (load + 1), load * (load + 1) * (load + 2) / 3);
-        assert_eq!(sums(&projects[0], "s3://lake/out/log.jsonl"), wanted);
-        assert_eq!(sums(&projects[0], "s3://lake/parts/log/*.parquet"), wanted);
+        assert_eq!(projects[0].sums("s3://lake/out/log.jsonl"), wanted);
+        assert_eq!(projects[0].sums("s3://lake/parts/log/*.parquet"), wanted);
     }
 }
 
@@ -345,7 +327,7 @@ fn large_files_are_put_in_parts_and_are_whole_or_not_there() {
             );
             project.ok(".", &["copy", "big.csv", &target]);
             assert!(proxy.chosen_all(), "the file was put in parts");
-            assert_eq!(sums(&project, &target), wanted, "{to}");
+            assert_eq!(project.sums(&target), wanted, "{to}");
             proxy.choose_none();
         }
     }
@@ -356,7 +338,7 @@ fn large_files_are_put_in_parts_and_are_whole_or_not_there() {
     project.ok(".", &["copy", "small.csv", "s3://lake/big.csv"]);
     let landed = proxy.land();
     assert!(landed.iter().all(|status| *status >= 400), "{landed:?}");
-    assert_eq!(sums(&project, "s3://lake/big.csv"), (1, 7));
+    assert_eq!(project.sums("s3://lake/big.csv"), (1, 7));
 }
 
 #[test]
@@ -383,7 +365,7 @@ fn what_cannot_be_written_is_said_with_a_way_out() {
             .iter()
             .all(|name| name == "_towpath/")
     );
-    source(&project, 1);
+    project.write_load("p/data", ROWS, 1);
     project.write(
         "p/towpath.yml",
         &PROJECT.replace("path: 's3://lake/out'", "path: 's3://lake/out.csv'"),

@@ -62,23 +62,6 @@ fn project(place: &str, variables: Vec<(String, String)>) -> TestProject {
     project
 }
 
-fn source(project: &TestProject, load: usize) {
-    let rows: String = (1..=load + ROWS)
-        .map(|id| format!("{id},v{load}\n"))
-        .collect();
-    project.write("p/data/t.csv", &format!("id,v\n{rows}"));
-    let log = format!("id,line\n{load},line {load}\n");
-    project.write(&format!("p/data/log-{load}.csv"), &log);
-}
-
-/// `count(*)` and `sum(id)` of files.
-fn sums(project: &TestProject, files: &str) -> (usize, usize) {
-    let sql = format!("select count(*) n, sum(id) s from '{files}'");
-    let rows = project.json(".", &["query", "--format", "json", &sql]);
-    let number = |name: &str| rows[0][name].to_string().trim_matches('"').parse().unwrap();
-    (number("n"), number("s"))
-}
-
 fn assert_holds(project: &TestProject, place: &str, load: usize) {
     let rows = load + ROWS;
     // Each load sends the whole log once more.
@@ -86,10 +69,10 @@ fn assert_holds(project: &TestProject, place: &str, load: usize) {
     let (log, t) = (sent, (rows, rows * (rows + 1) / 2));
     assert_eq!(project.count("p", "raw.t"), rows);
     assert_eq!(project.count("p", "raw.log"), load);
-    assert_eq!(sums(project, &format!("{place}/out/t.csv")), t);
-    assert_eq!(sums(project, &format!("{place}/out/log.parquet")), log);
-    assert_eq!(sums(project, &format!("{place}/parts/log/*.parquet")), log);
-    assert_eq!(sums(project, &format!("{place}/parts/t/*.parquet")), t);
+    assert_eq!(project.sums(&format!("{place}/out/t.csv")), t);
+    assert_eq!(project.sums(&format!("{place}/out/log.parquet")), log);
+    assert_eq!(project.sums(&format!("{place}/parts/log/*.parquet")), log);
+    assert_eq!(project.sums(&format!("{place}/parts/t/*.parquet")), t);
 }
 
 fn start(project: &TestProject) -> Child {
@@ -107,7 +90,7 @@ fn start(project: &TestProject) -> Child {
 fn works_in(place: &str, variables: Vec<(String, String)>) {
     let project = project(place, variables);
     for load in 1..=3 {
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         project.ok("p", &["run"]);
         assert_holds(&project, place, load);
     }
@@ -122,7 +105,7 @@ fn works_in(place: &str, variables: Vec<(String, String)>) {
         project.ok("p", command);
     }
     for load in 4..=9 {
-        source(&project, load);
+        project.write_load("p/data", ROWS, load);
         let mut killed = start(&project);
         std::thread::sleep(Duration::from_millis(150 * (load as u64 - 3)));
         let _ = killed.kill();
@@ -142,14 +125,11 @@ fn works_in(place: &str, variables: Vec<(String, String)>) {
         project.ok(".", &["copy", "in.csv", &format!("{place}/landing/{name}")]);
     }
     assert_eq!(
-        sums(&project, &format!("{place}/landing/a b%20+\u{fc}.csv")),
+        project.sums(&format!("{place}/landing/a b%20+\u{fc}.csv")),
         (3, 6)
     );
-    assert_eq!(sums(&project, &format!("{place}/landing/x/*.csv")), (5, 30));
-    assert_eq!(
-        sums(&project, &format!("{place}/landing/**/*.csv")),
-        (8, 36)
-    );
+    assert_eq!(project.sums(&format!("{place}/landing/x/*.csv")), (5, 30));
+    assert_eq!(project.sums(&format!("{place}/landing/**/*.csv")), (8, 36));
     let missing = format!("select * from '{place}/landing/none.csv'");
     has(&project.exits(2, ".", &["query", &missing]), &["R0101"]);
     let discovered = project.ok("p", &["connection", "discover", "landing"]);
@@ -169,7 +149,7 @@ fn large_files(project: &TestProject, place: &str) {
     let wanted = (rows, rows * (rows - 1) / 2);
     let big = format!("{place}/big.csv");
     project.ok(".", &["copy", "big.csv", &big, "--type", "id=bigint"]);
-    assert_eq!(sums(project, &big), wanted);
+    assert_eq!(project.sums(&big), wanted);
     let said = project.exits(2, ".", &["copy", "big.csv", &big, "--memory", "24MB"]);
     has(&said, &["R0181"]);
     project.write(
@@ -181,7 +161,7 @@ fn large_files(project: &TestProject, place: &str) {
     );
     std::fs::copy(project.path("big.csv"), project.path("p/data/big.csv")).unwrap();
     project.ok("p", &["run"]);
-    assert_eq!(sums(project, &format!("{place}/parts/big/*.csv")), wanted);
+    assert_eq!(project.sums(&format!("{place}/parts/big/*.csv")), wanted);
 }
 
 #[test]
@@ -198,7 +178,7 @@ fn a_signature_of_azure_is_in_no_message() {
     let project = project("az://lake/x", azure.azure_variables_signed());
     with_key.write("a.csv", "id\n1\n2\n");
     with_key.ok(".", &["copy", "a.csv", "az://lake/x/a.csv"]);
-    assert_eq!(sums(&project, "az://lake/x/a.csv"), (2, 3));
+    assert_eq!(project.sums("az://lake/x/a.csv"), (2, 3));
     project.write("a.csv", "id\n1\n");
     let said = project.exits(1, ".", &["copy", "a.csv", "az://lake/x/a.csv"]);
     assert!(

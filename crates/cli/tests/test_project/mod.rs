@@ -87,6 +87,24 @@ impl TestProject {
         self.json(dir, &["query", "--format", "json", &sql])[0]["n"].clone()
     }
 
+    /// `count(*)` and `sum(id)` of files, asked outside of any project.
+    pub(crate) fn sums(&self, files: &str) -> (usize, usize) {
+        let sql = format!("select count(*) n, sum(id) s from '{files}'");
+        let rows = self.json(".", &["query", "--format", "json", &sql]);
+        let number = |name: &str| rows[0][name].to_string().trim_matches('"').parse().unwrap();
+        (number("n"), number("s"))
+    }
+
+    /// A source after so many loads: a row more each time than `rows`, every row changed, and one log more.
+    pub(crate) fn write_load(&self, folder: &str, rows: usize, load: usize) {
+        let table: String = (1..=load + rows)
+            .map(|id| format!("{id},v{load}\n"))
+            .collect();
+        self.write(&format!("{folder}/t.csv"), &format!("id,v\n{table}"));
+        let log = format!("id,line\n{load},line {load}\n");
+        self.write(&format!("{folder}/log-{load}.csv"), &log);
+    }
+
     /// Every file of a folder, joined: what must never hold a secret.
     pub(crate) fn everything(&self, dir: &str) -> String {
         fn walk(dir: &Path, into: &mut String) {
