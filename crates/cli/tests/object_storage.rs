@@ -142,11 +142,18 @@ fn a_service_that_fails_slows_down_and_loses_answers_loses_and_doubles_no_row() 
 }
 
 /// Starts a run that nobody waits for.
-fn start(project: &TestProject) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_towpath"))
+fn command(project: &TestProject) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
+    command
         .arg("run")
         .current_dir(project.path("."))
         .envs(project.variables.clone())
+        .stdin(Stdio::null());
+    command
+}
+
+fn start(project: &TestProject) -> Child {
+    command(project)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -257,16 +264,22 @@ fn two_processes_write_one_table_and_no_row_is_lost() {
         std::fs::remove_dir_all(project.path("models")).unwrap();
     }
     for load in 1..=4 {
-        let mut both: Vec<Child> = [&first, &second]
+        let both: Vec<Child> = [&first, &second]
             .into_iter()
             .map(|project| {
                 let log = format!("at,line\n{load},line {load}\n");
                 project.write(&format!("data/log-{load}.csv"), &log);
-                start(project)
+                command(project)
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
             })
             .collect();
-        for run in &mut both {
-            assert!(run.wait().unwrap().success());
+        for run in both {
+            let output = run.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "load {load}: {said}");
         }
         assert_eq!(first.count(".", "raw.log"), 2 * load);
     }

@@ -6,12 +6,14 @@
 //! themselves: what an emulator does not know is tested nowhere. Read next: `s3.rs`.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports::Port;
 
 /// The account of every Azurite, and its key, which its documentation names.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -26,7 +28,7 @@ const LONGEST_START: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct CloudEmulator {
     folder: TempDir,
-    port: u16,
+    port: Port,
     process: Child,
 }
 
@@ -79,7 +81,7 @@ impl CloudEmulator {
 
     /// What a program must have in its environment to use it as Azure.
     pub fn azure_variables(&self) -> Vec<(String, String)> {
-        let endpoint = format!("http://127.0.0.1:{}/{ACCOUNT}", self.port);
+        let endpoint = format!("http://127.0.0.1:{}/{ACCOUNT}", self.port.number());
         [
             ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT),
             ("AZURE_STORAGE_ACCOUNT_KEY", KEY),
@@ -99,7 +101,7 @@ impl CloudEmulator {
 
     /// What a program must have in its environment to use it as Google.
     pub fn google_variables(&self) -> Vec<(String, String)> {
-        let host = format!("http://127.0.0.1:{}", self.port);
+        let host = format!("http://127.0.0.1:{}", self.port.number());
         vec![("STORAGE_EMULATOR_HOST".to_owned(), host)]
     }
 
@@ -110,12 +112,11 @@ impl CloudEmulator {
         let folder = tempfile::Builder::new().prefix("towpath-cloud-").tempdir();
         let folder =
             folder.map_err(|error| format!("cannot create a temporary folder: {error}"))?;
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = port.map_err(|error| format!("cannot find a free port: {error}"))?;
+        let port = Port::free().map_err(|error| format!("cannot find a free port: {error}"))?;
         let log = std::fs::File::create(folder.path().join("log"));
         let log = log.map_err(|error| format!("cannot create a log: {error}"))?;
         let mut command = Command::new(program);
-        arguments(&mut command, port.port(), folder.path());
+        arguments(&mut command, port.number(), folder.path());
         let process = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -124,7 +125,7 @@ impl CloudEmulator {
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
         Ok(Self {
             folder,
-            port: port.port(),
+            port,
             process,
         })
     }
@@ -133,7 +134,7 @@ impl CloudEmulator {
     fn until_made(&self, method: &str, path: &str, body: &str) -> Result<(), String> {
         let began = Instant::now();
         loop {
-            let said = send(self.port, method, path, body).unwrap_or_default();
+            let said = send(self.port.number(), method, path, body).unwrap_or_default();
             let status = said.split(' ').nth(1).unwrap_or_default();
             if matches!(status, "200" | "201" | "409") {
                 return Ok(());

@@ -10,6 +10,7 @@ pub mod kill;
 mod live;
 pub mod mariadb;
 mod memory;
+mod ports;
 pub mod postgres;
 pub mod s3;
 mod script;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tempfile::TempDir;
 
+use crate::ports::Port;
 use crate::postgres::{Owner, ServerError, free_port, wait_until_ready};
 
 /// The name of a user with all permissions.
@@ -35,13 +36,13 @@ pub struct MariadbServer {
     folder: TempDir,
     owner: Option<Owner>,
     settings: Vec<String>,
-    port: u16,
+    port: Port,
     process: Mutex<Option<Child>>,
 }
 
 impl fmt::Debug for MariadbServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MariadbServer(port {})", self.port)
+        write!(f, "MariadbServer(port {})", self.port.number())
     }
 }
 
@@ -89,14 +90,14 @@ impl MariadbServer {
 
     /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The URL of a database, as the user with all permissions.
     pub fn url(&self, database: &str) -> String {
         format!(
             "mysql://{USER}:{PASSWORD}@127.0.0.1:{}/{database}",
-            self.port
+            self.port.number()
         )
     }
 
@@ -127,7 +128,10 @@ impl MariadbServer {
                 "--skip-ssl",
                 "--default-character-set=utf8mb4",
             ])
-            .args([format!("--port={}", self.port), format!("--user={USER}")])
+            .args([
+                format!("--port={}", self.port.number()),
+                format!("--user={USER}"),
+            ])
             .arg(database)
             .env("MYSQL_PWD", PASSWORD)
             .stdin(Stdio::piped())
@@ -175,7 +179,7 @@ impl MariadbServer {
                 "--init-file={}",
                 folder.join("users.sql").display()
             ))
-            .arg(format!("--port={}", self.port))
+            .arg(format!("--port={}", self.port.number()))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args([
                 "--innodb-flush-log-at-trx-commit=2",

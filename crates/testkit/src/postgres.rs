@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::ports::Port;
 
 /// The superuser's name.
 pub const USER: &str = "towpath";
@@ -55,13 +56,13 @@ pub struct PostgresServer {
     folder: TempDir,
     owner: Option<Owner>,
     settings: Vec<(String, String)>,
-    port: u16,
+    port: Port,
     process: Mutex<Option<Child>>,
 }
 
 impl fmt::Debug for PostgresServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgresServer(port {})", self.port)
+        write!(f, "PostgresServer(port {})", self.port.number())
     }
 }
 
@@ -164,14 +165,14 @@ impl PostgresServer {
 
     /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The URL of a database, as the superuser.
     pub fn url(&self, database: &str) -> String {
         format!(
             "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}",
-            self.port
+            self.port.number()
         )
     }
 
@@ -255,7 +256,7 @@ impl PostgresServer {
         command
             .arg("-D")
             .arg(self.data())
-            .args(["-p", &self.port.to_string()]);
+            .args(["-p", &self.port.number().to_string()]);
         let fixed = [
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
@@ -470,11 +471,8 @@ fn programs() -> Result<PathBuf, ServerError> {
         })
 }
 
-pub(crate) fn free_port() -> Result<u16, ServerError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| ServerError::of("cannot find a free port", error))
+pub(crate) fn free_port() -> Result<Port, ServerError> {
+    Port::free().map_err(|error| ServerError::of("cannot find a free port", error))
 }
 
 /// Waits until the server's log has a line with `ready`.

@@ -9,13 +9,15 @@ mod proxy;
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports::Port;
 
 pub use proxy::{FaultyS3, S3Fault};
 
@@ -36,6 +38,8 @@ pub struct S3Server {
     process: Child,
     /// The sockets it makes for itself, whose place cannot be chosen.
     sockets: Vec<(&'static str, u16)>,
+    /// All its ports.
+    _ports: Vec<Port>,
 }
 
 impl fmt::Debug for S3Server {
@@ -86,7 +90,10 @@ impl S3Server {
         let identities = folder.path().join("identities.json");
         std::fs::write(&identities, rights.to_string())
             .map_err(|error| format!("cannot write {}: {error}", identities.display()))?;
-        let ports: Vec<u16> = (0..8).map(|_| free_port()).collect::<Result<_, _>>()?;
+        let ports: Vec<Port> = (0..8)
+            .map(|_| Port::free())
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("cannot find a free port: {error}"))?;
         let names = ["master", "volume", "filer", "s3"];
         let mut command = Command::new(&program);
         command.args([
@@ -107,9 +114,9 @@ impl S3Server {
         let mut sockets = Vec::new();
         for (name, pair) in names.into_iter().zip(ports.chunks(2)) {
             if let [port, grpc] = pair {
-                sockets.push((name, *grpc));
-                command.arg(format!("-{name}.port={port}"));
-                command.arg(format!("-{name}.port.grpc={grpc}"));
+                sockets.push((name, grpc.number()));
+                command.arg(format!("-{name}.port={}", port.number()));
+                command.arg(format!("-{name}.port.grpc={}", grpc.number()));
             }
         }
         let log = std::fs::File::create(folder.path().join("log"));
@@ -121,13 +128,14 @@ impl S3Server {
             .stderr(log)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
-        let port_of = |at: usize| ports.get(at).copied().unwrap_or_default();
+        let port_of = |at: usize| ports.get(at).map(Port::number).unwrap_or_default();
         let server = Self {
             folder,
             port: port_of(6),
             filer: port_of(4),
             process,
             sockets,
+            _ports: ports,
         };
         server.make_bucket(bucket)?;
         Ok(server)
@@ -296,13 +304,6 @@ fn send(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<u16
     BufReader::new(stream).read_line(&mut line)?;
     let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
     Ok(status.unwrap_or_default())
-}
-
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| format!("cannot find a free port: {error}"))
 }
 
 /// Where `xtask/setup.sh` puts the server.
