@@ -4,6 +4,7 @@
 //! gives up for other reasons, the statement is unknown. Types are those after coercion and before
 //! optimisation. It does not find out where columns come from: see `lineage/mod.rs`.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -20,6 +21,7 @@ use crate::comparison::PostgresSemantics;
 use crate::decimals::exact_fractions;
 use crate::grouping::sets_of_columns;
 use crate::halves::halves;
+use crate::headings::UnnamedColumn;
 use crate::merged::MergedKeys;
 use crate::mixed::one_kind_of_number;
 use crate::names::Names;
@@ -38,6 +40,8 @@ pub struct Analysis {
     pub lineage: TableLineage,
     /// The tables it reads, sorted.
     pub inputs: Vec<TableName>,
+    /// Its columns that have neither an alias nor a name of their own.
+    pub unnamed: Vec<UnnamedColumn>,
 }
 
 /// The result of an analysis.
@@ -49,6 +53,8 @@ pub enum AnalysisResult {
     Unknown {
         /// The tables it reads, sorted.
         inputs: Vec<TableName>,
+        /// Its columns that have neither an alias nor a name of their own.
+        unnamed: Vec<UnnamedColumn>,
         /// What is missing, in words.
         why: String,
     },
@@ -73,7 +79,7 @@ pub fn inputs(sql: &str) -> std::result::Result<Vec<TableName>, SqlProblem> {
 }
 
 fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisResult, SqlProblem> {
-    let parsed = statement::query(sql)?;
+    let (parsed, unnamed) = statement::named_query(sql)?;
     let names = Names::of(&parsed)?;
     let mut problems = functions::unknown(sql, &names.calls);
     let found = ResolvedTables::resolve(sql, &names, tables, &mut problems);
@@ -81,6 +87,7 @@ fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisRes
         return Ok(if problems.is_empty() {
             AnalysisResult::Unknown {
                 inputs: found.inputs,
+                unnamed,
                 why: format!("the columns of `{table}` are not known yet"),
             }
         } else {
@@ -106,6 +113,7 @@ fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisRes
             schema: schema(&plan),
             lineage: lineage::of(&plan),
             inputs: found.inputs,
+            unnamed,
         }),
         Err(error) => match from_planner(sql, &names, &error) {
             Judged::Mistake(first) => AnalysisResult::Wrong(mend::all_problems(
@@ -117,6 +125,7 @@ fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisRes
             )),
             Judged::CannotTell(why) => AnalysisResult::Unknown {
                 inputs: found.inputs,
+                unnamed,
                 why,
             },
         },
@@ -168,7 +177,8 @@ impl ResolvedTables {
         tables: &dyn TableLookup,
         problems: &mut Vec<SqlProblem>,
     ) -> Self {
-        let known = tables.known();
+        // Many tables: asked for only if the statement names one whose columns are not known.
+        let known = LazyCell::new(|| tables.known());
         let mut found = Self {
             inputs: Vec::new(),
             unknown: Vec::new(),
@@ -189,11 +199,18 @@ impl ResolvedTables {
                     continue;
                 }
             };
-            let real = real_table(&written, &known, tables);
-            match (tables.columns(&real), exists(&real, &known)) {
-                (Some(schema), _) => found.catalog.add(written, real.clone(), schema),
-                (None, true) => found.unknown.push(real.clone()),
-                (None, false) => {
+            let (real, columns) = match tables.columns(&written) {
+                Some(schema) => (written.clone(), Some(schema)),
+                None => {
+                    let real = real_table(&written, &known);
+                    let columns = tables.columns(&real);
+                    (real, columns)
+                }
+            };
+            match columns {
+                Some(schema) => found.catalog.add(written, real.clone(), schema),
+                None if exists(&real, &known) => found.unknown.push(real.clone()),
+                None => {
                     problems.push(unknown_table(&written, &known).at(place));
                     continue;
                 }
@@ -207,8 +224,8 @@ impl ResolvedTables {
 }
 
 /// The declared table: with the same name, or otherwise the only one that differs in case.
-fn real_table(written: &TableName, known: &[TableName], tables: &dyn TableLookup) -> TableName {
-    if tables.columns(written).is_some() || known.contains(written) {
+fn real_table(written: &TableName, known: &[TableName]) -> TableName {
+    if known.contains(written) {
         return written.clone();
     }
     let same = |other: &&TableName| {

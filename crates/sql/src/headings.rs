@@ -16,7 +16,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::names::fold;
 use crate::nodes::nothing;
-use crate::{balance, place, statement};
+use crate::place;
 
 /// The most characters of a name.
 const LONGEST: usize = 60;
@@ -36,37 +36,35 @@ pub struct UnnamedColumn {
     pub offset: Option<(usize, usize)>,
 }
 
-/// The columns of a query's result that have neither an alias nor a name of their own.
-#[must_use]
-pub fn unnamed_columns(sql: &str) -> Vec<UnnamedColumn> {
-    let Some(mut query) = statement::parsed_query(sql) else {
-        return Vec::new();
-    };
-    if balance::balance(query.as_mut()).is_err() {
-        return Vec::new();
-    }
-    let Some(select) = first_select(&mut query.body) else {
-        return Vec::new();
-    };
-    let written = select.projection.clone();
-    name_columns(query.as_mut());
-    let Some(select) = first_select(&mut query.body) else {
-        return Vec::new();
-    };
-    let named = written.iter().zip(&select.projection);
-    named
-        .filter_map(|(written, named)| match written {
+/// Names the columns of a parsed query. Returns those of its result that had neither an alias nor a name of
+/// their own.
+pub(crate) fn name_result(sql: &str, query: &mut Query) -> Vec<UnnamedColumn> {
+    let items = first_select(&mut query.body).map(|select| select.projection.iter().enumerate());
+    let unnamed: Vec<(usize, bool, Option<(usize, usize)>)> = items
+        .into_iter()
+        .flatten()
+        .filter_map(|(at, item)| match item {
             SelectItem::UnnamedExpr(expr) if uncast(expr).is_none() => {
-                let name = match named {
-                    SelectItem::ExprWithAlias { alias, .. } if !is_unnest(expr) => {
-                        Some(alias.value.clone())
-                    }
-                    _ => None,
-                };
-                let offset = place::of_parse(sql, expr.span());
-                Some(UnnamedColumn { name, offset })
+                Some((at, is_unnest(expr), place::of_parse(sql, expr.span())))
             }
             _ => None,
+        })
+        .collect();
+    name_columns(query);
+    if unnamed.is_empty() {
+        return Vec::new();
+    }
+    let named = first_select(&mut query.body).map_or(&[][..], |select| &select.projection);
+    unnamed
+        .into_iter()
+        .map(|(at, unnests, offset)| {
+            let name = match named.get(at) {
+                Some(SelectItem::ExprWithAlias { alias, .. }) if !unnests => {
+                    Some(alias.value.clone())
+                }
+                _ => None,
+            };
+            UnnamedColumn { name, offset }
         })
         .collect()
 }
@@ -322,6 +320,11 @@ fn free(name: &str, taken: &BTreeSet<String>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::statement;
+
+    fn unnamed(sql: &str) -> Vec<UnnamedColumn> {
+        statement::named_query(sql).unwrap().1
+    }
 
     fn named(sql: &str) -> String {
         let mut query = statement::parsed_query(sql).unwrap();
@@ -380,7 +383,7 @@ mod tests {
     #[test]
     fn long_names_are_cut_and_stay_apart() {
         let long = format!("concat({})", ["'0123456789'"; 9].join(", "));
-        let found = unnamed_columns(&format!("select {long}, {long} from t"));
+        let found = unnamed(&format!("select {long}, {long} from t"));
         let names: Vec<&str> = found.iter().filter_map(|one| one.name.as_deref()).collect();
         assert!(names[0].ends_with('…') && names[0].chars().count() <= LONGEST + 1);
         assert_eq!(names[1], format!("{}_1", names[0]));
@@ -389,13 +392,12 @@ mod tests {
     #[test]
     fn unnamed_columns_have_a_position() {
         let sql = "select a, b::int, lower(c) from t union select 1, 2, 'x'";
-        let found = unnamed_columns(sql);
+        let found = unnamed(sql);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].name.as_deref(), Some("lower(c)"));
         let (start, end) = found[0].offset.unwrap();
         assert_eq!(&sql[start..end].to_lowercase()[..5], "lower");
-        assert!(unnamed_columns("select a as b from t").is_empty());
-        assert!(unnamed_columns("not sql").is_empty());
+        assert!(unnamed("select a as b from t").is_empty());
     }
 
     #[test]
@@ -406,7 +408,7 @@ mod tests {
             ("select unnest(s) from t", None),
             ("(select a + 1 from t) union all select 2", Some("a + 1")),
         ] {
-            let found = unnamed_columns(sql);
+            let found = unnamed(sql);
             assert_eq!(found.len(), 1, "{sql}");
             assert_eq!(found[0].name.as_deref(), right, "{sql}");
             if let Some(name) = right {

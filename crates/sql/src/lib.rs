@@ -58,7 +58,7 @@ pub use depth::{DEEPEST, check_text, depth};
 pub use expression::{ExpressionInfo, PlannedExpression, expression, plan_expression};
 pub use functions::quotient::quotients;
 pub use functions::{Functions, functions};
-pub use headings::{UnnamedColumn, unnamed_columns};
+pub use headings::UnnamedColumn;
 pub use merged::MergedKeys;
 pub use moment::{asks_clock, at_moment};
 pub use ordered::OrderedIntervals;

@@ -19,6 +19,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 
 use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
+use crate::headings::UnnamedColumn;
 use crate::problem::{self, SqlProblem};
 use crate::{depth, headings, membership, merged, spelling};
 
@@ -60,6 +61,11 @@ pub(crate) fn options() -> ParserOptions {
 /// # Errors
 /// M0305 for text that is not SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
+    named_query(sql).map(|(statement, _)| statement)
+}
+
+/// As `query`, with the columns of its result that have no name of their own.
+pub(crate) fn named_query(sql: &str) -> Result<(Statement, Vec<UnnamedColumn>), SqlProblem> {
     depth::check_text(sql)?;
     let mut statements = parse(sql)?;
     let first = statements.pop_front();
@@ -81,7 +87,7 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
                 balance(query.as_mut())?;
-                headings::name_columns(query.as_mut());
+                let unnamed = headings::name_result(sql, query.as_mut());
                 reads_only(&query)?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
@@ -90,7 +96,7 @@ pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
                 membership::mend(sql, &mut query)?;
                 let query = SqlStatement::Query(query);
                 depth::depth(&query)?;
-                Ok(Statement::Statement(Box::new(query)))
+                Ok((Statement::Statement(Box::new(query)), unnamed))
             }
             other => Err(not_a_query(&other.to_string())),
         },

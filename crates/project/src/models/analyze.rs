@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_sql::{AnalysisResult, SqlProblem};
+use towpath_sql::{AnalysisResult, SqlProblem, UnnamedColumn};
 use towpath_template::{Render, Rendered, TemplateProblem};
 use towpath_vocab::{
     Diagnostic, Introspect, Level, Materialized, NeedsWarehouse, TableLineage, TableName,
@@ -25,7 +25,7 @@ pub(super) struct AnalyzedModel {
     /// The SQL, if it does not depend on the contents of the warehouse.
     pub(super) sql: Option<String>,
     pub(super) schema: Option<SchemaRef>,
-    /// Its columns as far as its text alone says their names; the types are unknown.
+    /// Its columns as far as its text alone says their names, if `schema` is not known; the types are unknown.
     pub(super) listed: Option<SchemaRef>,
     /// False if its columns depend on columns that were only observed.
     pub(super) firm: bool,
@@ -33,6 +33,7 @@ pub(super) struct AnalyzedModel {
     pub(super) deferred: bool,
     /// True if its SQL has a mistake.
     is_wrong: bool,
+    unnamed: Vec<UnnamedColumn>,
     pub(super) reads: Vec<TableName>,
     /// True if its template asks the warehouse for rows, or for something that is not known yet.
     pub(super) asks: bool,
@@ -119,9 +120,11 @@ pub(super) fn analyze(
         }
     };
     let mut found = judge(draft, &rendered, found, tables, report);
-    found.listed = listed(&rendered.sql);
+    if found.schema.is_none() {
+        found.listed = listed(&rendered.sql);
+    }
     if !found.is_wrong && draft.materialized != Materialized::Ephemeral {
-        say_unnamed(draft, &rendered, report);
+        say_unnamed(&found.unnamed, draft, &rendered, report);
     }
     if incremental {
         judge_incremental(draft, &helpers, &mut found, context, tables, report);
@@ -269,10 +272,16 @@ fn judge(
             }
             found.schema = Some(analysis.schema);
             found.lineage = lineage;
+            found.unnamed = analysis.unnamed;
             // Tables that the SQL names itself are read too.
             found.read(analysis.inputs, draft);
         }
-        AnalysisResult::Unknown { inputs, .. } => found.read(inputs, draft),
+        AnalysisResult::Unknown {
+            inputs, unnamed, ..
+        } => {
+            found.unnamed = unnamed;
+            found.read(inputs, draft);
+        }
         AnalysisResult::Wrong(problems) => {
             found.is_wrong = true;
             for problem in &problems {
@@ -284,10 +293,15 @@ fn judge(
 }
 
 /// Reports columns whose name is the text of their expression.
-fn say_unnamed(draft: &Draft<'_>, rendered: &Rendered, report: &mut Report) {
-    for column in towpath_sql::unnamed_columns(&rendered.sql) {
+fn say_unnamed(
+    columns: &[UnnamedColumn],
+    draft: &Draft<'_>,
+    rendered: &Rendered,
+    report: &mut Report,
+) {
+    for column in columns {
         let at = position(column.offset, draft, rendered);
-        let message = column.name.map_or_else(
+        let message = column.name.as_ref().map_or_else(
             || "this column has no name: what it is called is not sure".to_owned(),
             |name| format!("this column has no name: it is called `{name}`"),
         );
