@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::cause::brief;
 use super::error::LakeError;
@@ -85,9 +85,11 @@ fn owners(bytes: &Range<u64>, about: Option<&ParquetMetaData>) -> String {
     let (mut groups, mut columns, mut end) = (BTreeSet::new(), Vec::new(), 0);
     for (number, group) in about.row_groups().iter().enumerate() {
         for chunk in group.columns() {
-            let (start, length) = chunk.byte_range();
-            end = end.max(start + length);
-            if start < bytes.end && bytes.start < start + length {
+            let Some(of_chunk) = range(chunk) else {
+                continue;
+            };
+            end = end.max(of_chunk.end);
+            if of_chunk.start < bytes.end && bytes.start < of_chunk.end {
                 groups.insert(number);
                 let name = chunk.column_path().parts().join(".");
                 if !columns.contains(&name) {
@@ -107,6 +109,14 @@ fn owners(bytes: &Range<u64>, about: Option<&ParquetMetaData>) -> String {
         true => "its beginning".to_owned(),
         false => owners.join(" and "),
     }
+}
+
+/// The bytes of a column chunk; none if a damaged footer says what cannot be.
+fn range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
+    let start = chunk.dictionary_page_offset();
+    let start = u64::try_from(start.unwrap_or(chunk.data_page_offset())).ok()?;
+    let length = u64::try_from(chunk.compressed_size()).ok()?;
+    Some(start..start.checked_add(length)?)
 }
 
 fn listed(columns: &[String]) -> String {

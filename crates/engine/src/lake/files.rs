@@ -4,7 +4,6 @@
 //! closed, before a log entry can name it. A write that is given up deletes its files. Read next:
 //! `attempt_files.rs`, `commit.rs`.
 
-use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -13,17 +12,18 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, PrimitiveArray, types::ArrowPrimitiveType};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake_core::kernel::Add;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use towpath_parquet::Limits;
 
 use super::attempt_files::{AttemptFiles, named};
 use super::block_sums::{TAG, sums_of};
 use super::candidate::LakeFile;
+use super::data_files::{DataFileSettings, DataFiles};
 use super::error::{LakeError, LakeResult};
 use super::storage::remove;
 use super::table::Table;
@@ -31,6 +31,8 @@ use super::table::Table;
 const MEBIBYTE: u64 = 1 << 20;
 /// What the dictionary of a column takes before it holds anything.
 const DICTIONARY_BYTES: u64 = 16 << 10;
+/// The most rows of a row group.
+const GROUP_ROWS: usize = 1 << 20;
 /// Columns with statistics in the log.
 const STATS_COLUMNS: usize = 32;
 
@@ -68,7 +70,7 @@ pub(crate) struct FileWriter {
     schema: SchemaRef,
     file_schema: SchemaRef,
     dated: Vec<usize>,
-    writer: DeltaWriter,
+    files: DataFiles,
     store: Arc<AttemptFiles>,
     attempt: String,
     rows: u64,
@@ -97,20 +99,18 @@ impl FileWriter {
             .iter()
             .filter(|field| has_stats(field.data_type()))
             .take(STATS_COLUMNS);
-        let stats = stats
-            .map(|field| format!("\"{}\"", field.name().replace('"', "\"\"")))
-            .collect();
-        let config = WriterConfig::new(
-            Arc::clone(&file_schema),
-            Vec::new(),
-            Some(properties),
-            NonZeroU64::new(sizes.file_bytes()),
-            Some(8_192),
-            Default::default(),
-            Some(stats),
-        );
+        let settings = DataFileSettings {
+            schema: Arc::clone(&file_schema),
+            properties,
+            group: Limits {
+                bytes: sizes.row_group_bytes(),
+                rows: GROUP_ROWS,
+            },
+            file_bytes: sizes.file_bytes(),
+            stats: stats.map(|field| field.name().clone()).collect(),
+        };
         let store = Arc::new(AttemptFiles::of(attempt, table.log.object_store(None)));
-        let writer = DeltaWriter::new(Arc::clone(&store) as _, config);
+        let files = DataFiles::new(Arc::clone(&store) as _, settings);
         let dated = (0..schema.fields().len())
             .filter(|at| {
                 matches!(
@@ -124,7 +124,7 @@ impl FileWriter {
             schema,
             file_schema,
             dated,
-            writer,
+            files,
             store,
             attempt: attempt.to_owned(),
             rows: 0,
@@ -141,7 +141,7 @@ impl FileWriter {
                 doing: "writing a batch",
                 source,
             })?;
-        self.writer
+        self.files
             .write(&bare)
             .await
             .map_err(self.table.delta("writing files of"))?;
@@ -158,7 +158,7 @@ impl FileWriter {
 
     /// Finishes every file and makes it durable.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
-        let closed = self.writer.close().await;
+        let closed = self.files.close().await;
         let mut adds = closed
             .and_then(|adds| Ok(self.store.check().map(|()| adds)?))
             .map_err(self.table.delta("writing files of"))?;
@@ -179,7 +179,7 @@ impl FileWriter {
     pub(crate) async fn abort(self) -> LakeResult<()> {
         let table = Arc::clone(&self.table);
         let mut adds = self
-            .writer
+            .files
             .close()
             .await
             .map_err(table.delta("writing files of"))?;
@@ -194,8 +194,6 @@ impl FileWriter {
 fn properties(schema: &Schema, sizes: Sizes) -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_max_row_group_bytes(usize::try_from(sizes.row_group_bytes()).ok())
-        .set_max_row_group_row_count(Some(1 << 20))
         .set_dictionary_enabled(sizes.has_room_for_dictionaries(schema.fields().len()))
         .set_created_by(engine());
     for name in bare_floats(schema) {

@@ -18,7 +18,7 @@ use super::error::{Result, WriteError};
 use super::evolve::{joined, schema_of};
 use super::format_writer::Written;
 use super::location::Temporary;
-use super::parquet::{ParquetWriter, broken};
+use super::parquet::{ParquetFile, broken};
 use super::text::Counted;
 use crate::files::chunk::open_text;
 use crate::files::options::{Compression, Format};
@@ -99,7 +99,7 @@ fn whole_parquet(job: &Job) -> Result<Written> {
     let there = schema_of(&Place::Local(old.clone()), shown)?;
     let schema = joined(job, &there, &job.columns.schema)?;
     let path = job.temporary(Temporary::Whole);
-    let mut writer = ParquetWriter::open(&path, &job.target, &schema, job.group_bytes)?;
+    let mut writer = ParquetFile::open(&path, &job.target, &schema, job.group_bytes)?;
     for part in [&old, &new] {
         if !writer.copy(part)? {
             write_anew(&mut writer, part, &schema, shown)?;
@@ -109,7 +109,7 @@ fn whole_parquet(job: &Job) -> Result<Written> {
 }
 
 fn write_anew(
-    writer: &mut ParquetWriter,
+    writer: &mut ParquetFile,
     path: &Path,
     schema: &SchemaRef,
     shown: &str,

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::error::{Result, WriteError};
 use super::location::FileTarget;
-use super::parquet::ParquetWriter;
+use super::parquet::ParquetFile;
 use super::text::TextWriter;
 use crate::files::options::Format;
 
@@ -29,7 +29,7 @@ pub(super) struct Written {
 /// A file on its way.
 pub(super) enum FormatWriter {
     Text(Box<TextWriter>),
-    Parquet(Box<ParquetWriter>),
+    Parquet(Box<ParquetFile>),
 }
 
 impl FormatWriter {
@@ -41,7 +41,7 @@ impl FormatWriter {
         group_bytes: u64,
     ) -> Result<Self> {
         Ok(match target.format {
-            Format::Parquet => Self::Parquet(Box::new(ParquetWriter::open(
+            Format::Parquet => Self::Parquet(Box::new(ParquetFile::open(
                 path,
                 target,
                 schema,

@@ -1,5 +1,5 @@
-//! A Parquet file on its way: the columns of a batch are encoded by two threads, row groups are bounded
-//! by bytes and rows, and the commit's note goes into the footer at the last moment.
+//! A Parquet file on its way: row groups are bounded by bytes and rows, and the commit's note goes into the footer
+//! at the last moment.
 //!
 //! Promise: what is held in memory is one row group, packed. Writing the note changes only the footer:
 //! the pages in front of it stay where they are, so the audited file is the committed one.
@@ -7,14 +7,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{FieldRef, SchemaRef};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
-};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
@@ -23,7 +18,7 @@ use parquet::file::metadata::{
     ParquetMetaDataWriter,
 };
 use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
+use towpath_parquet::{Limits, ParquetWriter};
 
 use super::commit_notes::FOOTER_KEY;
 use super::disk;
@@ -34,10 +29,6 @@ use crate::files::options::Compression;
 
 const MEBIBYTE: u64 = 1 << 20;
 const GROUP_ROWS: usize = 1 << 20;
-/// From this many rows on a batch is shared by two threads.
-const SHARE_ROWS: usize = 512;
-/// More rows at once would let a row group grow too far over its bound.
-const SLICE_ROWS: usize = 64 << 10;
 /// Behind the footer: its length and `PAR1`.
 const TAIL_BYTES: u64 = 8;
 
@@ -73,22 +64,14 @@ fn codec(compression: Compression) -> Codec {
     }
 }
 
-/// The writers of one column: one per leaf.
-type Leaves = Vec<ArrowColumnWriter>;
-
 /// A Parquet file on its way.
-pub(super) struct ParquetWriter {
-    schema: SchemaRef,
-    out: SerializedFileWriter<BufWriter<File>>,
-    factory: ArrowRowGroupWriterFactory,
-    columns: Vec<Leaves>,
-    group_rows: usize,
-    group_bytes: u64,
+pub(super) struct ParquetFile {
+    writer: ParquetWriter<BufWriter<File>>,
     rows: u64,
     shown: String,
 }
 
-impl ParquetWriter {
+impl ParquetFile {
     /// Opens the file.
     pub(super) fn open(
         path: &Path,
@@ -102,10 +85,12 @@ impl ParquetWriter {
             .set_compression(codec(target.compression))
             .set_created_by(concat!("towpath ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
-        let writer =
-            ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties))
-                .and_then(ArrowWriter::into_serialized_writer);
-        let (out, factory) = writer.map_err(|error| match error {
+        let limits = Limits {
+            bytes: group_bytes,
+            rows: GROUP_ROWS,
+        };
+        let writer = ParquetWriter::new(BufWriter::new(file), schema, properties, limits);
+        let writer = writer.map_err(|error| match error {
             ParquetError::NYI(why) | ParquetError::ArrowError(why) => WriteError::Target {
                 object: shown.clone(),
                 why,
@@ -114,12 +99,7 @@ impl ParquetWriter {
             other => broken(&shown, other),
         })?;
         Ok(Self {
-            schema: Arc::clone(schema),
-            out,
-            factory,
-            columns: Vec::new(),
-            group_rows: 0,
-            group_bytes,
+            writer,
             rows: 0,
             shown,
         })
@@ -127,85 +107,16 @@ impl ParquetWriter {
 
     /// Adds rows; ends the row group when it is full.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut start = 0;
-        while start < batch.num_rows() {
-            let count = (batch.num_rows() - start)
-                .min(SLICE_ROWS)
-                .min(GROUP_ROWS - self.group_rows);
-            self.write_slice(&batch.slice(start, count))?;
-            start += count;
-        }
-        Ok(())
-    }
-
-    fn write_slice(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.columns.is_empty() {
-            self.columns = self
-                .new_columns()
-                .map_err(|error| broken(&self.shown, error))?;
-        }
-        let parts: Vec<ColumnPart<'_>> = self
-            .columns
-            .iter_mut()
-            .zip(self.schema.fields())
-            .zip(batch.columns())
-            .map(|((leaves, field), array)| (leaves, field, array))
-            .collect();
-        let threads = if batch.num_rows() >= SHARE_ROWS { 2 } else { 1 };
-        let encoded = shared(parts, threads, &self.shown, |(leaves, field, array)| {
-            encode(leaves, field, array)
-        });
-        encoded?;
-        self.group_rows += batch.num_rows();
+        let written = self.writer.write(batch);
+        written.map_err(|error| broken(&self.shown, error))?;
         self.rows += batch.num_rows() as u64;
-        let encoded_bytes: usize = self
-            .columns
-            .iter()
-            .flatten()
-            .map(ArrowColumnWriter::memory_size)
-            .sum();
-        if self.group_rows >= GROUP_ROWS || encoded_bytes as u64 >= self.group_bytes {
-            self.end_group()?;
-        }
-        Ok(())
-    }
-
-    fn new_columns(&self) -> Result<Vec<Leaves>, ParquetError> {
-        let mut writers = self
-            .factory
-            .create_column_writers(self.out.flushed_row_groups().len())?
-            .into_iter();
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for field in self.schema.fields() {
-            let empty = arrow_array::new_empty_array(field.data_type());
-            let leaves = compute_leaves(field, &empty)?.len();
-            columns.push(writers.by_ref().take(leaves).collect());
-        }
-        Ok(columns)
-    }
-
-    fn end_group(&mut self) -> Result<()> {
-        let columns = std::mem::take(&mut self.columns);
-        self.group_rows = 0;
-        let leaves: Vec<ArrowColumnWriter> = columns.into_iter().flatten().collect();
-        let chunks = shared(leaves, 2, &self.shown, ArrowColumnWriter::close)?;
-        self.append(chunks)
-            .map_err(|error| broken(&self.shown, error))
-    }
-
-    fn append(&mut self, chunks: Vec<ArrowColumnChunk>) -> Result<(), ParquetError> {
-        let mut group = self.out.next_row_group()?;
-        for chunk in chunks {
-            chunk.append_to_row_group(&mut group)?;
-        }
-        group.close()?;
         Ok(())
     }
 
     /// Adds the row groups of another file of the same columns, as they stand.
     fn copy_groups(&mut self, file: &File, metadata: &ParquetMetaData) -> Result<(), ParquetError> {
         for (at, group) in metadata.row_groups().iter().enumerate() {
-            let mut out = self.out.next_row_group()?;
+            let mut out = self.writer.file().next_row_group()?;
             for (column, chunk) in group.columns().iter().enumerate() {
                 let closed = ColumnCloseResult {
                     bytes_written: u64::try_from(chunk.compressed_size()).unwrap_or(0),
@@ -236,27 +147,21 @@ impl ParquetWriter {
             .try_parse(&file)
             .and_then(|()| reader.finish())
             .map_err(|error| broken(&self.shown, error))?;
-        if metadata.file_metadata().schema() != self.out.schema_descr().root_schema() {
+        if metadata.file_metadata().schema() != self.writer.file().schema_descr().root_schema() {
             return Ok(false);
         }
-        if !self.columns.is_empty() {
-            self.end_group()?;
-        }
-        self.copy_groups(&file, &metadata)
+        let ended = self.writer.end_group();
+        ended
+            .and_then(|()| self.copy_groups(&file, &metadata))
             .map_err(|error| broken(&self.shown, error))?;
         Ok(true)
     }
 
     /// Ends the file and makes it last.
-    pub(super) fn finish(mut self) -> Result<Written> {
-        if !self.columns.is_empty() {
-            self.end_group()?;
-        }
+    pub(super) fn finish(self) -> Result<Written> {
         let shown = self.shown;
-        let file = self
-            .out
-            .into_inner()
-            .map_err(|error| broken(&shown, error))?;
+        let file = self.writer.finish();
+        let file = file.map_err(|error| broken(&shown, error))?;
         let file = file.into_inner().map_err(|error| WriteError::Io {
             path: shown.clone(),
             source: error.into_error(),
@@ -270,52 +175,6 @@ impl ParquetWriter {
             sha256: String::new(),
         })
     }
-}
-
-type ColumnPart<'a> = (&'a mut Leaves, &'a FieldRef, &'a ArrayRef);
-
-fn encode(leaves: &mut Leaves, field: &FieldRef, array: &ArrayRef) -> Result<(), ParquetError> {
-    for (writer, leaf) in leaves.iter_mut().zip(compute_leaves(field, array)?) {
-        writer.write(&leaf)?;
-    }
-    Ok(())
-}
-
-/// Encodes all parts on up to two threads, whoever is free taking the next; results in order.
-fn shared<P: Send, T: Send>(
-    parts: Vec<P>,
-    threads: usize,
-    shown: &str,
-    each: impl Fn(P) -> Result<T, ParquetError> + Sync,
-) -> Result<Vec<T>> {
-    let queue = Mutex::new(parts.into_iter().enumerate());
-    let drain = || -> Result<Vec<(usize, T)>, ParquetError> {
-        let mut done = Vec::new();
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((at, item)) = next else {
-                return Ok(done);
-            };
-            done.push((at, each(item)?));
-        }
-    };
-    let mut done = std::thread::scope(|scope| -> Result<Vec<(usize, T)>> {
-        let other = (threads > 1).then(|| scope.spawn(drain));
-        let mine = drain().map_err(|error| broken(shown, error));
-        let mut all = match other.map(|thread| thread.join()) {
-            None => Vec::new(),
-            Some(Ok(theirs)) => theirs.map_err(|error| broken(shown, error))?,
-            Some(Err(_)) => {
-                return Err(WriteError::Broken {
-                    path: shown.to_owned(),
-                });
-            }
-        };
-        all.extend(mine?);
-        Ok(all)
-    })?;
-    done.sort_unstable_by_key(|(at, _)| *at);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// Writes the footer of a finished file anew, with this note in it, and makes it last.
