@@ -56,6 +56,10 @@ impl Tables {
         self.known.get(table)?.schema.as_ref()
     }
 
+    pub(crate) fn has(&self, table: &TableName) -> bool {
+        self.known.contains_key(table)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &TableName> {
         self.known.keys()
     }

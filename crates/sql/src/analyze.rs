@@ -29,6 +29,7 @@ use crate::nullable::nullable_values;
 use crate::ordered::OrderedIntervals;
 use crate::problem::{Judged, SqlProblem, from_planner, listed};
 use crate::rounding::RoundedCasts;
+use crate::statement::NamedQuery;
 use crate::{functions, leftover, lineage, mend, place, statement, suggest};
 
 /// The result for a correct statement.
@@ -55,6 +56,8 @@ pub enum AnalysisResult {
         inputs: Vec<TableName>,
         /// Its columns that have neither an alias nor a name of their own.
         unnamed: Vec<UnnamedColumn>,
+        /// The names of its columns, as far as its text alone says them.
+        columns: Option<Vec<String>>,
         /// What is missing, in words.
         why: String,
     },
@@ -79,7 +82,11 @@ pub fn inputs(sql: &str) -> std::result::Result<Vec<TableName>, SqlProblem> {
 }
 
 fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisResult, SqlProblem> {
-    let (parsed, unnamed) = statement::named_query(sql)?;
+    let NamedQuery {
+        statement: parsed,
+        unnamed,
+        columns,
+    } = statement::named_query(sql)?;
     let names = Names::of(&parsed)?;
     let mut problems = functions::unknown(sql, &names.calls);
     let found = ResolvedTables::resolve(sql, &names, tables, &mut problems);
@@ -88,6 +95,7 @@ fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisRes
             AnalysisResult::Unknown {
                 inputs: found.inputs,
                 unnamed,
+                columns,
                 why: format!("the columns of `{table}` are not known yet"),
             }
         } else {
@@ -126,6 +134,7 @@ fn judge(sql: &str, tables: &dyn TableLookup) -> std::result::Result<AnalysisRes
             Judged::CannotTell(why) => AnalysisResult::Unknown {
                 inputs: found.inputs,
                 unnamed,
+                columns,
                 why,
             },
         },
@@ -177,7 +186,7 @@ impl ResolvedTables {
         tables: &dyn TableLookup,
         problems: &mut Vec<SqlProblem>,
     ) -> Self {
-        // Many tables: asked for only if the statement names one whose columns are not known.
+        // There may be many: asked for only if the statement names one that is not among them.
         let known = LazyCell::new(|| tables.known());
         let mut found = Self {
             inputs: Vec::new(),
@@ -201,6 +210,7 @@ impl ResolvedTables {
             };
             let (real, columns) = match tables.columns(&written) {
                 Some(schema) => (written.clone(), Some(schema)),
+                None if tables.knows(&written) => (written.clone(), None),
                 None => {
                     let real = real_table(&written, &known);
                     let columns = tables.columns(&real);
@@ -209,7 +219,9 @@ impl ResolvedTables {
             };
             match columns {
                 Some(schema) => found.catalog.add(written, real.clone(), schema),
-                None if exists(&real, &known) => found.unknown.push(real.clone()),
+                None if tables.knows(&real) || may_exist(&real, &known) => {
+                    found.unknown.push(real.clone())
+                }
                 None => {
                     problems.push(unknown_table(&written, &known).at(place));
                     continue;
@@ -223,11 +235,8 @@ impl ResolvedTables {
     }
 }
 
-/// The declared table: with the same name, or otherwise the only one that differs in case.
+/// The declared table of a name that is not known as it is written: the only one that differs in case.
 fn real_table(written: &TableName, known: &[TableName]) -> TableName {
-    if known.contains(written) {
-        return written.clone();
-    }
     let same = |other: &&TableName| {
         other.schema().eq_ignore_ascii_case(written.schema())
             && other.table().eq_ignore_ascii_case(written.table())
@@ -239,8 +248,9 @@ fn real_table(written: &TableName, known: &[TableName]) -> TableName {
     }
 }
 
-fn exists(table: &TableName, known: &[TableName]) -> bool {
-    known.is_empty() || known.contains(table) || table.schema() == "information_schema"
+/// Whether a table that is not among the known ones can be there.
+fn may_exist(table: &TableName, known: &[TableName]) -> bool {
+    known.is_empty() || table.schema() == "information_schema"
 }
 
 fn unknown_table(written: &TableName, known: &[TableName]) -> SqlProblem {

@@ -27,6 +27,11 @@ pub trait TableLookup {
     /// mistake of the statement, unless the list is empty: then it is not known which tables exist.
     fn known(&self) -> Vec<TableName>;
 
+    /// Whether `known` has this table.
+    fn knows(&self, table: &TableName) -> bool {
+        self.known().contains(table)
+    }
+
     /// The schema of a table that is written without one, such as the files of a query; `None` if each
     /// table needs its schema.
     fn default_schema(&self) -> Option<&str> {

@@ -323,7 +323,7 @@ mod tests {
     use crate::statement;
 
     fn unnamed(sql: &str) -> Vec<UnnamedColumn> {
-        statement::named_query(sql).unwrap().1
+        statement::named_query(sql).unwrap().unnamed
     }
 
     fn named(sql: &str) -> String {

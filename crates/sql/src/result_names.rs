@@ -4,10 +4,8 @@
 //! its columns, or takes all columns of a CTE or subquery that does. It knows no table and no type. Read
 //! next: `headings.rs`, which names columns without an alias.
 
-use std::collections::HashMap;
-
 use datafusion_sql::sqlparser::ast::{
-    Cte, Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias,
+    Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias,
     TableFactor, WildcardAdditionalOptions,
 };
 
@@ -16,8 +14,11 @@ use crate::headings;
 use crate::names::fold;
 use crate::statement;
 
-/// The columns of each CTE that is known here; `None` if they depend on a table.
-type Known = HashMap<String, Option<Vec<String>>>;
+/// More columns than any table has: `SELECT x.*, x.*` in a chain of CTEs doubles them each time.
+const MOST_NAMES: usize = 100_000;
+
+/// The CTEs that can be named here, the innermost last, with their columns; `None` if they depend on a table.
+type Known = Vec<(String, Option<Vec<String>>)>;
 
 /// The names of a query's columns, in order; `None` if they depend on the columns of a table.
 #[must_use]
@@ -25,28 +26,29 @@ pub fn column_names(sql: &str) -> Option<Vec<String>> {
     let mut query = statement::parsed_query(sql)?;
     balance(query.as_mut()).ok()?;
     headings::name_columns(query.as_mut());
-    of_query(&query, &Known::new())
+    of_named(&query)
 }
 
-fn of_query(query: &Query, around: &Known) -> Option<Vec<String>> {
-    let mut known = around.clone();
-    if let Some(with) = &query.with {
-        for cte in &with.cte_tables {
-            let columns = match with.recursive {
-                // It may name itself, before its columns are known.
-                true => of_query(&cte.query, &without(&known, cte)),
-                false => of_query(&cte.query, &known),
-            };
-            known.insert(fold(&cte.alias.name), renamed(columns, &cte.alias));
+/// As `column_names`, of a query whose computed columns have names.
+pub(crate) fn of_named(query: &Query) -> Option<Vec<String>> {
+    of_query(query, &mut Known::new())
+}
+
+fn of_query(query: &Query, known: &mut Known) -> Option<Vec<String>> {
+    let around = known.len();
+    for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+        let name = fold(&cte.alias.name);
+        let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+        if recursive {
+            // It may name itself, before its columns are known.
+            known.push((name.clone(), None));
         }
+        let columns = renamed(of_query(&cte.query, known), &cte.alias);
+        known.push((name, columns));
     }
-    of_body(&query.body, &known)
-}
-
-fn without(known: &Known, cte: &Cte) -> Known {
-    let mut known = known.clone();
-    known.insert(fold(&cte.alias.name), None);
-    known
+    let columns = of_body(&query.body, known);
+    known.truncate(around);
+    columns
 }
 
 /// The columns of a table with an alias: `AS t(a, b)` names the first ones.
@@ -58,7 +60,7 @@ fn renamed(columns: Option<Vec<String>>, alias: &TableAlias) -> Option<Vec<Strin
     Some(columns)
 }
 
-fn of_body(body: &SetExpr, known: &Known) -> Option<Vec<String>> {
+fn of_body(body: &SetExpr, known: &mut Known) -> Option<Vec<String>> {
     let mut rest = body;
     loop {
         rest = match rest {
@@ -74,7 +76,7 @@ fn of_body(body: &SetExpr, known: &Known) -> Option<Vec<String>> {
     }
 }
 
-fn of_select(select: &Select, known: &Known) -> Option<Vec<String>> {
+fn of_select(select: &Select, known: &mut Known) -> Option<Vec<String>> {
     let mut names = Vec::with_capacity(select.projection.len());
     for item in &select.projection {
         match item {
@@ -103,6 +105,9 @@ fn of_select(select: &Select, known: &Known) -> Option<Vec<String>> {
                 names.extend(of_relation(relation(select, &wanted)?, known)?);
             }
             _ => return None,
+        }
+        if names.len() > MOST_NAMES {
+            return None;
         }
     }
     Some(names)
@@ -145,7 +150,7 @@ fn name_of(factor: &TableFactor) -> Option<String> {
     }
 }
 
-fn of_relation(factor: &TableFactor, known: &Known) -> Option<Vec<String>> {
+fn of_relation(factor: &TableFactor, known: &mut Known) -> Option<Vec<String>> {
     match factor {
         TableFactor::Table {
             name,
@@ -156,7 +161,9 @@ fn of_relation(factor: &TableFactor, known: &Known) -> Option<Vec<String>> {
             let [part] = name.0.as_slice() else {
                 return None;
             };
-            let columns = known.get(&fold(part.as_ident()?))?.clone();
+            let name = fold(part.as_ident()?);
+            let (_, columns) = known.iter().rev().find(|(known, _)| *known == name)?;
+            let columns = columns.clone();
             with_alias(columns, alias.as_ref())
         }
         TableFactor::Derived {
@@ -185,6 +192,14 @@ mod tests {
                 "a b count(*) d",
             ),
             ("select * from raw.t", "-"),
+            (
+                "with x as (with y as (select 1 as a) select * from y) select * from y",
+                "-",
+            ),
+            (
+                "with y as (select 1 as b), x as (with y as (select 1 as a) select * from y) select x.*, y.* from x join y on true",
+                "a b",
+            ),
             ("select t.*, 1 as x from raw.t t", "-"),
             (
                 "with x as (select a, b from raw.t), y as (select * from x) select y.*, 1 as z from y join raw.u on true",

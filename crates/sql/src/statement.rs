@@ -21,7 +21,7 @@ use crate::balance::balance;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::headings::UnnamedColumn;
 use crate::problem::{self, SqlProblem};
-use crate::{depth, headings, membership, merged, spelling};
+use crate::{depth, headings, membership, merged, result_names, spelling};
 
 /// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
@@ -61,11 +61,20 @@ pub(crate) fn options() -> ParserOptions {
 /// # Errors
 /// M0305 for text that is not SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
-    named_query(sql).map(|(statement, _)| statement)
+    named_query(sql).map(|named| named.statement)
 }
 
-/// As `query`, with the columns of its result that have no name of their own.
-pub(crate) fn named_query(sql: &str) -> Result<(Statement, Vec<UnnamedColumn>), SqlProblem> {
+/// A parsed query, with what its text says of its columns.
+pub(crate) struct NamedQuery {
+    pub(crate) statement: Statement,
+    /// Columns of its result that have no name of their own.
+    pub(crate) unnamed: Vec<UnnamedColumn>,
+    /// The names of its columns, in order; `None` if they depend on the columns of a table.
+    pub(crate) columns: Option<Vec<String>>,
+}
+
+/// As `query`, with what the text says of the columns.
+pub(crate) fn named_query(sql: &str) -> Result<NamedQuery, SqlProblem> {
     depth::check_text(sql)?;
     let mut statements = parse(sql)?;
     let first = statements.pop_front();
@@ -88,6 +97,7 @@ pub(crate) fn named_query(sql: &str) -> Result<(Statement, Vec<UnnamedColumn>), 
             SqlStatement::Query(mut query) => {
                 balance(query.as_mut())?;
                 let unnamed = headings::name_result(sql, query.as_mut());
+                let columns = result_names::of_named(&query);
                 reads_only(&query)?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
@@ -96,7 +106,11 @@ pub(crate) fn named_query(sql: &str) -> Result<(Statement, Vec<UnnamedColumn>), 
                 membership::mend(sql, &mut query)?;
                 let query = SqlStatement::Query(query);
                 depth::depth(&query)?;
-                Ok((Statement::Statement(Box::new(query)), unnamed))
+                Ok(NamedQuery {
+                    statement: Statement::Statement(Box::new(query)),
+                    unnamed,
+                    columns,
+                })
             }
             other => Err(not_a_query(&other.to_string())),
         },

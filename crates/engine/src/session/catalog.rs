@@ -434,6 +434,10 @@ impl towpath_sql::TableLookup for LiveTables<'_> {
         self.0.keys().cloned().collect()
     }
 
+    fn knows(&self, table: &TableName) -> bool {
+        self.0.contains_key(table)
+    }
+
     fn default_schema(&self) -> Option<&str> {
         Some(settings::DEFAULT_SCHEMA)
     }

@@ -79,6 +79,10 @@ impl towpath_sql::TableLookup for Tables {
     fn known(&self) -> Vec<TableName> {
         self.names().cloned().collect()
     }
+
+    fn knows(&self, table: &TableName) -> bool {
+        self.has(table)
+    }
 }
 
 /// Renders and analyses one model.
@@ -120,8 +124,8 @@ pub(super) fn analyze(
         }
     };
     let mut found = judge(draft, &rendered, found, tables, report);
-    if found.schema.is_none() {
-        found.listed = listed(&rendered.sql);
+    if found.is_wrong {
+        found.listed = towpath_sql::column_names(&rendered.sql).map(listed);
     }
     if !found.is_wrong && draft.materialized != Materialized::Ephemeral {
         say_unnamed(&found.unnamed, draft, &rendered, report);
@@ -135,13 +139,13 @@ pub(super) fn analyze(
     found
 }
 
-/// The columns that a query lists, with unknown types.
-fn listed(sql: &str) -> Option<SchemaRef> {
-    let names = towpath_sql::column_names(sql)?.into_iter();
+/// Columns with unknown types.
+fn listed(names: Vec<String>) -> SchemaRef {
     let fields: Vec<Field> = names
+        .into_iter()
         .map(|name| Field::new(name, DataType::Null, true))
         .collect();
-    Some(Arc::new(Schema::new(fields)))
+    Arc::new(Schema::new(fields))
 }
 
 /// Analyses the text for the case that the table exists already.
@@ -277,9 +281,13 @@ fn judge(
             found.read(analysis.inputs, draft);
         }
         AnalysisResult::Unknown {
-            inputs, unnamed, ..
+            inputs,
+            unnamed,
+            columns,
+            ..
         } => {
             found.unnamed = unnamed;
+            found.listed = columns.map(listed);
             found.read(inputs, draft);
         }
         AnalysisResult::Wrong(problems) => {
