@@ -141,7 +141,6 @@ fn a_service_that_fails_slows_down_and_loses_answers_loses_and_doubles_no_row() 
     }
 }
 
-/// Starts a run that nobody waits for.
 fn command(project: &TestProject) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
     command
@@ -152,6 +151,7 @@ fn command(project: &TestProject) -> Command {
     command
 }
 
+/// Starts a run that nobody waits for.
 fn start(project: &TestProject) -> Child {
     command(project)
         .stdout(Stdio::null())

@@ -7,8 +7,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{FieldRef, SchemaRef};
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::ParquetError;
@@ -24,14 +25,14 @@ type Result<T> = std::result::Result<T, ParquetError>;
 const ROWS_FOR_THREADS: usize = 512;
 /// The most rows between two looks at the size of a row group.
 const SLICE_ROWS: usize = 64 << 10;
-/// The fewest, whatever they weigh.
-const LEAST_SLICE_ROWS: usize = 1 << 10;
 
-/// How large a row group may get.
+/// How large a row group may get; the first limit that is reached ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of its encoded columns in memory.
-    pub bytes: u64,
+    /// Bytes of its columns in the file, as far as they can be told before its end.
+    pub encoded_bytes: u64,
+    /// Bytes of its columns in memory: dictionaries and buffers are more than what they become.
+    pub memory_bytes: u64,
     /// Rows.
     pub rows: usize,
 }
@@ -61,7 +62,8 @@ pub struct ParquetWriter<W: Write + Send> {
     /// Of the open row group; empty when none is open.
     columns: Vec<Leaves>,
     group_rows: usize,
-    group_bytes: u64,
+    /// A call failed: rows may be missing from what there is.
+    failed: bool,
 }
 
 impl<W: Write + Send> ParquetWriter<W> {
@@ -85,15 +87,31 @@ impl<W: Write + Send> ParquetWriter<W> {
             threads: threads(),
             columns: Vec::new(),
             group_rows: 0,
-            group_bytes: 0,
+            failed: false,
         })
     }
 
     /// Adds rows; ends row groups that are full.
     ///
     /// # Errors
-    /// Values that cannot be encoded, and those of the output.
+    /// Values that cannot be encoded, and those of the output. After an error the file cannot be used.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.attempt(|writer| writer.write_slices(batch))
+    }
+
+    /// Does a step, unless one before it failed.
+    fn attempt<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.failed {
+            let why = "a Parquet file that failed was used again";
+            return Err(ParquetError::General(why.to_owned()));
+        }
+        self.failed = true;
+        let done = step(self)?;
+        self.failed = false;
+        Ok(done)
+    }
+
+    fn write_slices(&mut self, batch: &RecordBatch) -> Result<()> {
         let slice_rows = self.slice_rows(batch);
         let mut start = 0;
         while start < batch.num_rows() {
@@ -108,36 +126,42 @@ impl<W: Write + Send> ParquetWriter<W> {
 
     /// Rows between two looks at the size: about a quarter of what a row group may be.
     fn slice_rows(&self, batch: &RecordBatch) -> usize {
-        let bytes = batch.get_array_memory_size() as u64;
-        let row_bytes = (bytes / batch.num_rows().max(1) as u64).max(1);
-        let rows = usize::try_from(self.limits.bytes / 4 / row_bytes).unwrap_or(SLICE_ROWS);
-        rows.clamp(LEAST_SLICE_ROWS, SLICE_ROWS)
+        let rows = self.limits.memory_bytes / 4 / row_bytes(batch);
+        usize::try_from(rows)
+            .unwrap_or(SLICE_ROWS)
+            .clamp(1, SLICE_ROWS)
     }
 
     fn write_slice(&mut self, batch: &RecordBatch) -> Result<()> {
         if self.columns.is_empty() {
             self.columns = self.new_columns()?;
         }
+        let threads = self.threads_for(batch.num_rows());
         let columns = self.columns.iter_mut().zip(self.schema.fields());
         let parts: Vec<ColumnPart<'_>> = columns
             .zip(batch.columns())
             .map(|((leaves, field), array)| (leaves, field, array))
             .collect();
-        let threads = match batch.num_rows() >= ROWS_FOR_THREADS {
-            true => self.threads,
-            false => 1,
-        };
         share(parts, threads, |(leaves, field, array)| {
             encode(leaves, field, array)
         })?;
         self.group_rows += batch.num_rows();
         let leaves = self.columns.iter().flatten();
-        let bytes: usize = leaves.map(ArrowColumnWriter::memory_size).sum();
-        self.group_bytes = bytes as u64;
-        if self.group_rows >= self.limits.rows || self.group_bytes >= self.limits.bytes {
-            self.end_group()?;
+        let memory: usize = leaves.map(ArrowColumnWriter::memory_size).sum();
+        if self.group_rows >= self.limits.rows
+            || memory as u64 >= self.limits.memory_bytes
+            || self.open_bytes() >= self.limits.encoded_bytes
+        {
+            self.close_group()?;
         }
         Ok(())
+    }
+
+    fn threads_for(&self, rows: usize) -> usize {
+        match rows >= ROWS_FOR_THREADS {
+            true => self.threads,
+            false => 1,
+        }
     }
 
     fn new_columns(&self) -> Result<Vec<Leaves>> {
@@ -158,14 +182,17 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// # Errors
     /// Those of the output.
     pub fn end_group(&mut self) -> Result<()> {
+        self.attempt(Self::close_group)
+    }
+
+    fn close_group(&mut self) -> Result<()> {
         let columns = std::mem::take(&mut self.columns);
-        self.group_rows = 0;
-        self.group_bytes = 0;
+        let rows = std::mem::take(&mut self.group_rows);
         if columns.is_empty() {
             return Ok(());
         }
         let leaves: Vec<ArrowColumnWriter> = columns.into_iter().flatten().collect();
-        let chunks = share(leaves, self.threads, ArrowColumnWriter::close)?;
+        let chunks = share(leaves, self.threads_for(rows), ArrowColumnWriter::close)?;
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
@@ -174,10 +201,14 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
-    /// Bytes in memory of the open row group's encoded columns.
+    /// Bytes that the open row group will have in the file, as far as they can be told.
     #[must_use]
     pub fn open_bytes(&self) -> u64 {
-        self.group_bytes
+        let leaves = self.columns.iter().flatten();
+        let bytes: usize = leaves
+            .map(ArrowColumnWriter::get_estimated_total_bytes)
+            .sum();
+        bytes as u64
     }
 
     /// Bytes of the row groups that have ended.
@@ -207,6 +238,10 @@ impl ParquetWriter<Vec<u8>> {
     /// # Errors
     /// None: memory takes all bytes.
     pub fn take_bytes(&mut self) -> Result<Vec<u8>> {
+        self.attempt(Self::taken)
+    }
+
+    fn taken(&mut self) -> Result<Vec<u8>> {
         self.file.flush()?;
         Ok(std::mem::take(self.file.inner_mut()))
     }
@@ -219,12 +254,57 @@ impl ParquetWriter<Vec<u8>> {
         self.end_group()?;
         let metadata = self.file.finish()?;
         let size = self.written_bytes();
-        let rest = self.take_bytes()?;
+        let rest = self.taken()?;
         Ok(Finished {
             rest,
             size,
             metadata,
         })
+    }
+}
+
+/// About what a row of a batch weighs, at least one byte. Of a slice only its own rows count.
+#[must_use]
+pub fn row_bytes(batch: &RecordBatch) -> u64 {
+    let bytes: usize = batch.columns().iter().map(|array| bytes_of(array)).sum();
+    (bytes as u64 / batch.num_rows().max(1) as u64).max(1)
+}
+
+/// Bytes of an array's own rows, also of those that its lists hold.
+fn bytes_of(array: &dyn Array) -> usize {
+    let items = |values: &ArrayRef, first: i64, end: i64| {
+        let first = usize::try_from(first).unwrap_or(0);
+        let end = usize::try_from(end).unwrap_or(first);
+        bytes_of(&values.slice(first, end.saturating_sub(first)))
+    };
+    let rows = array.len();
+    match array.data_type() {
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            let offsets = lists.value_offsets();
+            let (first, end) = (i64::from(offsets[0]), i64::from(offsets[rows]));
+            items(lists.values(), first, end) + 4 * rows
+        }
+        DataType::LargeList(_) => {
+            let lists = array.as_list::<i64>();
+            let offsets = lists.value_offsets();
+            items(lists.values(), offsets[0], offsets[rows]) + 8 * rows
+        }
+        DataType::Map(..) => {
+            let maps = array.as_map();
+            let offsets = maps.value_offsets();
+            let (first, end) = (i64::from(offsets[0]), i64::from(offsets[rows]));
+            let entries: ArrayRef = Arc::new(maps.entries().clone());
+            items(&entries, first, end) + 4 * rows
+        }
+        DataType::Struct(_) => {
+            let members = array.as_struct().columns().iter();
+            members.map(|member| bytes_of(member)).sum()
+        }
+        _ => {
+            let slice = array.to_data().get_slice_memory_size();
+            slice.unwrap_or_else(|_| array.get_array_memory_size())
+        }
     }
 }
 
@@ -240,9 +320,9 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        Array as _, Int64Array, ListArray, RecordBatch, StringArray, StructArray, types::Int32Type,
+        Int64Array, ListArray, RecordBatch, StringArray, StructArray, types::Int32Type,
     };
-    use arrow_schema::{DataType, Field, Schema, SchemaRef};
+    use arrow_schema::{Field, Schema, SchemaRef};
     use bytes::Bytes;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -273,8 +353,13 @@ mod tests {
     }
 
     fn writer(schema: &SchemaRef, bytes: u64, rows: usize) -> ParquetWriter<Vec<u8>> {
-        let properties = WriterProperties::builder().build();
-        ParquetWriter::new(Vec::new(), schema, properties, Limits { bytes, rows }).unwrap()
+        let limits = Limits {
+            encoded_bytes: u64::MAX,
+            memory_bytes: bytes,
+            rows,
+        };
+        let properties = WriterProperties::default();
+        ParquetWriter::new(Vec::new(), schema, properties, limits).unwrap()
     }
 
     fn read(bytes: Vec<u8>) -> (usize, RecordBatch) {
@@ -357,11 +442,59 @@ mod tests {
     #[test]
     fn what_has_ended_leaves_memory() {
         let rows = batch(10_000);
-        let mut writer = writer(&rows.schema(), 100_000, usize::MAX);
+        let mut writer = writer(&rows.schema(), 1_000_000, usize::MAX);
         for _ in 0..20 {
             writer.write(&rows).unwrap();
-            assert!(writer.open_bytes() < 200_000);
+            let leaves = writer.columns.iter().flatten();
+            let memory: usize = leaves.map(ArrowColumnWriter::memory_size).sum();
+            assert!(memory < 1_300_000, "{memory}");
         }
-        assert!(writer.written_bytes() > 100_000);
+        assert!(writer.file.flushed_row_groups().len() > 1);
+    }
+
+    #[test]
+    fn a_row_group_ends_at_its_size_in_the_file() {
+        let rows = batch(50_000);
+        let limits = Limits {
+            encoded_bytes: 40_000,
+            memory_bytes: u64::MAX,
+            rows: usize::MAX,
+        };
+        let properties = WriterProperties::default();
+        let mut writer =
+            ParquetWriter::new(Vec::new(), &rows.schema(), properties, limits).unwrap();
+        for start in (0..50_000).step_by(1_000) {
+            writer.write(&rows.slice(start, 1_000)).unwrap();
+        }
+        let sizes: Vec<i64> = writer
+            .file
+            .flushed_row_groups()
+            .iter()
+            .map(|group| group.compressed_size())
+            .collect();
+        assert!(sizes.len() > 1, "{sizes:?}");
+        assert!(
+            sizes.iter().all(|size| (20_000..60_000).contains(size)),
+            "{sizes:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_failed_is_not_finished() {
+        let rows = batch(100);
+        let mut writer = writer(&rows.schema(), u64::MAX, usize::MAX);
+        writer.write(&rows).unwrap();
+        let other =
+            RecordBatch::try_from_iter([("n", Arc::new(StringArray::from(vec!["x"])) as ArrayRef)]);
+        assert!(writer.write(&other.unwrap()).is_err());
+        assert!(writer.write(&rows).is_err());
+        assert!(writer.finish_in_memory().is_err());
+    }
+
+    #[test]
+    fn a_slice_weighs_what_its_rows_weigh() {
+        let rows = batch(10_000);
+        let (all, slice) = (row_bytes(&rows), row_bytes(&rows.slice(5_000, 10)));
+        assert!(slice < all * 3, "{slice} {all}");
     }
 }

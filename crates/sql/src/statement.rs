@@ -61,7 +61,8 @@ pub(crate) fn options() -> ParserOptions {
 /// # Errors
 /// M0305 for text that is not SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
-    named_query(sql).map(|named| named.statement)
+    let (statement, ()) = prepared(sql, |query| headings::name_columns(query))?;
+    Ok(statement)
 }
 
 /// A parsed query, with what its text says of its columns.
@@ -75,6 +76,22 @@ pub(crate) struct NamedQuery {
 
 /// As `query`, with what the text says of the columns.
 pub(crate) fn named_query(sql: &str) -> Result<NamedQuery, SqlProblem> {
+    let named = prepared(sql, |query| {
+        let unnamed = headings::name_result(sql, query);
+        (unnamed, result_names::of_named(query))
+    });
+    named.map(|(statement, (unnamed, columns))| NamedQuery {
+        statement,
+        unnamed,
+        columns,
+    })
+}
+
+/// Parses one query; `name` names its columns before it is rewritten for the planner.
+fn prepared<T>(
+    sql: &str,
+    name: impl FnOnce(&mut Query) -> T,
+) -> Result<(Statement, T), SqlProblem> {
     depth::check_text(sql)?;
     let mut statements = parse(sql)?;
     let first = statements.pop_front();
@@ -96,8 +113,7 @@ pub(crate) fn named_query(sql: &str) -> Result<NamedQuery, SqlProblem> {
         Some(Statement::Statement(inner)) => match *inner {
             SqlStatement::Query(mut query) => {
                 balance(query.as_mut())?;
-                let unnamed = headings::name_result(sql, query.as_mut());
-                let columns = result_names::of_named(&query);
+                let named = name(query.as_mut());
                 reads_only(&query)?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
@@ -106,11 +122,7 @@ pub(crate) fn named_query(sql: &str) -> Result<NamedQuery, SqlProblem> {
                 membership::mend(sql, &mut query)?;
                 let query = SqlStatement::Query(query);
                 depth::depth(&query)?;
-                Ok(NamedQuery {
-                    statement: Statement::Statement(Box::new(query)),
-                    unnamed,
-                    columns,
-                })
+                Ok((Statement::Statement(Box::new(query)), named))
             }
             other => Err(not_a_query(&other.to_string())),
         },

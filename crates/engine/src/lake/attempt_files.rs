@@ -1,8 +1,8 @@
 //! The Delta library's view of a table's objects: data files bear the attempt that writes them in
 //! their names, so what a killed writer left behind is distinguished from what others write.
 //!
-//! A file that cannot be put fails the write when it is asked, not inside the library, which panics when
-//! it is to give up a file that it could not finish. It knows no log. Read next: `storage/mod.rs`.
+//! Promise: a file that was put has checksums, and what cannot be completed is aborted. It knows no log. Read next:
+//! `storage/mod.rs`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +30,7 @@ pub(crate) fn part_of(attempt: &str) -> String {
     format!("{PART}{attempt}-")
 }
 
-/// The name of a data file of an attempt, from the one the library gave.
+/// The name of a data file of an attempt, from the one without it.
 pub(crate) fn named(name: &str, attempt: &str) -> String {
     let rest = name.strip_prefix(PART).unwrap_or(name);
     format!("{}{rest}", part_of(attempt))
@@ -41,7 +41,6 @@ pub(crate) fn named(name: &str, attempt: &str) -> String {
 pub(crate) struct AttemptFiles {
     inner: Arc<dyn ObjectStore>,
     attempt: String,
-    failure: FirstFailure,
     sums: FileSums,
 }
 
@@ -56,31 +55,12 @@ impl FileSums {
     }
 }
 
-/// The first file that could not be put.
-#[derive(Clone, Debug, Default)]
-struct FirstFailure(Arc<Mutex<Option<object_store::Error>>>);
-
-impl FirstFailure {
-    /// Keeps a failure, so that the library goes on to its end.
-    fn keep(&self, put: Result<PutResult>) -> PutResult {
-        put.unwrap_or_else(|error| {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert(error);
-            PutResult {
-                e_tag: None,
-                version: None,
-            }
-        })
-    }
-}
-
 impl AttemptFiles {
     /// The data files of an attempt.
     pub(crate) fn of(attempt: &str, inner: Arc<dyn ObjectStore>) -> Self {
         Self {
             inner,
             attempt: attempt.to_owned(),
-            failure: FirstFailure::default(),
             sums: FileSums::default(),
         }
     }
@@ -89,19 +69,6 @@ impl AttemptFiles {
     pub(crate) fn sums(&self, name: &str) -> Option<BlockSums> {
         let mut all = self.sums.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(name)
-    }
-
-    /// Whether every file so far could be put.
-    ///
-    /// # Errors
-    /// The first failure; then no file of this attempt may be named by a commit.
-    pub(crate) fn check(&self) -> Result<()> {
-        let mut first = self
-            .failure
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        first.take().map_or(Ok(()), Err)
     }
 
     /// Where a data file goes.
@@ -133,8 +100,7 @@ impl ObjectStore for AttemptFiles {
         payload.iter().for_each(|bytes| summing.add(bytes));
         let name = place.filename().unwrap_or_default();
         self.sums.keep(name, summing.finish());
-        let put = self.inner.put_opts(&place, payload, options).await;
-        Ok(self.failure.keep(put))
+        self.inner.put_opts(&place, payload, options).await
     }
 
     async fn put_multipart_opts(
@@ -147,7 +113,6 @@ impl ObjectStore for AttemptFiles {
         Ok(Box::new(AttemptUpload {
             upload: Some(upload),
             objects: Arc::clone(&self.inner),
-            failure: self.failure.clone(),
             place,
             summing: Summing::default(),
             sums: self.sums.clone(),
@@ -197,7 +162,6 @@ struct AttemptUpload {
     /// Until it is complete or aborted.
     upload: Option<Box<dyn MultipartUpload>>,
     objects: Arc<dyn ObjectStore>,
-    failure: FirstFailure,
     place: Key,
     summing: Summing,
     sums: FileSums,
@@ -261,15 +225,18 @@ impl MultipartUpload for AttemptUpload {
         let bytes = sums.size();
         self.sums
             .keep(self.place.filename().unwrap_or_default(), sums);
-        let mut upload = self.upload.take().ok_or_else(ended)?;
-        let put = match upload.complete().await {
-            Err(error) => {
+        // It stays here while it waits: a completion that is given up is aborted.
+        let completed = match &mut self.upload {
+            Some(upload) => upload.complete().await,
+            None => return Err(ended()),
+        };
+        match (completed, self.upload.take()) {
+            (Err(error), Some(upload)) => {
                 let objects = Arc::clone(&self.objects);
                 settled(objects, (self.place.clone(), bytes), upload, error).await
             }
-            completed => completed,
-        };
-        Ok(self.failure.keep(put))
+            (completed, _) => completed,
+        }
     }
 
     async fn abort(&mut self) -> Result<()> {

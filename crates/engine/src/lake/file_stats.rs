@@ -249,7 +249,8 @@ mod tests {
 
     fn ours(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Value {
         let limits = Limits {
-            bytes: u64::MAX,
+            encoded_bytes: u64::MAX,
+            memory_bytes: u64::MAX,
             rows: 700,
         };
         let properties = WriterProperties::default();

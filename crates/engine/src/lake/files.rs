@@ -29,8 +29,8 @@ use super::storage::remove;
 use super::table::Table;
 
 const MEBIBYTE: u64 = 1 << 20;
-/// What the dictionary of a column takes before it holds anything.
-const DICTIONARY_BYTES: u64 = 16 << 10;
+/// What the dictionary of a column takes before it holds anything: a table of 8,192 places of nine bytes.
+const DICTIONARY_BYTES: u64 = 80 << 10;
 /// The most rows of a row group.
 const GROUP_ROWS: usize = 1 << 20;
 /// Columns with statistics in the log.
@@ -103,7 +103,8 @@ impl FileWriter {
             schema: Arc::clone(&file_schema),
             properties,
             group: Limits {
-                bytes: sizes.row_group_bytes(),
+                encoded_bytes: sizes.row_group_bytes(),
+                memory_bytes: 2 * sizes.row_group_bytes(),
                 rows: GROUP_ROWS,
             },
             file_bytes: sizes.file_bytes(),
@@ -145,8 +146,6 @@ impl FileWriter {
             .write(&bare)
             .await
             .map_err(self.table.delta("writing files of"))?;
-        let put = self.store.check().map_err(Into::into);
-        put.map_err(self.table.delta("writing files of"))?;
         self.rows += bare.num_rows() as u64;
         Ok(())
     }
@@ -156,12 +155,24 @@ impl FileWriter {
         self.rows
     }
 
-    /// Finishes every file and makes it durable.
+    /// Finishes every file and makes it durable. After a failure none of them is left.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
+        let names = self.files.names();
         let closed = self.files.close().await;
-        let mut adds = closed
-            .and_then(|adds| Ok(self.store.check().map(|()| adds)?))
-            .map_err(self.table.delta("writing files of"))?;
+        let (mut adds, rows) = match closed {
+            Ok(closed) => closed,
+            Err(error) => {
+                if let Err(left) = delete_begun(&self.table, &names, &self.attempt).await {
+                    tracing::debug!(error = %left, "files of a failed write stay until the next write");
+                }
+                return Err(self.table.delta("writing files of")(error));
+            }
+        };
+        if rows != self.rows {
+            return Err(LakeError::Misuse(
+                "rows were lost between a batch and its file",
+            ));
+        }
         for add in &mut adds {
             add.path = named(&add.path, &self.attempt);
             let sums = self.store.sums(&add.path);
@@ -177,17 +188,18 @@ impl FileWriter {
 
     /// Gives up and deletes what was written.
     pub(crate) async fn abort(self) -> LakeResult<()> {
-        let table = Arc::clone(&self.table);
-        let mut adds = self
-            .files
-            .close()
-            .await
-            .map_err(table.delta("writing files of"))?;
-        for add in &mut adds {
-            add.path = named(&add.path, &self.attempt);
-        }
-        delete(&table, &adds).await
+        let names = self.files.names();
+        self.files.abort().await;
+        delete_begun(&self.table, &names, &self.attempt).await
     }
+}
+
+/// Deletes the files of these names, as the attempt calls them, where they are.
+async fn delete_begun(table: &Table, names: &[String], attempt: &str) -> LakeResult<()> {
+    for name in names {
+        remove(&*table.storage, &table.file(&named(name, attempt))).await?;
+    }
+    Ok(())
 }
 
 /// How Parquet files are written.

@@ -86,7 +86,8 @@ impl ParquetFile {
             .set_created_by(concat!("towpath ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         let limits = Limits {
-            bytes: group_bytes,
+            encoded_bytes: group_bytes,
+            memory_bytes: group_bytes,
             rows: GROUP_ROWS,
         };
         let writer = ParquetWriter::new(BufWriter::new(file), schema, properties, limits);
