@@ -39,10 +39,10 @@ pub struct UnnamedColumn {
 /// Names the columns of a parsed query. Returns those of its result that had neither an alias nor a name of
 /// their own.
 pub(crate) fn name_result(sql: &str, query: &mut Query) -> Vec<UnnamedColumn> {
-    let items = first_select(&mut query.body).map(|select| select.projection.iter().enumerate());
-    let unnamed: Vec<(usize, bool, Option<(usize, usize)>)> = items
-        .into_iter()
-        .flatten()
+    let items = first_select(&mut query.body).map_or(&[][..], |select| &select.projection);
+    let unnamed = items.iter().enumerate();
+    // Each with its place in the list, whether it makes several columns, and its position in the text.
+    let unnamed: Vec<_> = unnamed
         .filter_map(|(at, item)| match item {
             SelectItem::UnnamedExpr(expr) if uncast(expr).is_none() => {
                 Some((at, is_unnest(expr), place::of_parse(sql, expr.span())))

@@ -61,7 +61,7 @@ pub(crate) fn options() -> ParserOptions {
 /// # Errors
 /// M0305 for text that is not SQL, M0306 for anything but one query, M0313 for one that nests too deeply.
 pub fn query(sql: &str) -> Result<Statement, SqlProblem> {
-    let (statement, ()) = prepared(sql, |query| headings::name_columns(query))?;
+    let (statement, ()) = prepared(sql, headings::name_columns::<Query>)?;
     Ok(statement)
 }
 
