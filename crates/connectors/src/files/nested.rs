@@ -115,6 +115,8 @@ impl<'a> Cell<'a> {
         };
         match leaf {
             DataType::Utf8 => true,
+            // Other words for it are for declared types: a later 0 is not false.
+            DataType::Boolean if leaves.exact => matches!(text, b"true" | b"false"),
             DataType::Int64 if !self.span.is_escaped() => {
                 numbers.read(text, value::integer).is_some()
             }

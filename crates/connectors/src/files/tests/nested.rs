@@ -393,6 +393,20 @@ fn same(document: &Value, read: &Value, data_type: &DataType) -> bool {
     }
 }
 
+#[test]
+fn a_number_is_not_read_as_a_boolean_that_was_seen_before() {
+    let project = typed().file("t.jsonl", "{\"z\": {\"c\": false}}\n");
+    let first = project.read("t");
+    let mut again = spec("t");
+    again.observed = first.schema.clone();
+    let documents = [
+        serde_json::json!({ "z": { "c": 0 } }),
+        serde_json::json!({ "z": { "c": true } }),
+    ];
+    project.put("t.jsonl", text_of(&documents));
+    kept(&documents, &project.read_as(&again)).unwrap();
+}
+
 fn same_number(one: &str, other: &str) -> bool {
     super::properties::same_number(one, other)
 }
