@@ -1,7 +1,7 @@
 //! `cancel`: asks a run to stop, whichever process carries it out, and waits until it has ended.
 //!
-//! Promise: what the run has committed stays, and no task of it begins any more. A run whose process has died ends
-//! at once. It signals no process itself: the process of the run reads the request in the state store. Read next:
+//! Promise: what the run has committed stays, and no task of it begins any more. A run whose process
+//! cannot be reached, because it has died or has lost its lease, ends at once. It signals no process itself: the process of the run reads the request in the state store. Read next:
 //! `orchestrator/src/stopping.rs`.
 
 use std::time::Duration;
@@ -43,8 +43,9 @@ pub struct CancelReport {
     pub run: String,
     /// How it ended.
     pub state: RunState,
-    /// True if its process had died: there was nothing to stop.
-    pub process_was_dead: bool,
+    /// True if its process could not be reached: it has died, or has not renewed its lease. The run was ended without
+    /// it.
+    pub process_unreachable: bool,
 }
 
 /// Stops a run. `asked` is called when its process was asked, before its end.
@@ -72,15 +73,18 @@ pub async fn cancel(
         by: Some(user(services)),
     };
     let ask = || services.store.request_stop(&name, &plan.environment, &stop);
-    let report = |state, process_was_dead| CancelReport {
+    let report = |state, process_unreachable| CancelReport {
         version: 1,
         run: name.to_string(),
         state,
-        process_was_dead,
+        process_unreachable,
     };
     match ask().await? {
         StopResult::NotRunning => return Err(not_running(&found(services, plan, &name).await?)),
-        StopResult::Ended => return Ok(report(RunState::Cancelled, true)),
+        StopResult::Ended => {
+            let ended = found(services, plan, &name).await?;
+            return Ok(report(ended.state, true));
+        }
         StopResult::Requested => asked(&name),
     }
     let system = &services.system;
@@ -91,7 +95,8 @@ pub async fn cancel(
         if now_us.saturating_sub(asked_us) >= ASK_INTERVAL_US {
             asked_us = now_us;
             if ask().await? == StopResult::Ended {
-                return Ok(report(RunState::Cancelled, true));
+                let ended = found(services, plan, &name).await?;
+                return Ok(report(ended.state, true));
             }
         }
         let state = found(services, plan, &name).await?.state;

@@ -98,8 +98,8 @@ pub(crate) enum Command {
     /// Stop a run, whichever process carries it out, and wait until it has ended.
     ///
     /// What it has committed stays, no partial result is visible, and the programs that it started are gone. If the
-    /// schedule began it, its interval is skipped; `towpath run` or `towpath rerun` goes on with it. A run whose
-    /// process has died ends at once.
+    /// schedule began it, its interval is skipped; `towpath rerun RUN --failed` does what it has not done. A run
+    /// whose process has died, or does not renew its lease, ends at once.
     #[command(
         after_help = "Example:\n  towpath cancel nycflights#12\n  towpath cancel nycflights#12 --now"
     )]

@@ -858,7 +858,7 @@ fn a_run_is_cancelled_from_elsewhere() {
     // A server that was killed leaves a run that nobody has: it ends at once.
     server.kill();
     let said = desk.json(".", &["cancel", "often#2", "--format", "json"]);
-    assert_eq!(said["process_was_dead"], true, "{said}");
+    assert_eq!(said["process_unreachable"], true, "{said}");
     assert_eq!(said["state"], "cancelled");
     let server = Server::start(&desk);
     until("a third run has begun", || programs(&desk).len() >= 3);

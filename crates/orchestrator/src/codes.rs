@@ -54,7 +54,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0708",
         Remedy::Cancelled,
         "A task was stopped by the user.",
-        "No partial result of it is visible. Run the pipeline again to continue from there.",
+        "No partial result of it is visible. Run the pipeline again to continue from there; after `towpath cancel`, `towpath rerun RUN --failed` does what the run has not done.",
     ),
     CodeEntry::run(
         "R0709",

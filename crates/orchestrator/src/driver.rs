@@ -83,7 +83,7 @@ pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     );
     let mut lease = JoinSet::new();
     lease.spawn(lost);
-    let deadline_us = deadline(&setup.record, &events, &setup.worker, &*setup.system);
+    let deadline_us = deadline(&setup.record, &*setup.system);
     let mut driver = Driver::new(setup, view, deadline_us);
     driver.watch();
     let driven = driver.drive(&mut lease).await;
@@ -115,7 +115,7 @@ pub(crate) struct Driver {
     pub(crate) record: RunRecord,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) system: Arc<dyn System>,
-    executor: Arc<dyn TaskExecutor>,
+    pub(crate) executor: Arc<dyn TaskExecutor>,
     cancel: CancellationToken,
     pub(crate) worker: String,
     pub(crate) grace: Duration,
@@ -176,9 +176,16 @@ impl Driver {
         };
         // One whose process died after its deadline, or long before it.
         let late = |at_us: u64| at_us <= self.system.monotonic_us();
-        let first = match self.deadline_us.is_some_and(late) {
-            true => DriverEvent::Deadline,
-            false => first,
+        let first = match (&self.record.stop, self.deadline_us.is_some_and(late)) {
+            // It was asked before this process began with it.
+            (Some(stop), _) => {
+                if stop.at_once {
+                    self.no_more_time();
+                }
+                DriverEvent::Cancel
+            }
+            (None, true) => DriverEvent::Deadline,
+            (None, false) => first,
         };
         self.step(first, AttemptEnd::default()).await?;
         while self.view.closed().is_none() {

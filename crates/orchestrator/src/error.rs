@@ -144,6 +144,14 @@ pub(crate) fn replaced(task: &TaskId) -> Failure {
         .help("`overlap: queue` or `keep_latest` lets a run end before the next one begins")
 }
 
+/// A task that was stopped because a user cancelled its run from elsewhere.
+pub(crate) fn cancelled(task: &TaskId, run: &RunName) -> Failure {
+    let message = format!("task `{task}` was stopped by the user");
+    Failure::new("R0708", Remedy::Cancelled, message).help(format!(
+        "to do what the run has not done: towpath rerun {run} --failed"
+    ))
+}
+
 /// True for the failure of a task that did not end before the deadline of its run.
 pub fn is_late(failure: &Failure) -> bool {
     failure.code == "R0716"

@@ -97,6 +97,7 @@ pub(crate) fn fresh(pipeline: &PlannedPipeline) -> RunRecord {
         started_us: 0,
         ended_us: None,
         deadline_us: None,
+        left_us: None,
         stop: None,
         worker: "w".to_owned(),
         request: serde_json::Value::Null,

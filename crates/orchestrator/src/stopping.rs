@@ -7,17 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use towpath_ports::{
-    AttemptEnd, RunEvent, RunRecord, RunStop, StateStore, StopReason, System, TaskState,
-};
+use towpath_ports::{AttemptEnd, RunRecord, RunStop, StateStore, StopReason, System, TaskState};
 use towpath_vocab::{Environment, Failure, Remedy, RunName, TaskId};
 
 use crate::decide::DriverEvent;
 use crate::driver::{Driver, ends};
-use crate::error::{late, replaced};
+use crate::error::{cancelled, late, replaced};
 
 /// How often it is read.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long it may take until the end of a killed program is known.
+const LAST_RESORT: Duration = Duration::from_secs(2);
 
 /// Waits for a request that is stronger than the one before.
 async fn asked(
@@ -39,23 +40,10 @@ async fn asked(
     }
 }
 
-/// The deadline of a run on the monotonic clock. Its time began with the run, on the clock of the state store; a
-/// clock that jumps while the run goes on changes nothing.
-pub(crate) fn deadline(
-    record: &RunRecord,
-    events: &[RunEvent],
-    worker: &str,
-    system: &dyn System,
-) -> Option<u64> {
-    let at_us = record.deadline_us?;
-    let began_here = events
-        .last()
-        .is_some_and(|last| last.seq == 1 && last.body["worker"] == worker);
-    let from_us = match began_here {
-        true => record.started_us,
-        false => system.now_us(),
-    };
-    let left_us = u64::try_from(at_us.saturating_sub(from_us)).unwrap_or(0);
+/// The deadline of a run on the monotonic clock. What is left of its time was told by the state store; a clock that
+/// jumps while the run goes on changes nothing.
+pub(crate) fn deadline(record: &RunRecord, system: &dyn System) -> Option<u64> {
+    let left_us = u64::try_from(record.left_us?).unwrap_or(0);
     Some(system.monotonic_us().saturating_add(left_us))
 }
 
@@ -74,14 +62,20 @@ impl Driver {
         let at_once = stop.at_once;
         self.record.stop = Some(stop);
         if at_once {
-            self.grace = Duration::ZERO;
-            // What is stopping has no more time.
-            let now_us = self.system.monotonic_us();
-            self.drop_at_us = self.drop_at_us.map(|_| now_us);
+            self.no_more_time();
         } else {
             self.watch();
         }
         !self.view.cancelling()
+    }
+
+    /// What runs gets no time to stop: its programs are killed, and what does not end then is dropped.
+    pub(crate) fn no_more_time(&mut self) {
+        self.executor.kill();
+        self.grace = self.grace.min(LAST_RESORT);
+        let last_us = u64::try_from(self.grace.as_micros()).unwrap_or(u64::MAX);
+        let last_us = self.system.monotonic_us().saturating_add(last_us);
+        self.drop_at_us = self.drop_at_us.map(|at_us| at_us.min(last_us));
     }
 
     /// How an attempt ended, for a change that ends it; for a task that fails without an attempt: that the deadline
@@ -112,14 +106,15 @@ impl Driver {
         let Some(task) = self.planned.get(task).map(|task| &task.id) else {
             return failure;
         };
-        let overlap = |stop: &RunStop| stop.why == StopReason::Overlap;
-        match failure.remedy {
-            Remedy::Cancelled if self.view.late() => self.late(task),
+        let why = self.record.stop.as_ref().map(|stop| stop.why);
+        match (failure.remedy, why) {
+            (Remedy::Cancelled, _) if self.view.late() => self.late(task),
             _ if self.view.late() => self.late(task).help(format!(
                 "its attempt failed meanwhile: {} {}",
                 failure.code, failure.message
             )),
-            Remedy::Cancelled if self.record.stop.as_ref().is_some_and(overlap) => replaced(task),
+            (Remedy::Cancelled, Some(StopReason::Overlap)) => replaced(task),
+            (Remedy::Cancelled, Some(StopReason::User)) => cancelled(task, &self.record.name),
             _ => failure,
         }
     }

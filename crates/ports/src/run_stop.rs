@@ -41,7 +41,7 @@ impl RunStop {
 pub enum StopResult {
     /// The process of the run is asked, and stops it.
     Requested,
-    /// The process of the run was dead: the run has ended now.
+    /// No process of the run renews its lease: the run has ended now.
     Ended,
     /// There is no such run, or it has ended.
     NotRunning,

@@ -90,6 +90,9 @@ pub struct RunRecord {
     /// When it fails, if it has not ended by then, in microseconds since 1970 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_us: Option<i64>,
+    /// How long that was from the moment at which this was read, by the clock of the store.
+    #[serde(skip_serializing)]
+    pub left_us: Option<i64>,
     /// The request that it stops, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<RunStop>,

@@ -112,6 +112,9 @@ async fn run(tx: &Tx<'_>, row: &Row) -> Result<RunRecord, StateError> {
         started_us: row.int(6)?,
         ended_us: row.maybe_int(7)?,
         deadline_us: row.maybe_int(15)?,
+        left_us: row
+            .maybe_int(15)?
+            .map(|at_us| at_us.saturating_sub(tx.now_us)),
         stop: maybe_json("request to stop", row, 16)?,
         worker: row.text(8)?.to_owned(),
         request: json("request", row, 9)?,

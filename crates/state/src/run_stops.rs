@@ -67,7 +67,8 @@ fn because(stop: &RunStop) -> Value {
     }
 }
 
-/// Asks the runs of the intervals of a schedule to stop, whose row is locked.
+/// Asks the runs of the intervals of a schedule to stop, whose row is locked. One that a user goes on with is waited
+/// for.
 pub(crate) async fn request_of_schedule(
     tx: &Tx<'_>,
     (environment, pipeline): (&str, &str),
@@ -79,7 +80,7 @@ pub(crate) async fn request_of_schedule(
                  ON run.pipeline = one.pipeline AND run.environment = one.environment
                  AND run.number = one.run_number
              WHERE one.environment = ?1 AND one.pipeline = ?2 AND one.state = 'running'
-               AND run.state = 'running'",
+               AND run.state = 'running' AND run.scheduled = 1",
             cells![environment, pipeline],
         )
         .await?;
@@ -146,7 +147,25 @@ pub(crate) async fn lost(
     Ok(found)
 }
 
-/// Ends a run that was asked to stop and whose process is dead.
+/// Ends a run that was asked to stop and whose process is dead. One whose tasks had all ended is not cancelled.
 pub(crate) async fn end(tx: &Tx<'_>, id: i64, stop: &RunStop) -> Result<(), StateError> {
-    runs::put_down(tx, id, RunState::Cancelled, &because(stop)).await
+    let found = tx
+        .one(
+            "SELECT count(*), count(CASE WHEN state IN ('succeeded', 'unchanged', 'skipped', 'failed', 'cancelled')
+                                    THEN 1 END),
+                    count(CASE WHEN state = 'failed' THEN 1 END),
+                    count(CASE WHEN state = 'cancelled' THEN 1 END)
+             FROM task WHERE run = ?1",
+            cells![id],
+        )
+        .await?;
+    let state = match found {
+        Some(row) if row.count(0)? == row.count(1)? => match (row.count(2)?, row.count(3)?) {
+            (0, 0) => RunState::Succeeded,
+            (0, _) => RunState::Cancelled,
+            _ => RunState::Failed,
+        },
+        _ => RunState::Cancelled,
+    };
+    runs::put_down(tx, id, state, &because(stop)).await
 }

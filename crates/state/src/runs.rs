@@ -117,11 +117,12 @@ async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError
     latest(tx, &format!("{LATEST} AND state = 'running' {lock}"), run).await
 }
 
-/// The newest run of the pipeline itself, if it was stopped.
+/// The newest run of the pipeline itself, if its terminal stopped it. One that was asked to stop from elsewhere
+/// stays ended: who waits for it, or comes next, begins a run of its own.
 async fn stopped(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
     let newest = format!("{LATEST} AND kind = 'run' ORDER BY number DESC LIMIT 1");
     let newest = latest(tx, &newest, run).await?;
-    Ok(newest.filter(|found| found.state == RunState::Cancelled))
+    Ok(newest.filter(|found| found.state == RunState::Cancelled && found.stop.is_none()))
 }
 
 async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>, StateError> {
@@ -194,8 +195,8 @@ async fn insert(tx: &Tx<'_>, run: &NewRun) -> Result<i64, StateError> {
         .one(
             "INSERT INTO run (pipeline, environment, number, kind, state, graph_hash, started_us, worker,
                               request, interval_start_us, interval_end_us, params, parallel, last_seq,
-                              deadline_us)
-             VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13) RETURNING id",
+                              deadline_us, scheduled)
+             VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14) RETURNING id",
             cells![
                 run.pipeline.as_str(),
                 run.environment.as_str(),
@@ -210,6 +211,7 @@ async fn insert(tx: &Tx<'_>, run: &NewRun) -> Result<i64, StateError> {
                 params,
                 u64::from(run.graph.parallel),
                 deadline_us(tx, run),
+                i64::from(run.scheduled),
             ],
         )
         .await?;
@@ -262,12 +264,13 @@ fn deadline_us(tx: &Tx<'_>, run: &NewRun) -> Option<i64> {
 }
 
 async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError> {
-    // A run that its user stopped has all of its time again.
+    // A run that its user stopped has all of its time again; one that a user goes on with has no deadline.
     tx.execute(
-        "UPDATE run SET state = 'running', ended_us = NULL, worker = ?2, stop = NULL,
-                deadline_us = CASE WHEN state = 'running' THEN deadline_us ELSE CAST(?3 AS BIGINT) END
+        "UPDATE run SET state = 'running', ended_us = NULL, worker = ?2, scheduled = ?4,
+                deadline_us = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND state = 'running' THEN deadline_us
+                                   ELSE CAST(?3 AS BIGINT) END
          WHERE id = ?1",
-        cells![id, &run.worker, deadline_us(tx, run)],
+        cells![id, &run.worker, deadline_us(tx, run), i64::from(run.scheduled)],
     )
     .await?;
     keep_graph(tx, run).await?;

@@ -79,8 +79,10 @@ suite! {
         a_run_that_is_to_stop_begins_no_task,
         a_cancelled_run_leaves_its_interval_skipped,
         a_dead_run_that_is_to_stop_ends,
+        a_dead_run_whose_tasks_had_ended_is_not_cancelled,
         a_dead_run_that_is_to_stop_ends_by_itself,
         a_decision_stops_the_run_before_it,
+        a_run_that_a_user_goes_on_with_is_not_replaced,
         a_deadline_begins_with_its_run;
     backfills:
         a_backfill_runs_each_interval_once,

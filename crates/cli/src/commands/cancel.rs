@@ -28,9 +28,11 @@ pub(super) async fn cancel(place: &ProjectArgs, arguments: CancelArguments) -> C
         return Ok(Exit::Done);
     }
     let run = &ended.run;
-    match (ended.state, ended.process_was_dead) {
+    match (ended.state, ended.process_unreachable) {
         (RunState::Cancelled, true) => {
-            outln!("{run} is cancelled: its process had died before.");
+            outln!(
+                "{run} is cancelled. Its process could not be reached: it has died, or does not renew its lease."
+            );
         }
         (RunState::Cancelled, false) => outln!("{run} is cancelled."),
         (state, _) => outln!(

@@ -9,7 +9,9 @@ use towpath_ports::{
     RunUpdateResult, ScheduleUpdate, SkipReason, StateStore, StopReason, StopResult, TaskState,
 };
 
-use crate::place::{LEASE_US, TestPlace, assert_gapless, move_of, opened_new, opened_resumed};
+use crate::place::{
+    LEASE_US, TestPlace, assert_gapless, move_of, opened_new, opened_resumed, start_and_end,
+};
 use crate::schedules::{scheduled, states, update};
 
 fn by_user(at_once: bool) -> RunStop {
@@ -94,9 +96,9 @@ pub(crate) async fn a_run_that_is_to_stop_begins_no_task(place: &TestPlace) {
         asks(&store, &run, &by_user(true)).await,
         StopResult::NotRunning
     );
-    // A user who goes on with it takes the request back.
-    let again = opened_resumed(store.open_run(place.new_run("w2", "h", 0)).await.unwrap());
-    assert_eq!((&again.name, &again.stop), (&run.name, &None));
+    // Who waited for it gets a run of its own: the one that was stopped stays so.
+    let next = opened_new(store.open_run(place.new_run("w2", "h", 0)).await.unwrap());
+    assert_eq!((next.name.number, &next.stop), (run.name.number + 1, &None));
 }
 
 pub(crate) async fn a_cancelled_run_leaves_its_interval_skipped(place: &TestPlace) {
@@ -116,11 +118,11 @@ pub(crate) async fn a_cancelled_run_leaves_its_interval_skipped(place: &TestPlac
         scheduled: false,
         ..scheduled(place, "w1", "h", 0, 0)
     };
-    let again = opened_resumed(store.open_run(again).await.unwrap());
+    let again = opened_new(store.open_run(again).await.unwrap());
     close(&store, &again, RunState::Succeeded).await;
     assert_eq!(
         states(&*store).await,
-        [(Succeeded, Some(1)), (Waiting, None)]
+        [(Succeeded, Some(2)), (Waiting, None)]
     );
     assert_eq!(reasons(&store).await, [None, None]);
 }
@@ -152,6 +154,24 @@ pub(crate) async fn a_dead_run_that_is_to_stop_ends(place: &TestPlace) {
         states(&*store).await,
         [(Skipped, Some(1)), (Skipped, Some(2))]
     );
+}
+
+pub(crate) async fn a_dead_run_whose_tasks_had_ended_is_not_cancelled(place: &TestPlace) {
+    for (end, state) in [
+        (TaskState::Succeeded, RunState::Succeeded),
+        (TaskState::Failed, RunState::Failed),
+    ] {
+        let place = place.another();
+        let store = place.open();
+        let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
+        for task in 0..3 {
+            start_and_end(&store, &run, task, end, 0).await;
+        }
+        place.at(LEASE_US + 1);
+        assert_eq!(asks(&store, &run, &by_user(false)).await, StopResult::Ended);
+        let ended = store.run(&run.name, &run.environment).await;
+        assert_eq!(ended.unwrap().unwrap().state, state);
+    }
 }
 
 pub(crate) async fn a_dead_run_that_is_to_stop_ends_by_itself(place: &TestPlace) {
@@ -222,6 +242,32 @@ pub(crate) async fn a_decision_stops_the_run_before_it(place: &TestPlace) {
     assert_eq!(states(&*store).await[3], (Running, Some(3)));
 }
 
+pub(crate) async fn a_run_that_a_user_goes_on_with_is_not_replaced(place: &TestPlace) {
+    let store = with_two(place).await;
+    let run = scheduled(place, "w1", "h", 0, 0);
+    let run = opened_new(store.open_run(run).await.unwrap());
+    close(&store, &run, RunState::Cancelled).await;
+    let by_user = NewRun {
+        interval: None,
+        scheduled: false,
+        ..scheduled(place, "w2", "h", 0, 0)
+    };
+    let again = opened_resumed(store.open_run(by_user).await.unwrap());
+    assert_eq!(again.name, run.name);
+    assert_eq!(states(&*store).await[0], (IntervalState::Running, Some(1)));
+    let next = ScheduleUpdate {
+        stop: Some(RunStop {
+            why: StopReason::Overlap,
+            at_once: true,
+            by: None,
+        }),
+        ..update(Some(1), 30, &[(2, None)])
+    };
+    assert!(store.update_schedule(next).await.unwrap());
+    let asked = store.stop_request(&run.name, &run.environment).await;
+    assert_eq!(asked.unwrap(), None);
+}
+
 pub(crate) async fn a_deadline_begins_with_its_run(place: &TestPlace) {
     let store = place.open();
     let new = |worker: &str, at_us| NewRun {
@@ -234,8 +280,14 @@ pub(crate) async fn a_deadline_begins_with_its_run(place: &TestPlace) {
     let later = 1_000 + LEASE_US + 1;
     let run = opened_resumed(store.open_run(new("w2", later)).await.unwrap());
     assert_eq!(run.deadline_us, Some(90_001_000));
+    // What is left is said by the clock of the store.
+    assert_eq!(run.left_us, Some(90_001_000 - later));
     // Its user stops it and goes on later: it has all of its time again.
     close(&store, &run, RunState::Cancelled).await;
     let run = opened_resumed(store.open_run(new("w3", 2 * later)).await.unwrap());
     assert_eq!(run.deadline_us, Some(90_000_000 + 2 * later));
+    // Its process dies and a user goes on with it: the schedule says nothing about that.
+    let by_user = place.new_run("w4", "h", 4 * later);
+    let run = opened_resumed(store.open_run(by_user).await.unwrap());
+    assert_eq!((run.deadline_us, run.left_us), (None, None));
 }
