@@ -250,6 +250,7 @@ fn every(every_ms: u64, range: Interval, zone: &str) -> Result<Timetable> {
         end_us: None,
         catchup: Catchup::None,
         overlap: Overlap::Queue,
+        deadline_ms: None,
         dst_gap: DstGap::Shift,
         dst_overlap: DstOverlap::First,
     };

@@ -5,6 +5,7 @@
 //! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
 mod backfill;
+mod cancel;
 mod check;
 mod codes;
 mod connected_check;
@@ -49,6 +50,7 @@ pub use backfill::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
     backfills,
 };
+pub use cancel::{CancelReport, CancelRequest, cancel};
 pub use check::{CheckReport, CheckRequest, check, check_connected, explained};
 pub use copy::{CopyReport, CopyRequest, Verified, Waits, copy};
 pub use editor::{ProjectFile, json_schema};

@@ -145,12 +145,19 @@ fn new_run(going: &PendingRun<'_>, worker: &str) -> Result<NewRun> {
         interval: going.request.interval,
         scheduled: going.request.scheduled,
         backfill: going.request.backfill,
+        deadline_ms: deadline_ms(going),
         params: going.request.params.clone(),
         graph: compiled(going)?,
         request: asked,
         worker: worker.to_owned(),
         lease_us: LEASE_US,
     })
+}
+
+/// How long a run of the schedule may take; the schedule says nothing about what a user runs.
+fn deadline_ms(going: &PendingRun<'_>) -> Option<u64> {
+    let schedule = going.pipeline.schedule.as_ref();
+    schedule.filter(|_| going.request.scheduled)?.deadline_ms
 }
 
 /// True for the two failures of a run that another process has begun: it is busy, or the interval is

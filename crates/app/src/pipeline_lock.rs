@@ -58,6 +58,7 @@ pub(crate) async fn lock_pipeline<'a>(
         interval: None,
         scheduled: false,
         backfill: None,
+        deadline_ms: None,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: what.to_owned(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use towpath_flow::OutputSummary;
-use towpath_ports::{PreparedStats, RunRecord, RunState, TaskState};
+use towpath_ports::{PreparedStats, RunRecord, RunState, RunStop, TaskState};
 use towpath_vocab::{
     Action, CheckOutcome, Failure, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
 };
@@ -29,6 +29,9 @@ pub struct RunReport {
     pub environment: String,
     /// How it ended.
     pub state: RunState,
+    /// The request that it stops, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<RunStop>,
     /// True if an interrupted run was resumed.
     pub resumed: bool,
     /// The run that was rerun.
@@ -239,6 +242,7 @@ impl RunReport {
             project: project.to_owned(),
             environment: record.environment.to_string(),
             state: record.state,
+            stop: record.stop.clone(),
             resumed,
             rerun_of: rerun_of.map(ToString::to_string),
             limit,

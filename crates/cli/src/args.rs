@@ -17,7 +17,8 @@ pub(crate) use outside::{
     SchemaOf,
 };
 pub(crate) use run::{
-    LogsArguments, PlanArguments, RerunArguments, RunArguments, SelectionArguments, WaitArgument,
+    CancelArguments, LogsArguments, PlanArguments, RerunArguments, RunArguments,
+    SelectionArguments, WaitArgument,
 };
 pub(crate) use schedule::{
     BackfillArguments, BackfillCommand, BackfillNumber, BackfillOrderArgument, OnExistingArgument,
@@ -93,6 +94,16 @@ pub(crate) enum Command {
         after_help = "Example:\n  towpath rerun\n  towpath rerun nycflights#12 --failed\n  towpath rerun nycflights#12 --from build"
     )]
     Rerun(RerunArguments),
+
+    /// Stop a run, whichever process carries it out, and wait until it has ended.
+    ///
+    /// What it has committed stays, no partial result is visible, and the programs that it started are gone. If the
+    /// schedule began it, its interval is skipped; `towpath rerun RUN --failed` does what it has not done. A run
+    /// whose process has died, or does not renew its lease, ends at once.
+    #[command(
+        after_help = "Example:\n  towpath cancel nycflights#12\n  towpath cancel nycflights#12 --now"
+    )]
+    Cancel(CancelArguments),
 
     /// Have past intervals of a pipeline run: create, list, show, pause, resume, cancel.
     ///

@@ -740,3 +740,136 @@ fn a_project_without_a_schedule_is_not_served() {
         &["No pipeline has a schedule."],
     );
 }
+
+/// Starts a program of its own and waits for it; `$1` is the interval.
+const SLOW: &str = "sleep 300 & echo \"$! $TOWPATH_RUN_ID $1\" >> seen.txt\nwait\n";
+/// The same; it does not end when it is asked to.
+const STUBBORN: &str = "trap '' TERM\nsh -c \"trap '' TERM; while :; do sleep 1; done\" & \
+    echo \"$! $TOWPATH_RUN_ID $1\" >> seen.txt\nwhile :; do sleep 1; done\n";
+
+/// The runs whose step has begun: the program of each, and whether it is alive.
+fn programs(desk: &TestProject) -> Vec<(String, bool)> {
+    let seen = std::fs::read_to_string(desk.path("seen.txt")).unwrap_or_default();
+    let lines = seen.lines().map(|line| {
+        let mut words = line.split(' ');
+        let (id, run) = (words.next().unwrap(), words.next().unwrap());
+        // One that has ended and that nobody has asked about is still listed, with the state Z.
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        (run.to_owned(), !state.is_empty() && !state.starts_with('Z'))
+    });
+    lines.collect()
+}
+
+/// The program of a run is gone: it was killed before its run ended, and may take a moment.
+fn assert_gone(desk: &TestProject, place: usize) {
+    let began = Instant::now();
+    while programs(desk)[place].1 {
+        let left = began.elapsed() < Duration::from_secs(3);
+        assert!(left, "its program goes on: {:?}", programs(desk));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Stops a server whose runs take for ever.
+fn stop_now(server: Server) {
+    let id = server.0.id().to_string();
+    Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    server.kill();
+}
+
+#[test]
+fn a_newer_interval_stops_the_run_before_it() {
+    for (overlap, step) in [("cancel_running", SLOW), ("terminate_running", STUBBORN)] {
+        let desk = often(&format!("{{ every: 4s, overlap: {overlap} }}"));
+        desk.write("step.sh", step);
+        let server = Server::start(&desk);
+        until("the third run has begun", || programs(&desk).len() >= 3);
+        assert_gone(&desk, 0);
+        assert_gone(&desk, 1);
+        assert_eq!(programs(&desk)[1].0, "often#2", "{overlap}");
+        let all = runs(&desk);
+        let states: Vec<_> = all.iter().take(2).map(|run| run.2.as_str()).collect();
+        assert_eq!(states, ["cancelled", "cancelled"], "{overlap}");
+        let said = desk.ok(".", &["runs"]);
+        has(
+            &said,
+            &["often#1 was stopped, because the next interval is due"],
+        );
+        let said = desk.ok(".", &["logs", "often#1"]);
+        has(&said, &["R0717"]);
+        stop_now(server);
+    }
+}
+
+#[test]
+fn a_run_beyond_its_deadline_fails() {
+    let desk = often("{ every: 3s, overlap: skip, deadline: 2s }");
+    desk.write("step.sh", SLOW);
+    let server = Server::start(&desk);
+    until("two runs are late", || {
+        runs(&desk).iter().filter(|run| run.2 == "failed").count() >= 2
+    });
+    assert_gone(&desk, 0);
+    has(
+        &desk.ok(".", &["runs"]),
+        &["often#1 had not ended by its deadline (R0716)"],
+    );
+    has(
+        &desk.ok(".", &["logs", "often#1"]),
+        &["R0716", "did not end before the deadline of run `often#1`"],
+    );
+    let report = desk.json(".", &["runs", "--format", "json"]);
+    let run = report["runs"].as_array().unwrap().last().unwrap();
+    let us = |name: &str| run[name].as_i64().unwrap();
+    assert_eq!(us("deadline_us") - us("started_us"), 2_000_000);
+    stop_now(server);
+    // What a user runs has no deadline.
+    desk.write("step.sh", "sleep 3\n");
+    let report = desk.json(".", &["rerun", "often#1", "--wait", "--format", "json"]);
+    assert_eq!(report["state"], "succeeded");
+}
+
+#[test]
+fn a_run_is_cancelled_from_elsewhere() {
+    let desk = often("{ every: 3s, catchup: all }");
+    desk.write("step.sh", SLOW);
+    let server = Server::start(&desk);
+    until("a run has begun", || !programs(&desk).is_empty());
+    let said = desk.ok(".", &["cancel", "often#1"]);
+    has(&said, &["often#1 is cancelled."]);
+    assert_gone(&desk, 0);
+    has(&desk.ok(".", &["runs"]), &["often#1 was cancelled by"]);
+    // Its interval has had its run: the next one comes.
+    until("the next run has begun", || programs(&desk).len() >= 2);
+    let all = runs(&desk);
+    assert_eq!(all[0].1, all[1].0, "{all:?}");
+    let said = desk.exits(4, ".", &["cancel", "often#1"]);
+    has(
+        &said,
+        &["error[R0718]", "`often#1` is not running: it was cancelled"],
+    );
+    has(
+        &desk.exits(2, ".", &["cancel", "often#99"]),
+        &["error[R0981]", "no run `often#99`"],
+    );
+    has(&desk.exits(2, ".", &["cancel", "often"]), &["error[R0980]"]);
+    // A server that was killed leaves a run that nobody has: it ends at once.
+    server.kill();
+    let said = desk.json(".", &["cancel", "often#2", "--format", "json"]);
+    assert_eq!(said["process_unreachable"], true, "{said}");
+    assert_eq!(said["state"], "cancelled");
+    let server = Server::start(&desk);
+    until("a third run has begun", || programs(&desk).len() >= 3);
+    assert_eq!(programs(&desk)[2].0, "often#3");
+    // One that does not listen gets no more time.
+    desk.write("step.sh", STUBBORN);
+    desk.ok(".", &["cancel", "often#3"]);
+    until("the stubborn one has begun", || programs(&desk).len() >= 4);
+    let began = Instant::now();
+    desk.ok(".", &["cancel", "often#4", "--now"]);
+    assert!(began.elapsed() < Duration::from_secs(6));
+    assert_gone(&desk, 3);
+    stop_now(server);
+}

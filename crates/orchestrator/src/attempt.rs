@@ -42,6 +42,9 @@ pub trait TaskExecutor: Send + Sync {
         cancel: CancellationToken,
     ) -> Result<AttemptSuccess>;
 
+    /// Programs that are asked to stop get no more time from now on: they are killed with all that they have started.
+    fn kill(&self) {}
+
     /// A help line for an attempt that was stopped: where its log is.
     fn log_hint(&self, _task: &PlannedTask, _attempt: u32) -> Option<String> {
         None

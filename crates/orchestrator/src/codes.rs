@@ -54,7 +54,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0708",
         Remedy::Cancelled,
         "A task was stopped by the user.",
-        "No partial result of it is visible. Run the pipeline again to continue from there.",
+        "No partial result of it is visible. Run the pipeline again to continue from there; after `towpath cancel`, `towpath rerun RUN --failed` does what the run has not done.",
     ),
     CodeEntry::run(
         "R0709",
@@ -85,5 +85,29 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "The runs of a backfill cannot overlap.",
         "Runs of one pipeline never overlap, so the intervals of a backfill are run one after the other. Leave `--parallel` out. Backfills of different pipelines run at once, as `towpath serve --runs` has room.",
+    ),
+    CodeEntry::run(
+        "R0716",
+        Remedy::Refused,
+        "A run did not end before its deadline.",
+        "`deadline` of a schedule says how long its runs may take from their beginning. The run was stopped and failed; no partial result is visible, and what its tasks had committed stays. Raise `deadline` if the runs need longer, or look with `towpath logs` where the time went. A deadline is no time limit of one task: that is `timeout` of a step.",
+    ),
+    CodeEntry::run(
+        "R0717",
+        Remedy::Cancelled,
+        "A task was stopped, because the next interval of its schedule is due.",
+        "The schedule says `overlap: cancel_running` or `terminate_running`. What the run had committed stays, no partial result is visible, and its interval counts as skipped (`replaced`). With `queue` or `keep_latest` a run ends before the next one begins.",
+    ),
+    CodeEntry::run(
+        "R0718",
+        Remedy::Refused,
+        "A run that is to be cancelled is not running.",
+        "It has ended already; the message says how. `towpath runs` lists the runs and their states.",
+    ),
+    CodeEntry::run(
+        "R0719",
+        Remedy::Refused,
+        "A run was asked to stop and has not ended within a minute.",
+        "The request stays with the run: no task of it begins any more. A task may not stop when it is asked to; `towpath cancel RUN --now` gives it no more time. A process of an older version of Towpath does not know such requests; stop it in its terminal.",
     ),
 ];

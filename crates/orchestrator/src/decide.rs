@@ -39,8 +39,10 @@ pub(crate) enum DriverEvent {
     /// This worker joined the run of another one, or polled the state store: what the other workers left
     /// undecided is decided.
     Polled,
-    /// The user asked to stop.
+    /// The run is to stop.
     Cancel,
+    /// The run has not ended by its deadline.
+    Deadline,
 }
 
 /// How an attempt ended.
@@ -74,7 +76,10 @@ pub(crate) enum DriverCommand {
         at_us: i64,
     },
     /// Ask every running attempt to stop.
-    StopAll,
+    StopAll {
+        /// Because of the deadline: the run fails.
+        late: bool,
+    },
     /// The run has ended.
     Close(RunState),
 }
@@ -99,7 +104,8 @@ pub(crate) fn decide(
             }
             decision.due(now);
         }
-        DriverEvent::Cancel => decision.cancel(),
+        DriverEvent::Cancel => decision.stop(false),
+        DriverEvent::Deadline => decision.stop(true),
     }
     decision.start();
     decision.close();
@@ -129,6 +135,7 @@ struct Decision<'a> {
     failed: usize,
     cancelled: usize,
     cancelling: bool,
+    late: bool,
     commands: Vec<DriverCommand>,
 }
 
@@ -144,6 +151,7 @@ impl<'a> Decision<'a> {
             failed: 0,
             cancelled: 0,
             cancelling: view.cancelling(),
+            late: view.late(),
             commands: Vec::new(),
         }
     }
@@ -188,7 +196,10 @@ impl<'a> Decision<'a> {
         match end {
             EndKind::Succeeded => self.shift(task, TaskState::Succeeded),
             EndKind::Unchanged => self.shift(task, TaskState::Unchanged),
-            EndKind::Failed(_) if self.cancelling => self.shift(task, TaskState::Cancelled),
+            EndKind::Failed(_) if self.cancelling && !self.late => {
+                self.shift(task, TaskState::Cancelled);
+            }
+            EndKind::Failed(_) if self.late => self.shift(task, TaskState::Failed),
             EndKind::Failed(remedy)
                 if remedy.may_pass() && found.retries_used < found.retry.retries =>
             {
@@ -203,19 +214,27 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn cancel(&mut self) {
+    /// Stops the run. After its deadline, what runs and does not end well fails, and so does the first task that has
+    /// not begun: the reason is in the run then, whatever becomes of the others.
+    fn stop(&mut self, late: bool) {
         if self.cancelling {
             return;
         }
         self.cancelling = true;
-        self.commands.push(DriverCommand::StopAll);
+        self.late = late;
+        self.commands.push(DriverCommand::StopAll { late });
+        let mut next = match late {
+            true => TaskState::Failed,
+            false => TaskState::Cancelled,
+        };
         for task in 0..self.view.tasks().len() {
             let waits = matches!(
                 self.state(task),
                 Some(TaskState::Waiting | TaskState::Ready | TaskState::Retrying)
             );
             if waits {
-                self.shift(task, TaskState::Cancelled);
+                self.shift(task, next);
+                next = TaskState::Cancelled;
             }
         }
     }
@@ -240,9 +259,11 @@ impl<'a> Decision<'a> {
 
     fn close(&mut self) {
         if self.open == 0 {
-            self.commands.push(DriverCommand::Close(
-                self.view.end(self.failed, self.cancelled),
-            ));
+            self.commands.push(DriverCommand::Close(self.view.end(
+                self.failed,
+                self.cancelled,
+                self.late,
+            )));
         }
     }
 

@@ -4,8 +4,8 @@
 //! whose change the state store refuses, stops all attempts at once and reports `Refused`. Dropping the
 //! future drops all attempts, and the run can be resumed. Several workers may drive one run: each decides
 //! with what all of them did, or the state store refuses its decision. The driver sleeps until an attempt
-//! ends, a retry is due, the user stops it, or the lease is lost; it polls each second only while it waits
-//! for other workers. It decides nothing. Read next: `following.rs` (what others did), `decide.rs`.
+//! ends, a retry is due, the user stops it, its deadline comes, or the lease is lost; each second it reads
+//! whether the run was asked to stop. It decides nothing. Read next: `following.rs` (what others did), `stopping.rs`, `decide.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    AttemptEnd, Result, RunEvent, RunEventKind, RunRecord, RunUpdate, RunUpdateResult, StateStore,
-    System, TaskOutcome, TaskState, Transition,
+    AttemptEnd, Result, RunEvent, RunEventKind, RunRecord, RunStop, RunUpdate, RunUpdateResult,
+    StateStore, System, TaskOutcome, TaskState, Transition,
 };
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, TaskId};
 
@@ -25,6 +25,7 @@ use crate::error::RunError;
 use crate::lease::keep;
 use crate::notification::{DriveObserver, RunNotification};
 use crate::reconnect::ReconnectLimit;
+use crate::stopping::deadline;
 use crate::view::RunView;
 
 /// How often a run that waits for other workers polls the state store.
@@ -82,7 +83,9 @@ pub async fn drive(setup: RunSetup<'_>) -> Result<RunSummary> {
     );
     let mut lease = JoinSet::new();
     lease.spawn(lost);
-    let mut driver = Driver::new(setup, view);
+    let deadline_us = deadline(&setup.record, &*setup.system);
+    let mut driver = Driver::new(setup, view, deadline_us);
+    driver.watch();
     let driven = driver.drive(&mut lease).await;
     if driven.is_err() {
         driver.stop_now().await;
@@ -107,26 +110,28 @@ fn retries_used(events: &[RunEvent]) -> HashMap<TaskId, u32> {
 
 pub(crate) struct Driver {
     pub(crate) view: RunView,
-    planned: Vec<Arc<PlannedTask>>,
+    pub(crate) planned: Vec<Arc<PlannedTask>>,
     patience: Vec<Arc<ReconnectLimit>>,
     pub(crate) record: RunRecord,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) system: Arc<dyn System>,
-    executor: Arc<dyn TaskExecutor>,
+    pub(crate) executor: Arc<dyn TaskExecutor>,
     cancel: CancellationToken,
     pub(crate) worker: String,
-    grace: Duration,
+    pub(crate) grace: Duration,
     observer: Arc<dyn DriveObserver>,
     stop: CancellationToken,
     attempts: JoinSet<Result<AttemptSuccess, Failure>>,
     positions: HashMap<Id, usize>,
     /// The attempts that run in this process, by task.
     pub(crate) here: HashMap<usize, AbortHandle>,
-    drop_at_us: Option<u64>,
+    pub(crate) drop_at_us: Option<u64>,
+    deadline_us: Option<u64>,
+    pub(crate) asked: JoinSet<RunStop>,
 }
 
 impl Driver {
-    fn new(setup: RunSetup<'_>, view: RunView) -> Self {
+    fn new(setup: RunSetup<'_>, view: RunView, deadline_us: Option<u64>) -> Self {
         let tasks = || setup.pipeline.tasks.iter();
         Self {
             view,
@@ -148,6 +153,8 @@ impl Driver {
             positions: HashMap::new(),
             here: HashMap::new(),
             drop_at_us: None,
+            deadline_us,
+            asked: JoinSet::new(),
         }
     }
 
@@ -167,12 +174,32 @@ impl Driver {
             true => DriverEvent::Opened,
             false => DriverEvent::Polled,
         };
+        // One whose process died after its deadline, or long before it.
+        let late = |at_us: u64| at_us <= self.system.monotonic_us();
+        let first = match (&self.record.stop, self.deadline_us.is_some_and(late)) {
+            // It was asked before this process began with it.
+            (Some(stop), _) => {
+                if stop.at_once {
+                    self.no_more_time();
+                }
+                DriverEvent::Cancel
+            }
+            (None, true) => DriverEvent::Deadline,
+            (None, false) => first,
+        };
         self.step(first, AttemptEnd::default()).await?;
         while self.view.closed().is_none() {
             let (event, end) = tokio::select! {
                 biased;
                 Some(lost) = lease.join_next() => return Err(lost.unwrap_or_else(|_| self.lost("its renewal ended"))),
                 () = self.cancel.cancelled(), if !self.view.cancelling() => (DriverEvent::Cancel, AttemptEnd::default()),
+                Some(Ok(stop)) = self.asked.join_next() => match self.stops(stop) {
+                    true => (DriverEvent::Cancel, AttemptEnd::default()),
+                    false => continue,
+                },
+                () = until(&*self.system, self.deadline_us), if self.deadline_us.is_some() && !self.view.cancelling() => {
+                    (DriverEvent::Deadline, AttemptEnd::default())
+                }
                 Some(ended) = self.attempts.join_next_with_id() => match self.ended(ended) {
                     Some(ended) => ended,
                     None => continue,
@@ -266,15 +293,11 @@ impl Driver {
             self.view.apply(command);
             match command {
                 DriverCommand::Move { task, from, to } => {
-                    let end = if ends(event, *task, *from) {
-                        end.clone()
-                    } else {
-                        AttemptEnd::default()
-                    };
-                    self.moved(*task, *to, end, now_us);
+                    let end = self.end_of(event, (*task, *from, *to), end);
+                    self.moved(*task, *to, end.unwrap_or_default(), now_us);
                 }
                 DriverCommand::RetryAt { task, at_us } => self.tell_retry(*task, *at_us),
-                DriverCommand::StopAll => {
+                DriverCommand::StopAll { .. } => {
                     self.stop.cancel();
                     let grace_us = u64::try_from(self.grace.as_micros()).unwrap_or(u64::MAX);
                     self.drop_at_us = Some(self.system.monotonic_us().saturating_add(grace_us));
@@ -330,7 +353,7 @@ impl Driver {
                 to: *to,
                 now_us,
                 due_us: due(*task).filter(|_| *to == TaskState::Retrying),
-                end: ends(event, *task, *from).then(|| end.clone()),
+                end: self.end_of(event, (*task, *from, *to), end),
             });
         }
         let claim = commands.iter().filter(|command| starts(command)).count();
@@ -459,7 +482,7 @@ impl Driver {
             Err(failure) => (
                 EndKind::Failed(failure.remedy),
                 AttemptEnd {
-                    failure: Some(failure),
+                    failure: Some(self.because(task, failure)),
                     ..AttemptEnd::default()
                 },
             ),
@@ -517,7 +540,7 @@ fn starts(command: &DriverCommand) -> bool {
 }
 
 /// True if this change ends the attempt of the event.
-fn ends(event: DriverEvent, task: usize, from: TaskState) -> bool {
+pub(crate) fn ends(event: DriverEvent, task: usize, from: TaskState) -> bool {
     matches!(event, DriverEvent::Ended { task: ended, .. } if ended == task)
         && from == TaskState::Running
 }

@@ -4,7 +4,10 @@
 //! Promise: each interval that was due gets a run or a recorded skip with its reason, exactly one of them; a
 //! clock that goes back decides nothing twice. It writes nothing: see `scheduler.rs`.
 
-use towpath_ports::{IntervalDecision, IntervalState, ScheduleRecord, ScheduleUpdate, SkipReason};
+use towpath_ports::{
+    IntervalDecision, IntervalState, RunStop, ScheduleRecord, ScheduleUpdate, ScheduledInterval,
+    SkipReason, StopReason,
+};
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, Environment, Interval, Overlap, PipelineName, SchedulePlan};
 
@@ -50,6 +53,7 @@ pub fn due(
         paused: record.and_then(|record| record.paused.clone()),
         event: None,
         due: Vec::new(),
+        stop: None,
         skipped: Vec::new(),
     };
     let Some(record) = record else {
@@ -133,6 +137,7 @@ pub(crate) fn unchanged(record: &ScheduleRecord) -> ScheduleUpdate {
         paused: record.paused.clone(),
         event: None,
         due: Vec::new(),
+        stop: None,
         skipped: Vec::new(),
     }
 }
@@ -316,7 +321,10 @@ pub(crate) fn decide(
     };
     let mut room = match scheduled.plan.overlap {
         Overlap::Queue => MOST_WAITING.saturating_sub(record.open.len()),
-        Overlap::KeepLatest | Overlap::Skip => MOST_WAITING,
+        Overlap::KeepLatest
+        | Overlap::Skip
+        | Overlap::CancelRunning
+        | Overlap::TerminateRunning => MOST_WAITING,
     };
     let complete = match scheduled.plan.catchup {
         Catchup::All => {
@@ -397,19 +405,35 @@ fn overlap(policy: Overlap, record: &ScheduleRecord, update: &mut ScheduleUpdate
             let due = update.due.iter_mut().filter(waiting).skip(free);
             due.for_each(|one| one.skip = Some(SkipReason::Overlap));
         }
-        Overlap::KeepLatest => {
+        Overlap::KeepLatest | Overlap::CancelRunning | Overlap::TerminateRunning => {
             let mut due: Vec<_> = update.due.iter_mut().filter(waiting).collect();
             if due.pop().is_none() {
                 return;
             }
             due.into_iter()
                 .for_each(|one| one.skip = Some(SkipReason::Newer));
+            let stops = policy != Overlap::KeepLatest;
             let open = record.open.iter();
-            update.skipped = open
-                .filter(|one| one.state == IntervalState::Waiting && one.run.is_none())
-                .map(|one| (one.interval.end_us, SkipReason::Newer))
+            let waiting = open.filter(|one| one.state == IntervalState::Waiting);
+            update.skipped = waiting
+                .filter_map(|one| Some((one.interval.end_us, gives_way(one, stops)?)))
                 .collect();
+            update.stop = stops.then_some(RunStop {
+                why: StopReason::Overlap,
+                at_once: policy == Overlap::TerminateRunning,
+                by: None,
+            });
         }
+    }
+}
+
+/// Why an interval that waits gets no run when a later one is due. One whose run a user has stopped goes on later,
+/// unless running ones are stopped, too.
+fn gives_way(waiting: &ScheduledInterval, stops: bool) -> Option<SkipReason> {
+    match (&waiting.run, stops) {
+        (None, _) => Some(SkipReason::Newer),
+        (Some(_), true) => Some(SkipReason::Replaced),
+        (Some(_), false) => None,
     }
 }
 

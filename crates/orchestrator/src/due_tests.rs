@@ -8,7 +8,8 @@
 
 use proptest::prelude::*;
 use towpath_ports::{
-    IntervalState, SchedulePause, ScheduleRecord, ScheduleUpdate, ScheduledInterval, SkipReason,
+    IntervalState, RunStop, SchedulePause, ScheduleRecord, ScheduleUpdate, ScheduledInterval,
+    SkipReason, StopReason,
 };
 use towpath_schedule::Timetable;
 use towpath_vocab::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
@@ -26,6 +27,7 @@ fn scheduled(catchup: Catchup, overlap: Overlap) -> ScheduledPipeline {
         end_us: None,
         catchup,
         overlap,
+        deadline_ms: None,
         dst_gap: DstGap::Shift,
         dst_overlap: DstOverlap::First,
     })
@@ -139,6 +141,48 @@ fn an_earlier_run_follows_the_overlap() {
     assert_eq!(at(Overlap::KeepLatest, Running), (None, vec![]));
     let newer = vec![(10 * MINUTE, SkipReason::Newer)];
     assert_eq!(at(Overlap::KeepLatest, Waiting), (None, newer));
+}
+
+/// The run before it is asked to stop, and what waits gives way, also where a user had stopped its run.
+#[test]
+fn a_newer_interval_stops_what_runs_where_it_is_to() {
+    use IntervalState::{Running, Waiting};
+    let run = |open| ScheduledInterval {
+        run: Some(towpath_vocab::RunName {
+            pipeline: "p".into(),
+            number: 3,
+        }),
+        ..open
+    };
+    let at = |overlap, opens: Vec<ScheduledInterval>, minute: i64| {
+        let scheduled = scheduled(Catchup::Latest, overlap);
+        let record = ScheduleRecord {
+            open: opens,
+            ..record(&scheduled, 20)
+        };
+        due(&scheduled, Some(&record), minute * MINUTE)
+    };
+    let stop = |at_once| {
+        Some(RunStop {
+            why: StopReason::Overlap,
+            at_once,
+            by: None,
+        })
+    };
+    let opens = || vec![run(open(0, Running)), open(10, Waiting)];
+    let update = at(Overlap::CancelRunning, opens(), 30).unwrap();
+    assert_eq!(update.stop, stop(false));
+    assert_eq!(update.skipped, [(20 * MINUTE, SkipReason::Newer)]);
+    assert_eq!((update.due.len(), update.due[0].skip), (1, None));
+    let update = at(Overlap::TerminateRunning, opens(), 30).unwrap();
+    assert_eq!(update.stop, stop(true));
+    let opens = vec![run(open(10, Waiting))];
+    let update = at(Overlap::CancelRunning, opens.clone(), 30).unwrap();
+    assert_eq!(update.skipped, [(20 * MINUTE, SkipReason::Replaced)]);
+    // Nothing is due: nothing is stopped.
+    assert_eq!(at(Overlap::CancelRunning, opens.clone(), 29), None);
+    let update = at(Overlap::KeepLatest, opens, 30).unwrap();
+    assert_eq!((update.stop, update.skipped), (None, vec![]));
 }
 
 /// A run that was stopped lets its interval wait again: what it has done is not left half done.
@@ -661,7 +705,9 @@ fn policies() -> impl Strategy<Value = (Catchup, Overlap)> {
     let overlap = prop_oneof![
         Just(Overlap::Queue),
         Just(Overlap::KeepLatest),
-        Just(Overlap::Skip)
+        Just(Overlap::Skip),
+        Just(Overlap::CancelRunning),
+        Just(Overlap::TerminateRunning),
     ];
     (catchup, overlap)
 }

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use towpath_ports::{RunRecord, RunState};
 use towpath_vocab::{Failure, PipelineName, Remedy, RunName, TaskId};
 
 /// A failure of the orchestrator.
@@ -126,6 +127,56 @@ pub fn panicked_run(pipeline: &PipelineName, panic: &(dyn Any + Send)) -> Failur
     Failure::new("R0709", Remedy::Bug, message)
         .help("please report this with the lines above it in the log")
         .help("the run is tried again")
+}
+
+/// A task that did not end before the deadline of its run.
+pub(crate) fn late(task: &TaskId, run: &RunName) -> Failure {
+    let message = format!("task `{task}` did not end before the deadline of run `{run}`");
+    Failure::new("R0716", Remedy::Refused, message).help(format!(
+        "raise `deadline` of the schedule if its runs need longer; then: towpath rerun {run} --failed"
+    ))
+}
+
+/// A task that was stopped because the next interval of its schedule is due.
+pub(crate) fn replaced(task: &TaskId) -> Failure {
+    let message = format!("task `{task}` was stopped, because the next interval is due");
+    Failure::new("R0717", Remedy::Cancelled, message)
+        .help("`overlap: queue` or `keep_latest` lets a run end before the next one begins")
+}
+
+/// A task that was stopped because a user cancelled its run from elsewhere.
+pub(crate) fn cancelled(task: &TaskId, run: &RunName) -> Failure {
+    let message = format!("task `{task}` was stopped by the user");
+    Failure::new("R0708", Remedy::Cancelled, message).help(format!(
+        "to do what the run has not done: towpath rerun {run} --failed"
+    ))
+}
+
+/// True for the failure of a task that did not end before the deadline of its run.
+pub fn is_late(failure: &Failure) -> bool {
+    failure.code == "R0716"
+}
+
+/// A run that is to be cancelled and does not run.
+pub fn not_running(record: &RunRecord) -> Failure {
+    let how = match record.state {
+        RunState::Succeeded => "succeeded",
+        RunState::Failed => "failed",
+        RunState::Cancelled => "was cancelled",
+        RunState::Running | RunState::Superseded => "was replaced by another run",
+    };
+    let message = format!("`{}` is not running: it {how}", record.name);
+    Failure::new("R0718", Remedy::Refused, message).help("to list what runs: towpath runs")
+}
+
+/// A run that was asked to stop, and has not ended a minute later.
+pub fn still_running(run: &RunName) -> Failure {
+    let message = format!("`{run}` was asked to stop and is still running after a minute");
+    Failure::new("R0719", Remedy::Refused, message)
+        .help(format!(
+            "give its tasks no more time: towpath cancel {run} --now"
+        ))
+        .help("a process of an older version does not know the request: stop it with Ctrl-C")
 }
 
 /// Runs of a backfill that are to overlap.

@@ -20,8 +20,9 @@ use serde_json::Value;
 use towpath_ports::{
     BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask, IntervalRun,
     NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind, RunRecord,
-    RunState, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, Secrets, StateStore, TaskClaim, TaskOutcome, TaskRecord, TaskState,
+    RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim, TaskOutcome, TaskRecord,
+    TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -95,6 +96,9 @@ pub(crate) fn fresh(pipeline: &PlannedPipeline) -> RunRecord {
         graph_hash: "h".to_owned(),
         started_us: 0,
         ended_us: None,
+        deadline_us: None,
+        left_us: None,
+        stop: None,
         worker: "w".to_owned(),
         request: serde_json::Value::Null,
         seq: 0,
@@ -143,6 +147,7 @@ pub(crate) fn new_run(pipeline: &PlannedPipeline, worker: &str) -> NewRun {
         interval: None,
         scheduled: false,
         backfill: None,
+        deadline_ms: None,
         params: BTreeMap::new(),
         graph: CompiledGraph {
             hash: "h".to_owned(),
@@ -312,6 +317,28 @@ impl StateStore for SimulatedStateStore {
         now_us: i64,
     ) -> Result<()> {
         forward!(self, close_run(run, environment, state, worker, now_us))
+    }
+
+    async fn request_stop(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        stop: &RunStop,
+    ) -> Result<StopResult> {
+        let breaks = self.breaks();
+        if breaks && !self.keep_last {
+            return Err(Self::broken());
+        }
+        let done = forward!(self, request_stop(run, environment, stop));
+        if breaks { Err(Self::broken()) } else { done }
+    }
+
+    async fn stop_request(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+    ) -> Result<Option<RunStop>> {
+        forward!(self, stop_request(run, environment))
     }
 
     async fn reopen(

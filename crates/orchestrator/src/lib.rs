@@ -20,6 +20,7 @@ mod pause;
 mod process;
 mod reconnect;
 mod scheduler;
+mod stopping;
 mod tree;
 mod trigger;
 mod view;
@@ -28,7 +29,7 @@ pub use attempt::{AttemptSuccess, TaskExecutor};
 pub use codes::CODES;
 pub use driver::{RunSetup, RunSummary, drive};
 pub use due::{ScheduledPipeline, due};
-pub use error::{panicked_run, parallel_backfill};
+pub use error::{is_late, not_running, panicked_run, parallel_backfill, still_running};
 pub use fair::FairOrder;
 pub use lease::keep as keep_lease;
 pub use notification::{DriveObserver, RunNotification};
@@ -49,5 +50,9 @@ mod run_tests;
 mod scheduler_tests;
 #[cfg(test)]
 mod simulation_tests;
+#[cfg(test)]
+mod stop_simulation_tests;
+#[cfg(test)]
+mod stop_tests;
 #[cfg(test)]
 mod two_worker_tests;

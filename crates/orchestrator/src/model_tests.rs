@@ -182,7 +182,7 @@ impl Play<'_> {
                 let bound_us = (1_000_000_i64 << found.retries_used).min(5_000_000);
                 assert!((self.now_us..=self.now_us + bound_us).contains(at_us));
             }
-            DriverCommand::StopAll | DriverCommand::Close(_) => {}
+            DriverCommand::StopAll { .. } | DriverCommand::Close(_) => {}
         }
     }
 

@@ -18,10 +18,14 @@ use towpath_ports::{ProcessExit, ProcessRunner, ProcessSpec, Result, System};
 
 use crate::error::RunError;
 use crate::log::Log;
-use crate::tree::Tree;
+use crate::tree::{Tree, is_left};
 
 /// How long output is read after the program itself has ended.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether a killed group is gone, and the pause between two looks.
+const GONE_LOOKS: u32 = 50;
+const GONE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs programs as children of this process.
 #[derive(Clone)]
@@ -29,6 +33,7 @@ pub struct LocalProcesses {
     system: Arc<dyn System>,
     grace: Duration,
     cancel: CancellationToken,
+    kill: CancellationToken,
 }
 
 impl LocalProcesses {
@@ -38,6 +43,7 @@ impl LocalProcesses {
             system,
             grace,
             cancel: CancellationToken::new(),
+            kill: CancellationToken::new(),
         }
     }
 
@@ -46,6 +52,15 @@ impl LocalProcesses {
     pub fn cancelled_by(&self, cancel: CancellationToken) -> Self {
         Self {
             cancel,
+            ..self.clone()
+        }
+    }
+
+    /// The same; what is asked to stop is killed without waiting if `kill` fires.
+    #[must_use]
+    pub fn killed_by(&self, kill: CancellationToken) -> Self {
+        Self {
+            kill,
             ..self.clone()
         }
     }
@@ -94,6 +109,7 @@ impl ProcessRunner for LocalProcesses {
             tree.terminate();
             tokio::select! {
                 biased;
+                () = self.kill.cancelled() => {}
                 ended = wait(&mut child, &mut copying, &mut copied) => { ended.map_err(|e| e.into_error(watch, no_log))?; }
                 () = self.system.sleep(self.grace) => {}
             }
@@ -107,8 +123,12 @@ impl ProcessRunner for LocalProcesses {
         if !copied && !stopped {
             copied = self.drain(&mut copying).await.map_err(no_log)?;
         }
+        let group = tree.id();
         tree.kill().await.map_err(watch)?;
         child.wait().await.map_err(watch)?;
+        if stopped {
+            self.until_gone(group).await;
+        }
         if !copied {
             self.drain(&mut copying).await.map_err(no_log)?;
         }
@@ -122,6 +142,18 @@ impl LocalProcesses {
             Some(timeout) => self.system.sleep(timeout).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits until nothing of a killed group is left, but not for ever: where nobody asks about ended processes, they
+    /// stay listed.
+    async fn until_gone(&self, group: i32) {
+        for _ in 0..GONE_LOOKS {
+            if !is_left(group) {
+                return;
+            }
+            self.system.sleep(GONE_PAUSE).await;
+        }
+        tracing::debug!(group, "processes of a killed group are still listed");
     }
 
     /// Reads what is still in the pipes; true if both have ended.

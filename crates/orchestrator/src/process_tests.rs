@@ -245,6 +245,29 @@ async fn who_does_not_listen_is_killed_after_the_grace_time() {
     all_gone(&pids).await;
 }
 
+/// A grandchild that ignores TERM holds the pipe; when the program has been stopped, nothing of it runs any more.
+#[tokio::test]
+async fn what_gets_no_time_is_gone_when_it_has_been_stopped() {
+    let place = TestFolder::new();
+    let (cancel, kill) = (CancellationToken::new(), CancellationToken::new());
+    let runner = processes(LONG)
+        .cancelled_by(cancel.clone())
+        .killed_by(kill.clone());
+    let script = "trap '' TERM; (trap '' TERM; while :; do sleep 1000; done) & echo $! >> pids; echo $$ >> pids; \
+                  while :; do sleep 1000; done";
+    let start = Instant::now();
+    let stop = async {
+        let pids = place.pids(2).await;
+        cancel.cancel();
+        kill.cancel();
+        pids
+    };
+    let (exit, pids) = tokio::join!(runner.run(place.shell(script)), stop);
+    assert_eq!(exit.unwrap(), ProcessExit::Cancelled);
+    assert!(start.elapsed() < LONG);
+    assert!(pids.iter().all(|pid| !runs(*pid)), "{pids:?}");
+}
+
 #[tokio::test]
 async fn the_user_may_stop_it_and_it_may_say_goodbye() {
     let place = TestFolder::new();

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Clock, Opened, Result, RunFilter, RunState, StateStore, TaskOutcome, TaskState,
+    Clock, Opened, Result, RunFilter, RunRecord, RunState, StateStore, TaskOutcome, TaskState,
 };
 use towpath_testkit::SimulatedSystem;
 use towpath_vocab::{Failure, PlannedPipeline, PlannedTask, Remedy, RetryPlan, TriggerRule};
@@ -25,7 +25,7 @@ use crate::{AttemptSuccess, RunNotification, RunSetup, RunSummary, TaskExecutor,
 
 /// What an attempt of a task does.
 #[derive(Clone, Copy)]
-enum Does {
+pub(crate) enum Does {
     /// Ends well after this many seconds.
     Well(u64),
     /// As well, and stops with a `Cancelled` failure when asked to.
@@ -42,7 +42,7 @@ enum Does {
     Panics,
 }
 
-struct TestExecutor {
+pub(crate) struct TestExecutor {
     system: SimulatedSystem,
     does: HashMap<String, Vec<Does>>,
     made: Mutex<Vec<String>>,
@@ -111,15 +111,15 @@ impl TaskExecutor for TestExecutor {
     }
 }
 
-struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
-    system: SimulatedSystem,
+    pub(crate) system: SimulatedSystem,
     executor: Arc<TestExecutor>,
     cancel: CancellationToken,
 }
 
 impl Stage {
-    fn new(does: &[(&str, &[Does])]) -> Self {
+    pub(crate) fn new(does: &[(&str, &[Does])]) -> Self {
         let system = SimulatedSystem::new(7);
         let executor = TestExecutor {
             system: system.clone(),
@@ -138,7 +138,7 @@ impl Stage {
         }
     }
 
-    fn store(&self) -> Arc<SimulatedStateStore> {
+    pub(crate) fn store(&self) -> Arc<SimulatedStateStore> {
         SimulatedStateStore::open(&self.folder.path().join("dev.db"), &self.system)
     }
 
@@ -149,6 +149,17 @@ impl Stage {
         worker: &str,
     ) -> (Result<RunSummary>, UnboundedReceiver<RunNotification>) {
         let record = ours(&**store, pipeline, worker).await;
+        self.drive_record(store, pipeline, record).await
+    }
+
+    /// Drives a run that its worker has opened.
+    pub(crate) async fn drive_record(
+        &self,
+        store: &Arc<SimulatedStateStore>,
+        pipeline: &PlannedPipeline,
+        record: RunRecord,
+    ) -> (Result<RunSummary>, UnboundedReceiver<RunNotification>) {
+        let worker = record.worker.clone();
         let (observer, notifications) = unbounded_channel();
         let setup = RunSetup {
             pipeline,
@@ -157,7 +168,7 @@ impl Stage {
             system: Arc::new(self.system.clone()),
             executor: Arc::clone(&self.executor) as _,
             cancel: self.cancel.clone(),
-            worker: worker.to_owned(),
+            worker,
             lease_us: LEASE_US,
             grace: Duration::from_secs(5),
             observer: Arc::new(observer),
@@ -165,20 +176,20 @@ impl Stage {
         (drive(setup).await, notifications)
     }
 
-    fn alive(&self) -> usize {
+    pub(crate) fn alive(&self) -> usize {
         *self.executor.alive.lock().unwrap()
     }
 
-    fn made(&self) -> Vec<String> {
+    pub(crate) fn made(&self) -> Vec<String> {
         self.executor.made.lock().unwrap().clone()
     }
 }
 
-fn states(summary: &RunSummary) -> Vec<TaskState> {
+pub(crate) fn states(summary: &RunSummary) -> Vec<TaskState> {
     summary.record.tasks.iter().map(|task| task.state).collect()
 }
 
-fn chain(length: usize, retry: RetryPlan) -> PlannedPipeline {
+pub(crate) fn chain(length: usize, retry: RetryPlan) -> PlannedPipeline {
     let tasks = (0..length).map(|n| {
         let parents: Vec<usize> = n.checked_sub(1).into_iter().collect();
         task(n, &parents, TriggerRule::AllSuccess, retry)

@@ -79,6 +79,7 @@ impl Simulation {
             end_us: Some(start_us + INTERVALS * EVERY_US),
             catchup: Catchup::All,
             overlap: Overlap::Queue,
+            deadline_ms: None,
             dst_gap: DstGap::Shift,
             dst_overlap: DstOverlap::First,
         };

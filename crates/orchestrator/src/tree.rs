@@ -82,6 +82,11 @@ impl Tree {
     }
 }
 
+/// True while a process of a group is listed, also one that has ended and that nobody has asked about.
+pub(crate) fn is_left(group: i32) -> bool {
+    killpg(Pid::from_raw(group), None::<Signal>) != Err(Errno::ESRCH)
+}
+
 impl Drop for Tree {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);

@@ -40,6 +40,7 @@ pub(crate) struct RunView {
     tasks: Vec<TaskView>,
     parallel: usize,
     cancelling: bool,
+    late: bool,
     closed: Option<RunState>,
     running: usize,
     open: usize,
@@ -89,6 +90,7 @@ impl RunView {
             tasks,
             parallel: parallel.max(1),
             cancelling: false,
+            late: false,
             closed: None,
             running: 0,
             failed: 0,
@@ -118,7 +120,12 @@ impl RunView {
         self.open
     }
 
-    /// True after the user asked to stop.
+    /// True after the deadline: the run fails, unless all of its tasks end well.
+    pub(crate) fn late(&self) -> bool {
+        self.late
+    }
+
+    /// True when no task starts any more.
     pub(crate) fn cancelling(&self) -> bool {
         self.cancelling
     }
@@ -146,10 +153,13 @@ impl RunView {
     }
 
     /// The final state of a run whose tasks have all ended, with the ends that are not in the view yet.
-    pub(crate) fn end(&self, more_failed: usize, more_cancelled: usize) -> RunState {
-        if self.cancelled + more_cancelled > 0 {
+    pub(crate) fn end(&self, more_failed: usize, more_cancelled: usize, late: bool) -> RunState {
+        let failed = self.failed + more_failed > 0;
+        if failed && late {
+            RunState::Failed
+        } else if self.cancelled + more_cancelled > 0 {
             RunState::Cancelled
-        } else if self.failed + more_failed > 0 {
+        } else if failed {
             RunState::Failed
         } else {
             RunState::Succeeded
@@ -167,7 +177,7 @@ impl RunView {
                     self.due.insert((*at_us, *task));
                 }
             }
-            DriverCommand::StopAll => self.cancelling = true,
+            DriverCommand::StopAll { late } => (self.cancelling, self.late) = (true, *late),
             DriverCommand::Close(state) => self.closed = Some(*state),
         }
     }

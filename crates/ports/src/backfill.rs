@@ -131,6 +131,8 @@ pub enum BackfillSkip {
     NotDue,
     /// The backfill was cancelled before its turn.
     Cancelled,
+    /// A user cancelled its run.
+    RunCancelled,
 }
 
 /// What a user asked for.

@@ -25,6 +25,7 @@ mod redact;
 mod rows;
 mod run_event;
 mod run_states;
+mod run_stop;
 mod schedule;
 mod source;
 mod spellings;
@@ -59,6 +60,7 @@ pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
 pub use run_event::{OutboxEvent, RunEvent, RunEventKind};
 pub use run_states::{RunState, TaskState};
+pub use run_stop::{RunStop, StopReason, StopResult};
 pub use schedule::{
     IntervalDecision, IntervalState, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
     SchedulePause, ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason,

@@ -28,6 +28,11 @@ pub struct NewRun {
     /// With `scheduled`: the backfill in which its interval must wait, instead of the schedule.
     #[serde(default)]
     pub backfill: Option<u64>,
+    /// How long it may take from its beginning, in milliseconds; then it fails. A run that its user stopped
+    /// and that goes on has all of this time again; one whose process died has not. Without it a run that goes on has
+    /// no deadline any more.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
     /// The values of the pipeline's parameters; they contain no secret.
     pub params: BTreeMap<String, String>,
     /// Its graph.

@@ -19,6 +19,8 @@ pub enum RunEventKind {
     RunStarted,
     /// The run was interrupted and goes on.
     RunResumed,
+    /// The run was asked to stop.
+    StopRequested,
     /// The run ended in this state.
     RunEnded(RunState),
     /// A task came into this state.
@@ -33,6 +35,7 @@ impl RunEventKind {
         match self {
             Self::RunStarted | Self::RunEnded(RunState::Running) => "run_started",
             Self::RunResumed => "run_resumed",
+            Self::StopRequested => "stop_requested",
             Self::RunEnded(RunState::Succeeded) => "run_succeeded",
             Self::RunEnded(RunState::Failed) => "run_failed",
             Self::RunEnded(RunState::Cancelled) => "run_cancelled",
@@ -56,9 +59,10 @@ impl RunEventKind {
     }
 }
 
-const ALL: [RunEventKind; 16] = [
+const ALL: [RunEventKind; 17] = [
     RunEventKind::RunStarted,
     RunEventKind::RunResumed,
+    RunEventKind::StopRequested,
     RunEventKind::RunEnded(RunState::Succeeded),
     RunEventKind::RunEnded(RunState::Failed),
     RunEventKind::RunEnded(RunState::Cancelled),

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{Environment, Failure, Interval, PipelineName, RunName, SchedulePlan};
 
+use crate::RunStop;
+
 /// What became of an interval that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -33,6 +35,10 @@ pub enum SkipReason {
     Newer,
     /// An earlier run had not ended.
     Overlap,
+    /// A user cancelled its run.
+    Cancelled,
+    /// Its run was stopped, because the next interval was due.
+    Replaced,
     /// The pipeline has no schedule any more.
     Removed,
     /// The schedule was paused when it was due.
@@ -217,7 +223,9 @@ pub struct ScheduleUpdate {
     pub event: Option<(ScheduleEventKind, ScheduleEventDetails)>,
     /// Intervals that were due, in the order of time.
     pub due: Vec<IntervalDecision>,
+    /// The runs of its intervals that have not ended are asked to stop.
+    pub stop: Option<RunStop>,
     /// Ends of intervals that wait and now get no run. One whose run began meanwhile keeps its run, also when
-    /// that was stopped, unless the schedule was removed.
+    /// that was stopped, unless the schedule was removed or a later interval takes its place.
     pub skipped: Vec<(i64, SkipReason)>,
 }

@@ -16,8 +16,8 @@ use towpath_vocab::{
 
 use crate::{
     BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun, Opened,
-    OutboxEvent, Result, RunEvent, RunState, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, TaskOutcome, TaskState,
+    OutboxEvent, Result, RunEvent, RunState, RunStop, ScheduleEvent, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, StopResult, TaskOutcome, TaskState,
 };
 
 /// What a run is.
@@ -87,6 +87,15 @@ pub struct RunRecord {
     pub started_us: i64,
     /// When it ended.
     pub ended_us: Option<i64>,
+    /// When it fails, if it has not ended by then, in microseconds since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_us: Option<i64>,
+    /// How long that was from the moment at which this was read, by the clock of the store.
+    #[serde(skip_serializing)]
+    pub left_us: Option<i64>,
+    /// The request that it stops, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<RunStop>,
     /// The worker that runs it.
     pub worker: String,
     /// The request of the user.
@@ -293,6 +302,22 @@ pub trait StateStore: Send + Sync {
         now_us: i64,
     ) -> Result<()>;
 
+    /// Asks the process of a run to stop it; if that process is dead, ends the run. No task of the run starts
+    /// afterwards, and nobody resumes it by itself.
+    async fn request_stop(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        stop: &RunStop,
+    ) -> Result<StopResult>;
+
+    /// The request that a run stops, if there was one.
+    async fn stop_request(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+    ) -> Result<Option<RunStop>>;
+
     /// Makes tasks of a resumed run wait again, because their inputs changed, and returns the run.
     async fn reopen(
         &self,
@@ -367,8 +392,8 @@ pub trait StateStore: Send + Sync {
     /// Changes a backfill; false when it has this state already, was cancelled, or has ended.
     async fn change_backfill(&self, change: BackfillChange) -> Result<bool>;
 
-    /// Ends the runs of cancelled backfills whose process has died, because nobody resumes them. Returns
-    /// their number.
+    /// Ends the runs whose process has died and which nobody is to resume: those of cancelled backfills, and
+    /// those that were asked to stop. Returns their number.
     async fn end_cancelled_runs(&self, environment: &Environment) -> Result<u64>;
 
     /// All backfills of an environment, newest first.

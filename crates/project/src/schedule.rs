@@ -58,6 +58,7 @@ pub(crate) fn plan(pipeline: &Node, report: &mut Report) -> Option<SchedulePlan>
         timezone,
         catchup,
         overlap: overlap(node, catchup, report),
+        deadline_ms: deadline_ms(node, report),
         dst_gap: match node.get_text("dst_gap") {
             Some("skip") => DstGap::Skip,
             _ => DstGap::Shift,
@@ -97,12 +98,15 @@ fn overlap(node: &Node, catchup: Catchup, report: &mut Report) -> Overlap {
         Some("skip") => Overlap::Skip,
         Some("keep_latest") => Overlap::KeepLatest,
         Some("queue") => Overlap::Queue,
+        Some("cancel_running") => Overlap::CancelRunning,
+        Some("terminate_running") => Overlap::TerminateRunning,
         other => {
             let other = other.unwrap_or_default();
             let message = format!("`overlap: {other}` is not supported in this version");
             report
                 .error("P0115", said.at, message)
-                .help("write `queue`, `keep_latest` or `skip`");
+                .help("two runs of one pipeline would write the same tables at once, and the later commit would win, whichever interval it is about")
+                .help("write `queue`, `keep_latest`, `skip`, `cancel_running` or `terminate_running`");
             Overlap::Queue
         }
     };
@@ -113,6 +117,19 @@ fn overlap(node: &Node, catchup: Catchup, report: &mut Report) -> Overlap {
             .help("write `overlap: queue`, or `catchup: latest`");
     }
     overlap
+}
+
+/// How long a run may take.
+fn deadline_ms(node: &Node, report: &mut Report) -> Option<u64> {
+    let said = node.get("deadline")?;
+    let found = value::duration_ms(said.text()?)?;
+    if found == 0 {
+        let message = "with `deadline: 0` every run would fail";
+        report
+            .error("P0152", said.at, message)
+            .help("write how long a run may take: deadline: 2h; without it there is no limit");
+    }
+    Some(found)
 }
 
 /// `start` is the first moment of its day, `end` the last one.

@@ -16,6 +16,7 @@ pub(crate) fn cron(text: &str, zone: &str) -> SchedulePlan {
         end_us: None,
         catchup: Catchup::Latest,
         overlap: Overlap::Queue,
+        deadline_ms: None,
         dst_gap: DstGap::Shift,
         dst_overlap: DstOverlap::First,
     }

@@ -18,6 +18,7 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::interval_runs::{interval, name_of_run, whole_runs};
+use crate::run_stops;
 use crate::schedules::{self, done_again};
 use crate::tx::{Tx, cells};
 use crate::workers;
@@ -134,7 +135,8 @@ pub(crate) async fn begun(tx: &Tx<'_>, run: i64, number: Option<u64>) -> Result<
     Ok(())
 }
 
-/// The run has ended: so has its interval, or it waits again, or is given up if the backfill was cancelled.
+/// The run has ended: so has its interval, or it waits again, or is given up if the backfill was cancelled or the
+/// run was asked to stop.
 pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), StateError> {
     let query = "SELECT one.environment, one.pipeline, one.backfill, one.start_us, one.end_us
          FROM backfill_interval one, run
@@ -150,12 +152,18 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
         let backfill = tx.one(&query, cells![environment, row.count(2)?]).await?;
         let backfill = backfill.map(|row| parse_backfill_state(row.text(0)?));
         let cancelled = backfill.transpose()? == Some(BackfillState::Cancelled);
+        let stopped = run_stops::of_row(tx, run).await?.is_some();
+        let given_up = match (cancelled, stopped) {
+            (true, _) => Some(BackfillSkip::Cancelled),
+            (false, true) => Some(BackfillSkip::RunCancelled),
+            (false, false) => None,
+        };
         let (end, reason) = match state {
             RunState::Succeeded => (IntervalState::Succeeded, None),
             RunState::Failed => (IntervalState::Failed, None),
-            RunState::Running | RunState::Cancelled | RunState::Superseded => match cancelled {
-                true => (IntervalState::Skipped, Some("cancelled")),
-                false => (IntervalState::Waiting, None),
+            RunState::Running | RunState::Cancelled | RunState::Superseded => match given_up {
+                Some(skip) => (IntervalState::Skipped, Some(backfill_skip(skip))),
+                None => (IntervalState::Waiting, None),
             },
         };
         tx.execute(

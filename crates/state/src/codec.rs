@@ -243,6 +243,8 @@ pub(crate) fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::Missed => "missed",
         SkipReason::Newer => "newer",
         SkipReason::Overlap => "overlap",
+        SkipReason::Cancelled => "cancelled",
+        SkipReason::Replaced => "replaced",
         SkipReason::Removed => "removed",
         SkipReason::Paused => "paused",
         SkipReason::Changed => "changed",
@@ -255,6 +257,8 @@ pub(crate) fn parse_skip_reason(word: &str) -> Result<SkipReason, StateError> {
         SkipReason::Missed,
         SkipReason::Newer,
         SkipReason::Overlap,
+        SkipReason::Cancelled,
+        SkipReason::Replaced,
         SkipReason::Removed,
         SkipReason::Paused,
         SkipReason::Changed,
@@ -291,6 +295,7 @@ pub(crate) fn backfill_skip(reason: BackfillSkip) -> &'static str {
         BackfillSkip::OtherBackfill => "other_backfill",
         BackfillSkip::NotDue => "not_due",
         BackfillSkip::Cancelled => "cancelled",
+        BackfillSkip::RunCancelled => "run_cancelled",
     }
 }
 
@@ -304,6 +309,7 @@ pub(crate) fn parse_backfill_skip(word: &str) -> Result<BackfillSkip, StateError
         BackfillSkip::OtherBackfill,
         BackfillSkip::NotDue,
         BackfillSkip::Cancelled,
+        BackfillSkip::RunCancelled,
     ];
     one_of("reason of a backfill", word, all, backfill_skip)
 }

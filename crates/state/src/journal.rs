@@ -5,10 +5,10 @@
 //! not know what an event means. Read next: `tasks.rs`.
 
 use serde_json::Value;
-use towpath_ports::RunEventKind;
+use towpath_ports::{RunEventKind, RunStop};
 use towpath_vocab::{Environment, RunName};
 
-use crate::codec::to_column;
+use crate::codec::{maybe_json, to_column};
 use crate::error::StateError;
 use crate::tx::{Tx, cells};
 
@@ -19,13 +19,16 @@ pub(crate) struct Journal {
     pub(crate) worker: String,
     pub(crate) graph_hash: String,
     pub(crate) parallel: u64,
+    /// The request that the run stops.
+    pub(crate) stop: Option<RunStop>,
     /// The number of the last event before this transaction.
     pub(crate) began: u64,
     /// The number of the last event now.
     pub(crate) seq: u64,
 }
 
-const LOCKED: &str = "SELECT id, state, worker, graph_hash, parallel, last_seq FROM run WHERE ";
+const LOCKED: &str =
+    "SELECT id, state, worker, graph_hash, parallel, last_seq, stop FROM run WHERE ";
 
 impl Journal {
     /// Locks a run, by its name.
@@ -64,6 +67,7 @@ impl Journal {
             worker: row.text(2)?.to_owned(),
             graph_hash: row.text(3)?.to_owned(),
             parallel: row.count(4)?,
+            stop: maybe_json("request to stop", row, 6)?,
             began: seq,
             seq,
         })

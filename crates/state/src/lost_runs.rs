@@ -1,6 +1,6 @@
 //! What happens to runs whose process has died, where nobody is to resume them.
 //!
-//! Promise: the run of a cancelled backfill ends; a scheduled run that has lost `MOST_LOST_PROCESSES` processes
+//! Promise: the run of a cancelled backfill ends, and so does one that was asked to stop; a scheduled run that has lost `MOST_LOST_PROCESSES` processes
 //! in a row, without a task having ended well in between, fails with R0814. Both are events of the run, in the
 //! transaction that ends it. It does not know what killed a process. Read next: `runs.rs`.
 
@@ -13,22 +13,37 @@ use crate::codec::to_column;
 use crate::error::{StateError, lost_too_often};
 use crate::journal::Journal;
 use crate::tx::{Tx, cells};
-use crate::{run_history, runs, workers};
+use crate::{run_history, run_stops, runs, workers};
 
-/// Ends the runs of cancelled backfills whose process has died. Returns their workers.
+/// The runs whose process has died and which nobody is to resume: those of cancelled backfills, and those that
+/// were asked to stop.
+pub(crate) async fn not_resumed(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<(i64, String)>, StateError> {
+    let mut found = lost_and_cancelled(tx, environment, is_dead).await?;
+    found.extend(run_stops::lost(tx, environment, is_dead).await?);
+    Ok(found)
+}
+
+/// Ends these runs. Returns their workers.
 pub(crate) async fn end_cancelled(
     tx: &Tx<'_>,
     environment: &Environment,
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Vec<String>, StateError> {
     let mut ended = Vec::new();
-    for (id, _) in lost_and_cancelled(tx, environment, is_dead).await? {
+    for (id, _) in not_resumed(tx, environment, is_dead).await? {
         let journal = Journal::of_row(tx, id).await?;
         // Somebody may have resumed it meanwhile.
         let worker = journal.worker.clone();
         if journal.is_running() && !workers::has_live_worker(tx, id, &worker, is_dead).await? {
             workers::remove(tx, &worker).await?;
-            runs::interrupt(tx, id).await?;
+            match &journal.stop {
+                Some(stop) => run_stops::end(tx, id, stop).await?,
+                None => runs::interrupt(tx, id).await?,
+            }
             ended.push(worker);
         }
     }

@@ -15,7 +15,7 @@ use crate::clock::StoreClock;
 use crate::error::Place;
 use crate::postgres::PostgresServer;
 use crate::sqlite::SqliteFile;
-use crate::state_store::Store;
+use crate::store::Store;
 
 /// The folder of local state inside a project.
 const FOLDER: &str = ".towpath";

@@ -17,7 +17,8 @@ use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
 
 const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, \
-    worker, request, kind, interval_start_us, interval_end_us, params, last_seq FROM run";
+    worker, request, kind, interval_start_us, interval_end_us, params, last_seq, \
+    deadline_us, stop FROM run";
 const TASK: &str = "SELECT task.id, task.state, task.attempt, task.fence, task.started_us, task.ended_us, \
     task.failure, task.outcome, task.fingerprint, task.worker, task.due_us FROM task";
 
@@ -110,6 +111,11 @@ async fn run(tx: &Tx<'_>, row: &Row) -> Result<RunRecord, StateError> {
         graph_hash: row.text(5)?.to_owned(),
         started_us: row.int(6)?,
         ended_us: row.maybe_int(7)?,
+        deadline_us: row.maybe_int(15)?,
+        left_us: row
+            .maybe_int(15)?
+            .map(|at_us| at_us.saturating_sub(tx.now_us)),
+        stop: maybe_json("request to stop", row, 16)?,
         worker: row.text(8)?.to_owned(),
         request: json("request", row, 9)?,
         seq: row.count(14)?,

@@ -6,16 +6,19 @@
 
 use serde_json::{Value, json};
 use towpath_ports::{
-    Interval, NewRun, Opened, RunEvent, RunEventKind, RunKind, RunRecord, RunState, TaskState,
+    Interval, NewRun, Opened, RunEvent, RunEventKind, RunKind, RunRecord, RunState, RunStop,
+    TaskState,
 };
 use towpath_vocab::{Environment, RunName, TaskId};
 
-use crate::codec::{parse_run_kind, parse_run_state, run_kind, run_state, task_state, to_column};
+use crate::codec::{
+    maybe_json, parse_run_kind, parse_run_state, run_kind, run_state, task_state, to_column,
+};
 use crate::error::StateError;
 use crate::journal::Journal;
 use crate::run_history::run_by_id;
 use crate::tx::{Row, Tx, cells};
-use crate::{backfill_runs, lost_runs, schedules, workers};
+use crate::{backfill_runs, lost_runs, run_stops, schedules, workers};
 
 /// The result of `open_run`, and the worker whose leftover files can be deleted.
 pub(crate) struct Opening {
@@ -31,6 +34,7 @@ struct Latest {
     graph_hash: String,
     worker: String,
     interval: Option<Interval>,
+    stop: Option<RunStop>,
 }
 
 impl Latest {
@@ -49,22 +53,28 @@ pub(crate) async fn open(
     run: &NewRun,
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Opening, StateError> {
-    let mut dead_worker = None;
-    if run.scheduled && run.backfill.is_none() && !schedules::may_begin(tx, run).await? {
-        return Ok(Opening {
-            opened: Opened::Decided,
-            dead_worker,
-        });
-    }
-    let latest = running(tx, run).await?;
-    if let Some(latest) = &latest
-        && workers::has_live_worker(tx, latest.id, &latest.worker, is_dead).await?
-    {
-        let opened = Opened::Busy(run_by_id(tx, latest.id).await?);
-        return Ok(Opening {
+    let opening = |opened, dead_worker| {
+        Ok(Opening {
             opened,
             dead_worker,
-        });
+        })
+    };
+    if run.scheduled && run.backfill.is_none() && !schedules::may_begin(tx, run).await? {
+        return opening(Opened::Decided, None);
+    }
+    let mut dead_worker = None;
+    let mut latest = running(tx, run).await?;
+    if let Some(found) = &latest {
+        if workers::has_live_worker(tx, found.id, &found.worker, is_dead).await? {
+            return opening(Opened::Busy(run_by_id(tx, found.id).await?), None);
+        }
+        if let Some(stop) = &found.stop {
+            // Its process died before it had stopped: nobody goes on with it.
+            workers::remove(tx, &found.worker).await?;
+            run_stops::end(tx, found.id, stop).await?;
+            dead_worker = Some(found.worker.clone());
+            latest = None;
+        }
     }
     let open = match run.backfill {
         _ if !run.scheduled => true,
@@ -72,27 +82,17 @@ pub(crate) async fn open(
         None => schedules::is_open(tx, run).await?,
     };
     if !open {
-        return Ok(Opening {
-            opened: Opened::Decided,
-            dead_worker,
-        });
+        return opening(Opened::Decided, dead_worker);
     }
     if let Some(latest) = latest {
         workers::remove(tx, &latest.worker).await?;
         dead_worker = Some(latest.worker.clone());
         if latest.is_same(run) && latest.kind == run.kind {
             if run.scheduled && lost_runs::give_up(tx, latest.id).await? {
-                let opened = Opened::GivenUp(run_by_id(tx, latest.id).await?);
-                return Ok(Opening {
-                    opened,
-                    dead_worker,
-                });
+                let given_up = run_by_id(tx, latest.id).await?;
+                return opening(Opened::GivenUp(given_up), dead_worker);
             }
-            let opened = resume(tx, latest.id, run).await?;
-            return Ok(Opening {
-                opened,
-                dead_worker,
-            });
+            return opening(resume(tx, latest.id, run).await?, dead_worker);
         }
         match !run.kind.is_run() && latest.kind.is_run() {
             true => interrupt(tx, latest.id).await?,
@@ -105,14 +105,11 @@ pub(crate) async fn open(
         }
         _ => begin(tx, run).await?,
     };
-    Ok(Opening {
-        opened,
-        dead_worker,
-    })
+    opening(opened, dead_worker)
 }
 
 const LATEST: &str = "SELECT id, state, kind, graph_hash, worker, interval_start_us, \
-    interval_end_us FROM run WHERE pipeline = ?1 AND environment = ?2";
+    interval_end_us, stop FROM run WHERE pipeline = ?1 AND environment = ?2";
 
 /// The active run of this pipeline and environment, of any kind.
 async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
@@ -120,11 +117,12 @@ async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError
     latest(tx, &format!("{LATEST} AND state = 'running' {lock}"), run).await
 }
 
-/// The newest run of the pipeline itself, if it was stopped.
+/// The newest run of the pipeline itself, if its terminal stopped it. One that was asked to stop from elsewhere
+/// stays ended: who waits for it, or comes next, begins a run of its own.
 async fn stopped(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
     let newest = format!("{LATEST} AND kind = 'run' ORDER BY number DESC LIMIT 1");
     let newest = latest(tx, &newest, run).await?;
-    Ok(newest.filter(|found| found.state == RunState::Cancelled))
+    Ok(newest.filter(|found| found.state == RunState::Cancelled && found.stop.is_none()))
 }
 
 async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>, StateError> {
@@ -140,6 +138,7 @@ async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>
                 .maybe_int(5)?
                 .zip(row.maybe_int(6)?)
                 .map(|(start_us, end_us)| Interval { start_us, end_us }),
+            stop: maybe_json("request to stop", &row, 7)?,
         })
     };
     tx.one(query, values).await?.map(read).transpose()
@@ -195,8 +194,9 @@ async fn insert(tx: &Tx<'_>, run: &NewRun) -> Result<i64, StateError> {
     let inserted = tx
         .one(
             "INSERT INTO run (pipeline, environment, number, kind, state, graph_hash, started_us, worker,
-                              request, interval_start_us, interval_end_us, params, parallel, last_seq)
-             VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0) RETURNING id",
+                              request, interval_start_us, interval_end_us, params, parallel, last_seq,
+                              deadline_us, scheduled)
+             VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14) RETURNING id",
             cells![
                 run.pipeline.as_str(),
                 run.environment.as_str(),
@@ -210,6 +210,8 @@ async fn insert(tx: &Tx<'_>, run: &NewRun) -> Result<i64, StateError> {
                 run.interval.map(|interval| interval.end_us),
                 params,
                 u64::from(run.graph.parallel),
+                deadline_us(tx, run),
+                i64::from(run.scheduled),
             ],
         )
         .await?;
@@ -252,10 +254,23 @@ async fn need_pool(tx: &Tx<'_>, pool: &str, task: &TaskId) -> Result<(), StateEr
     }
 }
 
+/// The moment at which a run fails that begins now and has not ended then.
+fn deadline_us(tx: &Tx<'_>, run: &NewRun) -> Option<i64> {
+    let us = run.deadline_ms?.saturating_mul(1000);
+    Some(
+        tx.now_us
+            .saturating_add(i64::try_from(us).unwrap_or(i64::MAX)),
+    )
+}
+
 async fn resume(tx: &Tx<'_>, id: i64, run: &NewRun) -> Result<Opened, StateError> {
+    // A run that its user stopped has all of its time again; one that a user goes on with has no deadline.
     tx.execute(
-        "UPDATE run SET state = 'running', ended_us = NULL, worker = ?2 WHERE id = ?1",
-        cells![id, &run.worker],
+        "UPDATE run SET state = 'running', ended_us = NULL, worker = ?2, scheduled = ?4,
+                deadline_us = CASE WHEN CAST(?3 AS BIGINT) IS NOT NULL AND state = 'running' THEN deadline_us
+                                   ELSE CAST(?3 AS BIGINT) END
+         WHERE id = ?1",
+        cells![id, &run.worker, deadline_us(tx, run), i64::from(run.scheduled)],
     )
     .await?;
     keep_graph(tx, run).await?;
@@ -360,11 +375,7 @@ pub(crate) async fn put_down(
     state: RunState,
     body: &Value,
 ) -> Result<(), StateError> {
-    let because = match state {
-        RunState::Superseded => "superseded",
-        RunState::Failed => "lost",
-        _ => "interrupted",
-    };
+    let because = body["because"].as_str().unwrap_or("superseded");
     let mut journal = Journal::of_row(tx, id).await?;
     tx.execute(
         "UPDATE run SET state = ?3, ended_us = ?2 WHERE id = ?1",

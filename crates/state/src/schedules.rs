@@ -6,7 +6,7 @@
 
 use towpath_ports::{
     IntervalState, NewRun, RunState, ScheduleEvent, ScheduleEventDetails, ScheduleEventKind,
-    ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    ScheduleRecord, ScheduleRecords, ScheduleUpdate, ScheduledInterval, SkipReason, StopReason,
 };
 use towpath_vocab::{Environment, Failure, Interval, PipelineName, Remedy, RunName};
 
@@ -16,6 +16,7 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::interval_runs::whole_runs;
+use crate::run_stops;
 use crate::tx::{Row, Tx, cells};
 
 const INTERVAL: &str = "SELECT pipeline, start_us, end_us, state, reason, intervals, run_number \
@@ -166,6 +167,9 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
     if changed == 0 {
         return Ok(false);
     }
+    if let Some(stop) = &update.stop {
+        run_stops::request_of_schedule(tx, (environment, pipeline), stop).await?;
+    }
     for decision in &update.due {
         let state = match decision.skip {
             None => IntervalState::Waiting,
@@ -192,7 +196,7 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
         tx.execute(
             "UPDATE scheduled_interval SET state = 'skipped', reason = ?4
              WHERE environment = ?1 AND pipeline = ?2 AND end_us = ?3 AND state = 'waiting'
-               AND (run_number IS NULL OR ?4 = 'removed')",
+               AND (run_number IS NULL OR ?4 IN ('removed', 'replaced'))",
             cells![environment, pipeline, *end_us, skip_reason(*reason)],
         )
         .await?;
@@ -348,18 +352,28 @@ pub(crate) async fn begun(tx: &Tx<'_>, run: i64) -> Result<(), StateError> {
     Ok(())
 }
 
-/// The run has ended: so has its interval, or it waits again.
+/// The run has ended: so has its interval, or it waits again. The interval of a run that was asked to stop gets no
+/// other one.
 pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), StateError> {
-    let end = match state {
-        RunState::Succeeded => IntervalState::Succeeded,
-        RunState::Failed => IntervalState::Failed,
-        RunState::Running | RunState::Cancelled | RunState::Superseded => IntervalState::Waiting,
+    let stop = run_stops::of_row(tx, run).await?;
+    let (end, reason) = match (state, stop.map(|stop| stop.why)) {
+        (RunState::Succeeded, _) => (IntervalState::Succeeded, None),
+        (RunState::Failed, _) => (IntervalState::Failed, None),
+        (RunState::Cancelled, Some(StopReason::User)) => {
+            (IntervalState::Skipped, Some(SkipReason::Cancelled))
+        }
+        (RunState::Cancelled, Some(StopReason::Overlap)) => {
+            (IntervalState::Skipped, Some(SkipReason::Replaced))
+        }
+        (RunState::Running | RunState::Cancelled | RunState::Superseded, _) => {
+            (IntervalState::Waiting, None)
+        }
     };
     tx.execute(
-        "UPDATE scheduled_interval SET state = ?2
+        "UPDATE scheduled_interval SET state = ?2, reason = ?3
          WHERE state = 'running' AND (environment, pipeline, run_number)
              = (SELECT environment, pipeline, number FROM run WHERE id = ?1)",
-        cells![run, interval_state(end)],
+        cells![run, interval_state(end), reason.map(skip_reason)],
     )
     .await?;
     if end == IntervalState::Succeeded {
@@ -368,16 +382,17 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
     Ok(())
 }
 
-/// A failed interval of a table of intervals whose run was done again and ended well.
+/// An interval of a table of intervals whose run failed or was stopped, and was done again and ended well.
 pub(crate) async fn done_again(
     tx: &Tx<'_>,
     table: &'static str,
     run: i64,
 ) -> Result<(), StateError> {
     let update = format!(
-        "UPDATE {table} SET state = 'succeeded',
+        "UPDATE {table} SET state = 'succeeded', reason = NULL,
                 run_number = (SELECT number FROM run WHERE id = ?1)
-         WHERE state = 'failed' AND (environment, pipeline, start_us, end_us)
+         WHERE (state = 'failed' OR (state = 'skipped' AND run_number IS NOT NULL
+                                     AND reason IN ('cancelled', 'replaced', 'run_cancelled'))) AND (environment, pipeline, start_us, end_us)
              = (SELECT environment, pipeline, interval_start_us, interval_end_us
                 FROM run WHERE id = ?1)"
     );

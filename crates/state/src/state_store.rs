@@ -2,7 +2,7 @@
 //!
 //! Promise: each operation is one transaction, written once for both. It holds no state of its own, and
 //! knows no SQL: that is in `runs.rs`, `tasks.rs`, `workers.rs`, `findings.rs`, `run_history.rs` and
-//! `outbox.rs`. Read next: `tx.rs`.
+//! `outbox.rs`. Read next: `store.rs`, `tx.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun, NewBackfill,
-    NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunUpdate,
-    RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore,
-    TaskClaim, TaskRecord,
+    NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunStop,
+    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    StateStore, StopResult, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -24,12 +24,12 @@ use towpath_vocab::{
 use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
 use crate::interval_runs::interval_runs;
-use crate::postgres::{PostgresServer, Redo};
-use crate::sqlite::SqliteFile;
-use crate::sqlite::liveness::Liveness;
-use crate::tx::{Operation, Tx, TxFuture};
+use crate::postgres::Redo;
+use crate::store::{Store, dead};
+use crate::tx::{Tx, TxFuture};
 use crate::{
-    backfill_runs, backfills, lost_runs, outbox, run_history, runs, schedules, tasks, workers,
+    backfill_runs, backfills, lost_runs, outbox, run_history, run_stops, runs, schedules, tasks,
+    workers,
 };
 
 /// Gives an operation its type.
@@ -49,68 +49,6 @@ macro_rules! operation {
             Box::pin(async move { $body.await })
         })
     }};
-}
-
-/// A state store.
-pub(crate) enum Store {
-    Sqlite(SqliteFile),
-    Postgres(PostgresServer),
-}
-
-impl Store {
-    async fn write<T, F>(&self, redo: Redo, operation: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Operation<T>,
-    {
-        match self {
-            Store::Sqlite(file) => file.write(operation).await,
-            Store::Postgres(server) => server.run(redo, operation).await,
-        }
-    }
-
-    async fn read<T, F>(&self, operation: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: Operation<T>,
-    {
-        match self {
-            Store::Sqlite(file) => file.read(operation).await,
-            Store::Postgres(server) => server.run(Redo::Harmless, operation).await,
-        }
-    }
-
-    /// The locks that show which workers on this machine are alive, if there are any.
-    fn liveness(&self) -> Option<Arc<Liveness>> {
-        match self {
-            Store::Sqlite(file) => Some(Arc::clone(&file.liveness)),
-            Store::Postgres(_) => None,
-        }
-    }
-
-    /// Takes the lock of a worker of this process; true if it was not taken before.
-    fn show(&self, worker: &str) -> Result<bool> {
-        match self {
-            Store::Sqlite(file) => file
-                .liveness
-                .claim(worker)
-                .map_err(|error| error.into_failure(file.place())),
-            Store::Postgres(_) => Ok(false),
-        }
-    }
-
-    fn hide(&self, worker: &str) {
-        if let Store::Sqlite(file) = self {
-            file.liveness.release(worker);
-        }
-    }
-}
-
-/// True if the process of a worker is certainly dead.
-fn dead(liveness: &Option<Arc<Liveness>>, worker: &str) -> bool {
-    liveness
-        .as_ref()
-        .is_some_and(|liveness| liveness.is_dead(worker))
 }
 
 #[async_trait]
@@ -222,6 +160,37 @@ impl StateStore for Store {
             self.hide(&idle);
         }
         Ok(())
+    }
+
+    async fn request_stop(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        stop: &RunStop,
+    ) -> Result<StopResult> {
+        let (run, environment, stop) = (run.clone(), environment.clone(), stop.clone());
+        let liveness = self.liveness();
+        let writing = operation!(tx, [run, environment, stop, liveness] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            run_stops::request(tx, &run, &environment, &stop, &is_dead).await
+        });
+        let (result, lost) = self.write(Redo::Harmless, writing).await?;
+        if let (Some(lost), Some(liveness)) = (lost, self.liveness()) {
+            liveness.forget(&lost);
+        }
+        Ok(result)
+    }
+
+    async fn stop_request(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+    ) -> Result<Option<RunStop>> {
+        let (run, environment) = (run.clone(), environment.clone());
+        let reading = operation!(tx, [run, environment] => async {
+            run_stops::of(tx, &run, &environment).await
+        });
+        self.read(reading).await
     }
 
     async fn reopen(
@@ -380,7 +349,7 @@ impl StateStore for Store {
     async fn end_cancelled_runs(&self, environment: &Environment) -> Result<u64> {
         let (environment, liveness) = (environment.clone(), self.liveness());
         let reading = operation!(tx, [environment, liveness] => async {
-            backfill_runs::lost_and_cancelled(tx, &environment, &|worker| dead(&liveness, worker)).await
+            lost_runs::not_resumed(tx, &environment, &|worker| dead(&liveness, worker)).await
         });
         // Almost always there is none, and nothing is to be written.
         if self.read(reading).await?.is_empty() {

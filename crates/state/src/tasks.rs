@@ -43,7 +43,8 @@ pub(crate) async fn advance(
     }
     let mut claims = Vec::new();
     // A worker whose lease has expired starts nothing, because it may be about to lose its tasks.
-    if advance.claim > 0 && is_live(tx, &advance.worker).await? {
+    // A run that was asked to stop begins no task.
+    if advance.claim > 0 && journal.stop.is_none() && is_live(tx, &advance.worker).await? {
         let name = (&advance.run, &advance.environment);
         claims = claim_in(
             tx,
@@ -186,7 +187,7 @@ pub(crate) async fn claim_ready(
         .rows(
             &format!(
                 "SELECT id, pipeline, environment, number FROM run
-                 WHERE state = 'running' AND kind = 'run'
+                 WHERE state = 'running' AND kind = 'run' AND stop IS NULL
                    AND EXISTS (SELECT 1 FROM task WHERE task.run = run.id AND task.state = 'ready')
                  ORDER BY id LIMIT ?1 {skip}"
             ),

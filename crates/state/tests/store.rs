@@ -16,6 +16,8 @@ mod place;
 mod schedules;
 #[path = "store/server.rs"]
 mod server;
+#[path = "store/stops.rs"]
+mod stops;
 #[path = "store/suite.rs"]
 mod suite;
 #[path = "store/workers.rs"]
@@ -73,6 +75,15 @@ suite! {
         a_run_ends_the_interval_that_it_covers,
         an_interrupted_interval_goes_on,
         a_pause_is_obeyed_and_kept_with_its_events;
+    stops:
+        a_run_that_is_to_stop_begins_no_task,
+        a_cancelled_run_leaves_its_interval_skipped,
+        a_dead_run_that_is_to_stop_ends,
+        a_dead_run_whose_tasks_had_ended_is_not_cancelled,
+        a_dead_run_that_is_to_stop_ends_by_itself,
+        a_decision_stops_the_run_before_it,
+        a_run_that_a_user_goes_on_with_is_not_replaced,
+        a_deadline_begins_with_its_run;
     backfills:
         a_backfill_runs_each_interval_once,
         an_interrupted_backfill_goes_on,

@@ -31,6 +31,9 @@ pub struct SchedulePlan {
     pub catchup: Catchup,
     /// What happens when a time comes and an earlier run of the pipeline has not ended.
     pub overlap: Overlap,
+    /// How long a run may take from its beginning, in milliseconds; then it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
     /// What happens to a time of day that the clock skips.
     pub dst_gap: DstGap,
     /// What happens to a time of day that the clock repeats.
@@ -43,6 +46,7 @@ impl SchedulePlan {
         let times = |plan: &Self| Self {
             catchup: Catchup::Latest,
             overlap: Overlap::Queue,
+            deadline_ms: None,
             ..plan.clone()
         };
         times(self) == times(other)
@@ -83,6 +87,10 @@ pub enum Overlap {
     KeepLatest,
     /// It is skipped.
     Skip,
+    /// The earlier run is asked to stop, then it runs; of those that wait only the last one runs.
+    CancelRunning,
+    /// The same; the tasks of the earlier run get no time to stop cleanly.
+    TerminateRunning,
 }
 
 /// What happens to a time of day that the clock skips.

@@ -131,7 +131,8 @@ async fn carry_out(
         redaction: executor.options.redaction.clone(),
     };
     let processes = LocalProcesses::new(Arc::clone(&executor.services.system) as _, GRACE)
-        .cancelled_by(cancel.clone());
+        .cancelled_by(cancel.clone())
+        .killed_by(executor.kill.clone());
     let exit = processes.run(spec).await?;
     judge(task, command, &exit, &log)
 }

@@ -41,6 +41,10 @@ impl TaskExecutor for RunExecutor {
         self.recovered(task, outcome).await
     }
 
+    fn kill(&self) {
+        self.kill.cancel();
+    }
+
     fn log_hint(&self, task: &PlannedTask, attempt: u32) -> Option<String> {
         let Action::Command(_) = task.action else {
             return None;

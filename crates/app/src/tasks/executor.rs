@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use towpath_flow::{OutputSummary, Progress};
 use towpath_ports::{Interval, Redaction};
 use towpath_schedule::local_text;
@@ -54,6 +55,8 @@ pub(crate) struct RunExecutor {
     pub(crate) moment_us: i64,
     pub(crate) options: RunExecutorOptions,
     pub(crate) progress: Arc<Progress>,
+    /// Fires when its programs get no time to stop.
+    pub(crate) kill: CancellationToken,
     done: Mutex<BTreeMap<TaskId, TaskDone>>,
     /// The facts that earlier runs observed, read once.
     facts: OnceCell<Vec<(String, TableFact)>>,
@@ -113,6 +116,7 @@ impl RunExecutor {
             progress,
             done: Mutex::default(),
             facts: OnceCell::new(),
+            kill: CancellationToken::new(),
         }
     }
 

@@ -96,6 +96,18 @@ pub(crate) struct RerunArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CancelArguments {
+    /// The run, for example shop#212.
+    pub(crate) run: String,
+    /// Give its tasks no time to stop cleanly.
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Format of the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
     /// The run, or one of its tasks, tables or steps: shop#212, shop#212.raw.orders; default: the
     /// newest run.

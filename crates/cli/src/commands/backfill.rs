@@ -217,6 +217,7 @@ fn because(reason: BackfillSkip, one: &BackfillInterval) -> String {
         BackfillSkip::OtherBackfill => "another backfill runs it".to_owned(),
         BackfillSkip::NotDue => "its end has not come".to_owned(),
         BackfillSkip::Cancelled => "the backfill was cancelled".to_owned(),
+        BackfillSkip::RunCancelled => "its run was cancelled".to_owned(),
     };
     format!("skipped: {text}")
 }

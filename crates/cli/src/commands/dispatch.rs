@@ -5,8 +5,8 @@
 
 use super::project_args::ProjectArgs;
 use super::{
-    backfill, check, connection, copy, init, lake, lineage, logs, quality, quarantine, query,
-    reference, rerun, run, runs, schedule, serve,
+    backfill, cancel, check, connection, copy, init, lake, lineage, logs, quality, quarantine,
+    query, reference, rerun, run, runs, schedule, serve,
 };
 use crate::args::{Arguments, Command};
 use crate::draw;
@@ -23,6 +23,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Plan(plan) => check::plan(&place, plan).await,
         Command::Run(run) => Box::pin(run::run(&place, run)).await,
         Command::Rerun(rerun) => Box::pin(rerun::rerun(&place, rerun)).await,
+        Command::Cancel(arguments) => cancel::cancel(&place, arguments).await,
         Command::Backfill(arguments) => backfill::run(&place, arguments).await,
         Command::Serve(arguments) => Box::pin(serve::run(&place, arguments)).await,
         Command::Schedule(command) => schedule::schedule(&place, command).await,

@@ -4,6 +4,7 @@
 //! an exit code. Read next: `dispatch.rs` (the list), `project_args.rs` (how a command opens a project).
 
 mod backfill;
+mod cancel;
 mod check;
 mod connection;
 mod copy;

@@ -6,6 +6,9 @@ use towpath_app::{
     WaitingInterval, backfills, pause_of, runs as list, waiting_intervals, why as explain,
 };
 
+use towpath_orchestrator::is_late;
+use towpath_ports::{RunRecord, RunState, RunStop, StopReason};
+
 use super::backfill;
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{Format, RunsArguments, WhyArguments};
@@ -59,7 +62,32 @@ pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> Comma
         "{}",
         draw::text_table(&names, &rows, &[false, false, true, true, false])
     );
+    let why = records.iter().filter_map(|line| stopped(&line.record));
+    why.for_each(|line| outln!("{line}"));
     Ok(Exit::Done)
+}
+
+/// Why a run was stopped, or is to stop: `shop#4 was cancelled by ann`.
+fn stopped(record: &RunRecord) -> Option<String> {
+    let name = &record.name;
+    let mut failures = record.tasks.iter().filter_map(|task| task.failure.as_ref());
+    match (record.state, &record.stop) {
+        (RunState::Failed, _) => failures
+            .find(|failure| is_late(failure))
+            .map(|failure| format!("{name} had not ended by its deadline ({})", failure.code)),
+        (RunState::Cancelled, Some(stop)) => Some(format!("{name} {}", stopped_by(stop))),
+        (RunState::Running, Some(_)) => Some(format!("{name} is asked to stop")),
+        _ => None,
+    }
+}
+
+/// `was cancelled by ann`
+pub(super) fn stopped_by(stop: &RunStop) -> String {
+    match (stop.why, &stop.by) {
+        (StopReason::User, Some(by)) => format!("was cancelled by {by}"),
+        (StopReason::User, None) => "was cancelled".to_owned(),
+        (StopReason::Overlap, _) => "was stopped, because the next interval is due".to_owned(),
+    }
 }
 
 /// `often waits for its run about 2026-01-01T00:00:00Z to 2026-01-01T00:15:00Z: often#3 is running`

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towpath_app::{
-    CheckReport, Result, RunObserver, RunResult, ServeObserver, ServeRequest, ServeResult,
-    is_begun_elsewhere, schedule_words, serve,
+    CheckReport, Result, RunObserver, RunReport, RunResult, ServeObserver, ServeRequest,
+    ServeResult, is_begun_elsewhere, schedule_words, serve,
 };
 use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, RunNotification, ScheduledPipeline};
@@ -13,6 +13,7 @@ use towpath_ports::{RunRecord, RunState, ScheduledInterval};
 use towpath_vocab::{Diagnostic, Failure, PlannedPipeline};
 
 use super::project_args::{CommandResult, ProjectArgs};
+use super::runs::stopped_by;
 use crate::args::ServeArguments;
 use crate::exit::Exit;
 use crate::{draw, signals, terminal};
@@ -73,7 +74,7 @@ impl ServeObserver for Lines {
         match ended {
             Ok(RunResult::Report(report)) => {
                 let failed = report.failures.iter();
-                say(&format!("{} {}", report.run, state(report.state)));
+                say(&format!("{} {}", report.run, state(report)));
                 for (task, failure) in failed {
                     errln!("  {task}: {} {}", failure.code, failure.message);
                 }
@@ -109,13 +110,15 @@ fn list(pipelines: &[ScheduledPipeline]) {
     }
 }
 
-fn state(state: RunState) -> &'static str {
-    match state {
-        RunState::Succeeded => "succeeded",
-        RunState::Failed => "failed",
-        RunState::Cancelled => "was stopped and goes on later",
-        RunState::Running | RunState::Superseded => "was taken over",
-    }
+fn state(report: &RunReport) -> String {
+    let text = match (report.state, &report.stop) {
+        (RunState::Succeeded, _) => "succeeded",
+        (RunState::Failed, _) => "failed",
+        (RunState::Cancelled, Some(stop)) => return stopped_by(stop),
+        (RunState::Cancelled, None) => "was stopped and goes on later",
+        (RunState::Running | RunState::Superseded, _) => "was taken over",
+    };
+    text.to_owned()
 }
 
 fn say(line: &str) {

@@ -119,7 +119,7 @@ pub(crate) static SCHEDULE: KeySchema = KeySchema {
                 "cancel_running",
                 "terminate_running",
             ]),
-            "What an interval does that is due while an earlier run goes on: it waits (`queue`), it waits and replaces one that waits (`keep_latest`), or it is skipped (`skip`). Default `queue` with `catchup: all`, else `keep_latest`. The other values are not supported in this version.",
+            "What an interval does that is due while an earlier run goes on: it waits (`queue`), it waits and replaces one that waits (`keep_latest`), it is skipped (`skip`), or the earlier run is stopped and it runs then: cleanly (`cancel_running`) or at once (`terminate_running`). What the stopped run has committed stays; runs of users and of backfills are waited for. Default `queue` with `catchup: all`, else `keep_latest`. `allow` is not supported: two runs of one pipeline would write the same tables.",
         ),
         key(
             "dst_gap",
@@ -134,9 +134,8 @@ pub(crate) static SCHEDULE: KeySchema = KeySchema {
         key(
             "deadline",
             Kind::Duration,
-            "The time by which it should have ended.",
-        )
-        .refused("look at `towpath runs`; a `timeout` of its steps bounds how long it takes"),
+            "How long a run of the schedule or of a backfill may take from its beginning: `2h`. One that has not ended by then is stopped and fails (R0716). The time that an interval waits for its run does not count. Without it there is no limit.",
+        ),
     ],
     also: &[],
 };

@@ -22,7 +22,7 @@ use super::writer::Writer;
 use crate::clock::StoreClock;
 use crate::error::Place;
 use crate::sqlite::SqliteFile;
-use crate::state_store::Store;
+use crate::store::Store;
 use crate::tx::Operation;
 use crate::tx::{Tx, TxFuture, cells};
 
@@ -87,6 +87,7 @@ fn new_run(worker: &str, hash: &str) -> NewRun {
         interval: None,
         scheduled: false,
         backfill: None,
+        deadline_ms: None,
         params: Default::default(),
         graph: CompiledGraph {
             hash: hash.to_owned(),

@@ -144,6 +144,7 @@ impl TestPlace {
             interval: None,
             scheduled: false,
             backfill: None,
+            deadline_ms: None,
             params: Default::default(),
             graph: graph(hash, &tasks),
             request: json!({ "select": "all", "big": 12_345_678_901_234_567_890_u64 }),

@@ -19,6 +19,7 @@ fn plan() -> SchedulePlan {
         end_us: None,
         catchup: Catchup::All,
         overlap: Overlap::Queue,
+        deadline_ms: Some(7),
         dst_gap: DstGap::Skip,
         dst_overlap: DstOverlap::Both,
     }
@@ -31,7 +32,7 @@ fn interval(number: i64) -> Interval {
     }
 }
 
-fn update(
+pub(crate) fn update(
     fence: Option<u64>,
     decided_us: i64,
     due: &[(i64, Option<SkipReason>)],
@@ -53,12 +54,19 @@ fn update(
         paused: None,
         event: None,
         due: due.collect(),
+        stop: None,
         skipped: Vec::new(),
     }
 }
 
 /// A run that a scheduler begins after so many leases.
-fn scheduled(place: &TestPlace, worker: &str, hash: &str, number: i64, leases: i64) -> NewRun {
+pub(crate) fn scheduled(
+    place: &TestPlace,
+    worker: &str,
+    hash: &str,
+    number: i64,
+    leases: i64,
+) -> NewRun {
     NewRun {
         interval: Some(interval(number)),
         scheduled: true,
@@ -67,7 +75,7 @@ fn scheduled(place: &TestPlace, worker: &str, hash: &str, number: i64, leases: i
 }
 
 /// States and runs of all intervals, in the order of time.
-async fn states(store: &dyn StateStore) -> Vec<(IntervalState, Option<u64>)> {
+pub(crate) async fn states(store: &dyn StateStore) -> Vec<(IntervalState, Option<u64>)> {
     let mut all = store
         .scheduled_intervals(&"dev".into(), Some(&"shop".into()), 100)
         .await
