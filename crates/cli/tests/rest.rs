@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+#[path = "rest/proposed.rs"]
+mod proposed;
 mod test_project;
 
 use std::path::Path;

@@ -212,4 +212,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The folder for refresh tokens cannot be used.",
         "A new refresh token of an OAuth 2 server is kept in `.towpath/rest-tokens` of the project, for the next process. Check rights and free space there. Only one process at a time asks for a token of a connection: another one may hang.",
     ),
+    CodeEntry::run(
+        "R0384",
+        Remedy::FixConfig,
+        "An endpoint cannot be probed.",
+        "`connection discover --path` asks one endpoint that exists, such as `customers/7/orders`, below the connection's `url`, and needs an answer with records. Choose a path or parameters that give some, or write the table by hand: `docs/how-to/rest.md`.",
+    ),
 ];

@@ -150,6 +150,8 @@ pub(super) enum RestError {
     NoColumns { table: String },
     #[error("the REST connector reads endpoints, not queries")]
     Query,
+    #[error("the endpoint `{path}` {why}")]
+    Probe { path: String, why: String },
     #[error("connection `{connection}` of type `rest` cannot be written to")]
     NotWritable { connection: String },
     #[error(
@@ -248,6 +250,7 @@ impl RestError {
             Self::NoCredential { .. } => ("R0381", Remedy::FixConfig),
             Self::Unreadable { .. } => ("R0382", Remedy::FixConfig),
             Self::KeptToken { .. } => ("R0383", Remedy::FixConfig),
+            Self::Probe { .. } => ("R0384", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),

@@ -355,7 +355,7 @@ impl Listing<'_> {
             request = match pager.next(&page).map_err(fault)? {
                 Next::End => break,
                 Next::Parameters(parameters) => first.with(endpoint, parameters)?,
-                Next::Url(url) => next_url(&first, &answer, &url, &address)?,
+                Next::Url(url) => next_url(&first, &answer.url, &url, &address)?,
             };
             if is_second {
                 let ahead_of = pager.ahead(&page, total.as_deref());
@@ -476,8 +476,14 @@ impl Listing<'_> {
     }
 }
 
-fn next_url(first: &Request, answer: &Answer, url: &str, address: &Address) -> Result<Request> {
-    let url = answer.url.join(url).map_err(|_| RestError::Endless {
+/// The request of a page by its URL, which may be relative to the page before it.
+pub(super) fn next_url(
+    first: &Request,
+    before: &Url,
+    url: &str,
+    address: &Address,
+) -> Result<Request> {
+    let url = before.join(url).map_err(|_| RestError::Endless {
         request: address.clone(),
         why: "the address of the next page is not valid".to_owned(),
     })?;

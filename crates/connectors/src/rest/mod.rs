@@ -7,7 +7,7 @@
 //!
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
-//! (records of a response) -> `spool.rs` -> `source.rs`.
+//! (records of a response) -> `spool.rs` -> `source.rs`. `probe/` proposes a table for an endpoint.
 
 mod ahead;
 mod auth;
@@ -35,6 +35,7 @@ mod paginate;
 mod paginate_options;
 mod parents;
 mod path;
+mod probe;
 mod raw;
 mod request;
 mod response_options;
