@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+#[path = "rest/exported.rs"]
+mod exported;
 #[path = "rest/proposed.rs"]
 mod proposed;
 mod test_project;

@@ -199,7 +199,9 @@ impl Client {
                 request = redirected(&request, status, target, &address)?;
                 continue;
             }
-            return self.answer(sent, address, tries).await;
+            return self
+                .answer(sent, address, (tries, request.may_be_promised))
+                .await;
         }
         let request = Address::new(request.method.as_str(), &request.url);
         let why = format!("more than {MOST_REDIRECTS} redirects");
@@ -207,7 +209,12 @@ impl Client {
     }
 
     /// What an answer means for the request.
-    async fn answer(&self, sent: Sent, request: Address, tries: u32) -> Result<Try> {
+    async fn answer(
+        &self,
+        sent: Sent,
+        request: Address,
+        (tries, may_be_promised): (u32, bool),
+    ) -> Result<Try> {
         let headers = sent.response.headers().clone();
         let status = sent.response.status().as_u16();
         let wait = asked_wait(&headers, status, Utc::now().timestamp());
@@ -218,8 +225,8 @@ impl Client {
         };
         let shown = |answer: &Answer| self.excerpt(&answer.body);
         match (status, sent.token) {
-            // Others are a part of an answer, or the promise of one.
-            (200 | 201 | 203 | 204 | 205, _) => {
+            // Others are a part of an answer, or the promise of one where it is not wanted.
+            (200 | 201 | 203 | 204 | 205, _) | (202, _) if status != 202 || may_be_promised => {
                 if let Some(wait) = wait {
                     self.pause(wait);
                 }
@@ -497,10 +504,8 @@ fn redirected(
         });
     }
     Ok(Request {
-        method: request.method.clone(),
-        body: request.body.clone(),
-        accepts: request.accepts,
         url,
+        ..request.clone()
     })
 }
 

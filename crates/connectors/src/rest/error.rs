@@ -150,6 +150,24 @@ pub(super) enum RestError {
     NoColumns { table: String },
     #[error("the REST connector reads endpoints, not queries")]
     Query,
+    #[error("{request}: the job has failed: its state is `{state}`")]
+    JobFailed {
+        request: Address,
+        state: String,
+        /// The beginning of the answer, without secrets.
+        answer: String,
+    },
+    #[error("{request}: the job is not done after {}: its state is `{state}`", seconds(*.waited))]
+    JobTimeout {
+        request: Address,
+        state: String,
+        waited: Duration,
+    },
+    #[error("jobs of the API cannot be kept in `{folder}`: {source}")]
+    KeptJob {
+        folder: String,
+        source: std::io::Error,
+    },
     #[error("the endpoint `{path}` {why}")]
     Probe { path: String, why: String },
     #[error("connection `{connection}` of type `rest` cannot be written to")]
@@ -251,6 +269,9 @@ impl RestError {
             Self::Unreadable { .. } => ("R0382", Remedy::FixConfig),
             Self::KeptToken { .. } => ("R0383", Remedy::FixConfig),
             Self::Probe { .. } => ("R0384", Remedy::FixConfig),
+            Self::JobFailed { .. } => ("R0385", Remedy::Retry),
+            Self::JobTimeout { .. } => ("R0386", Remedy::Refused),
+            Self::KeptJob { .. } => ("R0387", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -279,6 +300,8 @@ impl RestError {
             | Self::NullRecords { .. }
             | Self::Field { .. }
             | Self::More { .. }
+            | Self::JobFailed { .. }
+            | Self::JobTimeout { .. }
             | Self::Endless { .. }
             | Self::Total { .. } => true,
             _ => false,
@@ -359,6 +382,13 @@ impl RestError {
             Self::MoreInside { .. } => vec![
                 "read the list as a table of its own, or ask for more of it at once".to_owned(),
                 "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),
+            ],
+            Self::JobFailed { answer, .. } => vec![
+                format!("the server said: {answer}"),
+                "the next run starts a new one".to_owned(),
+            ],
+            Self::JobTimeout { .. } => vec![
+                "the next run asks for the same job; `timeout_s` of `job` is how long a run waits".to_owned(),
             ],
             Self::NoCredential { .. } => vec![
                 "check `token_at` or `cookies` of `auth`; some servers answer so to a wrong password".to_owned(),

@@ -35,7 +35,8 @@ pub(super) struct Alone {
     _lock: File,
 }
 
-fn digest(parts: &[&str]) -> String {
+/// A name made of these texts.
+pub(super) fn digest(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());
@@ -125,8 +126,9 @@ impl KeptRefresh {
     }
 }
 
+/// A folder that only this user can read.
 #[cfg(unix)]
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)
@@ -134,13 +136,14 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
         .create(folder)
 }
 
+/// A folder.
 #[cfg(not(unix))]
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)
 }
 
 /// A file that only this user can read.
-fn private(path: &Path, truncate: bool) -> std::io::Result<File> {
+pub(super) fn private(path: &Path, truncate: bool) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .read(true)

@@ -7,7 +7,8 @@
 //!
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
-//! (records of a response) -> `spool.rs` -> `source.rs`. `probe/` proposes a table for an endpoint.
+//! (records of a response) -> `spool.rs` -> `source.rs`. `export.rs` waits for records that the API
+//! prepares; `probe/` proposes a table for an endpoint.
 
 mod ahead;
 mod auth;
@@ -26,8 +27,11 @@ mod egress;
 mod endpoint;
 mod error;
 mod evidence;
+mod export;
 mod graphql;
+mod job_options;
 mod jwt;
+mod kept_job;
 mod kept_refresh;
 mod listing;
 mod page;

@@ -1,0 +1,151 @@
+//! A job of the API that was started and not read yet, kept for the next process.
+//!
+//! Promise: a file that only this user can read, replaced as a whole and on disk before the job is waited
+//! for; it counts only for the very same request, and for a day. What cannot be read counts as no job: it is started anew.
+//! Read next: `export.rs`.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::error::{RestError, Result};
+use super::kept_refresh::{digest, make_folder, private};
+use super::request::{Body, Request};
+
+const VERSION: u64 = 1;
+
+/// What an older job prepared is not what a run wants now.
+const LONGEST: TimeDelta = TimeDelta::hours(24);
+
+/// A job that was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    pub(super) id: Option<String>,
+    /// Where its state is asked for.
+    pub(super) status: Url,
+    /// The server's time when it was started.
+    pub(super) begun: Option<DateTime<Utc>>,
+    /// This machine's time then.
+    pub(super) started: DateTime<Utc>,
+}
+
+/// The place of the job of a request.
+pub(super) struct KeptJob {
+    folder: PathBuf,
+    name: String,
+}
+
+impl KeptJob {
+    /// The place for a request of a table.
+    pub(super) fn new(project: &Path, connection: &str, table: &str, start: &Request) -> Self {
+        let body = start.body.as_ref().map(Body::text).unwrap_or_default();
+        let method = start.method.as_str();
+        let parts = [connection, table, method, start.url.as_str(), body.as_str()];
+        Self {
+            folder: project.join(".towpath").join("rest-jobs"),
+            name: digest(&parts),
+        }
+    }
+
+    /// The job that was started and not read.
+    pub(super) fn read(&self) -> Option<Running> {
+        let text = fs::read(self.path()).ok()?;
+        let kept: Value = serde_json::from_slice(&text).ok()?;
+        if kept.get("version").and_then(Value::as_u64) != Some(VERSION) {
+            return None;
+        }
+        let text = |key: &str| kept.get(key).and_then(Value::as_str);
+        let time = |key: &str| {
+            let time = DateTime::parse_from_rfc3339(text(key)?).ok()?;
+            Some(time.to_utc())
+        };
+        let running = Running {
+            id: text("id").map(str::to_owned),
+            status: Url::parse(text("status")?).ok()?,
+            begun: time("begun"),
+            started: time("started")?,
+        };
+        let age = Utc::now() - running.started;
+        (age < LONGEST).then_some(running)
+    }
+
+    /// Keeps a job; it is on disk when this returns.
+    pub(super) fn keep(&self, job: &Running) -> Result<()> {
+        self.write(job).map_err(|source| RestError::KeptJob {
+            folder: self.folder.display().to_string(),
+            source,
+        })
+    }
+
+    fn write(&self, job: &Running) -> std::io::Result<()> {
+        make_folder(&self.folder)?;
+        let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let kept = json!({
+            "version": VERSION,
+            "id": job.id,
+            "status": job.status.as_str(),
+            "begun": job.begun.map(shown),
+            "started": shown(job.started),
+        });
+        let new = self.folder.join(format!("{}.new", self.name));
+        let mut file = private(&new, true)?;
+        file.write_all(kept.to_string().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.path())?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// The job is not asked for again.
+    pub(super) fn remove(&self) {
+        // One that stays is asked for once more, and the API decides.
+        let _ = fs::remove_file(self.path());
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use reqwest::Method;
+
+    use super::*;
+
+    #[test]
+    fn a_job_counts_for_its_request_and_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = |url: &str| Request {
+            method: Method::POST,
+            url: url.parse().unwrap(),
+            body: Some(Body::Json("{}".to_owned())),
+            accepts: "application/json",
+            may_be_promised: true,
+        };
+        let place = |url: &str| KeptJob::new(folder.path(), "api", "x", &request(url));
+        let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap();
+        let job = |started| Running {
+            id: Some("7".to_owned()),
+            status: "https://a.example/jobs/7".parse().unwrap(),
+            begun: None,
+            started,
+        };
+        let one = place("https://a.example/x");
+        assert_eq!(one.read(), None);
+        one.keep(&job(now)).unwrap();
+        assert_eq!(one.read(), Some(job(now)));
+        assert_eq!(place("https://a.example/x?since=1").read(), None);
+        one.keep(&job(now - LONGEST)).unwrap();
+        assert_eq!(one.read(), None);
+        std::fs::write(one.path(), "{").unwrap();
+        assert_eq!(one.read(), None);
+        one.keep(&job(now)).unwrap();
+        one.remove();
+        assert_eq!(one.read(), None);
+    }
+}
