@@ -8,17 +8,19 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use towpath_ports::{Redaction, Secrets};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
 use super::auth_options::{AuthOptions, basic};
+use super::aws_signer::AwsSigner;
 use super::client::Client;
 use super::error::Result;
 use super::jwt::{GRANTS, Jwt};
 use super::session::Session;
-use super::signature::Signer;
+use super::signature::{Signed, Signer};
 
 /// The kinds, with their secrets.
 enum Kind {
@@ -29,6 +31,8 @@ enum Kind {
     Token(Box<TokenSource>),
     /// A signature of each request.
     Signed(Box<Signer>),
+    /// A signature of each request, as AWS asks for.
+    Aws(Box<AwsSigner>),
 }
 
 /// Where tokens come from.
@@ -119,6 +123,7 @@ impl Auth {
                 Kind::Token(Box::new(TokenSource::Session(session)))
             }
             Some("hmac") => Kind::Signed(Box::new(Signer::read(&mut given).await?)),
+            Some("aws_sigv4") => Kind::Aws(Box::new(AwsSigner::read(&mut given).await?)),
             Some(other) => {
                 return Err(given
                     .wrong("type", &format!("is `{other}`, which is not known"))
@@ -138,6 +143,7 @@ impl Auth {
         match &self.kind {
             Kind::Token(source) => source.hash(&mut hasher),
             Kind::Signed(signer) => signer.hash(&mut hasher),
+            Kind::Aws(signer) => signer.hash(&mut hasher),
             Kind::None | Kind::Header(..) | Kind::Query(..) => {}
         }
         hasher.finish()
@@ -157,12 +163,22 @@ impl Auth {
         }
     }
 
-    /// What signs requests.
-    pub(super) fn signer(&self) -> Option<&Signer> {
+    /// The headers that sign a request.
+    pub(super) fn signature(&self, request: &Signed<'_>) -> Result<Vec<(HeaderName, HeaderValue)>> {
         match &self.kind {
-            Kind::Signed(signer) => Some(signer),
-            _ => None,
+            Kind::Signed(signer) => signer.headers(request, Utc::now()),
+            Kind::Aws(signer) => signer.headers(request),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    /// An address as it is sent: AWS signs a blank as `%20`, and takes `+` for a plus.
+    pub(super) fn spelled(&self, mut url: Url) -> Url {
+        if let (Kind::Aws(_), Some(query)) = (&self.kind, url.query()) {
+            let query = query.replace('+', "%20");
+            url.set_query(Some(&query));
+        }
+        url
     }
 
     /// What a request is sent with. `refused` is the number of a token that the API refused.
@@ -172,7 +188,7 @@ impl Auth {
         client: &Client,
     ) -> Result<Credentials<'_>> {
         Ok(match &self.kind {
-            Kind::None | Kind::Signed(_) => Credentials::default(),
+            Kind::None | Kind::Signed(_) | Kind::Aws(_) => Credentials::default(),
             Kind::Header(name, value) => Credentials {
                 header: Some((name.clone(), value.clone())),
                 ..Credentials::default()

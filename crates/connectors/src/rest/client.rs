@@ -329,15 +329,16 @@ impl Client {
                 // A URL of the server may hold it already.
                 url = with_parameter(&url, name, value);
             }
+            url = self.auth.spelled(url);
         }
         let body = request.body.as_ref().map(Body::text);
-        if let Some(signer) = self.auth.signer().filter(|_| reach == Reach::Own) {
+        if reach == Reach::Own {
             let signed = Signed {
                 method: &request.method,
                 url: &url,
                 body: body.as_deref().unwrap_or_default(),
             };
-            for (name, value) in signer.headers(&signed, Utc::now())? {
+            for (name, value) in self.auth.signature(&signed)? {
                 headers.insert(name, value);
             }
         }

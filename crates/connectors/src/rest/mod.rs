@@ -14,6 +14,7 @@ mod ahead;
 mod auth;
 mod auth_options;
 mod auth_spec;
+mod aws_signer;
 mod body;
 mod budget;
 mod cassette;
