@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use towpath_ports::Redaction;
 use url::Url;
 
-use super::client::Answer;
+use super::answer::Answer;
 use super::error::{Address, RestError, Result};
-use super::kept_refresh::digest;
+use super::kept_file::digest;
 use super::request::{Body, Request};
 
 const VERSION: u64 = 1;

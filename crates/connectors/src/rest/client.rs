@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::Utc;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
-    LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+    USER_AGENT,
 };
 use reqwest::{Method, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -22,6 +22,7 @@ use towpath_ports::{ConnectorContext, Memory, ReservedMemory};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
+use super::answer::{Answer, server_time};
 use super::auth::Auth;
 use super::body::{BodyForm, Unreadable};
 use super::budget::{asked_wait, is_over_limit};
@@ -37,39 +38,6 @@ use super::signature::Signed;
 const MOST_REDIRECTS: usize = 10;
 /// So much of a refusal is shown.
 const SHOWN_BYTES: usize = 300;
-
-/// What was answered, whole.
-pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-    /// Where it came from after redirects.
-    pub(super) url: Url,
-    /// There is no content (204), and the server says so.
-    pub(super) is_nothing: bool,
-    /// The server's time when it was asked, or a little before.
-    pub(super) server_time: Option<DateTime<Utc>>,
-    /// The memory of the body.
-    _lease: Option<ReservedMemory>,
-}
-
-impl Answer {
-    /// An answer that was recorded.
-    pub(super) fn recorded(headers: HeaderMap, body: Vec<u8>, url: Url, status: u16) -> Self {
-        Self {
-            server_time: server_time(&headers, Duration::ZERO),
-            headers,
-            body,
-            url,
-            is_nothing: status == 204,
-            _lease: None,
-        }
-    }
-
-    /// Holds this memory instead of the one before.
-    fn hold(&mut self, lease: Option<ReservedMemory>) {
-        self._lease = lease;
-    }
-}
 
 /// The client of one read.
 pub(super) struct Client {
@@ -410,14 +378,7 @@ impl Client {
             drop(lease);
             lease = self.reserve("answers", body.len() as u64).await?;
         }
-        Ok(Answer {
-            is_nothing: matches!(status.as_u16(), 204 | 205),
-            headers,
-            body,
-            url,
-            server_time: None,
-            _lease: Some(lease),
-        })
+        Ok(Answer::new(status.as_u16(), headers, body, url, lease))
     }
 
     /// An answer with its body as JSON, and the names of its columns where it says them once.
@@ -485,15 +446,6 @@ fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
         .extend_pairs(kept)
         .append_pair(name, value);
     url
-}
-
-/// The server's time when it was asked: its `Date`, a whole second that may have begun earlier, is of
-/// the end of its work.
-fn server_time(headers: &HeaderMap, took: Duration) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-    let took = TimeDelta::from_std(took).ok()? + TimeDelta::seconds(1);
-    Some(date.checked_sub_signed(took)?.trunc_subsecs(0))
 }
 
 fn unpacked(body: &[u8], most: usize, address: &Address) -> Result<Vec<u8>> {

@@ -14,7 +14,7 @@ use reqwest::header::LOCATION;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::Answer;
+use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::error::{Address, RestError, Result};
 use super::job_options::{Job, Place, Status};

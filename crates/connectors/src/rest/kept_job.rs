@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::{RestError, Result};
-use super::kept_refresh::{digest, make_folder, private};
+use super::kept_file::{digest, make_folder, private};
 use super::request::{Body, Request};
 
 const VERSION: u64 = 1;

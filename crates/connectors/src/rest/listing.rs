@@ -15,7 +15,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use url::Url;
 
 use super::ahead::Ahead;
-use super::client::{Answer, Client};
+use super::answer::Answer;
+use super::client::Client;
 use super::endpoint::{Endpoint, of_table};
 use super::error::{Address, RestError, Result};
 use super::graphql;

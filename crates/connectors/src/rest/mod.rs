@@ -11,6 +11,7 @@
 //! prepares; `probe/` proposes a table for an endpoint.
 
 mod ahead;
+mod answer;
 mod auth;
 mod auth_options;
 mod auth_spec;
@@ -33,6 +34,7 @@ mod export;
 mod graphql;
 mod job_options;
 mod jwt;
+mod kept_file;
 mod kept_job;
 mod kept_refresh;
 mod listing;
