@@ -308,6 +308,17 @@ fn what_was_not_seen_is_said() {
         "/v1/page" => HttpAnswer::new(200, "<html>").header("content-type", "text/html"),
         "/v1/list" => HttpAnswer::json("[1,2]"),
         "/v1/closed" => HttpAnswer::new(403, "not yours"),
+        // A time gives what is later: records of the same time would be lost.
+        "/v1/later" => {
+            let since = request
+                .parameter("updated_since")
+                .map_or(0, |text| text.parse().unwrap());
+            let later = (1..=3).filter(|at| *at > since);
+            let later: Vec<String> = later
+                .map(|at| format!(r#"{{"id":{at},"updated_at":{at}}}"#))
+                .collect();
+            HttpAnswer::json(list(&later))
+        }
         "/v1/tables/7/rows" => HttpAnswer::json(r#"[{"id":1}]"#),
         _ => HttpAnswer::new(404, "what?"),
     })
@@ -344,6 +355,9 @@ fn what_was_not_seen_is_said() {
         &ok("tables/7/rows"),
         &["for each record of `tables`: `path: tables/{tables.id}/rows`"],
     );
+    let later = ok("later");
+    has(&later, &["likely cursor: `updated_at`", "later: {}"]);
+    assert!(!later.contains("updated_since"), "{later}");
     let wrong = |path: &str| desk.exits(2, ".", &[&discover[..], &[path]].concat());
     has(&wrong("page"), &["R0382"]);
     has(&wrong("list"), &["R0384", "items are no maps"]);
