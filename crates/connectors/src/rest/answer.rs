@@ -1,7 +1,7 @@
 //! An answer of an API, whole.
 //!
 //! Promise: its body is complete, and its memory is held as long as it is there. It does not know where it
-//! came from: `client.rs` asks for it, `cassette.rs` has recorded ones. Read next: `page.rs`, which reads it.
+//! came from: `client.rs` asks for it. Read next: `page.rs`, which reads it.
 
 use std::time::Duration;
 
@@ -40,18 +40,6 @@ impl Answer {
             url,
             server_time: None,
             _lease: Some(lease),
-        }
-    }
-
-    /// An answer that was recorded.
-    pub(super) fn recorded(headers: HeaderMap, body: Vec<u8>, url: Url, status: u16) -> Self {
-        Self {
-            server_time: server_time(&headers, Duration::ZERO),
-            headers,
-            body,
-            url,
-            is_nothing: status == 204,
-            _lease: None,
         }
     }
 

@@ -75,14 +75,6 @@ pub(super) struct Credentials<'a> {
 }
 
 impl Auth {
-    /// No credentials: nothing is asked.
-    pub(super) const fn none() -> Self {
-        Self {
-            kind: Kind::None,
-            secrets: Vec::new(),
-        }
-    }
-
     /// Reads and resolves `auth` of a connection.
     pub(super) async fn read(
         plan: &ConnectionPlan,

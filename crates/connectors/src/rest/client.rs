@@ -26,7 +26,6 @@ use super::answer::{Answer, server_time};
 use super::auth::Auth;
 use super::body::{BodyForm, Unreadable};
 use super::budget::{asked_wait, is_over_limit};
-use super::cassette::Cassette;
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
@@ -44,7 +43,6 @@ pub(super) struct Client {
     pub(super) http: reqwest::Client,
     pub(super) shared: Arc<Shared>,
     auth: Auth,
-    cassette: Option<Cassette>,
     egress: Egress,
     headers: HeaderMap,
     retries: u32,
@@ -80,12 +78,7 @@ impl Client {
         options: &ConnectionOptions,
         context: &ConnectorContext,
     ) -> std::result::Result<Self, Failure> {
-        let recording = options.recording.as_ref();
-        let cassette = recording.map(|it| Cassette::new(it, &context.project_dir));
-        let auth = match cassette.as_ref().is_some_and(Cassette::is_replayed) {
-            true => Auth::none(),
-            false => Auth::read(plan, &context.secrets).await?,
-        };
+        let auth = Auth::read(plan, &context.secrets).await?;
         let egress = Egress::new(options.url.clone(), options.hosts.clone());
         let own = options.url.host_str().into_iter().chain(auth.token_host());
         let http = reqwest::Client::builder()
@@ -110,7 +103,6 @@ impl Client {
             http,
             shared,
             auth,
-            cassette,
             egress,
             headers: options.headers.clone(),
             retries: options.retries,
@@ -139,27 +131,8 @@ impl Client {
         self.memory.limit_bytes()
     }
 
-    /// True where recorded answers are replayed: nothing takes time then.
-    pub(super) fn is_replayed(&self) -> bool {
-        self.cassette.as_ref().is_some_and(Cassette::is_replayed)
-    }
-
-    /// The answer to a request: of the API, or a recorded one.
-    pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
-        match &self.cassette {
-            None => self.ask_api(request).await,
-            Some(cassette) if cassette.is_replayed() => cassette.replay(request),
-            Some(cassette) => {
-                let answer = self.ask_api(request).await;
-                let redaction = self.auth.redaction(self.shared.secrets());
-                cassette.record(request, &answer, &redaction)?;
-                answer
-            }
-        }
-    }
-
     /// Asks until there is an answer, an error that stays, or too many tries.
-    async fn ask_api(&self, request: &Request) -> Result<Answer> {
+    pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
         let mut tries = Tries::new(self.retries, self.longest_wait);
         let mut refused = None;
         loop {

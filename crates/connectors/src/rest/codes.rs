@@ -236,10 +236,4 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The folder for jobs of an API cannot be used.",
         "A job that was started is kept in `.towpath/rest-jobs` of the project, so that another process goes on with it. Check rights and free space there.",
     ),
-    CodeEntry::run(
-        "R0388",
-        Remedy::FixConfig,
-        "A request has no recorded answer, or its answer cannot be recorded.",
-        "With `cassette_mode: replay` no request is sent: each one needs an answer in the folder `cassette`. The project asks for something else than when it was recorded, such as other parameters, another cursor or another `url`. Delete the folder, and run once with `cassette_mode: record`. Where it cannot be recorded, check rights and free space.",
-    ),
 ];

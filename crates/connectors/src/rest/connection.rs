@@ -12,7 +12,6 @@ use towpath_vocab::ConnectionPlan;
 use url::Url;
 
 use super::budget::Rate;
-use super::cassette::Recording;
 use super::endpoint::{Endpoint, of_table};
 use super::error::{RestError, Result};
 
@@ -29,8 +28,6 @@ pub(super) struct ConnectionOptions {
     pub(super) hosts: Vec<String>,
     pub(super) connections: usize,
     pub(super) rate: Option<Rate>,
-    /// Answers are recorded, or those that were are replayed.
-    pub(super) recording: Option<Recording>,
     /// The options of each endpoint.
     tables: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -136,9 +133,6 @@ impl ConnectionOptions {
             let options = options.as_object().cloned().unwrap_or_default();
             (name, options.into_iter().collect())
         });
-        let text = |option: &str| plan.plain(option).and_then(Value::as_str);
-        let recording = Recording::read(text("cassette"), text("cassette_mode"));
-        let recording = recording.map_err(|(option, why)| given.wrong(option, why))?;
         let headers = headers(&given.map("headers")).map_err(|why| given.wrong("headers", why))?;
         Ok(Self {
             name: plan.name.clone(),
@@ -151,7 +145,6 @@ impl ConnectionOptions {
             hosts: hosts.map(str::to_owned).collect(),
             connections,
             rate,
-            recording,
             tables: tables.collect(),
         })
     }

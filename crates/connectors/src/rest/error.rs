@@ -168,12 +168,6 @@ pub(super) enum RestError {
         folder: String,
         source: std::io::Error,
     },
-    #[error("{request} {why} in `{folder}`")]
-    Cassette {
-        request: Address,
-        folder: String,
-        why: String,
-    },
     #[error("the endpoint `{path}` {why}")]
     Probe { path: String, why: String },
     #[error("connection `{connection}` of type `rest` cannot be written to")]
@@ -278,7 +272,6 @@ impl RestError {
             Self::JobFailed { .. } => ("R0385", Remedy::Retry),
             Self::JobTimeout { .. } => ("R0386", Remedy::Refused),
             Self::KeptJob { .. } => ("R0387", Remedy::FixConfig),
-            Self::Cassette { .. } => ("R0388", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -393,9 +386,6 @@ impl RestError {
             Self::JobFailed { answer, .. } => vec![
                 format!("the server said: {answer}"),
                 "the next run starts a new one".to_owned(),
-            ],
-            Self::Cassette { .. } => vec![
-                "to record it: run once with `cassette_mode: record`".to_owned(),
             ],
             Self::JobTimeout { .. } => vec![
                 "the next run asks for the same job; `timeout_s` of `job` is how long a run waits".to_owned(),

@@ -229,9 +229,7 @@ impl Listing<'_> {
                 });
             }
             tracing::debug!(%state, wait_ms = pause.as_millis(), "a job is not done yet");
-            if !self.client.is_replayed() {
-                tokio::time::sleep(pause).await;
-            }
+            tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(job.poll));
         }
     }

@@ -1,7 +1,7 @@
 //! Files of the project's folder that only this user can read, with names made of what they are for.
 //!
 //! Promise: names tell nothing, and differ where one of the texts differs. It does not know what the files
-//! hold: `kept_refresh.rs`, `kept_job.rs` and `cassette.rs` do.
+//! hold: `kept_refresh.rs` and `kept_job.rs` do.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;

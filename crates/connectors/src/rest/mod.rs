@@ -7,7 +7,7 @@
 //!
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
-//! (records of a response) -> `spool.rs` -> `source.rs`. `cassette.rs` records answers and replays them, `export.rs` waits for records that the API
+//! (records of a response) -> `spool.rs` -> `source.rs`. `export.rs` waits for records that the API
 //! prepares; `probe/` proposes a table for an endpoint.
 
 mod ahead;
@@ -18,7 +18,6 @@ mod auth_spec;
 mod aws_signer;
 mod body;
 mod budget;
-mod cassette;
 mod client;
 mod codes;
 mod collect;

@@ -323,16 +323,6 @@ fn of_connection() -> Vec<OptionSpec> {
             "A larger response is a failure; default 67108864.",
         ),
         key(
-            "cassette",
-            OptionKind::Path,
-            "A folder for recorded answers, relative to the project: `tests/cassettes`. It needs `cassette_mode`.",
-        ),
-        key(
-            "cassette_mode",
-            words(&["off", "record", "replay"]),
-            "What the folder `cassette` is for: `record` keeps each answer there, without secrets; `replay` reads them instead of asking the API, and needs no secrets; `off` does neither.",
-        ),
-        key(
             "hosts",
             TextList,
             "Other hosts that links and redirects may lead to. They are sent no credentials.",
