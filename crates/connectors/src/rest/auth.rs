@@ -5,7 +5,7 @@
 //! tables, and again when its life ends or the API refuses it. It does not decide where credentials may
 //! go: `egress.rs`. Read next: `token.rs`, which asks for tokens, `auth_options.rs`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -19,6 +19,7 @@ use super::aws_signer::AwsSigner;
 use super::client::Client;
 use super::error::Result;
 use super::jwt::{GRANTS, Jwt};
+use super::kept_file::digest_of;
 use super::session::Session;
 use super::signature::{Signed, Signer};
 
@@ -62,6 +63,21 @@ pub(super) struct Auth {
     kind: Kind,
     /// The secrets, to take them out of text.
     secrets: Vec<String>,
+}
+
+impl Hash for Auth {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.secrets.hash(state);
+        std::mem::discriminant(&self.kind).hash(state);
+        match &self.kind {
+            Kind::None => {}
+            Kind::Header(name, value) => (name.as_str(), value.as_bytes()).hash(state),
+            Kind::Query(name, value) => (name, value).hash(state),
+            Kind::Token(source) => source.hash(state),
+            Kind::Signed(signer) => signer.hash(state),
+            Kind::Aws(signer) => signer.hash(state),
+        }
+    }
 }
 
 /// What a request is sent with.
@@ -128,17 +144,9 @@ impl Auth {
         })
     }
 
-    /// A number for the secrets, and for what a token server is asked: others have another.
-    pub(super) fn identity(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.secrets.hash(&mut hasher);
-        match &self.kind {
-            Kind::Token(source) => source.hash(&mut hasher),
-            Kind::Signed(signer) => signer.hash(&mut hasher),
-            Kind::Aws(signer) => signer.hash(&mut hasher),
-            Kind::None | Kind::Header(..) | Kind::Query(..) => {}
-        }
-        hasher.finish()
+    /// A name for the credentials, and for what a token server is asked: others have another.
+    pub(super) fn identity(&self) -> String {
+        digest_of(self)
     }
 
     /// Takes the secrets out of text, and those that servers gave.

@@ -29,6 +29,7 @@ use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
+use super::kept_file::digest_of;
 use super::request::{Body, Request};
 use super::retry::{Tries, may_pass};
 use super::shared::{self, Shared};
@@ -53,6 +54,18 @@ pub(super) struct Client {
     pub(super) connection: String,
     /// The folder of its project.
     pub(super) project: PathBuf,
+    /// A name for who asks: the credentials and headers that requests are sent with.
+    pub(super) asker: String,
+}
+
+/// A name for the credentials and headers of a connection: others have another.
+fn asker(headers: &HeaderMap, auth: &Auth) -> String {
+    let pairs = headers.iter();
+    let mut pairs: Vec<_> = pairs
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    pairs.sort_unstable();
+    digest_of(&(pairs, auth.identity()))
 }
 
 /// How one try ended.
@@ -102,6 +115,7 @@ impl Client {
         Ok(Self {
             http,
             shared,
+            asker: asker(&options.headers, &auth),
             auth,
             egress,
             headers: options.headers.clone(),

@@ -109,7 +109,7 @@ impl Listing<'_> {
     ) -> Result<()> {
         let start = self.request(level, endpoint, scope)?;
         let client = self.client;
-        let kept = KeptJob::new(&client.project, &client.connection, &endpoint.table, &start);
+        let kept = KeptJob::new(client, &endpoint.table, &start, job);
         if let Some(running) = kept.read() {
             tracing::info!(
                 "`{}`: the job of an earlier run is asked for",

@@ -9,16 +9,17 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 use towpath_vocab::OptionKind;
 
+use super::kept_file::digest_of;
 use super::path::JsonPath;
 use super::spec::{form, key, required};
 use super::template::{SEGMENT, has_dot_segment};
 
 /// A path with `{job}` in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place(String);
 
 /// Where a job's state is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Status {
     /// At this path of the API.
     Path(Place),
@@ -67,6 +68,14 @@ impl Place {
     pub(super) fn fill(&self, id: &str) -> String {
         let id = utf8_percent_encode(id, SEGMENT).to_string();
         self.0.replace(SLOT, &id)
+    }
+}
+
+impl Job {
+    /// A name for what leads to a job and its files: with other options a job that is kept is another one.
+    /// How its state is read and waited for may change while it goes on.
+    pub(super) fn identity(&self) -> String {
+        digest_of(&(&self.id, &self.status, &self.result, &self.result_at))
     }
 }
 

@@ -4,6 +4,7 @@
 //! hold: `kept_refresh.rs` and `kept_job.rs` do.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,28 @@ pub(super) fn digest(parts: &[&str]) -> String {
         digest.update(part);
     }
     hex(&digest.finalize())
+}
+
+/// Takes what is hashed into a digest that no other value has.
+struct Digested(Sha256);
+
+impl Hasher for Digested {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let bytes = self.0.clone().finalize();
+        let first = bytes.iter().take(8);
+        first.fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    }
+}
+
+/// A name made of a value: the same in each process of this program.
+pub(super) fn digest_of(value: &impl Hash) -> String {
+    let mut hasher = Digested(Sha256::new());
+    value.hash(&mut hasher);
+    hex(&hasher.0.finalize())
 }
 
 /// A folder that only this user can read.

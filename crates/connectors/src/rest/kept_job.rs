@@ -1,7 +1,8 @@
 //! A job of the API that was started and not read yet, kept for the next process.
 //!
 //! Promise: a file that only this user can read, replaced as a whole and on disk before the job is waited
-//! for; it counts only for the very same request, and for a day. What cannot be read counts as no job: it is started anew.
+//! for; it counts only for the very same request with the same credentials, headers and job options, and for
+//! a day. What cannot be read counts as no job: it is started anew.
 //! Read next: `export.rs`.
 
 use std::fs::{self, File};
@@ -12,7 +13,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::client::Client;
 use super::error::{RestError, Result};
+use super::job_options::Job;
 use super::kept_file::{digest, make_folder, private};
 use super::request::{Body, Request};
 
@@ -40,14 +43,20 @@ pub(super) struct KeptJob {
 }
 
 impl KeptJob {
-    /// The place for a request of a table.
-    pub(super) fn new(project: &Path, connection: &str, table: &str, start: &Request) -> Self {
+    /// The place for a request of a table. An environment with other credentials has another place:
+    /// what it may see is something else.
+    pub(super) fn new(client: &Client, table: &str, start: &Request, job: &Job) -> Self {
+        let (of, job) = (client.connection.as_str(), job.identity());
+        let of = [of, table, client.asker.as_str(), job.as_str()];
+        Self::of(&client.project, &of, start)
+    }
+
+    fn of(project: &Path, of: &[&str], start: &Request) -> Self {
         let body = start.body.as_ref().map(Body::text).unwrap_or_default();
-        let method = start.method.as_str();
-        let parts = [connection, table, method, start.url.as_str(), body.as_str()];
+        let request = [start.method.as_str(), start.url.as_str(), body.as_str()];
         Self {
             folder: project.join(".towpath").join("rest-jobs"),
-            name: digest(&parts),
+            name: digest(&[of, &request].concat()),
         }
     }
 
@@ -127,7 +136,7 @@ mod tests {
             accepts: "application/json",
             may_be_promised: true,
         };
-        let place = |url: &str| KeptJob::new(folder.path(), "api", "x", &request(url));
+        let place = |url: &str| KeptJob::of(folder.path(), &["api", "x"], &request(url));
         let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap();
         let job = |started| Running {
             id: Some("7".to_owned()),

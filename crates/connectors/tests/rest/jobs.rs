@@ -144,6 +144,36 @@ async fn a_read_that_ended_while_it_waited_goes_on_with_the_same_job() {
 }
 
 #[tokio::test]
+async fn a_kept_job_counts_only_for_who_started_it() {
+    let changes: [fn(Api) -> Api; 4] = [
+        |api| api.secret("auth.token", "of another user"),
+        |api| api.option("headers", json!({ "x-tenant": "b" })),
+        |mut api| {
+            api.tables["items"]["job"]["result"] = json!("exports/of/{job}/file");
+            api
+        },
+        |api| api,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let ready = Arc::new(AtomicU64::new(u64::MAX));
+        let state = Arc::clone(&ready);
+        let (api, server) = api(json!({}), move |server, request| {
+            server.answer(request, state.load(Ordering::SeqCst))
+        });
+        let api = api.option("auth.type", json!("bearer"));
+        let api = api.secret("auth.token", "of one user");
+        let api = api.option("headers", json!({ "x-tenant": "a" }));
+        let waited = tokio::time::timeout(Duration::from_millis(300), api.rows()).await;
+        assert!(waited.is_err(), "{waited:?}");
+        ready.store(0, Ordering::SeqCst);
+        let api = change(api);
+        assert_eq!(api.rows().await.unwrap(), rows(1..4));
+        let starts = if number == 3 { 1 } else { 2 };
+        assert_eq!((number, server.starts()), (number, starts));
+    }
+}
+
+#[tokio::test]
 async fn a_kept_job_that_is_gone_or_failed_is_started_anew() {
     let gone: [fn() -> HttpAnswer; 2] = [
         || HttpAnswer::new(404, "no such job"),
