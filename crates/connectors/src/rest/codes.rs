@@ -155,8 +155,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0374",
         Remedy::FixData,
-        "A value that goes into the path of a dependent endpoint is `.` or `..`.",
-        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`.",
+        "A value that goes into a path, of another record or the id of a job, is `.` or `..`.",
+        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`. The id of a job must not be empty either: check `id` of `job`.",
     ),
     CodeEntry::run(
         "R0375",

@@ -1,8 +1,8 @@
 //! Records that the API prepares in a job: it is started, asked for its state, and gives one or more files.
 //!
 //! Promise: the records of all files of a job, or a failure. A job that goes on when this process ends is
-//! asked for by the next read of the same request (`kept_job.rs`), unless the API does not know it any
-//! more. A job that failed is not asked for again. It does not parse files: `listing.rs` does, as it does
+//! asked for by the next read of the same request (`kept_job.rs`). A job that gives no records in the end is
+//! not asked for again: instead of one of an earlier process, a new one is started. It does not parse files: `listing.rs` does, as it does
 //! pages. Read next: `job_options.rs`.
 
 use std::collections::HashSet;
@@ -19,7 +19,7 @@ use super::endpoint::Endpoint;
 use super::error::{Address, RestError, Result};
 use super::job_options::{Job, Place, Status};
 use super::kept_job::{KeptJob, Running};
-use super::listing::{Listing, PageOf, Take};
+use super::listing::{Listing, PageOf, Place as RecordPlace, Take};
 use super::path::{At, JsonPath};
 use super::raw::Raw;
 use super::request::Request;
@@ -37,15 +37,37 @@ struct Done {
     count: Option<u64>,
 }
 
-/// How a job ended that an earlier process had started, and that gives nothing.
-fn is_gone(error: &RestError) -> bool {
-    matches!(
-        error,
-        RestError::Refused {
-            status: 404 | 410,
-            ..
-        } | RestError::JobFailed { .. }
-    )
+/// True for a failure after which the same job may still give its records: it passes by itself, or what the
+/// project or this machine allows ended the read.
+fn may_give_more(error: &RestError) -> bool {
+    match error {
+        RestError::Unreachable { .. }
+        | RestError::Failed { .. }
+        | RestError::LongWait { .. }
+        | RestError::JobTimeout { .. }
+        | RestError::TooLarge { .. }
+        | RestError::NoToken { .. }
+        | RestError::NoCredential { .. }
+        | RestError::TokenLost { .. }
+        | RestError::KeptToken { .. }
+        | RestError::Egress { .. }
+        | RestError::Spool { .. }
+        | RestError::Memory(_) => true,
+        RestError::OfEarlierJob { error, .. } => may_give_more(error),
+        _ => false,
+    }
+}
+
+/// The failure, and that it is of a job of an earlier run.
+fn of_earlier(error: RestError, running: &Running) -> RestError {
+    match error {
+        // What the budget says goes on as it is.
+        error @ RestError::Memory(_) => error,
+        error => RestError::OfEarlierJob {
+            error: Box::new(error),
+            started: running.started,
+        },
+    }
 }
 
 /// A question about a job.
@@ -98,6 +120,16 @@ fn scalar(
         .ok_or_else(|| missing(request, option, &path.to_string(), NOT_THERE))
 }
 
+/// A job whose records are there, or that will not give them, is not asked for again.
+fn ended(kept: &KeptJob, read: Result<()>) -> Result<()> {
+    match &read {
+        // The next read asks for the same job again.
+        Err(error) if may_give_more(error) => {}
+        Ok(()) | Err(_) => kept.remove(),
+    }
+    read
+}
+
 impl Listing<'_> {
     /// The records of a listing that the API prepares.
     pub(super) async fn exported(
@@ -108,54 +140,54 @@ impl Listing<'_> {
         take: &mut Take<'_>,
     ) -> Result<()> {
         let start = self.request(level, endpoint, scope)?;
-        let client = self.client;
-        let kept = KeptJob::new(client, &endpoint.table, &start, job);
+        let kept = KeptJob::new(self.client, &endpoint.table, &start, job);
         if let Some(running) = kept.read() {
             tracing::info!(
                 "`{}`: the job of an earlier run is asked for",
                 endpoint.table
             );
-            match self.done(job, &running).await {
-                Ok(done) => {
-                    let mut taken = 0;
-                    let read = self
-                        .files(level, endpoint, (&running, &done), (&mut *take, &mut taken))
-                        .await;
-                    match read {
-                        // Its files are there for a while only.
-                        Err(error) if is_gone(&error) && taken == 0 => kept.remove(),
-                        read => return self.ended(&kept, read),
-                    }
+            let mut is_taken = false;
+            let mut watched = |record: Raw<'_>, place: RecordPlace| {
+                is_taken = true;
+                take(record, place)
+            };
+            let read = self
+                .finished(level, endpoint, (job, &running), &mut watched)
+                .await;
+            match read {
+                // Its files are there for a while only, or it is of no use: a new one may give the records.
+                Err(error) if !is_taken && !may_give_more(&error) => {
+                    tracing::warn!(
+                        "`{}`: the job of an earlier run is given up, and a new one is started: {error}",
+                        endpoint.table
+                    );
+                    kept.remove();
                 }
-                Err(error) if is_gone(&error) => kept.remove(),
-                Err(error) => return self.ended(&kept, Err(error)),
+                read => {
+                    return ended(&kept, read.map_err(|error| of_earlier(error, &running)));
+                }
             }
         }
-        let running = self.start(job, &start).await?;
+        let running = self.start(&endpoint.table, job, &start).await?;
         kept.keep(&running)?;
-        let read = async {
-            let done = self.done(job, &running).await?;
-            let mut taken = 0;
-            self.files(level, endpoint, (&running, &done), (&mut *take, &mut taken))
-                .await
-        };
-        let read = read.await;
-        self.ended(&kept, read)
+        let read = self.finished(level, endpoint, (job, &running), take).await;
+        ended(&kept, read)
     }
 
-    /// A job whose records are there, or that failed, is not asked for again.
-    fn ended(&self, kept: &KeptJob, read: Result<()>) -> Result<()> {
-        match &read {
-            Ok(()) => kept.remove(),
-            Err(error) if is_gone(error) => kept.remove(),
-            // The next read asks for the same job again.
-            Err(_) => {}
-        }
-        read
+    /// The records of a job that was started.
+    async fn finished(
+        &self,
+        level: usize,
+        endpoint: &Endpoint,
+        (job, running): (&Job, &Running),
+        take: &mut Take<'_>,
+    ) -> Result<()> {
+        let done = self.done(&endpoint.table, job, running).await?;
+        self.files(level, endpoint, (running, &done), take).await
     }
 
     /// Starts a job.
-    async fn start(&self, job: &Job, start: &Request) -> Result<Running> {
+    async fn start(&self, table: &str, job: &Job, start: &Request) -> Result<Running> {
         let request = address(start);
         let answer = self.client.ask(start).await?;
         let body = json(&answer, &request)?;
@@ -163,6 +195,9 @@ impl Listing<'_> {
             Some(path) => Some(scalar(body, "job.id", path, &request)?),
             None => None,
         };
+        if let Some(place) = &job.result {
+            self.place(table, place, id.as_deref())?;
+        }
         let at = |text: &str, option, path: &str| {
             answer
                 .url
@@ -174,7 +209,7 @@ impl Listing<'_> {
                 let text = scalar(body, "job.status_at", path, &request)?;
                 at(&text, "job.status_at", &path.to_string())?
             }
-            Status::Path(place) => self.place(place, id.as_deref())?,
+            Status::Path(place) => self.place(table, place, id.as_deref())?,
             Status::Location => {
                 let header = answer.headers.get(LOCATION);
                 let text = header.and_then(|header| header.to_str().ok());
@@ -192,8 +227,11 @@ impl Listing<'_> {
     }
 
     /// An address below the connection's `url`.
-    fn place(&self, place: &Place, id: Option<&str>) -> Result<Url> {
+    fn place(&self, table: &str, place: &Place, id: Option<&str>) -> Result<Url> {
         let path = place.fill(id.unwrap_or_default());
+        let path = path.ok_or_else(|| RestError::JobId {
+            table: table.to_owned(),
+        })?;
         self.base.join(&path).map_err(|_| RestError::Option {
             place: format!("connection `{}`", self.client.connection),
             option: "job".to_owned(),
@@ -202,7 +240,7 @@ impl Listing<'_> {
     }
 
     /// Asks for a job's state until it is done.
-    async fn done(&self, job: &Job, running: &Running) -> Result<Done> {
+    async fn done(&self, table: &str, job: &Job, running: &Running) -> Result<Done> {
         let question = ask_for(running.status.clone(), "application/json");
         let request = address(&question);
         let begin = Instant::now();
@@ -212,7 +250,7 @@ impl Listing<'_> {
             let body = json(&answer, &request)?;
             let state = scalar(body, "job.state", &job.state, &request)?;
             if job.done.contains(&state) {
-                return self.results(job, running, (body, &answer), &request);
+                return self.results((table, job), running, (body, &answer), &request);
             }
             if job.failed.contains(&state) {
                 return Err(RestError::JobFailed {
@@ -221,7 +259,8 @@ impl Listing<'_> {
                     answer: self.client.excerpt(&answer.body),
                 });
             }
-            if begin.elapsed() + pause > job.timeout {
+            let left = job.timeout.saturating_sub(begin.elapsed());
+            if left.is_zero() {
                 return Err(RestError::JobTimeout {
                     request,
                     state,
@@ -229,15 +268,15 @@ impl Listing<'_> {
                 });
             }
             tracing::debug!(%state, wait_ms = pause.as_millis(), "a job is not done yet");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(job.poll));
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause.saturating_mul(3) / 2).min(LONGEST_PAUSE.max(job.poll));
         }
     }
 
     /// Where the files of a job are that is done.
     fn results(
         &self,
-        job: &Job,
+        (table, job): (&str, &Job),
         running: &Running,
         (body, answer): (Raw<'_>, &Answer),
         request: &Address,
@@ -255,7 +294,7 @@ impl Listing<'_> {
         };
         let Some(path) = &job.result_at else {
             let place = job.result.iter();
-            let results = place.map(|place| self.place(place, running.id.as_deref()));
+            let results = place.map(|place| self.place(table, place, running.id.as_deref()));
             return Ok(Done {
                 results: results.collect::<Result<_>>()?,
                 count,
@@ -289,9 +328,10 @@ impl Listing<'_> {
         level: usize,
         endpoint: &Endpoint,
         (running, done): (&Running, &Done),
-        (take, taken): (&mut Take<'_>, &mut u64),
+        take: &mut Take<'_>,
     ) -> Result<()> {
         let mut last = None;
+        let mut taken = 0;
         for (number, url) in done.results.iter().enumerate() {
             self.kept.reserve(self.client).await?;
             let request = ask_for(url.clone(), endpoint.form.accepts());
@@ -303,14 +343,14 @@ impl Listing<'_> {
                 is_first_of_listing: number == 0,
                 begun: running.begun,
             };
-            *taken += self.file(level, endpoint, (&request, place), take).await?;
+            taken += self.file(level, endpoint, (&request, place), take).await?;
             last = Some(address(&request));
         }
         match done.count {
-            Some(count) if count != *taken => Err(RestError::Total {
+            Some(count) if count != taken => Err(RestError::Total {
                 request: last.unwrap_or_else(|| Address::new("GET", &running.status)),
                 path: "job.count_at".to_owned(),
-                found: *taken,
+                found: taken,
                 total: count.to_string(),
             }),
             _ => Ok(()),

@@ -64,10 +64,11 @@ impl Place {
         }
     }
 
-    /// The path of a job.
-    pub(super) fn fill(&self, id: &str) -> String {
+    /// The path of a job; none where its id would lead to another place.
+    pub(super) fn fill(&self, id: &str) -> Option<String> {
         let id = utf8_percent_encode(id, SEGMENT).to_string();
-        self.0.replace(SLOT, &id)
+        let path = self.0.replace(SLOT, &id);
+        (!id.is_empty() && !has_dot_segment(&path)).then_some(path)
     }
 }
 
@@ -205,6 +206,14 @@ pub(super) fn read(value: Option<&Value>) -> Result<Option<Job>, String> {
             return Err(format!("has the type `{other}`, which is not known"));
         }
     }
+    let timeout = keys.seconds("timeout_s", 3_600)?;
+    let poll = keys.seconds("poll_s", timeout.as_secs().min(5))?;
+    if poll > timeout {
+        let (poll, timeout) = (poll.as_secs(), timeout.as_secs());
+        return Err(format!(
+            "has `poll_s: {poll}`, and waits for {timeout} s only: `timeout_s`"
+        ));
+    }
     let job = Job {
         id: keys.path("id"),
         status: keys.status()?,
@@ -214,8 +223,8 @@ pub(super) fn read(value: Option<&Value>) -> Result<Option<Job>, String> {
         result: keys.place("result")?,
         result_at: keys.path("result_at"),
         count: keys.path("count_at"),
-        poll: keys.seconds("poll_s", 5)?,
-        timeout: keys.seconds("timeout_s", 3_600)?,
+        poll,
+        timeout,
     };
     if job.done.is_empty() {
         return Err("has no `done`".to_owned());

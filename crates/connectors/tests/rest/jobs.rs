@@ -175,9 +175,12 @@ async fn a_kept_job_counts_only_for_who_started_it() {
 
 #[tokio::test]
 async fn a_kept_job_that_is_gone_or_failed_is_started_anew() {
-    let gone: [fn() -> HttpAnswer; 2] = [
+    let gone: [fn() -> HttpAnswer; 5] = [
         || HttpAnswer::new(404, "no such job"),
         || HttpAnswer::json("{\"state\":\"broken\"}"),
+        || HttpAnswer::new(403, "expired"),
+        || HttpAnswer::new(400, "expired"),
+        || HttpAnswer::json("{\"error\":\"expired\"}"),
     ];
     for answer in gone {
         let is_second = Arc::new(AtomicU64::new(0));
@@ -251,14 +254,89 @@ async fn what_goes_wrong_in_each_phase_is_a_failure_and_gives_no_row() {
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_asked_for_by_the_next_read() {
     let (api, server) = api(json!({ "timeout_s": 1 }), |server, request| {
-        // It is ready when it is asked for again.
-        server.answer(request, 1)
+        // It is ready when the second read asks.
+        server.answer(request, 2)
     });
     let failure = api.failure().await;
     assert_eq!((failure.code.as_str(), kept(&api)), ("R0386", 1));
     assert!(failure.message.contains("working"), "{failure:?}");
+    assert!(!failure.message.contains("earlier run"), "{failure:?}");
     assert_eq!(api.rows().await.unwrap(), rows(1..4));
     assert_eq!(server.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_job_whose_file_cannot_be_used_is_started_anew_and_one_that_is_lost_is_kept() {
+    for (status, body) in [(403, "expired"), (400, "expired"), (200, "<html>sorry")] {
+        let phase = Arc::new(AtomicU64::new(0));
+        let state = Arc::clone(&phase);
+        let (api, server) = api(json!({}), move |server, request| {
+            let is_old = request.path().ends_with("j%2F1/file");
+            match state.load(Ordering::SeqCst) {
+                _ if !is_old => server.answer(request, 0),
+                0 => HttpAnswer::new(503, "later"),
+                _ => HttpAnswer::new(status, body),
+            }
+        });
+        let api = api.option("retries", json!(0));
+        let first = api.failure().await;
+        assert_eq!((first.code.as_str(), kept(&api)), ("R0356", 1));
+        let again = api.failure().await;
+        assert_eq!((again.code.as_str(), kept(&api)), ("R0356", 1));
+        assert!(again.message.contains("earlier run"), "{again:?}");
+        assert_eq!(server.starts(), 1);
+        phase.store(1, Ordering::SeqCst);
+        assert_eq!(api.rows().await.unwrap(), rows(1..4), "{status}");
+        assert_eq!((server.starts(), kept(&api)), (2, 0), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_job_that_gave_fewer_records_than_it_counts_is_not_asked_for_again() {
+    let phase = Arc::new(AtomicU64::new(0));
+    let state = Arc::clone(&phase);
+    let job = json!({ "count_at": "count" });
+    let (api, server) = api(job, move |server, request| {
+        let is_old = request.path().ends_with("j%2F1/file");
+        match state.load(Ordering::SeqCst) {
+            _ if !is_old => server.answer(request, 0),
+            0 => HttpAnswer::new(503, "later"),
+            _ => HttpAnswer::json(ids(1..3)),
+        }
+    });
+    let api = api.option("retries", json!(0));
+    assert_eq!(api.failure().await.code, "R0356");
+    phase.store(1, Ordering::SeqCst);
+    let fewer = api.failure().await;
+    assert_eq!((fewer.code.as_str(), kept(&api)), ("R0363", 0));
+    assert!(fewer.message.contains("earlier run"), "{fewer:?}");
+    assert_eq!(api.rows().await.unwrap(), rows(1..4));
+    assert_eq!(server.starts(), 2);
+}
+
+#[tokio::test]
+async fn an_id_that_leads_to_another_address_is_refused() {
+    for id in ["", ".", ".."] {
+        for job in [
+            json!({}),
+            json!({ "status": null, "status_at": "at", "poll_s": 1 }),
+        ] {
+            let api = Api::new(with(job), move |request: &HttpRequest| {
+                assert_eq!(request.path(), "/v1/exports");
+                HttpAnswer::json(json!({ "job": { "id": id }, "at": "/v1/x" }).to_string())
+            });
+            assert_eq!(api.failure().await.code, "R0374", "{id}");
+            assert_eq!(kept(&api), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_longest_times_wait_and_do_not_overflow() {
+    let job = json!({ "poll_s": u64::MAX, "timeout_s": u64::MAX });
+    let (api, _) = api(job, |server, request| server.answer(request, u64::MAX));
+    let waited = tokio::time::timeout(Duration::from_millis(300), api.rows()).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test]
@@ -313,6 +391,11 @@ async fn options_that_cannot_be_meant_are_refused_before_anything_is_asked() {
     has(wrong(json!({ "status": "../{job}" })).await, "`..`");
     has(wrong(json!({ "id": null })).await, "`id`");
     has(wrong(json!({ "poll_s": 0 })).await, "`poll_s: 0`");
+    has(
+        wrong(json!({ "poll_s": 3, "timeout_s": 2 })).await,
+        "`timeout_s`",
+    );
+    has(wrong(json!({ "poll_s": u64::MAX })).await, "`timeout_s`");
     for (option, value) in [
         ("paginate", json!({ "type": "page" })),
         ("total", json!("total")),
