@@ -15,7 +15,7 @@ use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
 use super::auth_options::{AuthOptions, basic};
-use super::aws_signer::AwsSigner;
+use super::aws_signer::{AwsSigner, in_order};
 use super::client::Client;
 use super::error::Result;
 use super::jwt::{GRANTS, Jwt};
@@ -172,11 +172,10 @@ impl Auth {
         }
     }
 
-    /// An address as it is sent: AWS signs a blank as `%20`, and takes `+` for a plus.
+    /// An address as it is sent.
     pub(super) fn spelled(&self, mut url: Url) -> Url {
         if let (Kind::Aws(_), Some(query)) = (&self.kind, url.query()) {
-            let query = query.replace('+', "%20");
-            url.set_query(Some(&query));
+            url.set_query(Some(&in_order(query)));
         }
         url
     }

@@ -18,7 +18,7 @@ use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::error::{Address, RestError, Result};
 use super::job_options::{Job, Place, Status};
-use super::kept_job::{KeptJob, Running};
+use super::kept_job::{Held, KeptJob, Running};
 use super::listing::{Listing, PageOf, Place as RecordPlace, Take};
 use super::path::{At, JsonPath};
 use super::raw::Raw;
@@ -121,11 +121,12 @@ fn scalar(
 }
 
 /// A job whose records are there, or that will not give them, is not asked for again.
-fn ended(kept: &KeptJob, read: Result<()>) -> Result<()> {
-    match &read {
+fn ended(kept: &KeptJob, held: Option<&Held>, read: Result<()>) -> Result<()> {
+    match (&read, held) {
         // The next read asks for the same job again.
-        Err(error) if may_give_more(error) => {}
-        Ok(()) | Err(_) => kept.remove(),
+        (Err(error), _) if may_give_more(error) => {}
+        (_, Some(held)) => kept.remove(held),
+        (_, None) => {}
     }
     read
 }
@@ -141,7 +142,9 @@ impl Listing<'_> {
     ) -> Result<()> {
         let start = self.request(level, endpoint, scope)?;
         let kept = KeptJob::new(self.client, &endpoint.table, &start, job);
-        if let Some(running) = kept.read() {
+        let held = kept.hold()?;
+        let held = held.as_ref();
+        if let Some(running) = held.and_then(|held| kept.read(held)) {
             tracing::info!(
                 "`{}`: the job of an earlier run is asked for",
                 endpoint.table
@@ -161,17 +164,26 @@ impl Listing<'_> {
                         "`{}`: the job of an earlier run is given up, and a new one is started: {error}",
                         endpoint.table
                     );
-                    kept.remove();
+                    if let Some(held) = held {
+                        kept.remove(held);
+                    }
                 }
                 read => {
-                    return ended(&kept, read.map_err(|error| of_earlier(error, &running)));
+                    return ended(
+                        &kept,
+                        held,
+                        read.map_err(|error| of_earlier(error, &running)),
+                    );
                 }
             }
         }
         let running = self.start(&endpoint.table, job, &start).await?;
-        kept.keep(&running)?;
+        // Without the place another read has it: this job is of this read only.
+        if let Some(held) = held {
+            kept.keep(held, &running)?;
+        }
         let read = self.finished(level, endpoint, (job, &running), take).await;
-        ended(&kept, read)
+        ended(&kept, held, read)
     }
 
     /// The records of a job that was started.

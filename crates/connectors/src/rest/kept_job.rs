@@ -3,11 +3,12 @@
 //! Promise: a file that only this user can read, replaced as a whole and on disk before the job is waited
 //! for; it counts only for the very same request with the same credentials, headers and job options, and for
 //! a day. What cannot be read counts as no job: it is started anew.
-//! Read next: `export.rs`.
+//! One read at a time has the place; others neither see nor keep a job. Read next: `export.rs`.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ const VERSION: u64 = 1;
 
 /// What an older job prepared is not what a run wants now.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
+/// Files of other requests are removed when they are so old.
+const OLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A job that was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,11 @@ pub(super) struct Running {
     pub(super) begun: Option<DateTime<Utc>>,
     /// This machine's time then.
     pub(super) started: DateTime<Utc>,
+}
+
+/// Another read of the same request starts a job of its own until it is dropped.
+pub(super) struct Held {
+    _lock: File,
 }
 
 /// The place of the job of a request.
@@ -60,8 +68,48 @@ impl KeptJob {
         }
     }
 
+    /// Takes the place; none while another read has it.
+    pub(super) fn hold(&self) -> Result<Option<Held>> {
+        self.lock().map_err(|source| self.unusable(source))
+    }
+
+    fn lock(&self) -> std::io::Result<Option<Held>> {
+        make_folder(&self.folder)?;
+        let lock = private(&self.folder.join(format!("{}.lock", self.name)), false)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        lock.set_modified(SystemTime::now())?;
+        self.sweep()?;
+        Ok(Some(Held { _lock: lock }))
+    }
+
+    /// Removes what nobody asks for any more.
+    fn sweep(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // Another process may sweep too.
+            let Ok(modified) = entry.metadata().and_then(|of| of.modified()) else {
+                continue;
+            };
+            if modified.elapsed().is_ok_and(|age| age >= OLD) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, source: std::io::Error) -> RestError {
+        RestError::KeptJob {
+            folder: self.folder.display().to_string(),
+            source,
+        }
+    }
+
     /// The job that was started and not read.
-    pub(super) fn read(&self) -> Option<Running> {
+    pub(super) fn read(&self, _: &Held) -> Option<Running> {
         let text = fs::read(self.path()).ok()?;
         let kept: Value = serde_json::from_slice(&text).ok()?;
         if kept.get("version").and_then(Value::as_u64) != Some(VERSION) {
@@ -83,15 +131,11 @@ impl KeptJob {
     }
 
     /// Keeps a job; it is on disk when this returns.
-    pub(super) fn keep(&self, job: &Running) -> Result<()> {
-        self.write(job).map_err(|source| RestError::KeptJob {
-            folder: self.folder.display().to_string(),
-            source,
-        })
+    pub(super) fn keep(&self, _: &Held, job: &Running) -> Result<()> {
+        self.write(job).map_err(|source| self.unusable(source))
     }
 
     fn write(&self, job: &Running) -> std::io::Result<()> {
-        make_folder(&self.folder)?;
         let shown = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let kept = json!({
             "version": VERSION,
@@ -109,7 +153,7 @@ impl KeptJob {
     }
 
     /// The job is not asked for again.
-    pub(super) fn remove(&self) {
+    pub(super) fn remove(&self, _: &Held) {
         // One that stays is asked for once more, and the API decides.
         let _ = fs::remove_file(self.path());
     }
@@ -145,16 +189,26 @@ mod tests {
             started,
         };
         let one = place("https://a.example/x");
-        assert_eq!(one.read(), None);
-        one.keep(&job(now)).unwrap();
-        assert_eq!(one.read(), Some(job(now)));
-        assert_eq!(place("https://a.example/x?since=1").read(), None);
-        one.keep(&job(now - LONGEST)).unwrap();
-        assert_eq!(one.read(), None);
+        let held = one.hold().unwrap().unwrap();
+        assert_eq!(one.read(&held), None);
+        one.keep(&held, &job(now)).unwrap();
+        assert_eq!(one.read(&held), Some(job(now)));
+        assert!(one.hold().unwrap().is_none());
+        let other = place("https://a.example/x?since=1");
+        assert_eq!(other.read(&other.hold().unwrap().unwrap()), None);
+        one.keep(&held, &job(now - LONGEST)).unwrap();
+        assert_eq!(one.read(&held), None);
         std::fs::write(one.path(), "{").unwrap();
-        assert_eq!(one.read(), None);
-        one.keep(&job(now)).unwrap();
-        one.remove();
-        assert_eq!(one.read(), None);
+        assert_eq!(one.read(&held), None);
+        one.keep(&held, &job(now)).unwrap();
+        one.remove(&held);
+        assert_eq!(one.read(&held), None);
+        drop(held);
+        let file = private(&one.folder.join("other.json"), true).unwrap();
+        file.set_modified(SystemTime::now() - OLD).unwrap();
+        private(&one.folder.join("new.json"), true).unwrap();
+        assert!(one.hold().unwrap().is_some());
+        assert!(!one.folder.join("other.json").exists());
+        assert!(one.folder.join("new.json").exists());
     }
 }

@@ -148,6 +148,30 @@ async fn each_request_is_signed_over_its_path_parameters_and_body() {
 }
 
 #[tokio::test]
+async fn parameters_of_one_name_are_signed_by_their_values() {
+    let values: String = (0..40)
+        .map(|n| format!("&id={}{}", n * 7 % 40, ["", "%2F", "+x", "%C3%A4"][n % 4]))
+        .collect();
+    let next = format!("/v1/items?z=1{values}&b=%20");
+    let api = Api::new(
+        json!({ "records": "data", "paginate": { "type": "next_url", "at": "next" } }),
+        move |request: &HttpRequest| {
+            check(request);
+            match request.parameter("z") {
+                None => HttpAnswer::json(
+                    json!({ "data": [{ "id": 0 }], "next": next.as_str() }).to_string(),
+                ),
+                Some(_) => {
+                    assert_eq!(request.target.matches("id=").count(), 40);
+                    HttpAnswer::json("{\"data\":[{\"id\":1}],\"next\":null}")
+                }
+            }
+        },
+    );
+    assert_eq!(with_keys(api).rows().await.unwrap(), rows(0..2));
+}
+
+#[tokio::test]
 async fn what_cannot_sign_is_refused_before_anything_is_asked() {
     for (key, value) in [("region", ""), ("service", "a/b"), ("region", "x\ny")] {
         let api = with_keys(Api::new(json!({}), |request| panic!("{request:?}")));

@@ -84,7 +84,9 @@ fn asked(api: &Api) -> Vec<String> {
 
 fn kept(api: &Api) -> usize {
     let folder = api.context.project_dir.join(".towpath/rest-jobs");
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| !name.ends_with(".lock")).count()
 }
 
 #[tokio::test]
@@ -337,6 +339,14 @@ async fn the_longest_times_wait_and_do_not_overflow() {
     let (api, _) = api(job, |server, request| server.answer(request, u64::MAX));
     let waited = tokio::time::timeout(Duration::from_millis(300), api.rows()).await;
     assert!(waited.is_err(), "{waited:?}");
+}
+
+#[tokio::test]
+async fn two_reads_at_once_have_a_job_each() {
+    let (api, server) = api(json!({}), |server, request| server.answer(request, 2));
+    let (one, two) = tokio::join!(api.rows(), api.rows());
+    assert_eq!((one.unwrap(), two.unwrap()), (rows(1..4), rows(1..4)));
+    assert_eq!((server.starts(), kept(&api)), (2, 0));
 }
 
 #[tokio::test]

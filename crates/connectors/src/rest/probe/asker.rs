@@ -3,7 +3,7 @@
 //! Promise: a page is read by the code that loads it, with the options that would be written down; only GET
 //! is sent. It does not know what is worth trying: `pages.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::header::HeaderMap;
@@ -140,7 +140,8 @@ impl Asker<'_> {
             Ok(Next::Url(text)) => next_url(&first, &url, &text, &address)?,
         };
         let (two, _) = self.page(&endpoint, &next).await?;
-        let is_known = |record: &String| one.records.contains(record);
+        let known: HashSet<&String> = one.records.iter().collect();
+        let is_known = |record: &String| known.contains(record);
         Ok(match two.records.is_empty() {
             true => Tried::One(one),
             false if two.records.iter().any(is_known) => Tried::No,

@@ -3,6 +3,8 @@
 //! Promise: a `paginate` is proposed only after two pages with different records were read by it; where the
 //! second one is empty, it is a guess. Read next: `asker.rs`, and `paginate.rs` for what the options mean.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::asker::{Asked, Asker, Options, Tried};
@@ -309,7 +311,8 @@ impl Finder<'_> {
         let Some(asked) = self.asker.first_if_any(self.options, more).await? else {
             return Ok(Reaction::None);
         };
-        let is_known = |record| self.first.records.contains(record);
+        let known: HashSet<&String> = self.first.records.iter().collect();
+        let is_known = |record: &String| known.contains(record);
         Ok(match asked.records.is_empty() {
             true => Reaction::Empty,
             false if asked.records.iter().any(is_known) => Reaction::None,

@@ -75,13 +75,20 @@ impl Asking {
         };
         let path = path.trim_start_matches('/');
         let pairs = form_urlencoded::parse(query.as_bytes());
-        let params = pairs.map(|(name, value)| {
+        let mut params = Map::new();
+        for (name, value) in pairs {
             let value = value.replace('{', "{{").replace('}', "}}");
-            (name.into_owned(), Value::from(value))
-        });
+            if params
+                .insert(name.to_string(), Value::from(value))
+                .is_some()
+            {
+                let why = format!("has the parameter `{name}` twice, and `params` of a table once");
+                return Err(wrong(written, why));
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
-            params: params.collect(),
+            params,
             table: table_name(path),
         })
     }
@@ -373,6 +380,7 @@ mod tests {
             "https://b.example/v1/invoices",
             "customers/{customers.id}/x",
             "x#y",
+            "x?a=1&b=2&a=3",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
