@@ -156,7 +156,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0374",
         Remedy::FixData,
         "A value that goes into a path, of another record or the id of a job, is `.` or `..`.",
-        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`. The id of a job must not be empty either: check `id` of `job`.",
+        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`. An API that gives such an id to a job cannot be asked for it: check `id` of `job`.",
     ),
     CodeEntry::run(
         "R0375",

@@ -104,9 +104,7 @@ pub(super) enum RestError {
     },
     #[error("a record of `{table}` has a value that cannot be a part of a path: `.` or `..`")]
     DotSegment { table: String },
-    #[error(
-        "the id of a job of `{table}` cannot be a part of a path: it is empty, or makes a part `.` or `..`"
-    )]
+    #[error("the id of a job of `{table}` cannot be a part of a path: it makes a part `.` or `..`")]
     JobId { table: String },
     #[error("the pages of {request} do not end: {why}")]
     Endless { request: Address, why: String },

@@ -68,7 +68,7 @@ impl Place {
     pub(super) fn fill(&self, id: &str) -> Option<String> {
         let id = utf8_percent_encode(id, SEGMENT).to_string();
         let path = self.0.replace(SLOT, &id);
-        (!id.is_empty() && !has_dot_segment(&path)).then_some(path)
+        (!has_dot_segment(&path)).then_some(path)
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn job() -> OptionKind {
         key(
             "poll_s",
             Integer,
-            "Seconds until its state is asked for again; default 5, growing to 60.",
+            "Seconds until its state is asked for again, at most `timeout_s`; default 5, growing to 60.",
         ),
         key(
             "timeout_s",

@@ -318,7 +318,7 @@ async fn a_kept_job_that_gave_fewer_records_than_it_counts_is_not_asked_for_agai
 
 #[tokio::test]
 async fn an_id_that_leads_to_another_address_is_refused() {
-    for id in ["", ".", ".."] {
+    for (id, code) in [("", "R0372"), (".", "R0374"), ("..", "R0374")] {
         for job in [
             json!({}),
             json!({ "status": null, "status_at": "at", "poll_s": 1 }),
@@ -327,7 +327,7 @@ async fn an_id_that_leads_to_another_address_is_refused() {
                 assert_eq!(request.path(), "/v1/exports");
                 HttpAnswer::json(json!({ "job": { "id": id }, "at": "/v1/x" }).to_string())
             });
-            assert_eq!(api.failure().await.code, "R0374", "{id}");
+            assert_eq!(api.failure().await.code, code, "{id}");
             assert_eq!(kept(&api), 0);
         }
     }
