@@ -344,7 +344,13 @@ async fn the_longest_times_wait_and_do_not_overflow() {
 #[tokio::test]
 async fn two_reads_at_once_have_a_job_each() {
     let (api, server) = api(json!({}), |server, request| server.answer(request, 2));
-    let (one, two) = tokio::join!(api.rows(), api.rows());
+    let second = async {
+        // The first one waits for its job then.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(kept(&api), 1);
+        api.rows().await
+    };
+    let (one, two) = tokio::join!(api.rows(), second);
     assert_eq!((one.unwrap(), two.unwrap()), (rows(1..4), rows(1..4)));
     assert_eq!((server.starts(), kept(&api)), (2, 0));
 }
