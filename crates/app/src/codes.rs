@@ -494,4 +494,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The value is neither a version nor a time.",
         "A version: `--to 3`; a time: `--to 2026-01-31T18:00:00Z`, `--to '2026-01-31 18:00'` (UTC).",
     ),
+    CodeEntry::run(
+        "R0994",
+        Remedy::FixConfig,
+        "`connection discover --path` was asked of a connection whose tables need no options.",
+        "`--path` probes an endpoint of a `rest` connection. Other connections know their tables: `towpath connection discover NAME`.",
+    ),
 ];

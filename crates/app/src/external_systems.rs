@@ -2,7 +2,7 @@
 //!
 //! Promise: the only file that is written is `schemas/NAME.yml`, and only if the user asks for it. It needs
 //! no lakehouse and no state store, and it works in a project with mistakes elsewhere. Read next:
-//! `connected_check.rs`.
+//! `connected_check.rs`, and `proposal.rs` for tables that are not declared yet.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -413,7 +413,11 @@ pub(crate) fn outlined(
     })
 }
 
-fn find(folder: &ProjectFolder, environment: Option<&str>, name: &str) -> Result<ConnectionPlan> {
+pub(crate) fn find(
+    folder: &ProjectFolder,
+    environment: Option<&str>,
+    name: &str,
+) -> Result<ConnectionPlan> {
     let mut all = outlined(folder, environment)?;
     let names: Vec<String> = all.keys().cloned().collect();
     all.remove(name).map(|found| found.plan).ok_or_else(|| {

@@ -32,6 +32,7 @@ mod pause;
 mod pipeline_lock;
 mod plan;
 mod private_files;
+mod proposal;
 mod quarantine;
 mod query;
 mod reference;
@@ -77,6 +78,7 @@ pub use pause::{
     schedule_pause, schedule_resume,
 };
 pub use plan::forecast;
+pub use proposal::{ProposalReport, ProposeRequest, propose};
 pub use quarantine::{
     QuarantineLine, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
     quarantine_list, quarantine_replay, quarantine_show,

@@ -1,4 +1,5 @@
-//! Runs the commands on every page of `docs/` and in the README, and compares their output with the page.
+//! Runs the commands on every page of `docs/`, in the README and in that of `examples/api`, and compares
+//! their output with the page.
 //!
 //! `docs/README.md` explains the comments that control this test. `TOWPATH_BLESS=1` writes the output of
 //! the demo into the README.
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use towpath_testkit::http::ScriptServer;
 use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
 use towpath_testkit::s3::S3Server;
@@ -37,6 +39,7 @@ struct PageFolder {
     server: Option<Arc<PostgresServer>>,
     mariadb: Option<Arc<MariadbServer>>,
     bucket: Option<S3Server>,
+    api: Option<ScriptServer>,
 }
 
 impl PageFolder {
@@ -50,6 +53,7 @@ impl PageFolder {
             server: None,
             mariadb: None,
             bucket: None,
+            api: None,
         };
         match setup {
             "empty" => {}
@@ -66,6 +70,15 @@ impl PageFolder {
             "nycflights" => {
                 desk.cwd = desk.folder.path().join("nycflights");
                 copy(&root().join("examples/nycflights"), &desk.cwd);
+            }
+            "api" => {
+                desk.cwd = desk.folder.path().join("api");
+                copy(&root().join("examples/api"), &desk.cwd);
+                let server = ScriptServer::start(&desk.cwd.join("server.py")).unwrap();
+                let token = ("ORDERS_API_TOKEN".to_owned(), "example".to_owned());
+                let url = ("ORDERS_API_URL".to_owned(), server.url().to_owned());
+                desk.variables = vec![url, token];
+                desk.api = Some(server);
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
             "mariadb" => desk.mariadb_database("docs/setup/shop-mariadb.sql"),
@@ -342,8 +355,17 @@ fn every_block_of_every_page_does_what_the_page_says() {
 }
 
 #[test]
+fn the_page_of_the_example_of_an_api_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/api/README.md"));
+    assert!(blocks >= 8, "only {blocks} blocks were run");
+}
+
+#[test]
 fn every_link_leads_to_a_file() {
-    let mut all = vec![root().join("README.md")];
+    let mut all = vec![
+        root().join("README.md"),
+        root().join("examples/api/README.md"),
+    ];
     pages(&root().join("docs"), &mut all);
     for page in all {
         let text = std::fs::read_to_string(&page).unwrap();

@@ -7,12 +7,18 @@
     reason = "tests"
 )]
 
+#[path = "rest/exported.rs"]
+mod exported;
+#[path = "rest/proposed.rs"]
+mod proposed;
 mod test_project;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use towpath_testkit::http::{HttpAnswer, HttpRequest, HttpServer};
+use towpath_testkit::http::{HttpAnswer, HttpRequest, HttpServer, ScriptServer};
 
 use crate::test_project::{TestProject, has};
 
@@ -269,4 +275,108 @@ fn a_connection_is_tested_and_discovered() {
     let said = desk.exits(2, ".", &["connection", "test", "billing"]);
     has(&said, &["R0353", "who are you?"]);
     assert!(!said.contains("another-token"), "{said}");
+}
+
+/// A copy of `examples/api` beside its running server.
+struct Example {
+    desk: TestProject,
+    _server: ScriptServer,
+}
+
+/// The orders of a customer of the example.
+const fn orders_of(customer: u64) -> u64 {
+    customer * 5 % 6
+}
+
+impl Example {
+    fn open() -> Self {
+        let mut desk = TestProject::new();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/api");
+        for file in [
+            "towpath.yml",
+            "server.py",
+            "pipelines/orders.yml",
+            "models/marts/revenue_by_country.sql",
+        ] {
+            desk.write(file, &std::fs::read_to_string(from.join(file)).unwrap());
+        }
+        let server = ScriptServer::start(&desk.path("server.py")).unwrap();
+        desk.set("ORDERS_API_URL", server.url());
+        desk.set("ORDERS_API_TOKEN", "example");
+        Self {
+            desk,
+            _server: server,
+        }
+    }
+
+    /// Tells the server something; the lines that it says.
+    fn tell(&self, arguments: &[&str]) -> Vec<String> {
+        let mut command = Command::new("python3");
+        command.arg("server.py").args(arguments);
+        command.current_dir(self.desk.path("."));
+        command.envs(
+            self.desk
+                .variables
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = test_project::text(&output.stdout);
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// Orders and their sum in cents, of a customer or of all.
+    fn orders(&self, of: &str) -> (u64, u64) {
+        let sql = format!(
+            "select count(*) n, coalesce(sum(amount * 100), 0)::bigint cents from raw.orders where {of}"
+        );
+        let rows = self.desk.json(".", &["query", "--format", "json", &sql]);
+        let number = |name: &str| rows[0][name].to_string().trim_matches('"').parse().unwrap();
+        (number("n"), number("cents"))
+    }
+}
+
+#[test]
+fn the_example_refetches_only_the_listing_that_failed() {
+    let example = Example::open();
+    let all: u64 = (1..=30).map(orders_of).sum();
+    let cents: u64 = (1..=all).map(|number| number * 375 % 20_000).sum();
+    example.tell(&["break", "7"]);
+    let said = example.desk.ok(".", &["run"]);
+    has(
+        &said,
+        &[
+            "listings of `orders` that failed and that the next run asks for again: 1",
+            "/v1/customers/7/orders` failed with status 500, 3 times tried (R0356)",
+        ],
+    );
+    assert_eq!(example.orders("true").0, all - orders_of(7));
+    assert_eq!(example.orders("customer_id = 7").0, 0, "half a listing");
+
+    example.tell(&["mend"]);
+    example.tell(&["log"]);
+    example.desk.ok(".", &["run"]);
+    let asked = example.tell(&["log"]);
+    let (from_cursor, whole): (Vec<&String>, Vec<&String>) = asked
+        .iter()
+        .filter(|line| line.contains("/orders"))
+        .partition(|line| line.contains("updated_since="));
+    let seven = "/v1/customers/7/orders".to_owned();
+    let pages = [
+        seven.clone(),
+        format!("{seven}?cursor=2"),
+        format!("{seven}?cursor=4"),
+    ];
+    assert_eq!(whole, pages.iter().collect::<Vec<_>>());
+    assert_eq!(from_cursor.len(), 29, "{asked:?}");
+    assert_eq!(example.orders("true"), (all, cents));
+    assert_eq!(example.orders("customer_id = 7").0, orders_of(7));
+
+    example.tell(&["change"]);
+    example.desk.ok(".", &["run"]);
+    assert_eq!(example.orders("true").0, all + 1);
+    assert_eq!(example.orders("status = 'returned'").0, 1);
+    let said = example.desk.ok(".", &["run"]);
+    assert!(!said.contains("failed"), "{said}");
 }

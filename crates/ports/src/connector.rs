@@ -62,6 +62,38 @@ pub trait Discover: Send + Sync {
 
     /// Tries to connect.
     async fn test(&self) -> Result<TestReport>;
+
+    /// Asks for an object that the connection does not declare, and proposes its table. `None` where a
+    /// connection needs no declarations.
+    async fn propose(&self, _path: &str) -> Result<Option<Proposal>> {
+        Ok(None)
+    }
+}
+
+/// How an object of a system could be declared.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// A name for the table.
+    pub table: String,
+    /// Options of the table at the connection.
+    pub options: Vec<ProposedKey>,
+    /// Keys of the table in a pipeline, if they differ from the defaults.
+    pub load: Vec<ProposedKey>,
+    /// What was not found, limits of the system, and other notes.
+    pub notes: Vec<String>,
+}
+
+/// A key that is proposed.
+#[derive(Clone, Debug)]
+pub struct ProposedKey {
+    /// Its name in the project's files.
+    pub name: String,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// What shows it; may be empty.
+    pub why: String,
+    /// Whether the system has not shown it.
+    pub is_guess: bool,
 }
 
 /// What the discovery found about a table.

@@ -40,7 +40,9 @@ pub use backfill::{
 pub use checkpoint::Checkpoint;
 pub use codes::CODES;
 pub use commit_log::CommitLog;
-pub use connector::{Connector, ConnectorContext, Discover, Discovered, TestReport};
+pub use connector::{
+    Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TestReport,
+};
 pub use destination::{
     Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats,
     Receipt, Scope, StagedFile, TableState, TableStates, Writer,

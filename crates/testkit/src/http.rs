@@ -1,11 +1,14 @@
 //! A real HTTP server on a free loopback port, whose answers a test writes.
 //!
 //! Promise: each request is kept as it came, one connection each; an answer can be whole, cut off in the
-//! middle, or never come. It speaks HTTP/1.1 and no TLS. It does not know what is tested.
+//! middle, or never come. It speaks HTTP/1.1 and no TLS. It does not know what is tested. `ScriptServer` is a
+//! server that an example brings.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -208,4 +211,48 @@ fn read(stream: &TcpStream) -> std::io::Result<HttpRequest> {
     input.read_exact(&mut body)?;
     request.body = String::from_utf8_lossy(&body).into_owned();
     Ok(request)
+}
+
+/// A server that is a Python script with `--port`, which prints `serving URL`; it stops when it is dropped.
+pub struct ScriptServer {
+    process: Child,
+    url: String,
+}
+
+impl ScriptServer {
+    /// Starts the script on a free loopback port.
+    ///
+    /// # Errors
+    /// When there is no `python3`, or the script does not say where it serves.
+    pub fn start(script: &Path) -> std::io::Result<Self> {
+        let mut process = Command::new("python3")
+            .arg(script)
+            .args(["--port", "0"])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(said) = process.stdout.take() {
+            BufReader::new(said).read_line(&mut line)?;
+        }
+        let url = line.trim_end().strip_prefix("serving ").map(str::to_owned);
+        let mut server = Self {
+            process,
+            url: String::new(),
+        };
+        server.url = url.ok_or_else(|| std::io::Error::other(format!("it said: {line}")))?;
+        Ok(server)
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for ScriptServer {
+    fn drop(&mut self) {
+        // It is gone already where this fails.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

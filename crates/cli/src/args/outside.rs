@@ -27,7 +27,7 @@ pub(crate) enum ConnectionCommand {
     },
     /// List a connection's tables and columns; `--write` writes them to schemas/NAME.yml.
     #[command(
-        after_help = "Example:\n  towpath connection discover shop_db\n  towpath connection discover shop_db 'order*' --write"
+        after_help = "Example:\n  towpath connection discover shop_db\n  towpath connection discover shop_db 'order*' --write\n  towpath connection discover billing --path invoices"
     )]
     Discover {
         /// The connection.
@@ -38,6 +38,9 @@ pub(crate) enum ConnectionCommand {
         /// Write schemas/NAME.yml, so that `towpath check` knows these tables.
         #[arg(long)]
         write: bool,
+        /// Ask an endpoint of an API that no table declares, by GET, and propose its table.
+        #[arg(long, value_name = "PATH", conflicts_with_all = ["pattern", "write"])]
+        path: Option<String>,
         /// Format of the output.
         #[arg(long, value_enum, default_value_t)]
         format: Format,

@@ -4,8 +4,8 @@
 //! `discover` contact a system.
 
 use towpath_app::{
-    ConnectionTest, DiscoverReport, DiscoverRequest, TableLine, connection_test, connection_types,
-    connections, discover,
+    ConnectionTest, DiscoverReport, DiscoverRequest, ProposalReport, ProposeRequest, TableLine,
+    connection_test, connection_types, connections, discover, propose,
 };
 use towpath_vocab::passwords::without_passwords;
 use towpath_vocab::{Capability, ConnectorSpec};
@@ -29,9 +29,29 @@ pub(super) async fn connection(place: &ProjectArgs, command: ConnectionCommand) 
         }
         ConnectionCommand::Discover {
             name,
+            path: Some(path),
+            format,
+            ..
+        } => {
+            let request = ProposeRequest {
+                dir: place.dir()?,
+                environment: place.env.clone(),
+                connection: name,
+                path,
+            };
+            let report = propose(&request).await?;
+            match format {
+                Format::Json => draw::json(&report)?,
+                Format::Text => say_proposed(&report),
+            }
+            Ok(Exit::Done)
+        }
+        ConnectionCommand::Discover {
+            name,
             pattern,
             write,
             format,
+            path: None,
         } => {
             let request = DiscoverRequest {
                 dir: place.dir()?,
@@ -125,6 +145,16 @@ fn say_test(report: &ConnectionTest) {
     outln!("✓ {}: {}", report.connection, report.system);
     for note in &report.notes {
         outln!("  {note}");
+    }
+}
+
+fn say_proposed(report: &ProposalReport) {
+    outln!("For `tables` of connection `{}`:\n", report.connection);
+    outln!("{}", report.block);
+    outln!("For `tables` of a pipeline:\n");
+    outln!("{}", report.load);
+    for note in &report.notes {
+        outln!("ⓘ {note}");
     }
 }
 

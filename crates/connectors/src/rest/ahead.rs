@@ -8,7 +8,8 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
 
-use super::client::{Answer, Client};
+use super::answer::Answer;
+use super::client::Client;
 use super::error::Result;
 use super::request::Request;
 

@@ -5,20 +5,23 @@
 //! tables, and again when its life ends or the API refuses it. It does not decide where credentials may
 //! go: `egress.rs`. Read next: `token.rs`, which asks for tokens, `auth_options.rs`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use towpath_ports::{Redaction, Secrets};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
 use super::auth_options::{AuthOptions, basic};
+use super::aws_signer::{AwsSigner, in_order};
 use super::client::Client;
 use super::error::Result;
 use super::jwt::{GRANTS, Jwt};
+use super::kept_file::digest_of;
 use super::session::Session;
-use super::signature::Signer;
+use super::signature::{Signed, Signer};
 
 /// The kinds, with their secrets.
 enum Kind {
@@ -29,6 +32,8 @@ enum Kind {
     Token(Box<TokenSource>),
     /// A signature of each request.
     Signed(Box<Signer>),
+    /// A signature of each request, as AWS asks for.
+    Aws(Box<AwsSigner>),
 }
 
 /// Where tokens come from.
@@ -58,6 +63,21 @@ pub(super) struct Auth {
     kind: Kind,
     /// The secrets, to take them out of text.
     secrets: Vec<String>,
+}
+
+impl Hash for Auth {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.secrets.hash(state);
+        std::mem::discriminant(&self.kind).hash(state);
+        match &self.kind {
+            Kind::None => {}
+            Kind::Header(name, value) => (name.as_str(), value.as_bytes()).hash(state),
+            Kind::Query(name, value) => (name, value).hash(state),
+            Kind::Token(source) => source.hash(state),
+            Kind::Signed(signer) => signer.hash(state),
+            Kind::Aws(signer) => signer.hash(state),
+        }
+    }
 }
 
 /// What a request is sent with.
@@ -111,6 +131,7 @@ impl Auth {
                 Kind::Token(Box::new(TokenSource::Session(session)))
             }
             Some("hmac") => Kind::Signed(Box::new(Signer::read(&mut given).await?)),
+            Some("aws_sigv4") => Kind::Aws(Box::new(AwsSigner::read(&mut given).await?)),
             Some(other) => {
                 return Err(given
                     .wrong("type", &format!("is `{other}`, which is not known"))
@@ -123,16 +144,9 @@ impl Auth {
         })
     }
 
-    /// A number for the secrets, and for what a token server is asked: others have another.
-    pub(super) fn identity(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.secrets.hash(&mut hasher);
-        match &self.kind {
-            Kind::Token(source) => source.hash(&mut hasher),
-            Kind::Signed(signer) => signer.hash(&mut hasher),
-            Kind::None | Kind::Header(..) | Kind::Query(..) => {}
-        }
-        hasher.finish()
+    /// A name for the credentials, and for what a token server is asked: others have another.
+    pub(super) fn identity(&self) -> String {
+        digest_of(self)
     }
 
     /// Takes the secrets out of text, and those that servers gave.
@@ -149,12 +163,21 @@ impl Auth {
         }
     }
 
-    /// What signs requests.
-    pub(super) fn signer(&self) -> Option<&Signer> {
+    /// The headers that sign a request.
+    pub(super) fn signature(&self, request: &Signed<'_>) -> Result<Vec<(HeaderName, HeaderValue)>> {
         match &self.kind {
-            Kind::Signed(signer) => Some(signer),
-            _ => None,
+            Kind::Signed(signer) => signer.headers(request, Utc::now()),
+            Kind::Aws(signer) => signer.headers(request),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    /// An address as it is sent.
+    pub(super) fn spelled(&self, mut url: Url) -> Url {
+        if let (Kind::Aws(_), Some(query)) = (&self.kind, url.query()) {
+            url.set_query(Some(&in_order(query)));
+        }
+        url
     }
 
     /// What a request is sent with. `refused` is the number of a token that the API refused.
@@ -164,7 +187,7 @@ impl Auth {
         client: &Client,
     ) -> Result<Credentials<'_>> {
         Ok(match &self.kind {
-            Kind::None | Kind::Signed(_) => Credentials::default(),
+            Kind::None | Kind::Signed(_) | Kind::Aws(_) => Credentials::default(),
             Kind::Header(name, value) => Credentials {
                 header: Some((name.clone(), value.clone())),
                 ..Credentials::default()

@@ -1,7 +1,7 @@
 //! The option `auth` as data: what a project may say about how requests show who asks.
 //!
 //! Generated docs and the check of a project read this. Promise: each option is read somewhere: in
-//! `auth.rs`, `jwt.rs`, `session.rs` or `signature.rs`. It reads nothing itself. Read next: `spec.rs`.
+//! `auth.rs`, `jwt.rs`, `session.rs`, `signature.rs` or `aws_signer.rs`. It reads nothing itself. Read next: `spec.rs`.
 
 use towpath_vocab::{OptionKind, OptionVariant};
 
@@ -192,6 +192,30 @@ fn hmac() -> OptionVariant {
     )
 }
 
+fn aws() -> OptionVariant {
+    use OptionKind::{Secret, Text};
+    let keys = vec![
+        required("access_key", Secret, "The id of the access key."),
+        required("secret_key", Secret, "The secret access key."),
+        key(
+            "session_token",
+            Secret,
+            "The session token of temporary credentials.",
+        ),
+        required("region", Text, "The region, such as `eu-central-1`."),
+        required(
+            "service",
+            Text,
+            "The name of the service in signatures: `execute-api` for API Gateway, `es` for OpenSearch.",
+        ),
+    ];
+    form(
+        "aws_sigv4",
+        "A signature of each request, as AWS asks for (Signature Version 4).",
+        keys,
+    )
+}
+
 /// How requests show who asks.
 pub(super) fn auth() -> OptionKind {
     use OptionKind::{Secret, Text};
@@ -226,5 +250,6 @@ pub(super) fn auth() -> OptionKind {
         jwt(),
         session(),
         hmac(),
+        aws(),
     ])
 }

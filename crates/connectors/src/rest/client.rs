@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::Utc;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
-    LOCATION, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+    USER_AGENT,
 };
 use reqwest::{Method, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -22,12 +22,14 @@ use towpath_ports::{ConnectorContext, Memory, ReservedMemory};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
 
+use super::answer::{Answer, server_time};
 use super::auth::Auth;
 use super::body::{BodyForm, Unreadable};
 use super::budget::{asked_wait, is_over_limit};
 use super::connection::ConnectionOptions;
 use super::egress::{Egress, Reach, Resolver};
 use super::error::{Address, RestError, Result};
+use super::kept_file::digest_of;
 use super::request::{Body, Request};
 use super::retry::{Tries, may_pass};
 use super::shared::{self, Shared};
@@ -36,27 +38,6 @@ use super::signature::Signed;
 const MOST_REDIRECTS: usize = 10;
 /// So much of a refusal is shown.
 const SHOWN_BYTES: usize = 300;
-
-/// What was answered, whole.
-pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
-    /// Where it came from after redirects.
-    pub(super) url: Url,
-    /// There is no content (204), and the server says so.
-    pub(super) is_nothing: bool,
-    /// The server's time when it was asked, or a little before.
-    pub(super) server_time: Option<DateTime<Utc>>,
-    /// The memory of the body.
-    _lease: Option<ReservedMemory>,
-}
-
-impl Answer {
-    /// Holds this memory instead of the one before.
-    fn hold(&mut self, lease: Option<ReservedMemory>) {
-        self._lease = lease;
-    }
-}
 
 /// The client of one read.
 pub(super) struct Client {
@@ -73,6 +54,18 @@ pub(super) struct Client {
     pub(super) connection: String,
     /// The folder of its project.
     pub(super) project: PathBuf,
+    /// A name for who asks: the credentials and headers that requests are sent with.
+    pub(super) asker: String,
+}
+
+/// A name for the credentials and headers of a connection: others have another.
+fn asker(headers: &HeaderMap, auth: &Auth) -> String {
+    let pairs = headers.iter();
+    let mut pairs: Vec<_> = pairs
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    pairs.sort_unstable();
+    digest_of(&(pairs, auth.identity()))
 }
 
 /// How one try ended.
@@ -122,6 +115,7 @@ impl Client {
         Ok(Self {
             http,
             shared,
+            asker: asker(&options.headers, &auth),
             auth,
             egress,
             headers: options.headers.clone(),
@@ -199,7 +193,9 @@ impl Client {
                 request = redirected(&request, status, target, &address)?;
                 continue;
             }
-            return self.answer(sent, address, tries).await;
+            return self
+                .answer(sent, address, (tries, request.may_be_promised))
+                .await;
         }
         let request = Address::new(request.method.as_str(), &request.url);
         let why = format!("more than {MOST_REDIRECTS} redirects");
@@ -207,7 +203,12 @@ impl Client {
     }
 
     /// What an answer means for the request.
-    async fn answer(&self, sent: Sent, request: Address, tries: u32) -> Result<Try> {
+    async fn answer(
+        &self,
+        sent: Sent,
+        request: Address,
+        (tries, may_be_promised): (u32, bool),
+    ) -> Result<Try> {
         let headers = sent.response.headers().clone();
         let status = sent.response.status().as_u16();
         let wait = asked_wait(&headers, status, Utc::now().timestamp());
@@ -218,8 +219,8 @@ impl Client {
         };
         let shown = |answer: &Answer| self.excerpt(&answer.body);
         match (status, sent.token) {
-            // Others are a part of an answer, or the promise of one.
-            (200 | 201 | 203 | 204 | 205, _) => {
+            // Others are a part of an answer, or the promise of one where it is not wanted.
+            (200 | 201 | 203 | 204 | 205, _) | (202, _) if status != 202 || may_be_promised => {
                 if let Some(wait) = wait {
                     self.pause(wait);
                 }
@@ -283,15 +284,16 @@ impl Client {
                 // A URL of the server may hold it already.
                 url = with_parameter(&url, name, value);
             }
+            url = self.auth.spelled(url);
         }
         let body = request.body.as_ref().map(Body::text);
-        if let Some(signer) = self.auth.signer().filter(|_| reach == Reach::Own) {
+        if reach == Reach::Own {
             let signed = Signed {
                 method: &request.method,
                 url: &url,
                 body: body.as_deref().unwrap_or_default(),
             };
-            for (name, value) in signer.headers(&signed, Utc::now())? {
+            for (name, value) in self.auth.signature(&signed)? {
                 headers.insert(name, value);
             }
         }
@@ -363,14 +365,7 @@ impl Client {
             drop(lease);
             lease = self.reserve("answers", body.len() as u64).await?;
         }
-        Ok(Answer {
-            is_nothing: matches!(status.as_u16(), 204 | 205),
-            headers,
-            body,
-            url,
-            server_time: None,
-            _lease: Some(lease),
-        })
+        Ok(Answer::new(status.as_u16(), headers, body, url, lease))
     }
 
     /// An answer with its body as JSON, and the names of its columns where it says them once.
@@ -440,15 +435,6 @@ fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
     url
 }
 
-/// The server's time when it was asked: its `Date`, a whole second that may have begun earlier, is of
-/// the end of its work.
-fn server_time(headers: &HeaderMap, took: Duration) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-    let took = TimeDelta::from_std(took).ok()? + TimeDelta::seconds(1);
-    Some(date.checked_sub_signed(took)?.trunc_subsecs(0))
-}
-
 fn unpacked(body: &[u8], most: usize, address: &Address) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let limit = most as u64 + 1;
@@ -497,10 +483,8 @@ fn redirected(
         });
     }
     Ok(Request {
-        method: request.method.clone(),
-        body: request.body.clone(),
-        accepts: request.accepts,
         url,
+        ..request.clone()
     })
 }
 

@@ -155,8 +155,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0374",
         Remedy::FixData,
-        "A value that goes into the path of a dependent endpoint is `.` or `..`.",
-        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`.",
+        "A value that goes into a path, of another record or the id of a job, is `.` or `..`.",
+        "A URL cannot hold such a part: it would lead to another address. Use another column, or send the value in `params`. An API that gives such an id to a job cannot be asked for it: check `id` of `job`.",
     ),
     CodeEntry::run(
         "R0375",
@@ -211,5 +211,29 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "The folder for refresh tokens cannot be used.",
         "A new refresh token of an OAuth 2 server is kept in `.towpath/rest-tokens` of the project, for the next process. Check rights and free space there. Only one process at a time asks for a token of a connection: another one may hang.",
+    ),
+    CodeEntry::run(
+        "R0384",
+        Remedy::FixConfig,
+        "An endpoint cannot be probed.",
+        "`connection discover --path` asks one endpoint that exists, such as `customers/7/orders`, below the connection's `url`, and needs an answer with records. Choose a path or parameters that give some, or write the table by hand: `docs/how-to/rest.md`.",
+    ),
+    CodeEntry::run(
+        "R0385",
+        Remedy::Retry,
+        "A job of an API that prepares records has failed.",
+        "The answer about its state has one of the states in `failed` of `job`; the message shows its beginning. Nothing was loaded, and the next run starts a new job. If the state does not mean a failure, take it out of `failed`.",
+    ),
+    CodeEntry::run(
+        "R0386",
+        Remedy::Refused,
+        "A job of an API that prepares records is not done after `timeout_s`.",
+        "Nothing was loaded. The next run within 24 hours asks for the same job, so run again later, or raise `timeout_s` of `job`. If the state that the message shows means that it is done or has failed, add it to `done` or `failed`.",
+    ),
+    CodeEntry::run(
+        "R0387",
+        Remedy::FixConfig,
+        "The folder for jobs of an API cannot be used.",
+        "A job that was started is kept in `.towpath/rest-jobs` of the project, so that another process goes on with it. Check rights and free space there.",
     ),
 ];

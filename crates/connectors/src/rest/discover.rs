@@ -1,16 +1,18 @@
 //! Looks around in an API: its endpoints are what the connection says, their columns what a page shows.
 //!
 //! Promise: it reads the first pages only, of an endpoint that depends on another those for a few of its
-//! records, and infers types as a load does. It changes nothing. Read next: `source.rs`.
+//! records, and infers types as a load does. It changes nothing. Read next: `source.rs`, and `probe/` for
+//! endpoints that no table declares.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use glob::Pattern;
-use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};
+use towpath_ports::{Discover, Discovered, Proposal, ReadSpec, Result, TestReport};
 use towpath_vocab::{ReadMode, Selection, TableName};
 
 use super::error::RestError;
+use super::probe;
 use super::source::{Fetched, ReadScope, RestSource};
 
 /// Records that are looked at.
@@ -58,12 +60,16 @@ impl RestDiscover {
     /// The endpoint that a test asks: one that depends on no other, if there is one.
     fn tested(&self) -> Result<String, RestError> {
         let options = &self.source.options;
+        let mut found = None;
         for name in options.names() {
-            if options.chain(name, &BTreeMap::new())?.len() == 1 {
+            let chain = options.chain(name, &BTreeMap::new())?;
+            let has_job = chain.iter().any(|endpoint| endpoint.job.is_some());
+            if chain.len() == 1 && !has_job {
                 return Ok(name.clone());
             }
+            // A test should not start a job.
+            found = found.filter(|_| has_job).or(Some(name.clone()));
         }
-        let found = options.names().next().cloned();
         found.ok_or_else(|| RestError::NoTable {
             connection: self.source.plan.name.clone(),
             table: "*".to_owned(),
@@ -115,6 +121,10 @@ impl Discover for RestDiscover {
             rows: None,
             notes: settled.notes,
         })
+    }
+
+    async fn propose(&self, path: &str) -> Result<Option<Proposal>> {
+        probe::propose(&self.source, path).await.map(Some)
     }
 
     async fn test(&self) -> Result<TestReport> {

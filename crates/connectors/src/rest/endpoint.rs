@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::body::BodyForm;
 use super::cursor::Epoch;
 use super::error::{RestError, Result};
+use super::job_options::{self, Job};
 use super::page::Records;
-use super::paginate::Paging;
+use super::paginate::{Paginate, Paging};
 use super::paginate_options;
 use super::path::JsonPath;
 use super::request::with_values;
@@ -41,6 +42,8 @@ pub(super) struct Endpoint {
     pub(super) records: Records,
     pub(super) paging: Paging,
     pub(super) total: Option<JsonPath>,
+    /// Its request starts a job that prepares the records.
+    pub(super) job: Option<Job>,
     /// New columns and the value of the parent's record they hold.
     pub(super) include: Vec<(String, Slot)>,
     pub(super) most_pages: u64,
@@ -90,7 +93,7 @@ impl<'o> TableOptions<'o> {
     fn method(&self) -> Result<Method> {
         let is_graphql = self.text("graphql").is_some();
         match self.text("method") {
-            None if is_graphql => Ok(Method::POST),
+            None if is_graphql || self.value("job").is_some() => Ok(Method::POST),
             Some("GET") if is_graphql => Err(self.wrong("method", "must be POST for `graphql`")),
             None | Some("GET") => Ok(Method::GET),
             Some("POST") => Ok(Method::POST),
@@ -230,6 +233,26 @@ impl<'o> TableOptions<'o> {
         Ok(Some(body))
     }
 
+    /// A job, whose files are read without what pages need.
+    fn job(&self, paging: &Paging) -> Result<Option<Job>> {
+        let job = job_options::read(self.value("job")).map_err(|why| self.wrong("job", why))?;
+        let pages = match paging.how {
+            Paginate::Unsaid | Paginate::Single => None,
+            _ => Some("paginate"),
+        };
+        let others = ["total", "graphql"];
+        let others = others.iter().find(|key| self.value(key).is_some());
+        match (&job, pages.or(others.copied())) {
+            (Some(_), Some(key)) => {
+                let why = format!(
+                    "has files instead of pages, and the table has `{key}`: `count_at` of `job` compares their records"
+                );
+                Err(self.wrong("job", why))
+            }
+            _ => Ok(job),
+        }
+    }
+
     fn keeps_first_inside(&self) -> Result<bool> {
         match self.text("lists_inside") {
             Some(_) if self.text("graphql").is_none() => {
@@ -274,6 +297,7 @@ impl Endpoint {
             graphql: given.text("graphql").map(str::to_owned),
             form: given.form()?,
             records: given.records()?,
+            job: given.job(&paging)?,
             paging,
             total: given.text("total").map(JsonPath::new),
             include: given.include()?,

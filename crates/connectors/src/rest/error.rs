@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use towpath_vocab::{Failure, Remedy};
 
 use super::paginate::IGNORE_COUNT;
@@ -103,6 +104,8 @@ pub(super) enum RestError {
     },
     #[error("a record of `{table}` has a value that cannot be a part of a path: `.` or `..`")]
     DotSegment { table: String },
+    #[error("the id of a job of `{table}` cannot be a part of a path: it makes a part `.` or `..`")]
+    JobId { table: String },
     #[error("the pages of {request} do not end: {why}")]
     Endless { request: Address, why: String },
     #[error(
@@ -150,6 +153,31 @@ pub(super) enum RestError {
     NoColumns { table: String },
     #[error("the REST connector reads endpoints, not queries")]
     Query,
+    #[error("{request}: the job has failed: its state is `{state}`")]
+    JobFailed {
+        request: Address,
+        state: String,
+        /// The beginning of the answer, without secrets.
+        answer: String,
+    },
+    #[error("{request}: the job is not done after {}: its state is `{state}`", seconds(*.waited))]
+    JobTimeout {
+        request: Address,
+        state: String,
+        waited: Duration,
+    },
+    #[error("{error}; the job is one of an earlier run, started at {started}")]
+    OfEarlierJob {
+        error: Box<RestError>,
+        started: DateTime<Utc>,
+    },
+    #[error("jobs of the API cannot be kept in `{folder}`: {source}")]
+    KeptJob {
+        folder: String,
+        source: std::io::Error,
+    },
+    #[error("the endpoint `{path}` {why}")]
+    Probe { path: String, why: String },
     #[error("connection `{connection}` of type `rest` cannot be written to")]
     NotWritable { connection: String },
     #[error(
@@ -241,13 +269,18 @@ impl RestError {
             Self::NotWritable { .. } => ("R0371", Remedy::Refused),
             Self::Field { .. } => ("R0372", Remedy::FixConfig),
             Self::More { .. } => ("R0373", Remedy::FixConfig),
-            Self::DotSegment { .. } => ("R0374", Remedy::FixData),
+            Self::DotSegment { .. } | Self::JobId { .. } => ("R0374", Remedy::FixData),
             Self::NoColumns { .. } => ("R0375", Remedy::FixData),
             Self::GraphQl { .. } => ("R0376", Remedy::FixConfig),
             Self::MoreInside { .. } => ("R0380", Remedy::FixConfig),
             Self::NoCredential { .. } => ("R0381", Remedy::FixConfig),
             Self::Unreadable { .. } => ("R0382", Remedy::FixConfig),
             Self::KeptToken { .. } => ("R0383", Remedy::FixConfig),
+            Self::Probe { .. } => ("R0384", Remedy::FixConfig),
+            Self::OfEarlierJob { error, .. } => error.kind(),
+            Self::JobFailed { .. } => ("R0385", Remedy::Retry),
+            Self::JobTimeout { .. } => ("R0386", Remedy::Refused),
+            Self::KeptJob { .. } => ("R0387", Remedy::FixConfig),
             Self::TokenLost { .. } => ("R0378", Remedy::FixConfig),
             Self::StoredPosition { .. } => ("R0377", Remedy::FixConfig),
             Self::ManyListings { .. } => ("R0379", Remedy::FixConfig),
@@ -264,6 +297,7 @@ impl RestError {
     /// True for a failure of one listing that says nothing about the others.
     pub(super) fn is_of_listing(&self) -> bool {
         match self {
+            Self::OfEarlierJob { error, .. } => error.is_of_listing(),
             Self::Refused { status, .. } => *status != 401,
             Self::Unreachable { .. }
             | Self::Failed { .. }
@@ -276,6 +310,8 @@ impl RestError {
             | Self::NullRecords { .. }
             | Self::Field { .. }
             | Self::More { .. }
+            | Self::JobFailed { .. }
+            | Self::JobTimeout { .. }
             | Self::Endless { .. }
             | Self::Total { .. } => true,
             _ => false,
@@ -356,6 +392,14 @@ impl RestError {
             Self::MoreInside { .. } => vec![
                 "read the list as a table of its own, or ask for more of it at once".to_owned(),
                 "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),
+            ],
+            Self::OfEarlierJob { error, .. } => error.help(),
+            Self::JobFailed { answer, .. } => vec![
+                format!("the server said: {answer}"),
+                "the next run starts a new one".to_owned(),
+            ],
+            Self::JobTimeout { .. } => vec![
+                "the next run asks for the same job; `timeout_s` of `job` is how long a run waits".to_owned(),
             ],
             Self::NoCredential { .. } => vec![
                 "check `token_at` or `cookies` of `auth`; some servers answer so to a wrong password".to_owned(),

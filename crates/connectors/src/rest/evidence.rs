@@ -68,6 +68,31 @@ const COUNTS: [&str; 10] = [
     "page.totalElements",
 ];
 
+/// Counts of all pages.
+const PAGES: [&str; 12] = [
+    "pages",
+    "total_pages",
+    "totalPages",
+    "page_count",
+    "pageCount",
+    "last_page",
+    "meta.pages",
+    "meta.total_pages",
+    "meta.last_page",
+    "pagination.pages",
+    "pagination.total_pages",
+    "page.totalPages",
+];
+
+/// What names a next page, with the path of what names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    Url(&'static str),
+    Cursor(&'static str),
+    /// A flag that is true.
+    Flag(&'static str),
+}
+
 /// The members of an object, found once for many paths: each page is looked at.
 struct Members<'b>(Vec<(Cow<'b, str>, Raw<'b>)>);
 
@@ -87,35 +112,54 @@ impl<'b> Members<'b> {
     }
 
     /// The first of the paths whose value is a sign.
-    fn found<'p>(&self, paths: &'p [&'p str], is_sign: impl Fn(&str) -> bool) -> Option<&'p str> {
-        let has = |path: &&&str| self.scalar(path).is_some_and(|value| is_sign(&value));
+    fn found(
+        &self,
+        paths: &[&'static str],
+        is_sign: impl Fn(&str) -> bool,
+    ) -> Option<&'static str> {
+        let has = |path: &&&'static str| self.scalar(path).is_some_and(|value| is_sign(&value));
         paths.iter().find(has).copied()
     }
 }
 
-/// Where the response names a next page, and how the project would say so.
-pub(super) fn next_page(body: Raw<'_>) -> Option<(String, String)> {
-    let is_url = |text: &str| text.contains("://") || text.starts_with('/');
+/// True for a text that is the address of a page.
+pub(super) fn is_url(text: &str) -> bool {
+    text.contains("://") || text.starts_with('/')
+}
+
+/// What names a next page.
+pub(super) fn sign(body: Raw<'_>) -> Option<Sign> {
     let members = Members::of(body);
     if let Some(path) = members.found(&URLS, is_url) {
-        let at = match path.starts_with('"') {
-            true => format!("'{path}'"),
-            false => path.to_owned(),
-        };
-        let path = path.trim_matches('"');
-        return Some((
-            format!("`{path}`"),
-            format!("{{ type: next_url, at: {at} }}"),
-        ));
+        return Some(Sign::Url(path));
     }
     if let Some(path) = members.found(&CURSORS, |text| !matches!(text, "false" | "0")) {
-        return Some((
-            format!("`{path}`"),
-            format!("{{ type: cursor, at: {path}, param: … }}"),
-        ));
+        return Some(Sign::Cursor(path));
     }
-    let flag = members.found(&FLAGS, |text| text == "true")?;
-    Some((format!("`{flag}`"), format!("{{ type: …, more: {flag} }}")))
+    members.found(&FLAGS, |text| text == "true").map(Sign::Flag)
+}
+
+/// The flag that says whether there are more, and what it says.
+pub(super) fn flag(body: Raw<'_>) -> Option<(&'static str, bool)> {
+    let members = Members::of(body);
+    let path = members.found(&FLAGS, |text| matches!(text, "true" | "false"))?;
+    Some((path, members.scalar(path).as_deref() == Some("true")))
+}
+
+/// Where the response names a next page, and how the project would say so.
+pub(super) fn next_page(body: Raw<'_>) -> Option<(String, String)> {
+    let (path, proposal) = match sign(body)? {
+        Sign::Url(path) => {
+            let at = match path.starts_with('"') {
+                true => format!("'{path}'"),
+                false => path.to_owned(),
+            };
+            (path, format!("{{ type: next_url, at: {at} }}"))
+        }
+        Sign::Cursor(path) => (path, format!("{{ type: cursor, at: {path}, param: … }}")),
+        Sign::Flag(path) => (path, format!("{{ type: …, more: {path} }}")),
+    };
+    Some((format!("`{}`", path.trim_matches('"')), proposal))
 }
 
 /// Where the response counts more records than it has.
@@ -126,12 +170,28 @@ pub(super) fn more_records(body: Raw<'_>, records: u64) -> Option<(String, Strin
 
 /// How many records there are, as the response says it: the highest count, and where it is.
 pub(super) fn count(body: Raw<'_>) -> Option<(String, u64)> {
+    let (path, count) = count_at(body)?;
+    Some((format!("`{path}`"), count))
+}
+
+/// The same, with the path alone.
+pub(super) fn count_at(body: Raw<'_>) -> Option<(&'static str, u64)> {
+    number_at(body, &COUNTS)
+}
+
+/// How many pages there are, as the response says it.
+pub(super) fn pages_at(body: Raw<'_>) -> Option<(&'static str, u64)> {
+    number_at(body, &PAGES)
+}
+
+/// The highest of the numbers at these paths.
+fn number_at(body: Raw<'_>, paths: &[&'static str]) -> Option<(&'static str, u64)> {
     let members = Members::of(body);
-    let counts = COUNTS.iter().filter_map(|path| {
-        let count = members.scalar(path)?.parse().ok()?;
-        Some((format!("`{path}`"), count))
+    let numbers = paths.iter().filter_map(|path| {
+        let number = members.scalar(path)?.parse().ok()?;
+        Some((*path, number))
     });
-    counts.max_by_key(|(_, count)| *count)
+    numbers.max_by_key(|(_, number)| *number)
 }
 
 #[cfg(test)]

@@ -5,16 +5,15 @@
 //! after the other, so that none sends a token that another one has used up. It does not know what tokens
 //! are for. Read next: `token.rs`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::auth::OAuth;
-use super::jwt::hex;
+use super::kept_file::{digest, make_folder, private};
 
 /// How often is looked whether another process is done.
 const LOOK: Duration = Duration::from_millis(50);
@@ -33,15 +32,6 @@ pub(super) struct KeptRefresh {
 /// Others wait until it is dropped.
 pub(super) struct Alone {
     _lock: File,
-}
-
-fn digest(parts: &[&str]) -> String {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
-    hex(&digest.finalize())
 }
 
 impl KeptRefresh {
@@ -123,34 +113,4 @@ impl KeptRefresh {
     pub(super) fn folder(&self) -> String {
         self.folder.display().to_string()
     }
-}
-
-#[cfg(unix)]
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-/// A file that only this user can read.
-fn private(path: &Path, truncate: bool) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(truncate);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)
 }

@@ -15,7 +15,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use url::Url;
 
 use super::ahead::Ahead;
-use super::client::{Answer, Client};
+use super::answer::Answer;
+use super::client::Client;
 use super::endpoint::{Endpoint, of_table};
 use super::error::{Address, RestError, Result};
 use super::graphql;
@@ -96,13 +97,21 @@ pub(super) type RecordConsumer<'s> = dyn FnMut(ListingEvent<'_>) -> Result<()> +
 
 /// Which page a record is of.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     is_first_of_all: bool,
     is_first_of_listing: bool,
 }
 
 /// What takes the records of a page.
-type Take<'t> = dyn FnMut(Raw<'_>, Place) -> Result<()> + Send + 't;
+pub(super) type Take<'t> = dyn FnMut(Raw<'_>, Place) -> Result<()> + Send + 't;
+
+/// A file of a job, as a page of its listing.
+#[derive(Clone, Copy)]
+pub(super) struct PageOf {
+    pub(super) is_first_of_listing: bool,
+    /// The server's time when its job was started.
+    pub(super) begun: Option<DateTime<Utc>>,
+}
 
 impl Listing<'_> {
     /// Gives every record to `consumer`.
@@ -314,6 +323,9 @@ impl Listing<'_> {
         let Some(endpoint) = self.chain.get(level) else {
             return Ok(());
         };
+        if let Some(job) = &endpoint.job {
+            return self.exported(level, endpoint, (job, scope), take).await;
+        }
         let first = self.request(level, endpoint, scope)?;
         let address = Address::new(first.method.as_str(), &first.url);
         let fault = |fault| faulty(fault, &address);
@@ -355,7 +367,7 @@ impl Listing<'_> {
             request = match pager.next(&page).map_err(fault)? {
                 Next::End => break,
                 Next::Parameters(parameters) => first.with(endpoint, parameters)?,
-                Next::Url(url) => next_url(&first, &answer, &url, &address)?,
+                Next::Url(url) => next_url(&first, &answer.url, &url, &address)?,
             };
             if is_second {
                 let ahead_of = pager.ahead(&page, total.as_deref());
@@ -377,6 +389,29 @@ impl Listing<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The records of a file of a job; gives their number.
+    pub(super) async fn file(
+        &self,
+        level: usize,
+        endpoint: &Endpoint,
+        (request, of): (&Request, PageOf),
+        take: &mut Take<'_>,
+    ) -> Result<u64> {
+        let address = Address::new(request.method.as_str(), &request.url);
+        let answer = self.client.ask(request).await?;
+        let answer = self.as_json(level, endpoint, answer, &address).await?;
+        let page = self.page(level, endpoint, &answer, &address)?;
+        let is_own = level + 1 == self.chain.len();
+        let place = Place {
+            is_first_of_all: is_own && self.begun.set(of.begun).is_ok(),
+            is_first_of_listing: of.is_first_of_listing,
+        };
+        for record in &page.records {
+            take(*record, place)?;
+        }
+        Ok(page.records.len() as u64)
     }
 
     /// An answer with its body as JSON. One of other columns than the first one has is no further page.
@@ -467,7 +502,12 @@ impl Listing<'_> {
     }
 
     /// The first request of a listing, without its page.
-    fn request(&self, level: usize, endpoint: &Endpoint, scope: &Scope) -> Result<Request> {
+    pub(super) fn request(
+        &self,
+        level: usize,
+        endpoint: &Endpoint,
+        scope: &Scope,
+    ) -> Result<Request> {
         // The cursor is of the endpoint itself: of its parents all records are listed.
         let is_own = level + 1 == self.chain.len();
         let cursor = self.begin.filter(|_| is_own);
@@ -476,8 +516,14 @@ impl Listing<'_> {
     }
 }
 
-fn next_url(first: &Request, answer: &Answer, url: &str, address: &Address) -> Result<Request> {
-    let url = answer.url.join(url).map_err(|_| RestError::Endless {
+/// The request of a page by its URL, which may be relative to the page before it.
+pub(super) fn next_url(
+    first: &Request,
+    before: &Url,
+    url: &str,
+    address: &Address,
+) -> Result<Request> {
+    let url = before.join(url).map_err(|_| RestError::Endless {
         request: address.clone(),
         why: "the address of the next page is not valid".to_owned(),
     })?;

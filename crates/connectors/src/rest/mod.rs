@@ -7,12 +7,15 @@
 //!
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
-//! (records of a response) -> `spool.rs` -> `source.rs`.
+//! (records of a response) -> `spool.rs` -> `source.rs`. `export.rs` waits for records that the API
+//! prepares; `probe/` proposes a table for an endpoint.
 
 mod ahead;
+mod answer;
 mod auth;
 mod auth_options;
 mod auth_spec;
+mod aws_signer;
 mod body;
 mod budget;
 mod client;
@@ -26,8 +29,12 @@ mod egress;
 mod endpoint;
 mod error;
 mod evidence;
+mod export;
 mod graphql;
+mod job_options;
 mod jwt;
+mod kept_file;
+mod kept_job;
 mod kept_refresh;
 mod listing;
 mod page;
@@ -35,6 +42,7 @@ mod paginate;
 mod paginate_options;
 mod parents;
 mod path;
+mod probe;
 mod raw;
 mod request;
 mod response_options;

@@ -97,10 +97,7 @@ impl<'b> Page<'b> {
             records,
             found_at,
             around,
-            link: headers
-                .get_all(LINK)
-                .iter()
-                .find_map(|link| next_link(link.to_str().ok()?)),
+            link: next_link_of(headers),
             is_nothing: false,
         })
     }
@@ -200,6 +197,12 @@ fn missing(body: Raw<'_>, path: Option<&JsonPath>, address: &Address) -> RestErr
 fn arrays(body: Raw<'_>) -> Vec<String> {
     let arrays = body.members().filter(|(_, value)| value.is_array());
     arrays.map(|(name, _)| name.into_owned()).collect()
+}
+
+/// The URL of the header `Link` with `rel="next"`.
+pub(super) fn next_link_of(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK);
+    links.iter().find_map(|link| next_link(link.to_str().ok()?))
 }
 
 /// The target of `<URL>; rel="next"` in a `Link` header.

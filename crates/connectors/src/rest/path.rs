@@ -22,7 +22,7 @@ pub(super) enum At<'j> {
 }
 
 /// The keys that lead to a value; none for the whole text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct JsonPath(Vec<String>);
 
 impl JsonPath {

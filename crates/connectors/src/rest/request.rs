@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
+use super::body::BodyForm;
 use super::endpoint::{Endpoint, of_table};
 use super::error::{RestError, Result};
 use super::graphql::Query;
@@ -25,6 +26,8 @@ pub(super) struct Request {
     pub(super) body: Option<Body>,
     /// The header `Accept`.
     pub(super) accepts: &'static str,
+    /// An answer that only promises something (202) is one.
+    pub(super) may_be_promised: bool,
 }
 
 /// The body of a request.
@@ -151,7 +154,12 @@ impl Request {
             method: endpoint.method.clone(),
             url,
             body: filled.body()?,
-            accepts: endpoint.form.accepts(),
+            accepts: match endpoint.job.is_some() {
+                // The answer that starts a job is not its file.
+                true => BodyForm::JSON.accepts(),
+                false => endpoint.form.accepts(),
+            },
+            may_be_promised: endpoint.job.is_some(),
         })
     }
 

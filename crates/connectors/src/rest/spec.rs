@@ -8,7 +8,7 @@ use towpath_vocab::{
     OptionVariant, ReadMode,
 };
 
-use super::auth_spec;
+use super::{auth_spec, job_options};
 
 pub(super) fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
@@ -400,6 +400,11 @@ fn of_responses() -> Vec<OptionSpec> {
             "paginate",
             paginate(),
             "How the next page is found; default `single`, and a response that says there is more is then a failure.",
+        ),
+        of_table(
+            "job",
+            job_options::job(),
+            "The records are prepared by a job: the request of the table starts it, its state is asked for until its files are there, and these are read as `response` says. `method` is POST then, unless it says GET. A job that still goes on, or was not read, when a run ends is asked for by the next run of the next 24 hours.",
         ),
         of_table(
             "total",

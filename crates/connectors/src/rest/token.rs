@@ -12,9 +12,10 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderVal
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::answer::Answer;
 use super::auth::{OAuth, TokenSource};
 use super::budget::asked_wait;
-use super::client::{Answer, Client, reason};
+use super::client::{Client, reason};
 use super::error::{Address, RestError, Result};
 use super::jwt::Jwt;
 use super::kept_refresh::KeptRefresh;

@@ -2,7 +2,7 @@
 //!
 //! `pages.rs` reads all kinds of pagination, `complete.rs` what would end a read early, `faults.rs` what goes wrong, `access.rs` credentials and where
 //! they may go, `bodies.rs` tables that are read by a POST, `incremental.rs` cursors, `dependent.rs` endpoints that depend on others, `resumed.rs` cursors of those, `tokens.rs` OAuth 2,
-//! `responses.rs` answers that are not JSON, `sessions.rs` signed tokens, signed requests and logins.
+//! `responses.rs` answers that are not JSON, `jobs.rs` records that the API prepares, `sessions.rs` signed tokens, signed requests and logins, `aws.rs` those of AWS.
 //! Each test writes the answers of its own server.
 #![allow(
     clippy::unwrap_used,
@@ -12,12 +12,14 @@
 )]
 
 mod access;
+mod aws;
 mod bodies;
 mod complete;
 mod dependent;
 mod faults;
 mod graphql;
 mod incremental;
+mod jobs;
 mod pages;
 mod responses;
 mod resumed;
