@@ -324,7 +324,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0178",
         Remedy::FixConfig,
         "It is not clear which elements of an XML file are the records, or there are none where `record` says.",
-        "Without `record`, the elements of the only name that repeats directly in the root are the records. The message names the candidates where that is not clear, such as in a file with one record. Name them, or their place from the root on; with a place, a file without such elements has no rows:\n\n  record: book\n  record: /catalog/book",
+        "Without `record`, the elements of the only name that repeats directly in the root are the records. For a table that has columns already, they are the elements that have most of their members among these columns. The message names the candidates where that is not clear, such as in a file with one record. Name them, or their place from the root on; with a place, a file whose element around the records is empty has no rows, and one that has other elements there stops the load:\n\n  record: book\n  record: /catalog/book",
     ),
     CodeEntry::run(
         "R0179",

@@ -258,7 +258,13 @@ fn document(what: &DamageKind) -> String {
         DamageKind::Declares => {
             "its document type declares entities or attributes, and nothing is expanded".to_owned()
         }
-        DamageKind::NoRecords(record) => format!("it ends, and has no element `{record}`"),
+        DamageKind::NoRecords { record, others } if others.is_empty() => {
+            format!("it ends, and has no element `{record}`")
+        }
+        DamageKind::NoRecords { record, others } => format!(
+            "it ends, and has no element `{record}`; in its place are `{}`",
+            others.join("`, `")
+        ),
     }
 }
 
@@ -307,7 +313,7 @@ impl FilesError {
             Self::Document { what, .. } => match what {
                 DamageKind::Wrong(_) => "R0176",
                 DamageKind::Declares => "R0177",
-                DamageKind::NoRecords(_) => "R0178",
+                DamageKind::NoRecords { .. } => "R0178",
             },
             Self::UnclearElements { .. } => "R0178",
             Self::NoColumns { .. } => "R0171",
@@ -489,7 +495,7 @@ impl FilesError {
                 "write the file again with what the entities stand for, such as by `xmllint --noent --dropdtd`; only do that with files that you trust".into(),
             ],
             Self::Document { .. } => vec![
-                "write the name of the elements that are rows, or their place from the root on: `record: /catalog/book`; with the place, a file may have no such element".into(),
+                "write the name of the elements that are rows, or their place from the root on: `record: /catalog/book`; with the place, a file has no rows where the element around them is empty".into(),
             ],
             Self::UnclearElements { places, .. } => {
                 let ways: Vec<String> = places.iter().take(5).map(|place| format!("`record: {place}`")).collect();

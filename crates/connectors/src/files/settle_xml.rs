@@ -1,7 +1,7 @@
 //! Settles a read of XML files: which elements are records, then as for all records that name their members.
 //!
-//! Promise: the elements that `record` names, or else the ones that all files together show for certain; anything
-//! else is refused with the candidates. It reads no record into batches. Read next: `xml/mod.rs`,
+//! Promise: the elements that `record` names, or else the ones that all files together, and the columns that the
+//! table has already, show for certain; anything else is refused with the candidates. It reads no record into batches. Read next: `xml/mod.rs`,
 //! `settle_objects.rs`.
 
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use super::error::FilesError;
 use super::find::InputFile;
 use super::job::{How, Job, Request, Settled};
 use super::looks::each;
-use super::options::{Format, Options};
+use super::options::Format;
 use super::path_rules;
 use super::rows::{Layout, RecordFormat};
 use super::settle_objects::settle_objects;
-use super::xml::{self, Reading, RecordPath};
+use super::xml::{self, KnownColumns, Reading, RecordPath};
 
 /// Settles a read of XML.
 pub(crate) async fn settle_xml(
     files: Vec<InputFile>,
     request: &Request<'_>,
 ) -> Result<Settled, FilesError> {
-    let (files, record, note) = records(files, &request.options).await?;
+    let (files, record, note) = records(files, request).await?;
     let jobs = |files: &[InputFile], wanted: &[Wanted]| jobs(files, &record, wanted, request);
     let mut settled = settle_objects(files, request, (Format::Xml, true), jobs).await?;
     settled.notes.splice(0..0, note);
@@ -33,13 +33,19 @@ pub(crate) async fn settle_xml(
 /// Which elements of the files are records.
 async fn records(
     files: Vec<InputFile>,
-    options: &Options,
+    request: &Request<'_>,
 ) -> Result<(Vec<InputFile>, RecordPath, Option<String>), FilesError> {
+    let options = &request.options;
     if let Some(record) = &options.xml.record {
         return Ok((files, record.clone(), None));
     }
-    let looked = each(files, |file| {
-        let found = xml::find_records(&file)?;
+    let observed = request.observed().into_iter();
+    let known = Arc::new(KnownColumns {
+        names: observed.map(|(name, _)| name).collect(),
+        keeps_prefix: options.xml.keeps_prefix,
+    });
+    let looked = each(files, move |file| {
+        let found = xml::find_records(&file, &known)?;
         Ok((file, found))
     });
     let looked = looked.await?;

@@ -24,7 +24,12 @@ pub(crate) struct XmlCutter {
     has_around: bool,
     /// The root has elements in it.
     has_elements: bool,
+    /// Elements where records would be, the first few.
+    others: Vec<String>,
 }
+
+/// So many of them are told.
+const MOST_OTHERS: usize = 5;
 
 /// How far a record goes.
 enum Extent {
@@ -47,6 +52,7 @@ impl XmlCutter {
             has_records: false,
             has_around: false,
             has_elements: false,
+            others: Vec::new(),
         }
     }
 
@@ -120,6 +126,18 @@ impl XmlCutter {
             let own = std::iter::once(of(bytes, name));
             let names = self.document.names.iter().chain(own);
             self.has_around = self.record.is_around(names);
+        }
+        if !self.has_records
+            && self.others.len() < MOST_OTHERS
+            && self.record.is_around(self.document.names.iter())
+        {
+            let name: String = String::from_utf8_lossy(of(bytes, name))
+                .chars()
+                .take(100)
+                .collect();
+            if !self.others.contains(&name) {
+                self.others.push(name);
+            }
         }
     }
 
@@ -259,8 +277,17 @@ impl Cutter for XmlCutter {
     fn damage(&self) -> Option<Damage> {
         let kind = match self.document.lacks() {
             Some(why) => DamageKind::Wrong(why),
-            None if self.has_records || self.has_around || !self.has_elements => return None,
-            None => DamageKind::NoRecords(self.record.shown()),
+            // An element around the records that has nothing in it has no records for certain.
+            None if self.has_records
+                || !self.has_elements
+                || self.has_around && self.others.is_empty() =>
+            {
+                return None;
+            }
+            None => DamageKind::NoRecords {
+                record: self.record.shown(),
+                others: self.others.clone(),
+            },
         };
         Some(Damage {
             at: 0,
@@ -378,7 +405,12 @@ mod tests {
                 "<r><i/></r> <r/>",
                 "column: 13, kind: Wrong(\"a second root element begins\")",
             ),
-            ("<r><j/></r>", "kind: NoRecords(\"/s/i\")"),
+            ("<r><j/></r>", "kind: NoRecords { record: \"/s/i\""),
+            (
+                "<s><j/><k/></s>",
+                "record: \"/s/i\", others: [\"j\", \"k\"]",
+            ),
+            ("<s><j>1</j></s>\n", "record: \"/s/i\", others: [\"j\"]"),
         ] {
             for piece in [1, 3, 1000] {
                 let record = path(if why.contains("/s/i") {
@@ -394,7 +426,12 @@ mod tests {
 
     #[test]
     fn a_file_without_records_is_no_damage_where_their_place_is_there() {
-        for (text, record) in [("<r/>", "/r/i"), ("<r><n>0</n></r>", "/r/i"), ("<r/>", "i")] {
+        for (text, record) in [
+            ("<r/>", "/r/i"),
+            ("<r> </r>", "/r/i"),
+            ("<r><n>0</n><l/></r>", "/r/l/i"),
+            ("<r/>", "i"),
+        ] {
             let record = match record.strip_prefix('/') {
                 Some(names) => path(&names.split('/').collect::<Vec<_>>()),
                 None => super::super::options::RecordPath::of_name(record),

@@ -20,7 +20,7 @@ mod walk;
 
 pub(crate) use cutter::XmlCutter;
 pub(crate) use encoding::settle as settle_encoding;
-pub(crate) use find::{find_records, of_all};
+pub(crate) use find::{KnownColumns, find_records, of_all};
 pub(crate) use options::{RecordPath, XmlOptions};
 pub(crate) use scan::{Damage, DamageKind};
 pub(crate) use survey::XmlSurvey;

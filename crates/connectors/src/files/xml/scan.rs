@@ -23,7 +23,11 @@ pub(crate) enum DamageKind {
     /// A document type with declarations that are not followed.
     Declares,
     /// No element is a record, though there are others.
-    NoRecords(String),
+    NoRecords {
+        record: String,
+        /// What is in its place instead.
+        others: Vec<String>,
+    },
 }
 
 /// The names of the elements that are open.
@@ -219,6 +223,9 @@ fn start_tag(rest: &[u8], at: usize) -> Found {
     if !name.first().is_some_and(begins) {
         return wrong("`<` begins a tag, and no name is behind it; as a text it is `&lt;`");
     }
+    if name.len() > LONGEST_NAME {
+        return wrong("the name of an element is longer than 65536 bytes");
+    }
     if memchr::memchr3(b'<', b'"', b'=', name).is_some() {
         return wrong("the name of a tag does not end");
     }
@@ -271,6 +278,10 @@ pub(super) struct Document {
 
 /// Elements inside each other, whatever they are.
 const MOST_OPEN: usize = 10_000;
+/// Bytes of their names.
+const MOST_OPEN_BYTES: usize = 4 << 20;
+/// Bytes of one name.
+const LONGEST_NAME: usize = 64 << 10;
 
 impl Document {
     /// Takes what is no record.
@@ -329,12 +340,16 @@ fn lossy(name: &[u8]) -> String {
 /// Opens an element.
 pub(super) fn open(names: &mut Names, name: &[u8]) -> Result<(), DamageKind> {
     names.push(name);
-    match names.depth() > MOST_OPEN {
-        true => Err(DamageKind::Wrong(format!(
-            "more than {MOST_OPEN} elements are inside each other"
-        ))),
-        false => Ok(()),
-    }
+    let why = match () {
+        () if names.depth() > MOST_OPEN => {
+            format!("more than {MOST_OPEN} elements are inside each other")
+        }
+        () if names.text.len() > MOST_OPEN_BYTES => format!(
+            "the names of the elements inside each other are longer than {MOST_OPEN_BYTES} bytes"
+        ),
+        () => return Ok(()),
+    };
+    Err(DamageKind::Wrong(why))
 }
 
 /// Closes the element that was opened last.
