@@ -5,9 +5,10 @@
 //! list. Names are without their prefix unless it is kept. Entities are those of XML itself: a document type is
 //! refused, and nothing is expanded. It knows no pages and no files: see `rest/xml.rs` and `files/xml/`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
@@ -17,6 +18,19 @@ pub(crate) const DEEPEST: usize = 100;
 
 /// The text of an element beside other things in it.
 pub(crate) const TEXT: &str = "#text";
+
+/// The namespace of `xsi:nil`.
+const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
+/// Its prefixes where the part of a document at hand does not say what they are.
+const INSTANCE_PREFIXES: [&str; 2] = ["xsi", "i"];
+
+/// Blanks of XML; any other sign is text.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Whether a text has blanks alone.
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|letter| BLANKS.contains(&letter))
+}
 
 /// An element with all that is in it.
 #[derive(Debug, Default)]
@@ -32,6 +46,10 @@ pub(crate) struct Element {
     pub(crate) is_nil: bool,
     /// `xml:space="preserve"`: blanks around its text belong to it.
     keeps_space: bool,
+    /// Where literal text and references to characters begin and end in its text: no blank there is dropped.
+    literal: Option<(usize, usize)>,
+    /// Prefixes that are declared here, and whether each is of `INSTANCE`.
+    prefixes: Vec<(String, bool)>,
 }
 
 /// What is wrong with a document, and the byte where it shows.
@@ -39,6 +57,8 @@ pub(crate) struct Element {
 pub(crate) struct Wrong {
     pub(crate) at: usize,
     pub(crate) why: String,
+    /// It has more parts than are allowed.
+    pub(crate) has_too_many: bool,
 }
 
 /// What an element has under one name.
@@ -58,35 +78,87 @@ impl Part<'_> {
 }
 
 impl Element {
-    fn new(start: &BytesStart<'_>, keeps_prefix: bool, keeps_space: bool) -> Result<Self, String> {
+    /// An element in `around`, from the outermost on.
+    fn new(start: &BytesStart<'_>, around: &[Self]) -> Result<Self, String> {
+        let (keeps_prefix, keeps_space) = around
+            .last()
+            .map_or((false, false), |at| (at.keeps_prefix, at.keeps_space));
         let mut element = Self {
             qualified: start.name().into_inner().to_owned(),
             keeps_prefix,
             keeps_space,
             ..Self::default()
         };
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|error| error.to_string())?;
+        let attributes = unlike(start)?;
+        let value_of = |attribute: &Attribute<'_>| {
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            value
+                .map(|value| value.into_owned())
+                .map_err(|error| error.to_string())
+        };
+        for attribute in &attributes {
+            if let Some(prefix) = attribute.key.into_inner().strip_prefix("xmlns:") {
+                let is_instance = value_of(attribute)? == INSTANCE;
+                element.prefixes.push((prefix.to_owned(), is_instance));
+            }
+        }
+        for attribute in attributes {
             if attribute.key.as_namespace_binding().is_some() {
                 continue;
             }
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| error.to_string())?;
+            let value = value_of(&attribute)?;
             let (local, prefix) = attribute.key.decompose();
             let prefix = prefix.map(quick_xml::name::Prefix::into_inner);
             match (prefix, local.into_inner()) {
-                (Some(_), "nil") => element.is_nil = matches!(&*value, "true" | "1"),
-                (Some("xml"), "space") => element.keeps_space = &*value == "preserve",
+                (Some("xml"), "space") => element.keeps_space = value == "preserve",
+                (Some(prefix), "nil") if element.is_instance(prefix, around) => {
+                    element.is_nil = matches!(value.trim_matches(BLANKS), "true" | "1");
+                }
                 // Where a schema is, is no data.
-                (Some(_), "schemaLocation" | "noNamespaceSchemaLocation") => {}
+                (Some(prefix), "schemaLocation" | "noNamespaceSchemaLocation")
+                    if element.is_instance(prefix, around) => {}
                 _ => {
                     let name = attribute.key.into_inner().to_owned();
-                    element.attributes.push((name, value.into_owned()));
+                    element.attributes.push((name, value));
                 }
             }
         }
         Ok(element)
+    }
+
+    /// Whether a prefix stands for `INSTANCE` here.
+    fn is_instance(&self, prefix: &str, around: &[Self]) -> bool {
+        let inner = std::iter::once(self).chain(around.iter().rev());
+        let mut declared = inner.flat_map(|element| &element.prefixes);
+        match declared.find(|(name, _)| name == prefix) {
+            Some((_, is_instance)) => *is_instance,
+            None => INSTANCE_PREFIXES.contains(&prefix),
+        }
+    }
+
+    /// An element that says that it has no value, and has one.
+    pub(crate) fn false_nil(&self) -> Option<&str> {
+        if self.is_nil && !(self.children.is_empty() && is_blank(&self.text)) {
+            return Some(&self.qualified);
+        }
+        self.children.iter().find_map(Self::false_nil)
+    }
+
+    /// Drops blanks beside other things, and texts of blanks alone, where nothing says that they are data.
+    pub(crate) fn drop_blanks(&mut self) {
+        if !self.is_plain() || is_blank(&self.text) && self.literal.is_none() && !self.keeps_space {
+            self.text = self.own_text(true).to_owned();
+            self.literal = self.literal.map(|_| (0, self.text.len()));
+        }
+        self.children.iter_mut().for_each(Self::drop_blanks);
+    }
+
+    /// Takes text in which no blank is dropped.
+    fn push_literal(&mut self, text: &str) {
+        let before = self.text.len();
+        self.text.push_str(text);
+        let first = self.literal.map_or(before, |(first, _)| first);
+        self.literal = Some((first, self.text.len()));
     }
 
     /// Its name, as it is shown.
@@ -99,14 +171,19 @@ impl Element {
         self.attributes.is_empty() && self.children.is_empty()
     }
 
-    /// Its text: what is blank beside other things in it is none.
+    /// Its text: what is blank beside other elements in it is none.
     pub(crate) fn own_text(&self, trims: bool) -> &str {
-        let trimmed = self.text.trim();
-        let is_kept = self.keeps_space || !trims && self.children.is_empty();
-        match is_kept && !trimmed.is_empty() {
-            true => &self.text,
-            false => trimmed,
+        let has_elements = !self.children.is_empty();
+        let is_kept = self.keeps_space || !trims && !has_elements;
+        if is_kept && !(has_elements && is_blank(&self.text)) {
+            return &self.text;
         }
+        let start = self.text.len() - self.text.trim_start_matches(BLANKS).len();
+        let end = self.text.trim_end_matches(BLANKS).len();
+        let (first, last) = self.literal.unwrap_or((start, end));
+        self.text
+            .get(start.min(first)..end.max(last))
+            .unwrap_or_default()
     }
 
     /// What is in it by name: attributes, then elements in the order of the first of each name.
@@ -143,11 +220,11 @@ impl Element {
             .or_else(|| self.children.iter().find_map(Self::conflict))
     }
 
-    /// As JSON. With `trims`, blanks around texts are no part of them; beside other things they never are.
+    /// As JSON. With `trims`, blanks around texts are no part of them; beside other elements they never are.
     pub(crate) fn value(&self, trims: bool) -> Value {
-        let text = self.own_text(trims || !self.is_plain());
+        let text = self.own_text(trims);
         if self.is_plain() {
-            return match self.is_nil || text.trim().is_empty() {
+            return match text.is_empty() || self.is_nil && is_blank(text) {
                 true => Value::Null,
                 false => scalar(text),
             };
@@ -156,7 +233,7 @@ impl Element {
         for (name, parts) in self.parts() {
             inside.insert(name, value_of(&parts, trims));
         }
-        if !text.trim().is_empty() {
+        if !text.is_empty() {
             inside.insert(TEXT.to_owned(), scalar(text));
         }
         Value::Object(inside)
@@ -194,6 +271,12 @@ fn alike<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<(&'a str, &
 
 /// A document with one element, which may be a part of another one.
 pub(crate) fn parse(text: &str, keeps_prefix: bool) -> Result<Element, Wrong> {
+    parse_within(text, keeps_prefix, usize::MAX)
+}
+
+/// As `parse`, with at most so many elements and attributes.
+pub(crate) fn parse_within(text: &str, keeps_prefix: bool, most: usize) -> Result<Element, Wrong> {
+    let mut parts = 0_usize;
     let mut reader = Reader::from_str(text);
     let mut around = vec![Element {
         keeps_prefix,
@@ -204,24 +287,60 @@ pub(crate) fn parse(text: &str, keeps_prefix: bool) -> Result<Element, Wrong> {
         let event = reader.read_event().map_err(|error| Wrong {
             at: place(reader.error_position()),
             why: error.to_string(),
+            has_too_many: false,
         })?;
-        if matches!(event, Event::Eof) {
-            break;
+        let wrong = |why: String, has_too_many| Wrong {
+            at: before,
+            why,
+            has_too_many,
+        };
+        match &event {
+            Event::Eof => break,
+            Event::Start(start) | Event::Empty(start) => {
+                parts = parts.saturating_add(1 + attributes_of(start));
+            }
+            _ => {}
         }
-        take(&event, &mut around).map_err(|why| Wrong { at: before, why })?;
+        if parts > most {
+            let why = format!("it has more than {most} elements and attributes");
+            return Err(wrong(why, true));
+        }
+        take(&event, &mut around).map_err(|why| wrong(why, false))?;
     }
     let whole = |why: &str| Wrong {
         at: text.len(),
         why: why.to_owned(),
+        has_too_many: false,
     };
     let mut document = around
         .pop()
         .filter(|_| around.is_empty())
         .ok_or_else(|| whole("it ends inside an element"))?;
     match document.children.pop() {
-        Some(root) if document.children.is_empty() && document.text.trim().is_empty() => Ok(root),
+        Some(root) if document.children.is_empty() && is_blank(&document.text) => Ok(root),
         _ => Err(whole("it is not one element")),
     }
+}
+
+/// How many attributes a tag has.
+fn attributes_of(start: &BytesStart<'_>) -> usize {
+    start.attributes().with_checks(false).count()
+}
+
+/// The attributes of a tag, each once.
+fn unlike<'a>(start: &'a BytesStart<'_>) -> Result<Vec<Attribute<'a>>, String> {
+    let mut names = HashSet::new();
+    let mut all = Vec::new();
+    // The check of the reader compares each with all.
+    for attribute in start.attributes().with_checks(false) {
+        let attribute = attribute.map_err(|error| error.to_string())?;
+        let name = attribute.key.into_inner();
+        if !names.insert(name) {
+            return Err(format!("the attribute `{name}` is there twice"));
+        }
+        all.push(attribute);
+    }
+    Ok(all)
 }
 
 fn place(position: u64) -> usize {
@@ -233,30 +352,38 @@ const UNOPENED: &str = "an element is closed that was not opened";
 /// Takes one event into the innermost of the elements that are open.
 fn take(event: &Event<'_>, around: &mut Vec<Element>) -> Result<(), String> {
     let depth = around.len();
-    let at = around.last_mut().ok_or(UNOPENED)?;
-    let (keeps_prefix, keeps_space) = (at.keeps_prefix, at.keeps_space);
     match event {
         Event::Start(_) if depth > DEEPEST => {
             return Err(format!(
                 "more than {DEEPEST} elements are inside each other"
             ));
         }
-        Event::Start(start) => around.push(Element::new(start, keeps_prefix, keeps_space)?),
+        Event::Start(start) => {
+            let element = Element::new(start, around)?;
+            around.push(element);
+        }
         Event::Empty(start) => {
-            let empty = Element::new(start, keeps_prefix, keeps_space)?;
-            at.children.push(empty);
+            let empty = Element::new(start, around)?;
+            around.last_mut().ok_or(UNOPENED)?.children.push(empty);
         }
         Event::End(_) => {
             let closed = around.pop().ok_or(UNOPENED)?;
             around.last_mut().ok_or(UNOPENED)?.children.push(closed);
         }
-        Event::Text(text) => at.text.push_str(&text.xml10_content()),
-        Event::CData(text) => at.text.push_str(&text.xml10_content()),
+        Event::Text(text) => {
+            let at = around.last_mut().ok_or(UNOPENED)?;
+            at.text.push_str(&text.xml10_content());
+        }
+        Event::CData(text) => {
+            let at = around.last_mut().ok_or(UNOPENED)?;
+            at.push_literal(&text.xml10_content());
+        }
         Event::GeneralRef(reference) => {
+            let at = around.last_mut().ok_or(UNOPENED)?;
             let letter = reference.resolve_char_ref();
             match (letter, resolve_predefined_entity(reference)) {
                 (Err(error), _) => return Err(error.to_string()),
-                (Ok(Some(letter)), _) => at.text.push(letter),
+                (Ok(Some(letter)), _) => at.push_literal(letter.encode_utf8(&mut [0; 4])),
                 (Ok(None), Some(text)) => at.text.push_str(text),
                 (Ok(None), None) => {
                     return Err("it has an entity that is not of XML itself".to_owned());

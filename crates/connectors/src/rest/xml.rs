@@ -11,11 +11,12 @@ use crate::exact::xml::{TEXT, declared_encoding, parse};
 
 /// A document as JSON. The error is what is wrong with it.
 pub(super) fn json(text: &str, records: &JsonPath) -> Result<String, String> {
-    let root = parse(text, false).map_err(|wrong| {
+    let mut root = parse(text, false).map_err(|wrong| {
         let before = text.get(..wrong.at).unwrap_or(text);
         let line = 1 + before.matches('\n').count();
         format!("line {line}: {}", wrong.why)
     })?;
+    root.drop_blanks();
     let inside = [(root.name().to_owned(), root.value(false))];
     let mut document = Value::Object(inside.into_iter().collect());
     make_list(&mut document, records);

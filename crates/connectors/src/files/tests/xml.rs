@@ -88,7 +88,7 @@ fn missing_nil_and_empty_are_told_apart_in_texts() {
         xml("i").with("trim", json!(false)),
         "<r><i><t> x </t></i><i><t>  </t></i></r>",
     );
-    assert_eq!(kept.rows, [" x ", ""]);
+    assert_eq!(kept.rows, [" x ", "  "]);
     let preserved = read(xml("i"), "<r><i><t xml:space='preserve'> x </t></i></r>");
     assert_eq!(preserved.rows, [" x "]);
     let words = read(
@@ -442,6 +442,165 @@ fn records_are_found_where_that_is_certain() {
         .file("1.xml", "<r><i/><i/></r>")
         .file("2.xml", "<r><j/><j/></r>");
     assert_eq!(other.fail("*.xml").code, "R0178");
+}
+
+/// What the records of a table are does not change with how many of them a later file has.
+#[test]
+fn a_table_keeps_its_records() {
+    let later = |text: &str| {
+        let first = Project::new().file(
+            "t.xml",
+            "<r><warning id='1'><text>w</text></warning>\
+             <order id='1'><name>a</name><n>1</n></order><order id='2'><name>b</name><n>2</n></order></r>",
+        );
+        let first = first.read("t.xml");
+        assert_eq!(first.columns, ["@id bigint", "name text", "n bigint"]);
+        let mut spec = spec("t.xml");
+        spec.observed = first.schema;
+        (Project::new().file("t.xml", text), spec)
+    };
+    // One order, and two of something else.
+    let warnings = "<warning><text>w</text></warning><warning><text>x</text></warning>";
+    let (project, spec) = later(&format!(
+        "<r><order id='3'><name>c</name><x:n xmlns:x='u'>3</x:n><new>1</new></order>{warnings}</r>"
+    ));
+    let outcome = project.read_as(&spec);
+    assert_eq!(
+        outcome.columns,
+        ["@id bigint", "name text", "n bigint", "new bigint"]
+    );
+    assert_eq!(outcome.rows, ["3|c|3|1"]);
+    assert!(outcome.notes[0].contains("`record: /r/order` sets this"));
+    // Their root may have another name, and one with attributes alone is one.
+    let (project, spec) = later("<s><order id='3'/></s>");
+    assert_eq!(project.read_as(&spec).rows, ["3"]);
+    let (project, spec) = later("<r/>");
+    assert_eq!(project.read_as(&spec).rows, Vec::<String>::new());
+    // Nothing confirms any of them, or several could be meant.
+    for (text, places) in [
+        (format!("<r>{warnings}</r>"), "`record: /r/warning`"),
+        (
+            format!("<r><order/>{warnings}</r>"),
+            "`record: /r/order` or `record: /r/warning`",
+        ),
+        ("<r><count>0</count></r>".to_owned(), "`record: /r/count`"),
+        (
+            "<r><order id='3'/><item id='1'/><item id='2'/></r>".to_owned(),
+            "`record: /r/order` or `record: /r/item`",
+        ),
+    ] {
+        let (project, spec) = later(&text);
+        let failure = project.try_read(&spec).unwrap_err();
+        assert_eq!(failure.code, "R0178", "{text}");
+        assert!(failure.help[0].contains(places), "{text}: {failure:?}");
+    }
+}
+
+/// A file of very many names shows nothing for certain.
+#[test]
+fn names_beyond_those_counted_are_not_passed_over() {
+    let names: String = (0..1_000).map(|at| format!("<a{at}/>")).collect();
+    let text = format!("<r><a0/>{names}<i/><i/><i/></r>");
+    let failure = Project::new().file("t.xml", text).fail("t.xml");
+    assert_eq!(failure.code, "R0178");
+    let inner: String = (0..1_000).map(|at| format!("<a{at}/>")).collect();
+    let text = format!("<r><i>{inner}<l/><l/></i></r>");
+    let failure = Project::new().file("t.xml", text).fail("t.xml");
+    assert_eq!(failure.code, "R0178");
+}
+
+#[test]
+fn a_place_with_other_elements_is_not_empty() {
+    let place = |text: &str| xml("/c/book").file("t.xml", text);
+    let failure = place("<c><Book/><Book/><pen/></c>").fail("t.xml");
+    assert_eq!(failure.code, "R0178");
+    assert!(failure.message.contains("`Book`, `pen`"), "{failure:?}");
+    let both = place("<c><pen/><book a='1'/></c>").read("t.xml");
+    assert_eq!(both.rows, ["1"]);
+}
+
+#[test]
+fn blanks_are_those_of_xml_and_kept_where_they_are_data() {
+    let signs =
+        "<r><i><t>\u{a0}\u{3000}x\u{a0}</t></i><i><t>\u{a0}</t></i><i><t> \t\r\n</t></i></r>";
+    assert_eq!(
+        read(xml("i"), signs).rows,
+        ["\u{a0}\u{3000}x\u{a0}", "\u{a0}", ""]
+    );
+    let literal = "<r><i><t> <![CDATA[ ]]> </t></i><i><t> &#32;x&#x20; </t></i>\
+                   <i><t xml:space='preserve'> </t></i></r>";
+    assert_eq!(read(xml("i"), literal).rows, [" ", " x ", " "]);
+    let kept =
+        "<r><i><t> </t></i><i><t><![CDATA[ ]]></t></i><i><t><p a='1'> y </p><q> </q></t></i></r>";
+    assert_eq!(
+        read(xml("i").with("trim", json!(false)), kept).rows,
+        [" ", " ", r##"{"p":{"@a":1,"#text":" y "},"q":" "}"##]
+    );
+}
+
+#[test]
+fn only_the_instance_namespace_says_that_there_is_no_value() {
+    let outcome = read(
+        xml("i"),
+        "<r><i a:nil='true' xmlns:a='u'><v app:nil='5'>12.50</v><g geo:schemaLocation='x'>2</g></i>\
+         <i><v app:nil='true'>12.50</v></i>\
+         <i><v q:nil=' true ' xmlns:q='http://www.w3.org/2001/XMLSchema-instance'/><g/></i>\
+         <i><v i:nil='true'/></i><i><v xsi:nil='true' xmlns:xsi='u'/></i></r>",
+    );
+    assert_eq!(outcome.columns, ["@nil bool", "v text", "g text"]);
+    assert_eq!(
+        outcome.rows,
+        [
+            r##"true|{"@nil":5,"#text":12.50}|{"@schemaLocation":"x","#text":2}"##,
+            r##"∅|{"@nil":true,"#text":12.50}|∅"##,
+            "∅|∅|",
+            "∅|∅|∅",
+            r##"∅|{"@nil":true}|∅"##,
+        ]
+    );
+    let text =
+        "<r><i><v xsi:nil='true'>12.50</v></i>\n<i xsi:nil='1'><v>1</v></i>\n<i><v>2</v></i></r>";
+    let outcome = read(xml("i"), text);
+    assert_eq!(
+        (outcome.rows.as_slice(), outcome.reasons().as_slice()),
+        (
+            &["2".to_owned()][..],
+            &["1: xml".to_owned(), "2: xml".to_owned()][..]
+        )
+    );
+    let outcome = read(xml("i"), text);
+    assert!(
+        messages(&outcome)[0].contains("`v` is `xsi:nil`"),
+        "{outcome:?}"
+    );
+}
+
+/// What a hostile document takes in memory is bounded, however short its parts are.
+#[test]
+fn parts_and_names_are_bounded() {
+    let many = "<a/>".repeat(500_000);
+    let attributes: String = (0..1_000).map(|at| format!(" a{at}=''")).collect();
+    let attributes = format!("<a{attributes}/>").repeat(500);
+    for record in [many, attributes] {
+        let outcome = read(xml("i"), format!("<r><i>{record}</i>\n<i><n>1</n></i></r>"));
+        assert_eq!(outcome.rows, ["1"]);
+        assert_eq!(outcome.reasons(), ["1: too_long"]);
+        assert!(messages(&outcome).is_empty() || messages(&outcome)[0].contains("500000"));
+    }
+    let long = "n".repeat(70_000);
+    for text in [
+        format!("<r><{long}/></r>"),
+        format!("<r><i><{long}></{long}></i></r>"),
+        format!("<r>{}", format!("<{}>", "n".repeat(60_000)).repeat(80)),
+    ] {
+        let failure = xml("i").file("t.xml", &text).fail("t.xml");
+        assert_eq!(failure.code, "R0176");
+        let is_told = failure.message.contains("name of an element is longer")
+            || failure
+                .message
+                .contains("names of the elements inside each other");
+        assert!(is_told, "{failure:?}");
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub(super) fn each(element: &Element, trims: bool, mut take: impl FnMut(&str, Ce
         take(&name, Cell::Parts(&parts));
     }
     let text = element.own_text(trims);
-    if !text.trim().is_empty() {
+    if !text.is_empty() {
         take(TEXT, Cell::Text(text));
     }
 }

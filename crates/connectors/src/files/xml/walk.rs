@@ -5,11 +5,14 @@
 
 use towpath_vocab::Reason;
 
-use crate::exact::xml::{Element, parse};
+use crate::exact::xml::{Element, parse_within};
 use crate::files::csv::encoding;
 
 /// So many broken records are told at once.
 const MOST_BROKEN: usize = 4096;
+
+/// Elements and attributes of one record, so that its tree fits into memory too.
+const MOST_PARTS: usize = 500_000;
 
 /// How records are read.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +80,7 @@ impl<'a> XmlWalk<'a> {
 /// What is wrong with a record.
 enum Flaw {
     TooLong,
+    TooMany,
     Encoding,
     Xml(String),
     Names(String),
@@ -87,7 +91,10 @@ fn read(record: &[u8], reading: Reading) -> Result<Element, Flaw> {
         return Err(Flaw::TooLong);
     }
     let text = std::str::from_utf8(record).map_err(|_| Flaw::Encoding)?;
-    let element = parse(text, reading.keeps_prefix).map_err(|wrong| {
+    let element = parse_within(text, reading.keeps_prefix, MOST_PARTS).map_err(|wrong| {
+        if wrong.has_too_many {
+            return Flaw::TooMany;
+        }
         let place = text.get(..wrong.at).map_or(text.len(), str::len);
         Flaw::Xml(format!(
             "at byte {} of the record: {}",
@@ -95,6 +102,11 @@ fn read(record: &[u8], reading: Reading) -> Result<Element, Flaw> {
             wrong.why
         ))
     })?;
+    if let Some(name) = element.false_nil() {
+        return Err(Flaw::Xml(format!(
+            "`{name}` is `xsi:nil`, and has something in it"
+        )));
+    }
     match element.conflict() {
         None => Ok(element),
         Some((one, other)) => Err(Flaw::Names(format!(
@@ -114,6 +126,10 @@ pub(crate) fn wrong_with(record: &[u8], reading: Reading) -> Reason {
         Err(Flaw::Encoding) => return encoding(None),
         Err(Flaw::Xml(why)) => ("xml", format!("is not a valid element: {why}")),
         Err(Flaw::Names(why)) => ("columns", why),
+        Err(Flaw::TooMany) => (
+            "too_long",
+            format!("the record has more than {MOST_PARTS} elements and attributes"),
+        ),
         Err(Flaw::TooLong) | Ok(_) => return too_long(reading.max_record_bytes),
     };
     Reason {
