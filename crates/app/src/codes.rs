@@ -336,7 +336,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0954",
         Remedy::FixData,
         "A command wrote files of several formats for one table.",
-        "Write only CSV, only JSON lines, or only files of another format that can be read (Parquet, Avro, Arrow).",
+        "Write only CSV, only JSON lines, or only files of another format that can be read (XML, Parquet, Avro, Arrow).",
     ),
     CodeEntry::run(
         "R0955",
@@ -354,7 +354,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0957",
         Remedy::FixData,
         "A command wrote files that cannot be read as rows.",
-        "Write CSV, JSON lines, Parquet, Avro or Arrow files, each with its ending. Files whose names begin with `_` or `.` are not read.",
+        "Write CSV, JSON lines, XML, Parquet, Avro or Arrow files, each with its ending. Files whose names begin with `_` or `.` are not read.",
     ),
     CodeEntry::run(
         "R0958",

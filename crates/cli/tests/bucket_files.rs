@@ -77,8 +77,12 @@ fn files_are_read_by_name_and_by_glob_in_every_format() {
     project.write("local/a.csv", &rows(0..50_000));
     let objects: Vec<String> = (0..50_000).map(|id| format!("{{\"id\": {id}}}")).collect();
     project.write("local/a.json", &format!("[{}]", objects.join(",\n")));
-    for to in ["a.parquet", "a.jsonl.gz", "a.csv.zst", "a.json"] {
-        if to != "a.json" {
+    let elements: String = (0..50_000)
+        .map(|id| format!("<i><id>{id}</id></i>\n"))
+        .collect();
+    project.write("local/a.xml", &format!("<r>{elements}</r>"));
+    for to in ["a.parquet", "a.jsonl.gz", "a.csv.zst", "a.json", "a.xml"] {
+        if !matches!(to, "a.json" | "a.xml") {
             project.ok(".", &["copy", "local/a.csv", &format!("local/{to}")]);
         }
         let bytes = std::fs::read(project.path(&format!("local/{to}"))).unwrap();

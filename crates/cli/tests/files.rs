@@ -309,6 +309,107 @@ fn folders_of_paths_are_columns_of_a_load_a_copy_and_a_query() {
     has(&said, &["error[R0133]", "give `file_column` another name"]);
 }
 
+const CATALOG: &str = "steps:
+  extract:
+    load: data
+    into: raw
+    tables:
+      book:
+        from: 'in/*/books*.xml*'
+        record: /catalog/book
+        mode: incremental
+        hive_partitioning: true
+        file_column: _file
+        columns: { price: 'decimal(10,2)' }
+        fail_above: 100%
+";
+
+#[test]
+fn elements_of_xml_are_rows_of_a_load_a_copy_and_a_query() {
+    let desk = TestProject::with_pipeline(CATALOG);
+    desk.write(
+        "data/in/year=2025/books1.xml",
+        "<?xml version='1.0'?>\n<catalog>\n<book id='1'><title>A &amp; B</title><price>1.50</price></book>\n\
+         <book id='2'><title>C</title>\n<price>free</price></book></catalog>\n",
+    );
+    has(&desk.ok(".", &["run"]), &["1 row rejected"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    let shown = desk.ok(".", &["quarantine", "show", "raw.book"]);
+    has(&shown, &["books1.xml:4", "<price>free</price>"]);
+    desk.write(
+        "data/in/year=2026/books2.xml",
+        "<catalog><book id='3'><title>D</title><price>2</price></book></catalog>",
+    );
+    desk.ok(".", &["run"]);
+    let query = |sql: &str| desk.json(".", &["query", "--format", "json", sql]);
+    let rows = query("select id, title, price, year from raw.book order by id");
+    let row = |id: u8, title: &str, price: &str, year: u16| serde_json::json!({"id": id, "title": title, "price": price, "year": year});
+    let expected = [row(1, "A & B", "1.50", 2025), row(3, "D", "2.00", 2026)];
+    assert_eq!(rows, serde_json::Value::from(expected.to_vec()));
+    // The quarantine has the text of the element, and a replay reads it by the columns of today.
+    let pipeline = desk
+        .read("pipelines/p.yml")
+        .replace("'decimal(10,2)'", "text");
+    desk.write("pipelines/p.yml", &pipeline);
+    desk.write(
+        "data/in/year=2026/books3.xml",
+        "<catalog><book id='4'><price>5</book></catalog>",
+    );
+    let said = desk.exits(3, ".", &["run"]);
+    has(
+        &said,
+        &[
+            "error[R0176]",
+            "line 1, column 31",
+            "`</book>` closes `<price>`",
+        ],
+    );
+    // Nothing of a damaged file is loaded, and nothing is lost once it is whole.
+    assert_eq!(desk.count(".", "raw.book"), 2);
+    let copied = desk.ok(
+        ".",
+        &[
+            "copy",
+            "data/in/year=2025/books1.xml",
+            "books.jsonl",
+            "--verify",
+        ],
+    );
+    has(&copied, &["2 rows copied", "Verified"]);
+    has(
+        &desk.read("books.jsonl"),
+        &["{\"@id\":1,\"title\":\"A & B\",\"price\":\"1.50\"}"],
+    );
+    let found =
+        query("select \"@id\" as id, price from 'data/in/year=2025/books1.xml' order by 1 desc");
+    assert_eq!(found[0], serde_json::json!({"id": 2, "price": "free"}));
+    has(
+        &desk.exits(2, ".", &["copy", "books.jsonl", "books.xml"]),
+        &["XML files are only read"],
+    );
+    let one = desk.exits(
+        2,
+        ".",
+        &[
+            "copy",
+            "data/in/year=2026/books2.xml",
+            "b.csv",
+            "--option",
+            "record=chapter",
+        ],
+    );
+    has(&one, &["error[R0178]", "no element `chapter`"]);
+    std::fs::create_dir(desk.path("from")).unwrap();
+    std::fs::copy(
+        desk.path("data/in/year=2025/books1.xml"),
+        desk.path("from/books.xml"),
+    )
+    .unwrap();
+    desk.ok(".", &["init", "made", "--from", "from"]);
+    desk.ok("made", &["run"]);
+    assert_eq!(desk.count("made", "raw.books"), 2);
+}
+
 const LOGS: &str = "steps:
   extract: { load: data, into: raw, tables: { log: { from: 'app.log*', format: regex, pattern: '(?<at>[^ ]+) (?<message>.*)', fail_above: 100% } } }
 ";

@@ -326,8 +326,8 @@ fn expand(
 pub(crate) fn short_name(object: &str) -> &str {
     let last = object.rsplit('/').next().unwrap_or(object);
     let is_file = [
-        "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "avro", "arrow", "arrows", "feather",
-        "ipc", "xlsx", "xlsm", "gz", "zst",
+        "csv", "tsv", "json", "jsonl", "ndjson", "xml", "parquet", "avro", "arrow", "arrows",
+        "feather", "ipc", "xlsx", "xlsm", "gz", "zst",
     ]
     .iter()
     .any(|end| last.ends_with(&format!(".{end}")));

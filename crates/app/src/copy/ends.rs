@@ -240,8 +240,8 @@ pub(super) fn file_end(text: &str, working_dir: &Path) -> Result<CopyEndpoint> {
 /// The short name of an object: `orders` for `orders.csv.gz` and `public.orders`.
 pub(super) fn stem(object: &str) -> String {
     let is_file = [
-        ".csv", ".tsv", ".jsonl", ".json", ".parquet", ".avro", ".arrow", ".feather", ".ipc",
-        ".xlsx",
+        ".csv", ".tsv", ".jsonl", ".json", ".xml", ".parquet", ".avro", ".arrow", ".feather",
+        ".ipc", ".xlsx",
     ]
     .iter()
     .any(|ending| object.contains(ending));

@@ -368,8 +368,8 @@ fn entry(name: &str, table: &Discovered, names: Naming) -> String {
 fn table_name(object: &str, taken: &mut BTreeSet<String>) -> String {
     let file = object.rsplit('/').next().unwrap_or(object);
     let endings = [
-        ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".avro", ".arrow", ".feather",
-        ".ipc",
+        ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml", ".parquet", ".avro", ".arrow",
+        ".feather", ".ipc", ".xlsx", ".xlsm",
     ];
     let lower = file.to_lowercase();
     let short = endings
@@ -413,6 +413,8 @@ mod tests {
             "2024.parquet",
             "in/events.avro",
             "points.arrows",
+            "feed.xml.gz",
+            "plan.xlsx",
         ]
         .iter()
         .map(|object| table_name(object, &mut taken))
@@ -426,7 +428,9 @@ mod tests {
                 "orders_csv_gz",
                 "_2024",
                 "events",
-                "points"
+                "points",
+                "feed",
+                "plan"
             ]
         );
     }

@@ -2,7 +2,7 @@
 //!
 //! Promise: the program finds one JSON file at `$TOWPATH_STEP`, which names its inputs with versions and
 //! Parquet files, and an empty folder for each output table. Files that it writes there (CSV, JSON lines,
-//! Parquet, Avro, Arrow) become the table (`output_files.rs`). All tables of a command come from one attempt (`completion_marker.rs`).
+//! XML, Parquet, Avro, Arrow) become the table (`output_files.rs`). All tables of a command come from one attempt (`completion_marker.rs`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -14,8 +14,9 @@ use towpath_vocab::{Failure, Remedy, TableName};
 use crate::Result;
 
 /// Endings of data files.
-const KINDS: [&str; 11] = [
-    "csv", "tsv", "jsonl", "ndjson", "json", "parquet", "avro", "arrow", "arrows", "feather", "ipc",
+const KINDS: [&str; 12] = [
+    "csv", "tsv", "jsonl", "ndjson", "json", "xml", "parquet", "avro", "arrow", "arrows",
+    "feather", "ipc",
 ];
 /// Endings of compressed files, which may follow those.
 const PACKED: [&str; 3] = ["gz", "zst", "zstd"];
@@ -38,7 +39,7 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
             listed(&found.others)
         );
         return Err(Failure::new("R0957", Remedy::FixData, message)
-            .help("write CSV, JSON lines, Parquet, Avro or Arrow files, each with its ending")
+            .help("write CSV, JSON lines, XML, Parquet, Avro or Arrow files, each with its ending")
             .help("a data file whose name, or a folder's above it, begins with `_` or `.`: rename it if it is data, else remove it")
             .help("write other files elsewhere: to the step's own folder, or to a temporary one"));
     }
@@ -54,7 +55,7 @@ pub(super) fn only_kind(output: &Path, table: &TableName) -> Result<String> {
                 listed(&found.endings)
             ),
         )
-        .help("write one format: CSV, JSON lines, Parquet, Avro or Arrow")),
+        .help("write one format: CSV, JSON lines, XML, Parquet, Avro or Arrow")),
     }
 }
 

@@ -6,3 +6,4 @@
 pub(crate) mod local;
 pub(crate) mod read;
 pub(crate) mod write;
+pub(crate) mod xml;

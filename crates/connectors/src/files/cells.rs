@@ -120,7 +120,7 @@ impl Nulls {
     }
 
     #[inline]
-    fn holds(&self, text: &[u8], quoted: bool) -> bool {
+    pub(crate) fn holds(&self, text: &[u8], quoted: bool) -> bool {
         if text.is_empty() {
             return if quoted {
                 self.quoted_empty

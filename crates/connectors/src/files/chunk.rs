@@ -9,14 +9,16 @@ use std::fmt;
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::{Arc, OnceLock};
 
-use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
 use super::options::{Compression, Format};
 use super::spare::SpareBuffers;
+use super::transcoder::Transcoder;
 use super::workbook;
+use super::xml::Damage;
 
 /// Where a quote inside an unquoted field is mistrusted (see `csv/scan.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub(crate) struct Chunk {
     pub(crate) too_long: Option<Passed>,
     /// What ends a line.
     pub(crate) newline: u8,
+    /// Where the records are, if only their cutter can tell.
+    pub(crate) records: Vec<(usize, usize)>,
     /// Line ends before each block of `LINE_BLOCK` bytes, made when a line is first asked for.
     lines: OnceLock<Vec<u64>>,
     lease: Option<ReservedMemory>,
@@ -100,6 +104,7 @@ impl Chunk {
             suspicion: Suspicion::NONE,
             too_long: None,
             newline,
+            records: Vec::new(),
             lines: OnceLock::new(),
             lease: None,
             buffers: None,
@@ -137,6 +142,8 @@ pub(crate) enum Cut {
     More,
     /// The first record is longer than allowed; so many bytes of it are at hand.
     TooLong(usize),
+    /// The file cannot be read.
+    Damaged(Damage),
 }
 
 /// Where a record that is passed over ends.
@@ -149,6 +156,8 @@ pub(crate) enum Pass {
     Opens(usize),
     /// Nowhere that can be told: the quote that opened last is a stray one.
     Never,
+    /// The file cannot be read.
+    Damaged(Damage),
 }
 
 /// Passes over a record that is one line.
@@ -193,6 +202,16 @@ pub(crate) trait Cutter: Send {
 
     /// What a file lacks whose last byte was cut: then it was cut short before it came here.
     fn lacks(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Where the records of the last cut are, for formats whose records only the cutter can tell.
+    fn records(&mut self) -> Vec<(usize, usize)> {
+        Vec::new()
+    }
+
+    /// Why a file whose last byte was cut is no whole document.
+    fn damage(&self) -> Option<Damage> {
         None
     }
 }
@@ -313,6 +332,7 @@ impl ChunkReader {
                     self.suspect = found.until.saturating_sub(length);
                     return Ok(Some(chunk));
                 }
+                Cut::Damaged(damage) => return Err(self.damaged(damage, &bytes)),
                 Cut::TooLong(length) => {
                     self.carry = bytes.split_off(length);
                     let mut chunk = self.chunk(bytes, usize::MAX, lease);
@@ -329,12 +349,26 @@ impl ChunkReader {
 
     /// At the end: a file that was cut short is a failure.
     fn whole(&self) -> Result<(), FilesError> {
+        if let Some(damage) = self.cutter.damage() {
+            return Err(self.damaged(damage, &[]));
+        }
         match self.cutter.lacks() {
             Some(lack) if !self.gave_up => Err(FilesError::Read {
                 path: self.object.to_string(),
                 source: io::Error::new(io::ErrorKind::UnexpectedEof, lack),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Damage of a document in its words; the bytes are those that are cut next.
+    fn damaged(&self, damage: Damage, bytes: &[u8]) -> FilesError {
+        let before = bytes.get(..damage.at).unwrap_or(bytes);
+        FilesError::Document {
+            path: self.object.to_string(),
+            line: self.line + count(self.cutter.newline(), before),
+            column: damage.column,
+            what: damage.kind,
         }
     }
 
@@ -356,6 +390,7 @@ impl ChunkReader {
             suspicion,
             too_long: None,
             newline: self.cutter.newline(),
+            records: self.cutter.records(),
             lines: OnceLock::new(),
             lease,
             buffers: Some(self.buffers.clone()),
@@ -434,8 +469,10 @@ impl ChunkReader {
             let want = (2 * bytes.len()).max(64 << 10);
             self.fill(&mut bytes, want)?;
             let found = self.cutter.pass(&bytes, self.ended);
-            let (Pass::Ends(length) | Pass::GoesOn(length) | Pass::Opens(length)) = found else {
-                return Ok(Passing::Stray(open));
+            let length = match found {
+                Pass::Ends(length) | Pass::GoesOn(length) | Pass::Opens(length) => length,
+                Pass::Never => return Ok(Passing::Stray(open)),
+                Pass::Damaged(damage) => return Err(self.damaged(damage, &bytes)),
             };
             self.carry = bytes.split_off(length);
             self.moved(&bytes);
@@ -445,7 +482,7 @@ impl ChunkReader {
                     let whole = bytes.last() == Some(&self.cutter.newline());
                     return Ok(Passing::Ended(self.line - u64::from(whole)));
                 }
-                Pass::GoesOn(_) | Pass::Never => {}
+                Pass::GoesOn(_) | Pass::Never | Pass::Damaged(_) => {}
             }
         }
     }
@@ -527,107 +564,10 @@ pub(crate) fn open_bytes(
     Ok((Box::new(input), mark as u64, encoding))
 }
 
-/// Turns another encoding into UTF-8, with 0xFF for what means nothing.
-pub(crate) struct Transcoder<R> {
-    input: R,
-    decoder: Decoder,
-    raw: Vec<u8>,
-    at: usize,
-    filled: usize,
-    out: Vec<u8>,
-    given: usize,
-    ended: bool,
-    finished: bool,
-}
-
-impl<R: Read> Transcoder<R> {
-    pub(crate) fn new(input: R, encoding: &'static Encoding) -> Self {
-        Self {
-            input,
-            decoder: encoding.new_decoder_without_bom_handling(),
-            raw: vec![0; 64 << 10],
-            at: 0,
-            filled: 0,
-            out: Vec::new(),
-            given: 0,
-            ended: false,
-            finished: false,
-        }
-    }
-
-    fn decode(&mut self) -> io::Result<()> {
-        if self.at == self.filled && !self.ended {
-            self.filled = self.input.read(&mut self.raw)?;
-            self.at = 0;
-            self.ended = self.filled == 0;
-        }
-        let raw = self.raw.get(self.at..self.filled).unwrap_or_default();
-        self.out.clear();
-        self.given = 0;
-        self.out.resize(128 << 10, 0);
-        let (result, read, written) =
-            self.decoder
-                .decode_to_utf8_without_replacement(raw, &mut self.out, self.ended);
-        self.at += read;
-        self.out.truncate(written);
-        match result {
-            DecoderResult::InputEmpty => self.finished = self.ended,
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(..) => self.out.push(0xFF),
-        }
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for Transcoder<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.out.len() {
-            if self.finished {
-                return Ok(0);
-            }
-            self.decode()?;
-        }
-        let ready = self.out.get(self.given..).unwrap_or_default();
-        let count = ready.len().min(to.len());
-        for (to, from) in to.iter_mut().zip(ready) {
-            *to = *from;
-        }
-        self.given += count;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn other_encodings_become_utf8() {
-        let mut text = String::new();
-        Transcoder::new(&b"M\xFCnchen"[..], encoding_rs::WINDOWS_1252)
-            .read_to_string(&mut text)
-            .unwrap();
-        assert_eq!(text, "München");
-        let utf16: Vec<u8> = "a,ß\n😀"
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
-        let mut text = String::new();
-        Transcoder::new(utf16.as_slice(), UTF_16LE)
-            .read_to_string(&mut text)
-            .unwrap();
-        assert_eq!(text, "a,ß\n😀");
-    }
-
-    #[test]
-    fn half_a_pair_is_marked() {
-        let mut bytes = Vec::new();
-        Transcoder::new(&[b'a', 0, 0x00, 0xD8, b'b', 0][..], UTF_16LE)
-            .read_to_end(&mut bytes)
-            .unwrap();
-        assert_eq!(bytes, b"a\xFFb");
-    }
 
     /// Gives one record up as too long, told of a broken quote far behind it; nothing closes its own.
     struct Scripted(u32);

@@ -234,7 +234,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R0145",
         Remedy::FixConfig,
         "A query names a file that cannot be read in place of a table.",
-        "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .avro, .arrow, .arrows, .feather, .ipc, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
+        "A query reads regular files whose names end with .csv, .tsv, .json, .jsonl, .ndjson, .xml, .parquet, .avro, .arrow, .arrows, .feather, .ipc, .xlsx or .xlsm; text files may end with .gz or .zst too. A file with another ending can be loaded with a `files` connection and its `format`, or copied:\n\n  towpath copy t.txt t.csv --option format=csv",
     ),
     CodeEntry::run(
         "R0150",
@@ -307,6 +307,24 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixData,
         "A sheet has formulas without a stored value.",
         "A program wrote the workbook and did not calculate its formulas; Towpath does not calculate them either, and an empty value would be wrong. Nothing of it was loaded. Open the workbook in Excel or LibreOffice and save it, or set a `range` without these cells.",
+    ),
+    CodeEntry::run(
+        "R0176",
+        Remedy::FixData,
+        "An XML file is damaged or cut short.",
+        "The message has the line and the column: a tag that is not closed by its own, an attribute whose quote does not close, text outside of the root element, or the end of the file inside of an element. What follows such a place cannot be trusted, so nothing of the file was loaded. A record that is whole and cannot be read for another reason, such as an entity that XML does not have, is rejected alone.",
+    ),
+    CodeEntry::run(
+        "R0177",
+        Remedy::FixData,
+        "An XML file declares entities, or attributes with values, in its document type.",
+        "Entities may read other files, or grow to any size when they are expanded, so none are, and without them the values would be wrong. Nothing was loaded. A document type without such declarations is passed over; one that is in another file is never read. If you trust the file, write it again with what the entities stand for:\n\n  xmllint --noent --dropdtd in.xml > out.xml",
+    ),
+    CodeEntry::run(
+        "R0178",
+        Remedy::FixConfig,
+        "It is not clear which elements of an XML file are the records, or there are none where `record` says.",
+        "Without `record`, the elements of the only name that repeats directly in the root are the records. For a table that has columns already, they are the elements that have most of their members among these columns. The message names the candidates where that is not clear, such as in a file with one record. Name them, or their place from the root on; with a place, a file whose element around the records is empty has no rows, and one that has other elements there stops the load:\n\n  record: book\n  record: /catalog/book",
     ),
     CodeEntry::run(
         "R0179",

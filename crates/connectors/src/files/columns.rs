@@ -446,6 +446,11 @@ pub(crate) fn schema_of(wanted: &[Wanted]) -> SchemaRef {
     Arc::new(Schema::new(wanted.iter().map(field).collect::<Vec<_>>()))
 }
 
+/// The names of columns.
+pub(crate) fn names_of(wanted: &[Wanted]) -> Vec<String> {
+    wanted.iter().map(|column| column.name.clone()).collect()
+}
+
 /// Columns whose doubles must keep every digit.
 pub(crate) fn exact_of(wanted: &[Wanted]) -> BTreeSet<String> {
     let exact = wanted.iter().filter(|column| column.exact);

@@ -25,7 +25,7 @@ pub(super) fn bucket_variables(context: &ConnectorContext) -> BTreeMap<String, S
         .collect()
 }
 
-/// CSV, JSON lines, JSON, Parquet, Avro, Arrow and Excel files in a folder or a bucket.
+/// CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow and Excel files in a folder or a bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FilesConnector;
 

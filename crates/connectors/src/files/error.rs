@@ -6,6 +6,8 @@
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::xml::DamageKind;
+
 /// A failure of the files connector.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
@@ -130,6 +132,15 @@ pub(crate) enum FilesError {
         .members.len()
     )]
     UnclearRecords { path: String, members: Vec<String> },
+    #[error("`{path}` cannot be read in line {line}, column {column}: {}", document(.what))]
+    Document {
+        path: String,
+        line: u64,
+        column: u64,
+        what: DamageKind,
+    },
+    #[error("`{path}` does not show which of its elements are the records")]
+    UnclearElements { path: String, places: Vec<String> },
     #[error("`{path}` has no columns: {why}")]
     NoColumns { path: String, why: String },
     #[error("{}", too_many(.path, *.most, *.are_keys))]
@@ -241,6 +252,22 @@ fn too_many(path: &str, most: usize, are_keys: bool) -> String {
     }
 }
 
+fn document(what: &DamageKind) -> String {
+    match what {
+        DamageKind::Wrong(why) => why.clone(),
+        DamageKind::Declares => {
+            "its document type declares entities or attributes, and nothing is expanded".to_owned()
+        }
+        DamageKind::NoRecords { record, others } if others.is_empty() => {
+            format!("it ends, and has no element `{record}`")
+        }
+        DamageKind::NoRecords { record, others } => format!(
+            "it ends, and has no element `{record}`; in its place are `{}`",
+            others.join("`, `")
+        ),
+    }
+}
+
 fn in_column(column: Option<&str>) -> String {
     column.map_or_else(String::new, |name| format!(", column `{name}`"))
 }
@@ -283,6 +310,12 @@ impl FilesError {
             Self::FileColumn { .. } => "R0133",
             Self::NoRecords { .. } => "R0170",
             Self::UnclearRecords { .. } => "R0179",
+            Self::Document { what, .. } => match what {
+                DamageKind::Wrong(_) => "R0176",
+                DamageKind::Declares => "R0177",
+                DamageKind::NoRecords { .. } => "R0178",
+            },
+            Self::UnclearElements { .. } => "R0178",
             Self::NoColumns { .. } => "R0171",
             Self::NoSheet { .. } => "R0172",
             Self::Workbook { .. } => "R0173",
@@ -305,7 +338,11 @@ impl FilesError {
                 | std::io::ErrorKind::WouldBlock => Remedy::Retry,
                 _ => Remedy::FixConfig,
             },
-            Self::Empty { .. }
+            Self::Document {
+                what: DamageKind::Wrong(_) | DamageKind::Declares,
+                ..
+            }
+            | Self::Empty { .. }
             | Self::BadHeader { .. }
             | Self::TwoColumns { .. }
             | Self::Unending { .. }
@@ -404,7 +441,7 @@ impl FilesError {
                 vec![format!("say which one has the rows: {}", ways.join(" or "))]
             }
             Self::NoColumns { .. } => vec![
-                "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`".into(),
+                "a row is an object with members, such as {\"id\": 1}; an array of them may be inside an object: `records: data.items`; in XML it is an element with anything in it".into(),
             ],
             Self::TooManyColumns { are_keys: false, .. } => vec![
                 "`max_columns` allows more, at the cost of time and memory".into(),
@@ -451,6 +488,19 @@ impl FilesError {
                 "`missing_columns: null` reads a key that a path does not have as NULL".into(),
             ],
             Self::FileColumn { .. } => vec!["give `file_column` another name".into()],
+            Self::Document { what: DamageKind::Wrong(_), .. } => vec![
+                "nothing of it was written; correct the document where it is made, or download it again".into(),
+            ],
+            Self::Document { what: DamageKind::Declares, .. } => vec![
+                "write the file again with what the entities stand for, such as by `xmllint --noent --dropdtd`; only do that with files that you trust".into(),
+            ],
+            Self::Document { .. } => vec![
+                "write the name of the elements that are rows, or their place from the root on: `record: /catalog/book`; with the place, a file has no rows where the element around them is empty".into(),
+            ],
+            Self::UnclearElements { places, .. } => {
+                let ways: Vec<String> = places.iter().take(5).map(|place| format!("`record: {place}`")).collect();
+                vec![format!("say which ones: {}", ways.join(" or "))]
+            }
             _ => self.bucket_help(),
         }
     }

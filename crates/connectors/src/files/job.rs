@@ -16,6 +16,7 @@ use super::find::InputFile;
 use super::json::{JsonCutter, LineCutter};
 use super::options::Options;
 use super::rows::{Layout, RecordFormat};
+use super::xml::XmlCutter;
 
 /// One file, ready to be read.
 #[derive(Clone, Debug)]
@@ -113,5 +114,8 @@ pub(crate) fn cutter(shape: &RecordFormat) -> Box<dyn Cutter> {
         RecordFormat::Json {
             max_record_bytes, ..
         } => Box::new(JsonCutter::new(*max_record_bytes)),
+        RecordFormat::Xml {
+            record, reading, ..
+        } => Box::new(XmlCutter::new(record.clone(), reading.max_record_bytes)),
     }
 }

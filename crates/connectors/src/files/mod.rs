@@ -1,4 +1,4 @@
-//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel workbooks, logs.
+//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel workbooks, logs.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
@@ -6,10 +6,10 @@
 //!
 //! The way of a read: `options.rs` and `root.rs` (which files, how written; `place.rs`: where their bytes are) -> `settle.rs` (columns
 //! and types, with `survey.rs` and `infer.rs` where nobody declared them) -> `job.rs` (what was
-//! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/` or
-//! `json/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
+//! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/`, `json/` or
+//! `xml/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
 //! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV, `lines/` reads
-//! logs and other lines. `named.rs` is how queries read files.
+//! logs and other lines, `xml/` elements. `named.rs` is how queries read files.
 
 mod ahead;
 mod arrow_ipc;
@@ -59,12 +59,16 @@ mod root;
 mod rows;
 mod settle;
 mod settle_lines;
+mod settle_objects;
+mod settle_xml;
 mod source;
 mod spare;
 mod spec;
 mod survey;
+mod transcoder;
 mod workbook;
 mod write;
+mod xml;
 
 #[cfg(test)]
 mod tests;

@@ -111,9 +111,9 @@ impl QueriedFiles {
             });
         }
         match found.is_file() {
-            true => {
-                cannot("its name does not end like a CSV, JSON, Parquet, Avro, Arrow or Excel file")
-            }
+            true => cannot(
+                "its name does not end like a CSV, JSON, XML, Parquet, Avro, Arrow or Excel file",
+            ),
             false => cannot("it is not a regular file"),
         }
     }

@@ -41,6 +41,7 @@ pub(crate) fn name_parts(name: &str) -> NameParts<'_> {
             "csv" | "tsv" => Format::Csv,
             "jsonl" | "ndjson" => Format::Jsonl,
             "json" => Format::Json,
+            "xml" => Format::Xml,
             "parquet" => Format::Parquet,
             "avro" => Format::Avro,
             "arrow" | "arrows" | "feather" | "ipc" => Format::Arrow,

@@ -15,6 +15,7 @@ use super::lines::{GivenLines, LineFormat, LineOptions};
 use super::path_values::HivePartitions;
 use super::value::TimeFormats;
 use super::workbook::{Area, SheetChoice};
+use super::xml::XmlOptions;
 use crate::exact::local::NumberFormat;
 
 /// How bytes of a file become records.
@@ -23,6 +24,7 @@ pub(crate) enum Format {
     Csv,
     Jsonl,
     Json,
+    Xml,
     Parquet,
     Avro,
     /// Arrow IPC: a file, or a stream in a file.
@@ -50,6 +52,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
             Self::Json => "json",
+            Self::Xml => "xml",
             Self::Parquet => "parquet",
             Self::Avro => "avro",
             Self::Arrow => "arrow",
@@ -112,6 +115,8 @@ pub(crate) struct Options {
     pub(crate) sheet: SheetChoice,
     /// How lines are read.
     pub(crate) lines: LineOptions,
+    /// How elements are read.
+    pub(crate) xml: XmlOptions,
     /// Those of the table's own options that not every format has.
     pub(in crate::files) own: Vec<(&'static str, String)>,
 }
@@ -200,6 +205,7 @@ const LINES: &[Format] = &[
     Format::Fixed,
 ];
 const TEXTS: &[Format] = &[
+    Format::Xml,
     Format::Csv,
     Format::Json,
     Format::Jsonl,
@@ -211,8 +217,9 @@ const TEXTS: &[Format] = &[
 ];
 const CELLS: &[Format] = &[Format::Csv, Format::Xlsx];
 /// Formats whose cells have no form but the one that options give.
-const FREE: &[Format] = &[Format::Csv, Format::Regex, Format::Fixed];
+const FREE: &[Format] = &[Format::Csv, Format::Xml, Format::Regex, Format::Fixed];
 const TIMES: &[Format] = &[
+    Format::Xml,
     Format::Csv,
     Format::Json,
     Format::Jsonl,
@@ -221,6 +228,7 @@ const TIMES: &[Format] = &[
 ];
 /// Formats whose rows can have columns of the path.
 const PATHS: &[Format] = &[
+    Format::Xml,
     Format::Csv,
     Format::Json,
     Format::Jsonl,
@@ -235,10 +243,11 @@ const PATHS: &[Format] = &[
     Format::Fixed,
 ];
 const ONLY_CSV: &[Format] = &[Format::Csv];
+const ONLY_XML: &[Format] = &[Format::Xml];
 
 /// Options that not every format has, each with its formats when a file is read. Written Parquet files have
 /// a `compression` too.
-const OF_FORMATS: [(&str, &[Format]); 27] = [
+const OF_FORMATS: [(&str, &[Format]); 29] = [
     ("compression", TEXTS),
     ("delimiter", ONLY_CSV),
     ("quote", ONLY_CSV),
@@ -249,10 +258,19 @@ const OF_FORMATS: [(&str, &[Format]); 27] = [
         "skip_lines",
         &[Format::Csv, Format::Xlsx, Format::Regex, Format::Fixed],
     ),
-    ("trim", &[Format::Csv, Format::Xlsx, Format::Fixed]),
+    (
+        "trim",
+        &[Format::Csv, Format::Xml, Format::Xlsx, Format::Fixed],
+    ),
     (
         "null_values",
-        &[Format::Csv, Format::Xlsx, Format::Regex, Format::Fixed],
+        &[
+            Format::Csv,
+            Format::Xml,
+            Format::Xlsx,
+            Format::Regex,
+            Format::Fixed,
+        ],
     ),
     ("encoding", TEXTS),
     ("date_format", TIMES),
@@ -267,10 +285,12 @@ const OF_FORMATS: [(&str, &[Format]); 27] = [
     ("year", &[Format::Syslog]),
     ("offset", &[Format::Syslog]),
     ("records", &[Format::Json]),
-    ("nested", &[Format::Json, Format::Jsonl]),
+    ("record", ONLY_XML),
+    ("prefixes", ONLY_XML),
+    ("nested", &[Format::Json, Format::Jsonl, Format::Xml]),
     ("sheet", &[Format::Xlsx]),
     ("range", &[Format::Xlsx]),
-    // Any object of JSON may have any keys.
+    // Any object of JSON, and any element, may have any keys.
     (
         "missing_columns",
         &[
@@ -289,6 +309,7 @@ const OF_FORMATS: [(&str, &[Format]); 27] = [
     (
         "max_record_bytes",
         &[
+            Format::Xml,
             Format::Csv,
             Format::Json,
             Format::Jsonl,
@@ -424,7 +445,7 @@ impl Options {
             "decimal" | "thousands" => self.numbers = None,
             "records" => self.records = None,
             "max_record_bytes" => self.max_record_bytes = DEFAULT_MAX_RECORD_BYTES,
-            // Those of lines and sheets are asked for by their formats alone. `missing_columns` is about keys of
+            // Those of lines, elements and sheets are asked for by their formats alone. `missing_columns` is about keys of
             // paths too, and `nested` about types from before.
             _ => {}
         }
@@ -498,6 +519,7 @@ impl Options {
                 ("csv", Format::Csv),
                 ("jsonl", Format::Jsonl),
                 ("json", Format::Json),
+                ("xml", Format::Xml),
                 ("parquet", Format::Parquet),
                 ("avro", Format::Avro),
                 ("arrow", Format::Arrow),
@@ -547,6 +569,7 @@ impl Options {
             max_columns: max_columns(&given)?,
             sheet: sheet(&given)?,
             lines: lines(&given)?,
+            xml: XmlOptions::read(&given)?,
             own: own(&given),
             // Positions inside a chunk are 32 bits wide.
             max_record_bytes: usize::try_from(max_record_bytes.clamp(16, 1 << 30))

@@ -17,6 +17,7 @@ use super::lines::{self, LineFormat};
 use super::path_columns::PathColumn;
 use super::readable::readable;
 use super::rows::{Layout, RecordFormat, disagreements, place};
+use super::xml::{self, Reading};
 
 /// Rejects that are told together.
 const TOGETHER: usize = 256;
@@ -46,7 +47,7 @@ pub(crate) enum Flawed {
         end: usize,
         flaw: Option<Box<json::Flaw>>,
     },
-    /// What is wrong with a line, a second look tells.
+    /// What is wrong with a line or an element, a second look tells.
     Line,
 }
 
@@ -155,6 +156,7 @@ impl Rejects {
                 columns,
                 max_record_bytes,
             } => self.of_line(start, flaw, (format, columns), *max_record_bytes),
+            RecordFormat::Xml { reading, .. } => self.of_element(start, flaw, *reading),
         }
     }
 
@@ -252,6 +254,24 @@ impl Rejects {
                 line,
                 vec![lines::wrong_with(line, format, max_record_bytes)],
             ),
+        }
+    }
+
+    fn of_element(&self, start: usize, flaw: &Flawed, reading: Reading) -> (&[u8], Vec<Reason>) {
+        let bytes = self.chunk.bytes.as_slice();
+        let record = xml::record_at(bytes, &self.chunk.records, start);
+        match flaw {
+            Flawed::TooLong => (bytes, vec![xml::too_long(reading.max_record_bytes)]),
+            Flawed::Values => {
+                let schema = &self.layout.schema;
+                (
+                    record,
+                    xml::reasons(record, reading, schema, &self.readings()),
+                )
+            }
+            Flawed::Line | Flawed::Csv { .. } | Flawed::Json { .. } => {
+                (record, vec![xml::wrong_with(record, reading)])
+            }
         }
     }
 

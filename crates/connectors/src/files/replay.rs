@@ -1,6 +1,6 @@
 //! Rejected records, read again by the options and types of today.
 //!
-//! Promise: no record is lost. A text record is a CSV record or a JSON object, a row record an object of
+//! Promise: no record is lost. A text record is a CSV record, a JSON object or an element, a row record an object of
 //! exact texts. Ordinals of the rows given are places in the list of records, so that the caller knows which
 //! one became a row. A CSV record knows no header: of files with different ones, that one counts in whose
 //! order the record fits; if several do, in different orders, the record stays rejected. No record vanishes:
@@ -152,9 +152,11 @@ fn of_text(
 fn of_record(bytes: &[u8], layout: &Arc<Layout>) -> Result<RereadRecord, FilesError> {
     let newline = match &layout.shape {
         RecordFormat::Csv { dialect, .. } => dialect.newline,
-        RecordFormat::Json { .. } | RecordFormat::Lines { .. } => b'\n',
+        RecordFormat::Json { .. } | RecordFormat::Lines { .. } | RecordFormat::Xml { .. } => b'\n',
     };
-    let events = parse(Chunk::of_bytes(OBJECT, bytes.to_vec(), newline), layout)?;
+    let mut chunk = Chunk::of_bytes(OBJECT, bytes.to_vec(), newline);
+    chunk.records = vec![(0, bytes.len())];
+    let events = parse(chunk, layout)?;
     let (mut rows, mut rejects) = (Vec::new(), Vec::new());
     for event in events {
         match event {

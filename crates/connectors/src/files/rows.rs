@@ -25,6 +25,7 @@ use super::path_columns::{PathColumn, disagreeing};
 use super::path_values::PathValues;
 use super::readable::readable;
 use super::rejects::{Flawed, PendingReject, Rejects};
+use super::xml::{self, Reading, RecordPath, XmlTable, XmlWalk};
 use crate::exact::local::NumberFormat;
 
 /// How the records of one file are shaped.
@@ -40,6 +41,13 @@ pub(crate) enum RecordFormat {
         lines: bool,
         max_record_bytes: usize,
         as_text: AsText,
+    },
+    /// Elements that are records; an empty one is no NULL in a column of texts.
+    Xml {
+        record: RecordPath,
+        reading: Reading,
+        as_text: AsText,
+        text_nulls: Nulls,
     },
     /// Lines of a format, with the name of each column and, if it is read, its type.
     Lines {
@@ -71,6 +79,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Which texts mean NULL in a column of this type.
+    fn nulls_of(&self, data_type: &DataType) -> &Nulls {
+        match (&self.shape, data_type) {
+            (RecordFormat::Xml { text_nulls, .. }, DataType::Utf8 | DataType::Binary) => text_nulls,
+            _ => &self.nulls,
+        }
+    }
+
     /// The layout for a record of a file with this path.
     pub(crate) fn with_path(self: &Arc<Self>, values: &PathValues) -> Arc<Self> {
         if self.from_path.is_empty() {
@@ -110,6 +126,7 @@ impl Origin for ChunkOrigin {
             RecordFormat::Csv { dialect, .. } => csv::record_at(&self.chunk.bytes, dialect, at),
             RecordFormat::Json { lines, .. } => json::record_at(&self.chunk.bytes, at, *lines),
             RecordFormat::Lines { .. } => lines::record_at(&self.chunk.bytes, at),
+            RecordFormat::Xml { .. } => xml::record_at(&self.chunk.bytes, &self.chunk.records, at),
         };
         RawRecord::Text(readable(record))
     }
@@ -166,7 +183,8 @@ impl<'a> Growing<'a> {
 
     fn add(&mut self, bytes: &[u8], spans: &[Span], starts: &[usize], unescape: Unescape<'_>) {
         let first = self.starts.len();
-        for (column, place) in self.columns.iter_mut().zip(&self.layout.places) {
+        let fields = self.layout.schema.fields().iter().zip(&self.layout.places);
+        for (column, (field, place)) in self.columns.iter_mut().zip(fields) {
             let Some(place) = *place else {
                 column.pass(starts.len());
                 continue;
@@ -176,7 +194,7 @@ impl<'a> Growing<'a> {
                 spans,
                 width: self.layout.width,
                 column: place,
-                nulls: &self.layout.nulls,
+                nulls: self.layout.nulls_of(field.data_type()),
                 unescape,
             };
             column.fill(&cells, first, &mut self.bad);
@@ -190,8 +208,11 @@ impl<'a> Growing<'a> {
     /// Puts the values of the path where they belong, and gives those of them that differ from the file's.
     fn put_paths(&mut self, columns: &mut [ArrayRef]) -> Result<Vec<usize>, ArrowError> {
         let mut found = Vec::new();
-        // A JSON object may leave out what its path says.
-        let null_agrees = matches!(self.layout.shape, RecordFormat::Json { .. });
+        // An object or an element may leave out what its path says.
+        let null_agrees = matches!(
+            self.layout.shape,
+            RecordFormat::Json { .. } | RecordFormat::Xml { .. }
+        );
         let of_path = std::mem::take(&mut self.from_path).into_iter();
         for (index, (column, path)) in of_path.zip(&self.layout.from_path).enumerate() {
             let of_path = column.finish()?;
@@ -356,6 +377,7 @@ pub(crate) fn parse(chunk: Chunk, layout: &Arc<Layout>) -> Result<Parsed, FilesE
             max_record_bytes,
             ..
         } => parse_lines(chunk, layout, format, *max_record_bytes),
+        RecordFormat::Xml { reading, .. } => parse_xml(chunk, layout, *reading),
     }
 }
 
@@ -383,6 +405,12 @@ pub(super) fn disagreements(record: &[u8], layout: &Layout) -> Result<Vec<usize>
         RecordFormat::Lines { format, .. } => {
             let mut table = LineTable::default();
             LineWalk::new(record, format, usize::MAX).rows(1, &mut table, &mut Vec::new());
+            growing.add(&table.text, &table.spans, &table.starts, &plain);
+        }
+        RecordFormat::Xml { reading, .. } => {
+            let mut table = XmlTable::new(&layout.schema, *reading);
+            let whole = [(0, record.len())];
+            XmlWalk::new(record, &whole, *reading).rows(1, &mut table, &mut Vec::new());
             growing.add(&table.text, &table.spans, &table.starts, &plain);
         }
     }
@@ -428,7 +456,7 @@ fn parse_csv(
                 &mut broken,
             );
             if !clean {
-                without_foreign_bytes(bytes, dialect, &mut index, columns.len(), &mut bad);
+                csv::without_foreign_bytes(bytes, dialect, &mut index, columns.len(), &mut bad);
             }
             growing.add(bytes, &index.spans, &index.starts, &unescape);
         }
@@ -439,35 +467,6 @@ fn parse_csv(
             .extend(broken.drain(..).map(PendingReject::csv));
     }
     Ok(harvest.parsed())
-}
-
-/// Takes rows that are no UTF-8 out of the index.
-pub(crate) fn without_foreign_bytes(
-    bytes: &[u8],
-    dialect: &Dialect,
-    index: &mut Index,
-    width: usize,
-    bad: &mut Vec<usize>,
-) {
-    let mut kept = 0;
-    for row in 0..index.starts.len() {
-        let Some(start) = index.starts.get(row).copied() else {
-            break;
-        };
-        if std::str::from_utf8(csv::record_at(bytes, dialect, start)).is_err() {
-            bad.push(start);
-            continue;
-        }
-        if kept != row {
-            index
-                .spans
-                .copy_within(row * width..(row + 1) * width, kept * width);
-            index.starts.swap(kept, row);
-        }
-        kept += 1;
-    }
-    index.spans.truncate(kept * width);
-    index.starts.truncate(kept);
 }
 
 fn parse_json(
@@ -540,12 +539,37 @@ fn parse_lines(
     Ok(harvest.parsed())
 }
 
+fn parse_xml(chunk: Chunk, layout: &Arc<Layout>, reading: Reading) -> Result<Parsed, FilesError> {
+    let mut harvest = Harvest::new(chunk, layout);
+    let chunk = Arc::clone(&harvest.chunk);
+    if chunk.too_long.is_some() {
+        return Ok(harvest.too_long());
+    }
+    let mut walk = XmlWalk::new(&chunk.bytes, &chunk.records, reading);
+    let (mut table, mut broken) = (XmlTable::new(&layout.schema, reading), Vec::new());
+    let mut more = true;
+    while more {
+        let mut growing = Growing::new(layout, layout.batch_rows.min(chunk.records.len()));
+        while more && growing.starts.len() < layout.batch_rows {
+            table.clear();
+            let count = AT_ONCE.min(layout.batch_rows - growing.starts.len());
+            more = walk.rows(count, &mut table, &mut broken);
+            growing.add(&table.text, &table.spans, &table.starts, &plain);
+        }
+        harvest.batch(growing)?;
+        let elements = broken.drain(..).map(PendingReject::line);
+        harvest.pending.extend(elements);
+    }
+    Ok(harvest.parsed())
+}
+
 impl fmt::Display for RecordFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Csv { .. } => "CSV",
             Self::Json { .. } => "JSON",
             Self::Lines { .. } => "lines",
+            Self::Xml { .. } => "XML",
         })
     }
 }

@@ -15,7 +15,7 @@ use super::binary;
 use super::cells::Nulls;
 use super::columnar::{FileSummary, is_readable_as, types_of};
 use super::columns::{
-    Declared, Wanted, as_text, by_name, exact_of, fill_types, formats_of, give_types, join_names,
+    Declared, Wanted, by_name, exact_of, fill_types, formats_of, give_types, join_names, names_of,
     needs_look, schema_of,
 };
 use super::csv::{Head, read_head};
@@ -23,15 +23,16 @@ use super::encodings;
 use super::error::FilesError;
 use super::find::InputFile;
 use super::job::{How, Job, Request, Settled};
-use super::json;
 use super::lines::LineFormat;
 use super::looks::each;
 use super::options::{Format, Options};
 use super::path_rules;
-use super::path_values::{HivePartitions, PathValues};
+use super::path_values::PathValues;
 use super::rows::{Layout, RecordFormat};
 use super::settle_lines::settle_lines;
-use super::survey;
+use super::settle_objects::settle_json;
+use super::settle_xml::settle_xml;
+use super::{survey, xml};
 
 /// Settles a read of these files.
 pub(crate) async fn settle(
@@ -48,12 +49,15 @@ pub(crate) async fn settle(
         return Ok(settled);
     }
     let (files, notes) = match format {
-        Some(Format::Csv | Format::Json | Format::Jsonl) => with_encodings(files, request).await?,
+        Some(Format::Csv | Format::Json | Format::Jsonl | Format::Xml) => {
+            with_encodings(files, request).await?
+        }
         _ => (files, Vec::new()),
     };
     let mut settled = match format {
         Some(format @ (Format::Csv | Format::Xlsx)) => settle_csv(files, request, format).await,
         Some(format) if format.has_columns() => settle_columns(files, request, format).await,
+        Some(Format::Xml) => settle_xml(files, request).await,
         _ => settle_json(files, request).await,
     }?;
     settled.notes.extend(notes);
@@ -65,7 +69,11 @@ async fn with_encodings(
     request: &Request<'_>,
 ) -> Result<(Vec<InputFile>, Vec<String>), FilesError> {
     let declared = request.options.encoding;
-    let looked = each(files, move |file| encodings::settle(file, declared)).await?;
+    let looked = each(files, move |file| match file.format {
+        Format::Xml => xml::settle_encoding(file, declared),
+        _ => encodings::settle(file, declared),
+    });
+    let looked = looked.await?;
     let notes = encodings::notes(&looked);
     Ok((looked.into_iter().map(|(file, _)| file).collect(), notes))
 }
@@ -193,175 +201,8 @@ fn csv_layout(
     }
 }
 
-fn names_of(wanted: &[Wanted]) -> Vec<String> {
-    wanted.iter().map(|column| column.name.clone()).collect()
-}
-
 fn files_of<T>(looked: &[(InputFile, T)]) -> Vec<InputFile> {
     looked.iter().map(|(file, _)| file.clone()).collect()
-}
-
-async fn settle_json(files: Vec<InputFile>, request: &Request<'_>) -> Result<Settled, FilesError> {
-    let path = first_object(&files);
-    let mut notes = Vec::new();
-    let mut files = record_arrays(files, request, &mut notes).await?;
-    let mut wanted: Vec<Wanted> = Vec::new();
-    // Keys may come and go from record to record: only a projection with types spares the look.
-    let mut settled = Vec::new();
-    give_types(&mut settled, &path, request, Format::Json)?;
-    let typed = request.spec.projection.is_some()
-        && settled.iter().all(|column| column.data_type.is_some())
-        && !is_of_either(&settled, &files, request);
-    let mut rows = None;
-    if typed && !request.count_rows {
-        wanted = settled;
-    } else {
-        let findings = survey::survey(&json_jobs(&files, &wanted, request), request).await?;
-        rows = Some(findings.rows);
-        wanted.extend(findings.names().map(Wanted::untyped));
-        if findings.rows == 0 {
-            // A file without a record has the columns that it had.
-            let of_path = |name: &str| files.iter().any(|(file, _)| file.path_values.has(name));
-            let before = request.observed().into_iter();
-            let before = before.filter(|(name, _)| !of_path(name));
-            wanted.extend(before.map(|(name, _)| Wanted::untyped(&name)));
-        }
-        let own = names_of(&wanted);
-        path_rules::prefer_own(
-            files.iter_mut().map(|(file, _)| file),
-            &own,
-            &request.options,
-        );
-        let of_paths = files_of(&files);
-        path_rules::add(&mut wanted, &own, &of_paths, &request.options)?;
-        let added = wanted.len() - own.len();
-        give_types(&mut wanted, &path, request, Format::Json)?;
-        path_rules::give_types(&mut wanted, &own, &of_paths, &mut notes);
-        fill_types(&mut wanted, &findings, false, &mut notes);
-        let is_whole = request.spec.projection.is_none();
-        if is_whole && wanted.len() == added {
-            return Err(no_columns(path, &findings));
-        }
-        if findings.has_unnamed {
-            notes.push(format!(
-                "members of `{path}` without a name are read as the column `{}`",
-                json::UNNAMED
-            ));
-        }
-    }
-    let jobs = json_jobs(&files, &wanted, request);
-    Ok(Settled {
-        schema: schema_of(&wanted),
-        jobs,
-        notes,
-        rows,
-        options: Arc::clone(&request.options),
-        own: BTreeMap::new(),
-    })
-}
-
-/// Whether only a look tells if a column is one of the files or of their paths.
-fn is_of_either(
-    wanted: &[Wanted],
-    files: &[(InputFile, json::RecordArray)],
-    request: &Request<'_>,
-) -> bool {
-    let is_of_path = |column: &Wanted| {
-        let mut files = files.iter();
-        files.any(|(file, _)| file.path_values.has(&column.name))
-    };
-    request.options.hive_partitions == HivePartitions::Alike && wanted.iter().any(is_of_path)
-}
-
-/// Where the rows of each file are.
-async fn record_arrays(
-    files: Vec<InputFile>,
-    request: &Request<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<(InputFile, json::RecordArray)>, FilesError> {
-    let observed = request.observed().into_iter();
-    let mut known = json::KnownRows {
-        columns: observed.map(|(name, _)| name).collect(),
-        member: None,
-    };
-    let mut all = Vec::with_capacity(files.len());
-    for file in files {
-        let array = record_array(&file, request, &known).await?;
-        known.member = known.member.take().or_else(|| array.found.clone());
-        all.push((file, array));
-    }
-    for (file, array) in &mut all {
-        // The rows of a later file may show where those of an earlier one would be.
-        if known.member.is_some() && array.length.is_none() {
-            *array = record_array(file, request, &known).await?;
-        }
-        notes.extend(array.found.as_ref().map(|key| {
-            let object = &file.object;
-            format!("the rows of `{object}` are in its member `{key}`; `records: {key}` sets this")
-        }));
-    }
-    Ok(all)
-}
-
-async fn record_array(
-    file: &InputFile,
-    request: &Request<'_>,
-    known: &json::KnownRows,
-) -> Result<json::RecordArray, FilesError> {
-    if file.format != Format::Json {
-        return Ok(json::RecordArray::default());
-    }
-    let (options, looked) = (Arc::clone(&request.options), file.clone());
-    let (path, known) = (file.object.clone(), known.clone());
-    let found = tokio::task::spawn_blocking(move || json::find_records(&looked, &options, &known));
-    found.await.map_err(|_| FilesError::Broken { path })?
-}
-
-/// Why JSON gives no columns, with the record that shows it.
-fn no_columns(path: String, findings: &survey::Findings) -> FilesError {
-    let why = match &findings.broken {
-        Some((line, why)) => format!("the record in line {line} {why}"),
-        None if findings.rows > 0 => format!("its {} objects have no members", findings.rows),
-        None => "it has no records".to_owned(),
-    };
-    FilesError::NoColumns { path, why }
-}
-
-fn json_jobs(
-    files: &[(InputFile, json::RecordArray)],
-    wanted: &[Wanted],
-    request: &Request<'_>,
-) -> Vec<Job> {
-    let (schema, as_text) = (schema_of(wanted), as_text(request));
-    let job = |(file, array): &(InputFile, json::RecordArray)| {
-        let layout = Layout {
-            table: request.spec.table.clone(),
-            schema: Arc::clone(&schema),
-            places: (0..wanted.len()).map(Some).collect(),
-            width: wanted.len(),
-            shape: RecordFormat::Json {
-                lines: file.format == Format::Jsonl,
-                max_record_bytes: request.options.max_record_bytes,
-                as_text: as_text.clone(),
-            },
-            nulls: Nulls::default(),
-            // A JSON number has one form.
-            formats: formats_of(wanted, &request.options, None),
-            numbers: None,
-            exact: exact_of(wanted),
-            from_path: path_rules::columns(&file.path_values, wanted),
-            batch_rows: request.spec.batch_rows.max(1),
-        };
-        Job {
-            file: file.clone(),
-            how: How::Text {
-                layout: Arc::new(layout),
-                head: array.head.clone(),
-                length: array.length,
-            },
-        }
-    };
-    files.iter().map(job).collect()
 }
 
 async fn settle_columns(

@@ -20,8 +20,8 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "format",
         Kind::OneOf(&[
-            "csv", "jsonl", "json", "parquet", "avro", "arrow", "xlsx", "common", "combined",
-            "syslog", "regex", "fixed",
+            "csv", "jsonl", "json", "xml", "parquet", "avro", "arrow", "xlsx", "common",
+            "combined", "syslog", "regex", "fixed",
         ]),
         "The format of the files; default: by extension.",
     ),
@@ -53,7 +53,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "null_values",
         Kind::List,
-        "Unquoted CSV texts that mean NULL, in addition to the empty one; `\"\"` also makes quoted empty fields NULL.",
+        "Unquoted CSV texts that mean NULL, in addition to the empty one; `\"\"` also makes quoted empty fields NULL. In XML, texts that mean NULL.",
     ),
     (
         "encoding",
@@ -73,7 +73,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "trim",
         Kind::Boolean,
-        "Whether blanks around fields are dropped; default false, and true for `format: fixed`.",
+        "Whether blanks around fields are dropped; default false, and true for `format: fixed` and `xml`.",
     ),
     (
         "date_format",
@@ -101,9 +101,19 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Where the array of rows is in a JSON file that is one object, such as `data.items`; default: the only member that is an array of objects; empty for the file itself.",
     ),
     (
+        "record",
+        Kind::Text,
+        "The elements of an XML file that are rows: a name, such as `book`, or the place from the root on, such as `/catalog/book`; default: the ones of the only name that repeats in the root.",
+    ),
+    (
+        "prefixes",
+        Kind::OneOf(&["drop", "keep"]),
+        "Whether names of XML elements and attributes keep their namespace prefix: `x:id`; default drop.",
+    ),
+    (
         "nested",
         Kind::OneOf(&["text", "types"]),
-        "What lists and objects of JSON become where no type is declared: JSON text, or structs and lists; default text.",
+        "What lists and objects of JSON, and nested or repeated elements of XML, become where no type is declared: JSON text, or structs and lists; default text.",
     ),
     (
         "sheet",
@@ -170,6 +180,8 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
 /// Options that nothing reads when files are written.
 const READ_ONLY: &[&str] = &[
     "records",
+    "record",
+    "prefixes",
     "nested",
     "sheet",
     "range",
@@ -222,7 +234,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, Parquet, Avro, Arrow, Excel and log files in a local folder or in a bucket."
+        doc: "CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel and log files in a local folder or in a bucket."
             .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![

@@ -16,12 +16,14 @@ use super::csv::{self, Index, Walk};
 use super::error::FilesError;
 use super::infer::{Guess, Hint, InferOptions, Verdict};
 use super::job::{How, Job, Request};
-use super::json::{self, MOST_NAMES, Shape};
+use super::json::{self, AsText, MOST_NAMES, Shape};
 use super::lines::{LineFormat, LineTable, LineWalk};
 use super::pieces::{Piece, pieces, workers};
-use super::rows::{Layout, RecordFormat, without_foreign_bytes};
+use super::rows::{Layout, RecordFormat};
 use super::spare::SpareBuffers;
+use super::xml::{self, Reading, XmlSurvey, XmlWalk};
 use crate::exact::local::{DateOrder, NumberFormat};
+use crate::exact::xml::TEXT;
 
 /// What a look at the whole input showed.
 #[derive(Debug, Default)]
@@ -68,6 +70,15 @@ impl Findings {
     pub(crate) fn written(&self, name: &str) -> (Option<NumberFormat>, Option<DateOrder>) {
         let shape = self.shape(name);
         shape.map_or((None, None), |shape| shape.scalars().written(self.hint))
+    }
+
+    /// One element stands for a list of one.
+    fn take_single_items(&mut self) {
+        let mut room = MOST_NAMES.saturating_sub(self.names);
+        for (_, shape) in &mut self.columns {
+            *shape = std::mem::take(shape).with_single_items(TEXT, &mut room);
+        }
+        self.names = MOST_NAMES.saturating_sub(room);
     }
 
     fn add(&mut self, part: Part) {
@@ -135,16 +146,29 @@ pub(crate) async fn survey(jobs: &[Job], request: &Request<'_>) -> Result<Findin
             bounded(&findings, jobs, most)?;
         }
     }
+    if jobs.iter().any(is_xml) {
+        findings.take_single_items();
+    }
     for (_, shape) in &findings.columns {
         shape.scalars().hint(&mut findings.hint);
     }
     Ok(findings)
 }
 
+fn is_xml(job: &Job) -> bool {
+    let How::Text { layout, .. } = &job.how else {
+        return false;
+    };
+    matches!(layout.shape, RecordFormat::Xml { .. })
+}
+
 /// Objects with data as keys would make a column of each.
 fn bounded(findings: &Findings, jobs: &[Job], most: usize) -> Result<(), FilesError> {
     let json = jobs.iter().find(|job| match &job.how {
-        How::Text { layout, .. } => matches!(layout.shape, RecordFormat::Json { .. }),
+        How::Text { layout, .. } => matches!(
+            layout.shape,
+            RecordFormat::Json { .. } | RecordFormat::Xml { .. }
+        ),
         How::Columns { .. } => false,
     });
     match json {
@@ -195,6 +219,9 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
             columns,
             max_record_bytes,
         } => survey_lines(chunk, layout, (format, columns), *max_record_bytes),
+        RecordFormat::Xml {
+            reading, as_text, ..
+        } => survey_xml(chunk, layout, (*reading, as_text), most),
         RecordFormat::Csv { dialect, columns } => {
             let bytes = chunk.bytes.as_slice();
             let width = columns.len();
@@ -217,7 +244,7 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 broken.clear();
                 more = walk.rows(1024, &mut index, &mut broken);
                 if !clean {
-                    without_foreign_bytes(bytes, dialect, &mut index, width, &mut bad);
+                    csv::without_foreign_bytes(bytes, dialect, &mut index, width, &mut bad);
                 }
                 rows += index.starts.len() as u64;
                 for place in layout.places.iter().flatten() {
@@ -245,6 +272,41 @@ fn survey_chunk(chunk: &Chunk, layout: &Arc<Layout>, most: usize) -> Part {
                 has_unnamed: false,
             }
         }
+    }
+}
+
+fn survey_xml(
+    chunk: &Chunk,
+    layout: &Layout,
+    (reading, as_text): (Reading, &AsText),
+    most: usize,
+) -> Part {
+    let infer = InferOptions {
+        times: &layout.formats.usual.times,
+        typed: false,
+        numbers: layout.numbers,
+        commas: true,
+        semicolons: false,
+    };
+    let mut survey = XmlSurvey::new(infer, most, (as_text, &layout.nulls), reading);
+    let mut walk = XmlWalk::new(&chunk.bytes, &chunk.records, reading);
+    let (mut broken, mut first) = (Vec::new(), None);
+    let mut more = true;
+    while more {
+        more = walk.rows(usize::MAX, &mut survey, &mut broken);
+        first = first.or(broken.first().copied());
+        broken.clear();
+    }
+    let told = |start| {
+        let record = xml::record_at(&chunk.bytes, &chunk.records, start);
+        let why = xml::wrong_with(record, reading).message;
+        (chunk.line_of(start), why)
+    };
+    Part {
+        columns: survey.columns,
+        rows: survey.rows,
+        broken: first.map(told),
+        has_unnamed: false,
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::path::JsonPath;
 use super::raw::Raw;
 use super::xml;
+use crate::exact::xml::scalar;
 use crate::files::WholeCsv;
 
 /// What a body is.
@@ -362,19 +363,4 @@ fn object(json: &mut String, columns: &[String], cells: &[(String, bool)], nulls
     });
     let object = Value::Object(values.collect::<Map<_, _>>());
     json.push_str(&object.to_string());
-}
-
-/// A text as JSON: a number or truth value where it is written as one, else a text.
-pub(super) fn scalar(text: &str) -> Value {
-    let is_plain = matches!(text, "true" | "false")
-        || text.starts_with(|letter: char| letter.is_ascii_digit() || letter == '-');
-    let plain: Option<Value> = match is_plain && !text.ends_with(char::is_whitespace) {
-        true => serde_json::from_str(text).ok(),
-        false => None,
-    };
-    // A number that is written in another way afterwards is a text.
-    let as_written =
-        |value: &Value| serde_json::to_string(value).is_ok_and(|written| written == text);
-    let plain = plain.filter(as_written);
-    plain.unwrap_or_else(|| Value::from(text))
 }

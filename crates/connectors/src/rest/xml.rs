@@ -1,151 +1,24 @@
-//! XML as JSON, by one rule.
+//! A page of XML as JSON.
 //!
-//! Promise: an element is a map of its attributes (`@name`), of the elements in it by their names, and of
-//! its own text (`#text`); one with text alone is that text, one with nothing is null; elements that repeat
-//! are a list, and what `records` names is one always. Names are without their prefix. Entities are those
-//! of XML itself: a document type is refused. Read next: `body.rs`.
+//! Promise: elements are JSON by the rule of `exact/xml.rs`, and what `records` names is a list always. What is
+//! wrong with a page is said with its line. Read next: `body.rs`.
 
 use encoding_rs::Encoding;
-use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value};
 
-use super::body::scalar;
 use super::path::JsonPath;
-
-/// Elements inside each other.
-const DEEPEST: usize = 100;
-
-/// The text of an element beside other things in it.
-const TEXT: &str = "#text";
-
-/// An element that is not closed yet.
-#[derive(Default)]
-struct Open {
-    name: String,
-    inside: Map<String, Value>,
-    text: String,
-    /// `xsi:nil`: it has no value.
-    is_nil: bool,
-}
-
-impl Open {
-    fn new(start: &BytesStart<'_>) -> Result<Self, String> {
-        let mut open = Self {
-            name: start.local_name().into_inner().to_owned(),
-            ..Self::default()
-        };
-        for attribute in start.attributes() {
-            let attribute = attribute.map_err(|error| error.to_string())?;
-            if attribute.key.as_namespace_binding().is_some() {
-                continue;
-            }
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| error.to_string())?;
-            let (name, prefix) = attribute.key.decompose();
-            if prefix.is_some() && name.into_inner() == "nil" {
-                open.is_nil = matches!(&*value, "true" | "1");
-                continue;
-            }
-            open.add(&format!("@{}", name.into_inner()), scalar(&value));
-        }
-        Ok(open)
-    }
-
-    /// Adds what is inside; a second one of the name makes a list.
-    fn add(&mut self, name: &str, value: Value) {
-        match self.inside.get_mut(name) {
-            None => {
-                self.inside.insert(name.to_owned(), value);
-            }
-            Some(Value::Array(list)) => list.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
-    }
-
-    fn value(mut self) -> Value {
-        let is_blank = self.text.trim().is_empty();
-        if self.is_nil || self.inside.is_empty() && is_blank {
-            return Value::Null;
-        }
-        if self.inside.is_empty() {
-            return scalar(&self.text);
-        }
-        if !is_blank {
-            let text = scalar(self.text.trim());
-            self.inside.insert(TEXT.to_owned(), text);
-        }
-        Value::Object(self.inside)
-    }
-}
+use crate::exact::xml::{TEXT, declared_encoding, parse};
 
 /// A document as JSON. The error is what is wrong with it.
 pub(super) fn json(text: &str, records: &JsonPath) -> Result<String, String> {
-    let mut reader = Reader::from_str(text);
-    let mut open = vec![Open::default()];
-    let mut roots = 0;
-    loop {
-        let event = reader.read_event().map_err(|error| {
-            let line = 1 + text
-                .get(..usize::try_from(reader.error_position()).unwrap_or(usize::MAX))
-                .map_or(0, |before| before.matches('\n').count());
-            format!("line {line}: {error}")
-        })?;
-        let depth = open.len();
-        let at = open
-            .last_mut()
-            .ok_or("an element is closed that was not opened")?;
-        match event {
-            Event::Start(start) => {
-                if depth > DEEPEST {
-                    return Err(format!(
-                        "more than {DEEPEST} elements are inside each other"
-                    ));
-                }
-                roots += usize::from(depth == 1);
-                open.push(Open::new(&start)?);
-            }
-            Event::Empty(start) => {
-                roots += usize::from(depth == 1);
-                let empty = Open::new(&start)?;
-                let name = empty.name.clone();
-                at.add(&name, empty.value());
-            }
-            Event::End(_) => {
-                let closed = open.pop().unwrap_or_default();
-                let above = open
-                    .last_mut()
-                    .ok_or("an element is closed that was not opened")?;
-                let name = closed.name.clone();
-                above.add(&name, closed.value());
-            }
-            Event::Text(text) => at.text.push_str(&text.xml10_content()),
-            Event::CData(text) => at.text.push_str(&text.xml10_content()),
-            Event::GeneralRef(reference) => {
-                let letter = reference
-                    .resolve_char_ref()
-                    .map_err(|error| error.to_string())?;
-                match (letter, resolve_predefined_entity(&reference)) {
-                    (Some(letter), _) => at.text.push(letter),
-                    (None, Some(text)) => at.text.push_str(text),
-                    (None, None) => {
-                        return Err("it has an entity that is not of XML itself".to_owned());
-                    }
-                }
-            }
-            Event::DocType(_) => return Err("it has a document type".to_owned()),
-            Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
-            Event::Eof => break,
-        }
-    }
-    let document = open.pop().filter(|_| open.is_empty());
-    let document = document.ok_or("it ends inside an element")?;
-    if roots != 1 || !document.text.trim().is_empty() {
-        return Err("it is not one element".to_owned());
-    }
-    let mut document = Value::Object(document.inside);
+    let mut root = parse(text, false).map_err(|wrong| {
+        let before = text.get(..wrong.at).unwrap_or(text);
+        let line = 1 + before.matches('\n').count();
+        format!("line {line}: {}", wrong.why)
+    })?;
+    root.drop_blanks();
+    let inside = [(root.name().to_owned(), root.value(false))];
+    let mut document = Value::Object(inside.into_iter().collect());
     make_list(&mut document, records);
     Ok(document.to_string())
 }
@@ -188,17 +61,7 @@ fn make_list(document: &mut Value, records: &JsonPath) {
 
 /// The encoding that the declaration of a document says.
 pub(super) fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
-    let head = bytes.get(..bytes.len().min(200))?;
-    let head = String::from_utf8_lossy(head);
-    let declaration = head.strip_prefix("<?xml")?.split("?>").next()?;
-    let (_, behind) = declaration.split_once("encoding")?;
-    let behind = behind.trim_start().strip_prefix('=')?.trim_start();
-    let quote = behind
-        .chars()
-        .next()
-        .filter(|quote| matches!(quote, '"' | '\''))?;
-    let label = behind.get(1..)?.split(quote).next()?;
-    Encoding::for_label(label.as_bytes())
+    Encoding::for_label(declared_encoding(bytes)?.as_bytes())
 }
 
 #[cfg(test)]

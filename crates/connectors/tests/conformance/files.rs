@@ -128,6 +128,13 @@ impl Folder {
                 });
                 fs::write(path, rows.collect::<String>()).unwrap();
             }
+            "xml" => {
+                let rows = rows.iter().map(|row| {
+                    let c = row.c.map_or(String::new(), |c| format!("<c>{c}</c>"));
+                    format!("<row><id>{}</id><v>{}</v>{c}</row>\n", row.id, row.v)
+                });
+                fs::write(path, format!("<rows>{}</rows>", rows.collect::<String>())).unwrap();
+            }
             "regex" => {
                 let rows = rows
                     .iter()
@@ -264,6 +271,7 @@ destination_conformance!(into_a_folder_of_jsonl, folder("jsonl", true));
 destination_conformance!(into_a_folder_of_parquet, folder("parquet", true));
 source_conformance!(from_csv, with_rows("csv"));
 source_conformance!(from_jsonl, with_rows("jsonl"));
+source_conformance!(from_xml, with_rows("xml"));
 source_conformance!(from_lines_by_a_pattern, with_rows("regex"));
 source_conformance!(from_fixed_fields, with_rows("fixed"));
 source_conformance!(from_parquet, with_rows("parquet"));

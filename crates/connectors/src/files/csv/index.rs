@@ -343,6 +343,35 @@ pub(crate) fn unescape(text: &[u8], dialect: &Dialect, to: &mut Vec<u8>) {
     to.extend_from_slice(rest);
 }
 
+/// Takes rows that are no UTF-8 out of the index.
+pub(crate) fn without_foreign_bytes(
+    bytes: &[u8],
+    dialect: &Dialect,
+    index: &mut Index,
+    width: usize,
+    bad: &mut Vec<usize>,
+) {
+    let mut kept = 0;
+    for row in 0..index.starts.len() {
+        let Some(start) = index.starts.get(row).copied() else {
+            break;
+        };
+        if std::str::from_utf8(record_at(bytes, dialect, start)).is_err() {
+            bad.push(start);
+            continue;
+        }
+        if kept != row {
+            index
+                .spans
+                .copy_within(row * width..(row + 1) * width, kept * width);
+            index.starts.swap(kept, row);
+        }
+        kept += 1;
+    }
+    index.spans.truncate(kept * width);
+    index.starts.truncate(kept);
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

@@ -15,6 +15,8 @@ mod whole;
 pub(crate) use cutter::CsvCutter;
 pub(crate) use explain::{cell_reasons, encoding, foreign, reasons, shown};
 pub(crate) use header::{Head, read_head};
-pub(crate) use index::{Broken, Flaw, Index, Walk, record_at, unescape, without_line_end};
+pub(crate) use index::{
+    Broken, Flaw, Index, Walk, record_at, unescape, without_foreign_bytes, without_line_end,
+};
 pub(crate) use scan::Dialect;
 pub(crate) use whole::Whole;

@@ -167,6 +167,35 @@ impl Shape {
         }
     }
 
+    /// The same where one value stands for a list of one, and text alone for an object with this member:
+    /// as in XML.
+    pub(crate) fn with_single_items(mut self, text: &str, room: &mut usize) -> Self {
+        let Some(parts) = self.parts.as_deref_mut() else {
+            return self;
+        };
+        let members = std::mem::take(&mut parts.members).into_iter();
+        parts.members = members
+            .map(|member| Member {
+                shape: member.shape.with_single_items(text, room),
+                ..member
+            })
+            .collect();
+        if parts.lists > 0 {
+            let single = Shape {
+                scalars: std::mem::take(&mut self.scalars),
+                is_text: false,
+                parts: parts.take_objects(),
+            };
+            parts.item.merge(single, room);
+            let item = std::mem::take(&mut parts.item);
+            parts.item = item.with_single_items(text, room);
+        } else if self.scalars.has_values() && parts.objects > 0 && parts.given_up.is_none() {
+            let scalars = std::mem::take(&mut self.scalars);
+            parts.add_text(text, scalars, room);
+        }
+        self
+    }
+
     fn names(&self) -> usize {
         self.parts.as_ref().map_or(0, |parts| parts.names())
     }
@@ -325,6 +354,37 @@ impl Parts {
             shape: Shape::default(),
         });
         Ok(self.members.len() - 1)
+    }
+
+    /// Its objects without its lists, if there are some.
+    fn take_objects(&mut self) -> Option<Box<Parts>> {
+        (self.objects > 0).then(|| {
+            Box::new(Parts {
+                objects: std::mem::take(&mut self.objects),
+                members: std::mem::take(&mut self.members),
+                places: std::mem::take(&mut self.places),
+                has_repeats: self.has_repeats,
+                given_up: self.given_up,
+                ..Parts::default()
+            })
+        })
+    }
+
+    /// Values that are the text of objects with nothing else.
+    fn add_text(&mut self, name: &str, scalars: Guess, room: &mut usize) {
+        let at = match self.places.get(name) {
+            Some(at) => Ok(*at),
+            None => self.add(name.to_owned(), room),
+        };
+        match at {
+            Err(why) => self.give_up(why, room),
+            Ok(at) => {
+                if let Some(member) = self.members.get_mut(at) {
+                    member.seen += 1;
+                    member.shape.merge(Shape::from(scalars), room);
+                }
+            }
+        }
     }
 
     fn names(&self) -> usize {

@@ -409,7 +409,7 @@ pub(crate) enum AsText {
 }
 
 impl AsText {
-    fn has(&self, column: &str) -> bool {
+    pub(crate) fn has(&self, column: &str) -> bool {
         match self {
             Self::All => true,
             Self::Of(columns) => columns.contains(column),

@@ -411,6 +411,21 @@ fn who_may_not_look_at_a_key_finds_it_in_the_listing() {
 }
 
 #[test]
+fn elements_of_objects_are_those_of_files() {
+    let rows: String = (0..5_000).map(|n| format!("<i><n>{n}</n></i>\n")).collect();
+    let text = format!("<r>{rows}</r>");
+    let objects = [
+        ("d/1.xml", text.as_str()),
+        ("d/2.xml", "<r><i><n>x</n></i>"),
+    ];
+    let fake = Fake::new(Wrong::Nothing, &objects);
+    let found = fake.rows("s3://b/d", "1.xml");
+    // They are sorted as texts.
+    assert_eq!((found.len(), found[4_999].as_str()), (5_000, "999"));
+    assert_eq!(fake.read("s3://b/d", "2.xml").unwrap_err().code, "R0176");
+}
+
+#[test]
 fn avro_and_arrow_objects_give_what_files_give() {
     for name in [
         "avro/types_deflate.avro",

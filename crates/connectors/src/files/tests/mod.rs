@@ -23,6 +23,7 @@ mod properties;
 mod real;
 mod replay;
 mod workbooks;
+mod xml;
 
 use std::collections::BTreeMap;
 use std::path::Path;

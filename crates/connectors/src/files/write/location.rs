@@ -225,6 +225,12 @@ impl FileTarget {
                     "write Parquet: a name that ends with `.parquet`, or `format: parquet`",
                 ));
             }
+            (Format::Xml, _) => {
+                return Err(wrong(
+                    "XML files are only read",
+                    "write CSV, JSON lines or Parquet: a name that ends with `.csv`, `.jsonl` or `.parquet`",
+                ));
+            }
             (Format::Xlsx, _) => {
                 return Err(wrong(
                     "Excel workbooks are only read",
