@@ -152,7 +152,7 @@ pub(super) async fn since(
         let records = records_of(&asked.records);
         let values = values(&records, &cursor.name).unwrap_or_default();
         let is_from = |value: &String| rank(value).is_some_and(|rank| rank >= highest);
-        let has_itself = values.iter().any(|value| *value == cursor.highest);
+        let has_itself = values.contains(&cursor.highest);
         if has_itself && values.iter().all(is_from) {
             return Ok(Some(param));
         }
