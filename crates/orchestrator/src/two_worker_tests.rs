@@ -270,7 +270,7 @@ async fn two_workers_accept_no_task_twice_on_sqlite() {
     // Nothing here is to outlive a power cut: memory answers faster than a disk.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let folder = folder.unwrap();
-    play(|seed| folder.path().join(format!("{seed}.db"))).await;
+    Box::pin(play(|seed| folder.path().join(format!("{seed}.db")))).await;
 }
 
 #[tokio::test]
@@ -278,5 +278,5 @@ async fn two_workers_accept_no_task_twice_on_postgres() {
     let quick = [("fsync", "off"), ("synchronous_commit", "off")];
     let server = PostgresServer::start_with(&quick).unwrap();
     let url = PathBuf::from(server.url("postgres"));
-    play(|_| url.clone()).await;
+    Box::pin(play(|_| url.clone())).await;
 }
