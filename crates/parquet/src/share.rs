@@ -94,6 +94,8 @@ pub(crate) fn share<P: Send, T: Send>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "a test panics")]
+
     use super::*;
 
     #[test]

@@ -74,6 +74,8 @@ fn folder() -> std::io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::fs::File;
 
     use super::{Port, folder};

@@ -143,6 +143,8 @@ fn timestamp(micros: i64, utc: bool, upper: bool) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use std::sync::Arc;
 
     use arrow_array::{
@@ -164,7 +166,7 @@ mod tests {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            (state % 5 != 0).then_some((state >> 1).cast_signed())
+            (!state.is_multiple_of(5)).then_some((state >> 1).cast_signed())
         };
         let mut values = move || -> Vec<Option<i64>> { (0..rows).map(|_| next()).collect() };
         let days = |days: i64| i32::try_from(days % 2_000_000).unwrap() - 400_000;
