@@ -18,8 +18,8 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::interval_runs::{interval, name_of_run, whole_runs};
-use crate::run_stops;
 use crate::schedules::{self, done_again};
+use crate::stop_requests;
 use crate::tx::{Tx, cells};
 use crate::workers;
 
@@ -152,7 +152,7 @@ pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), 
         let backfill = tx.one(&query, cells![environment, row.count(2)?]).await?;
         let backfill = backfill.map(|row| parse_backfill_state(row.text(0)?));
         let cancelled = backfill.transpose()? == Some(BackfillState::Cancelled);
-        let stopped = run_stops::of_row(tx, run).await?.is_some();
+        let stopped = stop_requests::of_row(tx, run).await?.is_some();
         let given_up = match (cancelled, stopped) {
             (true, _) => Some(BackfillSkip::Cancelled),
             (false, true) => Some(BackfillSkip::RunCancelled),

@@ -25,6 +25,7 @@ mod runs;
 mod schedules;
 mod sqlite;
 mod state_store;
+mod stop_requests;
 mod store;
 mod tasks;
 mod tx;

@@ -1,16 +1,15 @@
-//! Requests that a run stops: functions over an open transaction.
+//! What becomes of runs that were asked to stop: functions over an open transaction.
 //!
-//! Promise: a request is kept with its run, together with its event, and only a stronger one replaces it. After
-//! it no task of the run is claimed. A run whose process has died ends at once, so that nobody resumes it. It
-//! stops nothing itself: the process of the run reads the request. Read next: `runs.rs`, `tasks.rs` (claims).
+//! Promise: after a request no task of the run is claimed. A run whose process has died ends at once, so that nobody
+//! resumes it. It stops nothing itself: the process of the run reads the request. Read next: `stop_requests.rs`,
+//! `runs.rs`, `tasks.rs` (claims).
 
-use serde_json::{Value, json};
-use towpath_ports::{RunEventKind, RunState, RunStop, StopReason, StopResult};
+use towpath_ports::{RunState, RunStop, StopResult};
 use towpath_vocab::{Environment, RunName};
 
-use crate::codec::{maybe_json, to_column};
 use crate::error::StateError;
 use crate::journal::Journal;
+use crate::stop_requests::{because, put};
 use crate::tx::{Tx, cells};
 use crate::{runs, workers};
 
@@ -34,94 +33,6 @@ pub(crate) async fn request(
     workers::remove(tx, &journal.worker).await?;
     end(tx, journal.id, stop).await?;
     Ok((StopResult::Ended, Some(journal.worker)))
-}
-
-/// Keeps a request with a run that is locked, unless that has one which is as strong.
-async fn put(tx: &Tx<'_>, journal: &mut Journal, stop: &RunStop) -> Result<(), StateError> {
-    if !stop.is_stronger(journal.stop.as_ref()) {
-        return Ok(());
-    }
-    let body = to_column("request to stop", stop)?;
-    tx.execute(
-        "UPDATE run SET stop = ?2 WHERE id = ?1",
-        cells![journal.id, body],
-    )
-    .await?;
-    let kind = RunEventKind::StopRequested;
-    journal
-        .add(tx, tx.now_us, None, kind, &because(stop))
-        .await?;
-    journal.stop = Some(stop.clone());
-    Ok(())
-}
-
-/// What the events of a run say about a request.
-fn because(stop: &RunStop) -> Value {
-    let why = match stop.why {
-        StopReason::User => "cancelled",
-        StopReason::Overlap => "overlap",
-    };
-    match &stop.by {
-        Some(by) => json!({ "because": why, "by": by, "at_once": stop.at_once }),
-        None => json!({ "because": why, "at_once": stop.at_once }),
-    }
-}
-
-/// Asks the runs of the intervals of a schedule to stop, whose row is locked. One that a user goes on with is waited
-/// for.
-pub(crate) async fn request_of_schedule(
-    tx: &Tx<'_>,
-    (environment, pipeline): (&str, &str),
-    stop: &RunStop,
-) -> Result<(), StateError> {
-    let rows = tx
-        .rows(
-            "SELECT run.id FROM scheduled_interval one JOIN run
-                 ON run.pipeline = one.pipeline AND run.environment = one.environment
-                 AND run.number = one.run_number
-             WHERE one.environment = ?1 AND one.pipeline = ?2 AND one.state = 'running'
-               AND run.state = 'running' AND run.scheduled = 1",
-            cells![environment, pipeline],
-        )
-        .await?;
-    for row in rows {
-        let mut journal = Journal::of_row(tx, row.int(0)?).await?;
-        // It may have ended meanwhile.
-        if journal.is_running() {
-            put(tx, &mut journal, stop).await?;
-            journal.finish(tx).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The request about a run, by its row id.
-pub(crate) async fn of_row(tx: &Tx<'_>, id: i64) -> Result<Option<RunStop>, StateError> {
-    let found = tx
-        .one("SELECT stop FROM run WHERE id = ?1", cells![id])
-        .await?;
-    match found {
-        Some(row) => maybe_json("request to stop", &row, 0),
-        None => Ok(None),
-    }
-}
-
-/// The request about a run, by its name.
-pub(crate) async fn of(
-    tx: &Tx<'_>,
-    name: &RunName,
-    environment: &Environment,
-) -> Result<Option<RunStop>, StateError> {
-    let found = tx
-        .one(
-            "SELECT stop FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3",
-            cells![name.pipeline.as_str(), environment.as_str(), name.number],
-        )
-        .await?;
-    match found {
-        Some(row) => maybe_json("request to stop", &row, 0),
-        None => Ok(None),
-    }
 }
 
 /// The runs that were asked to stop and whose process has died: the row of each, and its worker.

@@ -16,7 +16,7 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::interval_runs::whole_runs;
-use crate::run_stops;
+use crate::stop_requests;
 use crate::tx::{Row, Tx, cells};
 
 const INTERVAL: &str = "SELECT pipeline, start_us, end_us, state, reason, intervals, run_number \
@@ -168,7 +168,7 @@ pub(crate) async fn update(tx: &Tx<'_>, update: &ScheduleUpdate) -> Result<bool,
         return Ok(false);
     }
     if let Some(stop) = &update.stop {
-        run_stops::request_of_schedule(tx, (environment, pipeline), stop).await?;
+        stop_requests::request_of_schedule(tx, (environment, pipeline), stop).await?;
     }
     for decision in &update.due {
         let state = match decision.skip {
@@ -355,7 +355,7 @@ pub(crate) async fn begun(tx: &Tx<'_>, run: i64) -> Result<(), StateError> {
 /// The run has ended: so has its interval, or it waits again. The interval of a run that was asked to stop gets no
 /// other one.
 pub(crate) async fn ended(tx: &Tx<'_>, run: i64, state: RunState) -> Result<(), StateError> {
-    let stop = run_stops::of_row(tx, run).await?;
+    let stop = stop_requests::of_row(tx, run).await?;
     let (end, reason) = match (state, stop.map(|stop| stop.why)) {
         (RunState::Succeeded, _) => (IntervalState::Succeeded, None),
         (RunState::Failed, _) => (IntervalState::Failed, None),

@@ -28,8 +28,8 @@ use crate::postgres::Redo;
 use crate::store::{Store, dead};
 use crate::tx::{Tx, TxFuture};
 use crate::{
-    backfill_runs, backfills, lost_runs, outbox, run_history, run_stops, runs, schedules, tasks,
-    workers,
+    backfill_runs, backfills, lost_runs, outbox, run_history, run_stops, runs, schedules,
+    stop_requests, tasks, workers,
 };
 
 /// Gives an operation its type.
@@ -188,7 +188,7 @@ impl StateStore for Store {
     ) -> Result<Option<RunStop>> {
         let (run, environment) = (run.clone(), environment.clone());
         let reading = operation!(tx, [run, environment] => async {
-            run_stops::of(tx, &run, &environment).await
+            stop_requests::of(tx, &run, &environment).await
         });
         self.read(reading).await
     }
