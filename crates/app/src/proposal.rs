@@ -167,7 +167,7 @@ mod tests {
             key("path", json!("v1/x"), "", false),
             key(
                 "params",
-                json!({ "since": "{cursor}", "n": "1" }),
+                json!({ "since": "{cursor}", "size": "1" }),
                 "",
                 false,
             ),
@@ -187,7 +187,7 @@ mod tests {
         let expected = [
             "invoices:",
             "path: v1/x",
-            "params: { since: \"{cursor}\", n: \"1\" }",
+            "params: { since: \"{cursor}\", size: \"1\" }",
             "records: \"$\" # guess: the only one",
             "paginate: { type: page, start: 0 } # two",
         ];
