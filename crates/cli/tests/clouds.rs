@@ -132,7 +132,7 @@ fn works_in(place: &str, variables: Vec<(String, String)>) {
     assert_eq!(project.sums(&format!("{place}/landing/**/*.csv")), (8, 36));
     let missing = format!("select * from '{place}/landing/none.csv'");
     has(&project.exits(2, ".", &["query", &missing]), &["R0101"]);
-    let discovered = project.ok("p", &["connection", "discover", "landing"]);
+    let discovered = project.ok("p", &["connection", "discover", "landing", "**/*.csv"]);
     has(&discovered, &["x/2.csv"]);
     large_files(&project, place);
     project.ok("p", &["lake", "drop", "raw.log", "--yes"]);
