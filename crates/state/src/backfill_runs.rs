@@ -201,12 +201,5 @@ pub(crate) async fn lost_and_cancelled(
             cells![environment.as_str()],
         )
         .await?;
-    let mut found = Vec::new();
-    for row in &rows {
-        let (id, worker) = (row.int(0)?, row.text(1)?);
-        if !workers::has_live_worker(tx, id, worker, is_dead).await? {
-            found.push((id, worker.to_owned()));
-        }
-    }
-    Ok(found)
+    workers::without_live(tx, &rows, is_dead).await
 }

@@ -48,14 +48,7 @@ pub(crate) async fn lost(
             cells![environment.as_str()],
         )
         .await?;
-    let mut found = Vec::new();
-    for row in &rows {
-        let (id, worker) = (row.int(0)?, row.text(1)?);
-        if !workers::has_live_worker(tx, id, worker, is_dead).await? {
-            found.push((id, worker.to_owned()));
-        }
-    }
-    Ok(found)
+    workers::without_live(tx, &rows, is_dead).await
 }
 
 /// Ends a run that was asked to stop and whose process is dead. One whose tasks had all ended is not cancelled.

@@ -5,7 +5,7 @@
 //! next: `tasks.rs` (the tasks of a lost worker).
 
 use crate::error::StateError;
-use crate::tx::{Tx, cells};
+use crate::tx::{Row, Tx, cells};
 
 /// Sets the lease of a worker.
 pub(crate) async fn lease(tx: &Tx<'_>, worker: &str, lease_us: i64) -> Result<(), StateError> {
@@ -75,6 +75,22 @@ pub(crate) async fn has_live_worker(
         }
     }
     Ok(false)
+}
+
+/// The runs of these rows (row id, worker) that have no live worker.
+pub(crate) async fn without_live(
+    tx: &Tx<'_>,
+    rows: &[Row],
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<(i64, String)>, StateError> {
+    let mut found = Vec::new();
+    for row in rows {
+        let (id, worker) = (row.int(0)?, row.text(1)?);
+        if !has_live_worker(tx, id, worker, is_dead).await? {
+            found.push((id, worker.to_owned()));
+        }
+    }
+    Ok(found)
 }
 
 /// Workers whose lease has expired or whose process is dead, and those of running tasks that have no lease

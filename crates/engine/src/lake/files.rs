@@ -155,7 +155,7 @@ impl FileWriter {
         self.rows
     }
 
-    /// Finishes every file and makes it durable. After a failure none of them is left.
+    /// Finishes every file and makes it durable. When one fails, none of them is left.
     pub(crate) async fn close(self) -> LakeResult<Vec<Add>> {
         let names = self.files.names();
         let closed = self.files.close().await;
