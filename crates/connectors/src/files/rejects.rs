@@ -261,7 +261,7 @@ impl Rejects {
         let bytes = self.chunk.bytes.as_slice();
         let record = xml::record_at(bytes, &self.chunk.records, start);
         match flaw {
-            Flawed::TooLong => (bytes, vec![xml::too_long(reading.max_record_bytes)]),
+            Flawed::TooLong => (bytes, vec![lines::too_long(reading.max_record_bytes)]),
             Flawed::Values => {
                 let schema = &self.layout.schema;
                 (

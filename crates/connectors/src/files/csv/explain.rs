@@ -3,7 +3,7 @@
 //! Promise: all reasons, each with its column and value. It is slow and thorough, and runs only for
 //! rejected records; the fast path is in `index.rs` and `../column.rs`.
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use towpath_vocab::Reason;
 
 use super::index::{Index, Walk, unescape};
@@ -32,6 +32,14 @@ pub(crate) fn reasons(
     }
     let undo = |text: &[u8], to: &mut Vec<u8>| unescape(text, dialect, to);
     cell_reasons((record, &index.spans), columns, &undo, how)
+}
+
+/// The columns of a schema, as `cell_reasons` takes them.
+pub(crate) fn typed_columns(schema: &Schema) -> Vec<(String, Option<DataType>)> {
+    let fields = schema.fields().iter();
+    fields
+        .map(|field| (field.name().clone(), Some(field.data_type().clone())))
+        .collect()
 }
 
 /// Reasons for the cells of one row.

@@ -13,7 +13,7 @@ mod scan;
 mod whole;
 
 pub(crate) use cutter::CsvCutter;
-pub(crate) use explain::{cell_reasons, encoding, foreign, reasons, shown};
+pub(crate) use explain::{cell_reasons, encoding, foreign, reasons, shown, typed_columns};
 pub(crate) use header::{Head, read_head};
 pub(crate) use index::{
     Broken, Flaw, Index, Walk, record_at, unescape, without_foreign_bytes, without_line_end,

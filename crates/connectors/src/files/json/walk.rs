@@ -14,9 +14,10 @@ use towpath_vocab::Reason;
 
 use super::shape::{MOST_NAMES, Shape};
 use super::skim::{Member, Skim, Wrong, key_of, unescape};
-use crate::files::cells::{Cells, Span};
+use crate::files::cells::Span;
 use crate::files::chunk::{Cut, Cutter, Suspicion};
-use crate::files::column::{Column, Readings};
+use crate::files::column::Readings;
+use crate::files::csv::{cell_reasons, typed_columns};
 use crate::files::infer::InferOptions;
 use crate::files::value::TimeFormats;
 
@@ -505,32 +506,10 @@ pub(crate) fn reasons(record: &[u8], schema: &SchemaRef, how: &Readings<'_>) -> 
         .collect();
     let mut table = Table::new(&names);
     Walk::new(record, false, usize::MAX).rows(1, &mut table, &mut Vec::new());
-    let mut reasons = Vec::new();
-    for (column, field) in schema.fields().iter().enumerate() {
-        let cells = Cells {
-            bytes: record,
-            spans: &table.spans,
-            width: names.len(),
-            column,
-            nulls: how.nulls,
-            unescape: &unescape,
-        };
-        let mut bad = Vec::new();
-        Column::new(field.data_type(), 1, how.formats.of(field.name()))
-            .exactly(how.exact.contains(field.name()))
-            .fill(&cells, 0, &mut bad);
-        if bad.is_empty() {
-            continue;
-        }
-        cells.each(|_, text, _| {
-            let text = text.unwrap_or_default();
-            reasons.push(Reason {
-                code: "type".to_owned(),
-                column: Some(field.name().clone()),
-                value: Some(crate::files::csv::shown(text)),
-                message: how.misfit(field.name(), text, field.data_type()),
-            });
-        });
-    }
-    reasons
+    cell_reasons(
+        (record, &table.spans),
+        &typed_columns(schema),
+        &unescape,
+        how,
+    )
 }

@@ -120,7 +120,7 @@ pub(crate) fn wrong_with(line: &[u8], format: &LineFormat, max_record_bytes: usi
     }
 }
 
-/// The reason for a line that is longer than allowed.
+/// The reason for a record that is longer than allowed.
 pub(crate) fn too_long(max_record_bytes: usize) -> Reason {
     Reason {
         code: "too_long".to_owned(),

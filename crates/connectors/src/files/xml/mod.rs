@@ -25,4 +25,4 @@ pub(crate) use options::{RecordPath, XmlOptions};
 pub(crate) use scan::{Damage, DamageKind};
 pub(crate) use survey::XmlSurvey;
 pub(crate) use table::{XmlTable, reasons};
-pub(crate) use walk::{Reading, XmlWalk, record_at, too_long, wrong_with};
+pub(crate) use walk::{Reading, XmlWalk, record_at, wrong_with};

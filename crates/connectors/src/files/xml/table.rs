@@ -12,8 +12,9 @@ use towpath_vocab::Reason;
 
 use super::walk::{Reading, Take, element};
 use crate::exact::xml::{Element, Part, TEXT, value_of};
-use crate::files::cells::{Cells, Span};
-use crate::files::column::{Column, Readings};
+use crate::files::cells::Span;
+use crate::files::column::Readings;
+use crate::files::csv::{cell_reasons, typed_columns};
 
 /// So much text of cells is made at once.
 const MOST_TEXT: usize = 16 << 20;
@@ -180,32 +181,11 @@ pub(crate) fn reasons(
     if taken != Some(true) {
         return Vec::new();
     }
-    let mut reasons = Vec::new();
-    for (column, field) in schema.fields().iter().enumerate() {
-        let cells = Cells {
-            bytes: &table.text,
-            spans: &table.spans,
-            width: schema.fields().len(),
-            column,
-            nulls: how.nulls,
-            unescape: &|text, to| to.extend_from_slice(text),
-        };
-        let mut bad = Vec::new();
-        Column::new(field.data_type(), 1, how.formats.of(field.name()))
-            .exactly(how.exact.contains(field.name()))
-            .fill(&cells, 0, &mut bad);
-        if bad.is_empty() {
-            continue;
-        }
-        cells.each(|_, text, _| {
-            let text = text.unwrap_or_default();
-            reasons.push(Reason {
-                code: "type".to_owned(),
-                column: Some(field.name().clone()),
-                value: Some(crate::files::csv::shown(text)),
-                message: how.misfit(field.name(), text, field.data_type()),
-            });
-        });
-    }
-    reasons
+    let plain = |text: &[u8], to: &mut Vec<u8>| to.extend_from_slice(text);
+    cell_reasons(
+        (&table.text, &table.spans),
+        &typed_columns(schema),
+        &plain,
+        how,
+    )
 }

@@ -7,6 +7,7 @@ use towpath_vocab::Reason;
 
 use crate::exact::xml::{Element, parse_within};
 use crate::files::csv::encoding;
+use crate::files::lines::too_long;
 
 /// So many broken records are told at once.
 const MOST_BROKEN: usize = 4096;
@@ -137,18 +138,6 @@ pub(crate) fn wrong_with(record: &[u8], reading: Reading) -> Reason {
         column: None,
         value: None,
         message,
-    }
-}
-
-/// The reason for a record that is longer than allowed.
-pub(crate) fn too_long(max_record_bytes: usize) -> Reason {
-    Reason {
-        code: "too_long".to_owned(),
-        column: None,
-        value: None,
-        message: format!(
-            "the record is longer than {max_record_bytes} bytes; `max_record_bytes` allows more"
-        ),
     }
 }
 
