@@ -1,0 +1,1 @@
+//! The HTTP API of `towpath serve`: not written yet.
