@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun, NewBackfill,
-    NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunUpdate,
-    RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval, StateStore,
-    TaskClaim, TaskRecord,
+    ApiStore, BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
+    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
+    StateStore, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -25,31 +25,13 @@ use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
 use crate::interval_runs::interval_runs;
 use crate::postgres::{PostgresServer, Redo};
+use crate::runs::Opening;
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
-use crate::tx::{Operation, Tx, TxFuture};
+use crate::tx::{Operation, operation};
 use crate::{
     backfill_runs, backfills, lost_runs, outbox, run_history, runs, schedules, tasks, workers,
 };
-
-/// Gives an operation its type.
-fn operation<T, F>(operation: F) -> F
-where
-    F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static,
-{
-    operation
-}
-
-/// Makes an operation from an expression that uses the transaction and owns its values.
-macro_rules! operation {
-    ($tx:ident, [$($own:ident),*] => $body:expr) => {{
-        $(let $own = $own.clone();)*
-        operation(move |$tx| {
-            $(let $own = $own.clone();)*
-            Box::pin(async move { $body.await })
-        })
-    }};
-}
 
 /// A state store.
 pub(crate) enum Store {
@@ -58,7 +40,7 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    async fn write<T, F>(&self, redo: Redo, operation: F) -> Result<T>
+    pub(crate) async fn write<T, F>(&self, redo: Redo, operation: F) -> Result<T>
     where
         T: Send + 'static,
         F: Operation<T>,
@@ -69,7 +51,7 @@ impl Store {
         }
     }
 
-    async fn read<T, F>(&self, operation: F) -> Result<T>
+    pub(crate) async fn read<T, F>(&self, operation: F) -> Result<T>
     where
         T: Send + 'static,
         F: Operation<T>,
@@ -81,7 +63,7 @@ impl Store {
     }
 
     /// The locks that show which workers on this machine are alive, if there are any.
-    fn liveness(&self) -> Option<Arc<Liveness>> {
+    pub(crate) fn liveness(&self) -> Option<Arc<Liveness>> {
         match self {
             Store::Sqlite(file) => Some(Arc::clone(&file.liveness)),
             Store::Postgres(_) => None,
@@ -99,30 +81,14 @@ impl Store {
         }
     }
 
-    fn hide(&self, worker: &str) {
-        if let Store::Sqlite(file) = self {
-            file.liveness.release(worker);
-        }
-    }
-}
-
-/// True if the process of a worker is certainly dead.
-fn dead(liveness: &Option<Arc<Liveness>>, worker: &str) -> bool {
-    liveness
-        .as_ref()
-        .is_some_and(|liveness| liveness.is_dead(worker))
-}
-
-#[async_trait]
-impl StateStore for Store {
-    async fn open_run(&self, run: NewRun) -> Result<Opened> {
-        let (worker, run) = (run.worker.clone(), Arc::new(run));
-        let fresh = self.show(&worker)?;
-        let liveness = self.liveness();
-        let opening = operation!(tx, [run, liveness] => async {
-            runs::open(tx, &run, &|worker| dead(&liveness, worker)).await
-        });
-        let opened = match self.write(Redo::Harmless, opening).await {
+    /// Opens a run with the lock of its worker taken; the lock is given back if the worker gets no run.
+    pub(crate) async fn opening<F: Operation<Opening>>(
+        &self,
+        worker: &str,
+        operation: F,
+    ) -> Result<Opened> {
+        let fresh = self.show(worker)?;
+        let opened = match self.write(Redo::Harmless, operation).await {
             Ok(opening) => {
                 if let (Some(dead), Some(liveness)) = (opening.dead_worker, self.liveness()) {
                     liveness.forget(&dead);
@@ -132,9 +98,38 @@ impl StateStore for Store {
             Err(failure) => Err(failure),
         };
         if fresh && !matches!(opened, Ok(Opened::New(_) | Opened::Resumed(_))) {
-            self.hide(&worker);
+            self.hide(worker);
         }
         opened
+    }
+
+    fn hide(&self, worker: &str) {
+        if let Store::Sqlite(file) = self {
+            file.liveness.release(worker);
+        }
+    }
+}
+
+/// True if the process of a worker is certainly dead.
+pub(crate) fn dead(liveness: &Option<Arc<Liveness>>, worker: &str) -> bool {
+    liveness
+        .as_ref()
+        .is_some_and(|liveness| liveness.is_dead(worker))
+}
+
+#[async_trait]
+impl StateStore for Store {
+    fn api(&self) -> &dyn ApiStore {
+        self
+    }
+
+    async fn open_run(&self, run: NewRun) -> Result<Opened> {
+        let (worker, run) = (run.worker.clone(), Arc::new(run));
+        let liveness = self.liveness();
+        let opening = operation!(tx, [run, liveness] => async {
+            runs::open(tx, &run, &|worker| dead(&liveness, worker)).await
+        });
+        self.opening(&worker, opening).await
     }
 
     async fn graph(&self, hash: &str) -> Result<Option<Value>> {
