@@ -55,7 +55,7 @@ pub struct LakeColumn {
 ///
 /// # Errors
 /// `FixConfig` when there is no such table.
-pub async fn lake_history(
+pub(crate) async fn lake_history(
     services: &ProjectServices,
     table: &str,
     limit: usize,

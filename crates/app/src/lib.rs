@@ -4,6 +4,7 @@
 //! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
 //! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
+mod api_tokens;
 mod backfill;
 mod cancel;
 mod check;
@@ -22,6 +23,8 @@ mod lake_maintenance;
 mod lake_verify;
 mod limited_plan;
 mod lineage;
+mod lists;
+mod live_project;
 mod logs;
 mod memory;
 mod names;
@@ -44,9 +47,11 @@ mod schedule;
 mod select;
 mod serve;
 mod services;
+mod submissions;
 mod system;
 mod tasks;
 
+pub use api_tokens::{CreatedToken, TokensReport, token_create, token_of, token_revoke, tokens};
 pub use backfill::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
     backfills,
@@ -61,7 +66,7 @@ pub use external_systems::{
 };
 pub use folder::{ProjectFolder, find_project};
 pub use init::{InitReport, InitRequest, Variable, init};
-pub use lake::{LakeColumn, LakeTable, lake_describe, lake_history};
+pub use lake::{LakeColumn, LakeTable, lake_describe};
 pub use lake_maintenance::{
     LakeCompacted, LakeDropped, LakeRestored, LakeVacuumed, VacuumRequest, lake_compact, lake_drop,
     lake_restore, lake_vacuum,
@@ -69,9 +74,16 @@ pub use lake_maintenance::{
 pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use limited_plan::limited_plan;
 pub use lineage::{Direction, LineageReport, influence_word, lineage};
+pub use lists::{
+    BackfillsReport, GraphNode, LakeTableLine, LakeTables, LogsReport, NewestRun, PipelineDetails,
+    PipelineLine, PipelinesReport, QuarantineReport, RejectedRows, RunDetails, RunsPageRequest,
+    RunsReport, SchedulesReport, TableVersions, backfills_report, lake_tables, logs_report,
+    pipeline_details, pipelines_report, quarantine_report, rejected_rows, run_details, runs_page,
+    runs_report, schedules_report, table_versions,
+};
+pub use live_project::{LiveProject, RunOptions, SubmittedRunDetails};
 pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
-pub use names::known_table;
 pub use opening::is_begun_elsewhere;
 pub use pause::{
     PauseLine, PauseRequest, PausedSchedule, ResumedSchedule, ScheduleEvents, schedule_events,
@@ -81,7 +93,7 @@ pub use plan::forecast;
 pub use proposal::{ProposalReport, ProposeRequest, propose};
 pub use quarantine::{
     QuarantineLine, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
-    quarantine_list, quarantine_replay, quarantine_show,
+    quarantine_replay,
 };
 pub use query::{QueryRequest, query};
 pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
@@ -89,15 +101,18 @@ pub use report::{RowChanges, RunReport, StepReport, TableReport, UpToDateTasks};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use run_history::{
-    LostCheckResults, QualityLine, QualityReport, RunLine, TaskExplanation, quality, runs, why,
+    LostCheckResults, QualityLine, QualityReport, RunLine, TaskExplanation, quality, why,
 };
 pub use schedule::{
     PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,
-    schedule_words, schedules, waiting_intervals,
+    schedule_words, waiting_intervals,
 };
 pub use select::{pipelines_in_order, selected_plan};
-pub use serve::{ServeObserver, ServeRequest, ServeResult, StopSignals, serve};
+pub use serve::{
+    ProjectServer, ServeObserver, ServeRequest, ServerOpening, StopSignals, open_server,
+};
 pub use services::ProjectServices;
+pub use submissions::is_submitted_elsewhere;
 pub use system::{LocalSystem, time_text};
 pub use tasks::{Forecast, PlannedEffect};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};

@@ -292,7 +292,7 @@ fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
         .help(format!("it has: {}", names.join(", "))))
 }
 
-fn unknown(environment: &Environment, name: Option<&RunName>) -> Failure {
+pub(crate) fn unknown(environment: &Environment, name: Option<&RunName>) -> Failure {
     let message = name.map_or_else(
         || "nothing has run yet".to_owned(),
         |name| format!("there is no run `{name}` in `{environment}`"),

@@ -32,7 +32,11 @@ fn table_called(plan: &Plan, text: &str, others: &[TableName]) -> Result<TableNa
 ///
 /// # Errors
 /// R0982 if the text is not the name of a table, R0927 if there is no such table.
-pub async fn known_table(services: &ProjectServices, plan: &Plan, text: &str) -> Result<TableName> {
+pub(crate) async fn known_table(
+    services: &ProjectServices,
+    plan: &Plan,
+    text: &str,
+) -> Result<TableName> {
     table_called(plan, text, &services.lake.tables().await?)
 }
 
@@ -64,17 +68,23 @@ pub(crate) fn tables(plan: &Plan) -> impl Iterator<Item = &TableName> {
 /// # Errors
 /// R0920 if there is none with that name.
 pub(crate) fn pipeline_called(plan: &Plan, text: &str) -> Result<()> {
-    let known = || plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
-    if known().any(|name| name == text) {
-        return Ok(());
+    let mut known = plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+    match known.any(|name| name == text) {
+        true => Ok(()),
+        false => Err(no_pipeline(plan, text)),
     }
+}
+
+/// The failure for an unknown pipeline, with the known ones.
+pub(crate) fn no_pipeline(plan: &Plan, text: &str) -> Failure {
+    let known = || plan.pipelines.iter().map(|pipeline| pipeline.name.as_str());
     let message = format!("there is no pipeline `{text}`, and no run of a pipeline of that name");
     let failure = Failure::new("R0920", Remedy::FixConfig, message);
-    Err(match nearest(text, known()) {
+    match nearest(text, known()) {
         Some(near) => failure.help(format!("did you mean `{near}`?")),
         None => failure.help(format!(
             "there are: {}",
             known().collect::<Vec<_>>().join(", ")
         )),
-    })
+    }
 }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, System};
+use towpath_ports::{
+    Clock, CompiledGraph, GraphTask, NewRun, Opened, RunKind, RunRecord, SubmittedRun, System,
+};
 use towpath_project::TaskSelection;
 use towpath_vocab::{Failure, PipelineName, Remedy, TableName, Threshold};
 
@@ -109,7 +111,7 @@ pub(crate) async fn open_run(
     let mut reported = None;
     loop {
         let new = new_run(going, worker)?;
-        let running = match going.services.store.open_run(new).await? {
+        let running = match open_in_store(going, new).await? {
             Opened::New(record) => return Ok((record, false)),
             Opened::Resumed(record) => return Ok((record, true)),
             Opened::Busy(record) => record,
@@ -130,6 +132,19 @@ pub(crate) async fn open_run(
             () = cancel.cancelled() => return Err(given_up(&running)),
             () = system.sleep(POLL_INTERVAL) => {}
         }
+    }
+}
+
+/// Opens the run, with the key of a submission in one transaction.
+async fn open_in_store(going: &PendingRun<'_>, new: NewRun) -> Result<Opened> {
+    let store = &going.services.store;
+    let Some(submission) = &going.request.submission else {
+        return store.open_run(new).await;
+    };
+    match store.api().open_submitted(new, submission.clone()).await? {
+        SubmittedRun::Opened(opened) => Ok(opened),
+        SubmittedRun::Known(record) => Err(known_elsewhere(&record)),
+        SubmittedRun::OtherRequest => Err(other_request()),
     }
 }
 
@@ -179,6 +194,20 @@ pub(crate) fn decided(pipeline: &PipelineName) -> Failure {
     let message =
         format!("this interval of `{pipeline}` already has its run, was skipped, or is paused");
     Failure::new("R0969", Remedy::Refused, message).help("look: towpath schedule ls")
+}
+
+/// The key belongs to other options.
+pub(crate) fn other_request() -> Failure {
+    let message = "this key was used for another request";
+    Failure::new("R1124", Remedy::FixConfig, message)
+        .help("a key belongs to one pipeline with its options: take a new key for a new request")
+}
+
+/// Another process has the run of this key.
+fn known_elsewhere(record: &RunRecord) -> Failure {
+    let message = format!("this key has the run {} already", record.name);
+    Failure::new("R1130", Remedy::Refused, message)
+        .help(format!("look: towpath logs {}", record.name))
 }
 
 fn busy(running: &RunRecord) -> Failure {

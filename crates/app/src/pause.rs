@@ -58,6 +58,8 @@ pub struct PauseRequest {
     pub until: Option<String>,
     /// `--reason`.
     pub reason: Option<String>,
+    /// Who pauses it; nothing for the user of this process.
+    pub by: Option<String>,
 }
 
 /// A schedule that was paused.
@@ -125,7 +127,7 @@ pub async fn schedule_pause(
             since_us: now_us,
             until_us: until_us.transpose()?,
             reason: request.reason.clone(),
-            by: user(services),
+            by: request.by.clone().unwrap_or_else(|| user(services)),
             ended_by: None,
         };
         let ended = record
@@ -152,7 +154,7 @@ pub async fn schedule_pause(
     }
 }
 
-/// Lets the schedule of a pipeline go on.
+/// Lets the schedule of a pipeline go on. `by` is who says so; nothing for the user of this process.
 ///
 /// # Errors
 /// R0922 when it has no schedule, R0920 when there is no such pipeline.
@@ -160,8 +162,10 @@ pub async fn schedule_resume(
     services: &ProjectServices,
     plan: &Plan,
     pipeline: &str,
+    by: Option<&str>,
 ) -> Result<ResumedSchedule> {
     let scheduled = schedule_of(plan, pipeline)?;
+    let user = || by.map_or_else(|| user(services), str::to_owned);
     let mut report = ResumedSchedule {
         version: 1,
         pipeline: pipeline.to_owned(),
@@ -179,7 +183,7 @@ pub async fn schedule_resume(
         let pause = record.paused.as_ref();
         let is_edited = record.removed_us.is_none() && record.plan != scheduled.plan;
         if pause.is_some() && is_edited {
-            let update = end_pause(&record, now_us, &user(services));
+            let update = end_pause(&record, now_us, &user());
             let ended = match update {
                 Some(update) => services.store.update_schedule(update).await?,
                 None => true,
@@ -193,7 +197,7 @@ pub async fn schedule_resume(
         // One that has ended by itself ended at that moment.
         let ended_us = pause.and_then(|pause| pause.until_us);
         let ended_us = ended_us.filter(|until| *until <= now_us);
-        let by = ended_us.is_none().then(|| user(services));
+        let by = ended_us.is_none().then(&user);
         let update = resume(&record, ended_us.unwrap_or(now_us), by.as_deref());
         let Some(update) = update else {
             return Ok(report);

@@ -32,20 +32,17 @@ const TABLES: &[&[CodeEntry]] = &[
 ];
 
 /// All codes, sorted; `front` is the table of `cli`.
-pub fn all_codes(front: &[CodeEntry]) -> Vec<CodeEntry> {
+pub fn all_codes(front: &[&[CodeEntry]]) -> Vec<CodeEntry> {
     let tables = TABLES.iter().chain(towpath_connectors::CODES);
-    let mut codes: Vec<CodeEntry> = tables
-        .flat_map(|table| *table)
-        .chain(front)
-        .copied()
-        .collect();
+    let tables = tables.chain(front);
+    let mut codes: Vec<CodeEntry> = tables.flat_map(|table| *table).copied().collect();
     codes.sort_by_key(|entry| entry.code);
     codes
 }
 
 /// The page with every code and its meaning: first those of `check`, then those of commands that run
 /// something.
-pub fn codes_page(front: &[CodeEntry]) -> String {
+pub fn codes_page(front: &[&[CodeEntry]]) -> String {
     let (found, failed): (Vec<_>, Vec<_>) = all_codes(front)
         .into_iter()
         .partition(|entry| entry.remedy.is_none());

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, RunSetup, drive};
-use towpath_ports::{Clock, Interval, RunRecord, RunState, System};
+use towpath_ports::{Clock, Interval, RunRecord, RunState, Submission, System};
 use towpath_project::{TaskSelection, after};
 use towpath_vocab::{Diagnostic, Plan, PlannedPipeline, RunName, TableName, TaskId, Threshold};
 
@@ -66,6 +66,8 @@ pub struct RunRequest {
     pub backfill: Option<u64>,
     /// The memory budget, instead of the project's.
     pub memory_bytes: Option<u64>,
+    /// The request of a client that it answers: its key has one run.
+    pub submission: Option<Submission>,
 }
 
 /// What a run does while another run of its pipeline is active.
@@ -115,7 +117,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<RunResult> {
     let mut checked = checked(request).await?;
-    if request.scheduled && checked.plan.is_none() {
+    if (request.scheduled || request.submission.is_some()) && checked.plan.is_none() {
         checked = valid_part(request, checked).await?;
     }
     let Some(plan) = checked.plan.clone() else {

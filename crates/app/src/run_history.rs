@@ -26,7 +26,7 @@ pub struct RunLine {
 ///
 /// # Errors
 /// R0920 if there is no such pipeline and never was one.
-pub async fn runs(
+pub(crate) async fn runs(
     services: &ProjectServices,
     plan: &Plan,
     pipeline: Option<&str>,
@@ -43,14 +43,18 @@ pub async fn runs(
     }
     let mut lines = Vec::with_capacity(records.len());
     for record in records {
-        let interrupted =
-            record.state == RunState::Running && !services.store.is_live(&record).await?;
-        lines.push(RunLine {
-            record,
-            interrupted,
-        });
+        lines.push(line(services, record).await?);
     }
     Ok(lines)
+}
+
+/// A run, and whether its process lives.
+pub(crate) async fn line(services: &ProjectServices, record: RunRecord) -> Result<RunLine> {
+    let interrupted = record.state == RunState::Running && !services.store.is_live(&record).await?;
+    Ok(RunLine {
+        record,
+        interrupted,
+    })
 }
 
 /// The result of a check, with its run and time.

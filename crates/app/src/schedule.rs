@@ -117,7 +117,10 @@ pub(crate) fn schedule_of(plan: &Plan, pipeline: &str) -> Result<ScheduledPipeli
 ///
 /// # Errors
 /// Those of the state store.
-pub async fn schedules(services: &ProjectServices, plan: &Plan) -> Result<Vec<ScheduleLine>> {
+pub(crate) async fn schedules(
+    services: &ProjectServices,
+    plan: &Plan,
+) -> Result<Vec<ScheduleLine>> {
     let stored = services.store.schedules(&plan.environment).await?;
     let mut lines = Vec::new();
     for pipeline in &plan.pipelines {

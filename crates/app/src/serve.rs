@@ -3,7 +3,8 @@
 //! Promise: each interval of each scheduled pipeline gets one run, also when the process is killed and
 //! started again, and when several processes serve one project; runs of one pipeline follow each other. The
 //! same holds for the intervals of backfills, which come after what the schedules have due. At
-//! the first sign to stop it begins nothing more and waits for what runs. It listens on no network.
+//! the first sign to stop it begins nothing more and waits for what runs. It listens on no network: the crate
+//! `server` does, and asks the project that is served (`live_project.rs`).
 //! A change of the project's files changes the schedules; each run reads the project anew. Read next:
 //! `orchestrator::Scheduler`, `run.rs`.
 
@@ -23,9 +24,11 @@ use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy};
 use crate::Result;
 use crate::check::CheckReport;
 use crate::folder::stamp;
+use crate::live_project::LiveProject;
 use crate::run::{RunObserver, RunRequest, RunResult, checked, run, valid_part};
 use crate::schedule::scheduled;
 use crate::services::ProjectServices;
+use crate::submissions::{Begin, Happens, Submissions};
 
 /// How often a scheduler looks what others decided, at least.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +48,8 @@ pub struct ServeRequest {
     pub environment: Option<String>,
     /// `--runs`: the most runs at once; they share the memory budget.
     pub runs: usize,
+    /// Whether clients can submit runs: then there need not be a schedule.
+    pub has_api: bool,
 }
 
 /// The two signs to stop.
@@ -76,27 +81,40 @@ pub trait ServeObserver: Send + Sync {
     /// A run has ended, or could not begin; the same reason comes once, however often it is tried again.
     fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>);
 
+    /// A submitted run begins: its observer.
+    fn submitted(&self, pipeline: &PipelineName) -> Arc<dyn RunObserver>;
+
+    /// A submitted run has ended, or could not begin; the same reason comes once.
+    fn submitted_ended(&self, pipeline: &PipelineName, ended: &Result<RunResult>);
+
     /// Something failed that is tried again; it comes once.
     fn fails(&self, failure: &Failure);
 }
 
-/// Why serving ended.
-pub enum ServeResult {
-    /// It was asked to stop, and nothing runs any more.
-    Stopped,
+/// A server that can begin, or why there is none.
+pub enum ServerOpening {
+    /// It can begin.
+    Ready(Box<ProjectServer>),
     /// The project has mistakes.
     InvalidProject(Box<CheckReport>),
 }
 
-/// Serves a project until it is asked to stop.
+/// A server that has decided nothing yet.
+pub struct ProjectServer {
+    request: ServeRequest,
+    asked: RunRequest,
+    plan: Plan,
+    pipelines: Vec<ScheduledPipeline>,
+    stamp: BTreeMap<PathBuf, (u64, Option<SystemTime>)>,
+    live: Arc<LiveProject>,
+    submissions: Submissions,
+}
+
+/// Opens a project to serve it.
 ///
 /// # Errors
-/// R0922 when no pipeline has a schedule, and what kept the state store from being opened.
-pub async fn serve(
-    request: &ServeRequest,
-    observer: Arc<dyn ServeObserver>,
-    stop: StopSignals,
-) -> Result<ServeResult> {
+/// R0922 when there is nothing to do, and what kept the state store from being opened.
+pub async fn open_server(request: &ServeRequest) -> Result<ServerOpening> {
     let asked = RunRequest {
         dir: request.dir.clone(),
         environment: request.environment.clone(),
@@ -105,11 +123,12 @@ pub async fn serve(
     let stamp = stamp(&request.dir);
     let report = checked(&asked).await?;
     let Some(plan) = &report.plan else {
-        return Ok(ServeResult::InvalidProject(Box::new(report)));
+        return Ok(ServerOpening::InvalidProject(Box::new(report)));
     };
     let pipelines = pipelines(plan)?;
     let services = ProjectServices::of_plan(&request.dir, plan, report.memory_bytes)?;
-    if pipelines.is_empty() && !has_backfill(&services, plan).await? {
+    let has_work = request.has_api || !pipelines.is_empty();
+    if !has_work && !has_backfill(&services, plan).await? {
         let message = "no pipeline has a schedule, and no backfill waits";
         return Err(Failure::new("R0922", Remedy::FixConfig, message)
             .help("add one to a pipeline: schedule: { cron: 0 2 * * * }")
@@ -117,41 +136,64 @@ pub async fn serve(
                 "or create a backfill: towpath backfill PIPELINE --from 2026-01-01 --to 2026-01-31",
             ));
     }
-    observer.begins(&pipelines);
-    let runs = request.runs.max(1);
-    let share = services.budget_bytes / runs as u64;
-    let scheduler = Scheduler::new(
-        Arc::clone(&services.store) as _,
-        plan.environment.clone(),
+    let (live, submitted) = LiveProject::new(Arc::new(services), plan.clone());
+    Ok(ServerOpening::Ready(Box::new(ProjectServer {
+        request: request.clone(),
+        asked,
+        plan: plan.clone(),
         pipelines,
-    );
-    let mut server = Server {
-        system: Arc::clone(&services.system) as _,
-        store: Arc::clone(&services.store) as _,
-        environment: plan.environment.clone(),
-        scheduler,
-        observer,
-        stop,
-        asked: RunRequest {
-            // A project that gets another default environment meanwhile does not move the runs.
-            environment: Some(plan.environment.to_string()),
-            memory_bytes: Some(share),
-            ..asked
-        },
-        runs,
-        going: JoinSet::new(),
-        busy: BTreeMap::new(),
-        known: plan.pipelines.iter().map(|one| one.name.clone()).collect(),
-        backfilled: BTreeSet::new(),
-        order: FairOrder::default(),
-        alone: None,
-        reported: BTreeMap::new(),
-        unreachable: None,
-        looked_us: services.system.monotonic_us(),
         stamp,
-    };
-    server.serve().await;
-    Ok(ServeResult::Stopped)
+        submissions: Submissions::new(Arc::clone(&live), submitted),
+        live,
+    })))
+}
+
+impl ProjectServer {
+    /// The project, for those who ask while it is served.
+    pub fn project(&self) -> &Arc<LiveProject> {
+        &self.live
+    }
+
+    /// Serves the project until it is asked to stop and nothing runs any more.
+    pub async fn serve(self, observer: Arc<dyn ServeObserver>, stop: StopSignals) {
+        let (services, plan) = (Arc::clone(self.live.services()), self.plan);
+        observer.begins(&self.pipelines);
+        let runs = self.request.runs.max(1);
+        let share = services.budget_bytes / runs as u64;
+        let scheduler = Scheduler::new(
+            Arc::clone(&services.store) as _,
+            plan.environment.clone(),
+            self.pipelines,
+        );
+        let mut server = Server {
+            system: Arc::clone(&services.system) as _,
+            store: Arc::clone(&services.store) as _,
+            environment: plan.environment.clone(),
+            scheduler,
+            observer,
+            stop,
+            asked: RunRequest {
+                // A project that gets another default environment meanwhile does not move the runs.
+                environment: Some(plan.environment.to_string()),
+                memory_bytes: Some(share),
+                ..self.asked
+            },
+            runs,
+            going: JoinSet::new(),
+            live: self.live,
+            submissions: self.submissions,
+            busy: BTreeMap::new(),
+            known: plan.pipelines.iter().map(|one| one.name.clone()).collect(),
+            backfilled: BTreeSet::new(),
+            order: FairOrder::default(),
+            alone: None,
+            reported: BTreeMap::new(),
+            unreachable: None,
+            looked_us: services.system.monotonic_us(),
+            stamp: self.stamp,
+        };
+        server.serve().await;
+    }
 }
 
 fn pipelines(plan: &Plan) -> Result<Vec<ScheduledPipeline>> {
@@ -178,6 +220,9 @@ struct Server {
     asked: RunRequest,
     runs: usize,
     going: JoinSet<(ScheduledInterval, Result<RunResult>)>,
+    live: Arc<LiveProject>,
+    /// The runs that clients have submitted.
+    submissions: Submissions,
     /// Pipelines with a run of this process, and those that failed to begin, with the time of the next try.
     busy: BTreeMap<PipelineName, u64>,
     /// The pipelines of the project: backfills of others wait.
@@ -200,6 +245,7 @@ impl Server {
     async fn serve(&mut self) {
         while !self.stop.drain.is_cancelled() {
             self.reload().await;
+            self.go_on().await;
             let idle = match self.scheduler.tick().await {
                 Ok(mut tick) => {
                     self.unreachable = None;
@@ -228,11 +274,58 @@ impl Server {
                 () = self.stop.drain.cancelled() => {}
                 () = self.system.sleep(idle) => {}
                 Some(ended) = self.going.join_next() => self.ended(ended),
+                happens = self.submissions.next() => self.submitted(happens),
             }
         }
-        while let Some(ended) = self.going.join_next().await {
-            self.ended(ended);
+        self.submissions.close();
+        while !self.going.is_empty() || self.submissions.going() > 0 {
+            tokio::select! {
+                Some(ended) = self.going.join_next() => self.ended(ended),
+                happens = self.submissions.next() => self.submitted(happens),
+            }
         }
+    }
+
+    /// How many runs may begin now.
+    fn room(&self) -> usize {
+        let going = self.going.len() + self.submissions.going();
+        match self.alone {
+            None => self.runs.saturating_sub(going),
+            Some(_) => 0,
+        }
+    }
+
+    fn submitted(&mut self, happens: Happens) {
+        let asked = match happens {
+            Happens::Asked(asked) => asked,
+            Happens::Ended(ended) => return self.submissions.end(&self.observer, ended),
+        };
+        if self.stop.drain.is_cancelled() {
+            // The client hears that the server stops, because nobody answers it.
+            return;
+        }
+        let has_room = self.room() > 0;
+        let begin = Begin {
+            request: &self.asked,
+            observer: &self.observer,
+            cancel: &self.stop.cancel,
+        };
+        self.submissions.begin(&begin, asked, has_room);
+    }
+
+    /// Goes on with submitted runs whose process has died.
+    async fn go_on(&mut self) {
+        let room = self.room();
+        let begin = Begin {
+            request: &self.asked,
+            observer: &self.observer,
+            cancel: &self.stop.cancel,
+        };
+        // The look at the schedules says what is wrong with the store.
+        let _ = self
+            .submissions
+            .go_on(&begin, self.system.as_ref(), room)
+            .await;
     }
 
     /// Reads the project again if its files have changed. With mistakes, the pipelines that have none go on,
@@ -265,6 +358,7 @@ impl Server {
             return Ok(());
         };
         let pipelines = pipelines(plan)?;
+        self.live.replace(plan.clone(), &unread);
         self.observer.changed(&pipelines);
         let known = plan.pipelines.iter().map(|one| one.name.clone());
         self.known = known.chain(unread.iter().cloned()).collect();
@@ -320,7 +414,8 @@ impl Server {
             let environment = &self.environment;
             match self.store.lost_processes(run, environment).await {
                 Ok(lost) if lost + 1 == MOST_LOST_PROCESSES => {
-                    if self.going.is_empty() && self.begin(one.clone()) {
+                    let is_alone = self.going.is_empty() && self.submissions.going() == 0;
+                    if is_alone && self.begin(one.clone()) {
                         self.observer.alone(one, lost);
                         self.alone = Some(one.pipeline.clone());
                     }
@@ -344,8 +439,7 @@ impl Server {
 
     /// Begins the run of an interval, if there is room; true then.
     fn begin(&mut self, next: ScheduledInterval) -> bool {
-        let has_room = self.going.len() < self.runs && self.alone.is_none();
-        if !has_room || self.is_busy(&next.pipeline) {
+        if self.room() == 0 || self.is_busy(&next.pipeline) {
             return false;
         }
         if next.backfill.is_some() {

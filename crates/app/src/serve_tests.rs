@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use towpath_orchestrator::ScheduledPipeline;
 use towpath_ports::ScheduledInterval;
-use towpath_vocab::Failure;
+use towpath_vocab::{Failure, PipelineName};
 
-use super::{ServeObserver, ServeRequest, ServeResult, StopSignals, serve};
+use super::{ServeObserver, ServeRequest, ServerOpening, StopSignals, open_server};
 use crate::Result;
 use crate::check::CheckReport;
 use crate::run::{RunObserver, RunResult};
@@ -44,6 +44,12 @@ impl ServeObserver for Panics {
         self.reported.lock().unwrap().push(failure.clone());
     }
 
+    fn submitted(&self, _pipeline: &PipelineName) -> Arc<dyn RunObserver> {
+        panic!("nobody submits a run");
+    }
+
+    fn submitted_ended(&self, _pipeline: &PipelineName, _ended: &Result<RunResult>) {}
+
     fn fails(&self, failure: &Failure) {
         self.reported.lock().unwrap().push(failure.clone());
     }
@@ -64,16 +70,20 @@ async fn a_run_that_panics_is_tried_again_later() {
         dir: folder.path().to_owned(),
         environment: None,
         runs: 2,
+        has_api: false,
     };
     let (observer, stop) = (Arc::new(Panics::default()), StopSignals::default());
     let drain = stop.drain.clone();
     let watch: Arc<dyn ServeObserver> = Arc::clone(&observer) as _;
-    let server = tokio::spawn(async move { serve(&request, watch, stop).await });
+    let ServerOpening::Ready(server) = open_server(&request).await.unwrap() else {
+        panic!("the project has mistakes");
+    };
+    let server = tokio::spawn(server.serve(watch, stop));
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(observer.tried.load(Ordering::SeqCst), 1);
     tokio::time::sleep(Duration::from_secs(5)).await;
     drain.cancel();
-    assert!(matches!(server.await.unwrap(), Ok(ServeResult::Stopped)));
+    server.await.unwrap();
     assert_eq!(observer.tried.load(Ordering::SeqCst), 2);
     let reported = observer.reported.lock().unwrap();
     assert_eq!(reported.len(), 1, "{reported:?}");

@@ -21,8 +21,8 @@ pub(crate) use run::{
     SelectionArguments, WaitArgument,
 };
 pub(crate) use schedule::{
-    BackfillArguments, BackfillCommand, BackfillNumber, BackfillOrderArgument, OnExistingArgument,
-    ScheduleCommand, ServeArguments,
+    BackfillArguments, BackfillCommand, BackfillNumber, BackfillOrderArgument, ListenArgument,
+    OnExistingArgument, ScheduleCommand, ScopeArgument, ServeArguments, TokenCommand,
 };
 
 /// Moves data from source systems to where it is used, checks it before it becomes visible, and explains what it did.
@@ -116,14 +116,24 @@ pub(crate) enum Command {
     )]
     Backfill(BackfillArguments),
 
-    /// Run the scheduled pipelines: scheduler and workers in one process.
+    /// Run the scheduled pipelines: scheduler, workers and HTTP API in one process.
     ///
     /// Each interval of each schedule gets one run, also if the process is killed and started again, or if
     /// several processes serve the project. A change of the project's files is noticed within seconds,
     /// and each run reads the project anew. Ctrl-C once: nothing new begins and the runs end; twice: the
-    /// runs are stopped and resumed later. It listens on no network port.
-    #[command(after_help = "Example:\n  towpath serve\n  towpath serve --env prod --runs 4")]
+    /// runs are stopped and resumed later. The HTTP API listens on this machine only, and needs a token:
+    /// towpath token create.
+    #[command(
+        after_help = "Example:\n  towpath serve\n  towpath serve --env prod --runs 4\n  towpath serve --listen none"
+    )]
     Serve(ServeArguments),
+
+    /// Create, list and revoke the tokens of the HTTP API.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath token create ci --scope operate\n  towpath token ls"
+    )]
+    Token(TokenCommand),
 
     /// Show schedules, and when pipelines run next.
     #[command(

@@ -6,8 +6,11 @@
 
 use towpath_vocab::{CodeEntry, Remedy};
 
+/// The tables of the crates above `app`.
+pub(crate) const FRONT: &[&[CodeEntry]] = &[CODES, towpath_server::CODES];
+
 /// The codes, sorted.
-pub(crate) const CODES: &[CodeEntry] = &[
+const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0929",
         Remedy::FixConfig,

@@ -43,7 +43,7 @@ impl Server {
 
     fn with(desk: &TestProject, arguments: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
-            .arg("serve")
+            .args(["serve", "--listen", "none"])
             .args(arguments)
             .current_dir(desk.path("."))
             .stdout(Stdio::null())
@@ -730,7 +730,7 @@ fn a_schedule_that_is_edited_in_a_pause_goes_on_as_edited() {
 fn a_project_without_a_schedule_is_not_served() {
     let desk = often("null");
     has(
-        &desk.exits(2, ".", &["serve"]),
+        &desk.exits(2, ".", &["serve", "--listen", "none"]),
         &["error[R0922]", "no pipeline has a schedule"],
     );
     let said = desk.exits(2, ".", &["schedule", "preview", "often"]);

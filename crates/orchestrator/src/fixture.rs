@@ -18,11 +18,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask, IntervalRun,
-    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind, RunRecord,
-    RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim, TaskOutcome, TaskRecord,
-    TaskState,
+    ApiStore, BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask,
+    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
+    RunRecord, RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim, TaskOutcome,
+    TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -271,6 +271,10 @@ macro_rules! forward {
 
 #[async_trait]
 impl StateStore for SimulatedStateStore {
+    fn api(&self) -> &dyn ApiStore {
+        self.store.api()
+    }
+
     async fn open_run(&self, run: NewRun) -> Result<Opened> {
         forward!(self, open_run(run))
     }

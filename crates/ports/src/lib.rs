@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod api;
 mod backfill;
 mod checkpoint;
 mod codes;
@@ -33,6 +34,10 @@ mod state;
 mod state_before_write;
 mod system;
 
+pub use api::{
+    ApiStore, ApiToken, FeedEvent, FeedPosition, NewApiToken, RunPage, Submission, SubmittedRun,
+    TokenScope,
+};
 pub use backfill::{
     BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,
     BackfillState, IntervalRun, NewBackfill, OnExisting, PastRuns,

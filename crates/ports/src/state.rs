@@ -15,8 +15,8 @@ use towpath_vocab::{
 };
 
 use crate::{
-    BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun, Opened,
-    OutboxEvent, Result, RunEvent, RunState, RunStop, ScheduleEvent, ScheduleRecords,
+    ApiStore, BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun,
+    Opened, OutboxEvent, Result, RunEvent, RunState, RunStop, ScheduleEvent, ScheduleRecords,
     ScheduleUpdate, ScheduledInterval, StopResult, TaskOutcome, TaskState,
 };
 
@@ -238,6 +238,9 @@ pub struct RunFilter {
 /// The state store.
 #[async_trait]
 pub trait StateStore: Send + Sync {
+    /// What only the HTTP API uses.
+    fn api(&self) -> &dyn ApiStore;
+
     /// Creates a run, resumes the interrupted one, or returns the run that is active; all in one
     /// transaction. It also registers the worker.
     async fn open_run(&self, run: NewRun) -> Result<Opened>;

@@ -1,1 +1,20 @@
-//! The HTTP API of `towpath serve`: not written yet.
+//! The HTTP API of `towpath serve`: routes, who may call them, live events.
+//!
+//! Promise: every route has a rule, and nothing is answered before the rule is met. Answers are the values that
+//! `towpath … --format json` prints, failures are `application/problem+json` with the code. The router and the
+//! OpenAPI document are one table. It contains no use case: each handler calls one of `app`. Read next:
+//! `routes.rs` (the table), `gate.rs` (who may call), `listen.rs` (the connections).
+
+mod answers;
+mod codes;
+mod events;
+mod gate;
+mod handlers;
+mod hosts;
+mod listen;
+mod openapi;
+mod problem;
+mod routes;
+
+pub use codes::CODES;
+pub use listen::{ApiServer, DEFAULT_ADDRESS, ListenOptions, listen};

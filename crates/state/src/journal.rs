@@ -30,6 +30,15 @@ pub(crate) struct Journal {
 const LOCKED: &str =
     "SELECT id, state, worker, graph_hash, parallel, last_seq, stop FROM run WHERE ";
 
+/// Gives an event the next place in the feed: a file has one writer at a time.
+const ADD_TO_FILE: &str = "INSERT INTO event (run, seq, at_us, task, kind, body, feed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+            (SELECT coalesce(max(feed), 0) + 1 FROM event INDEXED BY event_feed WHERE feed > 0))";
+
+/// On a server the place is the number of the transaction, which is the default of the column.
+const ADD_TO_SERVER: &str =
+    "INSERT INTO event (run, seq, at_us, task, kind, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
 impl Journal {
     /// Locks a run, by its name.
     pub(crate) async fn of(
@@ -88,7 +97,7 @@ impl Journal {
     ) -> Result<(), StateError> {
         self.seq += 1;
         tx.execute(
-            "INSERT INTO event (run, seq, at_us, task, kind, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            tx.of_database(ADD_TO_FILE, ADD_TO_SERVER),
             cells![
                 self.id,
                 self.seq,

@@ -6,12 +6,15 @@
 //! Nobody outside names the database or its file: `open` gives `ports::StateStore`.
 //! Read next: `open.rs`, `state_store.rs`, then `runs.rs` and `tasks.rs` (the operations).
 
+mod api_store;
+mod api_tokens;
 mod backfill_runs;
 mod backfills;
 mod clock;
 mod codec;
 mod codes;
 mod error;
+mod feed;
 mod findings;
 mod interval_runs;
 mod journal;
@@ -27,6 +30,7 @@ mod sqlite;
 mod state_store;
 mod stop_requests;
 mod store;
+mod submissions;
 mod tasks;
 mod tx;
 mod workers;

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use towpath_ports::{Interval, RunEvent, RunFilter, RunRecord, TaskRecord};
+use towpath_ports::{Interval, RunEvent, RunFilter, RunPage, RunRecord, TaskRecord};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{
     event_kind, from_column, json, maybe_json, outcome, parse_run_kind, parse_run_state,
-    parse_task_state,
+    parse_task_state, run_state,
 };
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
@@ -76,6 +76,41 @@ pub(crate) async fn runs(tx: &Tx<'_>, filter: &RunFilter) -> Result<Vec<RunRecor
                 filter
                     .limit
                     .map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+            ],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push(run(tx, row).await?);
+    }
+    Ok(found)
+}
+
+/// A page of runs, newest first.
+pub(crate) async fn page(tx: &Tx<'_>, page: &RunPage) -> Result<Vec<RunRecord>, StateError> {
+    let after = match &page.after {
+        None => None,
+        Some(name) => match id_of(tx, name, &page.environment).await? {
+            Some(id) => Some(id),
+            None => return Err(StateError::NoSuchRun { run: name.clone() }),
+        },
+    };
+    let rows = tx
+        .rows(
+            &format!(
+                "{RUN} WHERE environment = ?1
+                   AND (CAST(?2 AS TEXT) IS NULL OR pipeline = ?2)
+                   AND (CAST(?3 AS TEXT) IS NULL OR state = ?3)
+                   AND (CAST(?4 AS BIGINT) IS NULL
+                        OR (started_us, id) < (SELECT started_us, id FROM run WHERE id = ?4))
+                 ORDER BY started_us DESC, id DESC LIMIT ?5"
+            ),
+            cells![
+                page.environment.as_str(),
+                page.pipeline.as_ref().map(PipelineName::as_str),
+                page.state.map(run_state),
+                after,
+                page.limit,
             ],
         )
         .await?;

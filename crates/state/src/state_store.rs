@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
-    BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun, NewBackfill,
-    NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState, RunStop,
-    RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate, ScheduledInterval,
-    StateStore, StopResult, TaskClaim, TaskRecord,
+    ApiStore, BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
+    RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, StateStore, StopResult, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -26,53 +26,25 @@ use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
 use crate::interval_runs::interval_runs;
 use crate::postgres::Redo;
 use crate::store::{Store, dead};
-use crate::tx::{Tx, TxFuture};
+use crate::tx::operation;
 use crate::{
     backfill_runs, backfills, lost_runs, outbox, run_history, run_stops, runs, schedules,
     stop_requests, tasks, workers,
 };
 
-/// Gives an operation its type.
-fn operation<T, F>(operation: F) -> F
-where
-    F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static,
-{
-    operation
-}
-
-/// Makes an operation from an expression that uses the transaction and owns its values.
-macro_rules! operation {
-    ($tx:ident, [$($own:ident),*] => $body:expr) => {{
-        $(let $own = $own.clone();)*
-        operation(move |$tx| {
-            $(let $own = $own.clone();)*
-            Box::pin(async move { $body.await })
-        })
-    }};
-}
-
 #[async_trait]
 impl StateStore for Store {
+    fn api(&self) -> &dyn ApiStore {
+        self
+    }
+
     async fn open_run(&self, run: NewRun) -> Result<Opened> {
         let (worker, run) = (run.worker.clone(), Arc::new(run));
-        let fresh = self.show(&worker)?;
         let liveness = self.liveness();
         let opening = operation!(tx, [run, liveness] => async {
             runs::open(tx, &run, &|worker| dead(&liveness, worker)).await
         });
-        let opened = match self.write(Redo::Harmless, opening).await {
-            Ok(opening) => {
-                if let (Some(dead), Some(liveness)) = (opening.dead_worker, self.liveness()) {
-                    liveness.forget(&dead);
-                }
-                Ok(opening.opened)
-            }
-            Err(failure) => Err(failure),
-        };
-        if fresh && !matches!(opened, Ok(Opened::New(_) | Opened::Resumed(_))) {
-            self.hide(&worker);
-        }
-        opened
+        self.opening(&worker, opening).await
     }
 
     async fn graph(&self, hash: &str) -> Result<Option<Value>> {

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use towpath_ports::Result;
+use towpath_ports::{Opened, Result};
 
 use crate::postgres::{PostgresServer, Redo};
+use crate::runs::Opening;
 use crate::sqlite::SqliteFile;
 use crate::sqlite::liveness::Liveness;
 use crate::tx::Operation;
@@ -59,6 +60,28 @@ impl Store {
                 .map_err(|error| error.into_failure(file.place())),
             Store::Postgres(_) => Ok(false),
         }
+    }
+
+    /// Opens a run with the lock of its worker taken; the lock is given back if the worker gets no run.
+    pub(crate) async fn opening<F: Operation<Opening>>(
+        &self,
+        worker: &str,
+        operation: F,
+    ) -> Result<Opened> {
+        let fresh = self.show(worker)?;
+        let opened = match self.write(Redo::Harmless, operation).await {
+            Ok(opening) => {
+                if let (Some(dead), Some(liveness)) = (opening.dead_worker, self.liveness()) {
+                    liveness.forget(&dead);
+                }
+                Ok(opening.opened)
+            }
+            Err(failure) => Err(failure),
+        };
+        if fresh && !matches!(opened, Ok(Opened::New(_) | Opened::Resumed(_))) {
+            self.hide(worker);
+        }
+        opened
     }
 
     pub(crate) fn hide(&self, worker: &str) {

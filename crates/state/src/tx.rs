@@ -1,8 +1,8 @@
 //! An open transaction of either database, and the values of parameters and columns.
 //!
 //! Promise: an operation that is written over `Tx` means the same on SQLite and PostgreSQL: parameters are
-//! `?1`, `?2`, …, integers have 64 bits, JSON is text, times are microseconds. `Tx::only_on_server` marks
-//! the few differences. It does not know how a transaction begins, ends or is repeated: see
+//! `?1`, `?2`, …, integers have 64 bits, JSON is text, times are microseconds. `Tx::only_on_server` and
+//! `Tx::of_database` mark the few differences. It does not know how a transaction begins, ends or is repeated: see
 //! `sqlite/writer.rs` and `postgres/pool.rs`.
 
 use std::future::Future;
@@ -28,6 +28,26 @@ impl<T, F> Operation<T> for F where
     F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static
 {
 }
+
+/// Gives an operation its type.
+pub(crate) fn typed_operation<T, F>(operation: F) -> F
+where
+    F: for<'a> Fn(&'a Tx<'a>) -> TxFuture<'a, T> + Send + Sync + 'static,
+{
+    operation
+}
+
+/// Makes an operation from an expression that uses the transaction and owns its values.
+macro_rules! operation {
+    ($tx:ident, [$($own:ident),*] => $body:expr) => {{
+        $(let $own = $own.clone();)*
+        $crate::tx::typed_operation(move |$tx| {
+            $(let $own = $own.clone();)*
+            Box::pin(async move { $body.await })
+        })
+    }};
+}
+pub(crate) use operation;
 
 /// The connection of a transaction.
 pub(crate) enum Wire<'c> {
@@ -72,6 +92,14 @@ impl<'c> Tx<'c> {
         match self.wire {
             Wire::Sqlite(_) => "",
             Wire::Postgres(_) => sql,
+        }
+    }
+
+    /// A statement of which the two databases need different texts.
+    pub(crate) fn of_database<'s>(&self, sqlite: &'s str, server: &'s str) -> &'s str {
+        match self.wire {
+            Wire::Sqlite(_) => sqlite,
+            Wire::Postgres(_) => server,
         }
     }
 

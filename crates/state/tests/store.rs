@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+#[path = "store/api.rs"]
+mod api;
 #[path = "store/backfills.rs"]
 mod backfills;
 #[path = "store/competing.rs"]
@@ -99,4 +101,14 @@ suite! {
         a_backfill_of_many_intervals_is_created_with_few_statements,
         a_run_that_kills_its_processes_is_given_up,
         a_run_that_gets_on_is_not_given_up;
+    api:
+        a_token_has_its_name_until_it_is_revoked,
+        a_key_has_one_run,
+        a_key_of_another_request_is_refused,
+        a_submitted_run_whose_process_died_goes_on,
+        a_submitted_run_that_kills_its_processes_is_given_up,
+        servers_that_get_one_key_at_once_begin_one_run,
+        pages_of_runs_have_each_run_once,
+        the_feed_has_each_event_once_and_goes_on_behind_any_of_them,
+        a_feed_that_is_read_meanwhile_misses_nothing;
 }

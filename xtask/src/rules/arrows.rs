@@ -65,7 +65,8 @@ pub(crate) fn short(package: &str) -> &str {
 
 fn allowed(from: &str, to: &str) -> bool {
     match from {
-        "cli" => BELOW_THE_ROOF.contains(&to) || to == "app",
+        "cli" => BELOW_THE_ROOF.contains(&to) || to == "app" || to == "server",
+        "server" => BELOW_THE_ROOF.contains(&to) || to == "app",
         "app" => BELOW_THE_ROOF.contains(&to),
         other => MAY_IMPORT
             .iter()
@@ -131,6 +132,8 @@ mod tests {
             ("towpath-flow", "towpath-orchestrator"),
             ("towpath-vocab", "towpath-ports"),
             ("towpath-app", "towpath"),
+            ("towpath-app", "towpath-server"),
+            ("towpath-server", "towpath"),
             ("towpath-testkit", "towpath-app"),
             ("towpath-vocab", "build:towpath-sql"),
             ("towpath-vocab", "dev:towpath-sql"),

@@ -20,7 +20,7 @@ use crate::pipeline_lock::{PipelineLock, lock_pipeline};
 use crate::services::ProjectServices;
 
 /// All tables with rejected rows.
-pub async fn quarantine_list(
+pub(crate) async fn quarantine_list(
     services: &ProjectServices,
     plan: &Plan,
 ) -> Result<Vec<QuarantineLine>> {
@@ -31,7 +31,7 @@ pub async fn quarantine_list(
 ///
 /// # Errors
 /// Those of the lakehouse and the state store.
-pub async fn quarantine_show(
+pub(crate) async fn quarantine_show(
     services: &ProjectServices,
     plan: &Plan,
     table: &TableName,

@@ -1,5 +1,7 @@
 //! The commands about schedules: `serve`, `schedule` and `backfill`.
 
+use std::net::SocketAddr;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Format, FormatOnly};
@@ -9,6 +11,67 @@ pub(crate) struct ServeArguments {
     /// The most runs at once; they share the memory limit.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runs: u16,
+    /// Where the HTTP API listens; `none` for no API.
+    #[arg(long, value_name = "ADDRESS", default_value = towpath_server::DEFAULT_ADDRESS, value_parser = listen)]
+    pub(crate) listen: ListenArgument,
+    /// A name by which clients may name the server, for example that of a proxy before it; repeat it for more.
+    #[arg(long = "allow-host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+}
+
+/// `127.0.0.1:7450` or `none`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ListenArgument {
+    At(SocketAddr),
+    None,
+}
+
+fn listen(text: &str) -> Result<ListenArgument, String> {
+    match text {
+        "none" => Ok(ListenArgument::None),
+        _ => text.parse().map(ListenArgument::At).map_err(|_| {
+            format!("`{text}` is not an address: write 127.0.0.1:7450, [::1]:7450 or none")
+        }),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Create a token and print it; it is shown only now.
+    #[command(after_help = "Example:\n  towpath token create ci --scope operate")]
+    Create {
+        /// Its name.
+        name: String,
+        /// What its holder may do.
+        #[arg(long, value_enum)]
+        scope: ScopeArgument,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List the tokens, also revoked ones.
+    #[command(after_help = "Example:\n  towpath token ls")]
+    Ls(FormatOnly),
+    /// Revoke a token: it is refused from now on, also by servers that run.
+    #[command(after_help = "Example:\n  towpath token revoke ci")]
+    Revoke {
+        /// Its name.
+        name: String,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+/// What the holder of a token may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ScopeArgument {
+    /// Look at everything.
+    Read,
+    /// Also start and cancel runs, pause and resume schedules.
+    Operate,
+    /// All.
+    Admin,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@
 
 use towpath_app::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
-    backfills, local_text,
+    backfills_report, local_text,
 };
 use towpath_ports::{
     BackfillInterval, BackfillOrder, BackfillRecord, BackfillSkip, BackfillState, IntervalState,
@@ -91,11 +91,12 @@ fn created(report: &BackfillReport) {
 
 async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let found = backfills(&services, &plan).await?;
+    let report = backfills_report(&services, &plan).await?;
     if format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "backfills": found }))?;
+        draw::json(&report)?;
         return Ok(Exit::Done);
     }
+    let found = report.backfills;
     if found.is_empty() {
         outln!("There is no backfill.");
         return Ok(Exit::Done);

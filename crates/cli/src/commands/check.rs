@@ -9,7 +9,7 @@ use towpath_vocab::{Failure, Remedy};
 use super::project_args::{CommandResult, ProjectArgs};
 use super::run::choice;
 use crate::args::{CheckArguments, Format, PlanArguments};
-use crate::codes::CODES;
+use crate::codes::FRONT;
 use crate::draw;
 use crate::exit::Exit;
 
@@ -57,7 +57,7 @@ pub(super) async fn plan(place: &ProjectArgs, arguments: PlanArguments) -> Comma
 
 fn explain(code: &str) -> CommandResult {
     let code = code.to_ascii_uppercase();
-    let codes = all_codes(CODES);
+    let codes = all_codes(FRONT);
     match codes.iter().find(|entry| entry.code == code) {
         Some(entry) => {
             outln!("{code}\n\n{}", entry.text());

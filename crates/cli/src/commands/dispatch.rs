@@ -6,7 +6,7 @@
 use super::project_args::ProjectArgs;
 use super::{
     backfill, cancel, check, connection, copy, init, lake, lineage, logs, quality, quarantine,
-    query, reference, rerun, run, runs, schedule, serve,
+    query, reference, rerun, run, runs, schedule, serve, token,
 };
 use crate::args::{Arguments, Command};
 use crate::draw;
@@ -26,6 +26,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Cancel(arguments) => cancel::cancel(&place, arguments).await,
         Command::Backfill(arguments) => backfill::run(&place, arguments).await,
         Command::Serve(arguments) => Box::pin(serve::run(&place, arguments)).await,
+        Command::Token(command) => token::token(&place, command).await,
         Command::Schedule(command) => schedule::schedule(&place, command).await,
         Command::Query(query) => query::query(&place, query).await,
         Command::Copy(arguments) => Box::pin(copy::copy(arguments)).await,

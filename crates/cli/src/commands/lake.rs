@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use towpath_app::{
     LakeTable, LakeVerified, LakeVerifiedTable, ProjectServices, VacuumRequest, lake_compact,
-    lake_describe, lake_drop, lake_history, lake_restore, lake_vacuum, lake_verify, time_text,
+    lake_describe, lake_drop, lake_restore, lake_vacuum, lake_verify, table_versions, time_text,
 };
 use towpath_ports::PreparedStats;
 
@@ -84,11 +84,12 @@ async fn history(
     last: usize,
     format: Format,
 ) -> CommandResult {
-    let entries = lake_history(services, table, last).await?;
+    let found = table_versions(services, table, last).await?;
     if format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "table": table, "history": entries }))?;
+        draw::json(&found)?;
         return Ok(Exit::Done);
     }
+    let entries = found.history;
     let names = [
         "VERSION", "WHEN", "WRITE", "RUN", "INSERTED", "UPDATED", "DELETED", "FILES",
     ]

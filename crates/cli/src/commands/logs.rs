@@ -3,7 +3,7 @@
 //! It calls `app/src/logs.rs` and prints one line per event, or one JSON object per line. It does not read
 //! the log file of a program; it prints its path.
 
-use towpath_app::{LogPiece, LogsRequest, follow, has_ended, logs as lines_of};
+use towpath_app::{LogPiece, LogsReport, LogsRequest, follow, has_ended, logs as lines_of};
 use towpath_ports::RunEvent;
 
 use super::project_args::{CommandResult, ProjectArgs};
@@ -19,12 +19,7 @@ pub(super) async fn logs(place: &ProjectArgs, arguments: LogsArguments) -> Comma
     if !arguments.follow {
         let piece = lines_of(&services, &plan.environment, &request).await?;
         match arguments.format {
-            Format::Json => draw::json(&serde_json::json!({
-                "version": 1,
-                "run": piece.run,
-                "events": piece.events,
-                "printed": piece.printed,
-            }))?,
+            Format::Json => draw::json(&LogsReport::from(piece))?,
             Format::Text => {
                 outln!("{}", title(&piece));
                 text(&piece);

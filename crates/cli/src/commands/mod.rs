@@ -23,5 +23,6 @@ mod run;
 mod runs;
 mod schedule;
 mod serve;
+mod token;
 
 pub(crate) use dispatch::dispatch;

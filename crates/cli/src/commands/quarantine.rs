@@ -6,8 +6,7 @@
 use std::borrow::Cow;
 
 use towpath_app::{
-    RejectedRecord, known_table, quarantine_discard, quarantine_list, quarantine_replay,
-    quarantine_show,
+    RejectedRecord, quarantine_discard, quarantine_replay, quarantine_report, rejected_rows,
 };
 use towpath_vocab::{Failure, Remedy, TableName};
 
@@ -27,10 +26,13 @@ pub(super) async fn quarantine(place: &ProjectArgs, command: QuarantineCommand) 
 
 async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let lines = quarantine_list(&services, &plan).await?;
+    let report = quarantine_report(&services, &plan).await?;
     if format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "tables": lines }))?;
-    } else if lines.is_empty() {
+        draw::json(&report)?;
+        return Ok(Exit::Done);
+    }
+    let lines = report.tables;
+    if lines.is_empty() {
         outln!("No row was ever rejected.");
     } else {
         let names = ["TABLE", "HELD", "REPLAYED", "DISCARDED", "OUTDATED"].map(str::to_owned);
@@ -51,22 +53,16 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
 
 async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let table = known_table(&services, &plan, &arguments.table).await?;
-    let known = quarantine_list(&services, &plan).await?;
-    let line = known.iter().find(|line| line.table == table.to_string());
-    let records = match line {
-        Some(_) => quarantine_show(&services, &plan, &table, arguments.limit).await?,
-        None => Vec::new(),
-    };
+    let found = rejected_rows(&services, &plan, &arguments.table, arguments.limit).await?;
     if arguments.format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "table": table, "rows": records }))?;
+        draw::json(&found)?;
         return Ok(Exit::Done);
     }
-    let Some(line) = line else {
+    let (table, records) = (found.table, found.rows);
+    let Some(all) = found.all else {
         outln!("No row of {table} was ever rejected.");
         return Ok(Exit::Done);
     };
-    let all = line.held + line.replayed + line.discarded + line.outdated;
     outln!(
         "{} of {table}, {} shown",
         draw::plural(all, "rejected record"),

@@ -12,7 +12,7 @@ use super::project_args::CommandResult;
 use crate::args::{
     Arguments, CompletionArguments, Page, ReferenceArguments, SchemaArguments, SchemaOf,
 };
-use crate::codes::CODES;
+use crate::codes::FRONT;
 use crate::draw;
 use crate::exit::{EXITS, Exit};
 use crate::terminal::Out;
@@ -38,7 +38,7 @@ pub(super) fn page(arguments: &ReferenceArguments) -> CommandResult {
         Page::ExitCodes => exit_codes_page(),
         Page::ProjectFiles => project_files_page(),
         Page::Connectors => connectors_page(),
-        Page::Codes => codes_page(CODES),
+        Page::Codes => codes_page(FRONT),
     };
     out!("{GENERATED}{page}");
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 //! They call `app/src/run_history.rs` and print the report as text or JSON.
 
 use towpath_app::{
-    WaitingInterval, backfills, pause_of, runs as list, waiting_intervals, why as explain,
+    WaitingInterval, backfills, pause_of, runs_report, waiting_intervals, why as explain,
 };
 
 use towpath_orchestrator::is_late;
@@ -20,19 +20,13 @@ pub(super) const INTERRUPTED: &str = "interrupted";
 
 pub(super) async fn runs(place: &ProjectArgs, arguments: RunsArguments) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let records = list(
-        &services,
-        &plan,
-        arguments.pipeline.as_deref(),
-        arguments.last,
-    )
-    .await?;
-    let waiting = waiting_intervals(&services, &plan, arguments.pipeline.as_deref()).await?;
+    let pipeline = arguments.pipeline.as_deref();
+    let report = runs_report(&services, &plan, pipeline, arguments.last).await?;
     if arguments.format == Format::Json {
-        let report = serde_json::json!({ "version": 1, "runs": records, "waiting": waiting });
         draw::json(&report)?;
         return Ok(Exit::Done);
     }
+    let (records, waiting) = (report.runs, report.waiting);
     waiting.iter().for_each(say_waiting);
     if records.is_empty() {
         outln!("Nothing has run yet: towpath run");

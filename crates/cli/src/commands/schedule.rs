@@ -5,7 +5,7 @@
 
 use towpath_app::{
     PauseRequest, schedule_events, schedule_pause, schedule_preview, schedule_resume,
-    schedule_words, schedules,
+    schedule_words, schedules_report,
 };
 use towpath_ports::{Clock, IntervalState, ScheduledInterval};
 
@@ -34,6 +34,7 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
                 pipeline,
                 until,
                 reason,
+                by: None,
             };
             pause(place, &request, format).await
         }
@@ -44,11 +45,12 @@ pub(super) async fn schedule(place: &ProjectArgs, command: ScheduleCommand) -> C
 
 async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let lines = schedules(&services, &plan).await?;
+    let report = schedules_report(&services, &plan).await?;
     if format == Format::Json {
-        draw::json(&serde_json::json!({ "version": 1, "schedules": lines }))?;
+        draw::json(&report)?;
         return Ok(Exit::Done);
     }
+    let lines = report.schedules;
     if lines.is_empty() {
         outln!("No pipeline has a schedule.");
         return Ok(Exit::Done);
@@ -147,7 +149,7 @@ async fn pause(place: &ProjectArgs, request: &PauseRequest, format: Format) -> C
 
 async fn resume(place: &ProjectArgs, pipeline: &str, format: Format) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let resumed = schedule_resume(&services, &plan, pipeline).await?;
+    let resumed = schedule_resume(&services, &plan, pipeline, None).await?;
     if format == Format::Json {
         draw::json(&resumed)?;
         return Ok(Exit::Done);

@@ -1,20 +1,25 @@
-//! `serve`: runs the scheduled pipelines until it is asked to stop, a line for each run.
+//! `serve`: runs the scheduled pipelines until it is asked to stop, a line for each run; and the HTTP API.
+//!
+//! Promise: nothing begins before the API listens. It prints what happens, and decides nothing: schedules are
+//! decided in `app/src/serve.rs`, requests answered in the crate `server`. Read next: these two.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use towpath_app::{
     CheckReport, Result, RunObserver, RunReport, RunResult, ServeObserver, ServeRequest,
-    ServeResult, is_begun_elsewhere, schedule_words, serve,
+    ServerOpening, is_begun_elsewhere, is_submitted_elsewhere, open_server, schedule_words,
 };
 use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, RunNotification, ScheduledPipeline};
 use towpath_ports::{RunRecord, RunState, ScheduledInterval};
-use towpath_vocab::{Diagnostic, Failure, PlannedPipeline};
+use towpath_server::{ListenOptions, listen};
+use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use super::runs::stopped_by;
-use crate::args::ServeArguments;
+use crate::args::{ListenArgument, ServeArguments};
 use crate::exit::Exit;
 use crate::{draw, signals, terminal};
 
@@ -23,16 +28,38 @@ pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> Comma
         dir: place.dir()?,
         environment: place.env.clone(),
         runs: usize::from(arguments.runs),
+        has_api: matches!(arguments.listen, ListenArgument::At(_)),
     };
-    let stop = signals::listen_to_drain()?;
-    match Box::pin(serve(&request, Arc::new(Lines), stop)).await? {
-        ServeResult::Stopped => Ok(Exit::Done),
-        ServeResult::InvalidProject(report) => {
+    let server = match Box::pin(open_server(&request)).await? {
+        ServerOpening::Ready(server) => server,
+        ServerOpening::InvalidProject(report) => {
             draw::diagnostics(&report.diagnostics, &report.files);
             draw::check_summary(&report);
-            Ok(Exit::Wrong)
+            return Ok(Exit::Wrong);
         }
+    };
+    let api = match arguments.listen {
+        ListenArgument::None => None,
+        ListenArgument::At(address) => {
+            let hosts = arguments.hosts;
+            let options = ListenOptions { address, hosts };
+            Some(listen(options, Arc::clone(server.project())).await?)
+        }
+    };
+    let stop = signals::listen_to_drain()?;
+    if let Some(api) = &api {
+        say(&format!("API: http://{}/api/v1", api.address()));
     }
+    // Clients can look on while the last runs end.
+    let ended = CancellationToken::new();
+    let answers = api.map(|api| tokio::spawn(api.serve(ended.clone())));
+    Box::pin(server.serve(Arc::new(Lines), stop)).await;
+    ended.cancel();
+    if let Some(answers) = answers {
+        // A panic of it was printed.
+        let _ = answers.await;
+    }
+    Ok(Exit::Done)
 }
 
 /// Prints a line for each thing that happens.
@@ -72,13 +99,7 @@ impl ServeObserver for Lines {
     fn ended(&self, interval: &ScheduledInterval, ended: &Result<RunResult>) {
         let at = towpath_app::time_text(interval.interval.end_us);
         match ended {
-            Ok(RunResult::Report(report)) => {
-                let failed = report.failures.iter();
-                say(&format!("{} {}", report.run, state(report)));
-                for (task, failure) in failed {
-                    errln!("  {task}: {} {}", failure.code, failure.message);
-                }
-            }
+            Ok(RunResult::Report(report)) => ended_run(report),
             Ok(RunResult::InvalidProject(_)) => {
                 errln!(
                     "{} due at {at} waits: the project has mistakes; look: towpath check",
@@ -99,8 +120,39 @@ impl ServeObserver for Lines {
         }
     }
 
+    fn submitted(&self, _pipeline: &PipelineName) -> Arc<dyn RunObserver> {
+        Arc::new(OneRun)
+    }
+
+    fn submitted_ended(&self, pipeline: &PipelineName, ended: &Result<RunResult>) {
+        match ended {
+            Ok(RunResult::Report(report)) => ended_run(report),
+            Ok(RunResult::InvalidProject(_)) => errln!(
+                "A submitted run of {pipeline} does not begin: the project has mistakes; look: towpath check"
+            ),
+            Ok(RunResult::NothingToRun(why)) => {
+                errln!("A submitted run of {pipeline} does not begin: {why}");
+            }
+            // Another process was quicker, or runs the pipeline now; the client hears it.
+            Err(failure) if is_submitted_elsewhere(failure) => {
+                tracing::info!(%pipeline, reason = failure.message, "not begun");
+            }
+            Err(failure) => {
+                errln!("A submitted run of {pipeline} does not begin:");
+                draw::failure(failure);
+            }
+        }
+    }
+
     fn fails(&self, failure: &Failure) {
         draw::failure(failure);
+    }
+}
+
+fn ended_run(report: &RunReport) {
+    say(&format!("{} {}", report.run, state(report)));
+    for (task, failure) in &report.failures {
+        errln!("  {task}: {} {}", failure.code, failure.message);
     }
 }
 

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde_json::json;
 use towpath_ports::{
-    CompiledGraph, GraphTask, NewRun, Opened, RunEvent, RunEventKind, RunFilter, RunKind,
-    RunRecord, RunState, StateStore, TaskOutcome, TaskState, Transition,
+    CompiledGraph, FeedPosition, GraphTask, NewRun, Opened, RunEvent, RunEventKind, RunFilter,
+    RunKind, RunRecord, RunState, StateStore, TaskOutcome, TaskState, Transition,
 };
-use towpath_vocab::{Environment, Failure, Remedy};
+use towpath_vocab::{Environment, Failure, Remedy, RunName};
 
 use super::schema;
 use super::writer::Writer;
@@ -551,6 +551,29 @@ async fn a_file_of_format_6_keeps_its_schedules_and_can_pause_them() {
     assert_eq!((one.decided_us, one.fence, one.open.len()), (5, 3, 1));
     assert_eq!((one.since_us, one.queued_us), (Some(1), Some(2)));
     assert_eq!(one.paused, None);
+}
+
+#[tokio::test]
+async fn a_file_of_format_8_keeps_its_events_and_begins_a_feed() {
+    let place = TestFolder::new();
+    let mut connection = Connection::open(place.file()).unwrap();
+    schema::migrate(&mut connection, &schema::MIGRATIONS[..8]).unwrap();
+    let sql = "INSERT INTO run (id, pipeline, environment, number, state, graph_hash, started_us, worker, request, last_seq)
+               VALUES (1, 'shop', 'dev', 1, 'running', 'h', 1, 'w', '{\"v\":1,\"d\":null}', 1)";
+    connection.execute(sql, []).unwrap();
+    let sql = "INSERT INTO event VALUES (1, 1, 1, NULL, 'run_started', '{\"v\":1,\"d\":null}')";
+    connection.execute(sql, []).unwrap();
+    drop(connection);
+    let (store, dev) = (place.open(), Environment::new("dev"));
+    let run: RunName = "shop#1".parse().unwrap();
+    assert_eq!(store.events(&run, &dev, 0).await.unwrap().len(), 1);
+    let begin = FeedPosition::default();
+    assert!(store.api().feed(&dev, begin, 9).await.unwrap().is_empty());
+    let closed = store.close_run(&run, &dev, RunState::Failed, "w", 2);
+    closed.await.unwrap();
+    let feed = store.api().feed(&dev, begin, 9).await.unwrap();
+    assert_eq!(feed.len(), 1);
+    assert_eq!((&feed[0].run, feed[0].event.seq), (&run, 2));
 }
 
 #[test]

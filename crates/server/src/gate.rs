@@ -1,0 +1,204 @@
+//! What a request must bring before a handler sees it: its host, its origin, a token, the scope of its route.
+//!
+//! Promise: host and origin are checked before anything is looked up. Tokens are looked up for each request, so a
+//! revoked one ends at once. No secret is logged. It does not know what a route does. Read next: `routes.rs` (the
+//! table that is the router), `hosts.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts as _, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::routing::{MethodFilter, on};
+use towpath_app::token_of;
+use towpath_ports::{ApiToken, TokenScope};
+use towpath_vocab::{Failure, Remedy};
+
+use crate::answers::{Api, BASE, Call, wrong_parameter};
+use crate::problem::Problem;
+use crate::routes::{Method, Place, ROUTES, Route, Rule};
+
+/// The most bytes of a body.
+const BODY_BYTES: usize = 64 << 10;
+
+/// The time in which a body must come.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// The time in which a handler must answer; streams go on longer.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// The router.
+pub(crate) fn router(api: &Arc<Api>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let method = match route.method {
+            Method::Get => MethodFilter::GET,
+            Method::Post => MethodFilter::POST,
+        };
+        let api = Arc::clone(api);
+        let handler = move |request: Request| enter(route, Arc::clone(&api), request);
+        router = router.route(&format!("{BASE}{}", route.path), on(method, handler));
+    }
+    let api = Arc::clone(api);
+    router
+        .fallback(|| no_route(StatusCode::NOT_FOUND))
+        .method_not_allowed_fallback(|| no_route(StatusCode::METHOD_NOT_ALLOWED))
+        .layer(from_fn(move |request: Request, next: Next| {
+            check_host(Arc::clone(&api), request, next)
+        }))
+}
+
+/// Before the router: host and origin, also of requests that no route has.
+async fn check_host(api: Arc<Api>, request: Request, next: Next) -> Response<Body> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let checked = api.hosts.check(request.headers(), request.uri());
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(failure) => Problem::new(StatusCode::FORBIDDEN, failure).into_response(),
+    };
+    let status = response.status().as_u16();
+    tracing::debug!(%method, path, status, "answered");
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (
+            HeaderName::from_static("content-security-policy"),
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A request to a route: its rule, its parameters, its body, and then its handler.
+async fn enter(route: &'static Route, api: Arc<Api>, request: Request) -> Response<Body> {
+    let answer = match admitted(route, api, request).await {
+        Ok(call) => tokio::time::timeout(ANSWER_TIME, (route.handler)(call))
+            .await
+            .unwrap_or_else(|_| Err(too_slow(StatusCode::GATEWAY_TIMEOUT, "the answer"))),
+        Err(problem) => Err(problem),
+    };
+    answer.unwrap_or_else(Problem::into_response)
+}
+
+async fn admitted(route: &Route, api: Arc<Api>, request: Request) -> Result<Call, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller = match route.rule {
+        Rule::Open => None,
+        Rule::Needs(scope) => Some(caller(&api, &parts.headers, scope).await?),
+    };
+    let path = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let path = path.map_err(|_| wrong_parameter("the path is not UTF-8"))?;
+    let path = path
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let query = query(route, &parts)?;
+    Ok(Call {
+        api,
+        path,
+        query,
+        body: read(&parts.headers, body).await?,
+        headers: parts.headers,
+        caller,
+    })
+}
+
+async fn caller(api: &Api, headers: &HeaderMap, scope: TokenScope) -> Result<ApiToken, Problem> {
+    let refused = |message: &str| {
+        let failure = Failure::new("R1106", Remedy::FixConfig, message)
+            .help("send a token: Authorization: Bearer TOKEN")
+            .help("create one: towpath token create NAME --scope read");
+        Problem::new(StatusCode::UNAUTHORIZED, failure)
+    };
+    let sent = headers.get(header::AUTHORIZATION);
+    let sent = sent.ok_or_else(|| refused("the request has no token"))?;
+    let text = sent.to_str().unwrap_or_default();
+    let token = text
+        .split_once(' ')
+        .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let token = token.map_or("", |(_, token)| token.trim());
+    let (services, plan) = (api.project.services(), api.project.plan());
+    let found = token_of(services, &plan.environment, token).await?;
+    let found = found.ok_or_else(|| refused("the token is not valid"))?;
+    if found.scope < scope {
+        let message = format!(
+            "the token `{}` has the scope `{}`, and this needs `{}`",
+            found.name,
+            found.scope.as_str(),
+            scope.as_str()
+        );
+        let failure = Failure::new("R1107", Remedy::Refused, message).help(format!(
+            "towpath token create NAME --scope {}",
+            scope.as_str()
+        ));
+        return Err(Problem::new(StatusCode::FORBIDDEN, failure));
+    }
+    Ok(found)
+}
+
+/// The parameters behind `?`: each is one of the route, and comes once.
+fn query(route: &Route, parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    let Query(pairs) = pairs.map_err(|_| wrong_parameter("the query cannot be read"))?;
+    for (number, (name, _)) in pairs.iter().enumerate() {
+        let mut known = route
+            .parameters
+            .iter()
+            .filter(|one| one.place == Place::Query);
+        if !known.any(|one| one.name == name) {
+            let name = name.escape_debug();
+            return Err(wrong_parameter(&format!(
+                "there is no parameter `{name}` here"
+            )));
+        }
+        if pairs.iter().take(number).any(|(other, _)| other == name) {
+            return Err(wrong_parameter(&format!("`{name}` is given twice")));
+        }
+    }
+    Ok(pairs)
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let said = headers.get(header::CONTENT_LENGTH);
+    let said = said.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|said| said > BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, BODY_BYTES)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(too_slow(StatusCode::REQUEST_TIMEOUT, "the body")),
+    }
+}
+
+/// For a path or a method that the table does not have.
+async fn no_route(status: StatusCode) -> Response<Body> {
+    let message = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "this route has another method",
+        _ => "there is no such route",
+    };
+    let failure =
+        Failure::new("R1111", Remedy::FixConfig, message).help("the routes: /api/v1/openapi.json");
+    Problem::new(status, failure).into_response()
+}
+
+fn too_large() -> Problem {
+    let message = format!("the body has more than {BODY_BYTES} bytes");
+    let failure = Failure::new("R1108", Remedy::FixConfig, message).help("send less");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, failure)
+}
+
+fn too_slow(status: StatusCode, what: &str) -> Problem {
+    let failure = Failure::new("R1112", Remedy::Retry, format!("{what} took too long"))
+        .help("a run that was submitted may have begun: ask again with the same Idempotency-Key");
+    Problem::new(status, failure)
+}

@@ -1,0 +1,375 @@
+//! The routes: one table that is the router, the rules and the OpenAPI document.
+//!
+//! Promise: a route cannot be without a rule, because a rule is a member of it; and the document cannot have
+//! another route than the router. A new route is one entry here, its handler in `handlers.rs`, and its form in
+//! `schemas.json`. Read next: `gate.rs` (what happens before a handler).
+
+use towpath_ports::TokenScope;
+
+use crate::answers::{Answering, Call};
+use crate::{events, handlers};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Everybody who reaches the server.
+    Open,
+    /// Who has a token with this scope.
+    Needs(TokenScope),
+}
+
+/// A method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+/// A parameter.
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    pub(crate) about: &'static str,
+    /// Its schema, as JSON.
+    pub(crate) schema: &'static str,
+}
+
+/// A route.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// Behind `BASE`.
+    pub(crate) path: &'static str,
+    pub(crate) rule: Rule,
+    /// The name of the operation for clients that are generated.
+    pub(crate) id: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    /// The schema of the body, if it takes one.
+    pub(crate) body: Option<&'static str>,
+    /// The statuses of good answers, each with the schema of its body.
+    pub(crate) answers: &'static [(u16, &'static str)],
+    pub(crate) handler: fn(Call) -> Answering,
+}
+
+const fn path(name: &'static str, about: &'static str) -> Parameter {
+    let schema = r#"{"type":"string","minLength":1}"#;
+    Parameter {
+        name,
+        place: Place::Path,
+        about,
+        schema,
+    }
+}
+
+const fn query(name: &'static str, about: &'static str, schema: &'static str) -> Parameter {
+    Parameter {
+        name,
+        place: Place::Query,
+        about,
+        schema,
+    }
+}
+
+const fn header(name: &'static str, about: &'static str, schema: &'static str) -> Parameter {
+    Parameter {
+        name,
+        place: Place::Header,
+        about,
+        schema,
+    }
+}
+
+const PIPELINE: Parameter = path("name", "The pipeline.");
+const RUN: Parameter = path("id", "The run: `shop#212`, written `shop%23212`.");
+const TABLE: Parameter = path("name", "The table: `raw.orders`.");
+
+const fn limit(schema: &'static str) -> Parameter {
+    query("limit", "The most entries.", schema)
+}
+
+const READ: Rule = Rule::Needs(TokenScope::Read);
+const OPERATE: Rule = Rule::Needs(TokenScope::Operate);
+
+/// What most routes have: a GET that needs the scope `read`.
+const GET: Route = Route {
+    method: Method::Get,
+    path: "",
+    rule: READ,
+    id: "",
+    about: "",
+    parameters: &[],
+    body: None,
+    answers: &[],
+    handler: |call| Box::pin(handlers::health(call)),
+};
+
+/// All routes.
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        path: "/health",
+        rule: Rule::Open,
+        id: "health",
+        about: "Whether the server and its state store answer.",
+        answers: &[(200, "Health")],
+        handler: |call| Box::pin(handlers::health(call)),
+        ..GET
+    },
+    Route {
+        path: "/openapi.json",
+        rule: Rule::Open,
+        id: "openapi",
+        about: "This document.",
+        answers: &[(200, "Document")],
+        handler: |call| Box::pin(handlers::openapi(call)),
+        ..GET
+    },
+    Route {
+        path: "/pipelines",
+        id: "pipelines",
+        about: "The pipelines, each with its schedule and its newest run.",
+        answers: &[(200, "Pipelines")],
+        handler: |call| Box::pin(handlers::pipelines(call)),
+        ..GET
+    },
+    Route {
+        path: "/pipelines/{name}",
+        id: "pipeline",
+        about: "A pipeline with the graph of its tasks.",
+        parameters: &[PIPELINE],
+        answers: &[(200, "Pipeline")],
+        handler: |call| Box::pin(handlers::pipeline(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/pipelines/{name}/runs",
+        rule: OPERATE,
+        id: "start_run",
+        about: "Starts a run in the server, as `towpath run` does, and answers when it has begun.",
+        parameters: &[
+            PIPELINE,
+            header(
+                "Idempotency-Key",
+                "A second request with this key gets the run of the first one.",
+                r#"{"type":"string","minLength":1,"maxLength":255,"pattern":"^[!-~]+$"}"#,
+            ),
+        ],
+        body: Some("RunOptions"),
+        answers: &[(201, "Run"), (200, "Run")],
+        handler: |call| Box::pin(handlers::start_run(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/pipelines/{name}/schedule/pause",
+        rule: OPERATE,
+        id: "pause_schedule",
+        about: "`towpath schedule pause`.",
+        parameters: &[PIPELINE],
+        body: Some("PauseOptions"),
+        answers: &[(200, "PausedSchedule")],
+        handler: |call| Box::pin(handlers::pause(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/pipelines/{name}/schedule/resume",
+        rule: OPERATE,
+        id: "resume_schedule",
+        about: "`towpath schedule resume`.",
+        parameters: &[PIPELINE],
+        body: Some("NoOptions"),
+        answers: &[(200, "ResumedSchedule")],
+        handler: |call| Box::pin(handlers::resume(call)),
+        ..GET
+    },
+    Route {
+        path: "/runs",
+        id: "runs",
+        about: "Runs, newest first. `next` is the cursor of the next page.",
+        parameters: &[
+            query(
+                "pipeline",
+                "Only of this pipeline.",
+                r#"{"type":"string","minLength":1}"#,
+            ),
+            query(
+                "state",
+                "Only in this state.",
+                r##"{"$ref":"#/components/schemas/RunState"}"##,
+            ),
+            query(
+                "cursor",
+                "The page behind the one that had this `next`.",
+                r#"{"type":"string"}"#,
+            ),
+            limit(r#"{"type":"integer","minimum":1,"maximum":200,"default":50}"#),
+        ],
+        answers: &[(200, "Runs")],
+        handler: |call| Box::pin(handlers::runs(call)),
+        ..GET
+    },
+    Route {
+        path: "/runs/{id}",
+        id: "run",
+        about: "A run with its tasks.",
+        parameters: &[RUN],
+        answers: &[(200, "Run")],
+        handler: |call| Box::pin(handlers::run(call)),
+        ..GET
+    },
+    Route {
+        path: "/runs/{id}/logs",
+        id: "logs",
+        about: "The events of a run, and what its programs printed: `towpath logs`.",
+        parameters: &[
+            RUN,
+            query(
+                "task",
+                "Only of this task, or of the tasks of this step or table.",
+                r#"{"type":"string","minLength":1}"#,
+            ),
+        ],
+        answers: &[(200, "Logs")],
+        handler: |call| Box::pin(handlers::logs(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/runs/{id}/cancel",
+        rule: OPERATE,
+        id: "cancel_run",
+        about: "Stops a run that was submitted to this server. One that has ended stays as it is.",
+        parameters: &[RUN],
+        body: Some("NoOptions"),
+        answers: &[(202, "Run")],
+        handler: |call| Box::pin(handlers::cancel(call)),
+        ..GET
+    },
+    Route {
+        path: "/schedules",
+        id: "schedules",
+        about: "`towpath schedule ls`.",
+        answers: &[(200, "Schedules")],
+        handler: |call| Box::pin(handlers::schedules(call)),
+        ..GET
+    },
+    Route {
+        path: "/backfills",
+        id: "backfills",
+        about: "`towpath backfill ls`.",
+        answers: &[(200, "Backfills")],
+        handler: |call| Box::pin(handlers::backfills(call)),
+        ..GET
+    },
+    Route {
+        path: "/tables",
+        id: "tables",
+        about: "The tables and views of the lakehouse, with their versions and numbers of rows.",
+        answers: &[(200, "Tables")],
+        handler: |call| Box::pin(handlers::tables(call)),
+        ..GET
+    },
+    Route {
+        path: "/tables/{name}",
+        id: "table",
+        about: "`towpath lake describe`.",
+        parameters: &[TABLE],
+        answers: &[(200, "Table")],
+        handler: |call| Box::pin(handlers::table(call)),
+        ..GET
+    },
+    Route {
+        path: "/tables/{name}/versions",
+        id: "table_versions",
+        about: "`towpath lake history`.",
+        parameters: &[
+            TABLE,
+            limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":50}"#),
+        ],
+        answers: &[(200, "TableVersions")],
+        handler: |call| Box::pin(handlers::table_versions(call)),
+        ..GET
+    },
+    Route {
+        path: "/quarantine",
+        id: "quarantine",
+        about: "`towpath quarantine ls`.",
+        answers: &[(200, "Quarantine")],
+        handler: |call| Box::pin(handlers::quarantine(call)),
+        ..GET
+    },
+    Route {
+        path: "/quarantine/{name}",
+        id: "rejected_rows",
+        about: "`towpath quarantine show`.",
+        parameters: &[
+            TABLE,
+            limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":20}"#),
+        ],
+        answers: &[(200, "RejectedRows")],
+        handler: |call| Box::pin(handlers::rejected_rows(call)),
+        ..GET
+    },
+    Route {
+        path: "/events",
+        id: "events",
+        about: "The events of all runs as server-sent events, from now on or behind `Last-Event-ID`. The data of \
+                each is an `Event`; `seq` is its order in its run.",
+        parameters: &[
+            header(
+                "Last-Event-ID",
+                "The `id` of the last event that the client got.",
+                r#"{"type":"string","pattern":"^[0-9]+-[0-9]+-[0-9]+$"}"#,
+            ),
+            query(
+                "pipeline",
+                "Only of this pipeline.",
+                r#"{"type":"string","minLength":1}"#,
+            ),
+        ],
+        answers: &[(200, "Event")],
+        handler: |call| Box::pin(events::follow(call)),
+        ..GET
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_something_needs_more_than_reading() {
+        for route in ROUTES {
+            let wanted = match (route.method, route.id) {
+                (Method::Get, "health" | "openapi") => Rule::Open,
+                (Method::Get, _) => READ,
+                (Method::Post, _) => OPERATE,
+            };
+            assert_eq!(route.rule, wanted, "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_path_is_a_parameter() {
+        for route in ROUTES {
+            let parts = route
+                .path
+                .split('/')
+                .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let named = route.parameters.iter();
+            let named = named
+                .filter(|one| one.place == Place::Path)
+                .map(|one| one.name);
+            assert!(parts.eq(named), "{}", route.path);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `ports::ApiStore` over either database.
+//!
+//! Promise: each operation is one transaction, written once for both. The SQL is in `api_tokens.rs`,
+//! `submissions.rs`, `feed.rs` and `run_history.rs`. Read next: `state_store.rs`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use towpath_ports::{
+    ApiStore, ApiToken, FeedEvent, FeedPosition, NewApiToken, NewRun, Opened, Result, RunPage,
+    RunRecord, Submission, SubmittedRun,
+};
+use towpath_vocab::Environment;
+
+use crate::postgres::Redo;
+use crate::runs::Opening;
+use crate::store::{Store, dead};
+use crate::submissions::Submitting;
+use crate::tx::operation;
+use crate::{api_tokens, feed, run_history, submissions};
+
+#[async_trait]
+impl ApiStore for Store {
+    async fn create_token(&self, token: NewApiToken) -> Result<Option<ApiToken>> {
+        let token = Arc::new(token);
+        let writing = operation!(tx, [token] => async { api_tokens::create(tx, &token).await });
+        self.write(Redo::Never, writing).await
+    }
+
+    async fn tokens(&self, environment: &Environment) -> Result<Vec<ApiToken>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            api_tokens::list(tx, &environment).await
+        });
+        self.read(reading).await
+    }
+
+    async fn token(
+        &self,
+        environment: &Environment,
+        id: &str,
+    ) -> Result<Option<(ApiToken, String)>> {
+        let (environment, id) = (environment.clone(), id.to_owned());
+        let reading = operation!(tx, [environment, id] => async {
+            api_tokens::one(tx, &environment, &id).await
+        });
+        self.read(reading).await
+    }
+
+    async fn revoke_token(
+        &self,
+        environment: &Environment,
+        name: &str,
+        by: &str,
+    ) -> Result<Option<ApiToken>> {
+        let (environment, name, by) = (environment.clone(), name.to_owned(), by.to_owned());
+        let writing = operation!(tx, [environment, name, by] => async {
+            api_tokens::revoke(tx, &environment, &name, &by).await
+        });
+        self.write(Redo::Never, writing).await
+    }
+
+    async fn open_submitted(&self, run: NewRun, submission: Submission) -> Result<SubmittedRun> {
+        let (worker, run) = (run.worker.clone(), Arc::new(run));
+        let (submission, liveness) = (Arc::new(submission), self.liveness());
+        // An operation that is repeated sets it again.
+        let other = Arc::new(Mutex::new(None));
+        let opening = operation!(tx, [run, submission, liveness, other] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            let submitted = submissions::open(tx, &run, &submission, &is_dead).await?;
+            let (opening, kept) = match submitted {
+                Submitting::Opened(opening) => (opening, None),
+                Submitting::Known(record) => (nothing(), Some(SubmittedRun::Known(record))),
+                Submitting::OtherRequest => (nothing(), Some(SubmittedRun::OtherRequest)),
+            };
+            *other.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+            Ok(opening)
+        });
+        let opened = self.opening(&worker, opening).await?;
+        let other = other.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(other.unwrap_or(SubmittedRun::Opened(opened)))
+    }
+
+    async fn submitted(
+        &self,
+        environment: &Environment,
+        key: &str,
+    ) -> Result<Option<(Submission, RunRecord)>> {
+        let (environment, key) = (environment.clone(), key.to_owned());
+        let reading = operation!(tx, [environment, key] => async {
+            submissions::with_run(tx, &environment, &key).await
+        });
+        self.read(reading).await
+    }
+
+    async fn unfinished_submissions(
+        &self,
+        environment: &Environment,
+    ) -> Result<Vec<(Submission, RunRecord)>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            submissions::unfinished(tx, &environment).await
+        });
+        self.read(reading).await
+    }
+
+    async fn runs_page(&self, page: RunPage) -> Result<Vec<RunRecord>> {
+        let reading = operation!(tx, [page] => async { run_history::page(tx, &page).await });
+        self.read(reading).await
+    }
+
+    async fn feed(
+        &self,
+        environment: &Environment,
+        after: FeedPosition,
+        limit: u64,
+    ) -> Result<Vec<FeedEvent>> {
+        let environment = environment.clone();
+        let reading = operation!(tx, [environment] => async {
+            feed::after(tx, &environment, after, limit).await
+        });
+        self.read(reading).await
+    }
+
+    async fn feed_end(&self) -> Result<FeedPosition> {
+        let reading = operation!(tx, [] => async { feed::end(tx).await });
+        self.read(reading).await
+    }
+}
+
+/// No run was opened.
+fn nothing() -> Opening {
+    Opening {
+        opened: Opened::Decided,
+        dead_worker: None,
+    }
+}

@@ -1,0 +1,75 @@
+//! The feed: the events of all runs in the order of their commits.
+//!
+//! Promise: a reader that goes on behind the last event it got misses none and gets none twice. In a file there is
+//! one writer at a time, which numbers the events. On a server an event has the number of its transaction, and is
+//! in the feed when no older transaction is open: an open one could still add an event before it. So a long
+//! transaction that writes, of any program on that server, holds the feed back. Read next: `journal.rs`.
+
+use towpath_ports::{FeedEvent, FeedPosition};
+use towpath_vocab::{Environment, PipelineName, RunName};
+
+use crate::error::StateError;
+use crate::run_history::event;
+use crate::tx::{Tx, cells};
+
+const COMPLETE: &str = "AND event.feed < txid_snapshot_xmin(txid_current_snapshot())";
+
+/// The events behind a place.
+pub(crate) async fn after(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    after: FeedPosition,
+    limit: u64,
+) -> Result<Vec<FeedEvent>, StateError> {
+    let complete = tx.only_on_server(COMPLETE);
+    let rows = tx
+        .rows(
+            &format!(
+                "SELECT event.feed, event.run, run.pipeline, run.number,
+                        event.seq, event.at_us, event.task, event.kind, event.body
+                 FROM event JOIN run ON run.id = event.run
+                 WHERE event.feed > 0 AND event.feed >= ?2
+                   AND (event.feed, event.run, event.seq) > (?2, ?3, ?4)
+                   AND run.environment = ?1 {complete}
+                 ORDER BY event.feed, event.run, event.seq LIMIT ?5"
+            ),
+            cells![
+                environment.as_str(),
+                after.transaction,
+                after.run,
+                after.seq,
+                limit
+            ],
+        )
+        .await?;
+    let read = rows.iter().map(|row| {
+        let event = event(row, 4)?;
+        Ok(FeedEvent {
+            position: FeedPosition {
+                transaction: row.count(0)?,
+                run: row.count(1)?,
+                seq: event.seq,
+            },
+            run: RunName {
+                pipeline: PipelineName::new(row.text(2)?),
+                number: row.count(3)?,
+            },
+            event,
+        })
+    });
+    read.collect()
+}
+
+/// The place behind which later events come.
+pub(crate) async fn end(tx: &Tx<'_>) -> Result<FeedPosition, StateError> {
+    let last = tx.of_database(
+        "SELECT coalesce(max(feed), 0) FROM event WHERE feed > 0",
+        "SELECT txid_snapshot_xmin(txid_current_snapshot()) - 1",
+    );
+    let last = tx.one(last, &[]).await?;
+    Ok(FeedPosition {
+        transaction: last.map_or(Ok(0), |row| row.count(0))?,
+        run: i64::MAX.unsigned_abs(),
+        seq: i64::MAX.unsigned_abs(),
+    })
+}
