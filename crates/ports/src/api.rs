@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use towpath_vocab::{Environment, PipelineName, RunName};
+use towpath_vocab::{CheckResult, Environment, Failure, PipelineName, RunName, TableName};
 
 use crate::{NewRun, Opened, Result, RunEvent, RunRecord, RunState};
 
@@ -90,6 +90,8 @@ pub struct NewApiToken {
 pub struct Submission {
     /// The environment.
     pub environment: Environment,
+    /// The public part of the client's token: keys of other tokens are other keys.
+    pub token: String,
     /// The client's key: a second request with it gets the run of the first one.
     pub key: String,
     /// What is to be run; it contains no secret. A key belongs to one request.
@@ -101,7 +103,7 @@ pub struct Submission {
 /// What became of a submission.
 #[derive(Clone, Debug)]
 pub enum SubmittedRun {
-    /// What `StateStore::open_run` would have answered. A run that began or goes on belongs to the key now.
+    /// What `StateStore::open_run` answered. A run that began belongs to the key; one that goes on did already.
     Opened(Opened),
     /// The key has this run already, which has ended or has a live process.
     Known(RunRecord),
@@ -178,6 +180,43 @@ pub struct FeedEvent {
     pub event: RunEvent,
 }
 
+/// Events of the feed, and how far it was looked at.
+#[derive(Clone, Debug, Default)]
+pub struct FeedPiece {
+    /// The events.
+    pub events: Vec<FeedEvent>,
+    /// The place behind which the next piece begins.
+    pub position: FeedPosition,
+}
+
+/// A run in a list, without its tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its name.
+    pub name: RunName,
+    /// Its state.
+    pub state: RunState,
+    /// True if its process died before the run ended.
+    pub interrupted: bool,
+    /// When it began, in microseconds since 1970 UTC.
+    pub started_us: i64,
+    /// When it ended.
+    pub ended_us: Option<i64>,
+}
+
+/// The result of a check as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredCheck {
+    /// Its place: later results have higher ones.
+    pub id: u64,
+    /// The run that checked.
+    pub run: RunName,
+    /// When, in microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// The result.
+    pub result: CheckResult,
+}
+
 /// The part of a state store that only the HTTP API uses.
 #[async_trait]
 pub trait ApiStore: Send + Sync {
@@ -202,24 +241,61 @@ pub trait ApiStore: Send + Sync {
         by: &str,
     ) -> Result<Option<ApiToken>>;
 
-    /// `StateStore::open_run` for a submission, in one transaction with its key.
+    /// `StateStore::open_run` for a submission, in one transaction with its key. It resumes the run of its key and
+    /// no other. A run that a server goes on with by itself keeps the pipeline busy; one that a terminal left is
+    /// superseded.
     async fn open_submitted(&self, run: NewRun, submission: Submission) -> Result<SubmittedRun>;
 
-    /// The submission with this key and its run.
+    /// The submission with this key of a token, and its run.
     async fn submitted(
         &self,
         environment: &Environment,
+        token: &str,
         key: &str,
     ) -> Result<Option<(Submission, RunRecord)>>;
 
-    /// The submissions whose run has not ended, oldest first.
+    /// The submissions whose run has not ended and was not asked to stop, oldest first.
     async fn unfinished_submissions(
         &self,
         environment: &Environment,
     ) -> Result<Vec<(Submission, RunRecord)>>;
 
+    /// Fails a run that cannot go on, for this reason; false if it has ended or has a live process.
+    async fn fail_run(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        failure: &Failure,
+    ) -> Result<bool>;
+
     /// Runs, newest first.
     async fn runs_page(&self, page: RunPage) -> Result<Vec<RunRecord>>;
+
+    /// The newest runs of each of these pipelines, newest first; at most `limit` of each.
+    async fn newest_runs(
+        &self,
+        environment: &Environment,
+        pipelines: &[PipelineName],
+        limit: u64,
+    ) -> Result<Vec<RunSummary>>;
+
+    /// The events of a run behind a number, at most so many.
+    async fn events_page(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        after_seq: u64,
+        limit: u64,
+    ) -> Result<Vec<RunEvent>>;
+
+    /// Results of checks before a place, newest first, at most so many.
+    async fn checks_page(
+        &self,
+        environment: &Environment,
+        table: Option<&TableName>,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<Vec<StoredCheck>>;
 
     /// The events behind a place, in order. An event is not in the feed while an earlier one may still come.
     async fn feed(
@@ -227,7 +303,7 @@ pub trait ApiStore: Send + Sync {
         environment: &Environment,
         after: FeedPosition,
         limit: u64,
-    ) -> Result<Vec<FeedEvent>>;
+    ) -> Result<FeedPiece>;
 
     /// The present end of the feed.
     async fn feed_end(&self) -> Result<FeedPosition>;

@@ -35,8 +35,8 @@ mod state_before_write;
 mod system;
 
 pub use api::{
-    ApiStore, ApiToken, FeedEvent, FeedPosition, NewApiToken, RunPage, Submission, SubmittedRun,
-    TokenScope,
+    ApiStore, ApiToken, FeedEvent, FeedPiece, FeedPosition, NewApiToken, RunPage, RunSummary,
+    StoredCheck, Submission, SubmittedRun, TokenScope,
 };
 pub use backfill::{
     BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,

@@ -1,23 +1,23 @@
 //! `ports::ApiStore` over either database.
 //!
 //! Promise: each operation is one transaction, written once for both. The SQL is in `api_tokens.rs`,
-//! `submissions.rs`, `feed.rs` and `run_history.rs`. Read next: `state_store.rs`.
+//! `submissions.rs`, `feed.rs`, `lost_runs.rs`, `findings.rs` and `run_history.rs`. Read next: `state_store.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use towpath_ports::{
-    ApiStore, ApiToken, FeedEvent, FeedPosition, NewApiToken, NewRun, Opened, Result, RunPage,
-    RunRecord, Submission, SubmittedRun,
+    ApiStore, ApiToken, FeedPiece, FeedPosition, NewApiToken, NewRun, Opened, Result, RunEvent,
+    RunPage, RunRecord, RunSummary, StoredCheck, Submission, SubmittedRun,
 };
-use towpath_vocab::Environment;
+use towpath_vocab::{Environment, Failure, PipelineName, RunName, TableName};
 
 use crate::postgres::Redo;
 use crate::runs::Opening;
 use crate::store::{Store, dead};
 use crate::submissions::Submitting;
 use crate::tx::operation;
-use crate::{api_tokens, feed, run_history, submissions};
+use crate::{api_tokens, feed, findings, lost_runs, run_history, submissions};
 
 #[async_trait]
 impl ApiStore for Store {
@@ -70,8 +70,10 @@ impl ApiStore for Store {
             let submitted = submissions::open(tx, &run, &submission, &is_dead).await?;
             let (opening, kept) = match submitted {
                 Submitting::Opened(opening) => (opening, None),
-                Submitting::Known(record) => (nothing(), Some(SubmittedRun::Known(record))),
-                Submitting::OtherRequest => (nothing(), Some(SubmittedRun::OtherRequest)),
+                Submitting::Known(record, dead_worker) => {
+                    (nothing(dead_worker), Some(SubmittedRun::Known(record)))
+                }
+                Submitting::OtherRequest => (nothing(None), Some(SubmittedRun::OtherRequest)),
             };
             *other.lock().unwrap_or_else(PoisonError::into_inner) = kept;
             Ok(opening)
@@ -84,11 +86,12 @@ impl ApiStore for Store {
     async fn submitted(
         &self,
         environment: &Environment,
+        token: &str,
         key: &str,
     ) -> Result<Option<(Submission, RunRecord)>> {
-        let (environment, key) = (environment.clone(), key.to_owned());
-        let reading = operation!(tx, [environment, key] => async {
-            submissions::with_run(tx, &environment, &key).await
+        let (environment, token, key) = (environment.clone(), token.to_owned(), key.to_owned());
+        let reading = operation!(tx, [environment, token, key] => async {
+            submissions::with_run(tx, &environment, &token, &key).await
         });
         self.read(reading).await
     }
@@ -104,8 +107,75 @@ impl ApiStore for Store {
         self.read(reading).await
     }
 
+    async fn fail_run(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        failure: &Failure,
+    ) -> Result<bool> {
+        let (run, environment, failure) = (run.clone(), environment.clone(), failure.clone());
+        let liveness = self.liveness();
+        let writing = operation!(tx, [run, environment, failure, liveness] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            lost_runs::fail_unable(tx, &run, &environment, &failure, &is_dead).await
+        });
+        let lost = self.write(Redo::Harmless, writing).await?;
+        if let (Some(lost), Some(liveness)) = (&lost, self.liveness()) {
+            liveness.forget(lost);
+        }
+        Ok(lost.is_some())
+    }
+
     async fn runs_page(&self, page: RunPage) -> Result<Vec<RunRecord>> {
         let reading = operation!(tx, [page] => async { run_history::page(tx, &page).await });
+        self.read(reading).await
+    }
+
+    async fn newest_runs(
+        &self,
+        environment: &Environment,
+        pipelines: &[PipelineName],
+        limit: u64,
+    ) -> Result<Vec<RunSummary>> {
+        let (environment, pipelines) = (environment.clone(), pipelines.to_vec());
+        let liveness = self.liveness();
+        let reading = operation!(tx, [environment, pipelines, liveness] => async {
+            let is_dead = |worker: &str| dead(&liveness, worker);
+            let mut found = Vec::new();
+            for pipeline in &pipelines {
+                let newest = run_history::newest(tx, &environment, pipeline, limit, &is_dead);
+                found.extend(newest.await?);
+            }
+            Ok(found)
+        });
+        self.read(reading).await
+    }
+
+    async fn events_page(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        after_seq: u64,
+        limit: u64,
+    ) -> Result<Vec<RunEvent>> {
+        let (run, environment) = (run.clone(), environment.clone());
+        let reading = operation!(tx, [run, environment] => async {
+            run_history::events(tx, &run, &environment, after_seq, limit).await
+        });
+        self.read(reading).await
+    }
+
+    async fn checks_page(
+        &self,
+        environment: &Environment,
+        table: Option<&TableName>,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<Vec<StoredCheck>> {
+        let (environment, table) = (environment.clone(), table.cloned());
+        let reading = operation!(tx, [environment, table] => async {
+            findings::checks(tx, &environment, table.as_ref(), (before, limit)).await
+        });
         self.read(reading).await
     }
 
@@ -114,7 +184,7 @@ impl ApiStore for Store {
         environment: &Environment,
         after: FeedPosition,
         limit: u64,
-    ) -> Result<Vec<FeedEvent>> {
+    ) -> Result<FeedPiece> {
         let environment = environment.clone();
         let reading = operation!(tx, [environment] => async {
             feed::after(tx, &environment, after, limit).await
@@ -129,9 +199,9 @@ impl ApiStore for Store {
 }
 
 /// No run was opened.
-fn nothing() -> Opening {
+fn nothing(dead_worker: Option<String>) -> Opening {
     Opening {
         opened: Opened::Decided,
-        dead_worker: None,
+        dead_worker,
     }
 }

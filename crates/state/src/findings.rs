@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use towpath_ports::StoredCheck;
 use towpath_vocab::{
     CheckResult, Environment, Generation, PipelineName, RunName, TableName, TaskKey,
 };
@@ -152,21 +153,23 @@ pub(crate) async fn put_checks(
     Ok(())
 }
 
-/// Check results, newest first.
+/// Check results before a place, newest first, at most so many.
 pub(crate) async fn checks(
     tx: &Tx<'_>,
     environment: &Environment,
     table: Option<&TableName>,
-    limit: u64,
-) -> Result<Vec<(RunName, i64, CheckResult)>, StateError> {
+    (before, limit): (Option<u64>, u64),
+) -> Result<Vec<StoredCheck>, StateError> {
     let rows = tx
         .rows(
-            "SELECT pipeline, run_number, at_us, value, body FROM check_result
-             WHERE environment = ?1 AND (CAST(?2 AS TEXT) IS NULL OR name = ?2) ORDER BY id DESC LIMIT ?3",
+            "SELECT pipeline, run_number, at_us, value, body, id FROM check_result
+             WHERE environment = ?1 AND (CAST(?2 AS TEXT) IS NULL OR name = ?2) AND id < ?4
+             ORDER BY id DESC LIMIT ?3",
             cells![
                 environment.as_str(),
                 table.map(ToString::to_string),
-                limit
+                limit,
+                before.unwrap_or(u64::MAX)
             ],
         )
         .await?;
@@ -178,7 +181,12 @@ pub(crate) async fn checks(
         };
         let stored: CheckResult = json("check result", row, 4)?;
         let value = row.maybe_real(3)?.unwrap_or(f64::NAN);
-        found.push((run, row.int(2)?, CheckResult { value, ..stored }));
+        found.push(StoredCheck {
+            id: row.count(5)?,
+            run,
+            at_us: row.int(2)?,
+            result: CheckResult { value, ..stored },
+        });
     }
     Ok(found)
 }

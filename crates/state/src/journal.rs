@@ -35,9 +35,9 @@ const ADD_TO_FILE: &str = "INSERT INTO event (run, seq, at_us, task, kind, body,
     VALUES (?1, ?2, ?3, ?4, ?5, ?6,
             (SELECT coalesce(max(feed), 0) + 1 FROM event INDEXED BY event_feed WHERE feed > 0))";
 
-/// On a server the place is the number of the transaction, which is the default of the column.
-const ADD_TO_SERVER: &str =
-    "INSERT INTO event (run, seq, at_us, task, kind, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+/// On a server the place is the number of the transaction, above the base of this server.
+const ADD_TO_SERVER: &str = "INSERT INTO event (run, seq, at_us, task, kind, body, feed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT base FROM feed_base) + txid_current())";
 
 impl Journal {
     /// Locks a run, by its name.

@@ -1,12 +1,13 @@
 //! What happens to runs whose process has died, where nobody is to resume them.
 //!
 //! Promise: the run of a cancelled backfill ends, and so does one that was asked to stop; a scheduled run that has lost `MOST_LOST_PROCESSES` processes
-//! in a row, without a task having ended well in between, fails with R0814. Both are events of the run, in the
+//! in a row, without a task having ended well in between, fails with R0814, and a submitted one that cannot go on
+//! fails with its reason. All are events of the run, in the
 //! transaction that ends it. It does not know what killed a process. Read next: `runs.rs`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use towpath_ports::{MOST_LOST_PROCESSES, RunEventKind, RunState, TaskState};
-use towpath_vocab::{Environment, RunName};
+use towpath_vocab::{Environment, Failure, RunName};
 
 use crate::backfill_runs::lost_and_cancelled;
 use crate::codec::to_column;
@@ -89,7 +90,19 @@ pub(crate) async fn give_up(tx: &Tx<'_>, id: i64) -> Result<bool, StateError> {
         return Ok(false);
     }
     let name = run_history::run_by_id(tx, id).await?.name;
-    let failure = to_column("failure", &lost_too_often(&name, lost))?;
+    let body = json!({ "because": "lost", "processes": lost });
+    fail(tx, id, &lost_too_often(&name, lost), &body).await?;
+    Ok(true)
+}
+
+/// Fails a run that has no live process: the tasks that it was at, or else the first that waits.
+pub(crate) async fn fail(
+    tx: &Tx<'_>,
+    id: i64,
+    failure: &Failure,
+    body: &Value,
+) -> Result<(), StateError> {
+    let failure = to_column("failure", failure)?;
     let mut failed = runs::tasks_in(tx, id, TaskState::Running).await?;
     // It may be that no task had begun.
     for state in [TaskState::Ready, TaskState::Retrying, TaskState::Waiting] {
@@ -105,19 +118,35 @@ pub(crate) async fn give_up(tx: &Tx<'_>, id: i64) -> Result<bool, StateError> {
             cells![id, task, tx.now_us, &failure],
         )
         .await?;
-        let body = json!({ "because": "lost", "processes": lost });
-        journal
-            .add(
-                tx,
-                tx.now_us,
-                Some(task),
-                RunEventKind::Task(TaskState::Failed),
-                &body,
-            )
-            .await?;
+        let kind = RunEventKind::Task(TaskState::Failed);
+        journal.add(tx, tx.now_us, Some(task), kind, body).await?;
     }
     journal.finish(tx).await?;
-    let body = json!({ "because": "lost", "processes": lost });
-    runs::put_down(tx, id, RunState::Failed, &body).await?;
-    Ok(true)
+    runs::put_down(tx, id, RunState::Failed, body).await
+}
+
+/// Fails a run of a submission that cannot go on. Returns its worker; nothing if it has ended or goes on.
+pub(crate) async fn fail_unable(
+    tx: &Tx<'_>,
+    run: &RunName,
+    environment: &Environment,
+    failure: &Failure,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Option<String>, StateError> {
+    let journal = Journal::of(tx, run, environment).await?;
+    let Some(journal) = journal.filter(Journal::is_running) else {
+        return Ok(None);
+    };
+    if workers::has_live_worker(tx, journal.id, &journal.worker, is_dead).await? {
+        return Ok(None);
+    }
+    workers::remove(tx, &journal.worker).await?;
+    match &journal.stop {
+        Some(stop) => run_stops::end(tx, journal.id, stop).await?,
+        None => {
+            let body = json!({ "because": "cannot go on", "code": failure.code });
+            fail(tx, journal.id, failure, &body).await?;
+        }
+    }
+    Ok(Some(journal.worker))
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use towpath_ports::{Interval, RunEvent, RunFilter, RunPage, RunRecord, TaskRecord};
+use towpath_ports::{
+    Interval, RunEvent, RunFilter, RunPage, RunRecord, RunState, RunSummary, TaskRecord,
+};
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{
@@ -15,6 +17,7 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::tx::{Row, Tx, cells};
+use crate::workers;
 
 const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, \
     worker, request, kind, interval_start_us, interval_end_us, params, last_seq, \
@@ -35,6 +38,12 @@ pub(crate) async fn id_of(
         )
         .await?;
     found.map(|row| row.int(0)).transpose()
+}
+
+/// Whether a client submitted a run.
+pub(crate) async fn is_submitted(tx: &Tx<'_>, id: i64) -> Result<bool, StateError> {
+    let found = "SELECT 1 FROM submission WHERE run = ?1 LIMIT 1";
+    Ok(tx.one(found, cells![id]).await?.is_some())
 }
 
 /// One run with its tasks.
@@ -121,6 +130,40 @@ pub(crate) async fn page(tx: &Tx<'_>, page: &RunPage) -> Result<Vec<RunRecord>, 
     Ok(found)
 }
 
+/// The newest runs of a pipeline, without their tasks.
+pub(crate) async fn newest(
+    tx: &Tx<'_>,
+    environment: &Environment,
+    pipeline: &PipelineName,
+    limit: u64,
+    is_dead: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<RunSummary>, StateError> {
+    let rows = tx
+        .rows(
+            "SELECT id, number, state, started_us, ended_us, worker FROM run
+             WHERE pipeline = ?1 AND environment = ?2 AND kind = 'run' ORDER BY number DESC LIMIT ?3",
+            cells![pipeline.as_str(), environment.as_str(), limit],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let state = parse_run_state(row.text(2)?)?;
+        let interrupted = state == RunState::Running
+            && !workers::has_live_worker(tx, row.int(0)?, row.text(5)?, is_dead).await?;
+        found.push(RunSummary {
+            name: RunName {
+                pipeline: pipeline.clone(),
+                number: row.count(1)?,
+            },
+            state,
+            interrupted,
+            started_us: row.int(3)?,
+            ended_us: row.maybe_int(4)?,
+        });
+    }
+    Ok(found)
+}
+
 async fn run(tx: &Tx<'_>, row: &Row) -> Result<RunRecord, StateError> {
     let rows = tx
         .rows(
@@ -180,9 +223,10 @@ pub(crate) async fn events(
     name: &RunName,
     environment: &Environment,
     after_seq: u64,
+    limit: u64,
 ) -> Result<Vec<RunEvent>, StateError> {
     match id_of(tx, name, environment).await? {
-        Some(id) => events_of(tx, id, after_seq).await,
+        Some(id) => some_events(tx, id, after_seq, limit).await,
         None => Ok(Vec::new()),
     }
 }
@@ -193,10 +237,19 @@ pub(crate) async fn events_of(
     id: i64,
     after_seq: u64,
 ) -> Result<Vec<RunEvent>, StateError> {
+    some_events(tx, id, after_seq, u64::MAX).await
+}
+
+async fn some_events(
+    tx: &Tx<'_>,
+    id: i64,
+    after_seq: u64,
+    limit: u64,
+) -> Result<Vec<RunEvent>, StateError> {
     let rows = tx
         .rows(
-            "SELECT seq, at_us, task, kind, body FROM event WHERE run = ?1 AND seq > ?2 ORDER BY seq",
-            cells![id, after_seq],
+            "SELECT seq, at_us, task, kind, body FROM event WHERE run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            cells![id, after_seq, limit],
         )
         .await?;
     rows.iter().map(|row| event(row, 0)).collect()

@@ -16,7 +16,7 @@ use crate::codec::{
 };
 use crate::error::StateError;
 use crate::journal::Journal;
-use crate::run_history::run_by_id;
+use crate::run_history::{is_submitted, run_by_id};
 use crate::tx::{Row, Tx, cells};
 use crate::{backfill_runs, lost_runs, run_stops, schedules, workers};
 
@@ -35,6 +35,8 @@ struct Latest {
     worker: String,
     interval: Option<Interval>,
     stop: Option<RunStop>,
+    /// True if a scheduler carries it out.
+    is_scheduled: bool,
 }
 
 impl Latest {
@@ -46,11 +48,30 @@ impl Latest {
     }
 }
 
+/// Which run may be resumed.
+#[derive(Clone, Copy)]
+pub(crate) enum Resumes {
+    /// The newest one of the pipeline, if it has the same graph.
+    Any,
+    /// Only this one: the run of a submission's key, if it has one.
+    Only(Option<i64>),
+}
+
+impl Resumes {
+    fn allows(self, id: i64) -> bool {
+        match self {
+            Resumes::Any => true,
+            Resumes::Only(own) => own == Some(id),
+        }
+    }
+}
+
 /// Creates, resumes or refuses a run. A run of another kind than `Run` interrupts one whose process is
 /// dead, and does not replace it; a run of kind `Run` ignores the other kinds.
 pub(crate) async fn open(
     tx: &Tx<'_>,
     run: &NewRun,
+    resumes: Resumes,
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Opening, StateError> {
     let opening = |opened, dead_worker| {
@@ -85,9 +106,12 @@ pub(crate) async fn open(
         return opening(Opened::Decided, dead_worker);
     }
     if let Some(latest) = latest {
+        if is_left_to_servers(tx, run, resumes, &latest).await? {
+            return opening(Opened::Busy(run_by_id(tx, latest.id).await?), dead_worker);
+        }
         workers::remove(tx, &latest.worker).await?;
         dead_worker = Some(latest.worker.clone());
-        if latest.is_same(run) && latest.kind == run.kind {
+        if resumes.allows(latest.id) && latest.is_same(run) && latest.kind == run.kind {
             if run.scheduled && lost_runs::give_up(tx, latest.id).await? {
                 let given_up = run_by_id(tx, latest.id).await?;
                 return opening(Opened::GivenUp(given_up), dead_worker);
@@ -100,7 +124,9 @@ pub(crate) async fn open(
         }
     }
     let opened = match stopped(tx, run).await? {
-        Some(stopped) if run.kind.is_run() && stopped.is_same(run) => {
+        Some(stopped)
+            if resumes.allows(stopped.id) && run.kind.is_run() && stopped.is_same(run) =>
+        {
             resume(tx, stopped.id, run).await?
         }
         _ => begin(tx, run).await?,
@@ -108,8 +134,27 @@ pub(crate) async fn open(
     opening(opened, dead_worker)
 }
 
+/// True if servers go on with the run of a dead process by themselves, so that another run waits for it: a run of
+/// the schedule waits for a submitted one, a submitted one for every other.
+async fn is_left_to_servers(
+    tx: &Tx<'_>,
+    run: &NewRun,
+    resumes: Resumes,
+    latest: &Latest,
+) -> Result<bool, StateError> {
+    let waits = match resumes {
+        Resumes::Any => run.scheduled && !latest.is_same(run),
+        Resumes::Only(_) => !resumes.allows(latest.id),
+    };
+    if !waits {
+        return Ok(false);
+    }
+    let is_scheduled = latest.is_scheduled && matches!(resumes, Resumes::Only(_));
+    Ok(is_scheduled || is_submitted(tx, latest.id).await?)
+}
+
 const LATEST: &str = "SELECT id, state, kind, graph_hash, worker, interval_start_us, \
-    interval_end_us, stop FROM run WHERE pipeline = ?1 AND environment = ?2";
+    interval_end_us, stop, scheduled FROM run WHERE pipeline = ?1 AND environment = ?2";
 
 /// The active run of this pipeline and environment, of any kind.
 async fn running(tx: &Tx<'_>, run: &NewRun) -> Result<Option<Latest>, StateError> {
@@ -139,6 +184,7 @@ async fn latest(tx: &Tx<'_>, query: &str, run: &NewRun) -> Result<Option<Latest>
                 .zip(row.maybe_int(6)?)
                 .map(|(start_us, end_us)| Interval { start_us, end_us }),
             stop: maybe_json("request to stop", &row, 7)?,
+            is_scheduled: row.int(8)? != 0,
         })
     };
     tx.one(query, values).await?.map(read).transpose()

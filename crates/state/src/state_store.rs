@@ -14,7 +14,7 @@ use towpath_ports::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun,
     NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
     RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, StateStore, StopResult, TaskClaim, TaskRecord,
+    ScheduledInterval, StateStore, StopResult, StoredCheck, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -25,6 +25,7 @@ use crate::error::StateError;
 use crate::findings::{self, FACTS, LINEAGE, REPORTED_NOTES};
 use crate::interval_runs::interval_runs;
 use crate::postgres::Redo;
+use crate::runs::Resumes;
 use crate::store::{Store, dead};
 use crate::tx::operation;
 use crate::{
@@ -42,7 +43,7 @@ impl StateStore for Store {
         let (worker, run) = (run.worker.clone(), Arc::new(run));
         let liveness = self.liveness();
         let opening = operation!(tx, [run, liveness] => async {
-            runs::open(tx, &run, &|worker| dead(&liveness, worker)).await
+            runs::open(tx, &run, Resumes::Any, &|worker| dead(&liveness, worker)).await
         });
         self.opening(&worker, opening).await
     }
@@ -398,7 +399,7 @@ impl StateStore for Store {
     ) -> Result<Vec<RunEvent>> {
         let (run, environment) = (run.clone(), environment.clone());
         let reading = operation!(tx, [run, environment] => async {
-            run_history::events(tx, &run, &environment, after_seq).await
+            run_history::events(tx, &run, &environment, after_seq, u64::MAX).await
         });
         self.read(reading).await
     }
@@ -476,9 +477,11 @@ impl StateStore for Store {
     ) -> Result<Vec<(RunName, i64, CheckResult)>> {
         let (environment, table) = (environment.clone(), table.cloned());
         let reading = operation!(tx, [environment, table] => async {
-            findings::checks(tx, &environment, table.as_ref(), limit).await
+            findings::checks(tx, &environment, table.as_ref(), (None, limit)).await
         });
-        self.read(reading).await
+        let found: Vec<StoredCheck> = self.read(reading).await?;
+        let found = found.into_iter();
+        Ok(found.map(|one| (one.run, one.at_us, one.result)).collect())
     }
 
     async fn put_lineage(

@@ -20,6 +20,8 @@ mod schedules;
 mod server;
 #[path = "store/stops.rs"]
 mod stops;
+#[path = "store/submissions.rs"]
+mod submissions;
 #[path = "store/suite.rs"]
 mod suite;
 #[path = "store/workers.rs"]
@@ -111,4 +113,15 @@ suite! {
         pages_of_runs_have_each_run_once,
         the_feed_has_each_event_once_and_goes_on_behind_any_of_them,
         a_feed_that_is_read_meanwhile_misses_nothing;
+    submissions:
+        a_key_of_another_token_is_another_key,
+        a_key_has_one_run_that_may_end_at_once,
+        a_submission_takes_over_no_other_run,
+        the_schedule_waits_for_a_submitted_run,
+        a_terminal_goes_on_with_a_submitted_run,
+        a_submitted_run_that_was_asked_to_stop_is_not_begun_again,
+        a_run_that_cannot_go_on_fails_with_its_reason,
+        old_keys_are_forgotten_when_their_run_has_ended,
+        lists_of_the_api_are_read_in_pieces,
+        a_reader_of_the_feed_is_past_what_others_do;
 }

@@ -23,6 +23,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_api.sql"),
 ];
 
+/// On a server that counts lower than what the store holds, because the store was copied from another one, the feed
+/// goes on above that. One snapshot sees no event of a transaction above its own end, so this changes nothing on the
+/// same server.
+const RAISE_FEED: &str = "UPDATE feed_base SET base = held.last
+    FROM (SELECT coalesce(max(feed), 0) AS last FROM event WHERE feed > 0) AS held
+    WHERE held.last >= base + txid_snapshot_xmax(txid_current_snapshot())";
+
 /// The advisory lock for creating the tables, because two sessions that create them at once would conflict.
 const LOCK: i64 = 0x546f_7770_5374;
 
@@ -77,6 +84,7 @@ async fn prepare_in(
         put(client, "format", &MIGRATIONS.len().to_string()).await?;
         put(client, "written_by", env!("CARGO_PKG_VERSION")).await?;
     }
+    client.batch_execute(RAISE_FEED).await?;
     owner(client, project).await
 }
 

@@ -14,19 +14,26 @@ CREATE TABLE api_token (
 );
 CREATE UNIQUE INDEX api_token_name ON api_token (environment, name) WHERE revoked_us IS NULL;
 
+-- A key of a token has one run. Its row comes first, so that of two requests at once one waits for the other.
 CREATE TABLE submission (
     environment  TEXT    NOT NULL,
+    token        TEXT    NOT NULL,
     key          TEXT    NOT NULL,
     request      TEXT    NOT NULL,
     submitted_by TEXT    NOT NULL,
     submitted_us BIGINT  NOT NULL,
-    run          BIGINT  NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-    PRIMARY KEY (environment, key)
+    run          BIGINT  REFERENCES run (id) ON DELETE CASCADE,
+    PRIMARY KEY (environment, token, key)
 );
+CREATE INDEX submission_age ON submission (environment, submitted_us);
 CREATE INDEX submission_run ON submission (run);
 
--- The number of the transaction that wrote the event; 0 before this format. Numbers below the oldest open
--- transaction are complete.
+-- The place of an event in the feed: the number of its transaction, above `base`; 0 before this format. Numbers below
+-- the oldest open transaction are complete. A copy of the store on another server begins above what it holds.
+CREATE TABLE feed_base (base BIGINT NOT NULL);
+INSERT INTO feed_base (base) VALUES (0);
 ALTER TABLE event ADD COLUMN feed BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE event ALTER COLUMN feed SET DEFAULT txid_current();
 CREATE INDEX event_feed ON event (feed, run, seq) WHERE feed > 0;
+
+-- Lists of runs are read in this order.
+CREATE INDEX run_began ON run (environment, started_us, id);

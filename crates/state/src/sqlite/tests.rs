@@ -554,10 +554,10 @@ async fn a_file_of_format_6_keeps_its_schedules_and_can_pause_them() {
 }
 
 #[tokio::test]
-async fn a_file_of_format_8_keeps_its_events_and_begins_a_feed() {
+async fn a_file_of_format_9_keeps_its_events_and_begins_a_feed() {
     let place = TestFolder::new();
     let mut connection = Connection::open(place.file()).unwrap();
-    schema::migrate(&mut connection, &schema::MIGRATIONS[..8]).unwrap();
+    schema::migrate(&mut connection, &schema::MIGRATIONS[..9]).unwrap();
     let sql = "INSERT INTO run (id, pipeline, environment, number, state, graph_hash, started_us, worker, request, last_seq)
                VALUES (1, 'shop', 'dev', 1, 'running', 'h', 1, 'w', '{\"v\":1,\"d\":null}', 1)";
     connection.execute(sql, []).unwrap();
@@ -568,10 +568,11 @@ async fn a_file_of_format_8_keeps_its_events_and_begins_a_feed() {
     let run: RunName = "shop#1".parse().unwrap();
     assert_eq!(store.events(&run, &dev, 0).await.unwrap().len(), 1);
     let begin = FeedPosition::default();
-    assert!(store.api().feed(&dev, begin, 9).await.unwrap().is_empty());
+    let feed = store.api().feed(&dev, begin, 9).await.unwrap();
+    assert!(feed.events.is_empty());
     let closed = store.close_run(&run, &dev, RunState::Failed, "w", 2);
     closed.await.unwrap();
-    let feed = store.api().feed(&dev, begin, 9).await.unwrap();
+    let feed = store.api().feed(&dev, begin, 9).await.unwrap().events;
     assert_eq!(feed.len(), 1);
     assert_eq!((&feed[0].run, feed[0].event.seq), (&run, 2));
 }

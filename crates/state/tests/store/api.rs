@@ -77,6 +77,7 @@ pub(crate) async fn a_token_has_its_name_until_it_is_revoked(place: &TestPlace) 
 fn submission(key: &str) -> Submission {
     Submission {
         environment: dev(),
+        token: "t1".to_owned(),
         key: key.to_owned(),
         request: json!({ "pipeline": "shop", "params": { "day": "2026-01-01" } }),
         by: "token ci".to_owned(),
@@ -113,7 +114,14 @@ pub(crate) async fn a_key_has_one_run(place: &TestPlace) {
     // Another key finds the pipeline busy, and is free for another try.
     let busy = opened(submit(&store, place.new_run("w3", "h", 2), "k2").await);
     assert!(matches!(busy, Opened::Busy(_)), "{busy:?}");
-    assert!(store.api().submitted(&dev(), "k2").await.unwrap().is_none());
+    assert!(
+        store
+            .api()
+            .submitted(&dev(), "t1", "k2")
+            .await
+            .unwrap()
+            .is_none()
+    );
 
     end(&store, &first).await;
     drop(store);
@@ -121,12 +129,17 @@ pub(crate) async fn a_key_has_one_run(place: &TestPlace) {
     let ended = submit(&store, place.new_run("w4", "h", 3), "k").await;
     assert!(matches!(ended, SubmittedRun::Known(ref known)
         if known.name == first.name && known.state == RunState::Failed));
-    let (kept, run) = store.api().submitted(&dev(), "k").await.unwrap().unwrap();
+    let (kept, run) = store
+        .api()
+        .submitted(&dev(), "t1", "k")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((kept, run.name), (submission("k"), first.name));
     assert!(
         store
             .api()
-            .submitted(&"prod".into(), "k")
+            .submitted(&"prod".into(), "t1", "k")
             .await
             .unwrap()
             .is_none()
@@ -173,7 +186,12 @@ pub(crate) async fn a_submitted_run_whose_process_died_goes_on(place: &TestPlace
     let other = place.new_run("w3", "other", 2 * LEASE_US + 2);
     let second = opened_new(opened(submit(&store, other, "k").await));
     assert_ne!(second.name, first.name);
-    let (_, run) = store.api().submitted(&dev(), "k").await.unwrap().unwrap();
+    let (_, run) = store
+        .api()
+        .submitted(&dev(), "t1", "k")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(run.name, second.name);
     end(&store, &second).await;
     assert!(
@@ -303,6 +321,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
             .feed(&dev(), begin, 10)
             .await
             .unwrap()
+            .events
             .is_empty()
     );
     let names = some_runs(place, &store, 3).await;
@@ -313,7 +332,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
     let mut all = Vec::new();
     // Open transactions of other tests on the same server hold events back.
     while all.len() < written {
-        all = store.api().feed(&dev(), begin, 1000).await.unwrap();
+        all = store.api().feed(&dev(), begin, 1000).await.unwrap().events;
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let mut said: BTreeSet<(String, u64)> = BTreeSet::new();
@@ -334,6 +353,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
     assert!(said.is_empty(), "{said:?}");
     for (number, one) in all.iter().enumerate() {
         let rest = store.api().feed(&dev(), one.position, 2).await.unwrap();
+        let rest = rest.events;
         let wanted = all.iter().skip(number + 1).take(2).map(|one| one.position);
         assert_eq!(
             rest.iter().map(|one| one.position).collect::<Vec<_>>(),
@@ -345,9 +365,14 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
         end = store.api().feed_end().await.unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    assert!(store.api().feed(&dev(), end, 10).await.unwrap().is_empty());
+    let nothing = store.api().feed(&dev(), end, 10).await.unwrap();
+    assert!(nothing.events.is_empty());
     some_runs(place, &store, 1).await;
-    while store.api().feed(&dev(), end, 10).await.unwrap().is_empty() {
+    let is_quiet = async || {
+        let found = store.api().feed(&dev(), end, 10).await.unwrap();
+        found.events.is_empty()
+    };
+    while is_quiet().await {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert!(
@@ -356,6 +381,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
             .feed(&"prod".into(), begin, 10)
             .await
             .unwrap()
+            .events
             .is_empty()
     );
 }
@@ -378,11 +404,12 @@ pub(crate) async fn a_feed_that_is_read_meanwhile_misses_nothing(place: &TestPla
         let mut found = BTreeSet::new();
         // Every run is started and ends.
         while found.len() < 3 * RUNS * 2 {
-            for one in store.api().feed(&dev(), position, 7).await.unwrap() {
-                assert!(one.position > position);
-                position = one.position;
+            let piece = store.api().feed(&dev(), position, 7).await.unwrap();
+            for one in piece.events {
+                assert!(one.position > position && one.position <= piece.position);
                 assert!(found.insert((one.run.to_string(), one.event.seq)));
             }
+            position = piece.position;
         }
     };
     let both = futures::future::join(futures::future::join_all(writers), reader);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towpath_ports::{Opened, Result, RunFilter};
+use towpath_ports::{FeedPosition, NewRun, Opened, Result, RunFilter, StateStore};
 use towpath_state::{Location, exists, open};
 use towpath_testkit::postgres::PostgresServer;
 use towpath_vocab::{Environment, Remedy, SecretTemplate};
@@ -190,4 +190,75 @@ async fn a_store_of_format_4_keeps_its_schedules() {
     assert_eq!((one.decided_us, one.fence, one.open.len()), (5, 3, 1));
     assert_eq!((one.since_us, one.queued_us), (Some(1), Some(2)));
     assert_eq!(one.paused, None);
+}
+
+#[tokio::test]
+async fn a_store_of_format_7_begins_a_feed_and_a_copy_of_it_goes_on_above() {
+    let server = Arc::new(PostgresServer::start().unwrap());
+    let scripts = [
+        include_str!("../../src/postgres/schema_1.sql"),
+        include_str!("../../src/postgres/schema_schedules.sql"),
+        include_str!("../../src/postgres/schema_reported_notes.sql"),
+        include_str!("../../src/postgres/schema_changed_schedules.sql"),
+        include_str!("../../src/postgres/schema_paused_schedules.sql"),
+        include_str!("../../src/postgres/schema_backfills.sql"),
+        include_str!("../../src/postgres/schema_stopped_runs.sql"),
+    ];
+    server
+        .psql(
+            "postgres",
+            &format!(
+                "CREATE SCHEMA s; SET search_path = s; {}
+                 INSERT INTO meta (key, value) VALUES ('format', '7');
+                 INSERT INTO run (pipeline, environment, number, state, graph_hash, started_us, worker, request, last_seq)
+                     VALUES ('old', 'dev', 1, 'failed', 'h', 1, 'w', '{{\"v\":1,\"d\":null}}', 1);
+                 INSERT INTO event (run, seq, at_us, kind, body)
+                     SELECT id, 1, 1, 'run_started', '{{\"v\":1,\"d\":null}}' FROM run;",
+                scripts.concat()
+            ),
+        )
+        .unwrap();
+    let place = TestPlace::sqlite();
+    let open_it = || {
+        let url = format!("{}?schema=s", server.url("postgres"));
+        open(Location {
+            url: Some(SecretTemplate::new(url)),
+            ..place.location()
+        })
+        .unwrap()
+    };
+    let dev = Environment::new("dev");
+    let all = async |store: &Arc<dyn StateStore>| {
+        let found = store.api().feed(&dev, FeedPosition::default(), 100).await;
+        found.unwrap().events
+    };
+    let store = open_it();
+    assert!(all(&store).await.is_empty());
+    store.open_run(place.new_run("w1", "h", 0)).await.unwrap();
+    let before = all(&store).await;
+    assert_eq!(before.len(), 1);
+    // As if the store came from a server that had counted further.
+    drop(store);
+    server
+        .psql(
+            "postgres",
+            "UPDATE s.event SET feed = feed + 1000000 WHERE feed > 0",
+        )
+        .unwrap();
+    let store = open_it();
+    let moved = all(&store).await;
+    assert_eq!(moved.len(), 1);
+    assert!(moved[0].position > before[0].position);
+    let other = NewRun {
+        pipeline: "other".into(),
+        ..place.new_run("w2", "h", 1)
+    };
+    store.open_run(other).await.unwrap();
+    let later = store
+        .api()
+        .feed(&dev, moved[0].position, 100)
+        .await
+        .unwrap();
+    let pipelines = later.events.iter().map(|one| one.run.pipeline.as_str());
+    assert_eq!(pipelines.collect::<Vec<_>>(), ["other"]);
 }
