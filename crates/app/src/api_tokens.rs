@@ -45,7 +45,7 @@ pub struct TokensReport {
     pub tokens: Vec<ApiToken>,
 }
 
-/// Creates a token.
+/// Creates a token. `by` is who does it; nothing for the user of this process.
 ///
 /// # Errors
 /// R1121 when the name cannot be used, R1122 when a valid token has it.
@@ -54,6 +54,7 @@ pub async fn token_create(
     plan: &Plan,
     name: &str,
     scope: TokenScope,
+    by: Option<&str>,
 ) -> Result<CreatedToken> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.len() > MOST_NAME_CHARS || !name.chars().all(is_plain) {
@@ -62,16 +63,15 @@ pub async fn token_create(
             "use at most {MOST_NAME_CHARS} letters, digits, `-`, `_` and `.`: towpath token create ci --scope operate"
         )));
     }
-    let text = |uuid: Uuid| uuid.simple().to_string();
-    let id: String = text(Uuid::new_v4()).chars().take(ID_CHARS).collect();
-    let secret = format!("{}{}", text(Uuid::new_v4()), text(Uuid::new_v4()));
+    let id: String = secret().chars().take(ID_CHARS).collect();
+    let secret = secret();
     let new = NewApiToken {
         environment: plan.environment.clone(),
         id: id.clone(),
         name: name.to_owned(),
         scope,
         hash: hash(&secret),
-        by: user(services),
+        by: by.map_or_else(|| user(services), str::to_owned),
     };
     let stored = services.store.api().create_token(new).await?;
     let stored = stored.ok_or_else(|| {
@@ -100,18 +100,37 @@ pub async fn tokens(services: &ProjectServices, plan: &Plan) -> Result<TokensRep
     })
 }
 
-/// Revokes the valid token with this name.
+/// Revokes the valid token with this name. `by` is who does it; nothing for the user of this process.
 ///
 /// # Errors
 /// R1123 when there is none.
-pub async fn token_revoke(services: &ProjectServices, plan: &Plan, name: &str) -> Result<ApiToken> {
-    let by = user(services);
+pub async fn token_revoke(
+    services: &ProjectServices,
+    plan: &Plan,
+    name: &str,
+    by: Option<&str>,
+) -> Result<ApiToken> {
+    let by = by.map_or_else(|| user(services), str::to_owned);
     let api = services.store.api();
     let revoked = api.revoke_token(&plan.environment, name, &by).await?;
     revoked.ok_or_else(|| {
         let message = format!("there is no valid token `{}`", name.escape_debug());
         Failure::new("R1123", Remedy::FixConfig, message).help("look: towpath token ls")
     })
+}
+
+/// The valid token with this public part.
+///
+/// # Errors
+/// Those of the state store.
+pub async fn valid_token(
+    services: &ProjectServices,
+    environment: &Environment,
+    id: &str,
+) -> Result<Option<ApiToken>> {
+    let found = services.store.api().token(environment, id).await?;
+    let found = found.map(|(token, _)| token);
+    Ok(found.filter(|token| token.revoked_us.is_none()))
 }
 
 /// The valid token that this text is, if it is one.
@@ -138,8 +157,14 @@ pub async fn token_of(
     Ok((is_right && token.revoked_us.is_none()).then_some(token))
 }
 
+/// 244 random bits.
+pub(crate) fn secret() -> String {
+    let text = |uuid: Uuid| uuid.simple().to_string();
+    format!("{}{}", text(Uuid::new_v4()), text(Uuid::new_v4()))
+}
+
 /// A secret of 244 random bits needs no slow hash.
-fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     let hash = Sha256::digest(secret);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

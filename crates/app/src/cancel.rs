@@ -34,6 +34,41 @@ pub struct CancelRequest {
     pub at_once: bool,
 }
 
+impl CancelRequest {
+    /// Asks the run to stop, and does not wait for its end. True when it has ended.
+    ///
+    /// # Errors
+    /// R0980, R0981 if there is no such run, R0968 if it runs no pipeline.
+    pub async fn ask(&self, services: &ProjectServices, plan: &Plan, by: &str) -> Result<bool> {
+        let name = parse(&self.run)?;
+        let record = found(services, plan, &name).await?;
+        runs_pipeline(&record)?;
+        let stop = self.stop(by.to_owned());
+        let asked = services.store.request_stop(&name, &plan.environment, &stop);
+        Ok(asked.await? != StopResult::Requested)
+    }
+
+    fn stop(&self, by: String) -> RunStop {
+        RunStop {
+            why: StopReason::User,
+            at_once: self.at_once,
+            by: Some(by),
+        }
+    }
+}
+
+/// # Errors
+/// R0968 for a copy, a replay, a lock.
+fn runs_pipeline(record: &RunRecord) -> Result<()> {
+    if record.kind.is_run() {
+        return Ok(());
+    }
+    let what = record.tasks.first().map_or("", |task| task.id.as_str());
+    let message = format!("`{}` is not a pipeline run: {what}", record.name);
+    Err(Failure::new("R0968", Remedy::FixConfig, message)
+        .help("stop it in the terminal in which it runs: Ctrl-C"))
+}
+
 /// A run that has been stopped, or that ended before it could be.
 #[derive(Clone, Debug, Serialize)]
 pub struct CancelReport {
@@ -61,17 +96,8 @@ pub async fn cancel(
 ) -> Result<CancelReport> {
     let name = parse(&request.run)?;
     let record = found(services, plan, &name).await?;
-    if !record.kind.is_run() {
-        let what = record.tasks.first().map_or("", |task| task.id.as_str());
-        let message = format!("`{name}` is not a pipeline run: {what}");
-        return Err(Failure::new("R0968", Remedy::FixConfig, message)
-            .help("stop it in the terminal in which it runs: Ctrl-C"));
-    }
-    let stop = RunStop {
-        why: StopReason::User,
-        at_once: request.at_once,
-        by: Some(user(services)),
-    };
+    runs_pipeline(&record)?;
+    let stop = request.stop(user(services));
     let ask = || services.store.request_stop(&name, &plan.environment, &stop);
     let report = |state, process_unreachable| CancelReport {
         version: 1,

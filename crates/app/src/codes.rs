@@ -551,13 +551,25 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R1129",
         Remedy::Refused,
-        "A run cannot be cancelled by this server.",
-        "A server cancels the runs that were submitted to it, in the process that runs them. A run of a schedule or of a backfill would be resumed at once; pause these. A run of another process is stopped there.",
+        "A submitted run whose process has died could not go on, and was given up.",
+        "The message has the reason: mistakes in the project, or its pipeline is gone. A server tries it for about half an hour. Correct the project and submit the run again, with a new key.",
     ),
     CodeEntry::run(
         "R1130",
         Remedy::Refused,
         "An idempotency key has its run already.",
         "Another process was quicker with the same request. The run is the one that the message names.",
+    ),
+    CodeEntry::run(
+        "R1131",
+        Remedy::FixConfig,
+        "The cursor of a list cannot be used.",
+        "A cursor is the `next` of the page before, as it came. Leave it out for the first page.",
+    ),
+    CodeEntry::run(
+        "R1132",
+        Remedy::Bug,
+        "The thread that read what programs printed has ended.",
+        "Please report the message.",
     ),
 ];

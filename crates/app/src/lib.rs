@@ -25,12 +25,14 @@ mod limited_plan;
 mod lineage;
 mod lists;
 mod live_project;
+mod log_pages;
 mod logs;
 mod memory;
 mod names;
 mod new_file;
 mod new_notes;
 mod opening;
+mod pages;
 mod pause;
 mod pipeline_lock;
 mod plan;
@@ -47,11 +49,15 @@ mod schedule;
 mod select;
 mod serve;
 mod services;
+mod sessions;
 mod submissions;
 mod system;
+mod table_pages;
 mod tasks;
 
-pub use api_tokens::{CreatedToken, TokensReport, token_create, token_of, token_revoke, tokens};
+pub use api_tokens::{
+    CreatedToken, TokensReport, token_create, token_of, token_revoke, tokens, valid_token,
+};
 pub use backfill::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
     backfills,
@@ -75,16 +81,20 @@ pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use limited_plan::limited_plan;
 pub use lineage::{Direction, LineageReport, influence_word, lineage};
 pub use lists::{
-    BackfillsReport, GraphNode, LakeTableLine, LakeTables, LogsReport, NewestRun, PipelineDetails,
-    PipelineLine, PipelinesReport, QuarantineReport, RejectedRows, RunDetails, RunsPageRequest,
-    RunsReport, SchedulesReport, TableVersions, backfills_report, lake_tables, logs_report,
-    pipeline_details, pipelines_report, quarantine_report, rejected_rows, run_details, runs_page,
-    runs_report, schedules_report, table_versions,
+    BackfillsReport, LogsReport, QuarantineReport, RejectedRows, RunsReport, SchedulesReport,
+    TableVersions, backfills_report, quarantine_report, rejected_rows, runs_report,
+    schedules_report, table_versions,
 };
-pub use live_project::{LiveProject, RunOptions, SubmittedRunDetails};
+pub use live_project::{LiveProject, RerunOptions, RunOptions, SubmittedRunDetails, Submitter};
+pub use log_pages::{LogPage, log_page};
 pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
 pub use opening::is_begun_elsewhere;
+pub use pages::{
+    GraphNode, PageRequest, PipelineDetails, PipelineLine, PipelinesReport, RunDetails,
+    RunPageLine, RunsPage, RunsPageRequest, TaskPageLine, TaskWait, backfills_page,
+    pipeline_details, pipelines_page, run_details, runs_page, schedules_page,
+};
 pub use pause::{
     PauseLine, PauseRequest, PausedSchedule, ResumedSchedule, ScheduleEvents, schedule_events,
     schedule_pause, schedule_resume,
@@ -92,7 +102,7 @@ pub use pause::{
 pub use plan::forecast;
 pub use proposal::{ProposalReport, ProposeRequest, propose};
 pub use quarantine::{
-    QuarantineLine, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
+    QuarantineLine, ReasonCount, RejectedCell, RejectedRecord, ReplayReport, quarantine_discard,
     quarantine_replay,
 };
 pub use query::{QueryRequest, query};
@@ -101,7 +111,7 @@ pub use report::{RowChanges, RunReport, StepReport, TableReport, UpToDateTasks};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};
 pub use run_history::{
-    LostCheckResults, QualityLine, QualityReport, RunLine, TaskExplanation, quality, why,
+    LostCheckResults, QualityLine, QualityReport, RowCounts, RunLine, TaskExplanation, quality, why,
 };
 pub use schedule::{
     PreviewedRun, ScheduleLine, SchedulePreview, WaitingInterval, pause_of, schedule_preview,
@@ -112,8 +122,13 @@ pub use serve::{
     ProjectServer, ServeObserver, ServeRequest, ServerOpening, StopSignals, open_server,
 };
 pub use services::ProjectServices;
+pub use sessions::{Session, Sessions};
 pub use submissions::is_submitted_elsewhere;
 pub use system::{LocalSystem, time_text};
+pub use table_pages::{
+    CheckCounts, ChecksPage, LakeTableLine, LakeTables, checks_page, lake_tables_page,
+    quarantine_page, rejected_rows_page, table_versions_page,
+};
 pub use tasks::{Forecast, PlannedEffect};
 pub use towpath_project::{TaskSelection, memory_bytes, threshold};
 pub use towpath_schedule::local_text;

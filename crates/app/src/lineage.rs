@@ -174,7 +174,7 @@ async fn gather(
     Ok(all)
 }
 
-fn tables_of(action: &towpath_vocab::Action) -> Vec<&towpath_vocab::TablePlan> {
+pub(crate) fn tables_of(action: &towpath_vocab::Action) -> Vec<&towpath_vocab::TablePlan> {
     use towpath_vocab::Action;
     match action {
         Action::Load(load) => vec![&load.table],

@@ -1,24 +1,22 @@
 //! A project that a server serves, for those who ask the server while it runs.
 //!
-//! Promise: it has the plan that the scheduler has now. A run that is submitted here is begun by the server, has
-//! one run for its key, also across restarts, and can be cancelled here. It does not know HTTP, and decides about
-//! no schedule. Read next: `submissions.rs` (how a submitted run begins), `serve.rs`.
+//! Promise: it has the plan that the scheduler has now. What is submitted here is begun by the server, and has one
+//! run for its key, also across restarts. It does not know HTTP, and decides about no schedule. Read next:
+//! `submissions.rs` (how a submitted run begins), `serve.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
-use towpath_ports::{RunRecord, Submission};
-use towpath_vocab::{Failure, PipelineName, Plan, Remedy, RunName};
+use towpath_ports::{RunRecord, StateStore as _, Submission};
+use towpath_vocab::{Failure, PipelineName, Plan, Remedy};
 
 use crate::Result;
-use crate::lists::{RunDetails, run_details};
-use crate::logs::has_ended;
+use crate::cancel::CancelRequest;
 use crate::names::pipeline_called;
 use crate::opening::other_request;
-use crate::run_history::line;
+use crate::pages::{RunDetails, details, run_details};
 use crate::services::ProjectServices;
 
 /// What a client asks to be run: the options of `towpath run`.
@@ -41,11 +39,43 @@ pub struct RunOptions {
     pub exclude: Vec<String>,
 }
 
+/// Which tasks of a past run a client asks to be run again: the options of `towpath rerun`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RerunOptions {
+    /// `--failed`: those that did not end well, and what depends on them.
+    pub failed: bool,
+    /// `--from`: those of this step, and what depends on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// The run that a submission runs again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PastRun {
+    pub(crate) run: String,
+    pub(crate) options: RerunOptions,
+}
+
 /// A submission as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SubmittedRequest {
     pub(crate) pipeline: String,
+    #[serde(default)]
     pub(crate) options: RunOptions,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun: Option<PastRun>,
+}
+
+/// Who submits, and under which key.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitter<'a> {
+    /// The public part of the token, to which the key belongs.
+    pub token: &'a str,
+    /// The name for histories: `token ci`.
+    pub by: &'a str,
+    /// The key; without one it is a submission of its own.
+    pub key: Option<&'a str>,
 }
 
 /// The run of a submission.
@@ -72,8 +102,6 @@ pub struct LiveProject {
     services: Arc<ProjectServices>,
     plan: RwLock<Arc<Plan>>,
     asks: mpsc::Sender<Asked>,
-    /// The submitted runs of this process.
-    going: Mutex<BTreeMap<String, CancellationToken>>,
 }
 
 impl LiveProject {
@@ -86,7 +114,6 @@ impl LiveProject {
             services,
             plan: RwLock::new(Arc::new(plan)),
             asks,
-            going: Mutex::default(),
         };
         (Arc::new(live), asked)
     }
@@ -117,18 +144,8 @@ impl LiveProject {
         *known = Arc::new(plan);
     }
 
-    pub(crate) fn begins(&self, run: &RunName, cancel: CancellationToken) {
-        let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        going.insert(run.to_string(), cancel);
-    }
-
-    pub(crate) fn ended(&self, run: &RunName) {
-        let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        going.remove(&run.to_string());
-    }
-
     /// Has a pipeline run, and returns when the run has begun. A second call with the same key and options gives
-    /// the run of the first one, also after a restart. Without a key it is a submission of its own.
+    /// the run of the first one, also after a restart.
     ///
     /// # Errors
     /// R0920 when there is no such pipeline, R1124 when the key belongs to other options, R1125 when the server
@@ -138,28 +155,61 @@ impl LiveProject {
         &self,
         pipeline: &str,
         options: RunOptions,
-        key: Option<&str>,
-        by: &str,
+        submitter: Submitter<'_>,
     ) -> Result<SubmittedRunDetails> {
         let request = SubmittedRequest {
             pipeline: pipeline.to_owned(),
             options,
+            rerun: None,
         };
+        self.begin(request, submitter).await
+    }
+
+    /// Has a past run run again, as `towpath rerun` does; else like `submit`.
+    ///
+    /// # Errors
+    /// R0980 and R0981 if there is no such run, and those of `submit`.
+    pub async fn rerun(
+        &self,
+        run: &str,
+        options: RerunOptions,
+        submitter: Submitter<'_>,
+    ) -> Result<SubmittedRunDetails> {
+        let past = run_details(&self.services, &self.plan(), run).await?;
+        let name = past.run.record.name;
+        let request = SubmittedRequest {
+            pipeline: name.pipeline.to_string(),
+            options: RunOptions::default(),
+            rerun: Some(PastRun {
+                run: name.to_string(),
+                options,
+            }),
+        };
+        self.begin(request, submitter).await
+    }
+
+    async fn begin(
+        &self,
+        request: SubmittedRequest,
+        submitter: Submitter<'_>,
+    ) -> Result<SubmittedRunDetails> {
         let stored = serde_json::to_value(&request).map_err(|error| {
             let message = format!("the request cannot be stored: {error}");
             Failure::new("R0961", Remedy::Bug, message)
         })?;
         let plan = self.plan();
+        let key = submitter.key.map(str::to_owned);
         let submission = Submission {
             environment: plan.environment.clone(),
-            key: key.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned),
+            token: submitter.token.to_owned(),
+            key: key.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             request: stored,
-            by: by.to_owned(),
+            by: submitter.by.to_owned(),
         };
         if let Some(known) = self.known(&submission).await? {
             return Ok(known);
         }
-        pipeline_called(&plan, pipeline)?;
+        pipeline_called(&plan, &request.pipeline)?;
         let (begun, answer) = oneshot::channel();
         let asked = Asked {
             submission: submission.clone(),
@@ -168,7 +218,7 @@ impl LiveProject {
         };
         self.asks.send(asked).await.map_err(|_| stopping())?;
         match answer.await {
-            Ok(Ok((record, is_new))) => self.details(record, is_new).await,
+            Ok(Ok((record, is_new))) => self.submitted(record, is_new).await,
             // Another request with this key may have been quicker.
             Ok(Err(failure)) => match self.known(&submission).await? {
                 Some(known) => Ok(known),
@@ -180,40 +230,29 @@ impl LiveProject {
 
     async fn known(&self, submission: &Submission) -> Result<Option<SubmittedRunDetails>> {
         let api = self.services.store.api();
-        let found = api.submitted(&submission.environment, &submission.key);
-        match found.await? {
+        let (environment, key) = (&submission.environment, &submission.key);
+        match api.submitted(environment, &submission.token, key).await? {
             None => Ok(None),
             Some((found, _)) if found.request != submission.request => Err(other_request()),
-            Some((_, record)) => self.details(record, false).await.map(Some),
+            Some((_, record)) => self.submitted(record, false).await.map(Some),
         }
     }
 
-    async fn details(&self, record: RunRecord, is_new: bool) -> Result<SubmittedRunDetails> {
-        let run = RunDetails {
-            version: 1,
-            run: line(&self.services, record).await?,
-        };
+    async fn submitted(&self, record: RunRecord, is_new: bool) -> Result<SubmittedRunDetails> {
+        let run = details(&self.services, &self.plan(), record).await?;
         Ok(SubmittedRunDetails { run, is_new })
     }
 
-    /// Stops a submitted run of this server: its tasks get time to end, and no partial result is visible. A run
-    /// that has ended stays as it is.
+    /// Asks a run to stop, whichever process carries it out. One that has ended stays as it is. True when it has
+    /// ended.
     ///
     /// # Errors
-    /// R0980 and R0981 if there is no such run, R1129 if it is not a submitted run of this server.
-    pub async fn cancel(&self, run: &str) -> Result<RunDetails> {
-        let found = run_details(&self.services, &self.plan(), run).await?;
-        let name = &found.run.record.name;
-        if has_ended(&found.run.record) {
-            return Ok(found);
-        }
-        let going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        match going.get(&name.to_string()) {
-            Some(cancel) => cancel.cancel(),
-            None => return Err(not_here(name)),
-        }
-        drop(going);
-        Ok(found)
+    /// R0980 and R0981 if there is no such run, R0968 if it runs no pipeline.
+    pub async fn cancel(&self, request: &CancelRequest, by: &str) -> Result<(RunDetails, bool)> {
+        let plan = self.plan();
+        let has_ended = request.ask(&self.services, &plan, by).await?;
+        let run = run_details(&self.services, &plan, &request.run).await?;
+        Ok((run, has_ended))
     }
 }
 
@@ -221,15 +260,4 @@ fn stopping() -> Failure {
     let message = "the server is stopping and begins no run";
     Failure::new("R1125", Remedy::Retry, message)
         .help("ask again with the same key when it has been started again")
-}
-
-fn not_here(run: &RunName) -> Failure {
-    let message =
-        format!("`{run}` was not submitted to this server, so it cannot be cancelled here");
-    Failure::new("R1129", Remedy::Refused, message)
-        .help(format!(
-            "a run of a schedule: towpath schedule pause {} keeps the next one from beginning",
-            run.pipeline
-        ))
-        .help("a run of another process: stop it there, with Ctrl-C")
 }

@@ -74,6 +74,8 @@ pub struct LogPiece {
     pub events: Vec<RunEvent>,
     /// The new output of programs.
     pub printed: Vec<ProgramOutput>,
+    /// True if there are more lines already.
+    pub has_more: bool,
     /// True if no more lines follow.
     pub is_last: bool,
 }
@@ -109,7 +111,14 @@ pub async fn logs(
     let record = find(services, environment, name.as_ref()).await?;
     let record = record.ok_or_else(|| unknown(environment, name.as_ref()))?;
     let mut logs = Logs::of(services, &record, request.task.as_deref())?;
-    logs.next().await
+    let mut all = logs.next().await?;
+    while all.has_more {
+        let next = logs.next().await?;
+        all.events.extend(next.events);
+        all.printed.extend(next.printed);
+        (all.run, all.has_more, all.is_last) = (next.run, next.has_more, next.is_last);
+    }
+    Ok(all)
 }
 
 /// A run to follow. If it has not begun and is the next one, this waits for it, and calls `waits` with its
@@ -196,6 +205,7 @@ impl<'a> Logs<'a> {
             events.retain(|event| event.task.as_ref().is_some_and(|id| tasks.contains(id)));
         }
         Ok(LogPiece {
+            has_more: more,
             is_last: !is_live && !more,
             run: record,
             events,
@@ -211,7 +221,7 @@ impl<'a> Logs<'a> {
 
 /// The contents of a file after `read`, in complete lines unless the file is complete, and whether there is
 /// more than one piece. A file that was started again is read from its beginning.
-fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
+pub(crate) fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
     let Ok(mut file) = std::fs::File::open(path) else {
         return (String::new(), false);
     };
@@ -229,10 +239,23 @@ fn grown(path: &Path, read: &mut u64, is_complete: bool) -> (String, bool) {
     let more = bytes.len() as u64 == PIECE_BYTES;
     if more || !is_complete {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n');
-        bytes.truncate(whole.map_or(0, |at| at + 1));
+        let part = match more {
+            // A line that is longer than a piece comes in several.
+            true => whole_characters(&bytes),
+            false => 0,
+        };
+        bytes.truncate(whole.map_or(part, |at| at + 1));
     }
     *read += bytes.len() as u64;
     (String::from_utf8_lossy(&bytes).into_owned(), more)
+}
+
+/// How many bytes do not end within a character.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
 }
 
 async fn find(
@@ -271,7 +294,7 @@ async fn is_next(
 }
 
 /// Tasks with this name: by id, table or step.
-fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
+pub(crate) fn tasks_called(record: &RunRecord, called: &str) -> Result<Vec<TaskId>> {
     let ids = record.tasks.iter().map(|task| &task.id);
     let found: Vec<TaskId> = ids
         .filter(|id| {
@@ -340,6 +363,13 @@ mod tests {
         std::fs::write(&path, "one\ntwo\nthree").unwrap();
         assert_eq!(grown(&path, &mut read, true).0, "two\nthree");
         assert_eq!(grown(&path, &mut read, true).0, "");
+        // A line that is longer than a piece.
+        let long = format!("{}é", "x".repeat(usize::try_from(PIECE_BYTES).unwrap() - 1));
+        std::fs::write(&path, &long).unwrap();
+        let mut read = 0;
+        let (first, more) = grown(&path, &mut read, true);
+        assert!(more && first.len() == long.len() - 2);
+        assert_eq!(grown(&path, &mut read, true), ("é".to_owned(), false));
         // A second attempt begins its log anew.
         std::fs::write(&path, "again\n").unwrap();
         assert_eq!(grown(&path, &mut read, true).0, "again\n");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{RunFilter, RunRecord, StateStore, TaskState};
+use towpath_ports::{RunFilter, RunRecord, StateStore, Submission, TaskState};
 use towpath_project::{after, environment_of, keep};
 use towpath_vocab::{Environment, Failure, PlannedPipeline, Remedy, RunName, TaskId};
 
@@ -34,6 +34,10 @@ pub struct RerunRequest {
     pub part: RerunScope,
     /// `--wait`.
     pub wait: Wait,
+    /// The memory budget, instead of the project's.
+    pub memory_bytes: Option<u64>,
+    /// The request of a client that it answers: its key has one run.
+    pub submission: Option<Submission>,
 }
 
 /// Which tasks of a past run are run again.
@@ -61,6 +65,8 @@ pub async fn rerun(
     let past = past(request).await?;
     let mut asked = StoredRequest::of(&past)?.again(&past, &request.dir);
     asked.wait = request.wait;
+    asked.memory_bytes = request.memory_bytes;
+    asked.submission.clone_from(&request.submission);
     let checked = checked(&asked).await?;
     let Some(plan) = checked.plan.clone() else {
         return Ok(RunResult::InvalidProject(Box::new(checked)));

@@ -4,7 +4,7 @@
 //! read in `logs.rs`.
 
 use serde::Serialize;
-use towpath_ports::{RunFilter, RunRecord, RunState, TaskRecord, TaskState};
+use towpath_ports::{Clock as _, RunFilter, RunRecord, RunState, TaskRecord, TaskState};
 use towpath_vocab::{Action, CheckResult, Failure, PipelineName, Plan, Remedy, TableName};
 
 use crate::Result;
@@ -20,6 +20,40 @@ pub struct RunLine {
     pub record: RunRecord,
     /// True if its process died before the run ended: the next run resumes it.
     pub interrupted: bool,
+    /// How long it took, or has taken until now, in microseconds.
+    pub duration_us: u64,
+    /// The rows of all its tasks.
+    pub counts: RowCounts,
+}
+
+/// Rows of a run: sums over the tasks that have stored how many they had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RowCounts {
+    /// Rows that were read.
+    pub rows_in: u64,
+    /// Rows that were loaded.
+    pub rows_loaded: u64,
+    /// Rows that were rejected.
+    pub rows_rejected: u64,
+}
+
+impl RowCounts {
+    fn of(record: &RunRecord) -> Self {
+        let mut sum = Self::default();
+        for summary in record
+            .tasks
+            .iter()
+            .filter_map(|task| task.outcome.summary())
+        {
+            let rows = |name: &str| summary[name].as_u64().unwrap_or(0);
+            sum.rows_in += rows("rows_read");
+            sum.rows_rejected += rows("rows_rejected");
+            if summary["stopped"].is_null() {
+                sum.rows_loaded += rows("rows_loaded");
+            }
+        }
+        sum
+    }
 }
 
 /// Runs, newest first.
@@ -51,9 +85,12 @@ pub(crate) async fn runs(
 /// A run, and whether its process lives.
 pub(crate) async fn line(services: &ProjectServices, record: RunRecord) -> Result<RunLine> {
     let interrupted = record.state == RunState::Running && !services.store.is_live(&record).await?;
+    let ended_us = record.ended_us.unwrap_or_else(|| services.system.now_us());
     Ok(RunLine {
-        record,
         interrupted,
+        duration_us: u64::try_from(ended_us.saturating_sub(record.started_us)).unwrap_or(0),
+        counts: RowCounts::of(&record),
+        record,
     })
 }
 
@@ -245,7 +282,7 @@ pub async fn why(
     })
 }
 
-fn because(
+pub(crate) fn because(
     record: Option<&TaskRecord>,
     run: Option<&RunRecord>,
     interrupted: bool,

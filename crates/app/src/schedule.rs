@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use towpath_orchestrator::ScheduledPipeline;
-use towpath_ports::{IntervalState, RunState, ScheduleRecord, ScheduledInterval};
+use towpath_ports::{IntervalState, RunState, ScheduleRecord, ScheduleRecords, ScheduledInterval};
 use towpath_schedule::{Timetable, local_text, local_time_us};
 use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy, SchedulePlan};
 
@@ -124,33 +124,46 @@ pub(crate) async fn schedules(
     let stored = services.store.schedules(&plan.environment).await?;
     let mut lines = Vec::new();
     for pipeline in &plan.pipelines {
-        let Some(scheduled) = scheduled(plan, pipeline)? else {
-            continue;
-        };
-        let last = services
-            .store
-            .scheduled_intervals(&plan.environment, Some(&pipeline.name), 1)
-            .await?;
-        let mut record = stored.schedules.iter();
-        let record = record.find(|one| one.pipeline == pipeline.name);
-        let decided_us = record.map_or(i64::MIN, |record| record.decided_us);
-        let zone = &scheduled.plan.timezone;
-        // A clock that was ahead decided more than was due: nothing runs until that moment.
-        let ahead_us = Some(decided_us).filter(|decided| *decided > stored.now_us);
-        let after_us = ahead_us.unwrap_or(stored.now_us);
-        let next = scheduled.table.intervals(after_us).next();
-        let pause = record.and_then(|record| record.paused_at(stored.now_us));
-        lines.push(ScheduleLine {
-            pipeline: pipeline.name.to_string(),
-            next: next.map(|next| local_text(next.end_us, zone)),
-            clock_was_ahead: ahead_us.map(|ahead| local_text(ahead, zone)),
-            paused: pause.map(|pause| PauseLine::new(pause, zone)),
-            schedule: scheduled.plan,
-            waiting: record.map_or(0, waiting),
-            last: last.into_iter().next(),
-        });
+        lines.extend(schedule_line(services, plan, &stored, pipeline).await?);
     }
     Ok(lines)
+}
+
+/// The schedule of a pipeline, if it has one.
+///
+/// # Errors
+/// Those of the state store.
+pub(crate) async fn schedule_line(
+    services: &ProjectServices,
+    plan: &Plan,
+    stored: &ScheduleRecords,
+    pipeline: &PlannedPipeline,
+) -> Result<Option<ScheduleLine>> {
+    let Some(scheduled) = scheduled(plan, pipeline)? else {
+        return Ok(None);
+    };
+    let last = services
+        .store
+        .scheduled_intervals(&plan.environment, Some(&pipeline.name), 1)
+        .await?;
+    let mut record = stored.schedules.iter();
+    let record = record.find(|one| one.pipeline == pipeline.name);
+    let decided_us = record.map_or(i64::MIN, |record| record.decided_us);
+    let zone = &scheduled.plan.timezone;
+    // A clock that was ahead decided more than was due: nothing runs until that moment.
+    let ahead_us = Some(decided_us).filter(|decided| *decided > stored.now_us);
+    let after_us = ahead_us.unwrap_or(stored.now_us);
+    let next = scheduled.table.intervals(after_us).next();
+    let pause = record.and_then(|record| record.paused_at(stored.now_us));
+    Ok(Some(ScheduleLine {
+        pipeline: pipeline.name.to_string(),
+        next: next.map(|next| local_text(next.end_us, zone)),
+        clock_was_ahead: ahead_us.map(|ahead| local_text(ahead, zone)),
+        paused: pause.map(|pause| PauseLine::new(pause, zone)),
+        schedule: scheduled.plan,
+        waiting: record.map_or(0, waiting),
+        last: last.into_iter().next(),
+    }))
 }
 
 fn waiting(record: &ScheduleRecord) -> usize {

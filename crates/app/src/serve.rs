@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{FairOrder, ScheduledPipeline, Scheduler, panicked_run};
 use towpath_ports::{Clock, IntervalState, MOST_LOST_PROCESSES, ScheduledInterval, StateStore};
-use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy};
+use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy, RunName};
 
 use crate::Result;
 use crate::check::CheckReport;
@@ -83,6 +83,9 @@ pub trait ServeObserver: Send + Sync {
 
     /// A submitted run begins: its observer.
     fn submitted(&self, pipeline: &PipelineName) -> Arc<dyn RunObserver>;
+
+    /// A submitted run goes on alone, because so many processes in a row have died while they had it.
+    fn submitted_alone(&self, run: &RunName, processes: u64);
 
     /// A submitted run has ended, or could not begin; the same reason comes once.
     fn submitted_ended(&self, pipeline: &PipelineName, ended: &Result<RunResult>);
@@ -289,16 +292,19 @@ impl Server {
     /// How many runs may begin now.
     fn room(&self) -> usize {
         let going = self.going.len() + self.submissions.going();
-        match self.alone {
-            None => self.runs.saturating_sub(going),
-            Some(_) => 0,
+        match self.alone.is_some() || self.submissions.is_alone() {
+            false => self.runs.saturating_sub(going),
+            true => 0,
         }
     }
 
     fn submitted(&mut self, happens: Happens) {
         let asked = match happens {
             Happens::Asked(asked) => asked,
-            Happens::Ended(ended) => return self.submissions.end(&self.observer, ended),
+            Happens::Ended(ended) => {
+                let clock = self.system.as_ref();
+                return self.submissions.end(&self.observer, clock, &ended);
+            }
         };
         if self.stop.drain.is_cancelled() {
             // The client hears that the server stops, because nobody answers it.
@@ -315,7 +321,7 @@ impl Server {
 
     /// Goes on with submitted runs whose process has died.
     async fn go_on(&mut self) {
-        let room = self.room();
+        let (room, is_idle) = (self.room(), self.going.is_empty());
         let begin = Begin {
             request: &self.asked,
             observer: &self.observer,
@@ -324,7 +330,7 @@ impl Server {
         // The look at the schedules says what is wrong with the store.
         let _ = self
             .submissions
-            .go_on(&begin, self.system.as_ref(), room)
+            .go_on(&begin, self.system.as_ref(), room, is_idle)
             .await;
     }
 

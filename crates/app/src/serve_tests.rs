@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use towpath_orchestrator::ScheduledPipeline;
 use towpath_ports::ScheduledInterval;
-use towpath_vocab::{Failure, PipelineName};
+use towpath_vocab::{Failure, PipelineName, RunName};
 
 use super::{ServeObserver, ServeRequest, ServerOpening, StopSignals, open_server};
 use crate::Result;
@@ -47,6 +47,8 @@ impl ServeObserver for Panics {
     fn submitted(&self, _pipeline: &PipelineName) -> Arc<dyn RunObserver> {
         panic!("nobody submits a run");
     }
+
+    fn submitted_alone(&self, _run: &RunName, _processes: u64) {}
 
     fn submitted_ended(&self, _pipeline: &PipelineName, _ended: &Result<RunResult>) {}
 

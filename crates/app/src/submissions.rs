@@ -1,11 +1,11 @@
 //! The submitted runs of a server: begins them, and goes on with those whose process has died.
 //!
 //! Promise: a submitted run is in the state store with its key when the client hears of it. A server that is
-//! started again goes on with the ones that have not ended, also with those of other servers. Submitted and
-//! scheduled runs share the slots of `--runs`. It does not know HTTP, and no schedule. Read next: `serve.rs`,
-//! `live_project.rs`.
+//! started again goes on with the ones that have not ended and were not asked to stop, also with those of other
+//! servers; what cannot go on is tried less and less often, and fails in the end. Submitted and scheduled runs share
+//! the slots of `--runs`. It does not know HTTP, and no schedule. Read next: `serve.rs`, `live_project.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, panicked_run};
-use towpath_ports::{Clock, RunRecord, StateStore, Submission};
+use towpath_ports::{Clock, MOST_LOST_PROCESSES, RunRecord, StateStore, Submission};
 use towpath_project::TaskSelection;
 use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline, Remedy, RunName};
 
@@ -25,20 +25,33 @@ use crate::Result;
 use crate::check::CheckReport;
 use crate::live_project::{Asked, Begun, LiveProject, SubmittedRequest};
 use crate::opening::{is_begun_elsewhere, other_request};
-use crate::run::{RunObserver, RunRequest, RunResult, run};
+use crate::rerun::{RerunRequest, RerunScope, rerun};
+use crate::run::{RunObserver, RunRequest, RunResult, Wait, run};
 use crate::serve::ServeObserver;
 
 /// How often the server looks for submitted runs whose process has died.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a run that could not go on waits for the next try: so long after the first, twice as long after each
+/// other, and at most so long.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// After so many tries a run that cannot go on fails: about half an hour.
+const MOST_TRIES: u32 = 12;
+
 /// The mistakes of a project that a failure names.
 const NAMED: usize = 3;
 
+/// A key of a token.
+type Key = (String, String);
+
 /// A submitted run that has ended.
 pub(crate) struct Ended {
-    key: String,
+    key: Key,
     pipeline: PipelineName,
-    run: Option<RunName>,
+    /// True if it was begun by another process.
+    goes_on: bool,
     ended: Result<RunResult>,
 }
 
@@ -55,14 +68,26 @@ pub(crate) struct Submissions {
     live: Arc<LiveProject>,
     asked: mpsc::Receiver<Asked>,
     going: JoinSet<Ended>,
+    /// The keys of those that go on.
+    keys: BTreeSet<Key>,
+    /// The one that has this process alone.
+    alone: Option<Key>,
     looked_us: Option<u64>,
-    /// Why a run could not go on, by its key, as it was reported.
-    reported: BTreeMap<String, String>,
+    /// What could not go on.
+    troubles: BTreeMap<Key, Trouble>,
     beginning: Beginning,
 }
 
+/// Why a run could not go on, how often, and when it is tried again.
+#[derive(Default)]
+struct Trouble {
+    reason: String,
+    tries: u32,
+    again_us: u64,
+}
+
 /// By its key what has not begun yet: the request, and the clients that wait for it.
-type Beginning = Arc<Mutex<BTreeMap<String, (Value, Vec<Begun>)>>>;
+type Beginning = Arc<Mutex<BTreeMap<Key, (Value, Vec<Begun>)>>>;
 
 /// What a submitted run needs of its server.
 pub(crate) struct Begin<'a> {
@@ -77,8 +102,10 @@ impl Submissions {
             live,
             asked,
             going: JoinSet::new(),
+            keys: BTreeSet::new(),
+            alone: None,
             looked_us: None,
-            reported: BTreeMap::new(),
+            troubles: BTreeMap::new(),
             beginning: Beginning::default(),
         }
     }
@@ -86,6 +113,11 @@ impl Submissions {
     /// How many of them go on.
     pub(crate) fn going(&self) -> usize {
         self.going.len()
+    }
+
+    /// True while one of them has this process alone.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone.is_some()
     }
 
     /// What happens next: a client asks for a run, or a run ends. It stops nothing to give up waiting for it.
@@ -117,22 +149,24 @@ impl Submissions {
             request,
             begun,
         } = asked;
+        let key = key_of(&submission);
         let mut beginning = lock(&self.beginning);
         // Nobody hears an answer when the client has gone.
-        match beginning.get_mut(&submission.key) {
+        match beginning.get_mut(&key) {
             Some((same, waiting)) if *same == submission.request => waiting.push(begun),
             Some(_) => drop(begun.send(Err(other_request()))),
             None if !has_room => drop(begun.send(Err(no_room()))),
             None => {
                 let waits = (submission.request.clone(), vec![begun]);
-                beginning.insert(submission.key.clone(), waits);
+                beginning.insert(key, waits);
                 drop(beginning);
-                self.spawn(begin, submission, &request);
+                self.spawn(begin, submission, request, false);
             }
         }
     }
 
-    /// Goes on with those whose process has died, as far as there is room.
+    /// Goes on with those whose process has died, as far as there is room. One that may be what killed its processes
+    /// gets its last try alone, so `is_idle` says whether nothing else runs.
     ///
     /// # Errors
     /// Those of the state store.
@@ -141,6 +175,7 @@ impl Submissions {
         begin: &Begin<'_>,
         clock: &dyn Clock,
         mut room: usize,
+        is_idle: bool,
     ) -> Result<()> {
         let now_us = clock.monotonic_us();
         let since_us = self
@@ -152,134 +187,223 @@ impl Submissions {
         self.looked_us = Some(now_us);
         let environment = self.live.plan().environment.clone();
         let store = Arc::clone(&self.live.services().store);
-        for (submission, record) in store.api().unfinished_submissions(&environment).await? {
-            if room == 0 {
-                return Ok(());
+        let unfinished = store.api().unfinished_submissions(&environment).await?;
+        let keys: BTreeSet<Key> = unfinished.iter().map(|(one, _)| key_of(one)).collect();
+        self.troubles.retain(|key, _| keys.contains(key));
+        for (submission, record) in unfinished {
+            let key = key_of(&submission);
+            let trouble = self.troubles.get(&key);
+            if self.keys.contains(&key) || trouble.is_some_and(|one| one.again_us > now_us) {
+                continue;
             }
             if store.is_live(&record).await? {
                 continue;
             }
-            room -= 1;
             let request = serde_json::from_value(submission.request.clone());
+            let request = match (request, trouble) {
+                (Err(error), _) => Err(unable(&record.name, &error.to_string())),
+                (_, Some(trouble)) if trouble.tries >= MOST_TRIES => {
+                    Err(unable(&record.name, &trouble.reason))
+                }
+                (Ok(request), _) => Ok(request),
+            };
             match request {
-                Ok(request) => self.spawn(begin, submission, &request),
-                Err(error) => {
-                    let failure = unreadable(&record.name, &error);
-                    self.report(
-                        begin.observer,
-                        &submission.key,
-                        &record.name.pipeline,
-                        &Err(failure),
-                    );
+                Ok(request) => {
+                    let lost = store.lost_processes(&record.name, &environment).await?;
+                    if lost + 1 == MOST_LOST_PROCESSES {
+                        if is_idle && self.going() == 0 {
+                            begin.observer.submitted_alone(&record.name, lost);
+                            self.alone = Some(key);
+                            self.spawn(begin, submission, request, true);
+                        }
+                        return Ok(());
+                    }
+                    if room > 0 {
+                        room -= 1;
+                        self.spawn(begin, submission, request, true);
+                    }
+                }
+                Err(failure) => {
+                    let api = store.api();
+                    if api.fail_run(&record.name, &environment, &failure).await? {
+                        let pipeline = &record.name.pipeline;
+                        begin.observer.submitted_ended(pipeline, &Err(failure));
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn spawn(&mut self, begin: &Begin<'_>, submission: Submission, asked: &SubmittedRequest) {
+    fn spawn(
+        &mut self,
+        begin: &Begin<'_>,
+        submission: Submission,
+        asked: SubmittedRequest,
+        goes_on: bool,
+    ) {
         let pipeline = PipelineName::new(asked.pipeline.as_str());
-        let options = &asked.options;
-        let key = submission.key.clone();
-        let request = RunRequest {
-            pipeline_or_step: Some(match &options.step {
-                Some(step) => format!("{pipeline}.{step}"),
-                None => pipeline.to_string(),
-            }),
-            choice: TaskSelection {
-                select: options.select.clone(),
-                exclude: options.exclude.clone(),
-            },
-            full_refresh: options.full_refresh,
-            params: options.params.clone(),
-            submission: Some(submission),
-            ..begin.request.clone()
-        };
+        let key = key_of(&submission);
+        if goes_on {
+            // A client that asks with this key meanwhile waits for it.
+            let waits = (submission.request.clone(), Vec::new());
+            lock(&self.beginning).entry(key.clone()).or_insert(waits);
+        }
+        self.keys.insert(key.clone());
+        let work = Work::new(begin.request, submission, asked);
         let cancel = begin.cancel.child_token();
         let observer = Announces {
             inner: begin.observer.submitted(&pipeline),
-            live: Arc::clone(&self.live),
-            cancel: cancel.clone(),
             key: key.clone(),
             beginning: Arc::clone(&self.beginning),
-            run: Mutex::default(),
+            is_new: !goes_on,
         };
         self.going.spawn(async move {
-            let work = AssertUnwindSafe(Box::pin(run(&request, &observer, cancel))).catch_unwind();
-            let ended = work.await;
+            let running = AssertUnwindSafe(Box::pin(work.run(&observer, cancel))).catch_unwind();
+            let ended = running.await;
             let ended = ended.unwrap_or_else(|panic| Err(panicked_run(&pipeline, &*panic)));
-            let run = observer.end(&ended);
+            observer.end(&ended);
             Ended {
                 key,
                 pipeline,
-                run,
+                goes_on,
                 ended,
             }
         });
     }
 
-    pub(crate) fn end(&mut self, observer: &Arc<dyn ServeObserver>, ended: Ended) {
-        if let Some(run) = &ended.run {
-            self.live.ended(run);
-        }
-        self.report(observer, &ended.key, &ended.pipeline, &ended.ended);
-    }
-
-    /// Reports the end of a run; the same reason that one did not begin is reported once.
-    fn report(
+    /// One has ended. What could not go on is reported once for each reason.
+    pub(crate) fn end(
         &mut self,
         observer: &Arc<dyn ServeObserver>,
-        key: &str,
-        pipeline: &PipelineName,
-        ended: &Result<RunResult>,
+        clock: &dyn Clock,
+        ended: &Ended,
     ) {
-        let reason = match ended {
+        self.keys.remove(&ended.key);
+        if self.alone.as_ref() == Some(&ended.key) {
+            self.alone = None;
+        }
+        let reason = match &ended.ended {
             Ok(RunResult::Report(_)) => None,
             Ok(RunResult::InvalidProject(_)) => Some("the project has mistakes".to_owned()),
             Ok(RunResult::NothingToRun(why)) => Some(why.clone()),
             Err(failure) => Some(failure.to_string()),
         };
-        let known = match &reason {
-            None => self.reported.remove(key),
-            Some(reason) => self.reported.insert(key.to_owned(), reason.clone()),
+        let Some(reason) = reason.filter(|_| ended.goes_on) else {
+            self.troubles.remove(&ended.key);
+            observer.submitted_ended(&ended.pipeline, &ended.ended);
+            return;
         };
-        if reason.is_none() || known != reason {
-            observer.submitted_ended(pipeline, ended);
+        let trouble = self.troubles.entry(ended.key.clone()).or_default();
+        let pause = FIRST_PAUSE.saturating_mul(1 << trouble.tries.min(10));
+        let pause = pause.min(LONGEST_PAUSE).as_micros();
+        let pause = u64::try_from(pause).unwrap_or(u64::MAX);
+        trouble.again_us = clock.monotonic_us().saturating_add(pause);
+        if is_lasting(&ended.ended) {
+            trouble.tries += 1;
+        }
+        if trouble.reason != reason {
+            trouble.reason = reason;
+            observer.submitted_ended(&ended.pipeline, &ended.ended);
         }
     }
 }
 
-/// Tells the client that its run has begun, and the server how to stop it.
+fn key_of(submission: &Submission) -> Key {
+    (submission.token.clone(), submission.key.clone())
+}
+
+/// True for a reason that does not go away by waiting.
+fn is_lasting(ended: &Result<RunResult>) -> bool {
+    match ended {
+        Ok(_) => true,
+        Err(failure) if is_submitted_elsewhere(failure) => false,
+        Err(failure) => !matches!(failure.remedy, Remedy::Retry | Remedy::Unreachable),
+    }
+}
+
+/// A submitted run before it begins.
+enum Work {
+    Run(Box<RunRequest>),
+    Rerun(Box<RerunRequest>),
+}
+
+impl Work {
+    fn new(base: &RunRequest, submission: Submission, asked: SubmittedRequest) -> Self {
+        let SubmittedRequest {
+            pipeline,
+            options,
+            rerun,
+        } = asked;
+        if let Some(past) = rerun {
+            return Self::Rerun(Box::new(RerunRequest {
+                dir: base.dir.clone(),
+                environment: base.environment.clone(),
+                run: Some(past.run),
+                part: match (past.options.from, past.options.failed) {
+                    (Some(step), _) => RerunScope::From(step),
+                    (None, true) => RerunScope::Failed,
+                    (None, false) => RerunScope::All,
+                },
+                wait: Wait::No,
+                memory_bytes: base.memory_bytes,
+                submission: Some(submission),
+            }));
+        }
+        Self::Run(Box::new(RunRequest {
+            pipeline_or_step: Some(match &options.step {
+                Some(step) => format!("{pipeline}.{step}"),
+                None => pipeline,
+            }),
+            choice: TaskSelection {
+                select: options.select,
+                exclude: options.exclude,
+            },
+            full_refresh: options.full_refresh,
+            params: options.params,
+            submission: Some(submission),
+            ..base.clone()
+        }))
+    }
+
+    async fn run(self, observer: &Announces, cancel: CancellationToken) -> Result<RunResult> {
+        match self {
+            Self::Run(request) => run(&request, observer, cancel).await,
+            Self::Rerun(request) => rerun(&request, observer, cancel).await,
+        }
+    }
+}
+
+/// Tells the clients that their run has begun.
 struct Announces {
     inner: Arc<dyn RunObserver>,
-    live: Arc<LiveProject>,
-    cancel: CancellationToken,
-    key: String,
+    key: Key,
     beginning: Beginning,
-    run: Mutex<Option<RunName>>,
+    /// False for a run that another process had begun.
+    is_new: bool,
 }
 
 impl Announces {
-    /// Answers all clients that wait; the run has begun for the first of them.
+    /// Answers all clients that wait; a new run has begun for the first of them.
     fn answer(&self, answer: &Result<RunRecord>) {
         let waiting = lock(&self.beginning).remove(&self.key);
         let waiting = waiting.into_iter().flat_map(|(_, waiting)| waiting);
         for (number, begun) in waiting.enumerate() {
-            let answer = answer.clone().map(|record| (record, number == 0));
+            let is_new = self.is_new && number == 0;
+            let answer = answer.clone().map(|record| (record, is_new));
             // Nobody hears it when the client has gone.
             let _ = begun.send(answer);
         }
     }
 
-    /// Says why the run has not begun, if it has not. Returns its name if it has.
-    fn end(&self, ended: &Result<RunResult>) -> Option<RunName> {
+    /// Says why the run has not begun, if it has not.
+    fn end(&self, ended: &Result<RunResult>) {
         match ended {
             Ok(RunResult::Report(_)) => {}
             Ok(RunResult::InvalidProject(report)) => self.answer(&Err(mistakes(report))),
             Ok(RunResult::NothingToRun(why)) => self.answer(&Err(nothing(why))),
             Err(failure) => self.answer(&Err(failure.clone())),
         }
-        lock(&self.run).take()
     }
 }
 
@@ -289,8 +413,6 @@ impl RunObserver for Announces {
     }
 
     fn begins(&self, record: &RunRecord, pipeline: &PlannedPipeline, progress: Arc<Progress>) {
-        self.live.begins(&record.name, self.cancel.clone());
-        *lock(&self.run) = Some(record.name.clone());
         self.inner.begins(record, pipeline, progress);
         self.answer(&Ok(record.clone()));
     }
@@ -342,8 +464,14 @@ fn nothing(why: &str) -> Failure {
     .help("look at the tasks of the pipeline: towpath plan")
 }
 
-fn unreadable(run: &RunName, error: &serde_json::Error) -> Failure {
-    let message = format!("the request of `{run}` cannot be read: {error}");
-    Failure::new("R0964", Remedy::Refused, message)
-        .help(format!("start a new run: towpath run {}", run.pipeline))
+fn unable(run: &RunName, reason: &str) -> Failure {
+    let message = format!("{run} was submitted to a server and could not go on: {reason}");
+    Failure::new("R1129", Remedy::FixConfig, message)
+        .help(format!(
+            "correct the project, then begin a new run: towpath run {}",
+            run.pipeline
+        ))
+        .help(format!(
+            "or do the rest of this one: towpath rerun {run} --failed"
+        ))
 }

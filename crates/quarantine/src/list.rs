@@ -3,14 +3,17 @@
 //! Promise: a discarded record stays in the quarantine table but is never replayed. It does not read the
 //! records themselves (`show.rs`) and does not load them (`replay.rs`). Read next: `records.rs`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use futures::TryStreamExt as _;
 use serde::Serialize;
-use towpath_flow::QUARANTINE_SCHEMA;
-use towpath_vocab::{Plan, Position, TaskKind};
+use towpath_flow::{QUARANTINE_SCHEMA, quarantine_table};
+use towpath_vocab::{Plan, Position, Reason, TableName, TaskKind};
 
 use crate::QuarantinePorts;
-use crate::records::{Change, Owner, all_ids, ask, quoted, set_statuses};
+use crate::records::{Change, Owner, all_ids, ask, quoted, set_statuses, texts};
 use crate::waiting::{OUTDATED, waiting};
 use towpath_ports::Result;
 
@@ -82,6 +85,73 @@ pub async fn list(ports: &QuarantinePorts, plan: &Plan) -> Result<Vec<Quarantine
         });
     }
     Ok(lines)
+}
+
+/// How many waiting records have a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReasonCount {
+    /// The code of the rule or parse error.
+    pub code: String,
+    /// The column, if it is about one.
+    pub column: Option<String>,
+    /// What the rule says.
+    pub message: String,
+    /// The records that have it.
+    pub rows: u64,
+}
+
+/// The reasons of the waiting records of a table, most frequent first. At most `most` records are looked at; false
+/// when there are more.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn reasons(
+    ports: &QuarantinePorts,
+    plan: &Plan,
+    table: &TableName,
+    most: u64,
+) -> Result<(Vec<ReasonCount>, bool)> {
+    let condition = match Owner::of(plan, table) {
+        Ok(owner) => waiting(ports, &owner).await?,
+        Err(_) => "status = 'held'".to_owned(),
+    };
+    let from = quoted(&quarantine_table(table));
+    let sql = format!(
+        "select reasons from {from} where {condition} limit {}",
+        most.saturating_add(1)
+    );
+    let mut result = ports.query.query(&sql, &BTreeMap::new()).await?;
+    let (mut counts, mut looked) = (BTreeMap::new(), 0_u64);
+    while let Some(batch) = result.batches.try_next().await? {
+        let Some(column) = batch.columns().first() else {
+            continue;
+        };
+        for text in texts(column).into_iter().flatten() {
+            looked += 1;
+            if looked > most {
+                break;
+            }
+            let found: Vec<Reason> = serde_json::from_str(&text).unwrap_or_default();
+            let found: BTreeSet<_> = found
+                .into_iter()
+                .map(|one| (one.code, one.column, one.message))
+                .collect();
+            for one in found {
+                *counts.entry(one).or_insert(0_u64) += 1;
+            }
+        }
+    }
+    let mut lines: Vec<ReasonCount> = counts
+        .into_iter()
+        .map(|((code, column, message), rows)| ReasonCount {
+            code,
+            column,
+            message,
+            rows,
+        })
+        .collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.rows));
+    Ok((lines, looked <= most))
 }
 
 /// Discards the waiting rows of a table, and returns their number. A load that reads one of them again

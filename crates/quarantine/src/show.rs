@@ -49,8 +49,8 @@ pub struct RejectedCell {
     pub reasons: Vec<String>,
 }
 
-/// The rejected records of a table, newest first. `load` is the load that writes it, with the columns of
-/// its source, if there is one.
+/// The rejected records of a table, newest first, without the first `skip`. `load` is the load that writes it, with
+/// the columns of its source, if there is one.
 ///
 /// # Errors
 /// Those of the lakehouse.
@@ -58,13 +58,13 @@ pub async fn show(
     ports: &QuarantinePorts,
     load: Option<(&LoadPlan, Vec<String>)>,
     table: &TableName,
-    limit: u64,
+    (skip, limit): (u64, u64),
 ) -> Result<Vec<RejectedRecord>> {
     let quarantine = quoted(&quarantine_table(table));
     let sql = format!(
         "select status, object, cast(line as varchar) as line_text, reasons, form, record, run, \
          cast(set_aside_at as varchar) as at from {quarantine} \
-         order by set_aside_at desc, object, line limit {limit}"
+         order by set_aside_at desc, object, line limit {limit} offset {skip}"
     );
     let reading = Reading::of(ports, load).await;
     let mut records = Vec::new();

@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use towpath_app::LiveProject;
+use towpath_app::{LiveProject, PageRequest, Session, Sessions};
 use towpath_ports::ApiToken;
 use towpath_vocab::{Failure, Remedy};
 
 use crate::hosts::Hosts;
 use crate::problem::Problem;
+use crate::store_watch::StoreWatch;
 
 /// The beginning of every path.
 pub(crate) const BASE: &str = "/api/v1";
@@ -35,6 +36,11 @@ pub(crate) struct Api {
     pub(crate) hosts: Hosts,
     /// The OpenAPI document.
     pub(crate) document: Value,
+    pub(crate) sessions: Sessions,
+    /// The name of the cookie of a session. It has the port, because browsers give the cookies of one port of a host
+    /// to all others.
+    pub(crate) cookie: String,
+    pub(crate) watch: StoreWatch,
     /// Clients that may still follow the events.
     pub(crate) streams: Arc<Semaphore>,
     /// Fires when the server ends: streams end with it.
@@ -49,8 +55,15 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// Whose token it is; nobody's on a route that needs none.
-    pub(crate) caller: Option<ApiToken>,
+    /// Who asks; nobody on a route that needs no token.
+    pub(crate) caller: Option<Caller>,
+}
+
+/// Who asks.
+pub(crate) struct Caller {
+    pub(crate) token: ApiToken,
+    /// The session by whose cookie it was known.
+    pub(crate) session: Option<Session>,
 }
 
 impl Call {
@@ -67,15 +80,29 @@ impl Call {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// A parameter that must be there.
+    pub(crate) fn required(&self, name: &str) -> Result<&str, Problem> {
+        self.parameter(name)
+            .ok_or_else(|| wrong_parameter(&format!("`{name}` is missing")))
+    }
+
     /// A number from 1 to `most`; `usual` if it is not given.
-    pub(crate) fn limit(&self, usual: u64, most: u64) -> Result<u64, Problem> {
-        let Some(text) = self.parameter("limit") else {
+    pub(crate) fn number(&self, name: &str, usual: u64, most: u64) -> Result<u64, Problem> {
+        let Some(text) = self.parameter(name) else {
             return Ok(usual);
         };
         let number = u64::from_str(text).ok();
         number
             .filter(|number| (1..=most).contains(number))
-            .ok_or_else(|| wrong_parameter(&format!("`limit` is a number from 1 to {most}")))
+            .ok_or_else(|| wrong_parameter(&format!("`{name}` is a number from 1 to {most}")))
+    }
+
+    /// The page that `cursor` and `limit` name.
+    pub(crate) fn page(&self, usual: u64, most: u64) -> Result<PageRequest, Problem> {
+        Ok(PageRequest {
+            cursor: self.parameter("cursor").map(str::to_owned),
+            limit: self.number("limit", usual, most)?,
+        })
     }
 
     /// A parameter that is one of the words of a type.
@@ -126,7 +153,7 @@ impl Call {
     /// Who asks, for histories: `token ci`.
     pub(crate) fn by(&self) -> String {
         match &self.caller {
-            Some(token) => format!("token {}", token.name),
+            Some(caller) => format!("token {}", caller.token.name),
             None => "nobody".to_owned(),
         }
     }

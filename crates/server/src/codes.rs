@@ -36,13 +36,13 @@ pub const CODES: &[CodeEntry] = &[
         "R1105",
         Remedy::Refused,
         "A web page of another origin sent a request.",
-        "Only pages of the server itself may. Behind a proxy, name the host that users see: `towpath serve --allow-host NAME`.",
+        "Only pages of the server itself may, and only they may use the cookie of a session. Behind a proxy, name the host that users see: `towpath serve --allow-host NAME`.",
     ),
     CodeEntry::run(
         "R1106",
         Remedy::FixConfig,
-        "A request has no valid token.",
-        "Send `Authorization: Bearer TOKEN`. The token must be one of this environment and not revoked: `towpath token ls`.",
+        "A request has no valid token and no session.",
+        "Send `Authorization: Bearer TOKEN`; browsers log in with a token, or with the link of the first start. The token must be one of this environment and not revoked: `towpath token ls`.",
     ),
     CodeEntry::run(
         "R1107",
@@ -91,5 +91,11 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::Bug,
         "An answer cannot be written as JSON.",
         "Please report the message.",
+    ),
+    CodeEntry::run(
+        "R1115",
+        Remedy::Retry,
+        "The state store does not answer, or not in time.",
+        "Who has shown no token hears no more than that. The log of the server has the reason.",
     ),
 ];

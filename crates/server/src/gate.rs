@@ -1,8 +1,7 @@
-//! What a request must bring before a handler sees it: its host, its origin, a token, the scope of its route.
+//! What a request must bring before a handler sees it: its host, its origin, who sends it, the scope of its route.
 //!
-//! Promise: host and origin are checked before anything is looked up. Tokens are looked up for each request, so a
-//! revoked one ends at once. No secret is logged. It does not know what a route does. Read next: `routes.rs` (the
-//! table that is the router), `hosts.rs`.
+//! Promise: host and origin are checked before anything is looked up. No secret is logged. It does not know what a
+//! route does. Read next: `routes.rs` (the table that is the router), `hosts.rs`, `session.rs` (who sends it).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +13,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodFilter, on};
-use towpath_app::token_of;
-use towpath_ports::{ApiToken, TokenScope};
 use towpath_vocab::{Failure, Remedy};
 
 use crate::answers::{Api, BASE, Call, wrong_parameter};
 use crate::problem::Problem;
 use crate::routes::{Method, Place, ROUTES, Route, Rule};
+use crate::{session, ui};
 
 /// The most bytes of a body.
 const BODY_BYTES: usize = 64 << 10;
@@ -38,6 +36,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
         let method = match route.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
+            Method::Delete => MethodFilter::DELETE,
         };
         let api = Arc::clone(api);
         let handler = move |request: Request| enter(route, Arc::clone(&api), request);
@@ -45,7 +44,7 @@ pub(crate) fn router(api: &Arc<Api>) -> Router {
     }
     let api = Arc::clone(api);
     router
-        .fallback(|| no_route(StatusCode::NOT_FOUND))
+        .fallback(outside)
         .method_not_allowed_fallback(|| no_route(StatusCode::METHOD_NOT_ALLOWED))
         .layer(from_fn(move |request: Request, next: Next| {
             check_host(Arc::clone(&api), request, next)
@@ -64,16 +63,22 @@ async fn check_host(api: Arc<Api>, request: Request, next: Next) -> Response<Bod
     tracing::debug!(%method, path, status, "answered");
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
         (
-            HeaderName::from_static("content-security-policy"),
+            "content-security-policy",
             "default-src 'none'; frame-ancestors 'none'",
         ),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // Files of the UI have a policy and a caching of their own.
+        let name = HeaderName::from_static(name);
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     response
 }
@@ -93,7 +98,7 @@ async fn admitted(route: &Route, api: Arc<Api>, request: Request) -> Result<Call
     let (mut parts, body) = request.into_parts();
     let caller = match route.rule {
         Rule::Open => None,
-        Rule::Needs(scope) => Some(caller(&api, &parts.headers, scope).await?),
+        Rule::Needs(scope) => Some(session::caller(&api, &parts, scope).await?),
     };
     let path = RawPathParams::from_request_parts(&mut parts, &()).await;
     let path = path.map_err(|_| wrong_parameter("the path is not UTF-8"))?;
@@ -110,39 +115,6 @@ async fn admitted(route: &Route, api: Arc<Api>, request: Request) -> Result<Call
         headers: parts.headers,
         caller,
     })
-}
-
-async fn caller(api: &Api, headers: &HeaderMap, scope: TokenScope) -> Result<ApiToken, Problem> {
-    let refused = |message: &str| {
-        let failure = Failure::new("R1106", Remedy::FixConfig, message)
-            .help("send a token: Authorization: Bearer TOKEN")
-            .help("create one: towpath token create NAME --scope read");
-        Problem::new(StatusCode::UNAUTHORIZED, failure)
-    };
-    let sent = headers.get(header::AUTHORIZATION);
-    let sent = sent.ok_or_else(|| refused("the request has no token"))?;
-    let text = sent.to_str().unwrap_or_default();
-    let token = text
-        .split_once(' ')
-        .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    let token = token.map_or("", |(_, token)| token.trim());
-    let (services, plan) = (api.project.services(), api.project.plan());
-    let found = token_of(services, &plan.environment, token).await?;
-    let found = found.ok_or_else(|| refused("the token is not valid"))?;
-    if found.scope < scope {
-        let message = format!(
-            "the token `{}` has the scope `{}`, and this needs `{}`",
-            found.name,
-            found.scope.as_str(),
-            scope.as_str()
-        );
-        let failure = Failure::new("R1107", Remedy::Refused, message).help(format!(
-            "towpath token create NAME --scope {}",
-            scope.as_str()
-        ));
-        return Err(Problem::new(StatusCode::FORBIDDEN, failure));
-    }
-    Ok(found)
 }
 
 /// The parameters behind `?`: each is one of the route, and comes once.
@@ -177,6 +149,15 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(too_large()),
         Err(_) => Err(too_slow(StatusCode::REQUEST_TIMEOUT, "the body")),
+    }
+}
+
+/// For a path that the table does not have: a file of the UI, or a page of it.
+async fn outside(request: Request) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    match ui::answer(method, path, request.headers()) {
+        Some(response) => response,
+        None => no_route(StatusCode::NOT_FOUND).await,
     }
 }
 

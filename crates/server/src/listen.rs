@@ -1,7 +1,7 @@
 //! Listens, and serves each connection until the server ends.
 //!
 //! Promise: an address that other machines reach is refused while there is no token. A connection that sends no
-//! request in time is closed; there are at most so many. When the server ends, requests that were begun get a
+//! request in time, or takes no answer, is closed; there are at most so many. When the server ends, requests that were begun get a
 //! moment to end. It does not know what a route does. Read next: `gate.rs`, `routes.rs`.
 
 use std::net::SocketAddr;
@@ -16,13 +16,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use towpath_app::{LiveProject, Result, tokens};
+use towpath_app::{LiveProject, Result, Sessions, tokens};
 use towpath_vocab::{Failure, Remedy};
 
 use crate::answers::Api;
 use crate::gate::router;
 use crate::hosts::Hosts;
 use crate::openapi::document;
+use crate::store_watch::StoreWatch;
+use crate::timed::TimedWrites;
 
 /// Where `towpath serve` listens if nothing else is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7450";
@@ -35,6 +37,12 @@ const STREAMS: usize = 32;
 
 /// The time in which the head of a request must come.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what it is sent.
+const WRITE_TIME: Duration = Duration::from_secs(20);
+
+/// The most bytes of the head of a request.
+const HEAD_BYTES: usize = 128 << 10;
 
 /// The time that requests have to end when the server ends.
 const END_TIME: Duration = Duration::from_secs(3);
@@ -57,6 +65,9 @@ pub struct ApiServer {
     address: SocketAddr,
     options: ListenOptions,
     project: Arc<LiveProject>,
+    sessions: Sessions,
+    /// The code of the link of the first start.
+    code: Option<String>,
 }
 
 /// Listens.
@@ -66,9 +77,10 @@ pub struct ApiServer {
 /// cannot be used.
 pub async fn listen(options: ListenOptions, project: Arc<LiveProject>) -> Result<ApiServer> {
     let wanted = options.address;
+    let known = tokens(project.services(), &project.plan()).await?;
+    let has_token = known.tokens.iter().any(|token| token.revoked_us.is_none());
     if !wanted.ip().is_loopback() {
-        let known = tokens(project.services(), &project.plan()).await?;
-        if known.tokens.iter().all(|token| token.revoked_us.is_some()) {
+        if !has_token {
             let message = format!(
                 "other machines reach {wanted}, and there is no token: nothing listens there without authentication"
             );
@@ -87,11 +99,15 @@ pub async fn listen(options: ListenOptions, project: Arc<LiveProject>) -> Result
     let address = listener
         .local_addr()
         .map_err(|error| unheard(wanted, &error))?;
+    let sessions = Sessions::default();
+    let code = (!has_token).then(|| sessions.link(project.services()));
     Ok(ApiServer {
         listener,
         address,
         options,
         project,
+        sessions,
+        code,
     })
 }
 
@@ -119,12 +135,24 @@ impl ApiServer {
         self.address
     }
 
+    /// Where the web UI is. While there is no token, a link that opens a session once, within 15 minutes: what is
+    /// behind `#` is sent to no server by a browser.
+    pub fn link(&self) -> String {
+        match &self.code {
+            Some(code) => format!("http://{}/#code={code}", self.address),
+            None => format!("http://{}/", self.address),
+        }
+    }
+
     /// Answers until `stop` fires, and then lets requests end.
     pub async fn serve(self, stop: CancellationToken) {
         let api = Arc::new(Api {
             hosts: Hosts::new(self.address, &self.options.hosts),
             document: document(),
             project: self.project,
+            sessions: self.sessions,
+            cookie: format!("towpath_session_{}", self.address.port()),
+            watch: StoreWatch::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             stop: stop.clone(),
         });
@@ -167,7 +195,11 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(
+            TokioIo::new(TimedWrites::new(stream, WRITE_TIME)),
+            TowerToHyperService::new(router),
+        );
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,

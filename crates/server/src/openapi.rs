@@ -17,6 +17,7 @@ pub(crate) fn document() -> Value {
         let method = match route.method {
             Method::Get => "get",
             Method::Post => "post",
+            Method::Delete => "delete",
         };
         let path = paths.entry(format!("{BASE}{}", route.path));
         path.or_insert_with(|| json!({}))[method] = operation(route);
@@ -32,6 +33,13 @@ pub(crate) fn document() -> Value {
         "components": {
             "schemas": read(SCHEMAS),
             "securitySchemes": {
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "towpath_session_7450",
+                    "description": "The cookie of `POST /session`; its name ends with the port of the server. What \
+                                    changes something must come from a page of the server (`Origin`).",
+                },
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
@@ -49,10 +57,13 @@ fn operation(route: &Route) -> Value {
             "events" => "text/event-stream",
             _ => "application/json",
         };
-        let answer = json!({
-            "description": "The answer.",
-            "content": { kind: { "schema": reference(schema) } },
-        });
+        let answer = match schema.is_empty() {
+            true => json!({ "description": "It is done." }),
+            false => json!({
+                "description": "The answer.",
+                "content": { kind: { "schema": reference(schema) } },
+            }),
+        };
         answers.insert(status.to_string(), answer);
     }
     for status in problems(route) {
@@ -69,7 +80,7 @@ fn operation(route: &Route) -> Value {
         "responses": answers,
         "security": match route.rule {
             Rule::Open => json!([]),
-            Rule::Needs(scope) => json!([{ "token": [scope.as_str()] }]),
+            Rule::Needs(scope) => json!([{ "token": [scope.as_str()] }, { "session": [] }]),
         },
     });
     if let Some(body) = route.body {
@@ -109,7 +120,7 @@ fn parameter(one: &Parameter) -> Value {
             Place::Query => "query",
             Place::Header => "header",
         },
-        "required": one.place == Place::Path,
+        "required": one.is_required,
         "description": one.about,
         "schema": read(one.schema),
     })

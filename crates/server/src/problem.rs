@@ -60,11 +60,10 @@ impl From<Failure> for Problem {
 fn status(failure: &Failure) -> StatusCode {
     match failure.code.as_str() {
         // What the path names does not exist.
-        "R0813" | "R0920" | "R0922" | "R0927" | "R0928" | "R0981" | "R0984" => {
-            StatusCode::NOT_FOUND
-        }
+        "R0813" | "R0920" | "R0922" | "R0927" | "R0928" | "R0970" | "R0981" | "R0983" | "R0984"
+        | "R1123" => StatusCode::NOT_FOUND,
         // A cursor or a name that cannot be one.
-        "R0808" | "R0980" | "R0982" => StatusCode::BAD_REQUEST,
+        "R0808" | "R0980" | "R0982" | "R1131" => StatusCode::BAD_REQUEST,
         _ => match failure.remedy {
             Remedy::Retry | Remedy::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Remedy::FixConfig | Remedy::FixData => StatusCode::UNPROCESSABLE_ENTITY,

@@ -7,7 +7,7 @@
 use towpath_ports::TokenScope;
 
 use crate::answers::{Answering, Call};
-use crate::{events, handlers};
+use crate::{events, handlers, session};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) enum Rule {
 pub(crate) enum Method {
     Get,
     Post,
+    Delete,
 }
 
 /// Where a parameter stands.
@@ -40,6 +41,7 @@ pub(crate) struct Parameter {
     pub(crate) about: &'static str,
     /// Its schema, as JSON.
     pub(crate) schema: &'static str,
+    pub(crate) is_required: bool,
 }
 
 /// A route.
@@ -66,6 +68,7 @@ const fn path(name: &'static str, about: &'static str) -> Parameter {
         place: Place::Path,
         about,
         schema,
+        is_required: true,
     }
 }
 
@@ -75,6 +78,7 @@ const fn query(name: &'static str, about: &'static str, schema: &'static str) ->
         place: Place::Query,
         about,
         schema,
+        is_required: false,
     }
 }
 
@@ -84,6 +88,7 @@ const fn header(name: &'static str, about: &'static str, schema: &'static str) -
         place: Place::Header,
         about,
         schema,
+        is_required: false,
     }
 }
 
@@ -91,12 +96,36 @@ const PIPELINE: Parameter = path("name", "The pipeline.");
 const RUN: Parameter = path("id", "The run: `shop#212`, written `shop%23212`.");
 const TABLE: Parameter = path("name", "The table: `raw.orders`.");
 
+/// The sizes of pages.
+const LIMIT_200: Parameter = limit(r#"{"type":"integer","minimum":1,"maximum":200,"default":50}"#);
+const LIMIT_500: Parameter = limit(r#"{"type":"integer","minimum":1,"maximum":500,"default":100}"#);
+
 const fn limit(schema: &'static str) -> Parameter {
     query("limit", "The most entries.", schema)
 }
 
+const CURSOR: Parameter = query(
+    "cursor",
+    "The page behind the one that had this `next`.",
+    r#"{"type":"string"}"#,
+);
+const SUBJECT: Parameter = Parameter {
+    is_required: true,
+    ..query(
+        "subject",
+        "What it is about.",
+        r#"{"type":"string","minLength":1}"#,
+    )
+};
+const KEY: Parameter = header(
+    "Idempotency-Key",
+    "A second request with this key of the same token gets the run of the first one, for 30 days.",
+    r#"{"type":"string","minLength":1,"maxLength":255,"pattern":"^[!-~]+$"}"#,
+);
+
 const READ: Rule = Rule::Needs(TokenScope::Read);
 const OPERATE: Rule = Rule::Needs(TokenScope::Operate);
+const ADMIN: Rule = Rule::Needs(TokenScope::Admin);
 
 /// What most routes have: a GET that needs the scope `read`.
 const GET: Route = Route {
@@ -134,7 +163,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route {
         path: "/pipelines",
         id: "pipelines",
-        about: "The pipelines, each with its schedule and its newest run.",
+        about: "The pipelines, each with its schedule and its newest runs.",
+        parameters: &[CURSOR, LIMIT_500],
         answers: &[(200, "Pipelines")],
         handler: |call| Box::pin(handlers::pipelines(call)),
         ..GET
@@ -154,14 +184,7 @@ pub(crate) const ROUTES: &[Route] = &[
         rule: OPERATE,
         id: "start_run",
         about: "Starts a run in the server, as `towpath run` does, and answers when it has begun.",
-        parameters: &[
-            PIPELINE,
-            header(
-                "Idempotency-Key",
-                "A second request with this key gets the run of the first one.",
-                r#"{"type":"string","minLength":1,"maxLength":255,"pattern":"^[!-~]+$"}"#,
-            ),
-        ],
+        parameters: &[PIPELINE, KEY],
         body: Some("RunOptions"),
         answers: &[(201, "Run"), (200, "Run")],
         handler: |call| Box::pin(handlers::start_run(call)),
@@ -206,12 +229,8 @@ pub(crate) const ROUTES: &[Route] = &[
                 "Only in this state.",
                 r##"{"$ref":"#/components/schemas/RunState"}"##,
             ),
-            query(
-                "cursor",
-                "The page behind the one that had this `next`.",
-                r#"{"type":"string"}"#,
-            ),
-            limit(r#"{"type":"integer","minimum":1,"maximum":200,"default":50}"#),
+            CURSOR,
+            LIMIT_200,
         ],
         answers: &[(200, "Runs")],
         handler: |call| Box::pin(handlers::runs(call)),
@@ -229,7 +248,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route {
         path: "/runs/{id}/logs",
         id: "logs",
-        about: "The events of a run, and what its programs printed: `towpath logs`.",
+        about: "The events of a run, and what its programs printed: `towpath logs`. `next` is there while there is \
+                more, or the run goes on: then a page may be empty.",
         parameters: &[
             RUN,
             query(
@@ -237,6 +257,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 "Only of this task, or of the tasks of this step or table.",
                 r#"{"type":"string","minLength":1}"#,
             ),
+            CURSOR,
         ],
         answers: &[(200, "Logs")],
         handler: |call| Box::pin(handlers::logs(call)),
@@ -247,17 +268,154 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/runs/{id}/cancel",
         rule: OPERATE,
         id: "cancel_run",
-        about: "Stops a run that was submitted to this server. One that has ended stays as it is.",
+        about: "`towpath cancel`: asks the process of a run to stop it, and does not wait (202). One that has ended \
+                stays as it is (200).",
         parameters: &[RUN],
-        body: Some("NoOptions"),
-        answers: &[(202, "Run")],
+        body: Some("CancelOptions"),
+        answers: &[(202, "Run"), (200, "Run")],
         handler: |call| Box::pin(handlers::cancel(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/runs/{id}/rerun",
+        rule: OPERATE,
+        id: "rerun",
+        about: "Runs tasks of a past run again in the server, as `towpath rerun` does, and answers when they begin.",
+        parameters: &[RUN, KEY],
+        body: Some("RerunOptions"),
+        answers: &[(201, "Run"), (200, "Run")],
+        handler: |call| Box::pin(handlers::rerun(call)),
+        ..GET
+    },
+    Route {
+        path: "/pipelines/{name}/schedule/preview",
+        id: "schedule_preview",
+        about: "`towpath schedule preview`.",
+        parameters: &[
+            PIPELINE,
+            query(
+                "count",
+                "The number of runs.",
+                r#"{"type":"integer","minimum":1,"maximum":1000,"default":10}"#,
+            ),
+            query(
+                "after",
+                "After this day in the zone of the schedule, instead of now.",
+                r#"{"type":"string","minLength":1}"#,
+            ),
+        ],
+        answers: &[(200, "SchedulePreview")],
+        handler: |call| Box::pin(handlers::preview(call)),
+        ..GET
+    },
+    Route {
+        path: "/lineage",
+        id: "lineage",
+        about: "`towpath lineage`: of a table, or of a column `raw.orders.amount`.",
+        parameters: &[
+            SUBJECT,
+            query(
+                "direction",
+                "Where it comes from, or where it goes.",
+                r#"{"type":"string","enum":["up","down"],"default":"up"}"#,
+            ),
+        ],
+        answers: &[(200, "Lineage")],
+        handler: |call| Box::pin(handlers::lineage(call)),
+        ..GET
+    },
+    Route {
+        path: "/why",
+        id: "why",
+        about: "`towpath why`: the state of a task, or of the task that writes a table, and the reasons.",
+        parameters: &[SUBJECT],
+        answers: &[(200, "Why")],
+        handler: |call| Box::pin(handlers::why(call)),
+        ..GET
+    },
+    Route {
+        path: "/quality",
+        id: "quality",
+        about: "Results of checks, newest first.",
+        parameters: &[
+            query(
+                "table",
+                "Only of this table.",
+                r#"{"type":"string","minLength":1}"#,
+            ),
+            CURSOR,
+            limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#),
+        ],
+        answers: &[(200, "Checks")],
+        handler: |call| Box::pin(handlers::quality(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/session",
+        rule: Rule::Open,
+        id: "open_session",
+        about: "Logs a browser in with a token, or with the code of the link of the first start: sets a cookie.",
+        body: Some("SessionOptions"),
+        answers: &[(200, "Session")],
+        handler: |call| Box::pin(session::open(call)),
+        ..GET
+    },
+    Route {
+        path: "/session",
+        id: "session",
+        about: "Whose token or session it is.",
+        answers: &[(200, "Session")],
+        handler: |call| Box::pin(session::show(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Delete,
+        path: "/session",
+        id: "close_session",
+        about: "Logs the browser out.",
+        answers: &[(204, "")],
+        handler: |call| Box::pin(session::close(call)),
+        ..GET
+    },
+    Route {
+        path: "/tokens",
+        rule: ADMIN,
+        id: "tokens",
+        about: "`towpath token ls`.",
+        answers: &[(200, "Tokens")],
+        handler: |call| Box::pin(handlers::tokens(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/tokens",
+        rule: ADMIN,
+        id: "create_token",
+        about: "`towpath token create`. The answer is the only place where the token is.",
+        body: Some("TokenOptions"),
+        answers: &[(201, "CreatedToken")],
+        handler: |call| Box::pin(handlers::create_token(call)),
+        ..GET
+    },
+    Route {
+        method: Method::Post,
+        path: "/tokens/{name}/revoke",
+        rule: ADMIN,
+        id: "revoke_token",
+        about: "`towpath token revoke`.",
+        parameters: &[path("name", "The token.")],
+        body: Some("NoOptions"),
+        answers: &[(200, "RevokedToken")],
+        handler: |call| Box::pin(handlers::revoke_token(call)),
         ..GET
     },
     Route {
         path: "/schedules",
         id: "schedules",
         about: "`towpath schedule ls`.",
+        parameters: &[CURSOR, LIMIT_500],
         answers: &[(200, "Schedules")],
         handler: |call| Box::pin(handlers::schedules(call)),
         ..GET
@@ -266,6 +424,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/backfills",
         id: "backfills",
         about: "`towpath backfill ls`.",
+        parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Backfills")],
         handler: |call| Box::pin(handlers::backfills(call)),
         ..GET
@@ -274,6 +433,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/tables",
         id: "tables",
         about: "The tables and views of the lakehouse, with their versions and numbers of rows.",
+        parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Tables")],
         handler: |call| Box::pin(handlers::tables(call)),
         ..GET
@@ -293,6 +453,7 @@ pub(crate) const ROUTES: &[Route] = &[
         about: "`towpath lake history`.",
         parameters: &[
             TABLE,
+            CURSOR,
             limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":50}"#),
         ],
         answers: &[(200, "TableVersions")],
@@ -303,6 +464,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/quarantine",
         id: "quarantine",
         about: "`towpath quarantine ls`.",
+        parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Quarantine")],
         handler: |call| Box::pin(handlers::quarantine(call)),
         ..GET
@@ -313,6 +475,7 @@ pub(crate) const ROUTES: &[Route] = &[
         about: "`towpath quarantine show`.",
         parameters: &[
             TABLE,
+            CURSOR,
             limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":20}"#),
         ],
         answers: &[(200, "RejectedRows")],
@@ -351,8 +514,13 @@ mod tests {
         for route in ROUTES {
             let wanted = match (route.method, route.id) {
                 (Method::Get, "health" | "openapi") => Rule::Open,
+                // It shows the token, or the code of the link, in its body.
+                (Method::Post, "open_session") => Rule::Open,
+                (_, id) if id.contains("token") => ADMIN,
+                // A session is the caller's own.
+                (Method::Delete, "close_session") => READ,
                 (Method::Get, _) => READ,
-                (Method::Post, _) => OPERATE,
+                (Method::Post | Method::Delete, _) => OPERATE,
             };
             assert_eq!(route.rule, wanted, "{}", route.path);
         }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use towpath_flow::Progress;
 use towpath_ports::RunKind;
 use towpath_quarantine::{Owner, QuarantinePorts, Replay, need_quarantine};
-pub use towpath_quarantine::{QuarantineLine, RejectedCell, RejectedRecord, ReplayReport};
+pub use towpath_quarantine::{
+    QuarantineLine, ReasonCount, RejectedCell, RejectedRecord, ReplayReport,
+};
 use towpath_vocab::{Plan, TableName};
 
 use crate::Result;
@@ -27,7 +29,22 @@ pub(crate) async fn quarantine_list(
     towpath_quarantine::list(&services.quarantine_ports(), plan).await
 }
 
-/// The rejected records of a table, newest first.
+/// The most records whose reasons are counted.
+const COUNTED: u64 = 100_000;
+
+/// The reasons of the waiting records of a table, and whether all records were looked at.
+///
+/// # Errors
+/// Those of the lakehouse and the state store.
+pub(crate) async fn quarantine_reasons(
+    services: &ProjectServices,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<(Vec<ReasonCount>, bool)> {
+    towpath_quarantine::reasons(&services.quarantine_ports(), plan, table, COUNTED).await
+}
+
+/// The rejected records of a table, newest first, without the first `skip`.
 ///
 /// # Errors
 /// Those of the lakehouse and the state store.
@@ -35,7 +52,7 @@ pub(crate) async fn quarantine_show(
     services: &ProjectServices,
     plan: &Plan,
     table: &TableName,
-    limit: u64,
+    (skip, limit): (u64, u64),
 ) -> Result<Vec<RejectedRecord>> {
     let load = match Owner::of(plan, table) {
         Ok(owner) => Some((
@@ -44,7 +61,7 @@ pub(crate) async fn quarantine_show(
         )),
         Err(_) => None,
     };
-    towpath_quarantine::show(&services.quarantine_ports(), load, table, limit).await
+    towpath_quarantine::show(&services.quarantine_ports(), load, table, (skip, limit)).await
 }
 
 /// Discards the waiting rows of a table, and returns their number.

@@ -53,7 +53,7 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
 
 async fn show(place: &ProjectArgs, arguments: QuarantineShow) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let found = rejected_rows(&services, &plan, &arguments.table, arguments.limit).await?;
+    let found = rejected_rows(&services, &plan, &arguments.table, (0, arguments.limit)).await?;
     if arguments.format == Format::Json {
         draw::json(&found)?;
         return Ok(Exit::Done);

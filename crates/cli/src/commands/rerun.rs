@@ -23,6 +23,7 @@ pub(super) async fn rerun(place: &ProjectArgs, arguments: RerunArguments) -> Com
         run: arguments.run,
         part,
         wait: wait(&arguments.wait),
+        ..RerunRequest::default()
     };
     let cancel = signals::listen()?;
     let display = Arc::new(draw::RunDisplay::new(arguments.format));

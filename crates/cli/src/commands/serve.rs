@@ -15,7 +15,7 @@ use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, RunNotification, ScheduledPipeline};
 use towpath_ports::{RunRecord, RunState, ScheduledInterval};
 use towpath_server::{ListenOptions, listen};
-use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline};
+use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline, RunName};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use super::runs::stopped_by;
@@ -49,6 +49,7 @@ pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> Comma
     let stop = signals::listen_to_drain()?;
     if let Some(api) = &api {
         say(&format!("API: http://{}/api/v1", api.address()));
+        say(&format!("Open: {}", api.link()));
     }
     // Clients can look on while the last runs end.
     let ended = CancellationToken::new();
@@ -122,6 +123,13 @@ impl ServeObserver for Lines {
 
     fn submitted(&self, _pipeline: &PipelineName) -> Arc<dyn RunObserver> {
         Arc::new(OneRun)
+    }
+
+    fn submitted_alone(&self, run: &RunName, processes: u64) {
+        errln!(
+            "{run}: {processes} processes in a row have died while they ran it. It goes on once more, with nothing \
+             else beside it."
+        );
     }
 
     fn submitted_ended(&self, pipeline: &PipelineName, ended: &Result<RunResult>) {

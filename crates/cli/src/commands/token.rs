@@ -35,7 +35,7 @@ async fn create(
         ScopeArgument::Operate => TokenScope::Operate,
         ScopeArgument::Admin => TokenScope::Admin,
     };
-    let created = token_create(&services, &plan, name, scope).await?;
+    let created = token_create(&services, &plan, name, scope, None).await?;
     match format {
         Format::Json => draw::json(&created)?,
         Format::Text => {
@@ -79,7 +79,7 @@ async fn list(place: &ProjectArgs, format: Format) -> CommandResult {
 
 async fn revoke(place: &ProjectArgs, name: &str, format: Format) -> CommandResult {
     let (services, plan) = place.open_to_read().await?;
-    let revoked = token_revoke(&services, &plan, name).await?;
+    let revoked = token_revoke(&services, &plan, name, None).await?;
     match format {
         Format::Json => draw::json(&revoked)?,
         Format::Text => outln!("The token `{}` is revoked.", revoked.name),

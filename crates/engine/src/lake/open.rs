@@ -257,6 +257,23 @@ impl Lake {
         Ok(table_history::history(&table, snapshot.version(), limit).await?)
     }
 
+    /// Versions of a table below one of them, newest first.
+    pub async fn history_below(
+        &self,
+        name: &TableName,
+        version: u64,
+        limit: usize,
+    ) -> Result<Vec<TableHistoryEntry>> {
+        let (table, snapshot) = self.existing(name).await?;
+        match version.checked_sub(1) {
+            None => Ok(Vec::new()),
+            Some(last) => {
+                let last = last.min(snapshot.version());
+                Ok(table_history::history(&table, last, limit).await?)
+            }
+        }
+    }
+
     /// Reads a table at the version it has when the source is opened.
     pub fn source(&self, name: &TableName) -> Result<Arc<dyn Source>> {
         Ok(Arc::new(TableSource(self.table(name)?)))

@@ -199,7 +199,7 @@ pub(crate) async fn a_run_that_cannot_go_on_fails_with_its_reason(place: &TestPl
     let store = place.open();
     let run = place.new_run("w1", "h", 0);
     let mine = opened_new(opened(submit(&store, run, "k").await));
-    let failure = Failure::new("R1131", Remedy::FixConfig, "the project has mistakes");
+    let failure = Failure::new("R1129", Remedy::FixConfig, "the project has mistakes");
     let failing = async |store: &Arc<dyn StateStore>| {
         let api = store.api();
         let failed = api.fail_run(&mine.name, &mine.environment, &failure).await;
