@@ -10,9 +10,7 @@ fn loads() -> TestProject {
     let desk = TestProject::with_pipeline(
         "schedule: { cron: 0 0 1 1 * }
 steps:
-  extract:
-    from: data
-    tables: { t.csv: { into: raw.t, write: replace, types: { id: bigint } } }
+  extract: { load: data, into: raw, tables: { t: { from: t.csv, write: replace, columns: { id: bigint }, checks: [ { row_count: { min: 1 } } ] } } }
 ",
     );
     desk.write(
@@ -43,11 +41,19 @@ fn answers_are_what_commands_print() {
     desk.ok(".", &["schedule", "pause", "p", "--reason", "a test"]);
     let server = Server::start(&desk);
     for (path, command) in [
-        ("/runs?limit=10", &["runs"][..]),
-        ("/runs?pipeline=p&limit=10", &["runs", "p"]),
-        ("/runs/p%231/logs", &["logs", "p#1"]),
+        ("/runs/p%231/logs", &["logs", "p#1"][..]),
         ("/runs/p%231/logs?task=raw.t", &["logs", "p#1.raw.t"]),
         ("/schedules", &["schedule", "ls"]),
+        (
+            "/pipelines/p/schedule/preview?count=3",
+            &["schedule", "preview", "p", "--count", "3"],
+        ),
+        ("/lineage?subject=raw.t", &["lineage", "raw.t"]),
+        (
+            "/lineage?subject=raw.t.v&direction=up",
+            &["lineage", "raw.t.v"],
+        ),
+        ("/why?subject=raw.t", &["why", "raw.t"]),
         ("/backfills", &["backfill", "ls"]),
         ("/tables/raw.t", &["lake", "describe", "raw.t"]),
         ("/tables/raw.t/versions", &["lake", "history", "raw.t"]),
@@ -61,7 +67,27 @@ fn answers_are_what_commands_print() {
     }
     let run = server.get(&read, "/runs/p%231").json();
     let runs = server.get(&read, "/runs").json();
-    assert_eq!(run["tasks"], runs["runs"][0]["tasks"]);
+    let printed = desk.json(".", &["runs", "--format", "json"]);
+    let printed = printed["runs"][0].as_object().unwrap();
+    for (member, value) in printed {
+        assert_eq!(&run[member], value, "{member}");
+    }
+    let line = runs["runs"][0].as_object().unwrap();
+    for (member, value) in line.iter().filter(|(member, _)| *member != "tasks") {
+        assert_eq!(&run[member], value, "{member}");
+    }
+    let (task, whole) = (&line["tasks"][0], &run["tasks"][0]);
+    assert_eq!(
+        (&task["id"], &task["state"]),
+        (&whole["id"], &whole["state"])
+    );
+    assert!(task.get("outcome").is_none(), "{task}");
+    assert_eq!(
+        run["counts"],
+        serde_json::json!({ "rows_in": 11, "rows_loaded": 10, "rows_rejected": 1 })
+    );
+    assert!(run["duration_us"].as_u64().unwrap() > 0);
+    assert_eq!(run["waits"], serde_json::json!([]));
     assert_eq!(
         (run["version"].as_u64(), run["state"].as_str()),
         (Some(1), Some("succeeded"))
@@ -72,12 +98,30 @@ fn answers_are_what_commands_print() {
         .filter(|line| line["table"] == "raw.t")
         .collect::<Vec<_>>();
     assert_eq!(line[0]["rows"], 10, "{tables}");
+    assert_eq!(
+        (&line[0]["columns"], &line[0]["run"]),
+        (&2.into(), &"p#1".into())
+    );
+    let checks = serde_json::json!({ "passed": 1, "warned": 0, "failed": 0 });
+    assert_eq!(line[0]["checks"], checks);
+    let quality = server.get(&read, "/quality?table=raw.t").json();
+    assert_eq!(quality["checks"][0]["kind"], "row_count", "{quality}");
     let pipeline = server.get(&read, "/pipelines/p").json();
     assert_eq!(pipeline["graph"][0]["id"], "extract/raw.t", "{pipeline}");
     assert_eq!(name(&pipeline["last"]["name"]), "p#1");
+    assert_eq!(pipeline["recent"][0], pipeline["last"]);
+    assert_eq!(pipeline["graph"][0]["kind"], "load");
+    assert_eq!(pipeline["graph"][0]["tables"], serde_json::json!(["raw.t"]));
     assert_eq!(pipeline["paused"]["reason"], "a test");
     let rows = server.get(&read, "/quarantine/raw.t").json();
     assert_eq!(rows["rows"].as_array().unwrap().len(), 1, "{rows}");
+    let reason = &rows["reasons"][0];
+    assert_eq!(
+        (&reason["code"], &reason["column"], &reason["rows"]),
+        (&"type".into(), &"id".into(), &1.into()),
+        "{rows}"
+    );
+    assert_eq!(rows["reasons_are_complete"], true);
     assert_answers_have_their_schema(&server, &read);
 }
 
@@ -86,7 +130,9 @@ fn assert_answers_have_their_schema(server: &Server, read: &str) {
     let document = server.get(read, "/openapi.json").json();
     let mut compared = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let Some(get) = methods.get("get").filter(|_| !path.ends_with("/events")) else {
+        // The tokens are for `admin` only.
+        let is_other = path.ends_with("/events") || path.ends_with("/tokens");
+        let Some(get) = methods.get("get").filter(|_| !is_other) else {
             continue;
         };
         let value = match path.split('/').nth(3).unwrap() {
@@ -94,7 +140,10 @@ fn assert_answers_have_their_schema(server: &Server, read: &str) {
             "runs" => "p%231",
             _ => "raw.t",
         };
-        let asked = path.replace("{name}", value).replace("{id}", value);
+        let mut asked = path.replace("{name}", value).replace("{id}", value);
+        if ["lineage", "why"].iter().any(|name| path.ends_with(name)) {
+            asked.push_str("?subject=raw.t");
+        }
         let answer = server.get(read, asked.strip_prefix("/api/v1").unwrap());
         assert_eq!(answer.status, 200, "{asked} {answer:?}");
         let schema = &get["responses"]["200"]["content"]["application/json"]["schema"];
@@ -103,7 +152,7 @@ fn assert_answers_have_their_schema(server: &Server, read: &str) {
         assert!(wrong.is_empty(), "{wrong:#?}\n{}", answer.text);
         compared += 1;
     }
-    assert!(compared >= 15, "{compared}");
+    assert!(compared >= 20, "{compared}");
     let refused = server.get("x", "/runs").json();
     let mut wrong = Vec::new();
     let problem = serde_json::json!({ "$ref": "#/components/schemas/Problem" });

@@ -16,6 +16,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
+    /// Where it says that the UI is.
+    pub(crate) link: String,
 }
 
 /// What was answered.
@@ -72,8 +74,10 @@ impl Server {
                 break at.strip_suffix("/api/v1").unwrap().parse().unwrap();
             }
         };
+        let line = lines.next().expect("it says where the UI is").unwrap();
+        let link = line.strip_prefix("Open: ").unwrap().to_owned();
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port }
+        Self { child, port, link }
     }
 
     /// The id of its process.

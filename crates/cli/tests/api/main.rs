@@ -1,5 +1,5 @@
 //! The HTTP API of `towpath serve`, with the real binary over real connections: who may ask, that answers have the
-//! form of the commands, runs that are submitted once, servers that are killed, and the events.
+//! form of the commands, browsers, runs that are submitted once, servers that are killed, and the events.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +15,8 @@ mod test_project;
 mod answers;
 mod asking;
 mod events;
+mod logs;
+mod sessions;
 mod submitted;
 
 use crate::test_project::TestProject;

@@ -164,39 +164,167 @@ fn two_servers_begin_one_run_for_a_key() {
 }
 
 #[test]
-fn a_submitted_run_can_be_cancelled() {
+fn any_run_can_be_cancelled_and_is_not_begun_again() {
     let desk = project();
     desk.write("hold", "");
     let operate = token(&desk, "ci", "operate");
     let server = Server::start(&desk);
     server.post_with(&operate, START, &key("k1"), "");
     until_begun(&desk, 1);
-    let cancelled = server.post(&operate, "/runs/often%231/cancel", "");
+    let cancelled = server.post(&operate, "/runs/often%231/cancel", "{\"now\": true}");
     assert_eq!(cancelled.status, 202, "{cancelled:?}");
+    let stop = &cancelled.json()["stop"];
+    assert_eq!(
+        *stop,
+        serde_json::json!({ "why": "user", "at_once": true, "by": "token ci" })
+    );
     assert_eq!(server.end_of(&operate, "often#1"), "cancelled");
-    // Nobody resumes it, and it stays as it is.
-    std::thread::sleep(Duration::from_secs(6));
+    // The key has this run, and it stays as it is.
+    let again = server.post_with(&operate, START, &key("k1"), "");
+    assert_eq!((again.status, again.run().as_str()), (200, "often#1"));
     let again = server.post(&operate, "/runs/often%231/cancel", "{}");
     assert_eq!(
         (again.status, &again.json()["state"]),
-        (202, &"cancelled".into())
+        (200, &"cancelled".into())
     );
-    assert!(!desk.path("seen.txt").exists());
-    // A run of another process is not stopped here.
+    // A run of another process.
     let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_towpath"))
         .args(["run", "--full-refresh", "--quiet"])
         .current_dir(desk.path("."))
         .spawn()
         .unwrap();
     until_begun(&desk, 2);
-    let refused = server.post(&operate, "/runs/often%232/cancel", "");
-    assert_eq!(
-        (refused.status, refused.code().as_str()),
-        (409, "R1129"),
-        "{refused:?}"
-    );
+    let cancelled = server.post(&operate, "/runs/often%232/cancel", "");
+    assert_eq!(cancelled.status, 202, "{cancelled:?}");
+    assert_eq!(server.end_of(&operate, "often#2"), "cancelled");
+    assert!(!process.wait().unwrap().success());
+    assert!(!desk.path("seen.txt").exists());
+    let runs = desk.ok(".", &["runs"]);
+    has(&runs, &["often#2", "token ci"]);
+}
+
+#[test]
+fn a_cancelled_run_of_a_killed_server_is_ended_by_the_next_one() {
+    let desk = project();
+    desk.write("hold", "");
+    // A program that does not stop when it is asked to.
+    desk.write("step.sh", "trap '' TERM\necho begun >> begun.txt\nwhile test -e hold; do sleep 0.05; done\necho seen >> seen.txt\n");
+    let operate = token(&desk, "ci", "operate");
+    let server = Server::start(&desk);
+    server.post_with(&operate, START, &key("k1"), "");
+    until_begun(&desk, 1);
+    let cancelled = server.post(&operate, "/runs/often%231/cancel", "");
+    assert_eq!(cancelled.status, 202, "{cancelled:?}");
+    server.kill();
+    let server = Server::start(&desk);
+    assert_eq!(server.end_of(&operate, "often#1"), "cancelled");
+    let again = server.post_with(&operate, START, &key("k1"), "");
+    assert_eq!((again.status, again.run().as_str()), (200, "often#1"));
     std::fs::remove_file(desk.path("hold")).unwrap();
-    assert!(process.wait().unwrap().success());
+    let next = server.post_with(&operate, START, &key("k2"), "{\"full_refresh\": true}");
+    assert_eq!((next.status, next.run().as_str()), (201, "often#2"));
+    assert_eq!(server.end_of(&operate, "often#2"), "succeeded");
+    assert_eq!(desk.read("begun.txt").lines().count(), 2);
+}
+
+#[test]
+fn a_past_run_is_run_again_for_a_key() {
+    let desk = project();
+    desk.write(
+        "pipelines/often.yml",
+        "steps:\n  s: { command: [sh, step.sh] }\n  t: { command: [sh, fails.sh], after: [s], retries: 0 }\n",
+    );
+    desk.write("fails.sh", "test -e good\n");
+    let operate = token(&desk, "ci", "operate");
+    let server = Server::start(&desk);
+    assert_eq!(server.post(&operate, START, "").run(), "often#1");
+    assert_eq!(server.end_of(&operate, "often#1"), "failed");
+    let failed = server.get(&operate, "/runs?state=failed").json();
+    let task = &failed["runs"][0]["tasks"][1];
+    assert!(task["code"].as_str().unwrap().starts_with('R'), "{task}");
+    desk.write("good", "");
+    let rerun = "/runs/often%231/rerun";
+    for (body, status, code) in [
+        ("{\"failed\": true, \"from\": \"s\"}", 400, "R1109"),
+        ("{\"only\": \"s\"}", 400, "R1109"),
+    ] {
+        let refused = server.post(&operate, rerun, body);
+        assert_eq!((refused.status, refused.code().as_str()), (status, code));
+    }
+    let none = server.post(&operate, "/runs/often%239/rerun", "{}");
+    assert_eq!((none.status, none.code().as_str()), (404, "R0981"));
+    let failed = "{\"failed\": true}";
+    let first = server.post_with(&operate, rerun, &key("k1"), failed);
+    assert_eq!(
+        (first.status, first.run().as_str()),
+        (201, "often#2"),
+        "{first:?}"
+    );
+    assert_eq!(server.end_of(&operate, "often#2"), "succeeded");
+    let again = server.post_with(&operate, rerun, &key("k1"), failed);
+    assert_eq!((again.status, again.run().as_str()), (200, "often#2"));
+    let other = server.post_with(&operate, rerun, &key("k1"), "{}");
+    assert_eq!((other.status, other.code().as_str()), (422, "R1124"));
+    // Only the step that had failed.
+    assert_eq!(desk.read("seen.txt"), "often#1\n");
+    let tasks = server.get(&operate, "/runs/often%232").json();
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{tasks}");
+}
+
+#[test]
+fn keys_belong_to_a_token() {
+    let desk = project();
+    let (one, other) = (
+        token(&desk, "one", "operate"),
+        token(&desk, "other", "operate"),
+    );
+    let server = Server::start(&desk);
+    let first = server.post_with(&one, START, &key("k"), "");
+    assert_eq!((first.status, first.run().as_str()), (201, "often#1"));
+    assert_eq!(server.end_of(&one, "often#1"), "succeeded");
+    let second = server.post_with(&other, START, &key("k"), "{\"full_refresh\": true}");
+    assert_eq!((second.status, second.run().as_str()), (201, "often#2"));
+    assert_eq!(server.end_of(&one, "often#2"), "succeeded");
+    let again = server.post_with(&one, START, &key("k"), "");
+    assert_eq!((again.status, again.run().as_str()), (200, "often#1"));
+}
+
+#[test]
+fn a_run_that_cannot_go_on_is_said_once_and_goes_on_when_it_can() {
+    let desk = project();
+    desk.write("hold", "");
+    let operate = token(&desk, "ci", "operate");
+    let server = Server::start(&desk);
+    server.post_with(&operate, START, &key("k1"), "");
+    until_begun(&desk, 1);
+    server.kill();
+    let pipeline = desk.read("pipelines/often.yml");
+    // The server finds the project whole, and the mistake comes before it goes on.
+    desk.write(
+        "pipelines/other.yml",
+        "steps: { s: { command: [sh, step.sh] } }\n",
+    );
+    std::fs::remove_file(desk.path("pipelines/often.yml")).unwrap();
+    let server = Server::start(&desk);
+    std::thread::sleep(Duration::from_secs(12));
+    let errors = desk.read("errors.txt");
+    assert_eq!(
+        errors
+            .matches("A submitted run of often does not begin")
+            .count(),
+        1,
+        "{errors}"
+    );
+    has(&errors, &["R0920"]);
+    let run = server.get(&operate, "/runs/often%231").json();
+    assert_eq!(
+        (&run["state"], &run["interrupted"]),
+        (&"running".into(), &true.into())
+    );
+    desk.write("pipelines/often.yml", &pipeline);
+    until_begun(&desk, 2);
+    std::fs::remove_file(desk.path("hold")).unwrap();
+    assert_eq!(server.end_of(&operate, "often#1"), "succeeded");
 }
 
 #[test]

@@ -210,8 +210,8 @@ async fn a_store_of_format_7_begins_a_feed_and_a_copy_of_it_goes_on_above() {
             &format!(
                 "CREATE SCHEMA s; SET search_path = s; {}
                  INSERT INTO meta (key, value) VALUES ('format', '7');
-                 INSERT INTO run (pipeline, environment, number, state, graph_hash, started_us, worker, request, last_seq)
-                     VALUES ('old', 'dev', 1, 'failed', 'h', 1, 'w', '{{\"v\":1,\"d\":null}}', 1);
+                 INSERT INTO run (pipeline, environment, number, kind, parallel, state, graph_hash, started_us, worker, request, last_seq)
+                     VALUES ('old', 'dev', 1, 'run', 4, 'failed', 'h', 1, 'w', '{{\"v\":1,\"d\":null}}', 1);
                  INSERT INTO event (run, seq, at_us, kind, body)
                      SELECT id, 1, 1, 'run_started', '{{\"v\":1,\"d\":null}}' FROM run;",
                 scripts.concat()

@@ -3,17 +3,22 @@
 //! Each function is one test on an empty store. Read next: `api.rs`, `../store.rs` (who runs these).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::json;
 use towpath_ports::{
     FeedPosition, NewRun, Opened, RunEvent, RunRecord, RunState, RunStop, StateStore, StopReason,
     StopResult, Submission, SubmittedRun, TaskState,
 };
-use towpath_vocab::{CheckOutcome, CheckResult, Failure, Remedy};
+use towpath_vocab::{CheckOutcome, CheckResult, Environment, Failure, PipelineName, Remedy};
 
 use crate::place::{LEASE_US, TestPlace, opened_new, opened_resumed};
 use crate::schedules::{scheduled, update};
+
+fn dev() -> &'static Environment {
+    static DEV: LazyLock<Environment> = LazyLock::new(|| "dev".into());
+    &DEV
+}
 
 fn submission(token: &str, key: &str) -> Submission {
     Submission {
@@ -55,7 +60,7 @@ pub(crate) async fn a_key_of_another_token_is_another_key(place: &TestPlace) {
     let second = opened_new(opened(other.await.unwrap()));
     assert_ne!(first.name, second.name);
     let of = async |token: &str| {
-        let found = store.api().submitted(&"dev".into(), token, "k");
+        let found = store.api().submitted(dev(), token, "k");
         found.await.unwrap().unwrap().1.name
     };
     assert_eq!((of("t1").await, of("t2").await), (first.name, second.name));
@@ -108,7 +113,7 @@ pub(crate) async fn a_submission_takes_over_no_other_run(place: &TestPlace) {
         submit(&store, place.new_run("w4", "h", later), "k2").await,
     ));
     assert_ne!(mine.name, left.name);
-    let left = store.run(&left.name, &"dev".into()).await.unwrap().unwrap();
+    let left = store.run(&left.name, dev()).await.unwrap().unwrap();
     assert_eq!(left.state, RunState::Superseded);
     // One that servers go on with.
     drop(store);
@@ -119,7 +124,7 @@ pub(crate) async fn a_submission_takes_over_no_other_run(place: &TestPlace) {
         matches!(busy, Opened::Busy(ref run) if run.name == mine.name),
         "{busy:?}"
     );
-    let kept = store.api().submitted(&"dev".into(), "t1", "k3");
+    let kept = store.api().submitted(dev(), "t1", "k3");
     assert!(kept.await.unwrap().is_none());
 }
 
@@ -183,7 +188,7 @@ pub(crate) async fn a_submitted_run_that_was_asked_to_stop_is_not_begun_again(pl
     };
     let asked = store.request_stop(&mine.name, &mine.environment, &stop);
     assert_eq!(asked.await.unwrap(), StopResult::Requested);
-    let unfinished = store.api().unfinished_submissions(&"dev".into());
+    let unfinished = store.api().unfinished_submissions(dev());
     assert!(unfinished.await.unwrap().is_empty());
     drop(store);
     let store = place.open();
@@ -211,7 +216,7 @@ pub(crate) async fn a_run_that_cannot_go_on_fails_with_its_reason(place: &TestPl
     place.at(LEASE_US + 1);
     assert!(failing(&store).await);
     assert!(!failing(&store).await);
-    let failed = store.run(&mine.name, &"dev".into()).await.unwrap().unwrap();
+    let failed = store.run(&mine.name, dev()).await.unwrap().unwrap();
     assert_eq!(failed.state, RunState::Failed);
     assert_eq!(failed.tasks[0].state, TaskState::Failed);
     assert_eq!(failed.tasks[0].failure.as_ref(), Some(&failure));
@@ -231,7 +236,7 @@ pub(crate) async fn old_keys_are_forgotten_when_their_run_has_ended(place: &Test
         submit(&store, place.new_run("w2", "h", MONTH_US), "new").await,
     ));
     let known = async |key: &str| {
-        let found = store.api().submitted(&"dev".into(), "t1", key).await;
+        let found = store.api().submitted(dev(), "t1", key).await;
         found.unwrap().map(|(_, run)| run.name)
     };
     assert_eq!(
@@ -253,7 +258,7 @@ pub(crate) async fn lists_of_the_api_are_read_in_pieces(place: &TestPlace) {
                 table: table.parse().unwrap(),
                 name: name.to_owned(),
                 kind: "rows".to_owned(),
-                outcome: CheckOutcome::Passed,
+                outcome: CheckOutcome::Pass,
                 value: 1.0,
                 threshold: String::new(),
                 message: String::new(),
@@ -266,7 +271,8 @@ pub(crate) async fn lists_of_the_api_are_read_in_pieces(place: &TestPlace) {
         end(&store, &run, RunState::Succeeded).await;
         names.insert(0, run.name);
     }
-    let newest = api.newest_runs(&"dev".into(), &["shop".into(), "none".into()], 3);
+    let pipelines: [PipelineName; 2] = ["shop".into(), "none".into()];
+    let newest = api.newest_runs(dev(), &pipelines, 3);
     let newest: Vec<_> = newest.await.unwrap();
     assert_eq!(
         newest.iter().map(|run| &run.name).collect::<Vec<_>>(),
@@ -277,12 +283,9 @@ pub(crate) async fn lists_of_the_api_are_read_in_pieces(place: &TestPlace) {
             .iter()
             .all(|run| !run.interrupted && run.ended_us == Some(1))
     );
-    let all = store.events(&names[0], &"dev".into(), 0).await.unwrap();
-    let first = api
-        .events_page(&names[0], &"dev".into(), 0, 1)
-        .await
-        .unwrap();
-    let rest = api.events_page(&names[0], &"dev".into(), first[0].seq, 9);
+    let all = store.events(&names[0], dev(), 0).await.unwrap();
+    let first = api.events_page(&names[0], dev(), 0, 1).await.unwrap();
+    let rest = api.events_page(&names[0], dev(), first[0].seq, 9);
     let seqs = |events: Vec<RunEvent>| events.iter().map(|one| one.seq).collect::<Vec<_>>();
     let pieces = [first, rest.await.unwrap()].concat();
     assert_eq!(seqs(pieces), seqs(all));
@@ -291,7 +294,7 @@ pub(crate) async fn lists_of_the_api_are_read_in_pieces(place: &TestPlace) {
     loop {
         let table = "raw.a".parse().unwrap();
         let piece = api
-            .checks_page(&"dev".into(), Some(&table), before, 3)
+            .checks_page(dev(), Some(&table), before, 3)
             .await
             .unwrap();
         let Some(last) = piece.last() else { break };
@@ -317,9 +320,9 @@ pub(crate) async fn a_reader_of_the_feed_is_past_what_others_do(place: &TestPlac
     loop {
         let piece = store.api().feed(&"prod".into(), begin, 10).await.unwrap();
         assert!(piece.events.is_empty());
-        let rest = store.api().feed(&"dev".into(), piece.position, 10);
+        let rest = store.api().feed(dev(), piece.position, 10);
         if rest.await.unwrap().events.is_empty() && piece.position > begin {
-            let all = store.api().feed(&"dev".into(), begin, 10).await.unwrap();
+            let all = store.api().feed(dev(), begin, 10).await.unwrap();
             if all.events.len() == 2 {
                 assert!(all.events.iter().all(|one| one.position < piece.position));
                 break;
