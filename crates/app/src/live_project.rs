@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
-use towpath_ports::{RunRecord, StateStore as _, Submission};
+use towpath_ports::{RunRecord, Submission};
 use towpath_vocab::{Failure, PipelineName, Plan, Remedy};
 
 use crate::Result;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, panicked_run};
-use towpath_ports::{Clock, MOST_LOST_PROCESSES, RunRecord, StateStore, Submission};
+use towpath_ports::{Clock, MOST_LOST_PROCESSES, RunRecord, Submission};
 use towpath_project::TaskSelection;
 use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline, Remedy, RunName};
 

@@ -14,7 +14,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{Stream, unfold};
 use tokio::sync::OwnedSemaphorePermit;
 use towpath_app::{LiveProject, valid_token};
-use towpath_ports::{Clock as _, FeedEvent, FeedPosition, StateStore as _};
+use towpath_ports::{Clock as _, FeedEvent, FeedPosition};
 use towpath_vocab::{Environment, Failure, Remedy};
 
 use crate::answers::{Answer, Api, Call, Caller, wrong_parameter};
