@@ -14,8 +14,8 @@ use crate::lake::lake_history;
 use crate::logs::{LogPiece, ProgramOutput};
 use crate::names::known_table;
 use crate::quarantine::{
-    QuarantineLine, ReasonCount, RejectedRecord, quarantine_list, quarantine_reasons,
-    quarantine_show,
+    QuarantineLine, ReasonCount, RejectedRecord, quarantine_count, quarantine_list,
+    quarantine_reasons, quarantine_show, quarantine_tables,
 };
 use crate::run_history::{RunLine, runs};
 use crate::schedule::{ScheduleLine, WaitingInterval, schedules, waiting_intervals};
@@ -184,8 +184,12 @@ pub async fn rejected_rows(
     (skip, limit): (u64, u64),
 ) -> Result<RejectedRows> {
     let table = known_table(services, plan, table).await?;
-    let known = quarantine_list(services, plan).await?;
-    let line = known.iter().find(|line| line.table == table.to_string());
+    let known = quarantine_tables(services).await?;
+    let wanted = table.to_string();
+    let line = match known.iter().find(|one| one.table() == wanted) {
+        Some(quarantine) => Some(quarantine_count(services, plan, quarantine).await?),
+        None => None,
+    };
     let (rows, (reasons, reasons_are_complete)) = match line {
         Some(_) => (
             quarantine_show(services, plan, &table, (skip, limit)).await?,

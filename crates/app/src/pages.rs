@@ -134,6 +134,9 @@ pub struct TaskPageLine {
     /// The code of its failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// Who must act then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<Remedy>,
 }
 
 impl From<TaskRecord> for TaskPageLine {
@@ -144,6 +147,7 @@ impl From<TaskRecord> for TaskPageLine {
             attempt: task.attempt,
             started_us: task.started_us,
             ended_us: task.ended_us,
+            remedy: task.failure.as_ref().map(|failure| failure.remedy),
             code: task.failure.map(|failure| failure.code),
         }
     }

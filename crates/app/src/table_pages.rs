@@ -10,11 +10,10 @@ use towpath_vocab::{CheckOutcome, Plan, TableName};
 
 use crate::Result;
 use crate::lake::existing;
-use crate::lists::{
-    QuarantineReport, RejectedRows, TableVersions, quarantine_report, rejected_rows,
-};
+use crate::lists::{QuarantineReport, RejectedRows, TableVersions, rejected_rows};
 use crate::names::known_table;
 use crate::pages::PageRequest;
+use crate::quarantine::{quarantine_count, quarantine_tables};
 use crate::run_history::QualityLine;
 use crate::services::ProjectServices;
 
@@ -30,13 +29,17 @@ pub async fn quarantine_page(
     plan: &Plan,
     page: &PageRequest,
 ) -> Result<QuarantineReport> {
-    let mut all = quarantine_report(services, plan).await?.tables;
-    all.sort_by(|a, b| a.table.cmp(&b.table));
-    let (tables, next) = page.of(
+    let mut all = quarantine_tables(services).await?;
+    all.sort_by(|a, b| a.table().cmp(b.table()));
+    let (chosen, next) = page.of(
         all,
-        |one, cursor| one.table.as_str() > cursor,
-        |one| one.table.clone(),
+        |one, cursor| one.table() > cursor,
+        |one| one.table().to_owned(),
     );
+    let mut tables = Vec::with_capacity(chosen.len());
+    for quarantine in &chosen {
+        tables.push(quarantine_count(services, plan, quarantine).await?);
+    }
     Ok(QuarantineReport {
         version: 1,
         tables,

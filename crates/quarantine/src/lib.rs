@@ -27,7 +27,7 @@ mod waiting;
 
 pub use after_restore::{RestoreEffect, RestoredTask, hold, is_replay, records as records_to_hold};
 pub use codes::CODES;
-pub use list::{QuarantineLine, ReasonCount, discard, list, reasons};
+pub use list::{QuarantineLine, ReasonCount, count, discard, list, listed, reasons};
 pub use records::{Owner, Record, need_quarantine};
 pub use replay::{ReadAgain, Replay, ReplayReport};
 pub use replay_note::set_back;

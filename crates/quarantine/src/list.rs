@@ -38,53 +38,72 @@ pub struct QuarantineLine {
 /// # Errors
 /// Those of the lakehouse.
 pub async fn list(ports: &QuarantinePorts, plan: &Plan) -> Result<Vec<QuarantineLine>> {
-    let tables = ports.log.tables().await?.into_iter();
     let mut lines = Vec::new();
-    for quarantine in tables.filter(|table| table.schema() == QUARANTINE_SCHEMA) {
-        let owner = quarantine
-            .table()
-            .parse()
-            .ok()
-            .and_then(|table| Owner::of(plan, &table).ok());
-        let waiting = match owner {
-            Some(owner) => waiting(ports, &owner).await?,
-            None => "status = 'held'".to_owned(),
-        };
-        let count =
-            |condition: &str, name: &str| format!("count(*) filter (where {condition}) as {name}");
-        let sql = format!(
-            "select {}, {}, {}, {}, {} from {}",
-            count(&waiting, "held"),
-            count("status = 'replayed'", "replayed"),
-            count("status = 'discarded'", "discarded"),
-            count("status = 'held'", "all_held"),
-            count(&format!("status = '{OUTDATED}'"), "outdated"),
-            quoted(&quarantine)
-        );
-        let batches = ask(ports, &sql).await?;
-        let number = |column: usize| -> u64 {
-            let first = batches.iter().find(|batch| batch.num_rows() > 0);
-            let cell = first.and_then(|batch| {
-                Some(
-                    batch
-                        .columns()
-                        .get(column)?
-                        .as_primitive::<Int64Type>()
-                        .value(0),
-                )
-            });
-            cell.and_then(|number| u64::try_from(number).ok())
-                .unwrap_or(0)
-        };
-        lines.push(QuarantineLine {
-            table: quarantine.table().to_owned(),
-            held: number(0),
-            replayed: number(1),
-            discarded: number(2),
-            outdated: number(3).saturating_sub(number(0)) + number(4),
-        });
+    for quarantine in listed(ports).await? {
+        lines.push(count(ports, plan, &quarantine).await?);
     }
     Ok(lines)
+}
+
+/// The tables of the quarantine; the last part of each name is that of the table whose rows were rejected.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn listed(ports: &QuarantinePorts) -> Result<Vec<TableName>> {
+    let tables = ports.log.tables().await?.into_iter();
+    Ok(tables
+        .filter(|table| table.schema() == QUARANTINE_SCHEMA)
+        .collect())
+}
+
+/// Counts the records of a table of the quarantine.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn count(
+    ports: &QuarantinePorts,
+    plan: &Plan,
+    quarantine: &TableName,
+) -> Result<QuarantineLine> {
+    let table = quarantine.table().parse().ok();
+    let owner = table.and_then(|table| Owner::of(plan, &table).ok());
+    let waiting = match owner {
+        Some(owner) => waiting(ports, &owner).await?,
+        None => "status = 'held'".to_owned(),
+    };
+    let count =
+        |condition: &str, name: &str| format!("count(*) filter (where {condition}) as {name}");
+    let sql = format!(
+        "select {}, {}, {}, {}, {} from {}",
+        count(&waiting, "held"),
+        count("status = 'replayed'", "replayed"),
+        count("status = 'discarded'", "discarded"),
+        count("status = 'held'", "all_held"),
+        count(&format!("status = '{OUTDATED}'"), "outdated"),
+        quoted(quarantine)
+    );
+    let batches = ask(ports, &sql).await?;
+    let number = |column: usize| -> u64 {
+        let first = batches.iter().find(|batch| batch.num_rows() > 0);
+        let cell = first.and_then(|batch| {
+            Some(
+                batch
+                    .columns()
+                    .get(column)?
+                    .as_primitive::<Int64Type>()
+                    .value(0),
+            )
+        });
+        cell.and_then(|number| u64::try_from(number).ok())
+            .unwrap_or(0)
+    };
+    Ok(QuarantineLine {
+        table: quarantine.table().to_owned(),
+        held: number(0),
+        replayed: number(1),
+        discarded: number(2),
+        outdated: number(3).saturating_sub(number(0)) + number(4),
+    })
 }
 
 /// How many waiting records have a reason.

@@ -187,4 +187,77 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), ROUTES.len());
     }
+
+    /// What the specification asks of a document like this one (OpenAPI 3.1.0, 4.8).
+    #[test]
+    fn the_document_keeps_the_rules_of_openapi() {
+        let document = document();
+        let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        assert_eq!(document["openapi"], "3.1.0");
+        assert!(text(&document["info"]["title"]) && text(&document["info"]["version"]));
+        let schemes = &document["components"]["securitySchemes"];
+        let mut operations = 0;
+        for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+            assert!(path.starts_with("/api/v1/"), "{path}");
+            for (method, operation) in methods.as_object().into_iter().flatten() {
+                let at = format!("{method} {path}");
+                operations += 1;
+                assert!(
+                    text(&operation["operationId"]) && text(&operation["summary"]),
+                    "{at}"
+                );
+                let mut names = Vec::new();
+                for one in operation["parameters"].as_array().into_iter().flatten() {
+                    let place = one["in"].as_str().unwrap_or_default();
+                    let name = one["name"].as_str().unwrap_or_default();
+                    assert!(["path", "query", "header"].contains(&place), "{at} {name}");
+                    assert!(
+                        one["schema"].is_object() && text(&one["description"]),
+                        "{at} {name}"
+                    );
+                    assert!(place != "path" || one["required"] == true, "{at} {name}");
+                    assert!(
+                        place != "path" || path.contains(&format!("{{{name}}}")),
+                        "{at} {name}"
+                    );
+                    assert!(
+                        !names.contains(&(place, name)),
+                        "{at} {name} is there twice"
+                    );
+                    names.push((place, name));
+                }
+                assert_eq!(
+                    path.matches('{').count(),
+                    names.iter().filter(|(place, _)| *place == "path").count(),
+                    "{at}"
+                );
+                let answers = operation["responses"].as_object();
+                assert!(answers.is_some_and(|answers| answers.len() > 1), "{at}");
+                for (status, answer) in answers.into_iter().flatten() {
+                    assert!(
+                        status
+                            .parse::<u16>()
+                            .is_ok_and(|status| (200..600).contains(&status)),
+                        "{at}"
+                    );
+                    assert!(text(&answer["description"]), "{at} {status}");
+                    let has_body = answer["content"].is_object();
+                    assert!(has_body || status == "204", "{at} {status}");
+                }
+                // A route is open, or says what it needs.
+                let security = operation["security"].as_array();
+                for one in security.into_iter().flatten() {
+                    for (scheme, _) in one.as_object().into_iter().flatten() {
+                        assert!(schemes[scheme].is_object(), "{at} {scheme}");
+                    }
+                }
+                assert!(security.is_some(), "{at}");
+                assert!(
+                    method != "get" || operation["requestBody"].is_null(),
+                    "{at}"
+                );
+            }
+        }
+        assert_eq!(operations, ROUTES.len());
+    }
 }

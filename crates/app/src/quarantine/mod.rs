@@ -29,6 +29,20 @@ pub(crate) async fn quarantine_list(
     towpath_quarantine::list(&services.quarantine_ports(), plan).await
 }
 
+/// The tables of the quarantine.
+pub(crate) async fn quarantine_tables(services: &ProjectServices) -> Result<Vec<TableName>> {
+    towpath_quarantine::listed(&services.quarantine_ports()).await
+}
+
+/// The rejected rows of one of them, counted.
+pub(crate) async fn quarantine_count(
+    services: &ProjectServices,
+    plan: &Plan,
+    quarantine: &TableName,
+) -> Result<QuarantineLine> {
+    towpath_quarantine::count(&services.quarantine_ports(), plan, quarantine).await
+}
+
 /// The most records whose reasons are counted.
 const COUNTED: u64 = 100_000;
 
