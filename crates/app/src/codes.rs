@@ -500,4 +500,16 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "`connection discover --path` was asked of a connection whose tables need no options.",
         "`--path` probes an endpoint of a `rest` connection. Other connections know their tables: `towpath connection discover NAME`.",
     ),
+    CodeEntry::run(
+        "R1151",
+        Remedy::FixConfig,
+        "An alert could not be sent for seven days and is given up.",
+        "The channel refused it or gave no answer all that time. Newer alerts still wait for it. Mend the connection, and to send a test message: towpath alerts test CONNECTION",
+    ),
+    CodeEntry::run(
+        "R1152",
+        Remedy::FixConfig,
+        "There is no connection of that name to send a test message to.",
+        "A channel is a connection of the project: `connections: { data_slack: { type: slack, url: \"${secret:SLACK_URL}\" } }`. To list them: towpath connection ls",
+    ),
 ];

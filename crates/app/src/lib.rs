@@ -4,6 +4,7 @@
 //! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
 //! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
+mod alerts;
 mod backfill;
 mod cancel;
 mod check;
@@ -47,6 +48,7 @@ mod services;
 mod system;
 mod tasks;
 
+pub use alerts::{AlertChannelLine, AlertsReport, SentAlerts, alert_test, alerts, send_alerts};
 pub use backfill::{
     BackfillDetails, BackfillReport, BackfillRequest, backfill, backfill_change, backfill_show,
     backfills,

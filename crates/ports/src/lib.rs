@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod alert;
 mod backfill;
 mod checkpoint;
 mod codes;
@@ -33,6 +34,7 @@ mod state;
 mod state_before_write;
 mod system;
 
+pub use alert::{Alert, AlertChannel};
 pub use backfill::{
     BackfillChange, BackfillInterval, BackfillOrder, BackfillPlan, BackfillRecord, BackfillSkip,
     BackfillState, IntervalRun, NewBackfill, OnExisting, PastRuns,

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_paused_schedules.sql"),
     include_str!("schema_backfills.sql"),
     include_str!("schema_stopped_runs.sql"),
+    include_str!("schema_alerts.sql"),
 ];
 
 /// The advisory lock for creating the tables, because two sessions that create them at once would conflict.
