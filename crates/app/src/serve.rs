@@ -21,6 +21,7 @@ use towpath_ports::{Clock, IntervalState, MOST_LOST_PROCESSES, ScheduledInterval
 use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy};
 
 use crate::Result;
+use crate::alerts::ServedAlerts;
 use crate::check::CheckReport;
 use crate::folder::stamp;
 use crate::run::{RunObserver, RunRequest, RunResult, checked, run, valid_part};
@@ -108,7 +109,11 @@ pub async fn serve(
         return Ok(ServeResult::InvalidProject(Box::new(report)));
     };
     let pipelines = pipelines(plan)?;
-    let services = ProjectServices::of_plan(&request.dir, plan, report.memory_bytes)?;
+    let services = Arc::new(ProjectServices::of_plan(
+        &request.dir,
+        plan,
+        report.memory_bytes,
+    )?);
     if pipelines.is_empty() && !has_backfill(&services, plan).await? {
         let message = "no pipeline has a schedule, and no backfill waits";
         return Err(Failure::new("R0922", Remedy::FixConfig, message)
@@ -117,6 +122,7 @@ pub async fn serve(
                 "or create a backfill: towpath backfill PIPELINE --from 2026-01-01 --to 2026-01-31",
             ));
     }
+    let alerts = ServedAlerts::begin(Arc::clone(&services), plan, Arc::clone(&observer)).await;
     observer.begins(&pipelines);
     let runs = request.runs.max(1);
     let share = services.budget_bytes / runs as u64;
@@ -139,6 +145,7 @@ pub async fn serve(
             ..asked
         },
         runs,
+        alerts,
         going: JoinSet::new(),
         busy: BTreeMap::new(),
         known: plan.pipelines.iter().map(|one| one.name.clone()).collect(),
@@ -151,6 +158,7 @@ pub async fn serve(
         stamp,
     };
     server.serve().await;
+    server.alerts.end().await;
     Ok(ServeResult::Stopped)
 }
 
@@ -177,6 +185,7 @@ struct Server {
     stop: StopSignals,
     asked: RunRequest,
     runs: usize,
+    alerts: ServedAlerts,
     going: JoinSet<(ScheduledInterval, Result<RunResult>)>,
     /// Pipelines with a run of this process, and those that failed to begin, with the time of the next try.
     busy: BTreeMap<PipelineName, u64>,
@@ -266,6 +275,10 @@ impl Server {
         };
         let pipelines = pipelines(plan)?;
         self.observer.changed(&pipelines);
+        // Of a pipeline with mistakes it is not known who gets its alerts.
+        if unread.is_empty() {
+            self.alerts.replace(plan);
+        }
         let known = plan.pipelines.iter().map(|one| one.name.clone());
         self.known = known.chain(unread.iter().cloned()).collect();
         self.scheduler.replace(pipelines, unread);

@@ -11,8 +11,8 @@ mod conditions;
 mod conditions_tests;
 mod rules;
 mod sender;
+mod serving;
 mod uses;
 
-pub(crate) use rules::AlertRules;
-pub(crate) use sender::{AlertSender, SenderEvents};
+pub(crate) use serving::ServedAlerts;
 pub use uses::{AlertChannelLine, AlertsReport, SentAlerts, alert_test, alerts, send_alerts};

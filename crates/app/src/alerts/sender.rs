@@ -103,15 +103,15 @@ impl AlertSender {
     /// Sends until it is over, and then once more what the last runs left.
     pub(crate) async fn serve(
         &self,
-        mut rules: watch::Receiver<Arc<AlertRules>>,
+        mut rules: watch::Receiver<Option<Arc<AlertRules>>>,
         over: CancellationToken,
     ) {
         let mut subscribed: Option<Arc<AlertRules>> = None;
         let mut unreachable = None;
         loop {
             let is_last = over.is_cancelled();
-            let now = Arc::clone(&rules.borrow_and_update());
-            let pause = match self.step(&now, &mut subscribed).await {
+            let now = rules.borrow_and_update().clone();
+            let pause = match self.step(now.as_ref(), &mut subscribed).await {
                 Ok(true) => POLL_INTERVAL,
                 Ok(false) => IDLE_INTERVAL,
                 Err(failure) => {
@@ -130,7 +130,9 @@ impl AlertSender {
             }
             tokio::select! {
                 () = over.cancelled() => {}
-                _ = rules.changed() => {}
+                changed = rules.changed() => if changed.is_err() {
+                    return;
+                },
                 () = self.system.sleep(pause) => {}
             }
         }
@@ -139,9 +141,12 @@ impl AlertSender {
     /// Subscribes if the rules have changed, and sends what waits. False while another process sends.
     async fn step(
         &self,
-        rules: &Arc<AlertRules>,
+        rules: Option<&Arc<AlertRules>>,
         subscribed: &mut Option<Arc<AlertRules>>,
     ) -> Result<bool> {
+        let Some(rules) = rules else {
+            return Ok(false);
+        };
         if !subscribed
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, rules))
