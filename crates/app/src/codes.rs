@@ -572,4 +572,16 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The thread that read what programs printed has ended.",
         "Please report the message.",
     ),
+    CodeEntry::run(
+        "R1151",
+        Remedy::FixConfig,
+        "An alert could not be sent for seven days and is given up.",
+        "The channel refused it or gave no answer all that time. Newer alerts still wait for it. Mend the connection, and to send a test message: towpath alerts test CONNECTION",
+    ),
+    CodeEntry::run(
+        "R1152",
+        Remedy::FixConfig,
+        "There is no connection of that name to send a test message to.",
+        "A channel is a connection of the project: `connections: { data_slack: { type: slack, url: \"${secret:SLACK_URL}\" } }`. To list them: towpath connection ls",
+    ),
 ];

@@ -4,6 +4,7 @@
 //! It reads the project folder, joins connector specs with factories, and connects the ports. Read next:
 //! `services.rs` (what is connected), `run.rs` (a run, from the folder to the report), `tasks/` (one task).
 
+mod alerts;
 mod api_tokens;
 mod backfill;
 mod cancel;
@@ -55,6 +56,7 @@ mod system;
 mod table_pages;
 mod tasks;
 
+pub use alerts::{AlertChannelLine, AlertsReport, SentAlerts, alert_test, alerts, send_alerts};
 pub use api_tokens::{
     CreatedToken, TokensReport, token_create, token_of, token_revoke, tokens, valid_token,
 };

@@ -96,8 +96,12 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
     .into_iter()
     .filter_map(|(capability, word)| has(capability).then_some(word))
     .collect();
-    let _ = writeln!(out, "- Its tables can be {}.", sides.join(", "));
-    let _ = writeln!(out, "- Read modes: {}.", words(&spec.reads));
+    if has(Capability::Alert) {
+        out.push_str("- It takes alerts and has no tables: `docs/how-to/alerts.md`.\n");
+    } else {
+        let _ = writeln!(out, "- Its tables can be {}.", sides.join(", "));
+        let _ = writeln!(out, "- Read modes: {}.", words(&spec.reads));
+    }
     if has(Capability::Destination) {
         let _ = writeln!(out, "- Writes: {}.", words(&spec.writes));
         let _ = writeln!(

@@ -22,6 +22,7 @@ use towpath_ports::{Clock, IntervalState, MOST_LOST_PROCESSES, ScheduledInterval
 use towpath_vocab::{Environment, Failure, PipelineName, Plan, Remedy, RunName};
 
 use crate::Result;
+use crate::alerts::ServedAlerts;
 use crate::check::CheckReport;
 use crate::folder::stamp;
 use crate::live_project::LiveProject;
@@ -160,6 +161,7 @@ impl ProjectServer {
     /// Serves the project until it is asked to stop and nothing runs any more.
     pub async fn serve(self, observer: Arc<dyn ServeObserver>, stop: StopSignals) {
         let (services, plan) = (Arc::clone(self.live.services()), self.plan);
+        let alerts = ServedAlerts::begin(Arc::clone(&services), &plan, Arc::clone(&observer)).await;
         observer.begins(&self.pipelines);
         let runs = self.request.runs.max(1);
         let share = services.budget_bytes / runs as u64;
@@ -182,6 +184,7 @@ impl ProjectServer {
                 ..self.asked
             },
             runs,
+            alerts,
             going: JoinSet::new(),
             live: self.live,
             submissions: self.submissions,
@@ -196,6 +199,7 @@ impl ProjectServer {
             stamp: self.stamp,
         };
         server.serve().await;
+        server.alerts.end().await;
     }
 }
 
@@ -222,6 +226,7 @@ struct Server {
     stop: StopSignals,
     asked: RunRequest,
     runs: usize,
+    alerts: ServedAlerts,
     going: JoinSet<(ScheduledInterval, Result<RunResult>)>,
     live: Arc<LiveProject>,
     /// The runs that clients have submitted.
@@ -366,6 +371,10 @@ impl Server {
         let pipelines = pipelines(plan)?;
         self.live.replace(plan.clone(), &unread);
         self.observer.changed(&pipelines);
+        // Of a pipeline with mistakes it is not known who gets its alerts.
+        if unread.is_empty() {
+            self.alerts.replace(plan);
+        }
         let known = plan.pipelines.iter().map(|one| one.name.clone());
         self.known = known.chain(unread.iter().cloned()).collect();
         self.scheduler.replace(pipelines, unread);

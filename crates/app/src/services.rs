@@ -13,8 +13,8 @@ use towpath_connectors::QueriedFiles;
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 use towpath_flow::{Budget, Progress, QUARANTINE_SCHEMA, SpillFolder, TransferServices};
 use towpath_ports::{
-    Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source, StateStore,
-    System,
+    AlertChannel, Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source,
+    StateStore, System,
 };
 use towpath_quarantine::QuarantinePorts;
 use towpath_state::Location;
@@ -268,6 +268,12 @@ impl ProjectServices {
     pub fn destination(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Destination>> {
         self.connector(&connection.kind)?
             .destination(connection, &self.context())
+    }
+
+    /// A connection that takes alerts.
+    pub fn alerts(&self, connection: &ConnectionPlan) -> Result<Arc<dyn AlertChannel>> {
+        self.connector(&connection.kind)?
+            .alerts(connection, &self.context())
     }
 
     /// A connection to look around in.

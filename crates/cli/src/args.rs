@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use outside::{
-    ConnectionCommand, InitArguments, LakeCommand, Page, ReferenceArguments, SchemaArguments,
-    SchemaOf,
+    AlertsCommand, ConnectionCommand, InitArguments, LakeCommand, Page, ReferenceArguments,
+    SchemaArguments, SchemaOf,
 };
 pub(crate) use run::{
     CancelArguments, LogsArguments, PlanArguments, RerunArguments, RunArguments,
@@ -184,6 +184,15 @@ pub(crate) enum Command {
     /// Explain the state of a task.
     #[command(after_help = "Example:\n  towpath why marts.weather_delay")]
     Why(WhyArguments),
+
+    /// List who gets alerts about runs, send a test message, or send what waits.
+    ///
+    /// `towpath serve` sends the alerts by itself.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  towpath alerts ls\n  towpath alerts test data_slack\n  towpath alerts send"
+    )]
+    Alerts(AlertsCommand),
 
     /// List connections, test them, and discover their tables.
     #[command(

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use towpath_testkit::http::ScriptServer;
+use towpath_testkit::http::{HttpAnswer, HttpServer, ScriptServer};
 use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
 use towpath_testkit::s3::S3Server;
@@ -40,6 +40,7 @@ struct PageFolder {
     mariadb: Option<Arc<MariadbServer>>,
     bucket: Option<S3Server>,
     api: Option<ScriptServer>,
+    channel: Option<HttpServer>,
 }
 
 impl PageFolder {
@@ -54,9 +55,20 @@ impl PageFolder {
             mariadb: None,
             bucket: None,
             api: None,
+            channel: None,
         };
         match setup {
             "empty" => {}
+            "alerts" => {
+                let server = HttpServer::start(|_| HttpAnswer::new(204, "")).unwrap();
+                let hook = |name: &str| format!("{}/{name}", server.url());
+                desk.variables = vec![
+                    ("ON_CALL_URL".to_owned(), hook("on-call")),
+                    ("ON_CALL_KEY".to_owned(), "example-key".to_owned()),
+                    ("SLACK_URL".to_owned(), hook("slack")),
+                ];
+                desk.channel = Some(server);
+            }
             "bucket" => {
                 let server = S3Server::start("lake").unwrap();
                 for (month, rows) in [("01", "1,12.50\n2,8.00\n"), ("02", "3,40.00\n")] {

@@ -4,10 +4,12 @@
 //! exception: it reads its pages as files are read. `registry.rs` lists all connectors, one line each.
 //! Read next: `registry.rs`, then the folder of a connector.
 
+mod alerts;
 #[cfg(test)]
 mod damage;
 mod exact;
 mod files;
+mod https;
 mod mysql;
 mod postgres;
 mod registry;
@@ -27,6 +29,7 @@ pub use sqlite::Sqlite;
 
 /// The tables of codes: one per connector, and that of all SQL databases.
 pub const CODES: &[&[CodeEntry]] = &[
+    alerts::CODES,
     files::CODES,
     mysql::CODES,
     postgres::CODES,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use towpath_ports::Connector;
 
+use crate::alerts::{AlertConnector, AlertForm};
 use crate::files::FilesConnector;
 use crate::mysql::Mysql;
 use crate::postgres::Postgres;
@@ -18,8 +19,13 @@ pub fn connectors() -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(FilesConnector),
         Arc::new(Mysql),
+        Arc::new(AlertConnector(AlertForm::Opsgenie)),
+        Arc::new(AlertConnector(AlertForm::PagerDuty)),
         Arc::new(Postgres),
         Arc::new(Rest),
+        Arc::new(AlertConnector(AlertForm::Slack)),
         Arc::new(Sqlite),
+        Arc::new(AlertConnector(AlertForm::Teams)),
+        Arc::new(AlertConnector(AlertForm::Webhook)),
     ]
 }

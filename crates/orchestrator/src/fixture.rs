@@ -19,10 +19,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask,
-    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
-    RunRecord, RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
-    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim, TaskOutcome,
-    TaskRecord, TaskState,
+    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunEventKind,
+    RunFilter, RunKind, RunRecord, RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent,
+    ScheduleRecords, ScheduleUpdate, ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim,
+    TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
 use towpath_testkit::SimulatedSystem;
@@ -363,8 +363,20 @@ impl StateStore for SimulatedStateStore {
         forward!(self, is_live(run))
     }
 
-    async fn subscribe(&self, subscriber: &str) -> Result<()> {
-        forward!(self, subscribe(subscriber))
+    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()> {
+        forward!(self, subscribe(subscriber, kinds))
+    }
+
+    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()> {
+        forward!(self, retain_subscribers(begin, kept))
+    }
+
+    async fn take_duty(&self, name: &str, holder: &str, for_us: i64) -> Result<bool> {
+        forward!(self, take_duty(name, holder, for_us))
+    }
+
+    async fn leave_duty(&self, name: &str, holder: &str) -> Result<()> {
+        forward!(self, leave_duty(name, holder))
     }
 
     async fn outbox(&self, subscriber: &str, limit: u64) -> Result<Vec<OutboxEvent>> {

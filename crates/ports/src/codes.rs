@@ -38,4 +38,10 @@ pub const CODES: &[CodeEntry] = &[
         "The destination cannot keep the state of operators.",
         "Only some destinations store state with a commit. Write to the lakehouse and publish from there.",
     ),
+    CodeEntry::run(
+        "R0730",
+        Remedy::FixConfig,
+        "The connection takes no alerts.",
+        "Alerts are sent to connections of type `webhook`, `slack`, `teams`, `pagerduty` or `opsgenie`: `docs/how-to/alerts.md`.",
+    ),
 ];

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use towpath_vocab::{ConnectionPlan, ConnectorSpec};
+use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, Remedy};
 
-use crate::{Destination, Memory, Result, Secrets, Source};
+use crate::{AlertChannel, Destination, Memory, Result, Secrets, Source};
 
 /// The services that a connector gets when a connection is opened.
 #[derive(Clone)]
@@ -49,6 +49,19 @@ pub trait Connector: Send + Sync {
         connection: &ConnectionPlan,
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Discover>>;
+
+    /// Opens the channel of a connection that takes alerts.
+    fn alerts(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn AlertChannel>> {
+        let _ = context;
+        let ConnectionPlan { name, kind, .. } = connection;
+        let message = format!("connection `{name}` of type `{kind}` takes no alerts");
+        Err(Failure::new("R0730", Remedy::FixConfig, message)
+            .help("to list the types that do: towpath connection types"))
+    }
 }
 
 /// Lists and describes the tables of an external system.

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod alert;
 mod api;
 mod backfill;
 mod checkpoint;
@@ -34,6 +35,7 @@ mod state;
 mod state_before_write;
 mod system;
 
+pub use alert::{Alert, AlertChannel};
 pub use api::{
     ApiStore, ApiToken, FeedEvent, FeedPiece, FeedPosition, NewApiToken, RunPage, RunSummary,
     StoredCheck, Submission, SubmittedRun, TokenScope,

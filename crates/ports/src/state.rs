@@ -16,8 +16,8 @@ use towpath_vocab::{
 
 use crate::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun,
-    Opened, OutboxEvent, Result, RunEvent, RunState, RunStop, ScheduleEvent, ScheduleRecords,
-    ScheduleUpdate, ScheduledInterval, StopResult, TaskOutcome, TaskState,
+    Opened, OutboxEvent, Result, RunEvent, RunEventKind, RunState, RunStop, ScheduleEvent,
+    ScheduleRecords, ScheduleUpdate, ScheduledInterval, StopResult, TaskOutcome, TaskState,
 };
 
 /// What a run is.
@@ -336,8 +336,19 @@ pub trait StateStore: Send + Sync {
     /// Whether the process of a run is alive, as far as this can be known.
     async fn is_live(&self, run: &RunRecord) -> Result<bool>;
 
-    /// Creates the outbox of a subscriber, which gets every later event.
-    async fn subscribe(&self, subscriber: &str) -> Result<()>;
+    /// Creates the outbox of a subscriber, which gets every later event of these kinds, or of all kinds if
+    /// there are none here. One that exists keeps what waits.
+    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()>;
+
+    /// Removes the subscribers whose names begin so, with what waits for them, but for these.
+    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()>;
+
+    /// Takes a duty that one process has at a time, or renews it, for so long by the clock of the store.
+    /// False while another holder has it.
+    async fn take_duty(&self, name: &str, holder: &str, for_us: i64) -> Result<bool>;
+
+    /// Gives a duty back.
+    async fn leave_duty(&self, name: &str, holder: &str) -> Result<()>;
 
     /// The events that wait for a subscriber, oldest first. They stay until `delivered`, so a subscriber
     /// may get an event more than once, and recognises it by its run and `seq`.

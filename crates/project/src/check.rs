@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
 use crate::yaml::{Entry, Node};
-use crate::{command, connection, load, models, parsed, publish, schedule, schemas, value};
+use crate::{alerts, command, connection, load, models, parsed, publish, schedule, schemas, value};
 
 /// The default number of parallel tasks.
 const PARALLEL: usize = 4;
@@ -271,6 +271,7 @@ fn close(
             .unwrap_or(PARALLEL)
             .max(1),
         schedule: schedule::plan(&open.pipeline.node, report),
+        alerts: alerts::plan(&open.pipeline.node, &bound.root, &bound.connections, report),
     })
 }
 

@@ -104,6 +104,11 @@ pub const CODES: &[CodeEntry] = &[
         "Some options are only about reading tables, some only about writing them, and some belong to tables, not to connections.\n\n  load: shop_db\n  tables: { orders: { replace: truncate } }   # nothing is replaced in `shop_db`",
     ),
     CodeEntry::check(
+        "C0520",
+        "A connection that is named in `alerts` takes no alerts.",
+        "Alerts are sent to connections of type `webhook`, `slack`, `teams`, `pagerduty` or `opsgenie`:\n\n  connections:\n    data_slack: { type: slack, url: \"${secret:SLACK_URL}\" }\n\n  alerts: { failed: data_slack }",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",

@@ -124,7 +124,9 @@ impl Journal {
         tx.execute(
             "INSERT INTO outbox (subscriber, run, seq)
              SELECT subscriber.name, event.run, event.seq FROM subscriber, event
-             WHERE event.run = ?1 AND event.seq > ?2 ORDER BY event.seq",
+             WHERE event.run = ?1 AND event.seq > ?2
+               AND (subscriber.kinds IS NULL OR subscriber.kinds LIKE '%,' || event.kind || ',%')
+             ORDER BY event.seq",
             cells![self.id, self.began],
         )
         .await?;

@@ -1,21 +1,70 @@
 //! Events that wait for their subscribers.
 //!
-//! Promise: an event is put into the outbox of every subscriber that exists when the event is written, in
-//! the same transaction. It stays there until it is removed, so it is delivered at least once. Nothing is
-//! sent here. Read next: `journal.rs`, which fills the outbox.
+//! Promise: an event is put into the outbox of every subscriber that exists when the event is written and
+//! gets events of its kind, in the same transaction. It stays there until it is removed, so it is delivered at least once. Nothing is
+//! sent here. Who sends is a duty, which one process has at a time, by the clock of the store. Read next: `journal.rs`, which fills the outbox.
 
-use towpath_ports::OutboxEvent;
+use towpath_ports::{OutboxEvent, RunEventKind};
 use towpath_vocab::{Environment, PipelineName, RunName};
 
 use crate::error::StateError;
 use crate::run_history::event;
 use crate::tx::{Tx, cells};
 
-/// Creates the outbox of a subscriber, which gets every later event.
-pub(crate) async fn subscribe(tx: &Tx<'_>, subscriber: &str) -> Result<(), StateError> {
+/// Creates the outbox of a subscriber, which gets every later event of these kinds; of all kinds if there are
+/// none. One that exists keeps what waits.
+pub(crate) async fn subscribe(
+    tx: &Tx<'_>,
+    subscriber: &str,
+    kinds: &[RunEventKind],
+) -> Result<(), StateError> {
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    // Each word is between commas, so that none is found in another.
+    let kinds = (!words.is_empty()).then(|| format!(",{},", words.join(",")));
     tx.execute(
-        "INSERT INTO subscriber (name, since_us) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-        cells![subscriber, tx.now_us],
+        "INSERT INTO subscriber (name, since_us, kinds) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds",
+        cells![subscriber, tx.now_us, kinds.as_deref()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes the subscribers whose names begin so, with what waits for them, but for these.
+pub(crate) async fn retain(tx: &Tx<'_>, begin: &str, kept: &[String]) -> Result<(), StateError> {
+    for row in tx.rows("SELECT name FROM subscriber", cells![]).await? {
+        let name = row.text(0)?;
+        if name.starts_with(begin) && !kept.iter().any(|one| one == name) {
+            tx.execute("DELETE FROM subscriber WHERE name = ?1", cells![name])
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes or renews a duty. False while another holder has it.
+pub(crate) async fn take_duty(
+    tx: &Tx<'_>,
+    name: &str,
+    holder: &str,
+    for_us: i64,
+) -> Result<bool, StateError> {
+    let taken = tx
+        .execute(
+            "INSERT INTO duty (name, holder, until_us) VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_us = excluded.until_us
+             WHERE duty.holder = excluded.holder OR duty.until_us <= ?4",
+            cells![name, holder, tx.now_us.saturating_add(for_us), tx.now_us],
+        )
+        .await?;
+    Ok(taken == 1)
+}
+
+/// Gives a duty back, so that another holder need not wait.
+pub(crate) async fn leave_duty(tx: &Tx<'_>, name: &str, holder: &str) -> Result<(), StateError> {
+    tx.execute(
+        "DELETE FROM duty WHERE name = ?1 AND holder = ?2",
+        cells![name, holder],
     )
     .await?;
     Ok(())

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun,
-    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
-    RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunEventKind, RunFilter, RunRecord,
+    RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
     ScheduledInterval, StateStore, StopResult, StoredCheck, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
@@ -196,10 +196,34 @@ impl StateStore for Store {
         self.read(reading).await
     }
 
-    async fn subscribe(&self, subscriber: &str) -> Result<()> {
-        let subscriber = subscriber.to_owned();
-        let writing = operation!(tx, [subscriber] => async {
-            outbox::subscribe(tx, &subscriber).await
+    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()> {
+        let (subscriber, kinds) = (subscriber.to_owned(), kinds.to_vec());
+        let writing = operation!(tx, [subscriber, kinds] => async {
+            outbox::subscribe(tx, &subscriber, &kinds).await
+        });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()> {
+        let (begin, kept) = (begin.to_owned(), kept.to_vec());
+        let writing = operation!(tx, [begin, kept] => async {
+            outbox::retain(tx, &begin, &kept).await
+        });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn take_duty(&self, name: &str, holder: &str, for_us: i64) -> Result<bool> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let writing = operation!(tx, [name, holder] => async {
+            outbox::take_duty(tx, &name, &holder, for_us).await
+        });
+        self.write(Redo::Harmless, writing).await
+    }
+
+    async fn leave_duty(&self, name: &str, holder: &str) -> Result<()> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let writing = operation!(tx, [name, holder] => async {
+            outbox::leave_duty(tx, &name, &holder).await
         });
         self.write(Redo::Harmless, writing).await
     }

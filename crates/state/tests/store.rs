@@ -72,6 +72,9 @@ suite! {
         a_decision_on_old_news_is_refused_with_what_happened,
         a_subscriber_gets_each_event_until_it_says_so,
         workers_at_once_get_each_task_once;
+    duties:
+        a_subscriber_gets_the_kinds_it_asked_for,
+        a_duty_has_one_holder_until_its_time_is_over;
     schedules:
         a_decision_is_taken_once,
         schedulers_at_once_take_one_decision,

@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod alert;
 mod check;
 mod code;
 mod diagnostic;
@@ -31,6 +32,7 @@ pub mod text;
 mod token;
 pub mod types;
 
+pub use alert::{AlertCondition, AlertsPlan};
 pub use check::{
     Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,
     Tolerance,

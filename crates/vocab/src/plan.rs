@@ -417,6 +417,9 @@ pub struct PlannedPipeline {
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<crate::SchedulePlan>,
+    /// Who gets its alerts.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub alerts: crate::AlertsPlan,
 }
 
 /// A checked project, ready to run in one environment.

@@ -18,6 +18,8 @@ pub enum Capability {
     Destination,
     /// Tables can be listed with their types.
     Discover,
+    /// Alerts can be sent.
+    Alert,
 }
 
 /// The kind of objects that a system has.
@@ -28,6 +30,8 @@ pub enum ObjectKind {
     Tables,
     /// Files of a folder: a path can be read without a connection of its own.
     Files,
+    /// None: it takes messages.
+    Messages,
     /// Endpoints: the connection's own `tables` define them, and a plan holds them as its option `tables`.
     Endpoints,
 }

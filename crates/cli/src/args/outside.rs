@@ -9,6 +9,27 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{Format, FormatOnly};
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// List who gets which alerts, and how many wait to be sent.
+    #[command(after_help = "Example:\n  towpath alerts ls")]
+    Ls(FormatOnly),
+    /// Send a test message to a connection.
+    #[command(after_help = "Example:\n  towpath alerts test data_slack")]
+    Test {
+        /// The connection.
+        connection: String,
+        /// Format of the output.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Send the alerts that wait, once: for runs that cron or another scheduler starts.
+    ///
+    /// From its first use on, the ends of runs wait to be sent. While `towpath serve` runs, it sends them.
+    #[command(after_help = "Example:\n  towpath run shop; towpath alerts send")]
+    Send(FormatOnly),
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionCommand {
     /// List the project's connections.
     #[command(after_help = "Example:\n  towpath connection ls")]

@@ -123,6 +123,7 @@ fn type_row(spec: &ConnectorSpec) -> Vec<String> {
         (Capability::Source, "read"),
         (Capability::Destination, "written"),
         (Capability::Discover, "discovered"),
+        (Capability::Alert, "sent alerts"),
     ]
     .into_iter()
     .filter_map(|(capability, word)| spec.capabilities.contains(&capability).then_some(word))

@@ -5,8 +5,8 @@
 
 use super::project_args::ProjectArgs;
 use super::{
-    backfill, cancel, check, connection, copy, init, lake, lineage, logs, quality, quarantine,
-    query, reference, rerun, run, runs, schedule, serve, token,
+    alerts, backfill, cancel, check, connection, copy, init, lake, lineage, logs, quality,
+    quarantine, query, reference, rerun, run, runs, schedule, serve, token,
 };
 use crate::args::{Arguments, Command};
 use crate::draw;
@@ -36,6 +36,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Exit {
         Command::Runs(arguments) => runs::runs(&place, arguments).await,
         Command::Logs(arguments) => logs::logs(&place, arguments).await,
         Command::Why(arguments) => runs::why(&place, arguments).await,
+        Command::Alerts(command) => alerts::run(&place, command).await,
         Command::Connection(command) => connection::connection(&place, command).await,
         Command::Lake(command) => lake::lake(&place, command).await,
         Command::Init(arguments) => init::init(arguments).await,

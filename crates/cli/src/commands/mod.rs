@@ -3,6 +3,7 @@
 //! A command turns its arguments into a request for one use case of `app`, prints the report, and returns
 //! an exit code. Read next: `dispatch.rs` (the list), `project_args.rs` (how a command opens a project).
 
+mod alerts;
 mod backfill;
 mod cancel;
 mod check;

@@ -16,11 +16,12 @@ use reqwest::header::{
     USER_AGENT,
 };
 use reqwest::{Method, redirect};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 use towpath_ports::{ConnectorContext, Memory, ReservedMemory};
 use towpath_vocab::{ConnectionPlan, Failure};
 use url::Url;
+
+use crate::https::tls;
 
 use super::answer::{Answer, server_time};
 use super::auth::Auth;
@@ -501,14 +502,4 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
         text if text.contains("://") => "the connection failed".to_owned(),
         text => text,
     }
-}
-
-fn tls() -> std::result::Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

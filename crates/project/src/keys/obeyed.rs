@@ -42,6 +42,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
             Capability::Source,
             Capability::Destination,
             Capability::Discover,
+            Capability::Alert,
         ],
         options: options.collect(),
         limits: vec!["connections".into()],
@@ -321,6 +322,10 @@ fn files_and_maps() -> Vec<(&'static KeySchema, Wrap)> {
                 in_pipeline("schedule", &map(base, key, value))
             }),
         ),
+        (
+            &super::pipeline::ALERTS,
+            Box::new(|key, value| in_pipeline("alerts", &map(&[], key, value))),
+        ),
         (&STEP, Box::new(in_step)),
         (&TABLE, Box::new(in_table)),
         (
@@ -428,9 +433,9 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "vars") => ("{ v: x }", "{ v: y }"),
         (_, "default_environment") => ("dev", "prod"),
         (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
-        (_, "alerts" | "pools" | "triggers" | "copy" | "sql" | "http" | "sensor" | "pipeline") => {
-            ("x", "y")
-        }
+        ("pipeline" | "defaults", "alerts") => ("{ failed: db }", "{ failed: db2 }"),
+        ("alerts", _) => ("db", "[db, db2]"),
+        (_, "pools" | "triggers" | "copy" | "sql" | "http" | "sensor" | "pipeline") => ("x", "y"),
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }

@@ -45,10 +45,9 @@ pub(crate) static PIPELINE: KeySchema = KeySchema {
             .later("start it with cron or systemd: towpath run PIPELINE"),
         key(
             "alerts",
-            Kind::Value,
-            "Who is notified when something fails.",
-        )
-        .later("look at the exit code of `towpath run`, or at `towpath runs`"),
+            Kind::Map(&ALERTS),
+            "Which connections get a message when its runs fail, are late or recover: `{ failed: data_slack }`. `towpath serve` sends them.",
+        ),
     ],
     also: &[],
 };
@@ -72,6 +71,34 @@ static PIPELINE_DEFAULTS: KeySchema = KeySchema {
             "How long to try again when a system cannot be reached; these attempts do not count as `retries`. Default 1m.",
         ),
         key("timeout", Kind::Duration, "The time limit of an attempt."),
+    ],
+    also: &[],
+};
+
+/// `alerts` of a pipeline and of the project's defaults.
+pub(crate) static ALERTS: KeySchema = KeySchema {
+    noun: "alerts",
+    keys: &[
+        key(
+            "failed",
+            Kind::Texts,
+            "The connections that get a message when a run has failed; an empty list for none.",
+        ),
+        key(
+            "recovered",
+            Kind::Texts,
+            "The connections that get a message when a run has succeeded after the one before it failed. Incidents of PagerDuty and alerts of Opsgenie are closed by it.",
+        ),
+        key(
+            "late",
+            Kind::Texts,
+            "The connections that get a message when a run has not ended before the `deadline` of its schedule.",
+        ),
+        key(
+            "quality",
+            Kind::Texts,
+            "The connections that get a message when checks have failed or warned, or records were rejected.",
+        ),
     ],
     also: &[],
 };

@@ -3,6 +3,7 @@
 //! Promise: data only. Options of a connector are not here: they are in its spec. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
+use super::pipeline::ALERTS;
 use super::table::TABLE_DEFAULTS;
 
 static ENVIRONMENT: KeySchema = KeySchema {
@@ -59,12 +60,6 @@ const ROOT_KEYS: &[Key] = &[
     ),
     key("vars", Kind::Value, "Values of `var()` in models."),
     key("mask_key", Kind::Secret, "The secret key of `mask: hash`."),
-    key(
-        "alerts",
-        Kind::Value,
-        "Who is notified when something fails.",
-    )
-    .later("look at the exit code of `towpath run`, or at `towpath runs`"),
     key("pools", Kind::Value, "Named limits that steps share.")
         .later("`parallel` bounds how many tasks run at once"),
 ];
@@ -112,8 +107,11 @@ static DEFAULTS: KeySchema = KeySchema {
             Kind::Map(&MODEL_DEFAULTS),
             "Defaults of every model.",
         ),
-        key("alerts", Kind::Value, "Defaults of every pipeline.")
-            .later("look at the exit code of `towpath run`, or at `towpath runs`"),
+        key(
+            "alerts",
+            Kind::Map(&ALERTS),
+            "Who gets alerts about a pipeline that does not say so itself, for each condition.",
+        ),
         key(
             "retries",
             Kind::Integer,

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_backfills.sql"),
     include_str!("schema_stopped_runs.sql"),
     include_str!("schema_api.sql"),
+    include_str!("schema_alerts.sql"),
 ];
 
 /// On a server that counts lower than what the store holds, because the store was copied from another one, the feed

@@ -15,7 +15,7 @@ use crate::error::StateError;
 
 /// The format this binary writes.
 #[cfg(test)]
-pub(crate) const FORMAT: u32 = 10;
+pub(crate) const FORMAT: u32 = 11;
 
 /// The application id of the file: `Towp`.
 const APPLICATION_ID: i64 = 0x546f_7770;
@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("schema_backfills.sql"),
     include_str!("schema_stopped_runs.sql"),
     include_str!("schema_api.sql"),
+    include_str!("schema_alerts.sql"),
 ];
 
 /// Opens the writing connection, after checks that do not change the file.
