@@ -12,6 +12,8 @@ mod api;
 mod backfills;
 #[path = "store/competing.rs"]
 mod competing;
+#[path = "store/duties.rs"]
+mod duties;
 #[path = "store/place.rs"]
 mod place;
 #[path = "store/schedules.rs"]

@@ -140,6 +140,13 @@ impl HttpChannel {
     }
 }
 
+/// The parts of an address by which somebody could send, too.
+fn parts(url: &Url) -> impl Iterator<Item = String> + '_ {
+    let path = url.path_segments().into_iter().flatten().map(str::to_owned);
+    let query = url.query_pairs().map(|(_, value)| value.into_owned());
+    path.chain(query)
+}
+
 /// A text of the system without the secrets.
 fn without(redaction: &Redaction, text: &[u8]) -> String {
     String::from_utf8_lossy(&redaction.apply_to_head(text)).into_owned()
@@ -159,11 +166,7 @@ impl AlertChannel for HttpChannel {
     async fn send(&self, alert: &Alert) -> Result<()> {
         let url = self.url().await?;
         let key = self.option("key").await?;
-        let secrets = [
-            url.path().to_owned(),
-            url.query().unwrap_or_default().to_owned(),
-        ];
-        let redaction = Redaction::new(secrets.into_iter().chain(key.clone()));
+        let redaction = Redaction::new(parts(&url).chain(key.clone()));
         let message = message(self.form, alert, &url, key.as_deref(), Utc::now())
             .map_err(|why| self.wrong("key", why))?;
         Ok(self.post(message, &redaction).await?)
