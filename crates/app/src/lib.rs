@@ -29,6 +29,7 @@ mod live_project;
 mod log_pages;
 mod logs;
 mod memory;
+mod metrics;
 mod names;
 mod new_file;
 mod new_notes;
@@ -91,6 +92,7 @@ pub use live_project::{LiveProject, RerunOptions, RunOptions, SubmittedRunDetail
 pub use log_pages::{LogPage, log_page};
 pub use logs::{LogPiece, Logs, LogsRequest, ProgramOutput, follow, has_ended, logs};
 pub use memory::peak_rss_bytes;
+pub use metrics::{KnownRows, metrics};
 pub use opening::is_begun_elsewhere;
 pub use pages::{
     GraphNode, PageRequest, PipelineDetails, PipelineLine, PipelinesReport, RunDetails,

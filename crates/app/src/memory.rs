@@ -29,6 +29,12 @@ pub fn peak_rss_bytes() -> Option<u64> {
     kilobytes(&status, "VmHWM:")
 }
 
+/// The present resident size of this process.
+pub(crate) fn rss_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    kilobytes(&status, "VmRSS:")
+}
+
 fn meminfo(key: &str) -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, key)
 }

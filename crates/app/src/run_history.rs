@@ -38,7 +38,7 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    fn of(record: &RunRecord) -> Self {
+    pub(crate) fn of(record: &RunRecord) -> Self {
         let mut sum = Self::default();
         for summary in record
             .tasks

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use towpath_app::{LiveProject, PageRequest, Session, Sessions};
+use towpath_app::{KnownRows, LiveProject, PageRequest, Session, Sessions};
 use towpath_ports::ApiToken;
 use towpath_vocab::{Failure, Remedy};
 
@@ -41,6 +41,7 @@ pub(crate) struct Api {
     /// to all others.
     pub(crate) cookie: String,
     pub(crate) watch: StoreWatch,
+    pub(crate) known_rows: KnownRows,
     /// Clients that may still follow the events.
     pub(crate) streams: Arc<Semaphore>,
     /// Fires when the server ends: streams end with it.

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use towpath_app::{
     CancelRequest, Direction, PauseRequest, ProjectServices, RerunOptions, RunOptions,
@@ -82,6 +83,15 @@ pub(crate) async fn health(call: Call) -> Answer {
 
 pub(crate) async fn openapi(call: Call) -> Answer {
     ok(&call.api.document)
+}
+
+pub(crate) async fn metrics(call: Call) -> Answer {
+    let (services, plan) = project(&call);
+    let text = towpath_app::metrics(&services, &plan, &call.api.known_rows).await?;
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 pub(crate) async fn pipelines(call: Call) -> Answer {

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use towpath_app::{LiveProject, Result, Sessions, tokens};
+use towpath_app::{KnownRows, LiveProject, Result, Sessions, tokens};
 use towpath_vocab::{Failure, Remedy};
 
 use crate::answers::Api;
@@ -153,6 +153,7 @@ impl ApiServer {
             sessions: self.sessions,
             cookie: format!("towpath_session_{}", self.address.port()),
             watch: StoreWatch::default(),
+            known_rows: KnownRows::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             stop: stop.clone(),
         });

@@ -55,6 +55,7 @@ fn operation(route: &Route) -> Value {
     for (status, schema) in route.answers {
         let kind = match route.id {
             "events" => "text/event-stream",
+            "metrics" => "text/plain",
             _ => "application/json",
         };
         let answer = match schema.is_empty() {

@@ -483,6 +483,14 @@ pub(crate) const ROUTES: &[Route] = &[
         ..GET
     },
     Route {
+        path: "/metrics",
+        id: "metrics",
+        about: "Metrics of the pipelines and of this process, in the text format of Prometheus.",
+        answers: &[(200, "Metrics")],
+        handler: |call| Box::pin(handlers::metrics(call)),
+        ..GET
+    },
+    Route {
         path: "/events",
         id: "events",
         about: "The events of all runs as server-sent events, from now on or behind `Last-Event-ID`. The data of \
