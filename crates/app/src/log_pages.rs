@@ -142,22 +142,17 @@ fn printed(
     for (place, task, folder) in outputs {
         for (attempt, path) in logs_in(folder).iter().enumerate() {
             let mut read = cursor.read.get(&(*place, attempt)).copied().unwrap_or(0);
-            loop {
-                let (text, more) = grown(path, &mut read, is_complete);
-                bytes += text.len();
-                if read > 0 {
-                    cursor.read.insert((*place, attempt), read);
-                }
-                if !text.is_empty() {
-                    let task = task.clone();
-                    found.push(ProgramOutput { task, text });
-                }
-                if bytes >= PAGE_BYTES {
-                    return (found, cursor, true);
-                }
-                if !more {
-                    break;
-                }
+            let (text, more) = grown(path, &mut read, is_complete);
+            bytes += text.len();
+            if read > 0 {
+                cursor.read.insert((*place, attempt), read);
+            }
+            if !text.is_empty() {
+                let task = task.clone();
+                found.push(ProgramOutput { task, text });
+            }
+            if more || bytes >= PAGE_BYTES {
+                return (found, cursor, true);
             }
         }
     }

@@ -46,14 +46,13 @@ fn answers_are_what_commands_print() {
         ("/schedules", &["schedule", "ls"]),
         (
             "/pipelines/p/schedule/preview?count=3",
-            &["schedule", "preview", "p", "--count", "3"],
+            &["schedule", "preview", "p", "--next", "3"],
         ),
         ("/lineage?subject=raw.t", &["lineage", "raw.t"]),
         (
             "/lineage?subject=raw.t.v&direction=up",
             &["lineage", "raw.t.v"],
         ),
-        ("/why?subject=raw.t", &["why", "raw.t"]),
         ("/backfills", &["backfill", "ls"]),
         ("/tables/raw.t", &["lake", "describe", "raw.t"]),
         ("/tables/raw.t/versions", &["lake", "history", "raw.t"]),
@@ -128,7 +127,7 @@ fn answers_are_what_commands_print() {
 /// Compares the answer of each GET with its schema.
 fn assert_answers_have_their_schema(server: &Server, read: &str) {
     let document = server.get(read, "/openapi.json").json();
-    let mut compared = 0;
+    let (mut compared, mut wrong) = (0, Vec::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         // The tokens are for `admin` only.
         let is_other = path.ends_with("/events") || path.ends_with("/tokens");
@@ -147,12 +146,11 @@ fn assert_answers_have_their_schema(server: &Server, read: &str) {
         let answer = server.get(read, asked.strip_prefix("/api/v1").unwrap());
         assert_eq!(answer.status, 200, "{asked} {answer:?}");
         let schema = &get["responses"]["200"]["content"]["application/json"]["schema"];
-        let mut wrong = Vec::new();
         compare(&document, schema, &answer.json(), path, &mut wrong);
-        assert!(wrong.is_empty(), "{wrong:#?}\n{}", answer.text);
         compared += 1;
     }
-    assert!(compared >= 20, "{compared}");
+    assert!(compared >= 19, "{compared}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
     let refused = server.get("x", "/runs").json();
     let mut wrong = Vec::new();
     let problem = serde_json::json!({ "$ref": "#/components/schemas/Problem" });

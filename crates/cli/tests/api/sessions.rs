@@ -77,7 +77,7 @@ fn a_session_belongs_to_a_token_and_ends_with_it() {
             &"me".into(),
             &"operate".into(),
             &"shop".into(),
-            &"default".into()
+            &"dev".into()
         ),
         "{me}"
     );
