@@ -78,6 +78,7 @@ pub(crate) fn pipeline(tasks: Vec<PlannedTask>, parallel: usize) -> PlannedPipel
         tasks,
         parallel,
         schedule: None,
+        alerts: Default::default(),
     }
 }
 

@@ -18,7 +18,7 @@ use super::error::AlertError;
 
 /// What a system wants to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlertForm {
+pub(crate) enum AlertForm {
     /// The alert as JSON, signed as the Standard Webhooks specification says.
     Webhook,
     /// A text for an incoming webhook of Slack.
@@ -33,7 +33,7 @@ pub enum AlertForm {
 
 impl AlertForm {
     /// The `type` of its connections.
-    pub fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
             Self::Slack => "slack",
@@ -98,7 +98,7 @@ fn secret(name: &str, required: bool, doc: &str) -> OptionSpec {
 
 /// A kind of alert channel.
 #[derive(Clone, Copy, Debug)]
-pub struct AlertConnector(pub AlertForm);
+pub(crate) struct AlertConnector(pub(crate) AlertForm);
 
 impl AlertConnector {
     fn no_tables(self, connection: &ConnectionPlan) -> AlertError {

@@ -13,4 +13,4 @@ mod message;
 mod tests;
 
 pub(crate) use codes::CODES;
-pub use connector::{AlertConnector, AlertForm};
+pub(crate) use connector::{AlertConnector, AlertForm};

@@ -121,5 +121,6 @@ pub fn keep(pipeline: &PlannedPipeline, kept: &BTreeSet<TaskId>) -> PlannedPipel
         tasks,
         parallel: pipeline.parallel,
         schedule: pipeline.schedule.clone(),
+        alerts: pipeline.alerts.clone(),
     }
 }

@@ -97,6 +97,7 @@ fn places_and_what_was_observed_do_not_count() {
         tasks: vec![task],
         parallel: 1,
         schedule: None,
+        alerts: Default::default(),
     };
     assert_eq!(
         stable_parts(&pipeline(plain.clone())),
