@@ -88,7 +88,7 @@ export function sums(runs: readonly Summed[], sinceUs: number): Sums {
 
 /** The answer in one sentence: did it go well, and does anything need me? */
 export function headline(found: readonly Need[], runs: Sums): string {
-  const bad = found.filter((need) => need.kind !== 'rows').length;
+  const bad = found.length;
   if (bad > 0) return bad === 1 ? 'One thing needs you' : `${bad} things need you`;
   if (runs.runs === 0) return 'Nothing ran in the last 24 hours';
   if (runs.well + runs.running === runs.runs) return runs.running > 0 ? 'All is well so far' : 'All is well';

@@ -25,7 +25,11 @@ const SHAPES: Record<Shown, ReactElement> = {
   paused: <>{ring}{line('M6.4 5.600v4.800M9.6 5.600v4.8')}</>,
 };
 
+/** The shape alone; `label=""` where the words stand beside it. */
 export function StateShape({ state, label }: { state: Shown; label?: string }) {
+  if (label === '') {
+    return <svg className="shape" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{SHAPES[state]}</svg>;
+  }
   return (
     <svg className={`shape s-${state}`} viewBox="0 0 16 16" width="16" height="16" role="img" aria-label={label ?? WORDS[state]}>
       {SHAPES[state]}
@@ -36,9 +40,7 @@ export function StateShape({ state, label }: { state: Shown; label?: string }) {
 export function State({ state }: { state: Shown }) {
   return (
     <span className={`state s-${state}`}>
-      <svg className="shape" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
-        {SHAPES[state]}
-      </svg>
+      <StateShape state={state} label="" />
       {WORDS[state]}
     </span>
   );

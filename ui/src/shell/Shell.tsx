@@ -66,7 +66,7 @@ export function Shell() {
         <div className="side-end">
           <Live />
           <ThemeButton />
-          <button type="button" className="quiet" onClick={() => setHelping(true)}>Keys <kbd>?</kbd></button>
+          <button type="button" className="quiet keys-button" onClick={() => setHelping(true)}>Keys <kbd>?</kbd></button>
           <button type="button" className="quiet" onClick={() => void logOut()} title={session ? `${session.name}, scope ${session.scope}` : undefined}>
             Log out
           </button>

@@ -54,7 +54,7 @@ function RunMark({ mark }: { mark: Mark }) {
   return (
     <Link to="/runs/$id" params={{ id: runId(worst.name) }} search={{}} className={`mark-run s-${shown}`} style={style} title={words} tabIndex={-1}>
       <StateShape state={shown} label={words} />
-      {mark.runs.length > 1 && <span className="mark-count" aria-hidden="true">{mark.runs.length}</span>}
+      {mark.runs.length > 1 && <span className="mark-count" aria-hidden="true">×{mark.runs.length}</span>}
     </Link>
   );
 }
@@ -67,7 +67,8 @@ function hours(fromUs: number): { at: number; label: string }[] {
   const found = [];
   for (let ms = first.getTime(); ms * 1000 < fromUs + SPAN_US; ms += 4 * 3_600_000) {
     const at = (ms * 1000 - fromUs) / SPAN_US;
-    if (at > 0.02 && at < 0.97) found.push({ at, label: `${String(new Date(ms).getHours()).padStart(2, '0')}:00` });
+    const isNearNow = Math.abs(at - BACK_US / SPAN_US) < 0.06;
+    if (at > 0.02 && at < 0.97 && !isNearNow) found.push({ at, label: `${String(new Date(ms).getHours()).padStart(2, '0')}:00` });
   }
   return found;
 }

@@ -1,7 +1,7 @@
 // The graph of a pipeline's tasks. A selected node keeps its path lit; steps of large graphs fold.
 
 import '@xyflow/react/dist/base.css';
-import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type Node, type NodeProps } from '@xyflow/react';
+import { BaseEdge, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type EdgeProps, type Node, type NodeProps } from '@xyflow/react';
 import { useEffect, useMemo, useState } from 'react';
 import { Link } from '@tanstack/react-router';
 import type { Pipeline, RunLine } from '../../api/queries';
@@ -12,7 +12,7 @@ import { isBad, taskShown, type Shown } from '../../model/state';
 import { Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 import { StateShape } from '../../parts/State';
-import { NODE_HEIGHT, place, placedBefore, type Placed } from './layout';
+import { NODE_HEIGHT, pathAlong, place, placedBefore, type Placed } from './layout';
 
 interface NodeData extends Record<string, unknown> {
   name: string;
@@ -37,7 +37,12 @@ function TaskNodeView({ data, selected }: NodeProps<TaskNode>) {
   );
 }
 
+function RoutedEdge({ id, data, markerEnd }: EdgeProps<Edge<{ path: string }>>) {
+  return <BaseEdge id={id} path={data?.path ?? ''} {...(markerEnd === undefined ? {} : { markerEnd })} />;
+}
+
 const NODE_TYPES = { task: TaskNodeView };
+const EDGE_TYPES = { routed: RoutedEdge };
 
 /** The state of a folded step: the worst of its tasks. */
 function worst(states: readonly Shown[]): Shown | undefined {
@@ -99,7 +104,8 @@ function draw({ pipeline, graph, placed, run, selected }: Drawn): { nodes: TaskN
     const ends = [byId.get(from), byId.get(to)];
     const on = lit !== undefined && ends.every((node) => node && isLit(node));
     return {
-      id: `${from}>${to}`, source: from, target: to, focusable: false, selectable: false,
+      id: `${from}>${to}`, type: 'routed', source: from, target: to, focusable: false, selectable: false,
+      data: { path: pathAlong(placed.edges.get(`${from}>${to}`) ?? []) },
       className: lit === undefined ? 'edge' : on ? 'edge is-on' : 'edge is-dim',
       markerEnd: { type: MarkerType.ArrowClosed, width: 14, height: 14, color: 'var(--line-strong)' },
     };
@@ -133,7 +139,7 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
     if (step?.isStep) toggle(step.step);
     else onSelect(id === selected ? undefined : id);
   };
-  const height = Math.min(560, Math.max(180, (placed?.height ?? 240) + 60));
+  const height = Math.min(560, Math.max(180, (placed?.height ?? 240) + 110));
   return (
     <>
       <div className="graph-tools">
@@ -148,12 +154,11 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
         {error !== undefined && <Problem error={error} />}
         {!drawn && error === undefined && <Skeleton lines={4} />}
         {drawn && (
-          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} fitView fitViewOptions={{ maxZoom: 1, padding: 0.08 }}
+          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES} fitView fitViewOptions={{ maxZoom: 1, minZoom: 0.5, padding: 0.04 }}
             key={graph.nodes.length} minZoom={0.1} maxZoom={1.5} nodesConnectable={false} nodesDraggable={false} zoomOnScroll={false}
             preventScrolling={false} onlyRenderVisibleElements={drawn.nodes.length > 150} onNodeClick={(_, node) => onNode(node.id)}
             onPaneClick={() => onSelect(undefined)} aria-label={`Tasks of ${pipeline.pipeline}`}>
-            <Background gap={24} size={1} color="var(--line)" />
-            <Controls showInteractive={false} />
+            <Controls showInteractive={false} orientation="horizontal" position="top-right" />
           </ReactFlow>
         )}
       </div>

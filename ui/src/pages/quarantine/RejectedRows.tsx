@@ -6,6 +6,7 @@ import type { Schemas } from '../../api/client';
 import { rejectedRowsQuery } from '../../api/queries';
 import { count, counted } from '../../format/number';
 import { parseTime } from '../../format/time';
+import { Command } from '../../parts/Command';
 import { Empty, Page, Section, Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 import { Time } from '../../parts/Time';
@@ -51,7 +52,9 @@ function Cells({ row }: { row: Row }) {
 
 function RejectedRow({ row }: { row: Row }) {
   const ms = parseTime(row.rejected_at);
-  const whole = (row.reasons as { column?: string | null; message?: string }[]).filter((reason) => reason.column == null);
+  const reasons = row.reasons as { column?: string | null; message?: string; value?: string | null }[];
+  // What cells do not say themselves.
+  const others = reasons.filter((reason) => !row.cells.some((cell) => cell.column === reason.column && cell.reasons.length > 0));
   return (
     <li className="rejected">
       <p className="rejected-head">
@@ -59,7 +62,11 @@ function RejectedRow({ row }: { row: Row }) {
         <span className="soft"> {row.status} · rejected {ms === undefined ? row.rejected_at : <Time us={ms * 1000} />} by </span>
         <Link to="/runs/$id" params={{ id: row.run }} search={{}}>{row.run}</Link>
       </p>
-      {whole.map((reason) => <p key={reason.message} className="cell-reason">{reason.message}</p>)}
+      {others.map((reason) => (
+        <p key={`${reason.column} ${reason.message}`} className="cell-reason">
+          {reason.column != null && <code>{reason.column}</code>}{reason.value != null && <> is <code>{reason.value}</code></>}{reason.column != null && ': '}{reason.message}
+        </p>
+      ))}
       <Cells row={row} />
     </li>
   );
@@ -71,7 +78,11 @@ export function RejectedRows() {
   const found = query.data;
   return (
     <Page title={name} above={<Link to="/quarantine">Quarantine</Link>} command={`towpath quarantine show ${name}`}
-      facts={<>Rows of <Link to="/tables/$name" params={{ name }} search={{}}>{name}</Link> that a rule rejected. To load them again: <code>towpath quarantine replay {name}</code>; to give them up: <code>towpath quarantine discard {name}</code></>}>
+      facts={<>Rows of <Link to="/tables/$name" params={{ name }} search={{}}>{name}</Link> that a rule rejected. They wait until they are replayed or discarded.</>}>
+      <ul className="ways">
+        <li><span className="soft">Load them again, through transforms, rules and checks</span> <Command text={`towpath quarantine replay ${name}`} /></li>
+        <li><span className="soft">Give them up</span> <Command text={`towpath quarantine discard ${name}`} /></li>
+      </ul>
       {query.error && !found && <Problem error={query.error} again={() => void query.refetch()} />}
       {query.isPending && <Skeleton lines={8} />}
       {found && found.rows.length === 0 && <Empty command={`towpath quarantine ls`}>No row of this table waits.</Empty>}

@@ -4,6 +4,7 @@ import { decimal } from '../../format/number';
 import type { Check } from '../../model/outcome';
 import type { Shown } from '../../model/state';
 import { DataTable, type Column } from '../../parts/DataTable';
+import { Ticks } from '../../parts/Problem';
 import { StateShape } from '../../parts/State';
 
 const OUTCOMES: Record<string, { state: Shown; word: string }> = {
@@ -25,7 +26,7 @@ const COLUMNS: readonly Column<Check>[] = [
   { id: 'outcome', title: 'Result', by: (check) => RANK.indexOf(check.outcome), cell: (check) => <CheckState outcome={check.outcome} /> },
   { id: 'value', title: 'Found', isNumber: true, by: (check) => check.value, cell: (check) => (check.value === null ? <span className="none">–</span> : decimal(check.value)) },
   { id: 'threshold', title: 'Allowed', cell: (check) => check.threshold },
-  { id: 'message', title: 'What was found', cell: (check) => <span className="wrap">{check.message === '' ? <span className="none">–</span> : check.message}</span> },
+  { id: 'message', title: 'What was found', cell: (check) => <span className="wrap">{check.message === '' ? <span className="none">–</span> : <Ticks text={check.message} />}</span> },
 ];
 
 const TABLE: Column<Check> = { id: 'table', title: 'Table', by: (check) => check.table, cell: (check) => check.table };

@@ -2,7 +2,7 @@
 
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState, type CSSProperties } from 'react';
 import { clock, time } from '../../format/time';
 import { count } from '../../format/number';
 import { filtered, matches, type Level, type LogLine } from '../../model/log';
@@ -56,7 +56,7 @@ interface LinesProps {
 function Lines({ lines, words, pointed, isFollowing, onScrolledUp }: LinesProps) {
   const ref = useRef<HTMLDivElement>(null);
   const { copy } = useCopy();
-  // The compiler of React is not used here, so the functions of the virtualizer may be called while rendering.
+  const width = useMemo(() => Math.max(4, ...lines.map((line) => line.task?.length ?? 0)) + 1, [lines]);
   const virtual = useVirtualizer({
     count: lines.length, getScrollElement: () => ref.current, estimateSize: () => ROW, overscan: 20,
   });
@@ -74,7 +74,7 @@ function Lines({ lines, words, pointed, isFollowing, onScrolledUp }: LinesProps)
     copy(url.href);
   };
   return (
-    <div ref={ref} className="log" tabIndex={0} role="log" aria-label="Log" aria-live="off"
+    <div ref={ref} className="log" style={{ '--task-width': `${width}ch` } as CSSProperties} tabIndex={0} role="log" aria-label="Log" aria-live="off"
       onWheel={(event) => { if (event.deltaY < 0) onScrolledUp(); }}>
       <div className="log-all" style={{ height: virtual.getTotalSize() }}>
         {virtual.getVirtualItems().map((item) => {

@@ -42,15 +42,16 @@ function Rows({ run }: { run: RunData }) {
     <div className="figures-rows">
       <dt>Rows read</dt>
       <dd className="number">
-        {count(rows_in)} <span className="soft">{balances ? '=' : '·'}</span> {count(rows_loaded)} <small>loaded</small>{' '}
-        <span className="soft">{balances ? '+' : '·'}</span> {count(rows_rejected)} <small>rejected</small>
+        {count(rows_in)} <span className="soft">{balances ? '=' : '·'}</span> {count(rows_loaded)}<small>loaded</small>{' '}
+        <span className="soft">{balances ? '+' : '·'}</span> {count(rows_rejected)}<small>rejected</small>
       </dd>
     </div>
   );
 }
 
-function Failures({ run }: { run: RunData }) {
-  const failed = run.tasks.filter((task) => task.failure !== null && task.state === 'failed');
+/** The failures, except that of the task that is open below. */
+function Failures({ run, opened }: { run: RunData; opened: string | undefined }) {
+  const failed = run.tasks.filter((task) => task.failure !== null && task.state === 'failed' && task.id !== opened);
   if (failed.length === 0) return null;
   return (
     <div className="failures">
@@ -75,7 +76,7 @@ function Loaded({ run }: { run: RunData }) {
         <FailureBox title="Interrupted" message="The process of this run has ended before the run. No partial result is visible."
           help={[`go on: towpath run ${run.name.pipeline}`]} />
       )}
-      {view !== 'log' && <Failures run={run} />}
+      {view !== 'log' && <Failures run={run} opened={view === 'tasks' ? task : undefined} />}
       <Tabs label="Views of the run" current={view} tabs={[['tasks', 'Tasks'], ['checks', `Checks ${checks.length > 0 ? checks.length : ''}`.trim()], ['log', 'Log']]} />
       {view === 'tasks' && <TaskTable run={run} opened={task} detail={(one) => <TaskDetail run={run} task={one} />} />}
       {view === 'checks' && (checks.length > 0 ? <Checks checks={checks} hasTable />

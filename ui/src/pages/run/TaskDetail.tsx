@@ -54,7 +54,7 @@ export function TaskDetail({ run, task }: { run: Run; task: Task }) {
     <div className="task-detail">
       {waits.length > 0 && (
         <div>
-          <h3>{isFinal(task.state) ? 'Because' : 'Why it waits'}</h3>
+          <h2 className="small-head">{isFinal(task.state) ? 'Because' : 'Why it waits'}</h2>
           <ul>{waits.map((one) => <li key={one}><Ticks text={one} /></li>)}</ul>
         </div>
       )}
@@ -63,7 +63,7 @@ export function TaskDetail({ run, task }: { run: Run; task: Task }) {
       )}
       {outcome && (
         <div>
-          <h3>Rows</h3>
+          <h2 className="small-head">Rows</h2>
           <p><RowsLine outcome={outcome} />{outcome.version !== undefined && <span className="soft"> · now at {outcome.version}</span>}</p>
           {outcome.rules.map((rule) => (
             <p key={`${rule.column} ${rule.code} ${rule.message}`} className="soft">
@@ -73,8 +73,8 @@ export function TaskDetail({ run, task }: { run: Run; task: Task }) {
           {outcome.notes.map((note) => <p key={note} className="soft"><Ticks text={note} /></p>)}
         </div>
       )}
-      {tried.length > 1 && <div><h3>Attempts</h3><Attempts found={tried} /></div>}
-      {outcome && outcome.checks.length > 0 && <div><h3>Checks</h3><Checks checks={outcome.checks} /></div>}
+      {tried.length > 1 && <div><h2 className="small-head">Attempts</h2><Attempts found={tried} /></div>}
+      {outcome && outcome.checks.length > 0 && <div><h2 className="small-head">Checks</h2><Checks checks={outcome.checks} /></div>}
       <p className="task-links">
         <Link to="/runs/$id" params={{ id }} search={{ view: 'log', task: task.id }} className="button">Its log</Link>
         {node?.tables.map((table) => <Link key={table} to="/tables/$name" params={{ name: table }} search={{}} className="button">{table}</Link>)}

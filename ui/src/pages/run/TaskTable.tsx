@@ -36,8 +36,9 @@ function columns(run: Run, opened: string | undefined): Column<Task>[] {
     const value = of(task);
     return value === undefined ? NONE : count(value);
   };
+  const hasRows = run.tasks.some((task) => outcomeOf(task.outcome));
   const [read, loaded, rejected] = [rows((one) => one.rows_read), rows((one) => one.rows_loaded), rows((one) => one.rows_rejected)];
-  return [
+  const all: Column<Task>[] = [
     {
       id: 'task', title: 'Task', isMain: true, by: (task) => task.id,
       cell: (task) => (
@@ -56,6 +57,7 @@ function columns(run: Run, opened: string | undefined): Column<Task>[] {
     { id: 'rejected', title: 'Rejected', isNumber: true, by: rejected, cell: number(rejected) },
     { id: 'checks', title: 'Checks', cell: (task) => { const line = checksLine(outcomeOf(task.outcome)?.checks ?? []); return line === '' ? NONE : line; } },
   ];
+  return hasRows ? all : all.slice(0, 4);
 }
 
 export function TaskTable({ run, opened, detail }: { run: Run; opened: string | undefined; detail: (task: Task) => ReactNode }) {

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { lineageQuery, tablesQuery } from '../../api/queries';
 import { counted } from '../../format/number';
-import { lineageTables, type LineageTable } from '../../model/lineage';
+import { lineageTables, type LineageColumn, type LineageTable } from '../../model/lineage';
 import { Empty, Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 
@@ -12,18 +12,26 @@ const WORDS: Record<string, string> = {
   IDENTITY: 'copied', TRANSFORMATION: 'computed', AGGREGATION: 'aggregated', FILTER: 'decides rows', JOIN: 'decides rows', GROUP_BY: 'groups rows', SORT: 'sorts rows',
 };
 
-function Columns({ one, column }: { one: LineageTable; column: string | undefined }) {
+/** What it becomes or comes from; nothing for a column that is copied under its own name. */
+function touchWords(from: LineageColumn, direction: 'up' | 'down'): string {
+  const words = from.touches.map((to) => {
+    const how = WORDS[to.influence] ?? to.influence.toLowerCase();
+    if (to.column === from.column && to.influence === 'IDENTITY') return '';
+    const other = to.column === '' ? 'all rows' : to.column;
+    return direction === 'up' ? `${how} → ${other}` : `← ${other}, ${how}`;
+  });
+  return [...new Set(words.filter(Boolean))].join('; ');
+}
+
+function Columns({ one, column, direction }: { one: LineageTable; column: string | undefined; direction: 'up' | 'down' }) {
   const shown = one.columns.filter((from) => column === undefined || from.touches.some((to) => to.column === column));
   if (shown.length === 0) return null;
   return (
     <ul className="lineage-columns">
       {shown.map((from) => (
         <li key={from.column}>
-          <code>{from.column}</code>
-          <span className="soft">
-            {column === undefined ? ` ${[...new Set(from.touches.map((to) => to.column))].join(', ')}` : ''}{' '}
-            {[...new Set(from.touches.map((to) => WORDS[to.influence] ?? to.influence.toLowerCase()))].join(', ')}
-          </span>
+          {from.column === '' ? <span>all rows</span> : <code>{from.column}</code>}
+          <span className="soft">{touchWords(from, direction)}</span>
         </li>
       ))}
     </ul>
@@ -48,7 +56,7 @@ function Side({ table, direction, column, known }: { table: string; direction: '
             {known.has(one.table) ? <Link to="/tables/$name" params={{ name: one.table }} search={{ view: 'lineage' }} data-row>{one.table}</Link> : <strong>{one.table}</strong>}
             {one.distance > 0 && <span className="soft"> {counted(one.distance, 'table')} between</span>}
           </p>
-          <Columns one={one} column={column} />
+          <Columns one={one} column={column} direction={direction} />
         </li>
       ))}
     </ul>

@@ -7,7 +7,7 @@ import { qualityQuery } from '../../api/queries';
 import { decimal } from '../../format/number';
 import { DataTable, type Column } from '../../parts/DataTable';
 import { Empty, Skeleton } from '../../parts/Page';
-import { Problem } from '../../parts/Problem';
+import { Problem, Ticks } from '../../parts/Problem';
 import type { Schemas } from '../../api/client';
 import { CheckState } from '../run/Checks';
 import { Time } from '../../parts/Time';
@@ -40,7 +40,7 @@ function columns(opened: string | undefined, open: (name: string) => void): Colu
     { id: 'outcome', title: 'Newest result', by: (check) => RANK.indexOf(newest(check)?.outcome ?? ''), cell: (check) => <CheckState outcome={newest(check)?.outcome ?? ''} /> },
     { id: 'value', title: 'Found', isNumber: true, by: (check) => newest(check)?.value, cell: (check) => { const value = newest(check)?.value; return value == null ? <span className="none">–</span> : decimal(value); } },
     { id: 'threshold', title: 'Allowed', cell: (check) => newest(check)?.threshold },
-    { id: 'message', title: 'What was found', cell: (check) => <span className="wrap">{newest(check)?.message || <span className="none">–</span>}</span> },
+    { id: 'message', title: 'What was found', cell: (check) => <span className="wrap">{newest(check)?.message ? <Ticks text={newest(check)?.message ?? ''} /> : <span className="none">–</span>}</span> },
     { id: 'at', title: 'When', isNumber: true, by: (check) => newest(check)?.at_us, cell: (check) => { const one = newest(check); return one ? <Time us={one.at_us} /> : null; } },
   ];
 }
