@@ -164,10 +164,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * The events of a run, and what its programs printed: `towpath logs`. `next` is there while there is \
-         *                     more, or the run goes on: then a page may be empty.
-         */
+        /** The events of a run, and what its programs printed: `towpath logs`. `next` is there while there is more, or the run goes on: then a page may be empty. */
         get: operations["logs"];
         put?: never;
         post?: never;
@@ -186,10 +183,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * `towpath cancel`: asks the process of a run to stop it, and does not wait (202). One that has ended \
-         *                     stays as it is (200).
-         */
+        /** `towpath cancel`: asks the process of a run to stop it, and does not wait (202). One that has ended stays as it is (200). */
         post: operations["cancel_run"];
         delete?: never;
         options?: never;
@@ -462,10 +456,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * The events of all runs as server-sent events, from now on or behind `Last-Event-ID`. The data of \
-         *                     each is an `Event`; `seq` is its order in its run.
-         */
+        /** The events of all runs as server-sent events, from now on or behind `Last-Event-ID`. The data of each is an `Event`; `seq` is its order in its run. */
         get: operations["events"];
         put?: never;
         post?: never;
@@ -582,6 +573,8 @@ export interface components {
                 ended_us: number | null;
                 /** @description The code of its failure. */
                 code?: string;
+                /** @description Who must act: `fix_data`, `fix_config`, `retry`, … */
+                remedy?: string;
             }[];
         };
         Run: {
@@ -1132,7 +1125,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1141,16 +1134,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1159,8 +1143,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1168,8 +1152,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            500: {
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1197,7 +1181,7 @@ export interface operations {
                     "application/json": components["schemas"]["Document"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1206,16 +1190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1224,8 +1199,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1233,8 +1208,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            500: {
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1247,7 +1222,9 @@ export interface operations {
     pipelines: {
         parameters: {
             query?: {
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -1265,7 +1242,7 @@ export interface operations {
                     "application/json": components["schemas"]["Pipelines"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1274,7 +1251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1283,7 +1260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1292,7 +1269,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1301,8 +1278,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1317,6 +1303,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The pipeline. */
                 name: string;
             };
             cookie?: never;
@@ -1332,7 +1319,7 @@ export interface operations {
                     "application/json": components["schemas"]["Pipeline"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1341,7 +1328,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1350,7 +1337,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1359,7 +1346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1368,8 +1355,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1383,9 +1379,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description A second request with this key of the same token gets the run of the first one, for 30 days. */
                 "Idempotency-Key"?: string;
             };
             path: {
+                /** @description The pipeline. */
                 name: string;
             };
             cookie?: never;
@@ -1414,7 +1412,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1423,7 +1421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1432,7 +1430,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1441,7 +1439,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1450,8 +1448,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1466,6 +1518,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The pipeline. */
                 name: string;
             };
             cookie?: never;
@@ -1485,7 +1538,7 @@ export interface operations {
                     "application/json": components["schemas"]["PausedSchedule"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1494,7 +1547,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1503,7 +1556,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1512,7 +1565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1521,8 +1574,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1537,6 +1644,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The pipeline. */
                 name: string;
             };
             cookie?: never;
@@ -1556,7 +1664,7 @@ export interface operations {
                     "application/json": components["schemas"]["ResumedSchedule"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1565,7 +1673,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1574,7 +1682,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1583,7 +1691,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1592,8 +1700,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1606,9 +1768,13 @@ export interface operations {
     runs: {
         parameters: {
             query?: {
+                /** @description Only of this pipeline. */
                 pipeline?: string;
+                /** @description Only in this state. */
                 state?: components["schemas"]["RunState"];
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -1626,7 +1792,7 @@ export interface operations {
                     "application/json": components["schemas"]["Runs"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1635,7 +1801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1644,7 +1810,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1653,7 +1819,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1662,8 +1828,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1678,6 +1853,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The run: `shop#212`, written `shop%23212`. */
                 id: string;
             };
             cookie?: never;
@@ -1693,7 +1869,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1702,7 +1878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1711,7 +1887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1720,7 +1896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1729,8 +1905,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1743,11 +1928,14 @@ export interface operations {
     logs: {
         parameters: {
             query?: {
+                /** @description Only of this task, or of the tasks of this step or table. */
                 task?: string;
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
             };
             header?: never;
             path: {
+                /** @description The run: `shop#212`, written `shop%23212`. */
                 id: string;
             };
             cookie?: never;
@@ -1763,7 +1951,7 @@ export interface operations {
                     "application/json": components["schemas"]["Logs"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1772,7 +1960,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1781,7 +1969,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1790,7 +1978,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1799,8 +1987,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1815,6 +2012,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The run: `shop#212`, written `shop%23212`. */
                 id: string;
             };
             cookie?: never;
@@ -1843,7 +2041,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1852,7 +2050,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1861,7 +2059,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1870,7 +2068,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1879,8 +2077,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1894,9 +2146,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description A second request with this key of the same token gets the run of the first one, for 30 days. */
                 "Idempotency-Key"?: string;
             };
             path: {
+                /** @description The run: `shop#212`, written `shop%23212`. */
                 id: string;
             };
             cookie?: never;
@@ -1925,7 +2179,7 @@ export interface operations {
                     "application/json": components["schemas"]["Run"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1934,7 +2188,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1943,7 +2197,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1952,7 +2206,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1961,8 +2215,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1975,11 +2283,14 @@ export interface operations {
     schedule_preview: {
         parameters: {
             query?: {
+                /** @description The number of runs. */
                 count?: number;
+                /** @description After this day in the zone of the schedule, instead of now. */
                 after?: string;
             };
             header?: never;
             path: {
+                /** @description The pipeline. */
                 name: string;
             };
             cookie?: never;
@@ -1995,7 +2306,7 @@ export interface operations {
                     "application/json": components["schemas"]["SchedulePreview"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2004,7 +2315,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2013,7 +2324,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2022,7 +2333,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2031,8 +2342,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2045,8 +2365,10 @@ export interface operations {
     lineage: {
         parameters: {
             query: {
-                direction?: "up" | "down";
+                /** @description What it is about. */
                 subject: string;
+                /** @description Where it comes from, or where it goes. */
+                direction?: "up" | "down";
             };
             header?: never;
             path?: never;
@@ -2063,7 +2385,7 @@ export interface operations {
                     "application/json": components["schemas"]["Lineage"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2072,7 +2394,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2081,7 +2403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2090,7 +2412,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2099,8 +2421,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2113,6 +2444,7 @@ export interface operations {
     why: {
         parameters: {
             query: {
+                /** @description What it is about. */
                 subject: string;
             };
             header?: never;
@@ -2130,7 +2462,7 @@ export interface operations {
                     "application/json": components["schemas"]["Why"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2139,7 +2471,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2148,7 +2480,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2157,7 +2489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2166,8 +2498,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2180,9 +2521,12 @@ export interface operations {
     quality: {
         parameters: {
             query?: {
+                /** @description Only of this table. */
                 table?: string;
-                limit?: number;
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -2199,7 +2543,7 @@ export interface operations {
                     "application/json": components["schemas"]["Checks"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2208,7 +2552,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2217,7 +2561,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2226,7 +2570,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2235,8 +2579,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2264,7 +2617,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2273,7 +2626,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2282,7 +2635,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2291,8 +2644,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2300,8 +2653,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            500: {
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2333,7 +2686,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2342,16 +2695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2360,8 +2704,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2369,8 +2713,53 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2389,14 +2778,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description . */
+            /** @description It is done. */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2405,7 +2794,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2414,7 +2803,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2423,8 +2812,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2432,8 +2821,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            500: {
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2461,7 +2850,7 @@ export interface operations {
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2470,7 +2859,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2479,7 +2868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2488,8 +2877,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2497,8 +2886,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            500: {
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2530,7 +2919,7 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedToken"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2539,7 +2928,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2548,7 +2937,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2557,8 +2946,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
-            404: {
+            /** @description A failure with its code. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2566,8 +2955,53 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2582,6 +3016,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The token. */
                 name: string;
             };
             cookie?: never;
@@ -2601,7 +3036,7 @@ export interface operations {
                     "application/json": components["schemas"]["RevokedToken"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2610,7 +3045,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2619,7 +3054,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2628,7 +3063,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2637,8 +3072,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2651,7 +3140,9 @@ export interface operations {
     schedules: {
         parameters: {
             query?: {
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -2669,7 +3160,7 @@ export interface operations {
                     "application/json": components["schemas"]["Schedules"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2678,7 +3169,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2687,7 +3178,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2696,7 +3187,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2705,8 +3196,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2719,7 +3219,9 @@ export interface operations {
     backfills: {
         parameters: {
             query?: {
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -2737,7 +3239,7 @@ export interface operations {
                     "application/json": components["schemas"]["Backfills"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2746,7 +3248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2755,7 +3257,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2764,7 +3266,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2773,8 +3275,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2787,7 +3298,9 @@ export interface operations {
     tables: {
         parameters: {
             query?: {
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -2805,7 +3318,7 @@ export interface operations {
                     "application/json": components["schemas"]["Tables"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2814,7 +3327,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2823,7 +3336,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2832,7 +3345,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2841,8 +3354,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2857,6 +3379,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The table: `raw.orders`. */
                 name: string;
             };
             cookie?: never;
@@ -2872,7 +3395,7 @@ export interface operations {
                     "application/json": components["schemas"]["Table"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2881,7 +3404,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2890,7 +3413,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2899,7 +3422,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2908,8 +3431,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2922,11 +3454,14 @@ export interface operations {
     table_versions: {
         parameters: {
             query?: {
-                limit?: number;
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
+                limit?: number;
             };
             header?: never;
             path: {
+                /** @description The table: `raw.orders`. */
                 name: string;
             };
             cookie?: never;
@@ -2942,7 +3477,7 @@ export interface operations {
                     "application/json": components["schemas"]["TableVersions"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2951,7 +3486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2960,7 +3495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2969,7 +3504,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2978,8 +3513,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2992,7 +3536,9 @@ export interface operations {
     quarantine: {
         parameters: {
             query?: {
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
                 limit?: number;
             };
             header?: never;
@@ -3010,7 +3556,7 @@ export interface operations {
                     "application/json": components["schemas"]["Quarantine"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3019,7 +3565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3028,7 +3574,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3037,7 +3583,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3046,8 +3592,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3060,11 +3615,14 @@ export interface operations {
     rejected_rows: {
         parameters: {
             query?: {
-                limit?: number;
+                /** @description The page behind the one that had this `next`. */
                 cursor?: string;
+                /** @description The most entries. */
+                limit?: number;
             };
             header?: never;
             path: {
+                /** @description The table: `raw.orders`. */
                 name: string;
             };
             cookie?: never;
@@ -3080,7 +3638,7 @@ export interface operations {
                     "application/json": components["schemas"]["RejectedRows"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3089,7 +3647,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3098,7 +3656,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3107,7 +3665,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3116,8 +3674,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3130,9 +3697,11 @@ export interface operations {
     events: {
         parameters: {
             query?: {
+                /** @description Only of this pipeline. */
                 pipeline?: string;
             };
             header?: {
+                /** @description The `id` of the last event that the client got. */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -3149,7 +3718,7 @@ export interface operations {
                     "text/event-stream": components["schemas"]["Event"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3158,7 +3727,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3167,7 +3736,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3176,7 +3745,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3185,8 +3754,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A failure. */
+            /** @description A failure with its code. */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
