@@ -1,6 +1,8 @@
 // The browser, and pages that remember what went wrong in them.
 
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { inject } from 'vitest';
 
 const FLAGS = [
@@ -14,6 +16,21 @@ export async function launch(): Promise<Browser> {
   return chromium.launch({ executablePath, args: FLAGS });
 }
 
+const TYPES: Record<string, string> = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2' };
+
+/** With TOWPATH_UI_DIST the pages come from that folder, with the policy of the server: to work on them without a new build of the binary. */
+async function serveFrom(folder: string, context: BrowserContext): Promise<void> {
+  const answer = await fetch(`${inject('url')}/`);
+  const policy = answer.headers.get('content-security-policy') ?? '';
+  await context.route((url) => url.origin === inject('url') && !url.pathname.startsWith('/api/'), async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const isFile = pathname.startsWith('/assets/') || pathname === '/favicon.svg';
+    const path = join(folder, isFile ? pathname : 'index.html');
+    const headers = { 'content-type': TYPES[path.split('.').pop() ?? ''] ?? 'text/plain', 'content-security-policy': policy };
+    await route.fulfill({ body: await readFile(path), headers });
+  });
+}
+
 export interface Watched {
   page: Page;
   /** Lines of the console, failures of scripts, requests to other hosts. */
@@ -24,6 +41,9 @@ export async function open(browser: Browser, options: BrowserContextOptions = {}
   const url = inject('url');
   const context = await browser.newContext({ baseURL: url, locale: 'en-GB', timezoneId: 'Europe/Berlin', viewport: { width: 1280, height: 800 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  context.setDefaultTimeout(10_000);
+  const dist = process.env['TOWPATH_UI_DIST'];
+  if (dist) await serveFrom(dist, context);
   const page = await context.newPage();
   const faults: string[] = [];
   page.on('console', (message) => {

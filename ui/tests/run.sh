@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the web UI in a real browser, against a real server.
 #   TOWPATH=target/debug/towpath ui/tests/run.sh [vitest arguments]
+#   TOWPATH_UI_DIST=ui/dist: the pages from this folder instead of those in the binary, to work on them
 # It fails with the line that installs what is missing; nothing is skipped.
 set -euo pipefail
 
@@ -19,6 +20,9 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 [ -n "$CHROMIUM" ] || say "there is no Chromium: apt-get install -y chromium (or set CHROMIUM to the program)"
 export CHROMIUM
+
+[ -z "${TOWPATH_UI_DIST:-}" ] || TOWPATH_UI_DIST=$(realpath "$TOWPATH_UI_DIST")
+export TOWPATH_UI_DIST
 
 cd "$(dirname "$0")/.."
 [ -d node_modules ] || npm ci --no-audit --no-fund

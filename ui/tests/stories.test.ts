@@ -138,7 +138,9 @@ describe('with a session', () => {
 
   test('a table says its columns, its versions, its checks and its lineage', async () => {
     await page.goto('/tables');
+    await settled(page);
     await page.getByLabel('Filter tables').fill('raw.fl');
+    await page.getByRole('link', { name: 'raw.airlines' }).waitFor({ state: 'detached' });
     expect(await page.getByRole('row').count()).toBe(2);
     await page.getByRole('link', { name: 'raw.flights', exact: true }).click();
     await page.getByText('336,776').first().waitFor();
@@ -178,7 +180,7 @@ describe('with a session', () => {
   test('a token is made, used once, and revoked', async () => {
     await page.goto('/tokens');
     await page.getByLabel('Name of the new token').fill('looker');
-    await page.getByRole('button', { name: 'Create' }).click();
+    await page.getByRole('button', { name: 'Create', exact: true }).click();
     const made = await page.locator('.made code').innerText();
     const other = (await open(browser)).page;
     await other.goto('/pipelines/hourly');
