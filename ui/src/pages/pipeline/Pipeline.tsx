@@ -1,0 +1,75 @@
+// A pipeline: how does it behave?
+
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
+import { newestRunsQuery, pipelineQuery, type Pipeline as PipelineData } from '../../api/queries';
+import { duration } from '../../format/duration';
+import { counted } from '../../format/number';
+import { parseTime } from '../../format/time';
+import { usual } from '../../model/run';
+import { runShown } from '../../model/state';
+import { Empty, Page, Skeleton } from '../../parts/Page';
+import { Problem } from '../../parts/Problem';
+import { State } from '../../parts/State';
+import { Tabs } from '../../parts/Tabs';
+import { Away, Time } from '../../parts/Time';
+import { Grid } from './Grid';
+import { PipelineActions } from './PipelineActions';
+
+const Graph = lazy(() => import('./Graph').then((module) => ({ default: module.Graph })));
+const Trends = lazy(() => import('./Trends').then((module) => ({ default: module.Trends })));
+const RUNS = 40;
+
+function Facts({ pipeline }: { pipeline: PipelineData }) {
+  const runs = useQuery(newestRunsQuery(RUNS, { pipeline: pipeline.pipeline })).data?.runs ?? [];
+  const nextMs = pipeline.next === undefined ? undefined : parseTime(pipeline.next);
+  const usualUs = usual(runs);
+  return (
+    <>
+      {counted(pipeline.tasks, 'task')} in {counted(pipeline.steps.length, 'step')}
+      {usualUs !== undefined && <> · usually takes {duration(usualUs)}</>}
+      {pipeline.schedule === undefined ? ' · runs by hand' : <> · runs at <code>{pipeline.schedule}</code></>}
+      {pipeline.paused ? <> · <State state="paused" /> since {pipeline.paused.since} by {pipeline.paused.by}{pipeline.paused.reason && `: ${pipeline.paused.reason}`}</>
+        : nextMs !== undefined && <> · next <Time us={nextMs * 1000} /> <Away us={nextMs * 1000} /></>}
+    </>
+  );
+}
+
+function Views({ pipeline }: { pipeline: PipelineData }) {
+  const { view = 'runs', task } = useSearch({ from: '/pipelines/$name' });
+  const navigate = useNavigate({ from: '/pipelines/$name' });
+  const runs = useQuery(newestRunsQuery(RUNS, { pipeline: pipeline.pipeline }));
+  const own = runs.data?.runs.filter((run) => run.name.pipeline === pipeline.pipeline) ?? [];
+  const select = (next: string | undefined) => void navigate({ search: { view, ...(next === undefined ? {} : { task: next }) }, replace: true, resetScroll: false });
+  const never = <Empty command={`towpath run ${pipeline.pipeline}`}>This pipeline has not run yet.</Empty>;
+  return (
+    <>
+      <Tabs label="Views of the pipeline" current={view} tabs={[['runs', 'Runs'], ['graph', 'Graph'], ['trends', 'Trends']]} />
+      {runs.error && !runs.data && <Problem error={runs.error} again={() => void runs.refetch()} />}
+      {runs.isPending && <Skeleton lines={8} />}
+      <Suspense fallback={<Skeleton lines={8} />}>
+        {view === 'graph' && <Graph pipeline={pipeline} run={own[0]} selected={task} onSelect={select} />}
+        {view === 'runs' && runs.data && (own.length === 0 ? never : <>
+          <Grid pipeline={pipeline} runs={own} />
+          <p className="soft">The last {own.length === 1 ? 'run' : `${own.length} runs`}, the newest at the right. <Link to="/runs" search={{ pipeline: pipeline.pipeline }}>All runs</Link></p>
+        </>)}
+        {view === 'trends' && runs.data && (own.length === 0 ? never : <Trends runs={own} />)}
+      </Suspense>
+    </>
+  );
+}
+
+export function Pipeline() {
+  const { name } = useParams({ from: '/pipelines/$name' });
+  const query = useQuery(pipelineQuery(name));
+  const pipeline = query.data;
+  const last = pipeline?.last;
+  return (
+    <Page title={name} above={<Link to="/pipelines" search={{}}>Pipelines</Link>} command={`towpath run ${name}`}
+      {...(last ? { state: <State state={runShown(last)} /> } : {})}
+      {...(pipeline ? { facts: <Facts pipeline={pipeline} />, actions: <PipelineActions pipeline={pipeline} /> } : {})}>
+      {pipeline ? <Views pipeline={pipeline} /> : query.error ? <Problem error={query.error} again={() => void query.refetch()} /> : <Skeleton lines={8} />}
+    </Page>
+  );
+}

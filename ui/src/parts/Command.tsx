@@ -1,0 +1,37 @@
+// The command that does the same in a terminal. A click copies it.
+
+import { useState } from 'react';
+import { currentSession } from '../api/session';
+
+/** The environment that commands use when none is named. */
+const DEFAULT_ENVIRONMENT = 'dev';
+
+/** The command as it is to be typed here: with the environment, if it is not the usual one. */
+export function inEnvironment(command: string): string {
+  const environment = currentSession()?.environment ?? DEFAULT_ENVIRONMENT;
+  const needsIt = environment !== DEFAULT_ENVIRONMENT && command.startsWith('towpath ') && !command.includes('--env');
+  return needsIt ? `${command} --env ${environment}` : command;
+}
+
+export function useCopy(): { copied: boolean; copy: (text: string) => void } {
+  const [copied, setCopied] = useState(false);
+  const copy = (text: string) => {
+    void navigator.clipboard.writeText(text).then(() => {
+      setCopied(true);
+      setTimeout(() => setCopied(false), 1500);
+    });
+  };
+  return { copied, copy };
+}
+
+export function Command({ text }: { text: string }) {
+  const { copied, copy } = useCopy();
+  const command = inEnvironment(text);
+  return (
+    <button type="button" className="command" title="Copy this command" onClick={() => copy(command)}>
+      <span className="command-sign" aria-hidden="true">$</span>
+      <code>{command}</code>
+      <span className="command-copied" role="status">{copied ? 'copied' : ''}</span>
+    </button>
+  );
+}

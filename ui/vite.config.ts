@@ -1,0 +1,19 @@
+// How the UI is built, and served while it is developed. The server of the API is `towpath serve` on its usual port.
+import react from '@vitejs/plugin-react';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    target: 'es2022',
+    // Everything is a file of its own: the content security policy allows no `data:` and no inline text.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 900,
+  },
+  server: {
+    port: 5173,
+    proxy: { '/api': { target: process.env['TOWPATH_API'] ?? 'http://127.0.0.1:7450', changeOrigin: true } },
+  },
+  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+});
