@@ -1,13 +1,15 @@
 # The commands of the repository. `make demo` and `make test` are the two a newcomer needs.
 # Results go to CARGO_TARGET_DIR, by default target/.
 
-.PHONY: help demo test setup lint docs bench chaos conformance ui
+.PHONY: help demo test setup lint docs bench chaos conformance ui ui-test
 
 help:
 	@echo "make demo    build Towpath and run examples/nycflights, twice"
 	@echo "make test    install what tests need, then every check and test"
 	@echo "make setup   only install what tests need (Debian packages)"
 	@echo "make lint    formatting, clippy, repository rules, licences"
+	@echo "make ui      build the web UI, which \`towpath serve\` gives to browsers; build Towpath afterwards"
+	@echo "make ui-test the web UI in Chromium, against a real server"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
 	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
@@ -50,4 +52,9 @@ conformance: setup
 	@cargo test --locked --package towpath --test clouds
 
 ui:
-	@echo "make ui: there is no web UI yet" >&2; exit 1
+	@cd ui && ../xtask/node.sh npm ci --no-audit --no-fund --loglevel=error && ../xtask/node.sh npm run --silent build
+	@touch crates/server/src/ui.rs
+
+ui-test: ui
+	@cargo build --locked --package towpath
+	@TOWPATH="$${CARGO_TARGET_DIR:-target}/debug/towpath" xtask/node.sh ui/tests/run.sh

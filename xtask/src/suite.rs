@@ -69,6 +69,12 @@ const STEPS: &[Step] = &[
         environment: &[("RUST_TEST_THREADS", "2")],
     },
     Step {
+        name: "ui",
+        program: "make",
+        arguments: &["--no-print-directory", "ui-test"],
+        environment: &[],
+    },
+    Step {
         name: "docs",
         program: "cargo",
         arguments: &["doc", "--locked", "--workspace", "--no-deps", "--quiet"],

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use towpath_ports::{RunState, RunSummary, System as _};
+use towpath_ports::{RunState, RunSummary};
 use towpath_vocab::{PipelineName, Plan, RunName};
 
 use crate::Result;
