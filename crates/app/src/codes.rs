@@ -575,8 +575,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R1151",
         Remedy::FixConfig,
-        "An alert could not be sent for seven days and is given up.",
-        "The channel refused it or gave no answer all that time. Newer alerts still wait for it. Mend the connection, and to send a test message: towpath alerts test CONNECTION",
+        "An alert that is older than seven days is not taken and is given up.",
+        "The message has the reason of the last try. Newer alerts still wait for the channel. Mend the connection, and to send a test message: towpath alerts test CONNECTION",
     ),
     CodeEntry::run(
         "R1152",

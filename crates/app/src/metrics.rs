@@ -14,7 +14,7 @@ use towpath_ports::{RunState, RunSummary};
 use towpath_vocab::{PipelineName, Plan, RunName};
 
 use crate::Result;
-use crate::alerts::alerts;
+use crate::alerts::subscriber;
 use crate::run_history::RowCounts;
 use crate::services::ProjectServices;
 
@@ -85,6 +85,25 @@ fn escaped(text: &str) -> String {
         .replace('\n', "\\n")
 }
 
+/// What is known of the runs of a pipeline.
+struct KnownRuns<'a> {
+    /// The newest ones, newest first.
+    recent: Vec<&'a RunSummary>,
+    /// Of the last one that ended.
+    rows: Option<RowCounts>,
+    last_success_us: Option<i64>,
+}
+
+/// The newest run that came to an end of its own.
+fn last_ended<'a>(recent: &[&'a RunSummary]) -> Option<&'a RunSummary> {
+    let ended = |run: &&&RunSummary| !matches!(run.state, RunState::Running | RunState::Superseded);
+    recent.iter().find(ended).copied()
+}
+
+fn truth(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}
+
 /// What is known of the runs of all pipelines.
 struct RunMetrics {
     running: Metric,
@@ -124,11 +143,11 @@ impl RunMetrics {
             ),
             last_success: Metric::gauge(
                 "towpath_pipeline_last_success_time_seconds",
-                "When the last run that succeeded ended, if it is among the last 20 runs.",
+                "When the last run that succeeded ended.",
             ),
             failures: Metric::gauge(
                 "towpath_pipeline_consecutive_failures",
-                "How many runs in a row have failed, of the last 20.",
+                "How many runs in a row have failed, of the last 20; cancelled ones do not count.",
             ),
             read: Metric::gauge(
                 "towpath_pipeline_last_run_rows_read",
@@ -145,38 +164,35 @@ impl RunMetrics {
         }
     }
 
-    fn add(&mut self, pipeline: &PipelineName, recent: &[&RunSummary], rows: Option<RowCounts>) {
-        let is_running = recent
+    fn add(&mut self, pipeline: &PipelineName, runs: &KnownRuns<'_>) {
+        let is_running = runs
+            .recent
             .iter()
             .any(|run| run.state == RunState::Running && !run.interrupted);
-        self.running.of(pipeline, f64::from(u8::from(is_running)));
-        let ended: Vec<&&RunSummary> = recent
-            .iter()
-            .filter(|run| run.state != RunState::Running && run.state != RunState::Superseded)
-            .collect();
-        let Some(last) = ended.first() else { return };
-        let succeeded = |run: &RunSummary| run.state == RunState::Succeeded;
+        self.running.of(pipeline, truth(is_running));
+        if let Some(ended_us) = runs.last_success_us {
+            self.last_success.of(pipeline, seconds(ended_us));
+        }
+        let Some(last) = last_ended(&runs.recent) else {
+            return;
+        };
         self.success
-            .of(pipeline, f64::from(u8::from(succeeded(last))));
+            .of(pipeline, truth(last.state == RunState::Succeeded));
         self.start.of(pipeline, seconds(last.started_us));
         if let Some(ended_us) = last.ended_us {
             self.end.of(pipeline, seconds(ended_us));
             self.duration
                 .of(pipeline, seconds(ended_us - last.started_us));
         }
-        if let Some(ended_us) = ended
+        let decided = runs
+            .recent
             .iter()
-            .find(|run| succeeded(run))
-            .and_then(|run| run.ended_us)
-        {
-            self.last_success.of(pipeline, seconds(ended_us));
-        }
-        let failures = ended
-            .iter()
+            .filter(|run| matches!(run.state, RunState::Failed | RunState::Succeeded));
+        let failures = decided
             .take_while(|run| run.state == RunState::Failed)
             .count();
         self.failures.of(pipeline, failures as f64);
-        if let Some(rows) = rows {
+        if let Some(rows) = runs.rows {
             self.read.of(pipeline, rows.rows_in as f64);
             self.loaded.of(pipeline, rows.rows_loaded as f64);
             self.rejected.of(pipeline, rows.rows_rejected as f64);
@@ -213,12 +229,18 @@ pub async fn metrics(services: &ProjectServices, plan: &Plan, known: &KnownRows)
             .iter()
             .filter(|run| run.name.pipeline == *name)
             .collect();
-        let ended = recent.iter().find(|run| run.state != RunState::Running);
-        let rows = match ended {
+        let rows = match last_ended(&recent) {
             Some(run) => known.of(services, plan, run).await?,
             None => None,
         };
-        runs.add(name, &recent, rows);
+        let store = &services.store;
+        let last_success_us = store.last_succeeded(name, &plan.environment).await?;
+        let known = KnownRuns {
+            recent,
+            rows,
+            last_success_us,
+        };
+        runs.add(name, &known);
     }
     let mut text = String::new();
     let mut build = Metric::gauge("towpath_build_info", "The version, and what is served.");
@@ -291,16 +313,17 @@ async fn schedules(services: &ProjectServices, plan: &Plan) -> Result<[Metric; 2
 async fn waiting_alerts(services: &ProjectServices, plan: &Plan) -> Result<Metric> {
     let mut waiting = Metric::gauge(
         "towpath_alerts_waiting",
-        "Alerts that wait to be sent to a channel.",
+        "Ends of runs of which a channel has not been told yet, if it is to be told at all.",
     );
-    let mut by_channel: BTreeMap<String, u64> = BTreeMap::new();
-    for line in alerts(services, plan).await?.channels {
-        *by_channel.entry(line.channel).or_default() += line.waiting;
-    }
-    for (channel, count) in by_channel {
-        waiting
-            .values
-            .push((vec![("channel", channel)], count as f64));
+    let begin = subscriber(&plan.environment, "");
+    let mut counts = services.store.outbox_counts().await?;
+    counts.sort_unstable();
+    for (name, count) in counts {
+        if let Some(channel) = name.strip_prefix(&begin) {
+            waiting
+                .values
+                .push((vec![("channel", channel.to_owned())], count as f64));
+        }
     }
     Ok(waiting)
 }

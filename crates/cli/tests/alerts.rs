@@ -170,7 +170,7 @@ fn what_happens_without_a_server_is_told_by_the_next_one_and_by_one_of_two() {
         &["hook", "failed, quality, recovered", "1\n"],
     );
     let (one, two) = (watched.serve(), watched.serve());
-    // The duty of the server that was killed is over after a minute.
+    // The duty of the server that was killed is over after 20 seconds.
     wait_until("the failure", || watched.arrived().len() == 1);
     watched.desk.write("ok", "");
     watched.run();

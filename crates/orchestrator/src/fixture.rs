@@ -19,9 +19,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, Clock, CompiledGraph, GraphTask,
-    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunEventKind,
-    RunFilter, RunKind, RunRecord, RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent,
-    ScheduleRecords, ScheduleUpdate, ScheduledInterval, Secrets, StateStore, StopResult, TaskClaim,
+    IntervalRun, NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunKind,
+    RunRecord, RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, Secrets, StateStore, StopResult, Subscription, TaskClaim,
     TaskOutcome, TaskRecord, TaskState,
 };
 use towpath_state::Location;
@@ -364,12 +364,33 @@ impl StateStore for SimulatedStateStore {
         forward!(self, is_live(run))
     }
 
-    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()> {
-        forward!(self, subscribe(subscriber, kinds))
+    async fn subscribe(&self, subscription: &Subscription) -> Result<()> {
+        forward!(self, subscribe(subscription))
     }
 
-    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()> {
-        forward!(self, retain_subscribers(begin, kept))
+    async fn forget_subscribers(&self, begin: &str, unused_us: i64) -> Result<()> {
+        forward!(self, forget_subscribers(begin, unused_us))
+    }
+
+    async fn outbox_counts(&self) -> Result<Vec<(String, u64)>> {
+        forward!(self, outbox_counts())
+    }
+
+    async fn ended_before(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        seq: u64,
+    ) -> Result<Option<RunState>> {
+        forward!(self, ended_before(run, environment, seq))
+    }
+
+    async fn last_succeeded(
+        &self,
+        pipeline: &PipelineName,
+        environment: &Environment,
+    ) -> Result<Option<i64>> {
+        forward!(self, last_succeeded(pipeline, environment))
     }
 
     async fn take_duty(&self, name: &str, holder: &str, for_us: i64) -> Result<bool> {

@@ -67,7 +67,7 @@ pub use outcome::TaskOutcome;
 pub use process::{ProcessExit, ProcessRunner, ProcessSpec};
 pub use redact::Redaction;
 pub use rows::{BatchOrigin, Op, OpColumn, Origin, Rows, row_as_json, value_as_json};
-pub use run_event::{OutboxEvent, RunEvent, RunEventKind};
+pub use run_event::{OutboxEvent, RunEvent, RunEventKind, Subscription};
 pub use run_states::{RunState, TaskState};
 pub use run_stop::{RunStop, StopReason, StopResult};
 pub use schedule::{

@@ -114,6 +114,17 @@ pub struct RunEvent {
     pub body: serde_json::Value,
 }
 
+/// What a subscriber gets.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The subscriber.
+    pub name: String,
+    /// Events of this environment only.
+    pub environment: Option<Environment>,
+    /// Events of these kinds only; of all kinds if there are none.
+    pub kinds: Vec<RunEventKind>,
+}
+
 /// An event that waits to be sent to a subscriber.
 #[derive(Clone, Debug)]
 pub struct OutboxEvent {

@@ -16,8 +16,8 @@ use towpath_vocab::{
 
 use crate::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, IntervalRun, NewBackfill, NewRun,
-    Opened, OutboxEvent, Result, RunEvent, RunEventKind, RunState, RunStop, ScheduleEvent,
-    ScheduleRecords, ScheduleUpdate, ScheduledInterval, StopResult, TaskOutcome, TaskState,
+    Opened, OutboxEvent, Result, RunEvent, RunState, RunStop, ScheduleEvent, ScheduleRecords,
+    ScheduleUpdate, ScheduledInterval, StopResult, Subscription, TaskOutcome, TaskState,
 };
 
 /// What a run is.
@@ -336,12 +336,32 @@ pub trait StateStore: Send + Sync {
     /// Whether the process of a run is alive, as far as this can be known.
     async fn is_live(&self, run: &RunRecord) -> Result<bool>;
 
-    /// Creates the outbox of a subscriber, which gets every later event of these kinds, or of all kinds if
-    /// there are none here. One that exists keeps what waits.
-    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()>;
+    /// Creates the outbox of a subscriber, which gets the later events that it asks for. One that exists keeps
+    /// what waits, and is in use from now on.
+    async fn subscribe(&self, subscription: &Subscription) -> Result<()>;
 
-    /// Removes the subscribers whose names begin so, with what waits for them, but for these.
-    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()>;
+    /// Removes the subscribers whose names begin so and that nobody has used for so long, with what waits for
+    /// them.
+    async fn forget_subscribers(&self, begin: &str, unused_us: i64) -> Result<()>;
+
+    /// How many events wait for each subscriber that has some.
+    async fn outbox_counts(&self) -> Result<Vec<(String, u64)>>;
+
+    /// How a run ended before this event of it, `Succeeded` or `Failed`: itself, before it was resumed, or else
+    /// the last pipeline run before it.
+    async fn ended_before(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        seq: u64,
+    ) -> Result<Option<RunState>>;
+
+    /// When the last run of a pipeline that succeeded ended, in microseconds since 1970 UTC.
+    async fn last_succeeded(
+        &self,
+        pipeline: &PipelineName,
+        environment: &Environment,
+    ) -> Result<Option<i64>>;
 
     /// Takes a duty that one process has at a time, or renews it, for so long by the clock of the store.
     /// False while another holder has it.

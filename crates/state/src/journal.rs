@@ -123,8 +123,10 @@ impl Journal {
         .await?;
         tx.execute(
             "INSERT INTO outbox (subscriber, run, seq)
-             SELECT subscriber.name, event.run, event.seq FROM subscriber, event
+             SELECT subscriber.name, event.run, event.seq
+             FROM event JOIN run ON run.id = event.run CROSS JOIN subscriber
              WHERE event.run = ?1 AND event.seq > ?2
+               AND (subscriber.environment IS NULL OR subscriber.environment = run.environment)
                AND (subscriber.kinds IS NULL OR subscriber.kinds LIKE '%,' || event.kind || ',%')
              ORDER BY event.seq",
             cells![self.id, self.began],

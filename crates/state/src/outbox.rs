@@ -4,42 +4,60 @@
 //! gets events of its kind, in the same transaction. It stays there until it is removed, so it is delivered at least once. Nothing is
 //! sent here. Who sends is a duty, which one process has at a time, by the clock of the store. Read next: `journal.rs`, which fills the outbox.
 
-use towpath_ports::{OutboxEvent, RunEventKind};
+use towpath_ports::{OutboxEvent, Subscription};
 use towpath_vocab::{Environment, PipelineName, RunName};
 
 use crate::error::StateError;
 use crate::run_history::event;
 use crate::tx::{Tx, cells};
 
-/// Creates the outbox of a subscriber, which gets every later event of these kinds; of all kinds if there are
-/// none. One that exists keeps what waits.
-pub(crate) async fn subscribe(
-    tx: &Tx<'_>,
-    subscriber: &str,
-    kinds: &[RunEventKind],
-) -> Result<(), StateError> {
-    let words: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+/// Creates the outbox of a subscriber, which gets the later events that it asks for. One that exists keeps what
+/// waits, and is in use from now on.
+pub(crate) async fn subscribe(tx: &Tx<'_>, subscription: &Subscription) -> Result<(), StateError> {
+    let words: Vec<&str> = subscription
+        .kinds
+        .iter()
+        .map(|kind| kind.as_str())
+        .collect();
     // Each word is between commas, so that none is found in another.
     let kinds = (!words.is_empty()).then(|| format!(",{},", words.join(",")));
+    let environment = subscription.environment.as_ref();
     tx.execute(
-        "INSERT INTO subscriber (name, since_us, kinds) VALUES (?1, ?2, ?3)
-         ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds",
-        cells![subscriber, tx.now_us, kinds.as_deref()],
+        "INSERT INTO subscriber (name, since_us, kinds, environment, used_us) VALUES (?1, ?2, ?3, ?4, ?2)
+         ON CONFLICT (name) DO UPDATE
+         SET kinds = excluded.kinds, environment = excluded.environment, used_us = excluded.used_us",
+        cells![
+            subscription.name.as_str(),
+            tx.now_us,
+            kinds.as_deref(),
+            environment.map(Environment::as_str)
+        ],
     )
     .await?;
     Ok(())
 }
 
-/// Removes the subscribers whose names begin so, with what waits for them, but for these.
-pub(crate) async fn retain(tx: &Tx<'_>, begin: &str, kept: &[String]) -> Result<(), StateError> {
-    for row in tx.rows("SELECT name FROM subscriber", cells![]).await? {
+/// Removes the subscribers whose names begin so and that nobody has used for so long, with what waits for them.
+pub(crate) async fn forget(tx: &Tx<'_>, begin: &str, unused_us: i64) -> Result<(), StateError> {
+    let before_us = tx.now_us.saturating_sub(unused_us);
+    let unused = "SELECT name FROM subscriber WHERE used_us < ?1";
+    for row in tx.rows(unused, cells![before_us]).await? {
         let name = row.text(0)?;
-        if name.starts_with(begin) && !kept.iter().any(|one| one == name) {
+        if name.starts_with(begin) {
             tx.execute("DELETE FROM subscriber WHERE name = ?1", cells![name])
                 .await?;
         }
     }
     Ok(())
+}
+
+/// How many events wait for each subscriber.
+pub(crate) async fn counts(tx: &Tx<'_>) -> Result<Vec<(String, u64)>, StateError> {
+    let sql = "SELECT subscriber, CAST(count(*) AS BIGINT) FROM outbox GROUP BY subscriber";
+    let rows = tx.rows(sql, cells![]).await?;
+    rows.iter()
+        .map(|row| Ok((row.text(0)?.to_owned(), row.count(1)?)))
+        .collect()
 }
 
 /// Takes or renews a duty. False while another holder has it.

@@ -310,3 +310,56 @@ pub(crate) async fn graph(tx: &Tx<'_>, hash: &str) -> Result<Option<Value>, Stat
     let text = found.as_ref().map(|row| row.text(0)).transpose()?;
     text.map(|text| from_column("graph", text)).transpose()
 }
+
+/// How a run ended before this event of it: itself, before it was resumed, or else the last pipeline run before it.
+pub(crate) async fn ended_before(
+    tx: &Tx<'_>,
+    run: &RunName,
+    environment: &Environment,
+    seq: u64,
+) -> Result<Option<RunState>, StateError> {
+    let own = tx
+        .one(
+            "SELECT event.kind FROM run JOIN event ON event.run = run.id
+             WHERE run.pipeline = ?1 AND run.environment = ?2 AND run.number = ?3 AND event.seq < ?4
+               AND event.kind IN ('run_failed', 'run_succeeded')
+             ORDER BY event.seq DESC LIMIT 1",
+            cells![run.pipeline.as_str(), environment.as_str(), run.number, seq],
+        )
+        .await?;
+    let found = match own {
+        Some(row) => Some(row),
+        None => {
+            tx.one(
+                "SELECT 'run_' || state FROM run
+                 WHERE pipeline = ?1 AND environment = ?2 AND number < ?3 AND kind = 'run'
+                   AND state IN ('failed', 'succeeded')
+                 ORDER BY number DESC LIMIT 1",
+                cells![run.pipeline.as_str(), environment.as_str(), run.number],
+            )
+            .await?
+        }
+    };
+    let Some(row) = found else { return Ok(None) };
+    Ok(match row.text(0)? {
+        "run_failed" => Some(RunState::Failed),
+        _ => Some(RunState::Succeeded),
+    })
+}
+
+/// When the last run of a pipeline that succeeded ended, in microseconds since 1970 UTC.
+pub(crate) async fn last_succeeded(
+    tx: &Tx<'_>,
+    pipeline: &PipelineName,
+    environment: &Environment,
+) -> Result<Option<i64>, StateError> {
+    let found = tx
+        .one(
+            "SELECT ended_us FROM run
+             WHERE pipeline = ?1 AND environment = ?2 AND kind = 'run' AND state = 'succeeded'
+             ORDER BY number DESC LIMIT 1",
+            cells![pipeline.as_str(), environment.as_str()],
+        )
+        .await?;
+    found.map_or(Ok(None), |row| row.maybe_int(0))
+}

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use towpath_ports::{
     ApiStore, BackfillChange, BackfillInterval, BackfillRecord, BackfillState, IntervalRun,
-    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunEventKind, RunFilter, RunRecord,
-    RunState, RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
-    ScheduledInterval, StateStore, StopResult, StoredCheck, TaskClaim, TaskRecord,
+    NewBackfill, NewRun, Opened, OutboxEvent, Result, RunEvent, RunFilter, RunRecord, RunState,
+    RunStop, RunUpdate, RunUpdateResult, ScheduleEvent, ScheduleRecords, ScheduleUpdate,
+    ScheduledInterval, StateStore, StopResult, StoredCheck, Subscription, TaskClaim, TaskRecord,
 };
 use towpath_vocab::{
     CheckResult, Environment, Generation, Interval, PipelineName, RunName, TableFact, TableLineage,
@@ -196,20 +196,49 @@ impl StateStore for Store {
         self.read(reading).await
     }
 
-    async fn subscribe(&self, subscriber: &str, kinds: &[RunEventKind]) -> Result<()> {
-        let (subscriber, kinds) = (subscriber.to_owned(), kinds.to_vec());
-        let writing = operation!(tx, [subscriber, kinds] => async {
-            outbox::subscribe(tx, &subscriber, &kinds).await
+    async fn subscribe(&self, subscription: &Subscription) -> Result<()> {
+        let subscription = subscription.clone();
+        let writing = operation!(tx, [subscription] => async {
+            outbox::subscribe(tx, &subscription).await
         });
         self.write(Redo::Harmless, writing).await
     }
 
-    async fn retain_subscribers(&self, begin: &str, kept: &[String]) -> Result<()> {
-        let (begin, kept) = (begin.to_owned(), kept.to_vec());
-        let writing = operation!(tx, [begin, kept] => async {
-            outbox::retain(tx, &begin, &kept).await
+    async fn forget_subscribers(&self, begin: &str, unused_us: i64) -> Result<()> {
+        let begin = begin.to_owned();
+        let writing = operation!(tx, [begin] => async {
+            outbox::forget(tx, &begin, unused_us).await
         });
         self.write(Redo::Harmless, writing).await
+    }
+
+    async fn outbox_counts(&self) -> Result<Vec<(String, u64)>> {
+        self.read(operation!(tx, [] => outbox::counts(tx))).await
+    }
+
+    async fn ended_before(
+        &self,
+        run: &RunName,
+        environment: &Environment,
+        seq: u64,
+    ) -> Result<Option<RunState>> {
+        let (run, environment) = (run.clone(), environment.clone());
+        let reading = operation!(tx, [run, environment] => async {
+            run_history::ended_before(tx, &run, &environment, seq).await
+        });
+        self.read(reading).await
+    }
+
+    async fn last_succeeded(
+        &self,
+        pipeline: &PipelineName,
+        environment: &Environment,
+    ) -> Result<Option<i64>> {
+        let (pipeline, environment) = (pipeline.clone(), environment.clone());
+        let reading = operation!(tx, [pipeline, environment] => async {
+            run_history::last_succeeded(tx, &pipeline, &environment).await
+        });
+        self.read(reading).await
     }
 
     async fn take_duty(&self, name: &str, holder: &str, for_us: i64) -> Result<bool> {

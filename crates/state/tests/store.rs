@@ -76,6 +76,7 @@ suite! {
         workers_at_once_get_each_task_once;
     duties:
         a_subscriber_gets_the_kinds_it_asked_for,
+        the_run_before_is_known_by_its_end,
         a_duty_has_one_holder_until_its_time_is_over;
     schedules:
         a_decision_is_taken_once,

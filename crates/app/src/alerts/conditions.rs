@@ -35,6 +35,16 @@ struct Findings {
     rows_rejected: u64,
 }
 
+/// The conditions that an event can be about.
+pub(crate) fn possible(kind: RunEventKind) -> &'static [AlertCondition] {
+    use AlertCondition::{Failed, Late, Quality, Recovered};
+    match kind {
+        RunEventKind::RunEnded(RunState::Failed) => &[Late, Failed, Quality],
+        RunEventKind::RunEnded(RunState::Succeeded) => &[Quality, Recovered],
+        _ => &[],
+    }
+}
+
 /// The alert about a run, if one of its conditions is wanted.
 pub(crate) fn alert(
     ended: &EndedRun<'_>,

@@ -14,5 +14,6 @@ mod sender;
 mod serving;
 mod uses;
 
+pub(crate) use sender::subscriber;
 pub(crate) use serving::ServedAlerts;
 pub use uses::{AlertChannelLine, AlertsReport, SentAlerts, alert_test, alerts, send_alerts};

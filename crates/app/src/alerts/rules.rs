@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towpath_ports::AlertChannel;
-use towpath_vocab::{AlertCondition, AlertsPlan, Environment, PipelineName, Plan};
+use towpath_vocab::{AlertCondition, AlertsPlan, PipelineName, Plan};
 
 use crate::Result;
 use crate::services::ProjectServices;
@@ -55,9 +55,4 @@ impl AlertRules {
         let channels = plan.and_then(|plan| plan.get(&condition));
         channels.is_some_and(|channels| channels.iter().any(|one| one == channel))
     }
-}
-
-/// How the names of the subscribers of an environment begin.
-pub(crate) fn subscribers(environment: &Environment) -> String {
-    format!("alerts/{environment}/")
 }

@@ -1,24 +1,22 @@
 //! Sends alerts while a server runs: one process at a time, each channel by itself.
 //!
-//! Promise: an alert stays in the outbox until its channel has taken it, or it is seven days old, which is
-//! reported. A channel that does not work holds up no other one, and is tried again after seconds, then after
-//! minutes. It sends nothing while another process has the duty. Read next: `state/src/outbox.rs`.
+//! Promise: an alert stays in the outbox until its channel has taken it, or has refused it when it was seven days
+//! old, which is reported. A channel that does not work or is slow holds up no other one, and one that does not
+//! work is tried again after seconds, then after minutes. It sends nothing while another process has the duty, and
+//! takes nothing away from other processes that know other channels. Read next: `state/src/outbox.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use towpath_ports::{
-    Alert, AlertChannel, Clock, OutboxEvent, RunEventKind, RunFilter, RunRecord, RunState,
-    StateStore,
-};
-use towpath_vocab::{Environment, Failure, Remedy};
+use towpath_ports::{Alert, Clock, OutboxEvent, RunEventKind, RunState, StateStore, Subscription};
+use towpath_vocab::{AlertCondition, Environment, Failure, Remedy};
 
-use super::conditions::{EndedRun, alert};
-use super::rules::{AlertRules, subscribers};
+use super::conditions::{EndedRun, alert, possible};
+use super::rules::AlertRules;
 use crate::Result;
 
 /// How often the outbox is looked at.
@@ -27,17 +25,20 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether another process still sends.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// For how long this process has the duty to send; several times what one message may take.
-const DUTY_US: i64 = 60_000_000;
+/// For how long this process has the duty to send.
+const DUTY_US: i64 = 20_000_000;
 
-/// After how long it is renewed.
-const RENEW_US: u64 = 20_000_000;
+/// After how long it is renewed: a message that begins just before may take its 10 seconds.
+const RENEW_US: u64 = 6_000_000;
+
+/// How often the subscriptions are renewed.
+const SUBSCRIBE_US: u64 = 3_600_000_000;
 
 /// The pauses between two tries of a channel.
 const FIRST_PAUSE_US: u64 = 5_000_000;
 const LONGEST_PAUSE_US: u64 = 300_000_000;
 
-/// After this age an alert is given up.
+/// An alert of this age that is not taken is given up, and so is a channel that nobody has named for so long.
 const LONGEST_AGE_US: i64 = 7 * 86_400_000_000;
 
 /// The most events that are looked at once.
@@ -54,7 +55,7 @@ pub(crate) trait SenderEvents: Send + Sync {
     /// A channel took an alert.
     fn sent(&self, channel: &str, alert: &Alert);
 
-    /// An alert was given up, or a channel does not work: that comes once.
+    /// An alert was given up, or a channel does not work: the same reason comes once.
     fn fails(&self, failure: &Failure);
 }
 
@@ -64,6 +65,16 @@ struct Tries {
     failed: u32,
     next_us: u64,
     reported: Option<String>,
+}
+
+/// What a server knows while it sends.
+#[derive(Default)]
+struct Serving {
+    /// The rules whose channels were subscribed, and when.
+    subscribed: Option<(Arc<AlertRules>, u64)>,
+    /// The channels that are being sent to.
+    busy: BTreeSet<String>,
+    sending: JoinSet<(String, Result<()>)>,
 }
 
 /// Sends the alerts of one environment.
@@ -102,16 +113,16 @@ impl AlertSender {
 
     /// Sends until it is over, and then once more what the last runs left.
     pub(crate) async fn serve(
-        &self,
-        mut rules: watch::Receiver<Option<Arc<AlertRules>>>,
+        self: Arc<Self>,
+        mut rules: watch::Receiver<Arc<AlertRules>>,
         over: CancellationToken,
     ) {
-        let mut subscribed: Option<Arc<AlertRules>> = None;
+        let mut serving = Serving::default();
         let mut unreachable = None;
         loop {
             let is_last = over.is_cancelled();
-            let now = rules.borrow_and_update().clone();
-            let pause = match self.step(now.as_ref(), &mut subscribed).await {
+            let now = Arc::clone(&rules.borrow_and_update());
+            let pause = match self.step(&now, &mut serving).await {
                 Ok(true) => POLL_INTERVAL,
                 Ok(false) => IDLE_INTERVAL,
                 Err(failure) => {
@@ -124,8 +135,7 @@ impl AlertSender {
                 }
             };
             if is_last {
-                // Who takes over need not wait; a store that is away cannot be told.
-                let _ = self.give_back().await;
+                while serving.sending.join_next().await.is_some() {}
                 return;
             }
             tokio::select! {
@@ -138,82 +148,103 @@ impl AlertSender {
         }
     }
 
-    /// Subscribes if the rules have changed, and sends what waits. False while another process sends.
+    /// Subscribes where that is due, and begins to send what waits for each channel that is not being sent to.
+    /// False while another process sends.
     async fn step(
-        &self,
-        rules: Option<&Arc<AlertRules>>,
-        subscribed: &mut Option<Arc<AlertRules>>,
+        self: &Arc<Self>,
+        rules: &Arc<AlertRules>,
+        serving: &mut Serving,
     ) -> Result<bool> {
-        let Some(rules) = rules else {
-            return Ok(false);
-        };
-        if !subscribed
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, rules))
-        {
+        let now_us = self.system.monotonic_us();
+        let is_known = serving.subscribed.as_ref().is_some_and(|(known, at_us)| {
+            Arc::ptr_eq(known, rules) && now_us.saturating_sub(*at_us) < SUBSCRIBE_US
+        });
+        if !is_known {
             self.subscribe(rules).await?;
-            *subscribed = Some(Arc::clone(rules));
+            serving.subscribed = Some((Arc::clone(rules), now_us));
         }
-        if rules.channels.is_empty() {
+        if rules.channels.is_empty() || !self.has_duty().await? {
             return Ok(false);
         }
-        Ok(self.send_all(rules).await?.is_some())
-    }
-
-    /// Creates the outboxes of the channels and removes those of channels that nobody names any more.
-    pub(crate) async fn subscribe(&self, rules: &AlertRules) -> Result<()> {
-        let begin = subscribers(&self.environment);
-        let names: Vec<String> = rules
-            .channels
-            .keys()
-            .map(|name| format!("{begin}{name}"))
-            .collect();
-        for name in &names {
-            self.store.subscribe(name, &KINDS).await?;
+        if !is_known {
+            self.store
+                .forget_subscribers(SUBSCRIBERS, LONGEST_AGE_US)
+                .await?;
         }
-        self.store.retain_subscribers(&begin, &names).await
+        while let Some(ended) = serving.sending.try_join_next() {
+            // One that panicked begins anew.
+            let Ok((name, sent)) = ended else {
+                serving.busy.clear();
+                continue;
+            };
+            serving.busy.remove(&name);
+            sent?;
+        }
+        for name in rules.channels.keys() {
+            if serving.busy.insert(name.clone()) {
+                let (sender, rules, name) = (Arc::clone(self), Arc::clone(rules), name.clone());
+                serving.sending.spawn(async move {
+                    let sent = sender.send_to(&rules, &name).await.map(|_| ());
+                    (name, sent)
+                });
+            }
+        }
+        Ok(true)
     }
 
-    /// Sends what waits for each channel; the number of alerts sent, and `None` while another process sends.
+    /// Creates the outboxes of the channels.
+    pub(crate) async fn subscribe(&self, rules: &AlertRules) -> Result<()> {
+        for name in rules.channels.keys() {
+            let subscription = Subscription {
+                name: subscriber(&self.environment, name),
+                environment: Some(self.environment.clone()),
+                kinds: KINDS.to_vec(),
+            };
+            self.store.subscribe(&subscription).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what waits for each channel, one after the other; the number of alerts sent, and `None` while another
+    /// process sends.
     pub(crate) async fn send_all(&self, rules: &AlertRules) -> Result<Option<u64>> {
         if !self.has_duty().await? {
             return Ok(None);
         }
-        let channels = rules.channels.iter();
-        let sending = channels.map(|(name, channel)| self.send_to(rules, name, channel.as_ref()));
         let mut sent = 0;
-        for one in join_all(sending).await {
-            sent += one?;
+        for name in rules.channels.keys() {
+            sent += self.send_to(rules, name).await?;
         }
         Ok(Some(sent))
     }
 
-    async fn send_to(
-        &self,
-        rules: &AlertRules,
-        name: &str,
-        channel: &dyn AlertChannel,
-    ) -> Result<u64> {
+    async fn send_to(&self, rules: &AlertRules, name: &str) -> Result<u64> {
+        let Some(channel) = rules.channels.get(name) else {
+            return Ok(0);
+        };
         if self.with_tries(name, |tries| tries.next_us) > self.system.monotonic_us() {
             return Ok(0);
         }
-        let subscriber = format!("{}{name}", subscribers(&self.environment));
+        let subscriber = subscriber(&self.environment, name);
         let mut sent = 0;
         for event in self.store.outbox(&subscriber, BATCH).await? {
             if let Some(alert) = self.alert(rules, name, &event).await? {
-                if self.is_too_old(&event) {
-                    self.events.fails(&given_up(name, &alert));
-                } else {
-                    if !self.has_duty().await? {
-                        return Ok(sent);
+                if !self.has_duty().await? {
+                    return Ok(sent);
+                }
+                match channel.send(&alert).await {
+                    Ok(()) => {
+                        self.with_tries(name, |tries| *tries = Tries::default());
+                        self.events.sent(name, &alert);
+                        sent += 1;
                     }
-                    if let Err(failure) = channel.send(&alert).await {
+                    Err(failure) if self.is_too_old(&event) => {
+                        self.events.fails(&given_up(name, &alert, &failure));
+                    }
+                    Err(failure) => {
                         self.failed(name, &failure);
                         return Ok(sent);
                     }
-                    self.with_tries(name, |tries| *tries = Tries::default());
-                    self.events.sent(name, &alert);
-                    sent += 1;
                 }
             }
             self.store.delivered(&subscriber, &[event.id]).await?;
@@ -228,47 +259,34 @@ impl AlertSender {
         channel: &str,
         event: &OutboxEvent,
     ) -> Result<Option<Alert>> {
-        if event.environment != self.environment {
+        let wanted = |condition| rules.wants(channel, &event.run.pipeline, condition);
+        let possible = possible(event.event.kind);
+        if !possible.iter().any(|condition| wanted(*condition)) {
             return Ok(None);
         }
-        let wanted = |condition| rules.wants(channel, &event.run.pipeline, condition);
         let Some(run) = self.store.run(&event.run, &event.environment).await? else {
             return Ok(None);
         };
         if !run.kind.is_run() {
             return Ok(None);
         }
+        let is_recovery = possible.contains(&AlertCondition::Recovered);
+        let before = match is_recovery && wanted(AlertCondition::Recovered) {
+            true => {
+                let (run, environment) = (&event.run, &event.environment);
+                self.store
+                    .ended_before(run, environment, event.event.seq)
+                    .await?
+            }
+            false => None,
+        };
         let ended = EndedRun {
             project: &self.project,
-            before: self.before(&run, event).await?,
+            before,
             event,
             run: &run,
         };
         Ok(alert(&ended, &wanted))
-    }
-
-    /// How the run before this one ended, or this one before it was resumed.
-    async fn before(&self, run: &RunRecord, event: &OutboxEvent) -> Result<Option<RunState>> {
-        let events = self.store.events(&run.name, &run.environment, 0).await?;
-        let earlier = events.iter().rev().filter(|one| one.seq < event.event.seq);
-        let state = |kind| match kind {
-            RunEventKind::RunEnded(state @ (RunState::Failed | RunState::Succeeded)) => Some(state),
-            _ => None,
-        };
-        if let Some(own) = earlier.filter_map(|one| state(one.kind)).next() {
-            return Ok(Some(own));
-        }
-        let filter = RunFilter {
-            pipeline: Some(run.name.pipeline.clone()),
-            environment: Some(run.environment.clone()),
-            limit: Some(BATCH),
-        };
-        let is_before = |one: &&RunRecord| one.name.number < run.name.number && one.kind.is_run();
-        let runs = self.store.runs(filter).await?;
-        let ended = runs.iter().filter(is_before).map(|one| one.state);
-        Ok(ended
-            .filter(|state| matches!(state, RunState::Failed | RunState::Succeeded))
-            .next())
     }
 
     async fn has_duty(&self) -> Result<bool> {
@@ -321,12 +339,20 @@ impl AlertSender {
     }
 }
 
-fn given_up(channel: &str, alert: &Alert) -> Failure {
+fn given_up(channel: &str, alert: &Alert, why: &Failure) -> Failure {
     let title = &alert.title;
     let message = format!(
-        "the alert `{title}` could not be sent to `{channel}` for seven days and is given up"
+        "the alert `{title}` is older than seven days and is given up, because `{channel}` does not take it: {why}"
     );
     Failure::new("R1151", Remedy::FixConfig, message).help(format!(
         "to send a test message: towpath alerts test {channel}"
     ))
+}
+
+/// How the names of all subscribers for alerts begin.
+pub(crate) const SUBSCRIBERS: &str = "alerts/";
+
+/// The subscriber of a channel.
+pub(crate) fn subscriber(environment: &Environment, channel: &str) -> String {
+    format!("{SUBSCRIBERS}{environment}/{channel}")
 }

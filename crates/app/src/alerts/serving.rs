@@ -24,8 +24,8 @@ const LAST_MESSAGES: Duration = Duration::from_secs(20);
 pub(crate) struct ServedAlerts {
     services: Arc<ProjectServices>,
     observer: Arc<dyn ServeObserver>,
-    /// None until the rules could be read.
-    rules: watch::Sender<Option<Arc<AlertRules>>>,
+    sender: Arc<AlertSender>,
+    rules: watch::Sender<Arc<AlertRules>>,
     over: CancellationToken,
     sending: JoinHandle<()>,
 }
@@ -49,27 +49,31 @@ impl ServedAlerts {
         plan: &Plan,
         observer: Arc<dyn ServeObserver>,
     ) -> Self {
-        let sender = AlertSender::new(
+        let sender = Arc::new(AlertSender::new(
             Arc::clone(&services.store),
             Arc::clone(&services.system) as _,
             plan.environment.clone(),
             plan.name.clone(),
             Arc::new(Reports(Arc::clone(&observer))),
-        );
-        let first = match AlertRules::new(&services, plan) {
-            Ok(first) => sender.subscribe(&first).await.map(|()| first),
-            Err(failure) => Err(failure),
-        };
-        let first = first.map_err(|failure| observer.fails(&failure)).ok();
-        let (rules, received) = watch::channel(first.map(Arc::new));
+        ));
+        let first = AlertRules::new(&services, plan).unwrap_or_else(|failure| {
+            observer.fails(&failure);
+            AlertRules::default()
+        });
+        // The sender tries it again.
+        if let Err(failure) = sender.subscribe(&first).await {
+            observer.fails(&failure);
+        }
+        let (rules, received) = watch::channel(Arc::new(first));
         let over = CancellationToken::new();
-        let ends = over.clone();
+        let (sends, ends) = (Arc::clone(&sender), over.clone());
         Self {
             services,
             observer,
+            sender,
             rules,
             over,
-            sending: tokio::spawn(async move { sender.serve(received, ends).await }),
+            sending: tokio::spawn(sends.serve(received, ends)),
         }
     }
 
@@ -77,7 +81,7 @@ impl ServedAlerts {
     pub(crate) fn replace(&self, plan: &Plan) {
         match AlertRules::new(&self.services, plan) {
             Ok(rules) => {
-                self.rules.send_replace(Some(Arc::new(rules)));
+                self.rules.send_replace(Arc::new(rules));
             }
             Err(failure) => self.observer.fails(&failure),
         }
@@ -86,7 +90,9 @@ impl ServedAlerts {
     /// Sends what waits, and ends.
     pub(crate) async fn end(self) {
         self.over.cancel();
-        // A channel that does not answer keeps its alerts for the next server.
+        // A channel that does not answer keeps its alerts for the next server, which need not wait for the duty; a
+        // store that is away cannot be told.
         let _ = tokio::time::timeout(LAST_MESSAGES, self.sending).await;
+        let _ = self.sender.give_back().await;
     }
 }

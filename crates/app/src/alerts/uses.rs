@@ -8,8 +8,8 @@ use serde::Serialize;
 use towpath_ports::{Alert, Clock as _};
 use towpath_vocab::{AlertCondition, Failure, Plan, Remedy};
 
-use super::rules::{AlertRules, subscribers};
-use super::sender::{AlertSender, SenderEvents};
+use super::rules::AlertRules;
+use super::sender::{AlertSender, SenderEvents, subscriber};
 use crate::Result;
 use crate::services::ProjectServices;
 
@@ -104,7 +104,7 @@ pub async fn alerts(services: &ProjectServices, plan: &Plan) -> Result<AlertsRep
     let sender = sender(services, plan, Arc::new(Collected::default()));
     let mut channels = Vec::new();
     for name in rules.channels.keys() {
-        let subscriber = format!("{}{name}", subscribers(&plan.environment));
+        let subscriber = subscriber(&plan.environment, name);
         let events = services.store.outbox(&subscriber, MOST_COUNTED).await?;
         for pipeline in &plan.pipelines {
             let conditions: Vec<AlertCondition> = AlertCondition::ALL

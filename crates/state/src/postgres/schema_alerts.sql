@@ -1,5 +1,7 @@
--- Format 9: which kinds of events a subscriber gets (all where it is NULL), and who has a duty that one process has at a time.
+-- Format 9: which events a subscriber gets (all where a column is NULL), when it was last in use, and who has a duty that one process has at a time.
 ALTER TABLE subscriber ADD COLUMN kinds TEXT;
+ALTER TABLE subscriber ADD COLUMN environment TEXT;
+ALTER TABLE subscriber ADD COLUMN used_us BIGINT NOT NULL DEFAULT 0;
 CREATE TABLE duty (
     name     TEXT   PRIMARY KEY,
     holder   TEXT   NOT NULL,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use towpath_ports::{
     CompiledGraph, GraphTask, Interval, NewRun, RunEventKind, RunFilter, RunKind, RunRecord,
-    RunState, RunUpdate, RunUpdateResult, StateStore, TaskClaim, TaskState,
+    RunState, RunUpdate, RunUpdateResult, StateStore, Subscription, TaskClaim, TaskState,
 };
 
 use crate::place::{LEASE_US, TestPlace, assert_gapless, move_of, opened_new};
@@ -262,8 +262,13 @@ pub(crate) async fn a_decision_on_old_news_is_refused_with_what_happened(place: 
 pub(crate) async fn a_subscriber_gets_each_event_until_it_says_so(place: &TestPlace) {
     let store = place.open();
     let run = opened_new(store.open_run(place.new_run("w1", "h", 0)).await.unwrap());
-    store.subscribe("alerts", &[]).await.unwrap();
-    store.subscribe("alerts", &[]).await.unwrap();
+    let all = Subscription {
+        name: "alerts".to_owned(),
+        environment: None,
+        kinds: Vec::new(),
+    };
+    store.subscribe(&all).await.unwrap();
+    store.subscribe(&all).await.unwrap();
     let start = move_of(&run, 0, TaskState::Waiting, TaskState::Running, 0);
     assert!(store.transition(start.clone()).await.unwrap());
     assert!(
