@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use towpath_flow::QUARANTINE_SCHEMA;
 use towpath_vocab::{CheckOutcome, Plan, TableName};
 
 use crate::Result;
@@ -143,8 +144,10 @@ pub async fn lake_tables_page(
     page: &PageRequest,
 ) -> Result<LakeTables> {
     let all = services.lake.tables().await?;
+    // Rejected rows have a list of their own.
     let mut all: Vec<(String, TableName)> = all
         .into_iter()
+        .filter(|name| name.schema() != QUARANTINE_SCHEMA)
         .map(|name| (name.to_string(), name))
         .collect();
     all.sort();
