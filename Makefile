@@ -1,7 +1,7 @@
 # The commands of the repository. `make demo` and `make test` are the two a newcomer needs.
 # Results go to CARGO_TARGET_DIR, by default target/.
 
-.PHONY: help demo test setup lint docs bench chaos conformance ui
+.PHONY: help demo test setup lint docs bench chaos conformance ui test-ui
 
 help:
 	@echo "make demo    build Towpath and run examples/nycflights, twice"
@@ -10,6 +10,8 @@ help:
 	@echo "make lint    formatting, clippy, repository rules, licences"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
+	@echo "make ui      the pages of \`towpath serve\` (needs Node.js); build the binary afterwards"
+	@echo "make test-ui the pages in Chromium against a real server; writes docs/img"
 	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
@@ -50,4 +52,12 @@ conformance: setup
 	@cargo test --locked --package towpath --test clouds
 
 ui:
-	@echo "make ui: there is no web UI yet" >&2; exit 1
+	@command -v npm >/dev/null || { echo "make ui: there is no npm; install Node.js 20.19 or newer (https://nodejs.org)" >&2; exit 1; }
+	npm --prefix ui ci --no-audit --no-fund
+	npm --prefix ui run build
+	@# Cargo does not see new pages; this file takes them into the binary.
+	@touch -c crates/server/src/ui.rs
+
+test-ui: ui
+	cargo build --locked --package towpath
+	TOWPATH="$${CARGO_TARGET_DIR:-target}/debug/towpath" ui/tests/run.sh
