@@ -115,8 +115,7 @@ export const tablesQuery = queryOptions({
     const ask = (cursor: { cursor?: string }) =>
       dataOf(client.GET('/api/v1/tables', { params: { query: { limit: 200, ...cursor } }, signal }));
     const { entries, isCut } = await allOf(ask, (page) => page.tables);
-    // Tables of the system, such as those of the quarantine, have pages of their own.
-    return { tables: entries.filter((line) => !line.table.startsWith('_')), isCut };
+    return { tables: entries, isCut };
   },
 });
 

@@ -46,6 +46,15 @@ const EDGE_TYPES = { routed: RoutedEdge };
 
 const LEAST_ZOOM = 0.7;
 
+/** Where a graph is moved to that does not fit: its first node is in sight. */
+function beginY(nodes: readonly TaskNode[], height: number): number {
+  const top = 56;
+  const lowest = Math.max(0, ...nodes.map((node) => node.position.y + NODE_HEIGHT)) * LEAST_ZOOM;
+  const first = [...nodes].sort((a, b) => a.position.x - b.position.x)[0];
+  if (!first || lowest + 2 * top <= height) return top;
+  return Math.min(top, height / 2 - (first.position.y + NODE_HEIGHT / 2) * LEAST_ZOOM);
+}
+
 /** The state of a folded step: the worst of its tasks. */
 function worst(states: readonly Shown[]): Shown | undefined {
   return states.find(isBad) ?? states.find((state) => state === 'running') ?? states.find((state) => state === 'waiting') ?? states[0];
@@ -162,7 +171,7 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
         {error !== undefined && <Problem error={error} />}
         {!drawn && error === undefined && <Skeleton lines={4} />}
         {drawn && width > 0 && (
-          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES} {...(isWide ? { defaultViewport: { x: 16, y: 56, zoom: LEAST_ZOOM } } : { fitView: true, fitViewOptions: { maxZoom: 1, padding: 0.04 } })}
+          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES} {...(isWide ? { defaultViewport: { x: 16, y: beginY(drawn.nodes, height), zoom: LEAST_ZOOM } } : { fitView: true, fitViewOptions: { maxZoom: 1, padding: 0.04 } })}
             key={graph.nodes.length} minZoom={0.1} maxZoom={1.5} nodesConnectable={false} nodesDraggable={false} zoomOnScroll={false}
             preventScrolling={false} onlyRenderVisibleElements={drawn.nodes.length > 150} onNodeClick={(_, node) => onNode(node.id)}
             onPaneClick={() => onSelect(undefined)} aria-label={`Tasks of ${pipeline.pipeline}`}>
