@@ -1,17 +1,17 @@
 # The commands of the repository. `make demo` and `make test` are the two a newcomer needs.
 # Results go to CARGO_TARGET_DIR, by default target/.
 
-.PHONY: help demo test setup lint docs bench chaos conformance ui ui-test
+.PHONY: help demo test setup lint docs bench chaos conformance ui test-ui
 
 help:
 	@echo "make demo    build Towpath and run examples/nycflights, twice"
 	@echo "make test    install what tests need, then every check and test"
 	@echo "make setup   only install what tests need (Debian packages)"
 	@echo "make lint    formatting, clippy, repository rules, licences"
-	@echo "make ui      build the web UI, which \`towpath serve\` gives to browsers; build Towpath afterwards"
-	@echo "make ui-test the web UI in Chromium, against a real server"
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
+	@echo "make ui      the pages of \`towpath serve\` (needs Node.js); build the binary afterwards"
+	@echo "make test-ui the pages in Chromium against a real server; writes docs/img"
 	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
@@ -53,8 +53,9 @@ conformance: setup
 
 ui:
 	@cd ui && ../xtask/node.sh npm ci --no-audit --no-fund --loglevel=error && ../xtask/node.sh npm run --silent build
-	@touch crates/server/src/ui.rs
+	@# Cargo does not see new pages; this file takes them into the binary.
+	@touch -c crates/server/src/ui.rs
 
-ui-test: ui
+test-ui: ui
 	@cargo build --locked --package towpath
 	@TOWPATH="$${CARGO_TARGET_DIR:-target}/debug/towpath" xtask/node.sh ui/tests/run.sh

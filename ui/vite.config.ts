@@ -2,6 +2,8 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 
+const API = process.env['TOWPATH_API'] ?? 'http://127.0.0.1:7450';
+
 export default defineConfig({
   plugins: [react()],
   build: {
@@ -13,7 +15,8 @@ export default defineConfig({
   },
   server: {
     port: 5173,
-    proxy: { '/api': { target: process.env['TOWPATH_API'] ?? 'http://127.0.0.1:7450', changeOrigin: true } },
+    // The server answers only to its own pages, so the origin is changed as well.
+    proxy: { '/api': { target: API, changeOrigin: true, headers: { origin: API } } },
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node' },
 });

@@ -70,4 +70,6 @@ export async function settled(page: Page): Promise<void> {
   await page.evaluate(async () => {
     await document.fonts.ready;
   });
+  // What is asked for beside the page itself; there is no sign of its end.
+  await page.waitForTimeout(300);
 }

@@ -15,6 +15,7 @@ const PAGES = {
   pipeline: '/pipelines/nycflights',
   'pipeline-graph': '/pipelines/nycflights?view=graph',
   'pipeline-trends': '/pipelines/hourly?view=trends',
+  'pipeline-schedule': '/pipelines/hourly?view=schedule',
   runs: '/runs',
   run: '/runs/nycflights%232',
   'run-failed': '/runs/hourly%235?task=score',
@@ -57,6 +58,25 @@ async function violations({ page }: Watched): Promise<string[]> {
   const results = await page.evaluate(() => (globalThis as unknown as { axe: { run: () => Promise<AxeResults> } }).axe.run());
   return results.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${String(node.target)} ${node.failureSummary ?? ''}`).join(' | ')}`);
 }
+
+test('the first page is small, and needs nothing of the pages behind it', async () => {
+  const { page } = await open(browser);
+  let bytes = 0;
+  const names: string[] = [];
+  page.on('response', (response) => {
+    const { pathname } = new URL(response.url());
+    if (pathname.startsWith('/api/')) return;
+    names.push(pathname);
+    void response.body().then((body) => { bytes += body.length; });
+  });
+  await logIn(page);
+  await settled(page);
+  expect(names.filter((name) => /elk|Graph|Plot/.test(name))).toEqual([]);
+  expect(bytes).toBeGreaterThan(100_000);
+  // Not compressed.
+  expect(bytes).toBeLessThan(500_000);
+  await page.context().close();
+});
 
 describe.each(Object.entries(LOOKS))('%s', (look, options) => {
   let watched: Watched;

@@ -123,6 +123,26 @@ describe('with a session', () => {
     }, before);
   });
 
+  test('a page that was cut off goes on behind the last event', async () => {
+    await page.goto('/runs');
+    await settled(page);
+    await page.getByText('live', { exact: true }).waitFor();
+    const resumed: (string | undefined)[] = [];
+    page.on('request', (request) => {
+      if (request.url().endsWith('/api/v1/events')) resumed.push(request.headers()['last-event-id']);
+    });
+    await page.context().setOffline(true);
+    await page.getByText('connection lost, trying again').waitFor();
+    const { towpath } = await import('./server');
+    const before = await page.getByRole('row').nth(1).innerText();
+    await towpath(inject('folder'), ['run', 'hourly', '--param', 'pages=1', '--quiet']);
+    expect(await page.getByRole('row').nth(1).innerText()).toBe(before);
+    await page.context().setOffline(false);
+    await page.getByText('live', { exact: true }).waitFor({ timeout: 30_000 });
+    await page.waitForFunction((old) => (document.querySelectorAll('tbody tr')[0]?.textContent ?? '') !== old.replaceAll('\t', ''), before);
+    expect(resumed.at(-1)).toMatch(/^\d+-\d+-\d+$/);
+  });
+
   test('the graph keeps the path of a task lit', async () => {
     await page.goto('/pipelines/nycflights?view=graph');
     await page.locator('.react-flow__node').first().waitFor();

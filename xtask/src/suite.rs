@@ -71,7 +71,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "ui",
         program: "make",
-        arguments: &["--no-print-directory", "ui-test"],
+        arguments: &["--no-print-directory", "test-ui"],
         environment: &[],
     },
     Step {

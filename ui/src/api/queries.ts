@@ -22,9 +22,33 @@ const given = <T extends object>(values: T) =>
     [K in keyof T]?: Exclude<T[K], undefined>;
   };
 
+/** The most entries of a list that is shown whole. */
+export const MOST_ENTRIES = 2_000;
+
+/** All entries of a list, page by page. */
+async function allOf<P extends { next?: string }, E>(
+  ask: (cursor: { cursor?: string }) => Promise<P>,
+  entriesOf: (page: P) => readonly E[],
+): Promise<{ entries: E[]; isCut: boolean }> {
+  const entries: E[] = [];
+  let cursor: { cursor?: string } = {};
+  for (;;) {
+    const page = await ask(cursor);
+    entries.push(...entriesOf(page));
+    if (page.next === undefined) return { entries, isCut: false };
+    if (entries.length >= MOST_ENTRIES) return { entries, isCut: true };
+    cursor = { cursor: page.next };
+  }
+}
+
 export const pipelinesQuery = queryOptions({
   queryKey: ['pipelines'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/pipelines', { signal })),
+  queryFn: async ({ signal }) => {
+    const ask = (cursor: { cursor?: string }) =>
+      dataOf(client.GET('/api/v1/pipelines', { params: { query: { limit: 500, ...cursor } }, signal }));
+    const { entries, isCut } = await allOf(ask, (page) => page.pipelines);
+    return { pipelines: entries, isCut };
+  },
 });
 
 export const pipelineQuery = (name: string) =>
@@ -72,7 +96,12 @@ export const taskLogsQuery = (id: string, task: string) =>
 
 export const schedulesQuery = queryOptions({
   queryKey: ['schedules'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/schedules', { signal })),
+  queryFn: async ({ signal }) => {
+    const ask = (cursor: { cursor?: string }) =>
+      dataOf(client.GET('/api/v1/schedules', { params: { query: { limit: 500, ...cursor } }, signal }));
+    const { entries, isCut } = await allOf(ask, (page) => page.schedules);
+    return { schedules: entries, isCut };
+  },
 });
 
 export const backfillsQuery = queryOptions({
@@ -82,7 +111,12 @@ export const backfillsQuery = queryOptions({
 
 export const tablesQuery = queryOptions({
   queryKey: ['tables'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/tables', { signal })),
+  queryFn: async ({ signal }) => {
+    const ask = (cursor: { cursor?: string }) =>
+      dataOf(client.GET('/api/v1/tables', { params: { query: { limit: 200, ...cursor } }, signal }));
+    const { entries, isCut } = await allOf(ask, (page) => page.tables);
+    return { tables: entries, isCut };
+  },
 });
 
 export const tableQuery = (name: string) =>
@@ -102,7 +136,12 @@ export const versionsQuery = (name: string) =>
 
 export const quarantineQuery = queryOptions({
   queryKey: ['quarantine'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/quarantine', { signal })),
+  queryFn: async ({ signal }) => {
+    const ask = (cursor: { cursor?: string }) =>
+      dataOf(client.GET('/api/v1/quarantine', { params: { query: { limit: 200, ...cursor } }, signal }));
+    const { entries, isCut } = await allOf(ask, (page) => page.tables);
+    return { tables: entries, isCut };
+  },
 });
 
 export const rejectedRowsQuery = (name: string) =>
@@ -117,7 +156,7 @@ export const previewQuery = (name: string) =>
     queryKey: ['schedules', 'preview', name],
     queryFn: ({ signal }) =>
       dataOf(
-        client.GET('/api/v1/pipelines/{name}/schedule/preview', { params: { path: { name }, query: { count: 5 } }, signal }),
+        client.GET('/api/v1/pipelines/{name}/schedule/preview', { params: { path: { name }, query: { count: 10 } }, signal }),
       ),
   });
 

@@ -62,7 +62,36 @@ export function fold(tasks: readonly GraphTask[], folded: ReadonlySet<string>): 
       if (from !== undefined && from !== id) edges.set(`${from}\n${id}`, { from, to: id });
     }
   }
-  return { nodes: [...nodes.values()], edges: [...edges.values()] };
+  const all = [...edges.values()];
+  const hasSteps = [...nodes.values()].some((node) => node.isStep);
+  return { nodes: [...nodes.values()], edges: hasSteps ? withoutImplied(all) : all };
+}
+
+type GraphEdge = Folded['edges'][number];
+
+/** The edges without those that a longer path says, too: a folded step has so many. What was connected stays so. */
+export function withoutImplied(edges: readonly GraphEdge[]): GraphEdge[] {
+  const next = new Map<string, Set<string>>();
+  for (const { from, to } of edges) next.set(from, (next.get(from) ?? new Set()).add(to));
+  const reaches = (from: string, to: string): boolean => {
+    const seen = new Set([from]);
+    const waiting = [from];
+    for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+      for (const one of next.get(at) ?? []) {
+        if (one === to) return true;
+        if (seen.has(one)) continue;
+        seen.add(one);
+        waiting.push(one);
+      }
+    }
+    return false;
+  };
+  return edges.filter(({ from, to }) => {
+    next.get(from)?.delete(to);
+    const isImplied = reaches(from, to);
+    if (!isImplied) next.get(from)?.add(to);
+    return !isImplied;
+  });
 }
 
 /** The most tasks that are shown one by one at first. */

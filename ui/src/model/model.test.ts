@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Event } from '../api/events';
 import { headline, needs, sums } from './attention';
-import { fold, foldedAtFirst, ordered, pathOf, type GraphTask } from './graph';
+import { fold, foldedAtFirst, ordered, pathOf, withoutImplied, type GraphTask } from './graph';
 import { lineageTables } from './lineage';
 import { filtered, levelOf, matches, withPage } from './log';
 import { checksLine, outcomeOf } from './outcome';
@@ -120,6 +120,14 @@ describe('graphs', () => {
     expect(folded.nodes.map((node) => node.id)).toEqual(['a', 'b', 'step:build', 'e']);
     expect(folded.edges).toEqual([{ from: 'a', to: 'step:build' }, { from: 'b', to: 'e' }, { from: 'step:build', to: 'e' }]);
     expect(folded.nodes[2]?.tasks).toEqual(['c', 'd']);
+  });
+
+  test('an edge that a longer path says is left out, and nothing is cut off', () => {
+    const edge = (text: string) => ({ from: text[0] ?? '', to: text[1] ?? '' });
+    const kept = (...texts: string[]) => withoutImplied(texts.map(edge)).map(({ from, to }) => from + to);
+    expect(kept('ab', 'bc', 'ac', 'cd', 'ad')).toEqual(['ab', 'bc', 'cd']);
+    expect(kept('ab', 'ac')).toEqual(['ab', 'ac']);
+    expect(kept('ab', 'ba', 'bc', 'ac')).toEqual(['ab', 'ba', 'bc']);
   });
 
   test('only large graphs are folded at first', () => {

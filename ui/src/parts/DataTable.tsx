@@ -36,6 +36,10 @@ function columnsOf<T>(columns: readonly Column<T>[]): ColumnDef<T>[] {
   }));
 }
 
+function SortSign({ sorted }: { sorted: false | 'asc' | 'desc' }) {
+  return <span className="sort-sign" aria-hidden="true">{sorted === 'asc' ? '↑' : sorted === 'desc' ? '↓' : ''}</span>;
+}
+
 const ARIA = { asc: 'ascending', desc: 'descending' } as const;
 
 export function DataTable<T>({ label, columns, rows, rowKey, detail }: DataTableProps<T>) {
@@ -63,8 +67,9 @@ export function DataTable<T>({ label, columns, rows, rowKey, detail }: DataTable
                   {...(sorted ? { 'aria-sort': ARIA[sorted] } : {})}>
                   {header.column.getCanSort() ? (
                     <button type="button" className="sort" onClick={header.column.getToggleSortingHandler()}>
+                      {of(header.column.id)?.isNumber && <SortSign sorted={sorted} />}
                       {of(header.column.id)?.title}
-                      <span className="sort-sign" aria-hidden="true">{sorted === 'asc' ? '↑' : sorted === 'desc' ? '↓' : ''}</span>
+                      {!of(header.column.id)?.isNumber && <SortSign sorted={sorted} />}
                     </button>
                   ) : of(header.column.id)?.title}
                 </th>

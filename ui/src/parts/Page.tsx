@@ -76,3 +76,8 @@ export function Loaded<T>({ query, lines, children }: { query: UseQueryResult<T>
   if (query.error) return <Problem error={query.error} again={() => void query.refetch()} />;
   return <Skeleton {...(lines === undefined ? {} : { lines })} />;
 }
+
+/** Under a list that has more entries than it shows. */
+export function Cut() {
+  return <p className="soft">There are more: only the first 2,000 are shown.</p>;
+}

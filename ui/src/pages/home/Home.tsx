@@ -69,7 +69,8 @@ export function Home() {
   const quarantine = useQuery(quarantineQuery);
   const nowUs = useNow() * 1000;
   const failed = pipelines.error ?? runs.error;
-  if (!pipelines.data || !runs.data) {
+  // All of it at once, so that nothing moves when the last answer comes.
+  if (!pipelines.data || !runs.data || quarantine.isPending) {
     return (
       <Page title="Home" command="towpath runs">
         {failed ? <Problem error={failed} again={() => void Promise.all([pipelines.refetch(), runs.refetch()])} /> : <Skeleton lines={8} />}

@@ -2,7 +2,7 @@
 
 import '@xyflow/react/dist/base.css';
 import { BaseEdge, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type EdgeProps, type Node, type NodeProps } from '@xyflow/react';
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { Link } from '@tanstack/react-router';
 import type { Pipeline, RunLine } from '../../api/queries';
 import { duration } from '../../format/duration';
@@ -43,6 +43,17 @@ function RoutedEdge({ id, data, markerEnd }: EdgeProps<Edge<{ path: string }>>) 
 
 const NODE_TYPES = { task: TaskNodeView };
 const EDGE_TYPES = { routed: RoutedEdge };
+
+const LEAST_ZOOM = 0.7;
+
+/** Where a graph is moved to that does not fit: its first node is in sight. */
+function beginY(nodes: readonly TaskNode[], height: number): number {
+  const top = 56;
+  const lowest = Math.max(0, ...nodes.map((node) => node.position.y + NODE_HEIGHT)) * LEAST_ZOOM;
+  const first = [...nodes].sort((a, b) => a.position.x - b.position.x)[0];
+  if (!first || lowest + 2 * top <= height) return top;
+  return Math.min(top, height / 2 - (first.position.y + NODE_HEIGHT / 2) * LEAST_ZOOM);
+}
 
 /** The state of a folded step: the worst of its tasks. */
 function worst(states: readonly Shown[]): Shown | undefined {
@@ -139,7 +150,13 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
     if (step?.isStep) toggle(step.step);
     else onSelect(id === selected ? undefined : id);
   };
-  const height = Math.min(560, Math.max(180, (placed?.height ?? 240) + 110));
+  const box = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => setWidth(box.current?.clientWidth ?? 0), []);
+  const zoom = placed && width > 0 ? Math.min(1, (width - 40) / placed.width) : 1;
+  // A graph that would be too small to read begins at its left end, and is panned.
+  const isWide = zoom < LEAST_ZOOM;
+  const height = Math.min(560, Math.max(180, (placed?.height ?? 240) * Math.max(zoom, LEAST_ZOOM) + 110));
   return (
     <>
       <div className="graph-tools">
@@ -150,11 +167,11 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
         ))}
         {selected !== undefined && <Selected task={selected} pipeline={pipeline} run={run} onEnd={() => onSelect(undefined)} />}
       </div>
-      <div className="graph" style={{ height }}>
+      <div ref={box} className="graph" style={{ height }}>
         {error !== undefined && <Problem error={error} />}
         {!drawn && error === undefined && <Skeleton lines={4} />}
-        {drawn && (
-          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES} fitView fitViewOptions={{ maxZoom: 1, minZoom: 0.5, padding: 0.04 }}
+        {drawn && width > 0 && (
+          <ReactFlow nodes={drawn.nodes} edges={drawn.edges} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES} {...(isWide ? { defaultViewport: { x: 16, y: beginY(drawn.nodes, height), zoom: LEAST_ZOOM } } : { fitView: true, fitViewOptions: { maxZoom: 1, padding: 0.04 } })}
             key={graph.nodes.length} minZoom={0.1} maxZoom={1.5} nodesConnectable={false} nodesDraggable={false} zoomOnScroll={false}
             preventScrolling={false} onlyRenderVisibleElements={drawn.nodes.length > 150} onNodeClick={(_, node) => onNode(node.id)}
             onPaneClick={() => onSelect(undefined)} aria-label={`Tasks of ${pipeline.pipeline}`}>

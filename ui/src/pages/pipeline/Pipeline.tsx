@@ -18,8 +18,10 @@ import { Grid } from './Grid';
 import { PipelineActions } from './PipelineActions';
 
 const Graph = lazy(() => import('./Graph').then((module) => ({ default: module.Graph })));
+const Schedule = lazy(() => import('./Schedule').then((module) => ({ default: module.Schedule })));
 const Trends = lazy(() => import('./Trends').then((module) => ({ default: module.Trends })));
 const RUNS = 40;
+const VIEWS = [['runs', 'Runs'], ['graph', 'Graph'], ['trends', 'Trends']] as const;
 
 function Facts({ pipeline }: { pipeline: PipelineData }) {
   const runs = useQuery(newestRunsQuery(RUNS, { pipeline: pipeline.pipeline })).data?.runs ?? [];
@@ -45,10 +47,11 @@ function Views({ pipeline }: { pipeline: PipelineData }) {
   const never = <Empty command={`towpath run ${pipeline.pipeline}`}>This pipeline has not run yet.</Empty>;
   return (
     <>
-      <Tabs label="Views of the pipeline" current={view} tabs={[['runs', 'Runs'], ['graph', 'Graph'], ['trends', 'Trends']]} />
+      <Tabs label="Views of the pipeline" current={view} tabs={pipeline.schedule === undefined ? VIEWS : [...VIEWS, ['schedule', 'Schedule']]} />
       {runs.error && !runs.data && <Problem error={runs.error} again={() => void runs.refetch()} />}
       {runs.isPending && <Skeleton lines={8} />}
       <Suspense fallback={<Skeleton lines={8} />}>
+        {view === 'schedule' && <Schedule pipeline={pipeline} />}
         {view === 'graph' && <Graph pipeline={pipeline} run={own[0]} selected={task} onSelect={select} />}
         {view === 'runs' && runs.data && (own.length === 0 ? never : <>
           <Grid pipeline={pipeline} runs={own} />

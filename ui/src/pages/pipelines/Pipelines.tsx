@@ -8,7 +8,7 @@ import { parseTime } from '../../format/time';
 import { usual } from '../../model/run';
 import { runShown } from '../../model/state';
 import { DataTable, type Column } from '../../parts/DataTable';
-import { Empty, Loaded, Page } from '../../parts/Page';
+import { Cut, Empty, Loaded, Page } from '../../parts/Page';
 import { RunStrip } from '../../parts/RunStrip';
 import { State } from '../../parts/State';
 import { Time } from '../../parts/Time';
@@ -43,11 +43,11 @@ export function Pipelines() {
     <Page title="Pipelines" command="towpath runs"
       actions={<Filter label="Filter pipelines" value={find} onChange={(text) => void navigate({ search: { find: text }, replace: true })} />}>
       <Loaded query={pipelines} lines={6}>
-        {({ pipelines: all }) => {
+        {({ pipelines: all, isCut }) => {
           const rows = all.filter((line) => line.pipeline.includes(find.trim()));
           if (all.length === 0) return <Empty command="towpath init --example nycflights">A pipeline is a file in <code>pipelines/</code>; this project has none yet.</Empty>;
           if (rows.length === 0) return <Empty>No pipeline has “{find}” in its name.</Empty>;
-          return <DataTable label="Pipelines" columns={COLUMNS} rows={rows} rowKey={(line) => line.pipeline} />;
+          return <><DataTable label="Pipelines" columns={COLUMNS} rows={rows} rowKey={(line) => line.pipeline} />{isCut && <Cut />}</>;
         }}
       </Loaded>
     </Page>

@@ -26,7 +26,7 @@ const number = (name: string, title: string): Column<Version> => ({
 });
 
 const COLUMNS: readonly Column<Version>[] = [
-  { id: 'version', title: 'Version', isMain: true, isNumber: true, by: (version) => version.version, cell: (version) => <strong>{version.version}</strong> },
+  { id: 'version', title: 'Version', isMain: true, by: (version) => version.version, cell: (version) => <strong>{version.version}</strong> },
   { id: 'at', title: 'Written', isNumber: true, by: (version) => version.at_ms, cell: (version) => (version.at_ms === null ? NONE : <Time us={version.at_ms * 1000} />) },
   { id: 'run', title: 'By', by: (version) => version.run, cell: (version) => (version.run === null ? <span className="soft">{version.engine ?? '–'}</span> : <Link to="/runs/$id" params={{ id: version.run }} search={{}} data-row>{version.run}</Link>) },
   { id: 'write', title: 'Write', by: (version) => version.write, cell: (version) => version.write ?? version.operation.toLowerCase() },

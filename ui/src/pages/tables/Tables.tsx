@@ -7,7 +7,7 @@ import { tablesQuery } from '../../api/queries';
 import { bytes, count } from '../../format/number';
 import { DataTable, type Column } from '../../parts/DataTable';
 import { Filter } from '../../parts/Filter';
-import { Empty, Loaded, Page } from '../../parts/Page';
+import { Cut, Empty, Loaded, Page } from '../../parts/Page';
 import { StateShape } from '../../parts/State';
 import { Time } from '../../parts/Time';
 
@@ -46,11 +46,11 @@ export function Tables() {
     <Page title="Tables" command={'towpath query "show tables"'}
       actions={<Filter label="Filter tables" value={find} onChange={(text) => void navigate({ search: { find: text }, replace: true })} />}>
       <Loaded query={tables} lines={8}>
-        {({ tables: all }) => {
+        {({ tables: all, isCut }) => {
           const rows = all.filter((line) => line.table.includes(find.trim()));
           if (all.length === 0) return <Empty command="towpath run">The lakehouse has no table yet; the first run writes them.</Empty>;
           if (rows.length === 0) return <Empty>No table has “{find}” in its name.</Empty>;
-          return <DataTable label="Tables" columns={COLUMNS} rows={rows} rowKey={(line) => line.table} />;
+          return <><DataTable label="Tables" columns={COLUMNS} rows={rows} rowKey={(line) => line.table} />{isCut && <Cut />}</>;
         }}
       </Loaded>
     </Page>
