@@ -11,7 +11,7 @@ help:
 	@echo "make docs    the API pages of all crates"
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
 	@echo "make ui      the pages of \`towpath serve\` (needs Node.js); build the binary afterwards"
-	@echo "make test-ui the pages in Chromium against a real server; writes docs/img"
+	@echo "make test-ui the pages in Chromium against a real server; TOWPATH_BLESS=1 writes docs/img"
 	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
