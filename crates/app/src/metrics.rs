@@ -223,12 +223,13 @@ pub async fn metrics(services: &ProjectServices, plan: &Plan, known: &KnownRows)
     let names: Vec<PipelineName> = plan.pipelines.iter().map(|one| one.name.clone()).collect();
     let api = services.store.api();
     let newest = api.newest_runs(&plan.environment, &names, RECENT).await?;
+    let mut by_pipeline: BTreeMap<&PipelineName, Vec<&RunSummary>> = BTreeMap::new();
+    for run in &newest {
+        by_pipeline.entry(&run.name.pipeline).or_default().push(run);
+    }
     let mut runs = RunMetrics::new();
     for name in &names {
-        let recent: Vec<&RunSummary> = newest
-            .iter()
-            .filter(|run| run.name.pipeline == *name)
-            .collect();
+        let recent = by_pipeline.remove(name).unwrap_or_default();
         let rows = match last_ended(&recent) {
             Some(run) => known.of(services, plan, run).await?,
             None => None,
