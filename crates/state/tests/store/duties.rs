@@ -1,6 +1,6 @@
 //! Subscribers of some kinds of events, and duties that one process has at a time.
 
-use towpath_ports::{RunEventKind, RunState, StateStore as _, Subscription, TaskState};
+use towpath_ports::{RunEventKind, RunState, Subscription, TaskState};
 use towpath_vocab::Environment;
 
 use crate::place::{TestPlace, move_of, opened_new};
