@@ -550,7 +550,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::run(
         "R1129",
-        Remedy::Refused,
+        Remedy::FixConfig,
         "A submitted run whose process has died could not go on, and was given up.",
         "The message has the reason: mistakes in the project, or its pipeline is gone. A server tries it for about half an hour. Correct the project and submit the run again, with a new key.",
     ),
