@@ -127,7 +127,8 @@ describe('graphs', () => {
     const kept = (...texts: string[]) => withoutImplied(texts.map(edge)).map(({ from, to }) => from + to);
     expect(kept('ab', 'bc', 'ac', 'cd', 'ad')).toEqual(['ab', 'bc', 'cd']);
     expect(kept('ab', 'ac')).toEqual(['ab', 'ac']);
-    expect(kept('ab', 'ba', 'bc', 'ac')).toEqual(['ab', 'ba', 'bc']);
+    // In a circle one of the two ways stays.
+    expect(kept('ab', 'ba', 'bc', 'ac')).toEqual(['ab', 'ba', 'ac']);
   });
 
   test('only large graphs are folded at first', () => {
