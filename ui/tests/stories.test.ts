@@ -124,6 +124,12 @@ describe('with a session', () => {
     }, before);
   });
 
+  test('a run says where its rows are, in the numbers of the terminal', async () => {
+    await page.goto('/runs/nycflights%231');
+    const figures = await page.locator('.figures').innerText();
+    expect(figures.replace(/\s+/g, ' ')).toMatch(/Rows read 367,687 = 367,686 ?loaded \+ 1 ?rejected/);
+  });
+
   test('the graph keeps the path of a task lit', async () => {
     await page.goto('/pipelines/nycflights?view=graph');
     await page.locator('.react-flow__node').first().waitFor();
