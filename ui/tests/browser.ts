@@ -19,10 +19,10 @@ export async function launch(): Promise<Browser> {
 const TYPES: Record<string, string> = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', woff2: 'font/woff2' };
 
 /** With TOWPATH_UI_DIST the pages come from that folder, with the policy of the server: to work on them without a new build of the binary. */
-async function serveFrom(folder: string, context: BrowserContext): Promise<void> {
-  const answer = await fetch(`${inject('url')}/`);
+async function serveFrom(folder: string, url: string, context: BrowserContext): Promise<void> {
+  const answer = await fetch(`${url}/`);
   const policy = answer.headers.get('content-security-policy') ?? '';
-  await context.route((url) => url.origin === inject('url') && !url.pathname.startsWith('/api/'), async (route) => {
+  await context.route((asked) => asked.origin === url && !asked.pathname.startsWith('/api/'), async (route) => {
     const { pathname } = new URL(route.request().url());
     const isFile = pathname.startsWith('/assets/') || pathname === '/favicon.svg';
     const path = join(folder, isFile ? pathname : 'index.html');
@@ -38,12 +38,12 @@ export interface Watched {
 }
 
 export async function open(browser: Browser, options: BrowserContextOptions = {}): Promise<Watched> {
-  const url = inject('url');
+  const url = options.baseURL ?? inject('url');
   const context = await browser.newContext({ baseURL: url, locale: 'en-GB', timezoneId: 'Europe/Berlin', viewport: { width: 1280, height: 800 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   context.setDefaultTimeout(10_000);
   const dist = process.env['TOWPATH_UI_DIST'];
-  if (dist) await serveFrom(dist, context);
+  if (dist) await serveFrom(dist, url, context);
   const page = await context.newPage();
   const faults: string[] = [];
   page.on('console', (message) => {

@@ -92,6 +92,28 @@ export function outcomeOf(value: unknown): Outcome | undefined {
   };
 }
 
+export interface RowSums {
+  read: number;
+  loaded: number;
+  rejected: number;
+  /** Dropped, and left out by `where` and `dedup`. */
+  leftOut: number;
+}
+
+/** The rows that the loads of a run read, and what became of them; what models and publishes write is not in it. */
+export function loadSums(tasks: readonly { outcome?: unknown }[]): RowSums {
+  const sums: RowSums = { read: 0, loaded: 0, rejected: 0, leftOut: 0 };
+  for (const task of tasks) {
+    const outcome = outcomeOf(task.outcome);
+    if (!outcome?.isLoad) continue;
+    sums.read += outcome.rows_read;
+    sums.loaded += outcome.rows_loaded;
+    sums.rejected += outcome.rows_rejected;
+    sums.leftOut += outcome.rows_dropped + outcome.rows_filtered + outcome.rows_deduplicated;
+  }
+  return sums;
+}
+
 /** `3 ok, 1 warn`, as the terminal says it. */
 export function checksLine(checks: readonly Check[]): string {
   const words: [string, string][] = [['pass', 'ok'], ['warn', 'warn'], ['fail', 'failed']];

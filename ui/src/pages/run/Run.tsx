@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useParams, useSearch } from '@tanstack/react-router';
 import { newestRunsQuery, runQuery, type Run as RunData } from '../../api/queries';
 import { count } from '../../format/number';
-import { outcomeOf } from '../../model/outcome';
+import { loadSums, outcomeOf } from '../../model/outcome';
 import { left, progress, runId, usual } from '../../model/run';
 import { runShown, taskShown } from '../../model/state';
 import { Empty, Page, Skeleton } from '../../parts/Page';
@@ -35,15 +35,17 @@ function Facts({ run }: { run: RunData }) {
 }
 
 function Rows({ run }: { run: RunData }) {
-  const { rows_in, rows_loaded, rows_rejected } = run.counts;
-  if (rows_in === 0 && rows_loaded === 0) return null;
-  const balances = rows_in === rows_loaded + rows_rejected;
+  const { read, loaded, rejected, leftOut } = loadSums(run.tasks);
+  if (read === 0) return null;
+  const balances = read === loaded + rejected + leftOut;
+  const sign = (word: string) => <span className="soft">{balances ? word : '·'}</span>;
   return (
-    <div className="figures-rows">
+    <div>
       <dt>Rows read</dt>
       <dd className="number">
-        {count(rows_in)} <span className="soft">{balances ? '=' : '·'}</span> {count(rows_loaded)}<small>loaded</small>{' '}
-        <span className="soft">{balances ? '+' : '·'}</span> {count(rows_rejected)}<small>rejected</small>
+        {count(read)} {sign('=')} {count(loaded)}<small>loaded</small>{' '}
+        {sign('+')} {count(rejected)}<small>rejected</small>
+        {leftOut > 0 && <> {sign('+')} {count(leftOut)}<small>left out</small></>}
       </dd>
     </div>
   );
