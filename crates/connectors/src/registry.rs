@@ -12,6 +12,7 @@ use crate::files::FilesConnector;
 use crate::mysql::Mysql;
 use crate::postgres::Postgres;
 use crate::rest::Rest;
+use crate::singer::Singer;
 use crate::sqlite::Sqlite;
 
 /// All connectors, in the order of their kinds.
@@ -23,6 +24,7 @@ pub fn connectors() -> Vec<Arc<dyn Connector>> {
         Arc::new(AlertConnector(AlertForm::PagerDuty)),
         Arc::new(Postgres),
         Arc::new(Rest),
+        Arc::new(Singer),
         Arc::new(AlertConnector(AlertForm::Slack)),
         Arc::new(Sqlite),
         Arc::new(AlertConnector(AlertForm::Teams)),

@@ -21,7 +21,6 @@ mod process;
 mod reconnect;
 mod scheduler;
 mod stopping;
-mod tree;
 mod trigger;
 mod view;
 

@@ -3,7 +3,7 @@
 //! Promise: a program and everything that it starts end together: when it ends, when its time is over, when
 //! the user stops it, when the future is dropped, and when this process is killed. It gets TERM first, and
 //! KILL after a grace period. A grandchild that keeps the pipe open delays nothing. It knows nothing of
-//! tasks. Read next: `tree.rs` (how), `log.rs` (the output).
+//! tasks. Read next: `processes/src/tree.rs` (how), `log.rs` (the output).
 
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{ProcessExit, ProcessRunner, ProcessSpec, Result, System};
+use towpath_processes::{Tree, is_left};
 
 use crate::error::RunError;
 use crate::log::Log;
-use crate::tree::{Tree, is_left};
 
 /// How long output is read after the program itself has ended.
 const LAST_WORDS: Duration = Duration::from_millis(250);

@@ -109,6 +109,11 @@ pub const CODES: &[CodeEntry] = &[
         "Alerts are sent to connections of type `webhook`, `slack`, `teams`, `pagerduty` or `opsgenie`:\n\n  connections:\n    data_slack: { type: slack, url: \"${secret:SLACK_URL}\" }\n\n  alerts: { failed: data_slack }",
     ),
     CodeEntry::check(
+        "C0521",
+        "A published table has checks, and its destination may hold rows twice.",
+        "Nobody can look at what such a destination holds, and a row may be there twice. Put the checks on the table of the lakehouse that is published; that a key is unique among the rows that are sent is looked at all the same.",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",

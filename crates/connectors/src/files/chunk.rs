@@ -14,6 +14,7 @@ use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
+use super::objects::ObjectLines;
 use super::options::{Compression, Format};
 use super::spare::SpareBuffers;
 use super::transcoder::Transcoder;
@@ -109,6 +110,15 @@ impl Chunk {
             lease: None,
             buffers: None,
         }
+    }
+
+    /// A chunk of JSON objects that no file has.
+    pub(crate) fn of_lines(lines: ObjectLines) -> Self {
+        let mut chunk = Self::of_bytes(&lines.object, lines.bytes, b'\n');
+        chunk.offset = lines.offset;
+        chunk.line = lines.first;
+        chunk.lease = Some(lines.lease);
+        chunk
     }
 
     /// The line of a byte of this chunk.

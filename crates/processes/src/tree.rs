@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, Command};
 const LEADER: &str = "trap '' TERM INT HUP QUIT; echo; read -r _; kill -KILL 0";
 
 /// A group of processes with its leader. Dropping it kills the group.
-pub(crate) struct Tree {
+pub struct Tree {
     group: Pid,
     leader: Child,
     _pipe: Option<ChildStdin>,
@@ -26,7 +26,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Starts the leader of a new group.
-    pub(crate) async fn start() -> io::Result<Self> {
+    pub async fn start() -> io::Result<Self> {
         let mut leader = Command::new("/bin/sh")
             .args(["-c", LEADER])
             .env_clear()
@@ -53,17 +53,17 @@ impl Tree {
     }
 
     /// The group's number, for `Command::process_group`.
-    pub(crate) fn id(&self) -> i32 {
+    pub fn id(&self) -> i32 {
         self.group.as_raw()
     }
 
     /// Asks everything in the group to stop.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
     /// Kills all processes in the group with its leader, and waits for the leader.
-    pub(crate) async fn kill(mut self) -> io::Result<()> {
+    pub async fn kill(mut self) -> io::Result<()> {
         self.signal(Signal::SIGKILL);
         self.leader.wait().await.map(|_| ())
     }
@@ -83,7 +83,7 @@ impl Tree {
 }
 
 /// True while a process of a group is listed, also one that has ended and that nobody has asked about.
-pub(crate) fn is_left(group: i32) -> bool {
+pub fn is_left(group: i32) -> bool {
     killpg(Pid::from_raw(group), None::<Signal>) != Err(Errno::ESRCH)
 }
 
