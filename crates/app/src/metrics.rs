@@ -27,7 +27,14 @@ const TICK_SECONDS: f64 = 0.01;
 /// The rows of the last run of each pipeline, which do not change any more.
 #[derive(Default)]
 pub struct KnownRows {
-    rows: Mutex<BTreeMap<PipelineName, (RunName, Option<i64>, RowCounts)>>,
+    rows: Mutex<BTreeMap<PipelineName, RowsOfRun>>,
+}
+
+/// The rows of a run that has ended at this time.
+struct RowsOfRun {
+    run: RunName,
+    ended_us: Option<i64>,
+    rows: RowCounts,
 }
 
 /// One metric with its values.
@@ -275,8 +282,8 @@ impl KnownRows {
             let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
             let known = rows.get(&run.name.pipeline);
             known
-                .filter(|(name, ended, _)| *name == run.name && *ended == run.ended_us)
-                .map(|(_, _, rows)| *rows)
+                .filter(|known| known.run == run.name && known.ended_us == run.ended_us)
+                .map(|known| known.rows)
         };
         if known.is_some() {
             return Ok(known);
@@ -286,10 +293,12 @@ impl KnownRows {
         };
         let counts = RowCounts::of(&record);
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.insert(
-            run.name.pipeline.clone(),
-            (run.name.clone(), run.ended_us, counts),
-        );
+        let known = RowsOfRun {
+            run: run.name.clone(),
+            ended_us: run.ended_us,
+            rows: counts,
+        };
+        rows.insert(run.name.pipeline.clone(), known);
         Ok(Some(counts))
     }
 }
