@@ -42,6 +42,7 @@ export function bringEvents(queries: QueryClient): void {
       again('logs', id);
     }
     if (isList) for (const key of ['runs', 'pipelines', 'pipeline', 'schedules', 'backfills']) again(key);
+    again('why');
     if (isEnd) for (const key of ['tables', 'table', 'quarantine', 'checks']) again(key);
     runs.clear();
     isList = false;
