@@ -82,6 +82,57 @@ test('the first page is small, and needs nothing of the pages behind it', async 
   await page.context().close();
 });
 
+describe.each(['light', 'dark'] as const)('over the page, %s', (colorScheme) => {
+  let watched: Watched;
+  beforeAll(async () => {
+    watched = await open(browser, { colorScheme });
+    await watched.page.goto('/');
+    await watched.page.getByLabel('Token').waitFor();
+  });
+  const shown = async (name: string) => {
+    await watched.page.screenshot({ path: join(IMAGES, `${name}-${colorScheme}.png`) });
+    expect(await violations(watched)).toEqual([]);
+  };
+
+  test('login', () => shown('login'));
+
+  test('search and keys', async () => {
+    const { page } = watched;
+    await logIn(page);
+    await settled(page);
+    await page.keyboard.press('/');
+    await page.keyboard.type('ra');
+    await page.getByRole('option').nth(2).waitFor();
+    await shown('search');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await shown('keys');
+  });
+
+  test('running', async () => {
+    const { page } = watched;
+    await page.goto('/pipelines/hourly');
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByLabel(/Parameters/).fill('pages=900');
+    await shown('start');
+    await page.getByRole('dialog').getByRole('button', { name: 'Run', exact: true }).click();
+    await page.waitForURL(/\/runs\//);
+    await page.getByText('running').nth(1).waitFor();
+    await shown('run-running');
+    await page.getByRole('link', { name: 'Home', exact: true }).click();
+    await page.getByRole('heading', { name: 'Running now' }).waitFor();
+    await shown('home-running');
+    await page.goBack();
+    await page.getByRole('button', { name: 'Cancel', exact: true }).click();
+    await shown('cancel');
+    await page.getByRole('button', { name: 'Cancel the run' }).click();
+    await page.getByRole('button', { name: /Rerun/ }).last().click();
+    await page.getByRole('menuitem', { name: 'convert' }).waitFor();
+    await shown('rerun');
+  });
+});
+
 describe.each(Object.entries(LOOKS))('%s', (look, options) => {
   let watched: Watched;
   beforeAll(async () => {

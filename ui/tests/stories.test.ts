@@ -138,6 +138,9 @@ describe('with a session', () => {
     await page.locator('.node.is-dim').first().waitFor();
     expect(await page.locator('.node.is-dim').count()).toBe(9);
     expect(page.url()).toMatch(/task=extract\/raw.planes/);
+    const why = page.getByRole('region', { name: 'Why extract/raw.planes' });
+    await why.getByText(/have not changed since it last succeeded/).waitFor();
+    await why.getByRole('button', { name: /towpath run nycflights --full-refresh/ }).waitFor();
     await page.getByRole('button', { name: 'Fold extract' }).click();
     await page.getByText('5 tasks', { exact: true }).waitFor();
     expect(await page.locator('.react-flow__node').count()).toBe(6);

@@ -5,7 +5,11 @@ import { useNavigate } from '@tanstack/react-router';
 import { runId } from '../model/run';
 import { client, dataOf, type Schemas } from './client';
 
-const newKey = () => ({ 'Idempotency-Key': crypto.randomUUID() });
+/** Not `randomUUID`, which pages without TLS do not have. */
+const newKey = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return { 'Idempotency-Key': [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('') };
+};
 
 /** After a run has begun its page opens. */
 function useOpenRun() {

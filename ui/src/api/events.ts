@@ -28,6 +28,12 @@ function become(next: LiveState): void {
   for (const listener of stateListeners) listener();
 }
 
+export function onLive(listener: (state: LiveState) => void): () => void {
+  const tell = () => listener(state);
+  stateListeners.add(tell);
+  return () => stateListeners.delete(tell);
+}
+
 export function useLive(): LiveState {
   return useSyncExternalStore(
     (listener) => {

@@ -3,10 +3,11 @@
 
 import type { QueryClient } from '@tanstack/react-query';
 import { applyEvent, runId } from '../model/run';
-import { onEvent, onGap, type Event } from './events';
+import { onEvent, onGap, onLive, type Event } from './events';
 import type { Run, RunLine } from './queries';
 
 const WAIT_MS = 900;
+const POLL_MS = 15_000;
 
 interface ListOfRuns {
   runs: RunLine[];
@@ -41,6 +42,7 @@ export function bringEvents(queries: QueryClient): void {
       again('logs', id);
     }
     if (isList) for (const key of ['runs', 'pipelines', 'pipeline', 'schedules', 'backfills']) again(key);
+    again('why');
     if (isEnd) for (const key of ['tables', 'table', 'quarantine', 'checks']) again(key);
     runs.clear();
     isList = false;
@@ -55,4 +57,10 @@ export function bringEvents(queries: QueryClient): void {
     timer ??= setTimeout(ask, WAIT_MS);
   });
   onGap(() => void queries.invalidateQueries());
+  // Without the stream, what is shown is asked for again from time to time.
+  let poll: ReturnType<typeof setInterval> | undefined;
+  onLive((state) => {
+    clearInterval(poll);
+    poll = state === 'lost' ? setInterval(() => void queries.invalidateQueries(), POLL_MS) : undefined;
+  });
 }

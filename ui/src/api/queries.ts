@@ -178,3 +178,9 @@ export const tokensQuery = queryOptions({
   queryKey: ['tokens'],
   queryFn: ({ signal }) => dataOf(client.GET('/api/v1/tokens', { signal })),
 });
+
+export const whyQuery = (subject: string) =>
+  queryOptions({
+    queryKey: ['why', subject],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/why', { params: { query: { subject } }, signal })),
+  });

@@ -801,6 +801,10 @@ export interface components {
                 succeeded: number;
                 failed: number;
                 skipped: number;
+                range: components["schemas"]["Interval"];
+                timezone: string;
+                order: string;
+                on_existing: string;
             }[];
             /** @description The cursor of the next page. */
             next?: string;

@@ -12,6 +12,7 @@ import { isBad, taskShown, type Shown } from '../../model/state';
 import { Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 import { StateShape } from '../../parts/State';
+import { Why } from './Why';
 import { NODE_HEIGHT, pathAlong, place, placedBefore, type Placed } from './layout';
 
 interface NodeData extends Record<string, unknown> {
@@ -165,7 +166,7 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
             {folded.has(step) ? `Unfold ${step}` : `Fold ${step}`}
           </button>
         ))}
-        {selected !== undefined && <Selected task={selected} pipeline={pipeline} run={run} onEnd={() => onSelect(undefined)} />}
+        {selected !== undefined && <Selected task={selected} pipeline={pipeline} onEnd={() => onSelect(undefined)} />}
       </div>
       <div ref={box} className="graph" style={{ height }}>
         {error !== undefined && <Problem error={error} />}
@@ -179,18 +180,18 @@ export function Graph({ pipeline, run, selected, onSelect }: GraphProps) {
           </ReactFlow>
         )}
       </div>
+      {selected !== undefined && <Why task={selected} pipeline={pipeline.pipeline} />}
     </>
   );
 }
 
-function Selected({ task, pipeline, run, onEnd }: { task: string; pipeline: Pipeline; run: RunLine | undefined; onEnd: () => void }) {
+function Selected({ task, pipeline, onEnd }: { task: string; pipeline: Pipeline; onEnd: () => void }) {
   const node = pipeline.graph.find((one) => one.id === task);
   if (!node) return null;
   const below = pathOf(pipeline.graph, task).size - 1;
   return (
     <p className="graph-selected">
       <strong>{task}</strong> <span className="soft">{node.kind}, {counted(below, 'task')} on its path</span>
-      {run && <Link to="/runs/$id" params={{ id: `${run.name.pipeline}#${run.name.number}` }} search={{ task }}>in the last run</Link>}
       {node.tables.map((table) => <Link key={table} to="/tables/$name" params={{ name: table }} search={{}}>{table}</Link>)}
       <button type="button" className="quiet" onClick={onEnd}>clear</button>
     </p>

@@ -2,6 +2,7 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
+import { useLayoutEffect, useRef } from 'react';
 import type { Schemas } from '../../api/client';
 import { rejectedRowsQuery } from '../../api/queries';
 import { count, counted } from '../../format/number';
@@ -30,9 +31,16 @@ function Reasons({ found }: { found: Rows }) {
 }
 
 function Cells({ row }: { row: Row }) {
+  const ref = useRef<HTMLDivElement>(null);
+  // Of a wide row, the bad cell is in sight.
+  useLayoutEffect(() => {
+    const box = ref.current;
+    const bad = box?.querySelector<HTMLElement>('td.is-bad');
+    if (box && bad && bad.offsetLeft + bad.offsetWidth > box.clientWidth) box.scrollLeft = bad.offsetLeft - 24;
+  }, [row]);
   if (row.cells.length === 0) return <pre className="record">{row.record ?? ''}</pre>;
   return (
-    <div className="cells" tabIndex={0} role="group" aria-label="The row">
+    <div ref={ref} className="cells" tabIndex={0} role="group" aria-label="The row">
       <table className="cells-table">
         <thead><tr>{row.cells.map((cell) => <th key={cell.column} scope="col" className={cell.reasons.length > 0 ? 'is-bad' : ''}>{cell.column}</th>)}</tr></thead>
         <tbody>

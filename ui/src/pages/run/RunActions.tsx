@@ -39,16 +39,17 @@ function Rerun({ run }: { run: Run }) {
   const rerun = useRerun(id);
   const pipeline = useQuery(pipelineQuery(run.name.pipeline)).data;
   const hasFailed = run.tasks.some((task) => task.state !== 'succeeded' && task.state !== 'unchanged');
+  const rest = run.state === 'failed' ? 'Rerun failed tasks' : 'Rerun what is left';
   return (
     <>
       {hasFailed && (
-        <button type="button" className="button is-first" disabled={rerun.isPending} onClick={() => rerun.mutate({ failed: true })}>Rerun failed tasks</button>
+        <button type="button" className="button is-first" disabled={rerun.isPending} onClick={() => rerun.mutate({ failed: true })}>{rest}</button>
       )}
       <Menu.Root modal={false}>
         <Menu.Trigger className="button" disabled={rerun.isPending}>Rerun <span aria-hidden="true">▾</span></Menu.Trigger>
         <Menu.Content className="menu" align="end" sideOffset={4}>
           <Menu.Item className="menu-item" onSelect={() => rerun.mutate({})}>All tasks</Menu.Item>
-          {hasFailed && <Menu.Item className="menu-item" onSelect={() => rerun.mutate({ failed: true })}>Failed tasks, and what depends on them</Menu.Item>}
+          {hasFailed && <Menu.Item className="menu-item" onSelect={() => rerun.mutate({ failed: true })}>Tasks that did not succeed, and what depends on them</Menu.Item>}
           {pipeline && pipeline.steps.length > 1 && <Menu.Label className="menu-label">From a step on</Menu.Label>}
           {pipeline && pipeline.steps.length > 1 && pipeline.steps.map((step) => (
             <Menu.Item key={step} className="menu-item" onSelect={() => rerun.mutate({ from: step })}>{step}</Menu.Item>

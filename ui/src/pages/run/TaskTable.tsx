@@ -7,14 +7,13 @@ import { count } from '../../format/number';
 import { checksLine, outcomeOf } from '../../model/outcome';
 import { taskShown, type Shown } from '../../model/state';
 import { DataTable, type Column } from '../../parts/DataTable';
+import { Name } from '../../parts/Name';
 import { State } from '../../parts/State';
 import { Took, useNow } from '../../parts/Time';
 
 /** When a task ran, on the axis of the whole run. */
-function Bar({ run, task, shown }: { run: Run; task: Task; shown: Shown }) {
-  const nowUs = useNow() * 1000;
+function Bar({ run, task, shown, endUs }: { run: Run; task: Task; shown: Shown; endUs: number }) {
   if (task.started_us === null) return null;
-  const endUs = run.ended_us ?? Math.max(nowUs, run.started_us + 1);
   const whole = Math.max(1, endUs - run.started_us);
   const at = (task.started_us - run.started_us) / whole;
   const width = ((task.ended_us ?? endUs) - task.started_us) / whole;
@@ -23,6 +22,12 @@ function Bar({ run, task, shown }: { run: Run; task: Task; shown: Shown }) {
       <span className={`gantt-bar s-${shown}`} style={{ left: `${Math.min(99, at * 100)}%`, width: `max(3px, ${Math.min(1 - at, width) * 100}%)` }} />
     </span>
   );
+}
+
+/** The bar of a run that goes on. */
+function LiveBar({ run, task, shown }: { run: Run; task: Task; shown: Shown }) {
+  const nowUs = useNow() * 1000;
+  return <Bar run={run} task={task} shown={shown} endUs={Math.max(nowUs, run.started_us + 1)} />;
 }
 
 const NONE = <span className="none">–</span>;
@@ -45,12 +50,12 @@ function columns(run: Run, opened: string | undefined): Column<Task>[] {
         <Link to="/runs/$id" params={{ id: `${run.name.pipeline}#${run.name.number}` }} resetScroll={false} replace data-row className="row-link"
           search={(old) => ({ ...old, task: task.id === opened ? undefined : task.id }) as never}
           aria-expanded={task.id === opened} activeProps={{}}>
-          {task.id}
+          <Name text={task.id} />
         </Link>
       ),
     },
     { id: 'state', title: 'State', by: (task) => taskShown(task), cell: (task) => <><State state={taskShown(task)} />{task.attempt > 1 && <span className="soft"> attempt {task.attempt}</span>}</> },
-    { id: 'when', title: 'When', by: (task) => task.started_us, cell: (task) => <Bar run={run} task={task} shown={taskShown(task)} /> },
+    { id: 'when', title: 'When', by: (task) => task.started_us, cell: (task) => (run.ended_us === null ? <LiveBar run={run} task={task} shown={taskShown(task)} /> : <Bar run={run} task={task} shown={taskShown(task)} endUs={run.ended_us} />) },
     { id: 'took', title: 'Took', isNumber: true, by: (task) => (task.ended_us ?? 0) - (task.started_us ?? 0), cell: (task) => <Took startedUs={task.started_us} endedUs={task.ended_us ?? run.ended_us} /> },
     { id: 'read', title: 'Rows read', isNumber: true, by: read, cell: number(read) },
     { id: 'loaded', title: 'Loaded', isNumber: true, by: loaded, cell: number(loaded) },

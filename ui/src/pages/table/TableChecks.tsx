@@ -7,6 +7,7 @@ import { qualityQuery } from '../../api/queries';
 import { decimal } from '../../format/number';
 import { DataTable, type Column } from '../../parts/DataTable';
 import { Empty, Skeleton } from '../../parts/Page';
+import { Name } from '../../parts/Name';
 import { Problem, Ticks } from '../../parts/Problem';
 import type { Schemas } from '../../api/client';
 import { CheckState } from '../run/Checks';
@@ -35,7 +36,7 @@ function columns(opened: string | undefined, open: (name: string) => void): Colu
   return [
     {
       id: 'name', title: 'Check', isMain: true, by: (check) => check.name,
-      cell: (check) => <button type="button" className="row-link as-link" data-row aria-expanded={check.name === opened} onClick={() => open(check.name)}>{check.name}</button>,
+      cell: (check) => <button type="button" className="row-link as-link" data-row aria-expanded={check.name === opened} onClick={() => open(check.name)}><Name text={check.name} /></button>,
     },
     { id: 'outcome', title: 'Newest result', by: (check) => RANK.indexOf(newest(check)?.outcome ?? ''), cell: (check) => <CheckState outcome={newest(check)?.outcome ?? ''} /> },
     { id: 'value', title: 'Found', isNumber: true, by: (check) => newest(check)?.value, cell: (check) => { const value = newest(check)?.value; return value == null ? <span className="none">–</span> : decimal(value); } },
