@@ -565,6 +565,7 @@ export interface components {
             stop?: components["schemas"]["Stop"];
             worker: string;
             counts: components["schemas"]["Counts"];
+            /** @description At most 100; `task_states` counts all. */
             tasks: {
                 id: string;
                 state: components["schemas"]["TaskState"];
@@ -576,6 +577,10 @@ export interface components {
                 /** @description Who must act: `fix_data`, `fix_config`, `retry`, … */
                 remedy?: string;
             }[];
+            /** @description How many tasks are in each state. */
+            task_states: {
+                [key: string]: number;
+            };
         };
         Run: {
             /**
@@ -674,6 +679,8 @@ export interface components {
             }[];
             /** @description The cursor of what follows: there is more, or the run goes on. */
             next?: string;
+            /** @description Programs have run on another machine, which has what they printed. */
+            output_is_elsewhere?: boolean;
         };
         Pause: {
             since: string;
@@ -805,6 +812,7 @@ export interface components {
                 timezone: string;
                 order: string;
                 on_existing: string;
+                every_ms?: number;
             }[];
             /** @description The cursor of the next page. */
             next?: string;
@@ -917,14 +925,15 @@ export interface components {
             }[];
             /** @description The cursor of the next page. */
             next?: string;
-            reasons: {
+            /** @description On the first page: the reasons of the rows that wait. */
+            reasons?: {
                 code: string;
                 column: string | null;
                 message: string;
                 rows: number;
             }[];
             /** @description False when only a part of the rows was looked at for their reasons. */
-            reasons_are_complete: boolean;
+            reasons_are_complete?: boolean;
         };
         /** @description Sums over the tasks of a run that have stored how many rows they had. */
         Counts: {
@@ -2692,6 +2701,15 @@ export interface operations {
             };
             /** @description A failure with its code. */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A failure with its code. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

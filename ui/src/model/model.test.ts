@@ -6,7 +6,7 @@ import { lineageTables } from './lineage';
 import { filtered, levelOf, matches, withPage } from './log';
 import { checksLine, loadSums, outcomeOf } from './outcome';
 import { parseParams } from './params';
-import { applyEvent, attempts, left, progress, runId, usual } from './run';
+import { applyEvent, attempts, left, listedProgress, progress, runId, usual } from './run';
 import { find, type Found } from './search';
 import { runShown, taskShown } from './state';
 
@@ -47,6 +47,10 @@ describe('runs', () => {
     expect(applyEvent(ended, event('run_failed', null, 90))).toMatchObject({ state: 'failed', ended_us: 90 });
     expect(applyEvent(run, event('note', 'a'))).toBe(run);
     expect(progress(ended.tasks)).toEqual({ ended: 1, of: 2 });
+    const listed = { ...run, task_states: { waiting: 101 } };
+    const counted = applyEvent(applyEvent(listed, event('task_running', 'a')), event('task_succeeded', 'a'));
+    expect(counted.task_states).toEqual({ waiting: 100, running: 0, succeeded: 1 });
+    expect(listedProgress(counted)).toEqual({ ended: 1, of: 101 });
   });
 
   test('what is usual is known from the runs that succeeded', () => {

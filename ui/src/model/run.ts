@@ -36,6 +36,8 @@ interface LiveRun {
   interrupted: boolean;
   ended_us: number | null;
   tasks: readonly LiveTask[];
+  /** Of runs in lists. */
+  task_states?: Readonly<Record<string, number>>;
 }
 
 function changed(task: LiveTask, state: TaskState, atUs: number): LiveTask {
@@ -52,12 +54,25 @@ export function applyEvent<R extends LiveRun>(run: R, event: Event): R {
   }
   const state = TASK_STATES[event.kind];
   if (state === undefined) return run;
-  return { ...run, tasks: run.tasks.map((task) => (task.id === event.task ? changed(task, state, event.at_us) : task)) };
+  const tasks = run.tasks.map((task) => (task.id === event.task ? changed(task, state, event.at_us) : task));
+  const before = run.tasks.find((task) => task.id === event.task)?.state;
+  if (run.task_states === undefined || before === undefined || before === state) return { ...run, tasks };
+  const moved = { ...run.task_states };
+  moved[before] = (moved[before] ?? 1) - 1;
+  moved[state] = (moved[state] ?? 0) + 1;
+  return { ...run, tasks, task_states: moved };
 }
 
 /** How many of the tasks have ended. */
 export function progress(tasks: readonly { state: TaskState }[]): { ended: number; of: number } {
   return { ended: tasks.filter((task) => isFinal(task.state)).length, of: tasks.length };
+}
+
+/** The same of a run in a list, which counts all its tasks and has not all of them. */
+export function listedProgress(run: { task_states: Readonly<Record<string, number>> }): { ended: number; of: number } {
+  const counts = Object.entries(run.task_states);
+  const sum = (some: [string, number][]) => some.reduce((total, [, found]) => total + found, 0);
+  return { ended: sum(counts.filter(([state]) => isFinal(state as TaskState))), of: sum(counts) };
 }
 
 interface Timed {

@@ -6,7 +6,7 @@ import { newestRunsQuery, pipelinesQuery, quarantineQuery, type PipelineLine, ty
 import { count, counted } from '../../format/number';
 import { parseTime } from '../../format/time';
 import { headline, needs, sums } from '../../model/attention';
-import { left, progress, runId, usual } from '../../model/run';
+import { left, listedProgress, runId, usual } from '../../model/run';
 import { Empty, Page, Section, Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 import { State } from '../../parts/State';
@@ -22,7 +22,7 @@ function Running({ runs, pipelines }: { runs: readonly RunLine[]; pipelines: rea
   return (
     <ul className="entries">
       {runs.map((run) => {
-        const { ended, of } = progress(run.tasks);
+        const { ended, of } = listedProgress(run);
         const line = pipelines.find((one) => one.pipeline === run.name.pipeline);
         const usualUs = usual(line?.recent ?? []);
         return (

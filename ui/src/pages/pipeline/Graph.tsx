@@ -4,7 +4,7 @@ import '@xyflow/react/dist/base.css';
 import { BaseEdge, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type EdgeProps, type Node, type NodeProps } from '@xyflow/react';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { Link } from '@tanstack/react-router';
-import type { Pipeline, RunLine } from '../../api/queries';
+import type { Pipeline } from '../../api/queries';
 import { duration } from '../../format/duration';
 import { counted } from '../../format/number';
 import { fold, foldedAtFirst, pathOf, type FoldedNode, type Folded } from '../../model/graph';
@@ -12,6 +12,7 @@ import { isBad, taskShown, type Shown } from '../../model/state';
 import { Skeleton } from '../../parts/Page';
 import { Problem } from '../../parts/Problem';
 import { StateShape } from '../../parts/State';
+import type { GridRun } from './Grid';
 import { Why } from './Why';
 import { NODE_HEIGHT, pathAlong, place, placedBefore, type Placed } from './layout';
 
@@ -87,12 +88,12 @@ interface Drawn {
   pipeline: Pipeline;
   graph: Folded;
   placed: Placed;
-  run: RunLine | undefined;
+  run: GridRun | undefined;
   selected: string | undefined;
 }
 
 function draw({ pipeline, graph, placed, run, selected }: Drawn): { nodes: TaskNode[]; edges: Edge[] } {
-  const states = new Map(run?.tasks.map((task) => [task.id, task]));
+  const states = new Map<string, GridRun['tasks'][number]>(run?.tasks.map((task) => [task.id, task]));
   const lit = selected === undefined ? undefined : pathOf(pipeline.graph, selected);
   const isLit = (node: FoldedNode) => lit === undefined || node.tasks.some((task) => lit.has(task));
   const places = new Map(placed.nodes.map((node) => [node.id, node]));
@@ -127,7 +128,7 @@ function draw({ pipeline, graph, placed, run, selected }: Drawn): { nodes: TaskN
 
 interface GraphProps {
   pipeline: Pipeline;
-  run: RunLine | undefined;
+  run: GridRun | undefined;
   selected: string | undefined;
   onSelect: (task: string | undefined) => void;
 }

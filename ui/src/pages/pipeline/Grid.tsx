@@ -3,13 +3,16 @@
 import { Link } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useRef, type KeyboardEvent } from 'react';
-import type { Pipeline, RunLine } from '../../api/queries';
+import type { Pipeline, Run, RunLine } from '../../api/queries';
 import { duration } from '../../format/duration';
 import { time } from '../../format/time';
 import { ordered } from '../../model/graph';
 import { runId } from '../../model/run';
 import { runShown, taskShown, WORDS } from '../../model/state';
 import { StateShape } from '../../parts/State';
+
+/** A run of the list, or a whole one. */
+export type GridRun = RunLine | Run;
 
 const ROW = 26;
 
@@ -26,7 +29,7 @@ function onArrow(event: KeyboardEvent<HTMLElement>): void {
   next.focus();
 }
 
-function Head({ runs }: { runs: readonly RunLine[] }) {
+function Head({ runs }: { runs: readonly GridRun[] }) {
   const took = runs.map((run) => run.duration_us);
   const longest = Math.max(1, ...took);
   return (
@@ -51,10 +54,10 @@ function Head({ runs }: { runs: readonly RunLine[] }) {
   );
 }
 
-export function Grid({ pipeline, runs: newest }: { pipeline: Pipeline; runs: readonly RunLine[] }) {
+export function Grid({ pipeline, runs: newest }: { pipeline: Pipeline; runs: readonly GridRun[] }) {
   const runs = [...newest].reverse();
   const tasks = ordered(pipeline.graph);
-  const states = runs.map((run) => new Map(run.tasks.map((task) => [task.id, task])));
+  const states = runs.map((run) => new Map<string, GridRun['tasks'][number]>(run.tasks.map((task) => [task.id, task])));
   const ref = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({ count: tasks.length, getScrollElement: () => ref.current, estimateSize: () => ROW, overscan: 30 });
   return (

@@ -15,11 +15,11 @@ import { Time } from '../../parts/Time';
 type Rows = Schemas['RejectedRows'];
 type Row = Rows['rows'][number];
 
-function Reasons({ found }: { found: Rows }) {
-  const most = Math.max(1, ...found.reasons.map((reason) => reason.rows));
+function Reasons({ reasons }: { reasons: NonNullable<Rows['reasons']> }) {
+  const most = Math.max(1, ...reasons.map((reason) => reason.rows));
   return (
     <ul className="reasons">
-      {found.reasons.map((reason) => (
+      {reasons.map((reason) => (
         <li key={`${reason.code} ${reason.column} ${reason.message}`}>
           <span className="reason-rows number">{count(reason.rows)}</span>
           <span className="reason-bar" aria-hidden="true"><span style={{ width: `${(100 * reason.rows) / most}%` }} /></span>
@@ -94,8 +94,8 @@ export function RejectedRows() {
       {query.error && !found && <Problem error={query.error} again={() => void query.refetch()} />}
       {query.isPending && <Skeleton lines={8} />}
       {found && found.rows.length === 0 && <Empty command={`towpath quarantine ls`}>No row of this table waits.</Empty>}
-      {found && found.reasons.length > 0 && (
-        <Section title="Reasons" aside={found.reasons_are_complete ? undefined : <span className="soft">of the newest rows</span>}><Reasons found={found} /></Section>
+      {found?.reasons && found.reasons.length > 0 && (
+        <Section title="Reasons" aside={found.reasons_are_complete ? undefined : <span className="soft">of the newest rows</span>}><Reasons reasons={found.reasons} /></Section>
       )}
       {found && found.rows.length > 0 && (
         <Section title={found.next === undefined ? counted(found.rows.length, 'row') : `The newest ${counted(found.rows.length, 'row')}`}>

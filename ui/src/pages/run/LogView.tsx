@@ -132,7 +132,7 @@ export function LogView({ id, tasks }: { id: string; tasks: readonly string[] })
       {lines.length > 0
         ? <Lines lines={lines} words={words} pointed={pointed} isFollowing={isFollowing} onScrolledUp={() => setFollowing(false)} />
         : <div className="log is-empty"><Empty>{log.isWhole ? 'No line fits.' : 'Waiting for the first line.'}</Empty></div>}
-      <p className="soft log-end">{count(lines.length)} lines{log.isWhole ? '' : ', more follow'}</p>
+      <p className="soft log-end">{count(lines.length)} lines{log.isWhole ? '' : ', more follow'}{log.isElsewhere && '. Programs of this run ran on another machine, which has what they printed.'}</p>
     </div>
   );
 }

@@ -13,10 +13,12 @@ export interface Log {
   lines: readonly LogLine[];
   /** True when no more lines follow. */
   isWhole: boolean;
+  /** True when programs ran on another machine, which has what they printed. */
+  isElsewhere: boolean;
   error: unknown;
 }
 
-const NONE: Log = { lines: [], isWhole: false, error: undefined };
+const NONE: Log = { lines: [], isWhole: false, isElsewhere: false, error: undefined };
 
 /** Waits for an event of the run, and not longer than some seconds. */
 function nextEvent(id: string, signal: AbortSignal): Promise<void> {
@@ -41,7 +43,7 @@ async function readAll(id: string, signal: AbortSignal, show: (log: Log) => void
     const query = cursor === undefined ? {} : { cursor };
     const page = await dataOf(client.GET('/api/v1/runs/{id}/logs', { params: { path: { id }, query }, signal }));
     lines = withPage(lines, page);
-    show({ lines, isWhole: page.next === undefined, error: undefined });
+    show({ lines, isWhole: page.next === undefined, isElsewhere: page.output_is_elsewhere === true, error: undefined });
     if (page.next === undefined) return;
     cursor = page.next;
     if (page.events.length === 0 && page.printed.length === 0) await nextEvent(id, signal);

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { pipelinesQuery, runsQuery, type RunLine, type RunState } from '../../api/queries';
 import { count } from '../../format/number';
-import { progress, runId } from '../../model/run';
+import { listedProgress, runId } from '../../model/run';
 import { runShown } from '../../model/state';
 import { DataTable, type Column } from '../../parts/DataTable';
 import { Empty, Page, Section, Skeleton } from '../../parts/Page';
@@ -16,7 +16,7 @@ const STATES: readonly RunState[] = ['running', 'succeeded', 'failed', 'cancelle
 const isState = (text: string | undefined): text is RunState => STATES.some((state) => state === text);
 
 function Tasks({ run }: { run: RunLine }) {
-  const { ended, of } = progress(run.tasks);
+  const { ended, of } = listedProgress(run);
   return <>{run.state === 'running' ? `${ended} of ${of}` : count(of)}</>;
 }
 
