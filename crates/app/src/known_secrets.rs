@@ -3,6 +3,7 @@
 //! Promise: the values are in memory only, and only during the run. A secret that is not set has no value
 //! to remove. It does not know where text is shown. Read next: `ports/src/redact.rs`.
 
+use serde_json::Value;
 use towpath_ports::{Redaction, System as _};
 use towpath_vocab::passwords::{decoded, is_literal_password, password_arguments, passwords_in};
 use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
@@ -46,7 +47,11 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
             OptionValue::Secret(template) => Some(template),
             OptionValue::Plain(_) => None,
         })
-        .flat_map(|template| system.values_in(template))
+        .flat_map(|template| {
+            let mut values = system.values_in(template);
+            values.extend(literal_passwords(template));
+            values
+        })
         .collect();
     values.extend(plan.state.iter().flat_map(|state| system.values_in(state)));
     let options = plan.connections.values().flat_map(|c| c.options.values());
@@ -86,6 +91,25 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
     Redaction::new(values)
 }
 
+/// Passwords that a map of an option has in clear text: the template of such an option is its JSON.
+fn literal_passwords(template: &SecretTemplate) -> Vec<String> {
+    fn find(name: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) if is_literal_password(name, text) => found.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| find(name, item, found)),
+            Value::Object(members) => members
+                .iter()
+                .for_each(|(name, value)| find(name, value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(map @ Value::Object(_)) = serde_json::from_str(template.template()) {
+        find("", &map, &mut found);
+    }
+    found
+}
+
 /// The password in a URL.
 fn password_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
@@ -105,6 +129,14 @@ fn keys(table: &TablePlan) -> impl Iterator<Item = &SecretTemplate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_in_a_map_are_found() {
+        let map = r#"{"host": "h", "password": "hunter2", "login": [{"db_password": "s3cret"}], "token": "${env:T}"}"#;
+        let found = literal_passwords(&SecretTemplate::new(map));
+        assert_eq!(found, ["hunter2", "s3cret"]);
+        assert!(literal_passwords(&SecretTemplate::new("hunter2")).is_empty());
+    }
 
     #[test]
     fn a_proxy_has_a_password_where_its_url_says_so() {

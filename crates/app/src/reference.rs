@@ -209,6 +209,7 @@ fn takes(option: &OptionSpec) -> String {
         OptionKind::Boolean => "`true`, `false`".to_owned(),
         OptionKind::TextList => "text or list of texts".to_owned(),
         OptionKind::TextMap => "map of names to texts".to_owned(),
+        OptionKind::SecretMap => "map; its texts may have `${secret:…}` and `${env:…}`".to_owned(),
         OptionKind::Variants(variants) => {
             let words = variants.iter().map(|variant| format!("`{}`", variant.word));
             format!("map with `type`: {}", words.collect::<Vec<_>>().join(", "))

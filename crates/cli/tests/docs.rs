@@ -1,4 +1,4 @@
-//! Runs the commands on every page of `docs/`, in the README and in that of `examples/api`, and compares
+//! Runs the commands on every page of `docs/`, in the README and in those of examples, and compares
 //! their output with the page.
 //!
 //! `docs/README.md` explains the comments that control this test. `TOWPATH_BLESS=1` writes the output of
@@ -19,6 +19,7 @@ use towpath_testkit::http::ScriptServer;
 use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
 use towpath_testkit::s3::S3Server;
+use towpath_testkit::singer;
 
 /// What an HTML comment before a block says of it.
 #[derive(Default)]
@@ -79,6 +80,18 @@ impl PageFolder {
                 let url = ("ORDERS_API_URL".to_owned(), server.url().to_owned());
                 desk.variables = vec![url, token];
                 desk.api = Some(server);
+            }
+            "logs" => {
+                desk.cwd = desk.folder.path().join("logs");
+                copy(&root().join("examples/logs"), &desk.cwd);
+            }
+            "singer" => {
+                desk.cwd = desk.folder.path().join("singer");
+                copy(&root().join("examples/singer"), &desk.cwd);
+                for name in ["tap-dbf", "target-csv"] {
+                    let folder = singer::programs(name).unwrap().display().to_string();
+                    desk.variables = vec![("SINGER_BIN".to_owned(), folder)];
+                }
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
             "mariadb" => desk.mariadb_database("docs/setup/shop-mariadb.sql"),
@@ -361,10 +374,24 @@ fn the_page_of_the_example_of_an_api_does_what_it_says() {
 }
 
 #[test]
+fn the_page_of_the_example_of_logs_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/logs/README.md"));
+    assert!(blocks >= 6, "only {blocks} blocks were run");
+}
+
+#[test]
+fn the_page_of_the_example_of_singer_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/singer/README.md"));
+    assert!(blocks >= 5, "only {blocks} blocks were run");
+}
+
+#[test]
 fn every_link_leads_to_a_file() {
     let mut all = vec![
         root().join("README.md"),
         root().join("examples/api/README.md"),
+        root().join("examples/logs/README.md"),
+        root().join("examples/singer/README.md"),
     ];
     pages(&root().join("docs"), &mut all);
     for page in all {

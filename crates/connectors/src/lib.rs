@@ -1,7 +1,7 @@
 //! Code for external systems: one folder for each kind, with its source, destination and discovery.
 //!
-//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; `rest` is the
-//! exception: it reads its pages as files are read. `registry.rs` lists all connectors, one line each.
+//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; `rest` and
+//! `singer` are the exception: they read JSON as files are read. `registry.rs` lists all connectors, one line each.
 //! Read next: `registry.rs`, then the folder of a connector.
 
 #[cfg(test)]
@@ -13,6 +13,7 @@ mod postgres;
 mod registry;
 mod relational;
 mod rest;
+mod singer;
 mod sqlite;
 mod stage;
 
@@ -23,6 +24,7 @@ pub use mysql::Mysql;
 pub use postgres::Postgres;
 pub use registry::connectors;
 pub use rest::Rest;
+pub use singer::Singer;
 pub use sqlite::Sqlite;
 
 /// The tables of codes: one per connector, and that of all SQL databases.
@@ -32,5 +34,6 @@ pub const CODES: &[&[CodeEntry]] = &[
     postgres::CODES,
     relational::codes::CODES,
     rest::CODES,
+    singer::CODES,
     sqlite::CODES,
 ];

@@ -11,6 +11,7 @@ use crate::files::FilesConnector;
 use crate::mysql::Mysql;
 use crate::postgres::Postgres;
 use crate::rest::Rest;
+use crate::singer::Singer;
 use crate::sqlite::Sqlite;
 
 /// All connectors, in the order of their kinds.
@@ -20,6 +21,7 @@ pub fn connectors() -> Vec<Arc<dyn Connector>> {
         Arc::new(Mysql),
         Arc::new(Postgres),
         Arc::new(Rest),
+        Arc::new(Singer),
         Arc::new(Sqlite),
     ]
 }

@@ -104,6 +104,11 @@ pub const CODES: &[CodeEntry] = &[
         "Some options are only about reading tables, some only about writing them, and some belong to tables, not to connections.\n\n  load: shop_db\n  tables: { orders: { replace: truncate } }   # nothing is replaced in `shop_db`",
     ),
     CodeEntry::check(
+        "C0521",
+        "A published table has checks, and its destination may hold rows twice.",
+        "Nobody can look at what such a destination holds, and a row may be there twice. Put the checks on the table of the lakehouse that is published; that a key is unique among the rows that are sent is looked at all the same.",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",

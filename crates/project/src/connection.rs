@@ -140,13 +140,8 @@ fn options(
             options.extend(members(key, variant, &value.value, secrets));
             continue;
         }
-        if option.kind == OptionKind::Secret {
-            let text = value.value.text().unwrap_or_default();
-            literal_secret(name, key, text, value.value.at, report);
-            options.insert(
-                key.to_owned(),
-                OptionValue::Secret(SecretTemplate::new(text)),
-            );
+        if let Some(template) = template(name, key, &option.kind, &value.value, report) {
+            options.insert(key.to_owned(), OptionValue::Secret(template));
             continue;
         }
         let text = value.value.texts().join(" ");
@@ -175,6 +170,28 @@ fn options(
         }
     }
     options
+}
+
+/// An option that is a secret, unresolved; warns of what is written in clear text.
+fn template(
+    connection: &str,
+    option: &str,
+    kind: &OptionKind,
+    node: &Node,
+    report: &mut Report,
+) -> Option<SecretTemplate> {
+    match kind {
+        OptionKind::Secret => {
+            let text = node.text().unwrap_or_default();
+            literal_secret(connection, option, text, node.at, report);
+            Some(SecretTemplate::new(text))
+        }
+        OptionKind::SecretMap => {
+            literal_secrets(connection, option, node, report);
+            Some(SecretTemplate::new(node.json().to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// Warns of limits that this connector has no use for.
@@ -280,6 +297,28 @@ pub(crate) fn plain(node: &Node, kind: &OptionKind) -> serde_json::Value {
         _ => node
             .text()
             .map_or(serde_json::Value::Null, serde_json::Value::from),
+    }
+}
+
+/// Warns about passwords in a map.
+fn literal_secrets(connection: &str, option: &str, node: &Node, report: &mut Report) {
+    for item in node.items().iter().filter(|item| item.text().is_none()) {
+        if item.as_map().is_none() {
+            literal_secrets(connection, option, item, report);
+        }
+        for (name, entry) in item.entries() {
+            let option = format!("{option}.{name}");
+            match entry.value.text() {
+                Some(text) if passwords::is_literal_password(name, text) => {
+                    literal_secret(connection, &option, text, entry.value.at, report);
+                }
+                Some(text) if passwords::has_password(text) => {
+                    literal_secret(connection, &option, text, entry.value.at, report);
+                }
+                Some(_) => {}
+                None => literal_secrets(connection, &option, &entry.value, report),
+            }
+        }
     }
 }
 

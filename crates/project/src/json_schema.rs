@@ -205,6 +205,7 @@ fn option_schema(option: &OptionSpec) -> Value {
             json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] })
         }
         OptionKind::TextMap => json!({ "type": "object", "additionalProperties": scalar() }),
+        OptionKind::SecretMap => json!({ "type": "object" }),
         OptionKind::Variants(variants) => {
             let variants: Vec<Value> = variants.iter().map(variant_schema).collect();
             json!({ "anyOf": variants })

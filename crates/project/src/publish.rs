@@ -4,8 +4,8 @@
 //! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
-    Action, BadRows, Capability, Naming, PublishPlan, SchemaChange, TableLineage, TableName,
-    TablePlan, Threshold, WriteMode, WritePlan,
+    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, PublishPlan, SchemaChange,
+    TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -78,7 +78,10 @@ pub(crate) fn plan(
     };
     tables
         .entries()
-        .map(|(name, entry)| task(name, entry, schema, connection, frame, explain, report))
+        .map(|(name, entry)| {
+            refuse_checks(&entry.value, connection, report);
+            task(name, entry, schema, connection, frame, explain, report)
+        })
         .collect()
 }
 
@@ -198,6 +201,21 @@ fn task(
         table,
     })));
     task
+}
+
+/// Refuses checks of a table that may get rows twice: nobody can tell what it will hold.
+fn refuse_checks(node: &Node, connection: &Connection<'_>, report: &mut Report) {
+    let is_repeated = |spec: &&ConnectorSpec| spec.guarantee == Guarantee::AtLeastOnce;
+    let (Some(said), Some(spec)) = (node.get("checks"), connection.spec.filter(is_repeated)) else {
+        return;
+    };
+    let message = format!(
+        "a table in a connection of type `{}` cannot be checked: nobody can look at what it holds",
+        spec.kind
+    );
+    report
+        .error("C0521", said.at, message)
+        .help("put the checks on the table of the lakehouse that is published");
 }
 
 /// Checks the syntax of a `where`. Refuses one that gives other rows at another time, unless the mode also

@@ -529,6 +529,19 @@ fn variant_value(
     }
 }
 
+/// A map of any values, whose texts may have secrets.
+fn secret_map(node: &mut Node, option: &OptionSpec, context: &Context<'_>, report: &mut Report) {
+    if node.as_map().is_none() {
+        let (name, found) = (&option.name, node.kind());
+        let message = format!("`{name}` must be a map, but this is {found}");
+        report
+            .error("P0104", node.at.head(), message)
+            .help("write `name: value` on a line each, indented by two spaces");
+        return;
+    }
+    bind_all(node, Leaf::Secret, context, report);
+}
+
 fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, report: &mut Report) {
     if node.is_null() {
         return;
@@ -539,6 +552,7 @@ fn option_value(node: &mut Node, option: &OptionSpec, context: &Context<'_>, rep
         OptionKind::Boolean => Kind::Boolean,
         OptionKind::TextList => Kind::Texts,
         OptionKind::TextMap => Kind::Named(&Kind::Text),
+        OptionKind::SecretMap => return secret_map(node, option, context, report),
         OptionKind::Variants(variants) => {
             return variant_value(node, option, variants, context, report);
         }

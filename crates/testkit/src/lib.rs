@@ -14,6 +14,7 @@ mod ports;
 pub mod postgres;
 pub mod s3;
 mod script;
+pub mod singer;
 mod system;
 
 pub use live::{LiveEvent, LiveReader, LiveSource, endless_events};

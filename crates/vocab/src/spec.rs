@@ -66,6 +66,9 @@ pub enum OptionKind {
     OneOf(Vec<String>),
     /// A map of names to texts.
     TextMap,
+    /// A map of any values, whose texts may contain secrets. In a connection's options it is a secret: its
+    /// JSON, in which placeholders are unresolved.
+    SecretMap,
     /// A map whose `type` says which keys it has. In a connection's options its keys stand beside each
     /// other as `auth.type`, `auth.token`, so that one of them can be a secret.
     Variants(Vec<OptionVariant>),

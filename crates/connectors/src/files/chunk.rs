@@ -111,6 +111,19 @@ impl Chunk {
         }
     }
 
+    /// A chunk that no file has, from these bytes and this line of its source on.
+    pub(crate) fn of_source(
+        (object, offset, line): (&str, u64, u64),
+        bytes: Vec<u8>,
+        lease: ReservedMemory,
+    ) -> Self {
+        let mut chunk = Self::of_bytes(object, bytes, b'\n');
+        chunk.offset = offset;
+        chunk.line = line;
+        chunk.lease = Some(lease);
+        chunk
+    }
+
     /// The line of a byte of this chunk.
     pub(crate) fn line_of(&self, at: usize) -> u64 {
         let at = at.min(self.bytes.len());

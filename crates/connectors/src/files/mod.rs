@@ -9,7 +9,8 @@
 //! settled) -> `reader.rs` (one split per file) -> `pieces.rs` and `chunk.rs` (bytes) -> `csv/`, `json/` or
 //! `xml/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
 //! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV, `lines/` reads
-//! logs and other lines, `xml/` elements. `named.rs` is how queries read files.
+//! logs and other lines, `xml/` elements. `named.rs` is how queries read files,
+//! `objects.rs` how the JSON objects of a program are read.
 
 mod ahead;
 mod arrow_ipc;
@@ -41,6 +42,7 @@ mod named;
 mod names;
 mod nested;
 mod numbers;
+mod objects;
 mod options;
 mod parquet;
 mod parts;
@@ -80,7 +82,12 @@ pub(crate) use codes::CODES;
 pub use connector::FilesConnector;
 pub(crate) use csv::Whole as WholeCsv;
 pub(crate) use find::Folder;
+pub(crate) use job::chunk_bytes;
 pub use named::QueriedFiles;
+pub(crate) use objects::{
+    MemberValue, NoObject, ObjectColumns, ObjectLines, ObjectRows, TimeForms, is_readable_type,
+    members, time_forms,
+};
 pub use record::record_value;
 pub(crate) use root::Root;
 pub(crate) use source::FilesSource;

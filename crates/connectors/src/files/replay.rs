@@ -87,6 +87,41 @@ pub(crate) fn reader(
     }))
 }
 
+/// Reads rejected objects again that no file has.
+pub(crate) fn of_objects(
+    layout: Arc<Layout>,
+    records: Vec<RejectedRecord>,
+) -> Result<Box<dyn Reader>, FilesError> {
+    let records: Vec<RawRecord> = records.into_iter().map(|record| record.raw).collect();
+    let records = Arc::new(records);
+    let mut events = Vec::with_capacity(records.len());
+    for (at, record) in records.iter().enumerate() {
+        let given = match record {
+            RawRecord::Text(text) if text.ends_with(CUT_OFF) => {
+                refused("too_long", "only the start of the record was stored")
+            }
+            RawRecord::Text(text) => of_record(&from_readable(text, None), &layout)?,
+            RawRecord::Row(_) => refused("columns", "the record is no text"),
+        };
+        events.push(match given {
+            RereadRecord::Row(rows) => Event::Rows(renumbered(*rows, at as u64, &records)),
+            RereadRecord::Reasons(reasons) => Event::Rejects(vec![Reject {
+                table: layout.table.clone(),
+                place: place(at as u64),
+                raw: record.clone(),
+                reasons,
+            }]),
+        });
+    }
+    Ok(Box::new(Replay {
+        table: TableSchema {
+            table: layout.table.clone(),
+            schema: Arc::clone(&layout.schema),
+        },
+        events,
+    }))
+}
+
 fn same_order(one: &Layout, other: &Layout) -> bool {
     match (&one.shape, &other.shape) {
         (

@@ -1,0 +1,24 @@
+//! Real Singer taps and targets from PyPI, where `make setup` installs them.
+//!
+//! Promise: a test that asks for a program that is not there fails with the line that installs it. It starts
+//! nothing. Read next: `xtask/setup.sh`.
+
+use std::path::PathBuf;
+
+/// The folder of the installed programs.
+///
+/// # Errors
+/// If a program of this name is not installed.
+pub fn programs(name: &str) -> Result<PathBuf, String> {
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+    };
+    let folder = cache.join("towpath/singer/bin");
+    match folder.join(name).is_file() {
+        true => Ok(folder),
+        false => Err(format!(
+            "the Singer program {name} is not installed; install it: make setup (a virtual environment with what `xtask/setup.sh` names)"
+        )),
+    }
+}
