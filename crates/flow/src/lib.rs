@@ -27,6 +27,7 @@ mod projection;
 mod quarantine;
 mod repeats;
 mod row_history;
+mod schema_policy;
 mod seal;
 mod services;
 mod sorted_runs;

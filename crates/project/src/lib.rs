@@ -34,6 +34,7 @@ mod report;
 mod row_history;
 mod rules;
 mod schedule;
+mod schema_policy;
 mod schemas;
 mod select;
 mod settings;

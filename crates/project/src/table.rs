@@ -17,6 +17,7 @@ use crate::masked;
 use crate::report::{FileRange, Report};
 use crate::row_history;
 use crate::rules::{self, Subject};
+use crate::schema_policy;
 use crate::sqltext;
 use crate::value;
 use crate::yaml::Node;
@@ -31,6 +32,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) mask_key: Option<&'a SecretTemplate>,
     /// Whether only a `cursor` can find new rows of the source.
     pub(crate) needs_cursor: bool,
+    /// Whether the types of the source are found by reading its text.
+    pub(crate) reads_text: bool,
     /// The position of the table.
     pub(crate) at: FileRange,
 }
@@ -108,9 +111,11 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     let mut write = WritePlan {
         mode,
         key,
-        schema_change: schema_change(settings),
+        schema_change: SchemaChange::default(),
         options: std::collections::BTreeMap::new(),
     };
+    let bad_rows = bad_rows(settings);
+    schema_policy::read(settings, bad_rows, frame.reads_text, report).put(&mut write);
     if let Some(history) = history {
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);
@@ -127,7 +132,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
             dedup,
             rules,
             checks: checks.list,
-            bad_rows: bad_rows(settings),
+            bad_rows,
             fail_above: settings
                 .get("fail_above")
                 .and_then(value::limit)
@@ -367,13 +372,5 @@ fn bad_rows(settings: &Node) -> BadRows {
         Some("fail") => BadRows::Fail,
         Some("drop") => BadRows::Drop,
         _ => BadRows::Quarantine,
-    }
-}
-
-fn schema_change(settings: &Node) -> SchemaChange {
-    match settings.get_text("schema_change") {
-        Some("fail") => SchemaChange::Fail,
-        Some("ignore") => SchemaChange::Ignore,
-        _ => SchemaChange::Evolve,
     }
 }

@@ -26,6 +26,7 @@ mod quote;
 mod reject;
 mod row_history;
 mod schedule;
+mod schema_policy;
 mod spec;
 pub mod text;
 mod token;
@@ -56,6 +57,7 @@ pub use row_history::{
     written_columns,
 };
 pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
+pub use schema_policy::{ChangePolicy, SchemaPolicy};
 pub use spec::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
     OptionVariant,

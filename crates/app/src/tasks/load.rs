@@ -14,7 +14,7 @@ use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::{
     Annotations, ColumnPlan, FactSource, LoadPlan, ObjectKind, PlannedTask, Position, ReadMode,
-    RowHistoryPlan, Selection, TablePlan, WriteMode, WritePlan,
+    RowHistoryPlan, SchemaPolicy, Selection, TablePlan, WriteMode, WritePlan,
 };
 
 use super::executor::{RunExecutor, TaskDone};
@@ -175,6 +175,8 @@ fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
     let mut plan = load.table.clone();
     if executor.options.full_refresh && RowHistoryPlan::of(&plan.write).is_none() {
         plan.write.mode = WriteMode::Replace;
+        // What is replaced has no columns to keep.
+        SchemaPolicy::clear(&mut plan.write);
     }
     if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.

@@ -5,6 +5,7 @@
 
 use super::declare::{Key, KeySchema, Kind, key};
 use crate::rules::RULES;
+use crate::schema_policy;
 
 /// Words for `write`.
 pub(crate) const WRITES: &[&str] = &[
@@ -90,8 +91,8 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         ),
         key(
             "schema_change",
-            Kind::OneOf(&["evolve", "fail", "ignore"]),
-            "What happens when the source's columns change. Default `evolve`.",
+            Kind::Either(&[Kind::OneOf(schema_policy::WORDS), Kind::Map(&SCHEMA_CHANGE)]),
+            "What happens when the source's columns or types are not those of the table: one word, or `{ columns: freeze, types: quarantine_row }`. Default `evolve`; `fail` is read as `freeze`, `ignore` as `{ columns: discard_value, types: freeze }`.",
         ),
         COLUMNS,
         CHECKS,
@@ -171,6 +172,24 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
         ),
         key("description", Kind::Text, "A description."),
         CHECKS,
+    ],
+    also: &[],
+};
+
+/// `schema_change` for columns and types.
+static SCHEMA_CHANGE: KeySchema = KeySchema {
+    noun: "schema change",
+    keys: &[
+        key(
+            "columns",
+            Kind::OneOf(schema_policy::PART_WORDS),
+            "New columns of the source: `evolve` adds them, `freeze` stops the load (also where a column no longer comes), `discard_value` leaves them out, `quarantine_row` rejects records with a value in them.",
+        ),
+        key(
+            "types",
+            Kind::OneOf(schema_policy::PART_WORDS),
+            "Columns that come with another type: `evolve` widens the table, `freeze` stops the load, `discard_value` writes NULL for values that the type of the table does not hold, `quarantine_row` rejects their records.",
+        ),
     ],
     also: &[],
 };
