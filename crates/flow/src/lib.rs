@@ -6,6 +6,7 @@
 //! tables), `chain.rs` (the operators), `audit.rs` and `checks/` (checks before the commit).
 
 mod audit;
+mod audit_columns;
 mod budget;
 mod chain;
 mod check_query;

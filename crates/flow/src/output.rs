@@ -17,6 +17,7 @@ use towpath_vocab::{
 };
 
 use crate::audit::{audit, in_own_names, stopped};
+use crate::audit_columns::AuditStamp;
 use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
@@ -492,6 +493,11 @@ async fn compile(
         operators.push(Box::new(dedup));
     }
     schema = judged.omit(schema, &mut operators)?;
+    let now_us = services.clock.now_us();
+    if let Some(stamp) = AuditStamp::of(&plan.write, &schema, context.run, now_us)? {
+        schema = stamp.schema();
+        operators.push(Box::new(stamp));
+    }
     for make in &spec.operators {
         let operator = make(&schema)?;
         schema = operator.schema();

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use towpath_ports::{Destination, Operator, OperatorOutput, Result, Rows};
 use towpath_vocab::types::SOURCE_TYPE;
 use towpath_vocab::{
-    ChangePolicy, Failure, Reason, Remedy, SchemaPolicy, TablePlan, WriteMode, is_added_column,
-    types,
+    ChangePolicy, Failure, Reason, Remedy, SchemaPolicy, TablePlan, WriteMode,
+    is_written_by_load, types,
 };
 
 use crate::ops::NonDeletedRows;
@@ -128,7 +128,7 @@ pub(crate) async fn judge(
         .fields()
         .iter()
         .map(|field| field.name().as_str())
-        .filter(|name| find(rows, name).is_none() && !is_added_column(mode, name))
+        .filter(|name| find(rows, name).is_none() && !is_written_by_load(&plan.write, name))
         .collect();
     let names = |at: &[usize]| -> Vec<String> {
         let names = at.iter().map(|at| rows.field(*at).name().clone());

@@ -400,6 +400,11 @@ pub const CODES: &[CodeEntry] = &[
         "The types of CSV, JSON, XML, Excel, logs and APIs are found by reading their text: once a column has a type, a value that does not fit rejects its record.\n\n  schema_change: { columns: discard_value, types: quarantine_row }",
     ),
     CodeEntry::check(
+        "P0143",
+        "The source has a column with the name of an audit column that the load adds.",
+        "Rename the column of the source, leave it out, or leave the audit column out:\n\n  columns: { source_run: { from: _run } }",
+    ),
+    CodeEntry::check(
         "P0149",
         "`write: snapshot` adds every read whole, so everything must be read.",
         "Set `mode: full`, or add only what is new with `write: append`.",

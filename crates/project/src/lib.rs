@@ -5,6 +5,7 @@
 //! environment or a clock, never sees the value of a secret, and knows connectors only by their specs. Read
 //! next: `check.rs` (the four phases), `keys/mod.rs` (every key), `codes.rs` (every mistake).
 
+mod audit_columns;
 mod bind;
 mod bound;
 mod check;

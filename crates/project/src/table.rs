@@ -11,6 +11,7 @@ use towpath_vocab::{
     TablePlan, WriteMode, WritePlan,
 };
 
+use crate::audit_columns;
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
 use crate::masked;
@@ -89,6 +90,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         loaded: Some((&columns, names)),
     };
     let rules = rules::read(settings.get("columns"), &subject, report);
+    let audit = audit_columns::read(settings, &frame.object, &mut columns, report);
     row_history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
@@ -116,6 +118,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     };
     let bad_rows = bad_rows(settings);
     schema_policy::read(settings, bad_rows, frame.reads_text, report).put(&mut write);
+    audit.put(&mut write);
     if let Some(history) = history {
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);

@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod audit_columns;
 mod check;
 mod code;
 mod diagnostic;
@@ -32,6 +33,7 @@ pub mod text;
 mod token;
 pub mod types;
 
+pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
 pub use check::{
     Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,
     Tolerance,

@@ -472,6 +472,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "fail_above" | "tolerance") => ("1%", "2%"),
         (_, "schema_change") => ("fail", "ignore"),
         ("schema change", "columns" | "types") => ("freeze", "quarantine_row"),
+        (_, "audit_columns") => ("[_run]", "[_source]"),
         (_, "checks") => ("[ { not_null: a } ]", "[ { unique: a } ]"),
         (_, "query" | "set") => ("select 1", "select 2"),
         (_, "type") => ("text", "bigint"),

@@ -4,6 +4,7 @@
 //! of checks in `checks/kinds.rs`. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
+use crate::audit_columns;
 use crate::rules::RULES;
 use crate::schema_policy;
 
@@ -93,6 +94,11 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
             "schema_change",
             Kind::Either(&[Kind::OneOf(schema_policy::WORDS), Kind::Map(&SCHEMA_CHANGE)]),
             "What happens when the source's columns or types are not those of the table: one word, or `{ columns: freeze, types: quarantine_row }`. Default `evolve`; `fail` is read as `freeze`, `ignore` as `{ columns: discard_value, types: freeze }`.",
+        ),
+        key(
+            "audit_columns",
+            Kind::List(&Kind::OneOf(audit_columns::WORDS)),
+            "Columns that the load adds: `_loaded_at` (when it began to write), `_run`, `_source` (connection and object), `_row_hash` (a hash of the other columns). Default: none.",
         ),
         COLUMNS,
         CHECKS,
