@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -76,6 +77,7 @@ impl AuditStamp {
             AuditColumn::Run => text(&self.run),
             AuditColumn::Source => text(&self.audit.source),
             AuditColumn::RowHash => self.hashes(batch)?,
+            AuditColumn::DeletedAt => new_null_array(column.field().data_type(), rows),
         })
     }
 

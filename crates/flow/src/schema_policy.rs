@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use towpath_ports::{Destination, Operator, OperatorOutput, Result, Rows};
 use towpath_vocab::types::SOURCE_TYPE;
 use towpath_vocab::{
-    ChangePolicy, Failure, Reason, Remedy, SchemaPolicy, TablePlan, WriteMode,
-    is_written_by_load, types,
+    ChangePolicy, Failure, Reason, Remedy, SchemaPolicy, TablePlan, WriteMode, is_written_by_load,
+    types,
 };
 
 use crate::ops::NonDeletedRows;
@@ -171,10 +171,7 @@ fn note_new(policy: ChangePolicy, new: &[String]) -> Option<String> {
 }
 
 fn refuse(plan: &TablePlan, new: &[String], gone: &[&str]) -> Result<()> {
-    let mut changes: Vec<String> = new
-        .iter()
-        .map(|name| format!("`{name}` is new"))
-        .collect();
+    let mut changes: Vec<String> = new.iter().map(|name| format!("`{name}` is new")).collect();
     changes.extend(gone.iter().map(|name| format!("`{name}` does not come")));
     if changes.is_empty() {
         return Ok(());

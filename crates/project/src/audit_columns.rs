@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use towpath_vocab::{AuditColumn, AuditColumns};
+use towpath_vocab::{AbsentRows, AuditColumn, AuditColumns};
 
 use crate::columns::Columns;
 use crate::report::Report;
@@ -14,10 +14,12 @@ use crate::yaml::Node;
 /// Words for `audit_columns`.
 pub(crate) const WORDS: &[&str] = &["_loaded_at", "_run", "_source", "_row_hash"];
 
-/// The audit columns of a table; its known columns get them. `source` is what `_source` says.
+/// The columns that the load itself adds, with `_deleted_at` if rows that are gone are marked; the known
+/// columns of the table get them. `source` is what `_source` says.
 pub(crate) fn read(
     settings: &Node,
     source: &str,
+    deletes: Option<AbsentRows>,
     columns: &mut Columns,
     report: &mut Report,
 ) -> AuditColumns {
@@ -25,14 +27,15 @@ pub(crate) fn read(
         columns: Vec::new(),
         source: source.to_owned(),
     };
-    for node in settings
-        .get("audit_columns")
-        .map(Node::items)
-        .unwrap_or_default()
-    {
-        let Some(column) = node.text().and_then(AuditColumn::of_name) else {
-            continue;
-        };
+    let asked = settings.get("audit_columns").map(Node::items);
+    let asked = asked.unwrap_or_default().iter();
+    let asked = asked.filter_map(|node| Some((node, AuditColumn::of_name(node.text()?)?)));
+    let marks = matches!(deletes, Some(AbsentRows::Mark { .. }));
+    let deleted = settings
+        .get("deletes")
+        .filter(|_| marks)
+        .map(|node| (node, AuditColumn::DeletedAt));
+    for (node, column) in asked.chain(deleted) {
         let name = column.name();
         let is_known = columns.target.as_ref().is_some_and(|schema| {
             let mut fields = schema.fields().iter();
@@ -43,7 +46,7 @@ pub(crate) fn read(
                 .error(
                     "P0143",
                     node.at,
-                    format!("the source has a column `{name}`, so it cannot be an audit column too"),
+                    format!("the source has a column `{name}`, which the load adds itself"),
                 )
                 .help(format!("leave it out (drop: [{name}]), or rename it: columns: {{ source{name}: {{ from: {name} }} }}"));
         } else if !audit.columns.contains(&column) {

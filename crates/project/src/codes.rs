@@ -366,12 +366,12 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0136",
-        "`deletes`, `valid_from` and `track` describe a history: they have a meaning only with `write: scd2`.",
-        "  tables: { customer_history: { from: customers, key: customer_id, write: scd2, deletes: close } }",
+        "`valid_from` and `track` describe a history: they have a meaning only with `write: scd2`. `deletes` also has one with `write: merge`.",
+        "  tables: { customers: { key: customer_id, write: merge, deletes: soft } }\n  tables: { customer_history: { from: customers, key: customer_id, write: scd2, deletes: close } }",
     ),
     CodeEntry::check(
         "P0137",
-        "Rows that are gone can be closed only when everything is read.",
+        "Rows that are gone can be closed, deleted or marked only when everything is read.",
         "  customer_history: { from: customers, key: customer_id, write: scd2, mode: full }\n\nAn incremental read shows only rows that changed: `deletes: ignore` is its default.",
     ),
     CodeEntry::check(
@@ -403,6 +403,11 @@ pub const CODES: &[CodeEntry] = &[
         "P0143",
         "The source has a column with the name of an audit column that the load adds.",
         "Rename the column of the source, leave it out, or leave the audit column out:\n\n  columns: { source_run: { from: _run } }",
+    ),
+    CodeEntry::check(
+        "P0144",
+        "`schema_change: freeze` has no meaning for a file that is replaced.",
+        "Each publish writes the file anew, with the columns of the rows. Databases keep their tables, and files that are appended to keep their columns.",
     ),
     CodeEntry::check(
         "P0149",

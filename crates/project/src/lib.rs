@@ -16,6 +16,7 @@ mod command;
 mod connection;
 mod context;
 mod dbt;
+mod deletes;
 mod graph;
 mod inputs;
 mod json_schema;

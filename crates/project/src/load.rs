@@ -459,8 +459,7 @@ fn reads_text(connection: &Connection<'_>, merged: &Node, object: &str) -> bool 
     let format = merged.get_text("format").or(of_connection);
     let is_typed = |word: &str| TYPED.contains(&word.to_ascii_lowercase().as_str());
     let ending = object.rsplit('.').next();
-    connection.spec.is_some_and(|spec| spec.keeps_text)
-        && !format.or(ending).is_some_and(is_typed)
+    connection.spec.is_some_and(|spec| spec.keeps_text) && !format.or(ending).is_some_and(is_typed)
 }
 
 /// The known schema with which the source is read: discovered, and with a type for every column.

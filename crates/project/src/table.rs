@@ -14,6 +14,7 @@ use towpath_vocab::{
 use crate::audit_columns;
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
+use crate::deletes;
 use crate::masked;
 use crate::report::{FileRange, Report};
 use crate::row_history;
@@ -90,7 +91,8 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         loaded: Some((&columns, names)),
     };
     let rules = rules::read(settings.get("columns"), &subject, report);
-    let audit = audit_columns::read(settings, &frame.object, &mut columns, report);
+    let absent = deletes::read(settings, (read, mode), report);
+    let audit = audit_columns::read(settings, &frame.object, absent, &mut columns, report);
     row_history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
@@ -119,6 +121,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     let bad_rows = bad_rows(settings);
     schema_policy::read(settings, bad_rows, frame.reads_text, report).put(&mut write);
     audit.put(&mut write);
+    absent.into_iter().for_each(|absent| absent.put(&mut write));
     if let Some(history) = history {
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);

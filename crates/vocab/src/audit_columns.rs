@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
 use crate::types::{self, AUDIT};
-use crate::{WritePlan, row_history};
+use crate::{DELETED_AT, WritePlan, row_history};
 
 /// The write option that holds an `AuditColumns`.
 const OPTION: &str = "towpath:audit_columns";
@@ -26,11 +26,19 @@ pub enum AuditColumn {
     Source,
     /// `_row_hash`: a hash of the other columns.
     RowHash,
+    /// `_deleted_at`: NULL in rows that come. `deletes: soft` asks for it.
+    DeletedAt,
 }
 
 impl AuditColumn {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::LoadedAt, Self::Run, Self::Source, Self::RowHash];
+    pub const ALL: [Self; 5] = [
+        Self::LoadedAt,
+        Self::Run,
+        Self::Source,
+        Self::RowHash,
+        Self::DeletedAt,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -39,6 +47,7 @@ impl AuditColumn {
             Self::Run => "_run",
             Self::Source => "_source",
             Self::RowHash => "_row_hash",
+            Self::DeletedAt => DELETED_AT,
         }
     }
 
@@ -47,9 +56,11 @@ impl AuditColumn {
         Self::ALL.into_iter().find(|column| column.name() == name)
     }
 
-    /// Its field: the time is an instant in UTC, the others are text.
+    /// Its field: times are instants in UTC, the others are text. That a row was deleted is something about
+    /// the row, and not left out of comparisons.
     pub fn field(self) -> Field {
         let data_type = match self {
+            Self::DeletedAt => return Field::new(self.name(), types::instant(), true),
             Self::LoadedAt => types::instant(),
             Self::Run | Self::Source | Self::RowHash => DataType::Utf8,
         };

@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod absent_rows;
 mod audit_columns;
 mod check;
 mod code;
@@ -33,6 +34,7 @@ pub mod text;
 mod token;
 pub mod types;
 
+pub use absent_rows::{AbsentRows, DELETED_AT};
 pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
 pub use check::{
     Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,

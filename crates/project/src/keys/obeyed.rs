@@ -470,6 +470,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "dedup") => ("{ by: a }", "{ by: b }"),
         (_, "bad_rows") => ("fail", "drop"),
         (_, "fail_above" | "tolerance") => ("1%", "2%"),
+        ("published table", "schema_change") => ("evolve", "freeze"),
         (_, "schema_change") => ("fail", "ignore"),
         ("schema change", "columns" | "types") => ("freeze", "quarantine_row"),
         (_, "audit_columns") => ("[_run]", "[_source]"),

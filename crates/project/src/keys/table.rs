@@ -5,6 +5,7 @@
 
 use super::declare::{Key, KeySchema, Kind, key};
 use crate::audit_columns;
+use crate::deletes;
 use crate::rules::RULES;
 use crate::schema_policy;
 
@@ -132,8 +133,8 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         ),
         key(
             "deletes",
-            Kind::OneOf(&["close", "ignore"]),
-            "With `write: scd2`: what happens to a row whose key is gone. `close` ends its current version (default when everything is read), `ignore` keeps it.",
+            Kind::OneOf(deletes::WORDS),
+            "What happens to a row whose key is gone, when everything is read. With `write: merge`: `hard` deletes it, `soft` sets `_deleted_at`, `ignore` keeps it (default). With `write: scd2`: `close` ends its current version (default), `ignore` keeps it.",
         ),
         key(
             "valid_from",
@@ -168,6 +169,11 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
             "write",
             Kind::OneOf(WRITES),
             "How the target is written. Default: `merge` with a key, else `replace`.",
+        ),
+        key(
+            "schema_change",
+            Kind::OneOf(&["evolve", "freeze"]),
+            "What happens when the rows have columns or types that the target does not have: `evolve` changes the target (default), `freeze` stops before anything is sent.",
         ),
         key("keep", Kind::Texts, "Only these columns."),
         key("drop", Kind::Texts, "Not these columns."),
