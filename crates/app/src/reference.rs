@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use towpath_project::keys_page;
 use towpath_vocab::{
-    Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec, OptionUse,
+    Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec, OptionUse, WriteMode,
 };
 
 use crate::services::connector_specs;
@@ -79,10 +79,37 @@ pub fn connectors_page() -> String {
     let mut out = String::from(
         "# Connectors\n\nThe same facts in the terminal: `towpath connection types --format json`.\n",
     );
+    write_modes(&mut out);
     for spec in connector_specs() {
         connector(&mut out, &spec);
     }
     out
+}
+
+/// The table of write modes by destination. The conformance suite of a destination tries each mode that is
+/// declared here; a mode that is not is refused.
+fn write_modes(out: &mut String) {
+    let all = towpath_engine::Lake::WRITES;
+    out.push_str(
+        "\n## Write modes\n\nWhat a mode does: [write modes](../how-to/write-modes.md).\n\n| |",
+    );
+    for mode in all {
+        let _ = write!(out, " {} |", words(&[*mode]));
+    }
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(all.len()));
+    let mut row = |name: &str, modes: &[WriteMode]| {
+        let _ = write!(out, "| {name} |");
+        for mode in all {
+            let _ = write!(out, "{}|", if modes.contains(mode) { " yes " } else { " " });
+        }
+        out.push('\n');
+    };
+    row("lakehouse", all);
+    for spec in connector_specs() {
+        if spec.capabilities.contains(&Capability::Destination) {
+            row(&format!("`{}`", spec.kind), &spec.writes);
+        }
+    }
 }
 
 fn connector(out: &mut String, spec: &ConnectorSpec) {

@@ -10,7 +10,8 @@ use serde::Serialize;
 use towpath_flow::OutputSummary;
 use towpath_ports::{PreparedStats, RunRecord, RunState, RunStop, TaskState};
 use towpath_vocab::{
-    Action, CheckOutcome, Failure, PlannedPipeline, PlannedTask, RunName, TaskId, WriteMode,
+    AbsentRows, Action, CheckOutcome, Failure, PlannedPipeline, PlannedTask, RunName, TaskId,
+    WriteMode,
 };
 
 use crate::services::holds_files;
@@ -133,14 +134,14 @@ pub struct TableReport {
     pub new_notes: Vec<String>,
 }
 
-/// What a publish by key, or a load into a history, changed.
+/// What a publish by key, or a load into a history or with `deletes`, changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RowChanges {
     /// Rows that were new.
     pub inserted: u64,
     /// Rows that were replaced; in a history, versions that follow another one.
     pub updated: u64,
-    /// Rows that were deleted; in a history, rows that ended.
+    /// Rows that were deleted or marked; in a history, rows that ended.
     pub deleted: u64,
     /// Of a history: rows that made no version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -386,7 +387,7 @@ fn table_report(task: &PlannedTask, summary: &OutputSummary) -> TableReport {
 fn sends_changes(task: &PlannedTask) -> bool {
     match &task.action {
         Action::Publish(publish) => publish.table.write.mode == WriteMode::Merge,
-        Action::Load(_) => keeps_history(task),
+        Action::Load(load) => keeps_history(task) || AbsentRows::of(&load.table.write).is_some(),
         _ => false,
     }
 }

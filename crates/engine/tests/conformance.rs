@@ -16,7 +16,7 @@ use towpath_engine::Lake;
 use towpath_ports::{Assignment, Destination, Event, ReadSpec, Source};
 use towpath_testkit::conformance::{DestinationUnderTest, lines_of_batch, read_spec};
 use towpath_testkit::destination_conformance;
-use towpath_vocab::{TableName, WriteMode};
+use towpath_vocab::{TableName, WriteMode, added_fields};
 
 struct TestProject(tempfile::TempDir);
 
@@ -34,13 +34,11 @@ impl TestProject {
 #[async_trait]
 impl DestinationUnderTest for TestProject {
     fn modes(&self) -> Vec<WriteMode> {
-        vec![
-            WriteMode::Replace,
-            WriteMode::Append,
-            WriteMode::Merge,
-            WriteMode::DeleteInsert,
-            WriteMode::InsertOnly,
-        ]
+        // Those with history have a suite of their own.
+        let modes = Lake::WRITES.iter().copied();
+        modes
+            .filter(|mode| added_fields(*mode).is_empty())
+            .collect()
     }
 
     fn keeps_history(&self) -> bool {

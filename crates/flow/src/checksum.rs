@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hasher as _};
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use towpath_ports::{ExactKind, ExactValues, exact_json};
 use towpath_vocab::types::SOURCE_TYPE;
@@ -55,6 +55,33 @@ impl Rule {
             | DataType::Time64(_) => Self::Moment,
             _ => Self::Text,
         }
+    }
+}
+
+/// A column whose values are compared by the rule of its type.
+pub(crate) struct ComparedColumn {
+    values: ExactValues,
+    rule: Rule,
+}
+
+impl ComparedColumn {
+    /// # Errors
+    /// If its values have no exact text.
+    pub(crate) fn of(field: &Field, column: &ArrayRef) -> Result<Self, ArrowError> {
+        Ok(Self {
+            values: ExactValues::of(column)?,
+            rule: Rule::of(field),
+        })
+    }
+
+    /// Writes the value of a row in the form in which it is compared; false for NULL.
+    pub(crate) fn value(&self, row: usize, out: &mut Vec<u8>) -> Result<bool, ArrowError> {
+        out.clear();
+        if self.values.is_null(row) {
+            return Ok(false);
+        }
+        canonical(&self.values, row, self.rule, out)?;
+        Ok(true)
     }
 }
 

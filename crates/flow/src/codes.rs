@@ -195,6 +195,12 @@ pub const CODES: &[CodeEntry] = &[
         "A full load replaces the table, and its source has no rows; nothing was committed. Look at what the load reads, such as a file with only a header. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
     ),
     CodeEntry::run(
+        "R0661",
+        Remedy::FixConfig,
+        "The columns of the source changed, and `schema_change: freeze` forbids it.",
+        "Nothing was written. `schema_change: evolve` accepts the change, `discard_value` leaves new columns out, `quarantine_row` rejects records with a value in them; `--full-refresh` replaces the table.",
+    ),
+    CodeEntry::run(
         "R0720",
         Remedy::FixConfig,
         "Changed or deleted rows came for a table that is not written by key.",

@@ -44,6 +44,8 @@ pub struct TableVersions {
     pub now: QueryResult,
     /// The key's columns.
     pub key: Vec<String>,
+    /// Columns whose values make no difference.
+    pub ignored: Vec<String>,
 }
 
 /// False if a column has one of the rare types that cannot be compared here.
@@ -60,7 +62,12 @@ pub fn can_compare(schema: &Schema) -> bool {
 /// # Errors
 /// `FixConfig` if a key column is missing.
 pub fn differences(versions: TableVersions, services: &TransferServices) -> Result<Differences> {
-    let TableVersions { then, now, key } = versions;
+    let TableVersions {
+        then,
+        now,
+        key,
+        ignored,
+    } = versions;
     // A column may contain NULL in both versions if one of them allows it.
     let fields = now.schema.fields().iter();
     let nullable = fields.map(|field| field.as_ref().clone().with_nullable(true));
@@ -69,9 +76,16 @@ pub fn differences(versions: TableVersions, services: &TransferServices) -> Resu
         .iter()
         .map(|column| column_index(&schema, column))
         .collect::<Result<Vec<_>>>()?;
+    let names = schema.fields().iter().map(|field| field.name());
+    let compared = names
+        .enumerate()
+        .filter(|(at, name)| key.contains(at) || !ignored.contains(name))
+        .map(|(at, _)| at)
+        .collect();
     let comparing = Comparing {
         schema,
         key,
+        compared,
         share: services.share(),
         hash: DefaultHashBuilder::default(),
     };
@@ -104,6 +118,8 @@ type Sender = mpsc::Sender<Result<(RecordBatch, OpColumn)>>;
 struct Comparing {
     schema: SchemaRef,
     key: Vec<usize>,
+    /// The columns in which rows may differ.
+    compared: Vec<usize>,
     share: MemoryShare,
     hash: DefaultHashBuilder,
 }
@@ -237,6 +253,11 @@ impl Comparing {
         columns.map(|&at| one_form(batch.column(at))).collect()
     }
 
+    fn compared_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        let columns = self.compared.iter();
+        columns.map(|&at| Arc::clone(batch.column(at))).collect()
+    }
+
     fn converter(&self, columns: &[usize]) -> Result<RowConverter> {
         let fields = columns
             .iter()
@@ -273,11 +294,10 @@ struct Entry {
 
 impl<'a> OldRows<'a> {
     fn new(comparing: &'a Comparing) -> Result<Self> {
-        let all: Vec<usize> = (0..comparing.schema.fields().len()).collect();
         Ok(Self {
             comparing,
             keys: comparing.converter(&comparing.key)?,
-            whole: comparing.converter(&all)?,
+            whole: comparing.converter(&comparing.compared)?,
             batches: Vec::new(),
             rows: Vec::new(),
             by_key: HashMap::new(),
@@ -294,7 +314,7 @@ impl<'a> OldRows<'a> {
         let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
         let rows = self
             .whole
-            .convert_columns(batch.columns())
+            .convert_columns(&self.comparing.compared_columns(&batch))
             .map_err(kernel)?;
         let at = self.batches.len();
         for (row, key) in keys.iter().enumerate() {
@@ -327,7 +347,8 @@ impl<'a> OldRows<'a> {
     fn changed(&mut self, now: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.comparing.key_columns(now);
         let keys = self.keys.convert_columns(&columns).map_err(kernel)?;
-        let rows = self.whole.convert_columns(now.columns()).map_err(kernel)?;
+        let compared = self.comparing.compared_columns(now);
+        let rows = self.whole.convert_columns(&compared).map_err(kernel)?;
         let then = &self.rows;
         let mut changed = Vec::new();
         for (at, (key, row)) in (0_u64..).zip(keys.iter().zip(rows.iter())) {

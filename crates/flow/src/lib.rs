@@ -6,6 +6,7 @@
 //! tables), `chain.rs` (the operators), `audit.rs` and `checks/` (checks before the commit).
 
 mod audit;
+mod audit_columns;
 mod budget;
 mod chain;
 mod check_query;
@@ -27,6 +28,7 @@ mod projection;
 mod quarantine;
 mod repeats;
 mod row_history;
+mod schema_policy;
 mod seal;
 mod services;
 mod sorted_runs;

@@ -13,10 +13,11 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject, Remedy,
-    TableName, WriteMode, types, written_columns,
+    TableName, WriteMode, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
+use crate::audit_columns::AuditStamp;
 use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
@@ -29,6 +30,7 @@ use crate::output_spec::{OutputSpec, SkipCommit};
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
 use crate::row_history;
+use crate::schema_policy::{self, ColumnReport, columns_changed};
 use crate::seal::RecordSeal;
 use crate::services::TransferServices;
 use crate::summary::{OutputSummary, SAMPLES};
@@ -49,12 +51,15 @@ pub(crate) struct TableOutput {
     quarantine: Option<Quarantine>,
     /// The columns before a replacement, to find those that it changes.
     before: Option<SchemaRef>,
+    /// What `schema_change` did.
+    changes: ColumnReport,
     summary: OutputSummary,
 }
 
 /// The operators of a table, and what they share with it.
 struct Compiled {
     chain: Chain,
+    changes: ColumnReport,
     rules: RuleCounts,
     metrics: SharedMetrics,
     schema: SchemaRef,
@@ -74,6 +79,7 @@ impl TableOutput {
         let mode = row_history::mode(&spec.plan.write, emptied);
         let Compiled {
             mut chain,
+            changes,
             rules,
             metrics,
             schema,
@@ -106,6 +112,7 @@ impl TableOutput {
             writing: Writing::start(spec.destination.begin(intent).await?),
             quarantine: None,
             before,
+            changes,
             summary: OutputSummary::of(spec.plan.target.clone()),
         })
     }
@@ -118,10 +125,12 @@ impl TableOutput {
             quarantine,
             mut summary,
             rules,
+            changes,
             ..
         } = self;
         writing.abandon().await?;
         summary.add_rules(rules.broken());
+        summary.notes.extend(changes.notes());
         let emptied = Self::open(context, source, &Checkpoint::default(), true).await?;
         Ok(Self {
             quarantine,
@@ -259,6 +268,8 @@ impl TableOutput {
         }
         let checkpoint = self.chain.freeze()?;
         self.summary.add_rules(self.rules.broken());
+        let changes = std::mem::take(&mut self.changes);
+        self.summary.notes.extend(changes.notes());
         if let Some(failure) = over_share(&self.summary, &context.spec.plan) {
             return self.stop(failure).await.map(without_state);
         }
@@ -313,6 +324,7 @@ impl TableOutput {
             );
         }
         self.summary.add_rules(self.rules.broken());
+        self.summary.notes.extend(self.changes.notes());
         keep_quarantine(self.quarantine, self.summary, failure).await
     }
 
@@ -460,9 +472,12 @@ async fn compile(
     };
     let projection = Projection::compile(plan, source, expressions, &mask)?;
     let mut schema = projection.schema();
+    let mut operators: Vec<Box<dyn Operator>> = vec![Box::new(projection)];
+    let destination = spec.destination.as_ref();
+    let mut judged = schema_policy::judge(plan, mode, destination, &schema).await?;
+    schema = judged.guard(schema, &mut operators);
     let validator = RuleValidator::compile(&plan.rules, Arc::clone(&schema), expressions)?;
     let rules = validator.counts();
-    let mut operators: Vec<Box<dyn Operator>> = vec![Box::new(projection)];
     if let Some(bounds) = DateBounds::of(spec.destination.days(), &schema) {
         operators.push(Box::new(bounds));
     }
@@ -477,6 +492,12 @@ async fn compile(
         let dedup = Deduplicate::new(stays, &plan.write.key, &schema, services.share())?;
         operators.push(Box::new(dedup));
     }
+    schema = judged.omit(schema, &mut operators)?;
+    let now_us = services.clock.now_us();
+    if let Some(stamp) = AuditStamp::of(&plan.write, &schema, context.run, now_us)? {
+        schema = stamp.schema();
+        operators.push(Box::new(stamp));
+    }
     for make in &spec.operators {
         let operator = make(&schema)?;
         schema = operator.schema();
@@ -490,24 +511,12 @@ async fn compile(
     operators.push(Box::new(measure));
     Ok(Compiled {
         chain: Chain::new(operators),
+        changes: judged.report,
         rules,
         metrics,
         schema,
         checks,
     })
-}
-
-/// A note about columns that a replacement changed, because programs that read them may not expect it.
-fn columns_changed(before: &SchemaRef, after: &SchemaRef) -> Option<String> {
-    let changed = before.fields().iter().filter_map(|old| {
-        let Ok(new) = after.field_with_name(old.name()) else {
-            return Some(format!("`{}` is gone", old.name()));
-        };
-        let (was, is) = (types::name(old.data_type()), types::name(new.data_type()));
-        (was != is).then(|| format!("`{}` was {was} and is {is}", old.name()))
-    });
-    let changed: Vec<String> = changed.collect();
-    (!changed.is_empty()).then(|| format!("its columns changed: {}", changed.join(", ")))
 }
 
 /// What a `TableOutput` needs at each step.

@@ -302,7 +302,7 @@ pub(crate) fn truth_bits(truth: &BooleanArray) -> BooleanBuffer {
 
 /// Casts without loss, and returns the rows that would lose something (they are NULL in the result).
 /// Numbers and times must be unchanged after casting them back; text must parse as the type (`text.rs`).
-fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffer)> {
+pub(crate) fn exact_cast(given: &ArrayRef, to: &DataType) -> Result<(ArrayRef, BooleanBuffer)> {
     let rows = given.len();
     if *given.data_type() == DataType::Null {
         return Ok((new_null_array(to, rows), BooleanBuffer::new_unset(rows)));

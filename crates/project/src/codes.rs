@@ -76,7 +76,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "C0514",
         "`check --connect`: the external table has a new column.",
-        "The next load reads it, unless the table has `keep` or `schema_change: ignore`.\n\nTo use it in models now: towpath connection discover NAME --write",
+        "The next load reads it, unless the table has `keep` or a `schema_change` that leaves it out.\n\nTo use it in models now: towpath connection discover NAME --write",
     ),
     CodeEntry::check(
         "C0515",
@@ -376,12 +376,12 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0136",
-        "`deletes`, `valid_from` and `track` describe a history: they have a meaning only with `write: scd2`.",
-        "  tables: { customer_history: { from: customers, key: customer_id, write: scd2, deletes: close } }",
+        "`valid_from` and `track` describe a history: they have a meaning only with `write: scd2`. `deletes` also has one with `write: merge`.",
+        "  tables: { customers: { key: customer_id, write: merge, deletes: soft } }\n  tables: { customer_history: { from: customers, key: customer_id, write: scd2, deletes: close } }",
     ),
     CodeEntry::check(
         "P0137",
-        "Rows that are gone can be closed only when everything is read.",
+        "Rows that are gone can be closed, deleted or marked only when everything is read.",
         "  customer_history: { from: customers, key: customer_id, write: scd2, mode: full }\n\nAn incremental read shows only rows that changed: `deletes: ignore` is its default.",
     ),
     CodeEntry::check(
@@ -398,6 +398,26 @@ pub const CODES: &[CodeEntry] = &[
         "P0140",
         "A column with `mask: empty` in a project without `mask_key`.",
         "Rejected records of the table contain the value to hide, so their text is not stored: the quarantine shows their places and reasons, and they cannot be replayed.\n\nWith a key they are stored encrypted:\n\n  mask_key: ${secret:MASK_KEY}",
+    ),
+    CodeEntry::check(
+        "P0141",
+        "`schema_change: quarantine_row` keeps records in the quarantine, and `bad_rows` says that they are not kept.",
+        "Remove `bad_rows`, or choose another word for `schema_change`.",
+    ),
+    CodeEntry::check(
+        "P0142",
+        "`discard_value` cannot be obeyed for the types of a text source.",
+        "The types of CSV, JSON, XML, Excel, logs and APIs are found by reading their text: once a column has a type, a value that does not fit rejects its record.\n\n  schema_change: { columns: discard_value, types: quarantine_row }",
+    ),
+    CodeEntry::check(
+        "P0143",
+        "The source has a column with the name of an audit column that the load adds.",
+        "Rename the column of the source, leave it out, or leave the audit column out:\n\n  columns: { source_run: { from: _run } }",
+    ),
+    CodeEntry::check(
+        "P0144",
+        "`schema_change: freeze` has no meaning for a file that is replaced.",
+        "Each publish writes the file anew, with the columns of the rows. Databases keep their tables, and files that are appended to keep their columns.",
     ),
     CodeEntry::check(
         "P0149",

@@ -56,6 +56,7 @@ pub(crate) fn plan(
             names: context.names,
             mask_key: context.mask_key.as_ref(),
             needs_cursor: true,
+            reads_text: true,
             at,
         };
         let planned = table::plan(&node, &frame, report);

@@ -6,6 +6,7 @@
 //! next: `check.rs` (the four phases), `keys/mod.rs` (every key), `codes.rs` (every mistake).
 
 mod alerts;
+mod audit_columns;
 mod bind;
 mod bound;
 mod check;
@@ -16,6 +17,7 @@ mod command;
 mod connection;
 mod context;
 mod dbt;
+mod deletes;
 mod graph;
 mod inputs;
 mod json_schema;
@@ -35,6 +37,7 @@ mod report;
 mod row_history;
 mod rules;
 mod schedule;
+mod schema_policy;
 mod schemas;
 mod select;
 mod settings;

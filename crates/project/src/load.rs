@@ -414,6 +414,7 @@ fn task(
             names: context.names,
             mask_key: context.mask_key.as_ref(),
             needs_cursor: connection.spec.is_none_or(|spec| spec.needs_cursor),
+            reads_text: reads_text(connection, merged, &place),
             at: one.at,
         },
         report,
@@ -449,6 +450,16 @@ fn task(
         table: planned.plan,
     })));
     Some(task)
+}
+
+/// Whether the types of the source are found by reading its text.
+fn reads_text(connection: &Connection<'_>, merged: &Node, object: &str) -> bool {
+    const TYPED: [&str; 6] = ["parquet", "avro", "arrow", "arrows", "feather", "ipc"];
+    let of_connection = connection.plan.text("format");
+    let format = merged.get_text("format").or(of_connection);
+    let is_typed = |word: &str| TYPED.contains(&word.to_ascii_lowercase().as_str());
+    let ending = object.rsplit('.').next();
+    connection.spec.is_some_and(|spec| spec.keeps_text) && !format.or(ending).is_some_and(is_typed)
 }
 
 /// The known schema with which the source is read: discovered, and with a type for every column.

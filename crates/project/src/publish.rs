@@ -4,8 +4,8 @@
 //! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
-    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, PublishPlan, SchemaChange,
-    TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
+    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, PublishPlan,
+    SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -174,7 +174,7 @@ fn task(
         write: WritePlan {
             mode,
             key,
-            schema_change: SchemaChange::Evolve,
+            schema_change: schema_change(node, mode, connection, report),
             options: load::options(node, connection),
         },
         filter: node.get_text("where").map(str::to_owned),
@@ -216,6 +216,34 @@ fn refuse_checks(node: &Node, connection: &Connection<'_>, report: &mut Report) 
     report
         .error("C0521", said.at, message)
         .help("put the checks on the table of the lakehouse that is published");
+}
+
+/// What the target does with columns that it does not have.
+fn schema_change(
+    node: &Node,
+    mode: WriteMode,
+    connection: &Connection<'_>,
+    report: &mut Report,
+) -> SchemaChange {
+    let Some(said) = node
+        .get("schema_change")
+        .filter(|said| said.text() == Some("freeze"))
+    else {
+        return SchemaChange::Evolve;
+    };
+    let is_file = connection
+        .spec
+        .is_some_and(|spec| spec.objects == ObjectKind::Files);
+    if is_file && mode == WriteMode::Replace {
+        report
+            .error(
+                "P0144",
+                said.at,
+                "a file that is replaced has no columns that could stay as they are",
+            )
+            .help("add to it (write: append), or remove `schema_change`");
+    }
+    SchemaChange::Fail
 }
 
 /// Checks the syntax of a `where`. Refuses one that gives other rows at another time, unless the mode also

@@ -15,8 +15,8 @@ use crate::report::{FileRange, Report};
 use crate::table::word;
 use crate::yaml::Node;
 
-/// The keys that speak of history.
-const KEYS: [&str; 3] = ["deletes", "valid_from", "track"];
+/// The keys that speak of history alone.
+const KEYS: [&str; 2] = ["valid_from", "track"];
 
 /// Gives a table the columns that its write adds.
 pub(crate) fn add_columns(

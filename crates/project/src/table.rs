@@ -11,12 +11,15 @@ use towpath_vocab::{
     TablePlan, WriteMode, WritePlan,
 };
 
+use crate::audit_columns;
 use crate::checks::{self, Reference};
 use crate::columns::{self, Known, Source};
+use crate::deletes;
 use crate::masked;
 use crate::report::{FileRange, Report};
 use crate::row_history;
 use crate::rules::{self, Subject};
+use crate::schema_policy;
 use crate::sqltext;
 use crate::value;
 use crate::yaml::Node;
@@ -31,6 +34,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) mask_key: Option<&'a SecretTemplate>,
     /// Whether only a `cursor` can find new rows of the source.
     pub(crate) needs_cursor: bool,
+    /// Whether the types of the source are found by reading its text.
+    pub(crate) reads_text: bool,
     /// The position of the table.
     pub(crate) at: FileRange,
 }
@@ -86,6 +91,8 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         loaded: Some((&columns, names)),
     };
     let rules = rules::read(settings.get("columns"), &subject, report);
+    let absent = deletes::read(settings, (read, mode), report);
+    let audit = audit_columns::read(settings, &frame.object, absent, &mut columns, report);
     row_history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
@@ -108,9 +115,13 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     let mut write = WritePlan {
         mode,
         key,
-        schema_change: schema_change(settings),
+        schema_change: SchemaChange::default(),
         options: std::collections::BTreeMap::new(),
     };
+    let bad_rows = bad_rows(settings);
+    schema_policy::read(settings, bad_rows, frame.reads_text, report).put(&mut write);
+    audit.put(&mut write);
+    absent.into_iter().for_each(|absent| absent.put(&mut write));
     if let Some(history) = history {
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);
@@ -127,7 +138,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
             dedup,
             rules,
             checks: checks.list,
-            bad_rows: bad_rows(settings),
+            bad_rows,
             fail_above: settings
                 .get("fail_above")
                 .and_then(value::limit)
@@ -367,13 +378,5 @@ fn bad_rows(settings: &Node) -> BadRows {
         Some("fail") => BadRows::Fail,
         Some("drop") => BadRows::Drop,
         _ => BadRows::Quarantine,
-    }
-}
-
-fn schema_change(settings: &Node) -> SchemaChange {
-    match settings.get_text("schema_change") {
-        Some("fail") => SchemaChange::Fail,
-        Some("ignore") => SchemaChange::Ignore,
-        _ => SchemaChange::Evolve,
     }
 }

@@ -9,7 +9,9 @@
 
 #![warn(missing_docs)]
 
+mod absent_rows;
 mod alert;
+mod audit_columns;
 mod check;
 mod code;
 mod diagnostic;
@@ -27,12 +29,15 @@ mod quote;
 mod reject;
 mod row_history;
 mod schedule;
+mod schema_policy;
 mod spec;
 pub mod text;
 mod token;
 pub mod types;
 
+pub use absent_rows::{AbsentRows, DELETED_AT};
 pub use alert::{AlertCondition, AlertsPlan};
+pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
 pub use check::{
     Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,
     Tolerance,
@@ -58,6 +63,7 @@ pub use row_history::{
     written_columns,
 };
 pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, SchedulePlan};
+pub use schema_policy::{ChangePolicy, SchemaPolicy};
 pub use spec::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
     OptionVariant,

@@ -66,17 +66,27 @@ pub enum BadRows {
     Drop,
 }
 
-/// What happens when the source's columns change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a destination does when the columns of the rows differ from those of its table. What a project says
+/// about it is a `SchemaPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaChange {
     /// New columns are added and types are widened; any other change stops the load.
     #[default]
     Evolve,
+    /// New columns are added; a change of a type stops the load.
+    AddColumns,
     /// Any change stops the load.
     Fail,
     /// New columns are left out.
     Ignore,
+}
+
+impl SchemaChange {
+    /// Whether new columns are added.
+    pub fn adds_columns(self) -> bool {
+        matches!(self, Self::Evolve | Self::AddColumns)
+    }
 }
 
 /// Which rows of an external system are read.

@@ -30,6 +30,9 @@ pub const BLANKS_MASKED: &str = "masked";
 /// is true of all its rows; tables that an earlier version wrote do not have it.
 pub const MASKED: &str = "towpath.masked";
 
+/// Field metadata: the load itself writes the column (`audit_columns`), and which one it is.
+pub const AUDIT: &str = "towpath.audit";
+
 /// Field metadata: the column had no value, so its type is not known.
 pub const NO_VALUES: &str = "towpath.no_values";
 

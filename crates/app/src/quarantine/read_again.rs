@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use towpath_ports::{Reader, RejectedRecord};
 use towpath_quarantine::{Owner, ReadAgain, Record};
-use towpath_vocab::{Failure, LoadPlan, Plan, RawRecord, Remedy, Selection, TableFact, TableName};
+use towpath_vocab::{
+    Failure, LoadPlan, Plan, RawRecord, Remedy, Selection, TableFact, TableName, TablePlan,
+};
 
 use super::typed::TypedReader;
 use crate::Result;
@@ -52,8 +54,16 @@ async fn reader(
     let key = external_key(&load.connection.name, object);
     let fact = facts.into_iter().find(|(known, _)| *known == key);
     let (_, fact) = fact.ok_or_else(|| unknown_columns(table))?;
-    let reader = TypedReader::new(table.clone(), fact.schema, &records)?;
+    let reader = TypedReader::new(table.clone(), fact.schema, &records, &|name| {
+        is_read(&load.table, name)
+    })?;
     Ok(Box::new(reader))
+}
+
+/// Whether a load reads this column of its source, by `keep` and `drop`.
+fn is_read(plan: &TablePlan, column: &str) -> bool {
+    let is_named = |names: &[String]| names.iter().any(|name| plan.names.is_same(name, column));
+    (plan.keep.is_empty() || is_named(&plan.keep)) && !is_named(&plan.drop)
 }
 
 fn unknown_columns(table: &TableName) -> Failure {

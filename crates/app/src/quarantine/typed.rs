@@ -30,11 +30,25 @@ pub(super) struct TypedReader {
 }
 
 impl TypedReader {
-    /// Parses all records.
-    pub(super) fn new(table: TableName, schema: SchemaRef, records: &[Record]) -> Result<Self> {
+    /// Parses all records. A record with a value in a column that the source no longer has stays rejected,
+    /// if the load reads such a column.
+    pub(super) fn new(
+        table: TableName,
+        schema: SchemaRef,
+        records: &[Record],
+        is_read: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
         let objects = records.iter().map(values).collect::<Result<Vec<_>>>()?;
         let mut columns: Vec<ArrayRef> = Vec::new();
-        let mut lost: Vec<Vec<Reason>> = vec![Vec::new(); records.len()];
+        let is_lost = |name: &str| schema.field_with_name(name).is_err() && is_read(name);
+        let mut lost: Vec<Vec<Reason>> = objects
+            .iter()
+            .map(|object| {
+                let held = object.iter().filter(|(_, value)| !value.is_null());
+                let gone = held.filter(|(name, _)| is_lost(name));
+                gone.map(|(name, _)| without_column(name)).collect()
+            })
+            .collect();
         for field in schema.fields() {
             let (column, flaws) = column(&objects, field)?;
             for (reasons, flaw) in lost.iter_mut().zip(flaws) {
@@ -126,6 +140,17 @@ fn column(
 fn bent(error: ArrowError) -> Failure {
     let message = format!("stored rows have other columns: {error}");
     Failure::new("R0959", Remedy::Bug, message)
+}
+
+fn without_column(name: &str) -> Reason {
+    Reason {
+        code: "schema_change".to_owned(),
+        column: Some(name.to_owned()),
+        value: None,
+        message:
+            "the source did not have this column when it was read last, so its value would be lost"
+                .to_owned(),
+    }
 }
 
 fn unreadable(field: &Field, why: &str) -> Reason {

@@ -22,8 +22,8 @@ use towpath_ports::{
     TableSchema,
 };
 use towpath_sql::in_own_names;
-use towpath_vocab::types::{BLANKS, MASKED};
-use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName};
+use towpath_vocab::types::{AUDIT, BLANKS, MASKED};
+use towpath_vocab::{Failure, Position, PublishPlan, Remedy, SplitId, TableName, is_audit_field};
 
 use crate::Result;
 use crate::services::ProjectServices;
@@ -192,6 +192,7 @@ impl Comparison<'_> {
             then,
             now: engine.query(&text.rows("now_only"), &candidates).await?,
             key: self.publish.table.write.key.clone(),
+            ignored: audit_columns(&columns),
         };
         let changed = differences(versions, &transfer)?;
         let mut changes = match self.extent {
@@ -254,7 +255,7 @@ fn words(field: &Field) -> BTreeMap<&str, &str> {
     let words = field.metadata().iter();
     let words = words.map(|(key, word)| (key.as_str(), word.as_str()));
     words
-        .filter(|(key, _)| ![BLANKS, MASKED].contains(key))
+        .filter(|(key, _)| ![AUDIT, BLANKS, MASKED].contains(key))
         .collect()
 }
 
@@ -282,6 +283,13 @@ pub(super) fn sent_columns(publish: &PublishPlan, schema: &SchemaRef) -> SchemaR
         .cloned()
         .collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// The columns that say who wrote a row, not what it is: a row that differs only in them is not sent.
+fn audit_columns(columns: &Schema) -> Vec<String> {
+    let fields = columns.fields().iter();
+    let audit = fields.filter(|field| is_audit_field(field));
+    audit.map(|field| field.name().clone()).collect()
 }
 
 /// All rows of the new version, and deletes for the keys that are gone.

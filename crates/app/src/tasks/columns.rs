@@ -133,7 +133,7 @@ fn compared(before: &Schema, coming: &Schema, write: &WritePlan) -> Vec<String> 
     if !new.is_empty() {
         notes.push(match (write.schema_change, write.mode) {
             (SchemaChange::Ignore, _) => {
-                format!("new columns that `schema_change: ignore` leaves out: {new}")
+                format!("new columns that `on_schema_change: ignore` leaves out: {new}")
             }
             (_, WriteMode::InsertOnly) => format!(
                 "new columns, NULL in all rows that the table had, because `write: insert_only` changes no row: {new}; `--full-refresh` reads all rows again and replaces the table"
@@ -189,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             ignored,
-            ["new columns that `schema_change: ignore` leaves out: `c`"]
+            ["new columns that `on_schema_change: ignore` leaves out: `c`"]
         );
         let insert_only = write(WriteMode::InsertOnly, SchemaChange::Evolve);
         let kept = compared(&schema(&["id"]), &coming, &insert_only);

@@ -13,8 +13,8 @@ use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::{
-    Annotations, ColumnPlan, FactSource, LoadPlan, ObjectKind, PlannedTask, Position, ReadMode,
-    RowHistoryPlan, Selection, TablePlan, WriteMode, WritePlan,
+    AbsentRows, Annotations, ColumnPlan, FactSource, LoadPlan, ObjectKind, PlannedTask, Position,
+    ReadMode, RowHistoryPlan, SchemaPolicy, Selection, TablePlan, WriteMode, WritePlan,
 };
 
 use super::executor::{RunExecutor, TaskDone};
@@ -175,10 +175,13 @@ fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
     let mut plan = load.table.clone();
     if executor.options.full_refresh && RowHistoryPlan::of(&plan.write).is_none() {
         plan.write.mode = WriteMode::Replace;
+        // What is replaced has no columns to keep.
+        SchemaPolicy::clear(&mut plan.write);
     }
     if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.
         RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
+        AbsentRows::clear(&mut plan.write);
     }
     plan
 }
@@ -201,6 +204,7 @@ fn nothing_yet(executor: &RunExecutor, task: &PlannedTask, notes: &[String]) -> 
 fn rows_before(executor: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
     let write = &load.table.write;
     let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
+    let closes = closes || AbsentRows::of(write).is_some();
     let replaces = load.read == ReadMode::Full && (write.mode == WriteMode::Replace || closes);
     let last = claim.last.as_ref()?;
     (replaces && executor.options.limit.is_none()).then_some(last.stats.rows_in)

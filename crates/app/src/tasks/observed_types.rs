@@ -11,7 +11,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use sha2::{Digest, Sha256};
 use towpath_ports::Destination;
 use towpath_vocab::types::{NO_VALUES, SOURCE_NAME, SOURCE_TYPE, WRITTEN_AS};
-use towpath_vocab::{LoadPlan, OptionValue, Selection, TableFact, is_added_column};
+use towpath_vocab::{
+    LoadPlan, OptionValue, Selection, TableFact, is_audit_field, is_written_by_load,
+};
 
 use crate::Result;
 use crate::facts::external_key;
@@ -60,7 +62,7 @@ fn of_table<'t>(table: &'t SchemaRef, load: &'t LoadPlan) -> impl Iterator<Item 
         let mut plans = load.table.columns.iter();
         let plan = plans.find(|plan| plan.name == *field.name());
         let is_other = plan.is_some_and(|plan| plan.set.is_some() || plan.mask.is_some());
-        let is_added = is_added_column(load.table.write.mode, field.name());
+        let is_added = is_written_by_load(&load.table.write, field.name()) || is_audit_field(field);
         if is_other || is_added || field.metadata().contains_key(SOURCE_TYPE) {
             return None;
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
 use towpath_vocab::{
-    Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode, RowHistoryPlan,
-    Selection, TablePlan, TaskId, WriteMode,
+    AbsentRows, Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode,
+    RowHistoryPlan, Selection, TablePlan, TaskId, WriteMode,
 };
 
 use super::numbers::plural;
@@ -135,7 +135,14 @@ fn write(table: &TablePlan) -> String {
     match table.write.mode {
         WriteMode::Replace => format!("replace {}", table.target),
         WriteMode::Append => format!("append to {}", table.target),
-        WriteMode::Merge => format!("merge into {} by {key}", table.target),
+        WriteMode::Merge => {
+            let gone = match AbsentRows::of(&table.write) {
+                Some(AbsentRows::Delete) => ", delete rows that are gone",
+                Some(AbsentRows::Mark { .. }) => ", mark rows that are gone",
+                None => "",
+            };
+            format!("merge into {} by {key}{gone}", table.target)
+        }
         WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
         WriteMode::Scd2 => {

@@ -182,7 +182,7 @@ async fn evolve<T: TableTypes>(
                 SchemaChange::Fail => {
                     return Err(changed(format!("`{}` is new", field.name())).into());
                 }
-                SchemaChange::Evolve => {}
+                SchemaChange::Evolve | SchemaChange::AddColumns => {}
             }
             let column = types.new_column(field).await?;
             alignment.statements.push(format!(
@@ -208,7 +208,12 @@ async fn evolve<T: TableTypes>(
                 alignment.statements.push(sql);
                 None
             }
-            Fit::Widen(wider) if request.change == SchemaChange::Fail => {
+            Fit::Widen(wider)
+                if matches!(
+                    request.change,
+                    SchemaChange::Fail | SchemaChange::AddColumns
+                ) =>
+            {
                 let what = format!("`{name}` is `{present}` and would become `{wider}`");
                 return Err(changed(what).into());
             }

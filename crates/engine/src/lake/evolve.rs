@@ -104,7 +104,7 @@ pub(crate) fn evolve(
                 ));
             }
             SchemaChange::Ignore => {}
-            SchemaChange::Evolve => {
+            SchemaChange::Evolve | SchemaChange::AddColumns => {
                 fields.push(Arc::new(new.field(index).clone()));
                 target.from.push(Some(index));
                 target.changed = true;
@@ -444,6 +444,13 @@ mod tests {
             Field::new("fresh", T::Utf8, true),
             Field::new("id", T::Int16, true),
         ]);
+        assert!(matches!(
+            evolve("a.b", &old, &new, SchemaChange::AddColumns),
+            Err(LakeError::SchemaChanged { .. })
+        ));
+        let added = evolve("a.b", &old, &narrow, SchemaChange::AddColumns).unwrap();
+        assert_eq!(added.from, [Some(1), None, Some(0)]);
+        assert!(added.changed && !added.rewrite);
         let kept = evolve("a.b", &old, &narrow, SchemaChange::Ignore).unwrap();
         assert_eq!(kept.schema.fields().len(), 2);
         assert!(!kept.changed && !kept.rewrite);

@@ -16,6 +16,7 @@ use deltalake_core::kernel::Add;
 use futures::TryStreamExt as _;
 use towpath_ports::{BoxStream, Op};
 
+use super::absent::{self, Absent};
 use super::bitmap::Bitmap;
 use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
@@ -63,6 +64,8 @@ pub(crate) struct MergeContext<'a> {
     pub(crate) gone: Vec<usize>,
     /// Every file must be written anew, touched or not.
     pub(crate) rewrite: bool,
+    /// What a merge does with rows whose key does not come.
+    pub(crate) absent: Option<Absent>,
     pub(crate) sizes: Sizes,
     /// Who writes.
     pub(crate) attempt: &'a str,
@@ -112,9 +115,24 @@ async fn merge_files(
     keyed: Keyed,
     incoming: Incoming,
 ) -> LakeResult<Merged> {
-    let decision = decide(place, keyed, &incoming).await?;
+    let mut decision = decide(place, keyed, &incoming).await?;
     keeps_values(place, keyed, &decision).await?;
-    let (removed, rewritten) = rewrite(place, &decision.hits).await?;
+    let marked = match place.absent.filter(|_| keyed == Keyed::Merge) {
+        Some(absent) => {
+            let (marked, rows) = absent::take(place, absent, &mut decision.hits).await?;
+            decision.deleted += rows;
+            marked
+        }
+        None => Vec::new(),
+    };
+    let (removed, mut rewritten) = match rewrite(place, &decision.hits).await {
+        Ok(rewritten) => rewritten,
+        Err(error) => {
+            files::delete(place.table, &marked).await?;
+            return Err(error);
+        }
+    };
+    rewritten.extend(marked);
     let incoming = match &decision.keep {
         Some(keep) if keep.count() < keep.len() => {
             match filter(place, &incoming.adds, keep).await {

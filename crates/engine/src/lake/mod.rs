@@ -5,6 +5,7 @@
 //! in memory. It knows no SQL: the session half turns `LakeCandidate` into something it can plan.
 //! Read next: `open.rs` (how it is opened), `storage/mod.rs`, `writer.rs`, `commit.rs`, then `merge.rs`.
 
+mod absent;
 mod attempt_files;
 mod attempt_marker;
 mod bitmap;

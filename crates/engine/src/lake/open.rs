@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_schema::SchemaRef;
 use object_store::memory::InMemory;
 use towpath_ports::{Committed, Result, Source};
-use towpath_vocab::{Generation, TableName, TaskKey};
+use towpath_vocab::{Generation, TableName, TaskKey, WriteMode};
 
 use super::candidate::LakeCandidate;
 use super::error::{LakeError, LakeResult};
@@ -58,6 +58,17 @@ pub struct TableDescription {
 }
 
 impl Lake {
+    /// The modes in which its tables can be written; those with history only by loads.
+    pub const WRITES: &'static [WriteMode] = &[
+        WriteMode::Replace,
+        WriteMode::Append,
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+        WriteMode::Scd2,
+        WriteMode::Snapshot,
+    ];
+
     /// Opens the lakehouse at a folder (a path or a `file://` URL) or in a bucket (`s3://BUCKET/PREFIX` or
     /// of another cloud, with the settings of these environment variables), with a budget of memory for writes. Nothing is asked yet.
     ///

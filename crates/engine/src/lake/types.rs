@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use towpath_vocab::types::{BLANKS, MASKED, SOURCE_NAME, SOURCE_TYPE};
+use towpath_vocab::types::{AUDIT, BLANKS, MASKED, SOURCE_NAME, SOURCE_TYPE};
 
 use super::error::{LakeError, LakeResult};
 use super::text;
@@ -27,7 +27,7 @@ pub(crate) fn lake_schema(table: &str, incoming: &Schema) -> LakeResult<SchemaRe
 fn lake_field(field: &Field) -> LakeResult<Field> {
     let (data_type, word) = lake_type(field.data_type(), field.name())?;
     let mut metadata = HashMap::new();
-    for key in [SOURCE_NAME, SOURCE_TYPE, BLANKS, MASKED] {
+    for key in [SOURCE_NAME, SOURCE_TYPE, BLANKS, MASKED, AUDIT] {
         if let Some(value) = field.metadata().get(key) {
             metadata.insert(key.to_owned(), value.clone());
         }

@@ -16,8 +16,9 @@ use towpath_ports::{
     Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Result, StagedFile, Writer,
 };
 use towpath_vocab::types::DECLARED;
-use towpath_vocab::{SchemaChange, TableName, TaskKey, WriteMode};
+use towpath_vocab::{AbsentRows, SchemaChange, TableName, TaskKey, WriteMode};
 
+use super::absent::Absent;
 use super::attempt_marker::AttemptMarker;
 use super::bitmap::Bitmap;
 use super::blanks;
@@ -245,6 +246,9 @@ impl LakeWriter {
     }
 
     async fn finish(self) -> LakeResult<PreparedWrite> {
+        let asked = AbsentRows::of(&self.write.intent.write).filter(|_| self.is_whole);
+        let absent = asked.map(|rows| Absent::of(rows, &self.write.target.schema));
+        let absent = absent.transpose()?;
         let rows = self.files.rows();
         let adds = self.files.close().await?;
         let incoming = Incoming {
@@ -268,6 +272,7 @@ impl LakeWriter {
                 .filter(|at| write.target.from.get(*at).is_some_and(Option::is_none))
                 .collect(),
             rewrite: write.target.rewrite,
+            absent,
             sizes: write.lake.sizes(),
             attempt: &write.attempt,
         };

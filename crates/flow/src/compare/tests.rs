@@ -37,11 +37,17 @@ fn version(rows: &Table) -> QueryResult {
 
 /// The old version after the differences were applied to it, and how many there were.
 async fn applied(then: &Table, now: &Table, bytes: u64) -> (Table, usize) {
+    compared(then, now, bytes, vec![0, 1]).await
+}
+
+/// The same, where only these columns are compared.
+async fn compared(then: &Table, now: &Table, bytes: u64, columns: Vec<usize>) -> (Table, usize) {
     let folder = tempfile::tempdir().unwrap();
     let (then_rows, now_rows) = (version(then), version(now));
     let comparing = Comparing {
         schema: SchemaRef::clone(&now_rows.schema),
         key: vec![0],
+        compared: columns,
         share: MemoryShare {
             bytes,
             spill: SpillFolder::new(folder.path()),
@@ -90,5 +96,20 @@ async fn differences_lead_from_one_version_to_the_other_however_small_the_memory
         assert_eq!(applied(&now, &now, bytes).await.1, 0);
         assert_eq!(applied(&Table::new(), &now, bytes).await.1, now.len());
         assert_eq!(applied(&now, &Table::new(), bytes).await.1, now.len());
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_compared_makes_no_row_differ() {
+    let then: Table = (0..100).map(|n| (n, Some(format!("{n}")))).collect();
+    let mut now: Table = (1..101).map(|n| (n, None)).collect();
+    now.insert(7, Some("other".to_owned()));
+    for bytes in [100, 1 << 30] {
+        let (table, count) = compared(&then, &now, bytes, vec![0]).await;
+        // 0 is gone and 100 is new; the others have another text only.
+        assert_eq!(count, 2, "{bytes} bytes");
+        assert_eq!(table.get(&7), then.get(&7));
+        assert_eq!(table.get(&100), Some(&None));
+        assert!(!table.contains_key(&0));
     }
 }

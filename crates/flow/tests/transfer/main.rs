@@ -13,6 +13,7 @@
 
 mod endless;
 mod feed;
+mod schema;
 mod support;
 
 use std::sync::Arc;

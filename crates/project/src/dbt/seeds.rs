@@ -216,6 +216,7 @@ impl Seed {
                 names: Naming::Exact,
                 mask_key: None,
                 needs_cursor: spec.needs_cursor,
+                reads_text: true,
                 at: self.at,
             },
             report,

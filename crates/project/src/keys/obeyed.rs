@@ -332,6 +332,10 @@ fn files_and_maps() -> Vec<(&'static KeySchema, Wrap)> {
             inner(&TABLE, "dedup"),
             Box::new(|key, value| in_table("dedup", &map(&[("by", "at")], key, value))),
         ),
+        (
+            either_map(&TABLE, "schema_change"),
+            Box::new(|key, value| in_table("schema_change", &map(&[], key, value))),
+        ),
         (&PUBLISH_TABLE, Box::new(in_published)),
         (&super::table::COLUMN, Box::new(in_column)),
         (&rules::RULES, Box::new(in_warn)),
@@ -359,6 +363,13 @@ fn files_and_maps() -> Vec<(&'static KeySchema, Wrap)> {
 fn inner(schema: &KeySchema, key: &str) -> &'static KeySchema {
     match schema.find(key).unwrap().kind {
         Kind::Map(inner) => inner,
+        other => panic!("`{key}` takes {other:?}"),
+    }
+}
+
+fn either_map(schema: &KeySchema, key: &str) -> &'static KeySchema {
+    match schema.find(key).unwrap().kind {
+        Kind::Either([_, Kind::Map(inner)]) => inner,
         other => panic!("`{key}` takes {other:?}"),
     }
 }
@@ -464,7 +475,10 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "dedup") => ("{ by: a }", "{ by: b }"),
         (_, "bad_rows") => ("fail", "drop"),
         (_, "fail_above" | "tolerance") => ("1%", "2%"),
+        ("published table", "schema_change") => ("evolve", "freeze"),
         (_, "schema_change") => ("fail", "ignore"),
+        ("schema change", "columns" | "types") => ("freeze", "quarantine_row"),
+        (_, "audit_columns") => ("[_run]", "[_source]"),
         (_, "checks") => ("[ { not_null: a } ]", "[ { unique: a } ]"),
         (_, "query" | "set") => ("select 1", "select 2"),
         (_, "type") => ("text", "bigint"),

@@ -4,7 +4,10 @@
 //! of checks in `checks/kinds.rs`. Read next: `mod.rs`.
 
 use super::declare::{Key, KeySchema, Kind, key};
+use crate::audit_columns;
+use crate::deletes;
 use crate::rules::RULES;
+use crate::schema_policy;
 
 /// Words for `write`.
 pub(crate) const WRITES: &[&str] = &[
@@ -90,8 +93,13 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         ),
         key(
             "schema_change",
-            Kind::OneOf(&["evolve", "fail", "ignore"]),
-            "What happens when the source's columns change. Default `evolve`.",
+            Kind::Either(&[Kind::OneOf(schema_policy::WORDS), Kind::Map(&SCHEMA_CHANGE)]),
+            "What happens when the source's columns or types are not those of the table: one word, or `{ columns: freeze, types: quarantine_row }`. Default `evolve`; `fail` is read as `freeze`, `ignore` as `{ columns: discard_value, types: freeze }`.",
+        ),
+        key(
+            "audit_columns",
+            Kind::List(&Kind::OneOf(audit_columns::WORDS)),
+            "Columns that the load adds: `_loaded_at` (when it began to write), `_run`, `_source` (connection and object), `_row_hash` (a hash of the other columns). Default: none.",
         ),
         COLUMNS,
         CHECKS,
@@ -125,8 +133,8 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         ),
         key(
             "deletes",
-            Kind::OneOf(&["close", "ignore"]),
-            "With `write: scd2`: what happens to a row whose key is gone. `close` ends its current version (default when everything is read), `ignore` keeps it.",
+            Kind::OneOf(deletes::WORDS),
+            "What happens to a row whose key is gone, when everything is read. With `write: merge`: `hard` deletes it, `soft` sets `_deleted_at`, `ignore` keeps it (default). With `write: scd2`: `close` ends its current version (default), `ignore` keeps it.",
         ),
         key(
             "valid_from",
@@ -162,6 +170,11 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
             Kind::OneOf(WRITES),
             "How the target is written. Default: `merge` with a key, else `replace`.",
         ),
+        key(
+            "schema_change",
+            Kind::OneOf(&["evolve", "freeze"]),
+            "What happens when the rows have columns or types that the target does not have: `evolve` changes the target (default), `freeze` stops before anything is sent.",
+        ),
         key("keep", Kind::Texts, "Only these columns."),
         key("drop", Kind::Texts, "Not these columns."),
         key(
@@ -171,6 +184,24 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
         ),
         key("description", Kind::Text, "A description."),
         CHECKS,
+    ],
+    also: &[],
+};
+
+/// `schema_change` for columns and types.
+static SCHEMA_CHANGE: KeySchema = KeySchema {
+    noun: "schema change",
+    keys: &[
+        key(
+            "columns",
+            Kind::OneOf(schema_policy::PART_WORDS),
+            "New columns of the source: `evolve` adds them, `freeze` stops the load (also where a column no longer comes), `discard_value` leaves them out, `quarantine_row` rejects records with a value in them.",
+        ),
+        key(
+            "types",
+            Kind::OneOf(schema_policy::PART_WORDS),
+            "Columns that come with another type: `evolve` widens the table, `freeze` stops the load, `discard_value` writes NULL for values that the type of the table does not hold, `quarantine_row` rejects their records.",
+        ),
     ],
     also: &[],
 };

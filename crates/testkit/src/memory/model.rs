@@ -66,7 +66,9 @@ pub(super) fn columns(held: Option<&SchemaRef>, intent: &Intent) -> Result<Schem
                 return Err(wrong(Remedy::FixData, message));
             }
             Err(_) => match intent.write.schema_change {
-                SchemaChange::Evolve => fields.push(Arc::clone(field)),
+                SchemaChange::Evolve | SchemaChange::AddColumns => {
+                    fields.push(Arc::clone(field));
+                }
                 SchemaChange::Ignore => {}
                 SchemaChange::Fail => {
                     let message = format!("there is no column `{}`", field.name());

@@ -143,7 +143,7 @@ fn matched(job: &Job, columns: Columns, present: Vec<String>) -> Result<Columns>
         }
     }
     let mut names = present;
-    if change == SchemaChange::Evolve {
+    if change.adds_columns() {
         let new = incoming.iter().map(|field| field.name());
         let new: Vec<String> = new.filter(|name| !names.contains(name)).cloned().collect();
         names.extend(new);

@@ -53,7 +53,7 @@ pub(super) fn joined(job: &Job, old: &Schema, new: &Schema) -> Result<SchemaRef>
                     field.name()
                 )));
             }
-            Err(_) if change == SchemaChange::Evolve => fields.push(Field::clone(field)),
+            Err(_) if change.adds_columns() => fields.push(Field::clone(field)),
             Err(_) if change == SchemaChange::Ignore => {}
             Err(_) => return Err(wrong(format!("it has no column `{}`", field.name()))),
         }

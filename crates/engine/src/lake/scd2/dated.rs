@@ -12,11 +12,11 @@ use arrow_array::{
     Array as _, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, new_null_array,
 };
 use arrow_cast::cast;
-use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use towpath_ports::{Intent, Op, OpColumn};
 use towpath_vocab::{
     IS_CURRENT, RowHistoryPlan, SNAPSHOT_AT, VALID_FROM, VALID_TO, WriteMode, added_fields,
-    is_added_column, written_columns,
+    is_added_column, is_audit_field, written_columns,
 };
 
 use crate::lake::error::{LakeError, LakeResult};
@@ -194,12 +194,16 @@ impl Dated {
             return Err(RowHistoryRefusal::Track { table, column }.into());
         }
         let track = &self.plan.track;
-        let is_asked = |name: &str| track.is_empty() || track.iter().any(|asked| same(asked, name));
+        let is_asked = |field: &Field| match track.as_slice() {
+            // They say who wrote the row, not what it is.
+            [] => !is_audit_field(field),
+            track => track.iter().any(|asked| same(asked, field.name())),
+        };
         let comes = |at: usize| target.from.get(at).is_some_and(Option::is_some);
         let fields = target.schema.fields().iter().enumerate();
         Ok(fields
             .filter(|(at, _)| comes(*at) && !key.contains(at))
-            .filter(|(_, field)| !is_time(field.name()) && is_asked(field.name()))
+            .filter(|(_, field)| !is_time(field.name()) && is_asked(field))
             .map(|(at, _)| at)
             .collect())
     }

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::Once;
 
-use towpath_vocab::WriteMode;
+use towpath_vocab::{AbsentRows, WriteMode};
 
 use super::*;
 
@@ -42,13 +42,21 @@ fn arm(edge: &'static str) {
 
 #[tokio::test]
 async fn a_death_at_any_edge_loses_and_doubles_nothing() {
-    let modes = [
-        WriteMode::Append,
-        WriteMode::Replace,
-        WriteMode::Merge,
-        WriteMode::Scd2,
+    let writes = [
+        (WriteMode::Append, None),
+        (WriteMode::Replace, None),
+        (WriteMode::Merge, None),
+        (WriteMode::Merge, Some(AbsentRows::Delete)),
+        (WriteMode::Scd2, None),
     ];
-    for mode in modes {
+    for (mode, absent) in writes {
+        let intent = |mode, schema, generation| {
+            let mut intent = intent(mode, schema, generation);
+            absent
+                .into_iter()
+                .for_each(|absent| absent.put(&mut intent.write));
+            intent
+        };
         for fresh in [true, false] {
             for edge in EDGES {
                 let f = Fixture::new();
@@ -58,20 +66,16 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                     load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "old")]))
                         .await
                         .unwrap();
-                    if mode != WriteMode::Replace {
+                    if mode != WriteMode::Replace && absent.is_none() {
                         expected.insert(0, (1, "old".to_owned()));
                     }
                 }
                 let before = held_or_none(&f.reopened()).await;
                 arm(edge);
                 let lake = f.reopened();
+                let write = intent(mode, schema(), generation);
                 let killed = tokio::spawn(async move {
-                    load(
-                        &lake,
-                        intent(mode, schema(), generation),
-                        rows(&[(2, "new"), (3, "new")]),
-                    )
-                    .await
+                    load(&lake, write, rows(&[(2, "new"), (3, "new")])).await
                 })
                 .await;
                 assert!(killed.unwrap_err().is_panic(), "{edge}");

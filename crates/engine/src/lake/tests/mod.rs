@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod absent;
 mod blanks;
 mod checkpoints;
 mod checksums;

@@ -1,0 +1,514 @@
+//! How a load writes its table, through the program: columns that change at the source, columns that the load
+//! adds, rows that are gone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod test_project;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::test_project::{TestProject, has};
+
+const STORE: &str = "towpath: 1
+name: p
+id: 6f1e0000-0000-4000-8000-000000000004
+lakehouse: ./lake
+connections:
+  store: { type: sqlite, path: store.db }
+";
+
+/// A store with orders, and a load of them with these settings.
+fn store(settings: &str) -> TestProject {
+    let desk = TestProject::new();
+    desk.write("towpath.yml", STORE);
+    load(&desk, settings);
+    sql(
+        &desk,
+        "create table orders (id integer primary key, amount integer);
+         insert into orders values (1, 10), (2, 20)",
+    );
+    desk
+}
+
+fn load(desk: &TestProject, settings: &str) {
+    desk.write(
+        "pipelines/p.yml",
+        &format!("steps:\n  extract:\n    load: store\n    into: raw\n    tables:\n      orders: {{ key: id, fail_above: 60%, {settings} }}\n"),
+    );
+}
+
+fn sql(desk: &TestProject, text: &str) {
+    let store = Connection::open(desk.path("store.db")).unwrap();
+    store.execute_batch(text).unwrap();
+}
+
+fn ask(desk: &TestProject, sql: &str) -> Value {
+    desk.json(".", &["query", "--format", "json", sql])
+}
+
+fn orders(desk: &TestProject) -> Value {
+    ask(desk, "select * from raw.orders order by id")
+}
+
+fn rows(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Orders with a new column, and amounts that are no integers any more.
+const CHANGED: &str = "drop table orders;
+    create table orders (id integer primary key, amount real, note text);
+    insert into orders values (1, 11.0, null), (2, 2.5, null), (3, 30.0, 'late'), (4, 40.0, null)";
+
+#[test]
+fn frozen_columns_stop_the_load_before_anything_is_written() {
+    for write in ["merge", "replace", "append", "delete+insert", "insert_only"] {
+        let desk = store(&format!("write: {write}, schema_change: freeze"));
+        desk.ok(".", &["run"]);
+        let versions = || {
+            let history = desk.ok(".", &["lake", "history", "raw.orders"]);
+            history.lines().count()
+        };
+        let before = (orders(&desk), versions());
+        for (change, code, wanted) in [
+            (
+                "alter table orders add column note text",
+                "R0661",
+                "`note` is new",
+            ),
+            (
+                "alter table orders drop column note; alter table orders rename column amount to total",
+                "R0661",
+                "`total` is new, `amount` does not come",
+            ),
+            (
+                "drop table orders; create table orders (id integer primary key, amount real); insert into orders values (1, 1.5)",
+                "R0404",
+                "column `amount` is",
+            ),
+        ] {
+            sql(&desk, change);
+            has(&desk.exits(1, ".", &["run"]), &[code, wanted]);
+            assert_eq!(before, (orders(&desk), versions()), "{write}: {change}");
+        }
+        // The way out that the message names.
+        desk.ok(".", &["run", "--full-refresh"]);
+        assert_eq!(orders(&desk), rows(r#"[{"id":1,"amount":1.5}]"#), "{write}");
+        // The same columns again are no change.
+        sql(
+            &desk,
+            "delete from orders; insert into orders values (2, 2.5)",
+        );
+        desk.ok(".", &["run"]);
+    }
+}
+
+#[test]
+fn discarded_values_are_left_out_and_counted() {
+    for write in ["merge", "replace", "delete+insert"] {
+        let desk = store(&format!("write: {write}, schema_change: discard_value"));
+        desk.ok(".", &["run"]);
+        sql(&desk, CHANGED);
+        for run in 2..4 {
+            let said = desk.ok(".", &["run"]);
+            let notes = desk.ok(".", &["logs", &format!("p#{run}")]);
+            has(
+                &format!("{said}{notes}"),
+                &[
+                    "new columns that `schema_change: discard_value` leaves out: `note`",
+                    "values that do not fit the type of the table are NULL, because of `schema_change: discard_value`: `amount` in 1 row",
+                ],
+            );
+            assert_eq!(
+                orders(&desk),
+                rows(
+                    r#"[{"id":1,"amount":11},{"id":2,"amount":null},{"id":3,"amount":30},{"id":4,"amount":40}]"#
+                ),
+                "{write}"
+            );
+        }
+    }
+}
+
+#[test]
+fn records_with_values_that_have_no_place_wait_and_come_in_by_replay() {
+    for write in ["merge", "replace"] {
+        let desk = store(&format!("write: {write}, schema_change: quarantine_row"));
+        desk.ok(".", &["run"]);
+        sql(&desk, CHANGED);
+        has(
+            &desk.ok(".", &["run"]),
+            &["2 rows rejected", "keeps out of the table: `note`"],
+        );
+        let kept = match write {
+            // Row 2 is as it was: a rejected record changes nothing.
+            "merge" => r#"[{"id":1,"amount":11},{"id":2,"amount":20},{"id":4,"amount":40}]"#,
+            _ => r#"[{"id":1,"amount":11},{"id":4,"amount":40}]"#,
+        };
+        assert_eq!(orders(&desk), rows(kept), "{write}");
+        has(
+            &desk.ok(".", &["quarantine", "show", "raw.orders"]),
+            &["late", "2.5", "the table has no such column", "bigint"],
+        );
+        // Nothing has changed: they are rejected again.
+        has(
+            &desk.ok(".", &["quarantine", "replay", "raw.orders"]),
+            &["0 rows replayed, 2 still in the quarantine"],
+        );
+        assert_eq!(orders(&desk), rows(kept), "{write}");
+        load(&desk, &format!("write: {write}"));
+        desk.ok(".", &["quarantine", "replay", "raw.orders"]);
+        assert_eq!(
+            ask(
+                &desk,
+                "select id, amount, note from raw.orders where id in (2, 3) order by id"
+            ),
+            rows(r#"[{"id":2,"amount":2.5,"note":null},{"id":3,"amount":30.0,"note":"late"}]"#),
+            "{write}"
+        );
+    }
+}
+
+/// A value of a record is never lost by a replay without a word.
+#[test]
+fn a_record_with_a_column_that_the_source_no_longer_has_stays_rejected() {
+    let desk = store("write: merge, columns: { amount: { max: 99 } }");
+    sql(&desk, "alter table orders add column note text");
+    desk.ok(".", &["run"]);
+    sql(
+        &desk,
+        "update orders set amount = 100, note = 'x' where id = 1",
+    );
+    desk.ok(".", &["run"]);
+    sql(
+        &desk,
+        "alter table orders drop column note; update orders set amount = 5 where id = 1",
+    );
+    load(&desk, "write: insert_only");
+    desk.ok(".", &["run"]);
+    load(&desk, "write: merge");
+    has(
+        &desk.ok(".", &["quarantine", "replay", "raw.orders"]),
+        &["0 rows replayed, 1 still in the quarantine"],
+    );
+    assert_eq!(orders(&desk)[0]["amount"], 10);
+}
+
+#[test]
+fn columns_and_types_have_policies_of_their_own() {
+    // New columns come, types stay.
+    let desk = store("write: merge, schema_change: { types: freeze }");
+    desk.ok(".", &["run"]);
+    sql(
+        &desk,
+        "alter table orders add column note text; update orders set note = 'x'",
+    );
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        orders(&desk),
+        rows(r#"[{"id":1,"amount":10,"note":"x"},{"id":2,"amount":20,"note":"x"}]"#)
+    );
+    sql(&desk, CHANGED);
+    has(&desk.exits(1, ".", &["run"]), &["R0404", "`amount`"]);
+    // Types widen, new columns do not come.
+    let desk = store("write: merge, schema_change: { columns: discard_value }");
+    desk.ok(".", &["run"]);
+    sql(&desk, CHANGED);
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        orders(&desk),
+        rows(
+            r#"[{"id":1,"amount":11.0},{"id":2,"amount":2.5},{"id":3,"amount":30.0},{"id":4,"amount":40.0}]"#
+        )
+    );
+}
+
+#[test]
+fn a_history_makes_no_version_for_a_column_that_is_left_out() {
+    let desk = store("write: scd2, schema_change: discard_value");
+    desk.ok(".", &["run"]);
+    sql(
+        &desk,
+        "alter table orders add column note text; update orders set note = 'x'",
+    );
+    has(&desk.ok(".", &["run"]), &["+0 ~0 -0 =2"]);
+}
+
+#[test]
+fn a_new_column_of_a_text_file_waits_with_its_record() {
+    let pipeline = "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      t: { from: t.csv, key: id, write: merge, schema_change: quarantine_row, fail_above: 60% }\n";
+    let desk = TestProject::with_pipeline(pipeline);
+    desk.write("data/t.csv", "id,v\n1,a\n2,b\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/t.csv", "id,v,w\n1,a,\n2,c,\n3,d,new\n");
+    has(&desk.ok(".", &["run"]), &["1 row rejected"]);
+    assert_eq!(
+        ask(&desk, "select * from raw.t order by id"),
+        rows(r#"[{"id":1,"v":"a"},{"id":2,"v":"c"}]"#)
+    );
+    desk.write(
+        "pipelines/p.yml",
+        &pipeline.replace("schema_change: quarantine_row, ", ""),
+    );
+    desk.ok(".", &["quarantine", "replay", "raw.t"]);
+    assert_eq!(
+        ask(&desk, "select * from raw.t where id = 3"),
+        rows(r#"[{"id":3,"v":"d","w":"new"}]"#)
+    );
+}
+
+const AUDITED: &str = "audit_columns: [_loaded_at, _run, _source, _row_hash]";
+
+fn audit(desk: &TestProject) -> Value {
+    ask(
+        desk,
+        "select id, _run, _source, _row_hash h, _loaded_at <= now() and _loaded_at > now() - interval '1 hour' t from raw.orders order by id",
+    )
+}
+
+#[test]
+fn audit_columns_say_who_loaded_a_row_and_change_nothing_else() {
+    let desk = store(&format!(
+        "write: merge, {AUDITED}, checks: [ {{ not_null: _run }} ]"
+    ));
+    desk.ok(".", &["run"]);
+    let first = audit(&desk);
+    for (row, id) in [(0, 1), (1, 2)] {
+        let row = &first[row];
+        assert_eq!(
+            (&row["id"], &row["_run"], &row["_source"], &row["t"]),
+            (
+                &id.into(),
+                &"p#1".into(),
+                &"store:orders".into(),
+                &true.into()
+            )
+        );
+        assert_eq!(row["h"].as_str().unwrap().len(), 64);
+    }
+    assert_ne!(first[0]["h"], first[1]["h"]);
+    let types = ask(
+        &desk,
+        "select column_name c, data_type t from information_schema.columns where table_name = 'orders' and column_name like '\\_%' order by 1",
+    );
+    assert_eq!(
+        types,
+        rows(
+            r#"[{"c":"_loaded_at","t":"timestamptz"},{"c":"_row_hash","t":"text"},{"c":"_run","t":"text"},{"c":"_source","t":"text"}]"#
+        )
+    );
+    sql(
+        &desk,
+        "alter table orders add column note text; update orders set amount = 11 where id = 1",
+    );
+    desk.ok(".", &["run"]);
+    let second = audit(&desk);
+    assert_eq!(second[0]["_run"], "p#2");
+    assert_eq!(second[1]["_run"], "p#2");
+    assert_ne!(second[0]["h"], first[0]["h"]);
+    // A new column without a value is no other row.
+    assert_eq!(second[1]["h"], first[1]["h"]);
+}
+
+#[test]
+fn audit_columns_make_no_version_and_no_change_to_publish() {
+    let desk = store(&format!("write: scd2, {AUDITED}"));
+    desk.ok(".", &["run"]);
+    has(&desk.ok(".", &["run"]), &["+0 ~0 -0 =2"]);
+    let runs = "select distinct _run from raw.orders";
+    assert_eq!(ask(&desk, runs), rows(r#"[{"_run":"p#1"}]"#));
+    sql(&desk, "update orders set amount = 21 where id = 2");
+    has(&desk.ok(".", &["run"]), &["+0 ~1 -0 =1"]);
+    let of_two = "select amount, _run from raw.orders where id = 2 order by _valid_from";
+    assert_eq!(
+        ask(&desk, of_two),
+        rows(r#"[{"_run":"p#1","amount":20},{"_run":"p#3","amount":21}]"#)
+    );
+
+    let desk = store(&format!("write: merge, {AUDITED}"));
+    desk.write(
+        "towpath.yml",
+        &format!("{STORE}  out: {{ type: sqlite, path: out.db, writable: true }}\n"),
+    );
+    let pipeline = desk.read("pipelines/p.yml");
+    desk.write(
+        "pipelines/p.yml",
+        &format!(
+            "{pipeline}  send: {{ publish: raw, into: out, tables: {{ orders: {{ key: id }} }} }}\n"
+        ),
+    );
+    let sent = || {
+        let out = Connection::open(desk.path("out.db")).unwrap();
+        let mut rows = out
+            .prepare("select id, amount, _run from orders order by id")
+            .unwrap();
+        let rows = rows.query_map([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, String>(2)?,
+            ))
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let row = |id, amount, run: &str| (id, amount, run.to_owned());
+    desk.ok(".", &["run"]);
+    assert_eq!(sent(), [row(1, 10, "p#1"), row(2, 20, "p#1")]);
+    desk.ok(".", &["run"]);
+    assert_eq!(sent(), [row(1, 10, "p#1"), row(2, 20, "p#1")]);
+    sql(&desk, "update orders set amount = 21 where id = 2");
+    desk.ok(".", &["run"]);
+    assert_eq!(sent(), [row(1, 10, "p#1"), row(2, 21, "p#3")]);
+}
+
+#[test]
+fn a_replayed_record_has_the_run_that_loaded_it() {
+    let pipeline = "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      t: { from: t.csv, key: id, write: merge, audit_columns: [_run, _loaded_at], columns: { v: { max: 9 } }, fail_above: 60% }\n";
+    let desk = TestProject::with_pipeline(pipeline);
+    desk.write("data/t.csv", "id,v\n1,5\n2,50\n");
+    has(&desk.ok(".", &["run"]), &["1 row rejected"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write("pipelines/p.yml", &pipeline.replace("max: 9", "max: 99"));
+    desk.ok(".", &["quarantine", "replay", "raw.t"]);
+    let loaded = ask(
+        &desk,
+        "select id, _run, _loaded_at t from raw.t order by id",
+    );
+    assert_eq!(loaded[0]["_run"], "p#1");
+    assert!(loaded[1]["_run"].is_string());
+    assert_ne!(loaded[1]["_run"], "p#1");
+    assert!(loaded[1]["t"].as_str().unwrap() > loaded[0]["t"].as_str().unwrap());
+}
+
+#[test]
+fn a_source_with_a_column_of_that_name_is_refused() {
+    let desk = store("write: merge, audit_columns: [_run]");
+    sql(&desk, "alter table orders add column _run text");
+    has(
+        &desk.exits(1, ".", &["run"]),
+        &["R0618", "`_run`", "drop: [_run]"],
+    );
+    load(
+        &desk,
+        "write: merge, audit_columns: [_run], columns: { source_run: { from: _run } }",
+    );
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        ask(
+            &desk,
+            "select source_run, _run from raw.orders where id = 1"
+        ),
+        rows(r#"[{"_run":"p#2","source_run":null}]"#)
+    );
+}
+
+#[test]
+fn rows_that_are_gone_are_deleted_when_all_rows_came() {
+    let rule = "columns: { amount: { min: 0 } }";
+    let desk = store(&format!("write: merge, deletes: hard, {rule}"));
+    has(
+        &desk.ok(".", &["plan"]),
+        &["merge into raw.orders by id, delete rows that are gone"],
+    );
+    desk.ok(".", &["run"]);
+    sql(
+        &desk,
+        "delete from orders where id = 1; insert into orders values (3, -1), (4, 40)",
+    );
+    has(
+        &desk.ok(".", &["run"]),
+        &[
+            "no row was deleted because its key is gone",
+            "1 row rejected",
+        ],
+    );
+    assert_eq!(desk.count(".", "raw.orders"), 3);
+    sql(&desk, "update orders set amount = 30 where id = 3");
+    has(&desk.ok(".", &["run"]), &["+1 ~2 -1"]);
+    assert_eq!(
+        orders(&desk),
+        rows(r#"[{"amount":20,"id":2},{"amount":30,"id":3},{"amount":40,"id":4}]"#)
+    );
+    // The record that was rejected is one row of the source: a replay deletes nothing.
+    desk.ok(".", &["quarantine", "replay", "raw.orders"]);
+    assert_eq!(desk.count(".", "raw.orders"), 3);
+    sql(&desk, "delete from orders");
+    has(&desk.exits(3, ".", &["run"]), &["R0660"]);
+    assert_eq!(desk.count(".", "raw.orders"), 3);
+    desk.ok(".", &["run", "--fail-above", "raw.orders=100%"]);
+    assert_eq!(desk.count(".", "raw.orders"), 0);
+}
+
+#[test]
+fn rows_that_are_gone_are_marked_and_come_back() {
+    let desk = store("write: merge, deletes: soft");
+    has(
+        &desk.ok(".", &["plan"]),
+        &["merge into raw.orders by id, mark rows that are gone"],
+    );
+    desk.ok(".", &["run"]);
+    let state = "select id, amount, _deleted_at from raw.orders order by id";
+    assert_eq!(
+        ask(&desk, state),
+        rows(
+            r#"[{"_deleted_at":null,"amount":10,"id":1},{"_deleted_at":null,"amount":20,"id":2}]"#
+        )
+    );
+    sql(&desk, "delete from orders where id = 1");
+    has(&desk.ok(".", &["run"]), &["+0 ~1 -1"]);
+    let marked = ask(&desk, state);
+    assert!(marked[0]["_deleted_at"].is_string(), "{marked}");
+    assert_eq!(
+        (&marked[0]["amount"], &marked[1]["_deleted_at"]),
+        (&10.into(), &Value::Null)
+    );
+    has(&desk.ok(".", &["run"]), &["+0 ~1 -0"]);
+    assert_eq!(ask(&desk, state), marked);
+    sql(&desk, "insert into orders values (1, 11)");
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        ask(&desk, state),
+        rows(
+            r#"[{"_deleted_at":null,"amount":11,"id":1},{"_deleted_at":null,"amount":20,"id":2}]"#
+        )
+    );
+}
+
+#[test]
+fn a_frozen_target_of_a_publish_stays_as_it_is() {
+    for key in ["key: id, ", ""] {
+        let desk = store("write: merge");
+        desk.write(
+            "towpath.yml",
+            &format!("{STORE}  out: {{ type: sqlite, path: out.db, writable: true }}\n"),
+        );
+        let pipeline = desk.read("pipelines/p.yml");
+        let publish = |change: &str| {
+            desk.write(
+                "pipelines/p.yml",
+                &format!("{pipeline}  send: {{ publish: raw, into: out, tables: {{ orders: {{ {key}schema_change: {change} }} }} }}\n"),
+            );
+        };
+        let sent = |sql: &str| {
+            let out = Connection::open(desk.path("out.db")).unwrap();
+            out.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        publish("freeze");
+        desk.ok(".", &["run"]);
+        sql(
+            &desk,
+            "alter table orders add column note integer; update orders set note = 7, amount = 11 where id = 1",
+        );
+        has(&desk.exits(1, ".", &["run"]), &["`note` is new"]);
+        assert_eq!(sent("select sum(amount) from orders").unwrap(), 30);
+        assert!(sent("select note from orders").is_err());
+        publish("evolve");
+        desk.ok(".", &["run"]);
+        assert_eq!(sent("select sum(amount + note) from orders").unwrap(), 18);
+    }
+}

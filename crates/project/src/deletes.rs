@@ -1,0 +1,75 @@
+//! What a table says about rows that are gone from its source: `deletes`.
+//!
+//! Promise: each word is obeyed or named in a diagnostic, with any write mode. `close`, and `ignore` of a
+//! history, are read in `row_history.rs`. It does not know how such rows are found. Read next: `table.rs`.
+
+use towpath_vocab::{AbsentRows, ReadMode, WriteMode};
+
+use crate::report::Report;
+use crate::table::word;
+use crate::yaml::Node;
+
+/// Words for `deletes`.
+pub(crate) const WORDS: &[&str] = &["hard", "soft", "close", "ignore"];
+
+/// What a merge does with rows that are gone.
+pub(crate) fn read(
+    settings: &Node,
+    (read, mode): (ReadMode, WriteMode),
+    report: &mut Report,
+) -> Option<AbsentRows> {
+    let node = settings.get("deletes")?;
+    let text = node.text()?;
+    let absent = match (mode, text) {
+        (WriteMode::Scd2, "close" | "ignore") | (WriteMode::Merge, "ignore") => return None,
+        (WriteMode::Merge, "hard") => AbsentRows::Delete,
+        (WriteMode::Merge, "soft") => AbsentRows::Mark { at_us: None },
+        (WriteMode::Merge, _) => {
+            report
+                .error(
+                    "P0136",
+                    node.at,
+                    format!("`deletes: {text}` has a meaning only with `write: scd2`"),
+                )
+                .help("delete such rows (deletes: hard), or mark them (deletes: soft)");
+            return None;
+        }
+        (WriteMode::Scd2, _) => {
+            report
+                .error(
+                    "P0136",
+                    node.at,
+                    format!("`deletes: {text}` has no meaning with `write: scd2`"),
+                )
+                .help("a history ends the current version of a row that is gone: deletes: close");
+            return None;
+        }
+        _ => {
+            let message = format!(
+                "`deletes` has a meaning only with `write: merge` and `write: scd2`, not with `{}`",
+                word(mode)
+            );
+            let said = report.error("P0136", node.at, message);
+            match mode {
+                WriteMode::Replace => said.help(
+                    "remove it: a table that is replaced has only the rows of its source; or `write: merge`",
+                ),
+                _ => said.help("remove it, or write the table by its key: write: merge"),
+            };
+            return None;
+        }
+    };
+    if read != ReadMode::Full {
+        report
+            .error(
+                "P0137",
+                node.at,
+                format!(
+                    "`deletes: {text}` needs all rows of the source, and only new ones are read"
+                ),
+            )
+            .help("read everything: mode: full")
+            .help("or keep rows that are gone: deletes: ignore");
+    }
+    Some(absent)
+}
