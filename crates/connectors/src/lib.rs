@@ -1,9 +1,10 @@
 //! Code for external systems: one folder for each kind, with its source, destination and discovery.
 //!
-//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; `rest` is the
-//! exception: it reads its pages as files are read. `registry.rs` lists all connectors, one line each.
+//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; there are two
+//! exceptions: `rest` reads its pages as files are read, and `adbc` its batches as files of columns are. `registry.rs` lists all connectors, one line each.
 //! Read next: `registry.rs`, then the folder of a connector.
 
+mod adbc;
 #[cfg(test)]
 mod damage;
 mod exact;
@@ -18,6 +19,7 @@ mod stage;
 
 use towpath_vocab::CodeEntry;
 
+pub use adbc::Adbc;
 pub use files::{FilesConnector, QueriedFiles, record_value, split_url};
 pub use mysql::Mysql;
 pub use postgres::Postgres;
@@ -27,6 +29,7 @@ pub use sqlite::Sqlite;
 
 /// The tables of codes: one per connector, and that of all SQL databases.
 pub const CODES: &[&[CodeEntry]] = &[
+    adbc::CODES,
     files::CODES,
     mysql::CODES,
     postgres::CODES,
