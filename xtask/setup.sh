@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
-#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, Node.js, Chromium, Singer programs, rustfmt, clippy
+#   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, Node.js, Chromium, Singer programs, ADBC drivers, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
 #   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
 set -euo pipefail
@@ -85,6 +85,11 @@ done
 if [ -n "$needs_seaweedfs$needs_singer" ]; then
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
 fi
+# ADBC drivers: two from PyPI; DuckDB's library from npm, because its wheel of PyPI is a module of Python.
+adbc="$servers/adbc"
+if [ ! -e "$adbc/drivers/libadbc_driver_postgresql.so" ] || [ ! -e "$adbc/drivers/libadbc_driver_sqlite.so" ]; then
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || packages+=(python3-venv)
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     if ! command -v apt-get >/dev/null; then
@@ -136,6 +141,24 @@ if [ -n "$needs_singer" ]; then
         "$singer_folder/$program/bin/pip" install --quiet --disable-pip-version-check "${singer[$at]}"
         ln -sfn "../$program/bin/$program" "$singer_folder/bin/$program"
     done
+fi
+
+mkdir -p "$adbc/drivers"
+if [ ! -e "$adbc/drivers/libadbc_driver_postgresql.so" ] || [ ! -e "$adbc/drivers/libadbc_driver_sqlite.so" ]; then
+    echo "setup: installing the ADBC drivers of PostgreSQL and SQLite into $adbc"
+    python3 -m venv "$adbc/venv"
+    "$adbc/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+        adbc-driver-postgresql==1.13.0 adbc-driver-sqlite==1.13.0
+    cp "$adbc"/venv/lib/python3*/site-packages/adbc_driver_*/libadbc_driver_*.so "$adbc/drivers/"
+fi
+if [ ! -e "$adbc/drivers/libduckdb.so" ]; then
+    echo "setup: installing DuckDB's library into $adbc"
+    case "$(uname -m)" in
+        aarch64 | arm64) bindings=@duckdb/node-bindings-linux-arm64@1.5.5-r.5 ;;
+        *) bindings=@duckdb/node-bindings-linux-x64@1.5.6-r.1 ;;
+    esac
+    "$(dirname "$0")/node.sh" npm install --silent --no-audit --no-fund --prefix "$adbc/npm" "$bindings"
+    cp "$adbc"/npm/node_modules/@duckdb/node-bindings-linux-*/libduckdb.so "$adbc/drivers/"
 fi
 
 missing=()

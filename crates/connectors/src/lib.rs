@@ -1,9 +1,11 @@
 //! Code for external systems: one folder for each kind, with its source, destination and discovery.
 //!
-//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector; `rest` and
-//! `singer` are the exception: they read JSON as files are read. `registry.rs` lists all connectors, one line each.
-//! Read next: `registry.rs`, then the folder of a connector.
+//! Promise: a connector knows `ports`, `vocab` and its own system, and no other connector. Three are the
+//! exception: `rest` and `singer` read JSON as files are read, and `adbc` reads its batches as files of columns
+//! are. `registry.rs` lists all connectors, one line each. Read next: `registry.rs`, then the folder of a
+//! connector.
 
+mod adbc;
 mod alerts;
 #[cfg(test)]
 mod damage;
@@ -21,6 +23,7 @@ mod stage;
 
 use towpath_vocab::CodeEntry;
 
+pub use adbc::Adbc;
 pub use files::{FilesConnector, QueriedFiles, record_value, split_url};
 pub use mysql::Mysql;
 pub use postgres::Postgres;
@@ -31,6 +34,7 @@ pub use sqlite::Sqlite;
 
 /// The tables of codes: one per connector, and that of all SQL databases.
 pub const CODES: &[&[CodeEntry]] = &[
+    adbc::CODES,
     alerts::CODES,
     files::CODES,
     mysql::CODES,

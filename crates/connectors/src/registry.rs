@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use towpath_ports::Connector;
 
+use crate::adbc::Adbc;
 use crate::alerts::{AlertConnector, AlertForm};
 use crate::files::FilesConnector;
 use crate::mysql::Mysql;
@@ -18,6 +19,7 @@ use crate::sqlite::Sqlite;
 /// All connectors, in the order of their kinds.
 pub fn connectors() -> Vec<Arc<dyn Connector>> {
     vec![
+        Arc::new(Adbc),
         Arc::new(FilesConnector),
         Arc::new(Mysql),
         Arc::new(AlertConnector(AlertForm::Opsgenie)),

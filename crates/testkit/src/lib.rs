@@ -3,6 +3,7 @@
 //!
 //! Only tests import it. Read next: `conformance/mod.rs`.
 
+pub mod adbc;
 pub mod clouds;
 pub mod conformance;
 pub mod http;

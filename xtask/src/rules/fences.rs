@@ -10,6 +10,8 @@ use crate::workspace::{Use, Workspace};
 
 /// A crate of others and the only crates that may name it.
 const ONLY_IN: &[(&str, &[&str])] = &[
+    // Who loads code of others into the process.
+    ("adbc_driver_manager", &["connectors", "testkit"]),
     ("datafusion", &["engine"]),
     ("deltalake-core", &["engine"]),
     ("rusqlite", &["connectors", "state"]),

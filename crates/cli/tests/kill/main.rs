@@ -39,7 +39,7 @@ const FEW: u64 = 2_000;
 /// Rows of the source at first when kills are random; more until a run takes `LONG_ENOUGH`.
 const MANY: u64 = 40_000;
 const LONG_ENOUGH: Duration = Duration::from_millis(700);
-/// Random kills of each variant in `make test`: with nine variants, some ten for each phase.
+/// Random kills of each variant in `make test`: with ten variants, some ten for each phase.
 const AT_RANDOM: usize = 6;
 /// Random kills that must hit each phase, over all destinations.
 const LEAST: usize = 5;

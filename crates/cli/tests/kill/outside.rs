@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use towpath_testkit::adbc::{self, AdbcDriver};
+use towpath_testkit::conformance::texts_of_batch;
 use towpath_testkit::mariadb::MariadbServer;
 use towpath_testkit::postgres::PostgresServer;
 
@@ -13,6 +15,8 @@ const TO_POSTGRES: &str =
     "  out: { type: postgres, url: \"${secret:KILL_URL}\", writable: true }\n";
 const TO_MYSQL: &str = "  out: { type: mysql, url: \"${secret:KILL_URL}\", writable: true }\n";
 const TO_SQLITE: &str = "  out: { type: sqlite, path: out.db, writable: true }\n";
+/// `KILL_DRIVER` is DuckDB's library.
+const TO_DUCKDB: &str = "  out: { type: adbc, driver: \"${env:KILL_DRIVER}\", entrypoint: duckdb_adbc_init, path: out.db, writable: true }\n";
 const TO_FILES: &str = "  out: { type: files, path: out, writable: true }
   parts: { type: files, path: parts, format: parquet, writable: true }
 ";
@@ -54,6 +58,7 @@ pub(crate) enum Outside {
     Nothing,
     Files,
     Sqlite,
+    DuckDb,
     Postgres(Arc<PostgresServer>, String),
     Mysql(Arc<MariadbServer>, String),
 }
@@ -88,6 +93,7 @@ impl Outside {
             Self::Nothing => ("", ""),
             Self::Files => (TO_FILES, PUBLISH_FILES),
             Self::Sqlite => (TO_SQLITE, PUBLISH_DATABASE),
+            Self::DuckDb => (TO_DUCKDB, PUBLISH_DATABASE),
             Self::Postgres(..) => (TO_POSTGRES, PUBLISH_DATABASE),
             Self::Mysql(..) => (TO_MYSQL, PUBLISH_DATABASE),
         }
@@ -100,6 +106,17 @@ impl Outside {
             Self::Mysql(server, database) => Some(server.url(database)),
             _ => None,
         }
+    }
+
+    /// What `KILL_DRIVER` must be.
+    pub(crate) fn driver(&self) -> Option<String> {
+        let Self::DuckDb = self else {
+            return None;
+        };
+        let library = AdbcDriver::DuckDb
+            .library()
+            .expect("the driver is installed");
+        Some(library.to_string_lossy().into_owned())
     }
 
     /// Puts the target away and takes the one that was put away before; an empty one at first.
@@ -192,6 +209,7 @@ impl Outside {
                     sent("by_kind in PostgreSQL", false, copied(by_kind, "by_kind")),
                 ]
             }
+            Self::DuckDb => seen_in_duckdb(&dir.join("out.db")),
             Self::Mysql(..) => self.seen_in_mariadb(),
         }
     }
@@ -246,6 +264,11 @@ impl Outside {
                 TOKENS,
                 GENERATIONS,
             )],
+            Self::DuckDb => vec![
+                duckdb(&dir.join("out.db"), GENERATIONS, TOKENS)
+                    .parse()
+                    .ok(),
+            ],
             Self::Postgres(..) => vec![self.psql(GENERATIONS, TOKENS).parse().ok()],
             Self::Mysql(..) => vec![self.mariadb(GENERATIONS, TOKENS).parse().ok()],
         }
@@ -276,4 +299,44 @@ impl Outside {
             _ => String::new(),
         }
     }
+}
+
+fn seen_in_duckdb(file: &Path) -> Vec<Sent> {
+    let items = "SELECT id, kind, CAST(amount * 100 AS BIGINT), epoch_us(at), note FROM items";
+    let by_kind = "SELECT kind, n, CAST(total * 100 AS BIGINT) FROM by_kind";
+    let sent = |what, is_items, rows: String| Sent {
+        what,
+        is_items,
+        rows: look::copied_rows(&rows),
+    };
+    vec![
+        sent("items in DuckDB", true, duckdb(file, items, "items")),
+        sent("by_kind in DuckDB", false, duckdb(file, by_kind, "by_kind")),
+    ]
+}
+
+/// The answer, as `COPY` of PostgreSQL writes it; empty while the table does not exist.
+fn duckdb(file: &Path, sql: &str, table: &str) -> String {
+    if !file.exists() {
+        return String::new();
+    }
+    let ask = |sql: &str| {
+        let batches = adbc::duckdb(file, sql).expect("DuckDB answers");
+        batches.iter().flat_map(texts_of_batch).collect::<Vec<_>>()
+    };
+    let exists = format!("SELECT 1 FROM duckdb_tables() WHERE table_name = '{table}'");
+    if ask(&exists).is_empty() {
+        return String::new();
+    }
+    let line = |row: Vec<Option<String>>| {
+        let cells = row
+            .into_iter()
+            .map(|cell| cell.unwrap_or_else(|| "\\N".to_owned()));
+        cells.collect::<Vec<_>>().join("\t")
+    };
+    ask(sql)
+        .into_iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -79,6 +79,7 @@ use crate::exact::read as value;
 
 pub use bucket::url::split_url;
 pub(crate) use codes::CODES;
+pub(crate) use columnar::{Form, exact_values, is_readable_as, read_as};
 pub use connector::FilesConnector;
 pub(crate) use csv::Whole as WholeCsv;
 pub(crate) use find::Folder;

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod adbc;
 mod bucket;
 mod files;
 mod mysql;

@@ -35,8 +35,15 @@ pub fn line_of_json(object: &str) -> String {
 
 /// The lines of a batch, in its order.
 pub fn lines_of_batch(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default();
     let schema = batch.schema();
+    let names = || schema.fields().iter().map(|field| field.name().clone());
+    let rows = texts_of_batch(batch).into_iter();
+    rows.map(|row| line(names().zip(row))).collect()
+}
+
+/// The values of the rows of a batch, in its order.
+pub fn texts_of_batch(batch: &RecordBatch) -> Vec<Vec<Option<String>>> {
+    let options = FormatOptions::default();
     let formatters: Vec<_> = batch
         .columns()
         .iter()
@@ -44,10 +51,9 @@ pub fn lines_of_batch(batch: &RecordBatch) -> Vec<String> {
         .collect();
     let cells = |row: usize| {
         let cell = |(at, formatter): (usize, &ArrayFormatter<'_>)| {
-            let value = (!batch.column(at).is_null(row)).then(|| formatter.value(row).to_string());
-            (schema.field(at).name().clone(), value)
+            (!batch.column(at).is_null(row)).then(|| formatter.value(row).to_string())
         };
-        line(formatters.iter().enumerate().map(cell))
+        formatters.iter().enumerate().map(cell).collect()
     };
     (0..batch.num_rows()).map(cells).collect()
 }

@@ -23,6 +23,6 @@ mod types;
 
 pub use ample::Ample;
 pub use destination::{DestinationUnderTest, Limits};
-pub use lines::{line, line_of_json, lines_of_batch};
+pub use lines::{line, line_of_json, lines_of_batch, texts_of_batch};
 pub use read::{read_spec, write_plan};
 pub use source::SourceUnderTest;

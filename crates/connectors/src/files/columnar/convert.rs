@@ -117,7 +117,7 @@ pub(super) fn convert(array: &ArrayRef, form: &Form) -> Result<Converted, ArrowE
 
 /// The values of a column with nothing lost, whatever its type can hold: moments as text, and what
 /// does not fit its form as it is stored.
-pub(super) fn exact_values(array: &ArrayRef, form: &Form) -> ArrayRef {
+pub(crate) fn exact_values(array: &ArrayRef, form: &Form) -> ArrayRef {
     let exact = match form.is_moment() {
         true => moment_text(array, form),
         false => convert(array, form).and_then(|converted| match converted.bad.is_empty() {

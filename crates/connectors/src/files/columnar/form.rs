@@ -26,9 +26,9 @@ pub(in crate::files) enum Leaf {
 
 /// How a column is read.
 #[derive(Clone, Debug)]
-pub(in crate::files) struct Form {
+pub(crate) struct Form {
     /// The type its values have in the end.
-    pub(in crate::files) to: DataType,
+    pub(crate) to: DataType,
     pub(super) how: How,
 }
 
@@ -117,7 +117,7 @@ impl Form {
     }
 
     /// The form of a column that says itself what its leaves are.
-    pub(in crate::files) fn of_field(field: &Field) -> Self {
+    pub(crate) fn of_field(field: &Field) -> Self {
         let mut leaves = Vec::new();
         leaves_of(field, field.data_type(), &mut leaves);
         Self::of(field.data_type(), &mut leaves.into_iter())

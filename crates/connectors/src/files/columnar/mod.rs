@@ -14,11 +14,14 @@ mod parts;
 mod shape;
 
 pub(in crate::files) use columns::{FileColumn, FileSummary, types_of};
+pub(crate) use convert::exact_values;
 pub(in crate::files) use fine::FineTimes;
-pub(in crate::files) use form::{Form, Leaf, UNSIGNED_INTERVAL, UUID};
+pub(crate) use form::Form;
+pub(in crate::files) use form::{Leaf, UNSIGNED_INTERVAL, UUID};
 pub(in crate::files) use guard::quietly;
 pub(in crate::files) use parts::{
     BATCHES, ColumnarRead, Limits, Open, Opened, Part, Parts, damaged, events, fitting,
     look_at_times, unread,
 };
-pub(in crate::files) use shape::{is_readable_as, shape};
+pub(in crate::files) use shape::shape;
+pub(crate) use shape::{is_readable_as, values as read_as};

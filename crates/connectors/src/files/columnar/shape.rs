@@ -198,10 +198,14 @@ fn rejects_of(
 }
 
 /// Values and the rows, with a message each, that do not fit.
-type Fitted = (ArrayRef, Vec<(usize, String)>);
+pub(crate) type Fitted = (ArrayRef, Vec<(usize, String)>);
 
 /// A column as the type that is wanted.
-fn values(array: &ArrayRef, form: &Form, wanted: &DataType) -> Result<Fitted, ArrowError> {
+pub(crate) fn values(
+    array: &ArrayRef,
+    form: &Form,
+    wanted: &DataType,
+) -> Result<Fitted, ArrowError> {
     if *array.data_type() == DataType::Null {
         return Ok((new_null_array(wanted, array.len()), Vec::new()));
     }
@@ -244,7 +248,7 @@ fn of_path_values(
 }
 
 /// Whether values of one type can be read as the other, each exactly or not at all.
-pub(in crate::files) fn is_readable_as(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn is_readable_as(from: &DataType, to: &DataType) -> bool {
     let temporal = |data_type: &DataType| data_type.is_temporal();
     match (from, to) {
         (DataType::Null, _) => true,
