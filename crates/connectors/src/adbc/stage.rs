@@ -51,7 +51,7 @@ fn stored_as(data_type: &DataType) -> Option<(String, DataType)> {
         | T::Decimal128(precision, scale) => {
             let fits = (0..=38).contains(scale) && scale.unsigned_abs() <= *precision;
             let word = format!("DECIMAL({precision},{scale})");
-            return fits.then(|| (word, T::Decimal128(*precision, *scale)));
+            return fits.then_some((word, T::Decimal128(*precision, *scale)));
         }
         T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Null => {
             return Some(("VARCHAR".to_owned(), T::Utf8));

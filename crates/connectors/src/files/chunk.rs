@@ -14,7 +14,6 @@ use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
-use super::objects::ObjectLines;
 use super::options::{Compression, Format};
 use super::spare::SpareBuffers;
 use super::transcoder::Transcoder;

@@ -408,7 +408,6 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ("step", "writes") => ("[raw.a]", "{ raw.a: { key: id } }"),
         ("step", "tables") => ("{ a: {} }", "{ b: {} }"),
         ("step", "into") => ("raw", "raw2"),
-        ("step", "parallel") => ("1", "2"),
         ("step", "publish") => ("raw", "raw2"),
         ("connection", "tables") => ("{ orders: { key: a } }", "{ orders: { key: b } }"),
         ("connection", "type") => ("postgres", "files"),
@@ -418,7 +417,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         }
         ("table schema", "options") => ("{ delimiter: x }", "{}"),
         ("table schema", "columns") => ("{ id: int }", "{ id: text }"),
-        ("schemas", "version") => ("1", "2"),
+        ("schemas", "version") | ("step", "parallel") => ("1", "2"),
         ("schemas", "tables") => (
             "{ orders: { columns: { id: int } } }",
             "{ orders: { columns: { id: text } } }",
@@ -436,8 +435,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "overlap") => ("queue", "skip"),
         (_, "dst_gap") => ("shift", "skip"),
         (_, "dst_overlap") => ("first", "last"),
-        (_, "state") => ("\"${secret:A}\"", "\"${secret:B}\""),
-        (_, "mask_key") => ("\"${secret:A}\"", "\"${secret:B}\""),
+        (_, "state" | "mask_key") => ("\"${secret:A}\"", "\"${secret:B}\""),
         (_, "memory") => ("1GB", "2GB"),
         (_, "parallel" | "retries") => ("3", "5"),
         (_, "reconnect" | "statement_timeout") => ("30s", "5m"),
@@ -450,8 +448,9 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }
-        (_, "timeout" | "backoff" | "watermark" | "deadline" | "every") => ("10s", "20s"),
-        (_, "lookback") => ("10s", "20s"),
+        (_, "timeout" | "backoff" | "watermark" | "deadline" | "every" | "lookback") => {
+            ("10s", "20s")
+        }
         (_, "writable") => ("true", "false"),
         // A param changes nothing by itself: one without a value is an error.
         (_, "params") => ("{ v: { type: text, default: x } }", "{ v: { type: text } }"),
