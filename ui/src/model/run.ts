@@ -68,8 +68,14 @@ export function progress(tasks: readonly { state: TaskState }[]): { ended: numbe
   return { ended: tasks.filter((task) => isFinal(task.state)).length, of: tasks.length };
 }
 
-/** The same of a run in a list, which counts all its tasks and has not all of them. */
-export function listedProgress(run: { task_states: Readonly<Record<string, number>> }): { ended: number; of: number } {
+interface ListedRun {
+  tasks: readonly { state: TaskState }[];
+  task_states?: Readonly<Record<string, number>>;
+}
+
+/** The same of a run in a list, which counts all its tasks and may not have all of them. */
+export function listedProgress(run: ListedRun): { ended: number; of: number } {
+  if (run.task_states === undefined) return progress(run.tasks);
   const counts = Object.entries(run.task_states);
   const sum = (some: [string, number][]) => some.reduce((total, [, found]) => total + found, 0);
   return { ended: sum(counts.filter(([state]) => isFinal(state as TaskState))), of: sum(counts) };
