@@ -47,10 +47,12 @@ const LEAST: usize = 5;
 const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
 const OF_ITS_OWN: &str = "not of a plain run; killed there in maintenance.rs";
 const OF_A_PROGRAM: &str = "of a program of a step; killed there in tests/operate.rs";
+const OF_ADBC: &str = "of a write into DuckDB, which no project here publishes into";
 const OF_SERVE: &str = "only `towpath serve` decides what is due: tests/serve.rs kills it";
 
 /// Edges no run of these projects passes, each with the reason.
 const NEVER_PASSED: &[(&str, &str)] = &[
+    ("adbc::write", OF_ADBC),
     ("command::finished", OF_A_PROGRAM),
     ("command::settled", OF_A_PROGRAM),
     ("lake::after_restore", OF_THE_COMMAND),
