@@ -188,7 +188,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("RunOptions"),
         answers: &[(201, "Run"), (200, "Run")],
         handler: |call| Box::pin(handlers::start_run(call)),
-        ..GET
     },
     Route {
         method: Method::Post,
@@ -200,7 +199,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("PauseOptions"),
         answers: &[(200, "PausedSchedule")],
         handler: |call| Box::pin(handlers::pause(call)),
-        ..GET
     },
     Route {
         method: Method::Post,
@@ -212,7 +210,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("NoOptions"),
         answers: &[(200, "ResumedSchedule")],
         handler: |call| Box::pin(handlers::resume(call)),
-        ..GET
     },
     Route {
         path: "/runs",
@@ -274,7 +271,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("CancelOptions"),
         answers: &[(202, "Run"), (200, "Run")],
         handler: |call| Box::pin(handlers::cancel(call)),
-        ..GET
     },
     Route {
         method: Method::Post,
@@ -286,7 +282,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("RerunOptions"),
         answers: &[(201, "Run"), (200, "Run")],
         handler: |call| Box::pin(handlers::rerun(call)),
-        ..GET
     },
     Route {
         path: "/pipelines/{name}/schedule/preview",
@@ -409,7 +404,6 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Some("NoOptions"),
         answers: &[(200, "RevokedToken")],
         handler: |call| Box::pin(handlers::revoke_token(call)),
-        ..GET
     },
     Route {
         path: "/schedules",

@@ -47,12 +47,17 @@ const LEAST: usize = 5;
 const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
 const OF_ITS_OWN: &str = "not of a plain run; killed there in maintenance.rs";
 const OF_A_PROGRAM: &str = "of a program of a step; killed there in tests/operate.rs";
+<<<<<<< HEAD
 const OF_A_TARGET: &str =
     "of a publish to a Singer target, which repeats rows; killed there in tests/singer/targets.rs";
+=======
+const OF_ADBC: &str = "of a write into DuckDB, which no project here publishes into";
+>>>>>>> 4db9f45227ef6dad57f5a3118bd9bbd95ec263a9
 const OF_SERVE: &str = "only `towpath serve` decides what is due: tests/serve.rs kills it";
 
 /// Edges no run of these projects passes, each with the reason.
 const NEVER_PASSED: &[(&str, &str)] = &[
+    ("adbc::write", OF_ADBC),
     ("command::finished", OF_A_PROGRAM),
     ("command::settled", OF_A_PROGRAM),
     ("lake::after_restore", OF_THE_COMMAND),

@@ -3,6 +3,7 @@
 //! Promise: it shares nothing with the connector but the driver, and not its process: two databases of DuckDB on one
 //! file in one process would not see each other. It waits until the file is free.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -57,7 +58,8 @@ fn the_work_of_a_child() {
     if std::env::var_os(WORK).is_none() {
         assert_eq!(lines, ["n=42"]);
     }
+    let mut output = std::io::stdout();
     for line in lines {
-        println!("\n{LINE}{line}");
+        writeln!(output, "\n{LINE}{line}").unwrap();
     }
 }

@@ -234,7 +234,7 @@ async fn writers_of_one_file_take_turns_and_all_commit() {
     for at in 0..6 {
         let database = Arc::clone(&database);
         tasks.push(tokio::spawn(async move {
-            let table = TableName::new("db", &format!("t{at}"));
+            let table = TableName::new("db", format!("t{at}"));
             put(
                 &database,
                 &table,
