@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use towpath_testkit::adbc::{self, AdbcDriver};
 use towpath_testkit::http::{HttpAnswer, HttpServer, ScriptServer};
 use towpath_testkit::mariadb::{self, MariadbServer};
 use towpath_testkit::postgres::PostgresServer;
@@ -108,7 +107,6 @@ impl PageFolder {
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
             "mariadb" => desk.mariadb_database("docs/setup/shop-mariadb.sql"),
-            "duckdb" => desk.duckdb_file("docs/setup/shop-duckdb.sql"),
             "shop" => {
                 desk.cwd = desk.folder.path().join("shop");
                 copy(&root().join("examples/shop"), &desk.cwd);
@@ -156,21 +154,6 @@ impl PageFolder {
             ("MYSQL_PWD".to_owned(), mariadb::PASSWORD.to_owned()),
         ];
         self.mariadb = Some(server);
-    }
-
-    /// A file of DuckDB, filled.
-    fn duckdb_file(&mut self, file: &str) {
-        let sql = std::fs::read_to_string(root().join(file)).unwrap();
-        for statement in sql
-            .split(";\n")
-            .map(str::trim)
-            .filter(|sql| !sql.is_empty())
-        {
-            adbc::duckdb(&self.cwd.join("shop.duckdb"), statement).unwrap();
-        }
-        let library = AdbcDriver::DuckDb.library().unwrap();
-        let library = library.to_str().unwrap().to_owned();
-        self.variables = vec![("DUCKDB_LIBRARY".to_owned(), library)];
     }
 
     fn shell(&mut self, block: &str, exits: i32, place: &str) {

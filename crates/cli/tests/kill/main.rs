@@ -39,7 +39,7 @@ const FEW: u64 = 2_000;
 /// Rows of the source at first when kills are random; more until a run takes `LONG_ENOUGH`.
 const MANY: u64 = 40_000;
 const LONG_ENOUGH: Duration = Duration::from_millis(700);
-/// Random kills of each variant in `make test`: with ten variants, some ten for each phase.
+/// Random kills of each variant in `make test`: with nine variants, some ten for each phase.
 const AT_RANDOM: usize = 6;
 /// Random kills that must hit each phase, over all destinations.
 const LEAST: usize = 5;
@@ -47,12 +47,9 @@ const LEAST: usize = 5;
 const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
 const OF_ITS_OWN: &str = "not of a plain run; killed there in maintenance.rs";
 const OF_A_PROGRAM: &str = "of a program of a step; killed there in tests/operate.rs";
-<<<<<<< HEAD
+const OF_ADBC: &str = "of a write into DuckDB, which no project here publishes into";
 const OF_A_TARGET: &str =
     "of a publish to a Singer target, which repeats rows; killed there in tests/singer/targets.rs";
-=======
-const OF_ADBC: &str = "of a write into DuckDB, which no project here publishes into";
->>>>>>> 4db9f45227ef6dad57f5a3118bd9bbd95ec263a9
 const OF_SERVE: &str = "only `towpath serve` decides what is due: tests/serve.rs kills it";
 
 /// Edges no run of these projects passes, each with the reason.

@@ -23,12 +23,11 @@ pub(crate) enum Variant {
     Mysql,
     Files,
     Sqlite,
-    DuckDb,
     FromPostgres,
     FromSqlite,
 }
 
-pub(crate) const VARIANTS: [Variant; 10] = [
+pub(crate) const VARIANTS: [Variant; 9] = [
     Variant::LakeReplace,
     Variant::LakeAppend,
     Variant::LakeMerge,
@@ -36,7 +35,6 @@ pub(crate) const VARIANTS: [Variant; 10] = [
     Variant::Mysql,
     Variant::Files,
     Variant::Sqlite,
-    Variant::DuckDb,
     Variant::FromPostgres,
     Variant::FromSqlite,
 ];
@@ -51,7 +49,6 @@ impl Variant {
             Variant::Mysql => "mysql",
             Variant::Files => "files",
             Variant::Sqlite => "sqlite",
-            Variant::DuckDb => "duckdb by adbc",
             Variant::FromPostgres => "from postgres",
             Variant::FromSqlite => "from sqlite",
         }
@@ -88,7 +85,6 @@ impl Variant {
             Variant::Mysql => Outside::mysql(),
             Variant::Files => Outside::Files,
             Variant::Sqlite => Outside::Sqlite,
-            Variant::DuckDb => Outside::DuckDb,
             _ => Outside::Nothing,
         }
     }
@@ -248,7 +244,6 @@ impl Project {
         let mut command = Command::new(env!("CARGO_BIN_EXE_towpath"));
         command.current_dir(self.dir()).args(arguments);
         command.envs(self.outside.url().map(|url| ("KILL_URL", url)));
-        command.envs(self.outside.driver().map(|driver| ("KILL_DRIVER", driver)));
         command.envs(self.feed.url().map(|url| ("KILL_SOURCE", url)));
         command
     }

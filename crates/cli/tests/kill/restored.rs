@@ -48,13 +48,6 @@ fn edges(variant: Variant) -> [&'static str; 5] {
             "sqlite::before_commit",
             "sqlite::after_commit",
         ],
-        Variant::DuckDb => [
-            "publish::looked",
-            "adbc::begin",
-            "adbc::prepared",
-            "adbc::before_commit",
-            "adbc::after_commit",
-        ],
         _ => [
             "publish::looked",
             "files::begin",
