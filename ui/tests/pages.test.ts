@@ -1,8 +1,9 @@
 // Each page in light, dark, and on a phone: axe finds nothing, nothing is wrong in the console, no request leaves the
-// host, nothing scrolls sideways. The screenshots are in docs/img.
+// host, nothing scrolls sideways. TOWPATH_BLESS=1 writes the screenshots in docs/img.
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AxeResults } from 'axe-core';
 import type { Browser } from 'playwright-core';
@@ -39,7 +40,9 @@ const LOOKS = {
   phone: { colorScheme: 'light', viewport: { width: 360, height: 740 } },
 } as const;
 
-const IMAGES = join(import.meta.dirname, '../../docs/img');
+// With TOWPATH_BLESS=1 the screenshots of the docs are written anew.
+const KEEPS = process.env['TOWPATH_BLESS'] === '1';
+const IMAGES = KEEPS ? join(import.meta.dirname, '../../docs/img') : await mkdtemp(join(tmpdir(), 'towpath-ui-'));
 const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 let browser: Browser;
@@ -51,6 +54,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await browser.close();
+  if (!KEEPS) await rm(IMAGES, { recursive: true });
 });
 
 async function violations({ page }: Watched): Promise<string[]> {
