@@ -1,5 +1,6 @@
 // The tests in a browser: one server and one browser for all of them, one file after the other.
 import { defineConfig } from 'vitest/config';
+import ByName from './tests/order';
 
 export default defineConfig({
   test: {
@@ -9,6 +10,6 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    sequence: { shuffle: false },
+    sequence: { sequencer: ByName },
   },
 });

@@ -7,7 +7,7 @@ import { inject } from 'vitest';
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
 export async function launch(): Promise<Browser> {
@@ -70,6 +70,6 @@ export async function settled(page: Page): Promise<void> {
   await page.evaluate(async () => {
     await document.fonts.ready;
   });
-  // What is asked for beside the page itself; there is no sign of its end.
-  await page.waitForTimeout(300);
+  // What is asked for beside the page itself.
+  await page.waitForFunction(() => document.querySelector('main')?.dataset['fetching'] !== 'true');
 }

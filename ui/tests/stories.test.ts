@@ -39,7 +39,9 @@ describe('the login', () => {
 
   test('no script can read the session, and logging out ends it', async () => {
     await logIn(page);
-    expect(await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toMatch(/towpath_/);
+    expect(await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }))).toBe('{}');
+    const [cookie] = await page.context().cookies();
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' });
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByLabel('Token').waitFor();
     await page.reload();
@@ -64,24 +66,24 @@ describe('with a session', () => {
   test('a run is started with a parameter, is seen live, and its log follows', async () => {
     await page.goto('/pipelines/hourly');
     await page.getByRole('button', { name: 'Run', exact: true }).click();
-    await page.getByLabel(/Parameters/).fill('pages=60');
-    await page.getByRole('button', { name: /towpath run hourly --param pages=60/ }).waitFor();
+    await page.getByLabel(/Parameters/).fill('pages=160');
+    await page.getByRole('button', { name: /towpath run hourly --param pages=160/ }).waitFor();
     await page.getByRole('dialog').getByRole('button', { name: 'Run', exact: true }).click();
     await page.waitForURL(/\/runs\/hourly%23\d+/);
     await page.locator('.page-title').getByText('running').waitFor();
     await row('fetch').getByText('running').waitFor();
     await row('send').getByText('waiting').waitFor();
     // Nothing is loaded anew from here on: states come with events.
-    await row('fetch').getByText('succeeded').waitFor();
+    await row('fetch').getByText('succeeded').waitFor({ timeout: 30_000 });
     await page.locator('.page-title').getByText('succeeded').waitFor();
     await row('send').getByText('succeeded').waitFor();
     await page.getByRole('link', { name: 'Log', exact: true }).click();
     await page.getByText('run succeeded').waitFor();
-    await page.getByLabel('Search the log').fill('page 60 of 60');
+    await page.getByLabel('Search the log').fill('page 160 of 160');
     await page.getByText('1 found').waitFor();
     await page.getByLabel('Level').selectOption('warnings and errors');
     await page.getByText('WARN 3 values had no unit').waitFor();
-    expect(await page.locator('.log-text').getByText('page 60 of 60').count()).toBe(0);
+    expect(await page.locator('.log-text').getByText('page 160 of 160').count()).toBe(0);
     expect(page.url()).toMatch(/level=warn/);
   });
 
@@ -235,6 +237,7 @@ describe('with a session', () => {
   test('a command is copied', async () => {
     await page.goto('/runs/stock%231');
     await page.getByRole('button', { name: /towpath logs stock#1/ }).click();
+    await page.getByText('copied', { exact: true }).waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('towpath logs stock#1');
   });
 });

@@ -12,6 +12,8 @@ export type Event = Schemas['Event'];
 export type LiveState = 'off' | 'connecting' | 'live' | 'lost';
 
 const HIDDEN_MS = 30_000;
+/** The server sends something every ten seconds. */
+const SILENT_MS = 25_000;
 const WAITS_MS = [500, 1_000, 2_000, 5_000, 10_000];
 
 let state: LiveState = 'off';
@@ -55,29 +57,40 @@ export function onGap(listener: () => void): () => void {
   return () => gapListeners.delete(listener);
 }
 
+/** A promise that fails when it takes too long: a connection may be dead without an end. */
+function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('the stream is silent')), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 async function read(signal: AbortSignal): Promise<number> {
   const headers: Record<string, string> = { accept: 'text/event-stream' };
   if (lastId !== undefined) headers['last-event-id'] = lastId;
+  const isResumed = lastId !== undefined;
   const response = await fetch(`${BASE}/events`, { headers, signal, credentials: 'same-origin' });
   // An id that the server does not know any more: begin anew, and ask for everything again.
   if (response.status === 400 && lastId !== undefined) {
     lastId = undefined;
-    tellGap();
   }
   if (!response.ok || !response.body) return response.status;
-  tries = 0;
-  become('live');
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await within(reader.read(), SILENT_MS);
     if (done) return 200;
     const { messages, rest } = messagesOf(text + value);
     text = rest;
     for (const message of messages) {
       if (message.id !== undefined) lastId = message.id;
       if (message.event === undefined || message.event === 'message') tellListeners(message.data);
-      else if (message.event === 'begin' && message.data.includes('"gap":true')) tellGap();
+      else if (message.event === 'begin') {
+        tries = 0;
+        become('live');
+        // What happened between the answers so far and this stream is not in it.
+        if (!isResumed || message.data.includes('"gap":true')) tellGap();
+      }
     }
   }
 }
@@ -94,7 +107,10 @@ function tellGap(): void {
 async function follow(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     if (state !== 'live') become(tries === 0 ? 'connecting' : 'lost');
-    const status = await read(signal).catch(() => 0);
+    // Its own abort, so that a silent connection is closed.
+    const one = new AbortController();
+    const status = await read(AbortSignal.any([signal, one.signal])).catch(() => 0);
+    one.abort();
     if (signal.aborted) return;
     if (status === 401) return sessionEnded();
     become('lost');

@@ -36,7 +36,7 @@ export function bringEvents(queries: QueryClient): void {
 
   const ask = () => {
     timer = undefined;
-    const again = (...queryKey: string[]) => void queries.invalidateQueries({ queryKey });
+    const again = (...queryKey: string[]) => void queries.invalidateQueries({ queryKey }, { cancelRefetch: false });
     for (const id of runs) {
       again('run', id);
       again('logs', id);

@@ -43,7 +43,7 @@ function words(event: Schemas['RunEvent']): string {
 
 type Unnumbered = Omit<LogLine, 'number'>;
 
-const FINAL = new Set(['task_succeeded', 'task_unchanged', 'task_failed', 'task_skipped', 'task_cancelled']);
+const FINAL = new Set(['retry_scheduled', 'task_succeeded', 'task_unchanged', 'task_failed', 'task_skipped', 'task_cancelled']);
 
 function printedLines(printed: Page['printed'][number]): Unnumbered[] {
   const lines = printed.text.replace(/\n$/, '').split('\n');

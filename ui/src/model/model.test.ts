@@ -46,6 +46,9 @@ describe('runs', () => {
     expect(ended.tasks[1]).toBe(run.tasks[1]);
     expect(applyEvent(ended, event('run_failed', null, 90))).toMatchObject({ state: 'failed', ended_us: 90 });
     expect(applyEvent(run, event('note', 'a'))).toBe(run);
+    // The same events again change nothing.
+    expect(applyEvent(begun, event('task_running', 'a', 50)).tasks[0]).toEqual(begun.tasks[0]);
+    expect(applyEvent(ended, event('task_running', 'a', 50)).tasks[0]).toEqual(ended.tasks[0]);
     expect(progress(ended.tasks)).toEqual({ ended: 1, of: 2 });
     const listed = { ...run, task_states: { waiting: 101 } };
     const counted = applyEvent(applyEvent(listed, event('task_running', 'a')), event('task_succeeded', 'a'));

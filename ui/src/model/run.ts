@@ -41,6 +41,9 @@ interface LiveRun {
 }
 
 function changed(task: LiveTask, state: TaskState, atUs: number): LiveTask {
+  // The answer may have had the event already.
+  const isOld = isFinal(task.state) ? task.ended_us !== null && atUs <= task.ended_us : atUs <= (task.started_us ?? -1);
+  if (isOld) return task;
   if (state === 'running') return { ...task, state, attempt: task.attempt + 1, started_us: atUs, ended_us: null };
   return { ...task, state, ended_us: isFinal(state) ? atUs : task.ended_us };
 }
@@ -49,7 +52,7 @@ function changed(task: LiveTask, state: TaskState, atUs: number): LiveTask {
 export function applyEvent<R extends LiveRun>(run: R, event: Event): R {
   if (event.task === null) {
     const state = RUN_STATES[event.kind];
-    if (state === undefined) return run;
+    if (state === undefined || (run.ended_us !== null && event.at_us <= run.ended_us)) return run;
     return { ...run, state, interrupted: false, ended_us: state === 'running' ? null : event.at_us };
   }
   const state = TASK_STATES[event.kind];

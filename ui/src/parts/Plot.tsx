@@ -39,7 +39,7 @@ function options({ points, say }: PlotProps, width: number, colour: (name: strin
     const value = points[last]?.value;
     if (value == null) return;
     const [x, y] = [plot.valToPos(last, 'x', true), plot.valToPos(value, 'y', true)];
-    plot.ctx.fillStyle = colour('--accent');
+    plot.ctx.fillStyle = colour(points[last]?.isBad ? '--bg' : '--accent');
     plot.ctx.beginPath();
     plot.ctx.arc(x, y, 4.5 * devicePixelRatio, 0, 2 * Math.PI);
     plot.ctx.fill();
@@ -67,7 +67,7 @@ function options({ points, say }: PlotProps, width: number, colour: (name: strin
       { ...axis, values: (_plot, splits) => splits.map(say), size: (_plot, values) => 14 + 7 * Math.max(3, ...(values ?? []).map((text) => text.length)) },
     ],
     series: [{}, { stroke: colour('--line-strong'), width: 1.5, points: { show: true, size: 5, fill: colour('--bg'), stroke: colour('--text-soft') }, spanGaps: true }],
-    hooks: { draw: [bad, mark], setCursor: [(plot) => onHover(plot.cursor.idx ?? null)] },
+    hooks: { draw: [mark, bad], setCursor: [(plot) => onHover(plot.cursor.idx ?? null)] },
   };
 }
 

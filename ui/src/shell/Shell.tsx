@@ -1,5 +1,6 @@
 // Around each page: where one can go, whether the page is live, and the keys.
 
+import { useIsFetching } from '@tanstack/react-query';
 import { Link, Outlet } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useLive, type LiveState } from '../api/events';
@@ -40,6 +41,7 @@ function ThemeButton() {
 export function Shell() {
   const session = useSession();
   const may = useMay();
+  const fetching = useIsFetching();
   const [isSearching, setSearching] = useState(false);
   const [isHelping, setHelping] = useState(false);
   useKeys({ search: () => setSearching(true), help: () => setHelping(true) });
@@ -72,7 +74,7 @@ export function Shell() {
           </button>
         </div>
       </header>
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} data-fetching={fetching > 0}>
         <Outlet />
       </main>
       <Search isOpen={isSearching} onClose={() => setSearching(false)} />

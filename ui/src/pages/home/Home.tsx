@@ -95,7 +95,7 @@ export function Home() {
     </>}>
       {found.length > 0 && (
         <Section title="Needs attention">
-          <ul className="entries">{found.map((need) => <NeedEntry key={JSON.stringify(need)} need={need} />)}</ul>
+          <ul className="entries">{found.map((need) => <NeedEntry key={`${need.kind} ${need.kind === 'rows' ? need.table : need.pipeline}`} need={need} />)}</ul>
         </Section>
       )}
       {running.length > 0 && <Section title="Running now"><Running runs={running} pipelines={lines} /></Section>}

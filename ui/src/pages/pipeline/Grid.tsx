@@ -21,7 +21,13 @@ function onArrow(event: KeyboardEvent<HTMLElement>): void {
   const moves: Record<string, [number, number]> = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   const move = moves[event.key];
   const cell = (event.target as HTMLElement).closest<HTMLElement>('[data-at]');
-  if (!move || !cell) return;
+  if (!move) return;
+  if (!cell) {
+    // The first arrow goes to the newest cell.
+    event.preventDefault();
+    [...event.currentTarget.querySelectorAll<HTMLElement>('[data-at^="0,"]')].at(-1)?.focus();
+    return;
+  }
   const [row = 0, column = 0] = (cell.dataset['at'] ?? '').split(',').map(Number);
   const next = event.currentTarget.querySelector<HTMLElement>(`[data-at="${row + move[0]},${column + move[1]}"]`);
   if (!next) return;

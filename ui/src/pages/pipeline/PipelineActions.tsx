@@ -71,7 +71,7 @@ export function PipelineActions({ pipeline }: { pipeline: Pipeline }) {
           {pipeline.paused ? 'Resume schedule' : 'Pause schedule'}
         </button>
       )}
-      <RunDialog pipeline={pipeline} isOpen={isOpen} onClose={() => setOpen(false)} />
+      <RunDialog key={String(isOpen)} pipeline={pipeline} isOpen={isOpen} onClose={() => setOpen(false)} />
       <Dialog title="The schedule did not change" isOpen={pause.error !== null} onClose={() => pause.reset()}>
         {pause.error && <Problem error={pause.error} />}
         <button type="button" className="button" onClick={() => pause.reset()}>Close</button>

@@ -28,14 +28,16 @@ interface LineProps {
   line: LogLine;
   words: string;
   isOn: boolean;
-  onLink: () => void;
+  onLink: (() => void) | undefined;
 }
 
 function Line({ line, words, isOn, onLink }: LineProps) {
   const level = line.level === 'info' ? '' : line.level;
   return (
     <div className={`log-line ${level} ${isOn ? 'is-on' : ''} ${line.isPrinted ? 'is-printed' : ''}`}>
-      <button type="button" className="log-number" tabIndex={-1} title="Copy the link to this line" aria-label={`Copy the link to line ${line.number}`} onClick={onLink}>{line.number}</button>
+      {onLink
+        ? <button type="button" className="log-number" tabIndex={-1} title="Copy the link to this line" aria-label={`Copy the link to line ${line.number}`} onClick={onLink}>{line.number}</button>
+        : <span className="log-number">{line.number}</span>}
       <span className="log-time" title={line.atUs === undefined ? undefined : time(line.atUs / 1000, Date.now()).full}>{line.atUs === undefined ? '' : clock(line.atUs / 1000)}</span>
       <span className="log-level">{level}</span>
       <span className="log-task">{line.task ?? ''}</span>
@@ -45,18 +47,22 @@ function Line({ line, words, isOn, onLink }: LineProps) {
 }
 
 interface LinesProps {
+  /** The width of the column of tasks, in letters. */
+  width: number;
+  /** Links name a line by its number, which is only sure when the log is whole. */
+  hasLinks: boolean;
   lines: readonly LogLine[];
   words: string;
   /** The number of the line that is pointed at. */
   pointed: number | undefined;
   isFollowing: boolean;
-  onScrolledUp: () => void;
+  /** Somebody scrolled: to the end, or away from it. */
+  onEnd: (isAtEnd: boolean) => void;
 }
 
-function Lines({ lines, words, pointed, isFollowing, onScrolledUp }: LinesProps) {
+function Lines({ lines, width, hasLinks, words, pointed, isFollowing, onEnd }: LinesProps) {
   const ref = useRef<HTMLDivElement>(null);
   const { copy } = useCopy();
-  const width = useMemo(() => Math.max(4, ...lines.map((line) => line.task?.length ?? 0)) + 1, [lines]);
   const virtual = useVirtualizer({
     count: lines.length, getScrollElement: () => ref.current, estimateSize: () => ROW, overscan: 20,
   });
@@ -67,6 +73,14 @@ function Lines({ lines, words, pointed, isFollowing, onScrolledUp }: LinesProps)
   useEffect(() => {
     if (isFollowing && lines.length > 0) virtual.scrollToIndex(lines.length - 1, { align: 'end' });
   }, [isFollowing, lines.length, virtual]);
+  const lastTop = useRef(0);
+  const onScroll = (box: HTMLElement) => {
+    const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 2 * ROW;
+    // Upwards is away from the end; what grows below the view is not.
+    if (isAtEnd) onEnd(true);
+    else if (box.scrollTop < lastTop.current) onEnd(false);
+    lastTop.current = box.scrollTop;
+  };
   const link = (line: LogLine) => {
     const url = new URL(location.href);
     url.searchParams.set('view', 'log');
@@ -75,13 +89,13 @@ function Lines({ lines, words, pointed, isFollowing, onScrolledUp }: LinesProps)
   };
   return (
     <div ref={ref} className="log" style={{ '--task-width': `${width}ch` } as CSSProperties} tabIndex={0} role="log" aria-label="Log" aria-live="off"
-      onWheel={(event) => { if (event.deltaY < 0) onScrolledUp(); }}>
+      onScroll={(event) => onScroll(event.currentTarget)}>
       <div className="log-all" style={{ height: virtual.getTotalSize() }}>
         {virtual.getVirtualItems().map((item) => {
           const line = lines[item.index];
           return line && (
             <div key={item.key} ref={virtual.measureElement} data-index={item.index} className="log-place" style={{ transform: `translateY(${item.start}px)` }}>
-              <Line line={line} words={words} isOn={line.number === pointed} onLink={() => link(line)} />
+              <Line line={line} words={words} isOn={line.number === pointed} onLink={hasLinks ? () => link(line) : undefined} />
             </div>
           );
         })}
@@ -97,6 +111,7 @@ export function LogView({ id, tasks }: { id: string; tasks: readonly string[] })
   const [isFollowing, setFollowing] = useState(search.line === undefined);
   const level = isLevel(search.level) ? search.level : 'info';
   const words = search.find ?? '';
+  const width = useMemo(() => tasks.reduce((most, task) => Math.max(most, task.length), 4) + 1, [tasks]);
   const lines = useMemo(() => filtered(log.lines, { level, task: search.task }), [log.lines, level, search.task]);
   const found = useMemo(() => matches(lines, words), [lines, words]);
   const pointed = search.line === undefined ? undefined : Number(search.line);
@@ -108,7 +123,6 @@ export function LogView({ id, tasks }: { id: string; tasks: readonly string[] })
     setFollowing(false);
     change({ line: String(line.number) });
   };
-  if (log.error !== undefined && log.lines.length === 0) return <Problem error={log.error} />;
   return (
     <div className="log-view">
       <div className="log-tools">
@@ -130,8 +144,9 @@ export function LogView({ id, tasks }: { id: string; tasks: readonly string[] })
         <label className="pick"><input type="checkbox" checked={isFollowing} onChange={(event) => setFollowing(event.target.checked)} /> Follow</label>
       </div>
       {lines.length > 0
-        ? <Lines lines={lines} words={words} pointed={pointed} isFollowing={isFollowing} onScrolledUp={() => setFollowing(false)} />
+        ? <Lines lines={lines} width={width} hasLinks={log.isWhole} words={words} pointed={pointed} isFollowing={isFollowing} onEnd={setFollowing} />
         : <div className="log is-empty"><Empty>{log.isWhole ? 'No line fits.' : 'Waiting for the first line.'}</Empty></div>}
+      {log.error !== undefined && <Problem error={log.error} />}
       <p className="soft log-end">{count(lines.length)} lines{log.isWhole ? '' : ', more follow'}{log.isElsewhere && '. Programs of this run ran on another machine, which has what they printed.'}</p>
     </div>
   );

@@ -33,6 +33,8 @@ function LiveBar({ run, task, shown }: { run: Run; task: Task; shown: Shown }) {
 const NONE = <span className="none">–</span>;
 
 function columns(run: Run, opened: string | undefined): Column<Task>[] {
+  // The process of an interrupted run is dead: nothing goes on.
+  const endUs = run.interrupted ? run.started_us + run.duration_us : run.ended_us;
   const rows = (of: (outcome: NonNullable<ReturnType<typeof outcomeOf>>) => number) => (task: Task) => {
     const outcome = outcomeOf(task.outcome);
     return outcome ? of(outcome) : undefined;
@@ -55,8 +57,8 @@ function columns(run: Run, opened: string | undefined): Column<Task>[] {
       ),
     },
     { id: 'state', title: 'State', by: (task) => taskShown(task), cell: (task) => <><State state={taskShown(task)} />{task.attempt > 1 && <span className="soft"> attempt {task.attempt}</span>}</> },
-    { id: 'when', title: 'When', by: (task) => task.started_us, cell: (task) => (run.ended_us === null ? <LiveBar run={run} task={task} shown={taskShown(task)} /> : <Bar run={run} task={task} shown={taskShown(task)} endUs={run.ended_us} />) },
-    { id: 'took', title: 'Took', isNumber: true, by: (task) => (task.ended_us ?? 0) - (task.started_us ?? 0), cell: (task) => <Took startedUs={task.started_us} endedUs={task.ended_us ?? run.ended_us} /> },
+    { id: 'when', title: 'When', by: (task) => task.started_us, cell: (task) => (endUs === null ? <LiveBar run={run} task={task} shown={taskShown(task)} /> : <Bar run={run} task={task} shown={taskShown(task)} endUs={endUs} />) },
+    { id: 'took', title: 'Took', isNumber: true, by: (task) => (task.ended_us ?? 0) - (task.started_us ?? 0), cell: (task) => <Took startedUs={task.started_us} endedUs={task.ended_us ?? endUs} /> },
     { id: 'read', title: 'Rows read', isNumber: true, by: read, cell: number(read) },
     { id: 'loaded', title: 'Loaded', isNumber: true, by: loaded, cell: number(loaded) },
     { id: 'rejected', title: 'Rejected', isNumber: true, by: rejected, cell: number(rejected) },

@@ -2,12 +2,16 @@
 // five seconds for what programs print.
 
 import { useEffect, useState } from 'react';
-import { client, dataOf } from '../../api/client';
+import { client, dataOf, type Schemas } from '../../api/client';
 import { onEvent } from '../../api/events';
+import { ApiProblem } from '../../api/problem';
 import { withPage, type LogLine } from '../../model/log';
 import { runId } from '../../model/run';
 
 const WAIT_MS = 5_000;
+/** A page with fewer events and fewer letters than this has all that there is. */
+const FULL_EVENTS = 1_000;
+const FULL_TEXT = 900_000;
 
 export interface Log {
   lines: readonly LogLine[];
@@ -36,17 +40,39 @@ function nextEvent(id: string, signal: AbortSignal): Promise<void> {
   });
 }
 
+type Page = Schemas['Logs'];
+
+function isFull(page: Page): boolean {
+  const letters = page.printed.reduce((sum, printed) => sum + printed.text.length, 0);
+  return page.events.length >= FULL_EVENTS || letters >= FULL_TEXT;
+}
+
+/** Whether asking again may help: no answer, or a server that is busy or begins anew. */
+const mayPass = (error: unknown) => error instanceof ApiProblem && (error.status === 0 || error.status >= 500);
+
 async function readAll(id: string, signal: AbortSignal, show: (log: Log) => void): Promise<void> {
-  let lines: readonly LogLine[] = [];
+  let log = NONE;
   let cursor: string | undefined;
   while (!signal.aborted) {
     const query = cursor === undefined ? {} : { cursor };
-    const page = await dataOf(client.GET('/api/v1/runs/{id}/logs', { params: { path: { id }, query }, signal }));
-    lines = withPage(lines, page);
-    show({ lines, isWhole: page.next === undefined, isElsewhere: page.output_is_elsewhere === true, error: undefined });
+    const asked = dataOf(client.GET('/api/v1/runs/{id}/logs', { params: { path: { id }, query }, signal }));
+    const page = await asked.catch((error: unknown) => {
+      show({ ...log, error });
+      if (!mayPass(error)) throw error;
+      return undefined;
+    });
+    if (page === undefined) {
+      await nextEvent(id, signal);
+      continue;
+    }
+    log = {
+      lines: withPage(log.lines, page), isWhole: page.next === undefined,
+      isElsewhere: page.output_is_elsewhere === true, error: undefined,
+    };
+    show(log);
     if (page.next === undefined) return;
     cursor = page.next;
-    if (page.events.length === 0 && page.printed.length === 0) await nextEvent(id, signal);
+    if (!isFull(page)) await nextEvent(id, signal);
   }
 }
 
