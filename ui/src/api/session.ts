@@ -62,7 +62,9 @@ export async function logIn(by: { token: string } | { code: string }): Promise<v
 }
 
 export async function logOut(): Promise<void> {
-  await ask({ method: 'DELETE' });
+  const response = await ask({ method: 'DELETE' });
+  // 401: it had ended already.
+  if (!response.ok && response.status !== 401) throw problemOf(undefined, response.status, `DELETE ${PLACE}`);
   become(null);
 }
 
@@ -71,7 +73,12 @@ function takeCode(): string | undefined {
   const found = /^#code=(.+)$/.exec(location.hash);
   if (!found?.[1]) return undefined;
   history.replaceState(null, '', location.pathname + location.search);
-  return decodeURIComponent(found[1]);
+  try {
+    return decodeURIComponent(found[1]);
+  } catch {
+    // Not a code: the server refuses it.
+    return found[1];
+  }
 }
 
 /** Finds out who uses this browser; called once. A code that is not valid any more shows the login page. */

@@ -26,13 +26,14 @@ async function toClipboard(text: string): Promise<void> {
   if (!isCopied) throw new Error('the browser did not copy');
 }
 
-export function useCopy(): { copied: boolean; copy: (text: string) => void } {
-  const [copied, setCopied] = useState(false);
+export function useCopy(): { copied: string; copy: (text: string) => void } {
+  const [copied, setCopied] = useState('');
   const copy = (text: string) => {
-    void toClipboard(text).then(() => {
-      setCopied(true);
-      setTimeout(() => setCopied(false), 1500);
-    });
+    const show = (word: string) => {
+      setCopied(word);
+      setTimeout(() => setCopied(''), 1500);
+    };
+    toClipboard(text).then(() => show('copied'), () => show('not copied'));
   };
   return { copied, copy };
 }
@@ -44,7 +45,7 @@ export function Command({ text }: { text: string }) {
     <button type="button" className="command" title="Copy this command" onClick={() => copy(command)}>
       <span className="command-sign" aria-hidden="true">$</span>
       <code>{command}</code>
-      <span className="command-copied" role="status">{copied ? 'copied' : ''}</span>
+      <span className="command-copied" role="status">{copied}</span>
     </button>
   );
 }

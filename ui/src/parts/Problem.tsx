@@ -11,7 +11,7 @@ export function Help({ lines }: { lines: readonly string[] }) {
     <ul className="help">
       {lines.map((line) => {
         const found = /^(?:(.*?): )?(towpath .+)$/.exec(line);
-        return <li key={line}>{found ? <>{found[1] && <span className="soft">{found[1]} </span>}<Command text={found[2] ?? ''} /></> : line}</li>;
+        return <li key={line}>{found && !line.includes('…') ? <>{found[1] && <span className="soft">{found[1]} </span>}<Command text={found[2] ?? ''} /></> : line}</li>;
       })}
     </ul>
   );
@@ -51,7 +51,7 @@ export function Problem({ error, again }: { error: unknown; again?: () => void }
   return (
     <div role="alert">
       <FailureBox code={problem.code} message={problem.message} help={problem.help} title={problem.place}>
-        {again && <button type="button" className="button" onClick={again}>Ask again</button>}
+        {again && <button type="button" className="button" onClick={again}>Try again</button>}
       </FailureBox>
     </div>
   );

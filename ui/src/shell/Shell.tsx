@@ -5,6 +5,8 @@ import { Link, Outlet } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useLive, type LiveState } from '../api/events';
 import { logOut, useMay, useSession } from '../api/session';
+import { Dialog } from '../parts/Dialog';
+import { Problem } from '../parts/Problem';
 import { Keys, useKeys } from './Keys';
 import { Mark } from './Mark';
 import { Search } from './Search';
@@ -44,6 +46,7 @@ export function Shell() {
   const fetching = useIsFetching();
   const [isSearching, setSearching] = useState(false);
   const [isHelping, setHelping] = useState(false);
+  const [failed, setFailed] = useState<unknown>();
   useKeys({ search: () => setSearching(true), help: () => setHelping(true) });
   const places = may.admin ? [...PLACES, ['/tokens', 'Tokens'] as const] : PLACES;
   return (
@@ -69,7 +72,7 @@ export function Shell() {
           <Live />
           <ThemeButton />
           <button type="button" className="quiet keys-button" onClick={() => setHelping(true)}>Keys <kbd>?</kbd></button>
-          <button type="button" className="quiet" onClick={() => void logOut()} title={session ? `${session.name}, scope ${session.scope}` : undefined}>
+          <button type="button" className="quiet" onClick={() => logOut().catch(setFailed)} title={session ? `${session.name}, scope ${session.scope}` : undefined}>
             Log out
           </button>
         </div>
@@ -77,6 +80,10 @@ export function Shell() {
       <main id="main" tabIndex={-1} data-fetching={fetching > 0}>
         <Outlet />
       </main>
+      <Dialog title="You are still logged in" isOpen={failed !== undefined} onClose={() => setFailed(undefined)}>
+        <h2>You are still logged in</h2>
+        <Problem error={failed} />
+      </Dialog>
       <Search isOpen={isSearching} onClose={() => setSearching(false)} />
       <Keys isOpen={isHelping} onClose={() => setHelping(false)} />
     </div>

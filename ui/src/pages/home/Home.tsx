@@ -77,6 +77,7 @@ export function Home() {
       </Page>
     );
   }
+  const unknown = failed ?? quarantine.error;
   const lines = pipelines.data.pipelines;
   const found = needs({ pipelines: lines, waiting: runs.data.waiting, quarantine: quarantine.data?.tables ?? [] }, nowUs);
   const day = sums(runs.data.runs, nowUs - DAY_US);
@@ -89,10 +90,11 @@ export function Home() {
     );
   }
   return (
-    <Page title={headline(found, day)} command="towpath runs" facts={<>
+    <Page title={unknown ? 'Not everything is known' : headline(found, day)} command="towpath runs" facts={<>
       Last 24 hours: {counted(day.runs, 'run')}{day.runs > 0 && <>, {count(day.well)} succeeded{day.bad > 0 && `, ${count(day.bad)} failed`}</>}
       {' · '}{counted(day.loaded, 'row')} loaded{day.rejected > 0 && `, ${count(day.rejected)} rejected`}
     </>}>
+      {unknown && <Problem error={unknown} again={() => void Promise.all([pipelines.refetch(), runs.refetch(), quarantine.refetch()])} />}
       {found.length > 0 && (
         <Section title="Needs attention">
           <ul className="entries">{found.map((need) => <NeedEntry key={`${need.kind} ${need.kind === 'rows' ? need.table : need.pipeline}`} need={need} />)}</ul>

@@ -54,7 +54,7 @@ export function NeedEntry({ need }: { need: Need }) {
             <p className="entry-why soft">{reason(need)}</p>
           </div>
           <span />
-          <Link to="/quarantine/$name" params={{ name: need.table }} search={{}} className="button" tabIndex={-1}>Look</Link>
+          <Link to="/quarantine/$name" params={{ name: need.table }} search={{}} className="button" tabIndex={-1}>Open</Link>
         </li>
       );
     case 'slow':

@@ -66,7 +66,7 @@ function worst(states: readonly Shown[]): Shown | undefined {
 const shortName = (node: FoldedNode) => (node.isStep ? node.step : node.id.startsWith(`${node.step}/`) ? node.id.slice(node.step.length + 1) : node.id);
 
 function usePlaced(pipeline: Pipeline, graph: Folded): { placed: Placed | undefined; error: unknown } {
-  const key = `${pipeline.pipeline}\n${graph.nodes.map((node) => node.id).join('\n')}\n${graph.edges.length}`;
+  const key = `${pipeline.pipeline}\n${graph.nodes.map((node) => node.id).join('\n')}\n${graph.edges.map((edge) => `${edge.from}>${edge.to}`).join('\n')}`;
   const [state, setState] = useState<{ key: string; placed?: Placed; error?: unknown }>({ key: '' });
   useEffect(() => {
     if (placedBefore(key)) return;

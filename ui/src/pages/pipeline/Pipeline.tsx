@@ -25,6 +25,12 @@ const LISTED_TASKS = 100;
 const WHOLE_RUNS = 10;
 const VIEWS = [['runs', 'Runs'], ['graph', 'Graph'], ['trends', 'Trends']] as const;
 
+/** The server writes it as text, in UTC. */
+function Since({ text }: { text: string }) {
+  const ms = parseTime(text);
+  return ms === undefined ? <>{text}</> : <Time us={ms * 1000} />;
+}
+
 function Facts({ pipeline }: { pipeline: PipelineData }) {
   const runs = useQuery(newestRunsQuery(RUNS, { pipeline: pipeline.pipeline })).data?.runs ?? [];
   const nextMs = pipeline.next === undefined ? undefined : parseTime(pipeline.next);
@@ -34,7 +40,7 @@ function Facts({ pipeline }: { pipeline: PipelineData }) {
       {counted(pipeline.tasks, 'task')} in {counted(pipeline.steps.length, 'step')}
       {usualUs !== undefined && <> · usually takes {duration(usualUs)}</>}
       {pipeline.schedule === undefined ? ' · runs by hand' : <> · runs at <code>{pipeline.schedule}</code></>}
-      {pipeline.paused ? <> · <State state="paused" /> since {pipeline.paused.since} by {pipeline.paused.by}{pipeline.paused.reason && `: ${pipeline.paused.reason}`}</>
+      {pipeline.paused ? <> · <State state="paused" /> since <Since text={pipeline.paused.since} /> by {pipeline.paused.by}{pipeline.paused.reason && `: ${pipeline.paused.reason}`}</>
         : nextMs !== undefined && <> · next <Time us={nextMs * 1000} /> <Away us={nextMs * 1000} /></>}
     </>
   );

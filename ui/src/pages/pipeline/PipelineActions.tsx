@@ -20,8 +20,13 @@ function optionsOf(form: FormData): Schemas['RunOptions'] {
   };
 }
 
+/** As a shell reads it: quoted where it has to be. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function commandOf(pipeline: string, options: Schemas['RunOptions']): string {
-  const params = Object.entries(options.params ?? {}).map(([name, value]) => ` --param ${name}=${value}`);
+  const params = Object.entries(options.params ?? {}).map(([name, value]) => ` --param ${quoted(`${name}=${value}`)}`);
   return `towpath run ${pipeline}${options.step === undefined ? '' : `.${options.step}`}${options.full_refresh ? ' --full-refresh' : ''}${params.join('')}`;
 }
 

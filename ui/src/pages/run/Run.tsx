@@ -6,7 +6,7 @@ import { newestRunsQuery, runQuery, type Run as RunData } from '../../api/querie
 import { count } from '../../format/number';
 import { loadSums, outcomeOf } from '../../model/outcome';
 import { left, progress, runId, usual } from '../../model/run';
-import { runShown, taskShown } from '../../model/state';
+import { runShown, taskShown, WORDS } from '../../model/state';
 import { Empty, Page, Skeleton } from '../../parts/Page';
 import { FailureBox, Problem } from '../../parts/Problem';
 import { State } from '../../parts/State';
@@ -28,10 +28,20 @@ function Facts({ run }: { run: RunData }) {
     <dl className="figures">
       <div><dt>Started</dt><dd><Time us={run.started_us} /></dd></div>
       <div><dt>{isRunning ? 'Runs for' : 'Took'}</dt><dd><Took startedUs={run.started_us} endedUs={run.interrupted ? run.started_us + run.duration_us : run.ended_us} />{rest !== undefined && <small>{rest}</small>}</dd></div>
-      <div><dt>Tasks ended</dt><dd className="number">{ended} <small>of {of}</small></dd></div>
+      <div><dt>Tasks</dt><dd className="number">{isRunning ? <>{ended} <small>of {of} have ended</small></> : <TaskCounts run={run} />}</dd></div>
       <Rows run={run} />
     </dl>
   );
+}
+
+/** `2 succeeded, 1 failed, 1 skipped` */
+function TaskCounts({ run }: { run: RunData }) {
+  const counts = new Map<string, number>();
+  for (const task of run.tasks) {
+    const word = WORDS[taskShown(task)];
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  return <>{[...counts].map(([word, found], index) => <span key={word}>{index > 0 && ', '}{count(found)} <small>{word}</small></span>)}</>;
 }
 
 function Rows({ run }: { run: RunData }) {

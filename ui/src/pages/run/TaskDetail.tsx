@@ -76,7 +76,7 @@ export function TaskDetail({ run, task }: { run: Run; task: Task }) {
       {tried.length > 1 && <div><h2 className="small-head">Attempts</h2><Attempts found={tried} /></div>}
       {outcome && outcome.checks.length > 0 && <div><h2 className="small-head">Checks</h2><Checks checks={outcome.checks} /></div>}
       <p className="task-links">
-        <Link to="/runs/$id" params={{ id }} search={{ view: 'log', task: task.id }} className="button">Its log</Link>
+        <Link to="/runs/$id" params={{ id }} search={{ view: 'log', task: task.id }} className="button">Log of {task.id}</Link>
         {node?.tables.map((table) => <Link key={table} to="/tables/$name" params={{ name: table }} search={{}} className="button">{table}</Link>)}
         {outcome && outcome.rows_rejected > 0 && <Link to="/quarantine/$name" params={{ name: outcome.table }} search={{}} className="button">Rejected rows</Link>}
         <Command text={`towpath why ${task.id}`} />

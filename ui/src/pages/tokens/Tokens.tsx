@@ -57,7 +57,7 @@ function NewToken() {
       {made !== undefined && (
         <div className="made" role="status">
           <p>It is shown once. Copy it now; only its hash is stored.</p>
-          <button type="button" className="command" onClick={() => copy(made)}><code>{made}</code><span className="command-copied">{copied ? 'copied' : 'copy'}</span></button>
+          <button type="button" className="command" onClick={() => copy(made)}><code>{made}</code><span className="command-copied">{copied || 'copy'}</span></button>
         </div>
       )}
     </>
