@@ -80,6 +80,11 @@ fn served(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response<Body
         false => "no-cache",
     };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    // Also of an answer without a page: a browser takes the policy of the last answer for the page that it has.
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     response
 }
 
