@@ -14,7 +14,6 @@ use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
-use super::objects::ObjectLines;
 use super::options::{Compression, Format};
 use super::spare::SpareBuffers;
 use super::transcoder::Transcoder;
@@ -112,12 +111,16 @@ impl Chunk {
         }
     }
 
-    /// A chunk of JSON objects that no file has.
-    pub(crate) fn of_lines(lines: ObjectLines) -> Self {
-        let mut chunk = Self::of_bytes(&lines.object, lines.bytes, b'\n');
-        chunk.offset = lines.offset;
-        chunk.line = lines.first;
-        chunk.lease = Some(lines.lease);
+    /// A chunk that no file has, from these bytes and this line of its source on.
+    pub(crate) fn of_source(
+        (object, offset, line): (&str, u64, u64),
+        bytes: Vec<u8>,
+        lease: ReservedMemory,
+    ) -> Self {
+        let mut chunk = Self::of_bytes(object, bytes, b'\n');
+        chunk.offset = offset;
+        chunk.line = line;
+        chunk.lease = Some(lease);
         chunk
     }
 

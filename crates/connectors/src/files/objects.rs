@@ -89,7 +89,11 @@ impl ObjectRows {
         &self,
         lines: ObjectLines,
     ) -> Result<impl Iterator<Item = Event> + Send + use<>, FilesError> {
-        parse(Chunk::of_lines(lines), &self.layout)
+        let source = (&*lines.object, lines.offset, lines.first);
+        parse(
+            Chunk::of_source(source, lines.bytes, lines.lease),
+            &self.layout,
+        )
     }
 
     /// Rejected objects, read again.
