@@ -41,6 +41,8 @@ pub(crate) struct Api {
     /// to all others.
     pub(crate) cookie: String,
     pub(crate) watch: StoreWatch,
+    /// Reads that may begin: they leave sessions of the state store to the scheduler.
+    pub(crate) reads: Semaphore,
     /// Clients that may still follow the events.
     pub(crate) streams: Arc<Semaphore>,
     /// Fires when the server ends: streams end with it.
@@ -132,8 +134,7 @@ impl Call {
         }
         let kind = self.headers.get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
+        if !is_json(kind) {
             let message = "the body must be sent with `Content-Type: application/json`";
             return Err(refused(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -157,6 +158,12 @@ impl Call {
             None => "nobody".to_owned(),
         }
     }
+}
+
+/// Whether a content type is that of JSON.
+pub(crate) fn is_json(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
 }
 
 pub(crate) fn wrong_parameter(message: &str) -> Problem {
