@@ -84,9 +84,9 @@ pub use lake_verify::{LakeDamage, LakeVerified, LakeVerifiedTable, lake_verify};
 pub use limited_plan::limited_plan;
 pub use lineage::{Direction, LineageReport, influence_word, lineage};
 pub use lists::{
-    BackfillsReport, LogsReport, QuarantineReport, RejectedRows, RunsReport, SchedulesReport,
-    TableVersions, backfills_report, quarantine_report, rejected_rows, runs_report,
-    schedules_report, table_versions,
+    BackfillsReport, LogsReport, QuarantineReport, RejectedReasons, RejectedRows, RunsReport,
+    SchedulesReport, TableVersions, backfills_report, quarantine_report, rejected_rows,
+    runs_report, schedules_report, table_versions,
 };
 pub use live_project::{LiveProject, RerunOptions, RunOptions, SubmittedRunDetails, Submitter};
 pub use log_pages::{LogPage, log_page};

@@ -161,19 +161,28 @@ pub struct RejectedRows {
     pub table: TableName,
     /// The rows, newest first.
     pub rows: Vec<RejectedRecord>,
-    /// The reasons of the rows that wait, most frequent first.
-    pub reasons: Vec<ReasonCount>,
-    /// False when only a part of the rows was looked at for their reasons.
-    pub reasons_are_complete: bool,
+    /// What the first page has.
+    #[serde(flatten)]
+    pub reasons: Option<RejectedReasons>,
     /// The cursor of the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// How many rows of it are in the quarantine, in any state; nothing when none was ever rejected.
+    /// How many rows of it are in the quarantine, in any state; nothing when none was ever rejected, and on later
+    /// pages.
     #[serde(skip_serializing)]
     pub all: Option<u64>,
 }
 
-/// `towpath quarantine show`.
+/// The reasons of the rows that wait.
+#[derive(Debug, Serialize)]
+pub struct RejectedReasons {
+    /// The reasons, most frequent first.
+    pub reasons: Vec<ReasonCount>,
+    /// False when only a part of the rows was looked at.
+    pub reasons_are_complete: bool,
+}
+
+/// `towpath quarantine show`, without the first `skip` rows.
 ///
 /// # Errors
 /// R0982 and R0927 if there is no such table, and those of the lakehouse.
@@ -186,26 +195,31 @@ pub async fn rejected_rows(
     let table = known_table(services, plan, table).await?;
     let known = quarantine_tables(services).await?;
     let wanted = table.to_string();
-    let line = match known.iter().find(|one| one.table() == wanted) {
-        Some(quarantine) => Some(quarantine_count(services, plan, quarantine).await?),
-        None => None,
-    };
-    let (rows, (reasons, reasons_are_complete)) = match line {
-        Some(_) => (
-            quarantine_show(services, plan, &table, (skip, limit)).await?,
-            quarantine_reasons(services, plan, &table).await?,
-        ),
-        None => (Vec::new(), (Vec::new(), true)),
-    };
-    let all = line.map(|line| line.held + line.replayed + line.discarded + line.outdated);
-    let end = skip.saturating_add(rows.len() as u64);
+    let (mut rows, mut reasons, mut all) = (Vec::new(), None, None);
+    if let Some(quarantine) = known.iter().find(|one| one.table() == wanted) {
+        // One more shows whether there is another page.
+        let most = (skip, limit.saturating_add(1));
+        rows = quarantine_show(services, plan, &table, most).await?;
+        if skip == 0 {
+            let line = quarantine_count(services, plan, quarantine).await?;
+            all = Some(line.held + line.replayed + line.discarded + line.outdated);
+            let (counted, is_complete) = quarantine_reasons(services, plan, &table).await?;
+            reasons = Some((counted, is_complete));
+        }
+    } else if skip == 0 {
+        reasons = Some((Vec::new(), true));
+    }
+    let has_more = rows.len() as u64 > limit;
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(RejectedRows {
         version: 1,
         table,
-        next: (!rows.is_empty() && all.is_some_and(|all| end < all)).then(|| end.to_string()),
         rows,
-        reasons,
-        reasons_are_complete,
+        reasons: reasons.map(|(reasons, reasons_are_complete)| RejectedReasons {
+            reasons,
+            reasons_are_complete,
+        }),
+        next: has_more.then(|| skip.saturating_add(limit).to_string()),
         all,
     })
 }

@@ -4,14 +4,14 @@
 //! it. A page is bounded, however much the programs printed. Files are read on a thread of their own. Read next:
 //! `logs.rs` (the whole log, and how it is followed).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::Serialize;
 use towpath_ports::{RunEvent, RunRecord};
-use towpath_vocab::{Failure, Plan, Remedy, TaskId};
+use towpath_vocab::{Action, Failure, Plan, Remedy, TaskId};
 
 use crate::Result;
 use crate::logs::{ProgramOutput, grown, tasks_called, unknown};
@@ -37,15 +37,21 @@ pub struct LogPage {
     pub events: Vec<RunEvent>,
     /// What its programs printed.
     pub printed: Vec<ProgramOutput>,
+    /// True if programs have run on another machine, which has what they printed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub output_is_elsewhere: bool,
     /// The cursor of what follows: there is more already, or the run goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// How far a client has read: the last event, and the bytes of each file.
+/// How far a client has read: the last event, the tasks that have ended and were read whole, and the bytes of each
+/// file of the others. So it is as long as there are tasks that run, not as there were tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct LogCursor {
     seq: u64,
+    /// Places of tasks in their run.
+    done: BTreeSet<usize>,
     /// By the places of the task in its run and of the attempt in its folder.
     read: BTreeMap<(usize, usize), u64>,
 }
@@ -53,6 +59,14 @@ struct LogCursor {
 impl fmt::Display for LogCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seq)?;
+        let mut places = self.done.iter().copied().peekable();
+        while let Some(first) = places.next() {
+            let mut last = first;
+            while let Some(next) = places.next_if_eq(&(last + 1)) {
+                last = next;
+            }
+            write!(f, "~{first}.{last}")?;
+        }
         for ((task, attempt), bytes) in &self.read {
             write!(f, "~{task}.{attempt}.{bytes}")?;
         }
@@ -60,23 +74,44 @@ impl fmt::Display for LogCursor {
     }
 }
 
+/// The most tasks of a run that a cursor can name.
+const MOST_TASKS: usize = 1_000_000;
+
 impl FromStr for LogCursor {
     type Err = ();
 
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         let number = |text: &str| text.parse::<u64>().map_err(|_| ());
-        let place = |text: &str| text.parse::<usize>().map_err(|_| ());
+        let place = |text: &str| {
+            let place = text.parse::<usize>().map_err(|_| ())?;
+            (place < MOST_TASKS).then_some(place).ok_or(())
+        };
         let mut parts = text.split('~');
-        let seq = number(parts.next().unwrap_or_default())?;
-        let mut read = BTreeMap::new();
+        let mut cursor = Self {
+            seq: number(parts.next().unwrap_or_default())?,
+            ..Self::default()
+        };
+        // Places come in order, so that a cursor is no more work than a run has tasks.
+        let mut free = 0;
         for part in parts {
             let fields: Vec<&str> = part.split('.').collect();
-            let &[task, attempt, bytes] = fields.as_slice() else {
-                return Err(());
-            };
-            read.insert((place(task)?, place(attempt)?), number(bytes)?);
+            match fields.as_slice() {
+                &[first, last] => {
+                    let (first, last) = (place(first)?, place(last)?);
+                    if first < free || last < first {
+                        return Err(());
+                    }
+                    cursor.done.extend(first..=last);
+                    free = last + 1;
+                }
+                &[task, attempt, bytes] => {
+                    let file = (place(task)?, place(attempt)?);
+                    cursor.read.insert(file, number(bytes)?);
+                }
+                _ => return Err(()),
+            }
         }
-        Ok(Self { seq, read })
+        Ok(cursor)
     }
 }
 
@@ -106,7 +141,11 @@ pub async fn log_page(
     let api = services.store.api();
     let found = api.events_page(&name, environment, cursor.seq, PAGE_EVENTS);
     let mut events = found.await?;
-    let has_more_events = events.len() as u64 == PAGE_EVENTS;
+    let mut has_more_events = events.len() as u64 == PAGE_EVENTS;
+    if let Some(fit) = fitting(&events) {
+        events.truncate(fit);
+        has_more_events = true;
+    }
     if let Some(last) = events.last() {
         cursor.seq = last.seq;
     }
@@ -114,11 +153,20 @@ pub async fn log_page(
     let folder = run_folder(&services.dir, &record);
     let outputs = record.tasks.iter().enumerate();
     let outputs = outputs
-        .filter(|(_, one)| is_wanted(&one.id))
-        .map(|(place, one)| (place, one.id.clone(), task_folder(&folder, &one.id)));
-    let outputs: Vec<_> = outputs.collect();
-    let reading = tokio::task::spawn_blocking(move || printed(&outputs, cursor, !is_live));
-    let (printed, cursor, has_more) = reading.await.map_err(|error| {
+        .filter(|(place, one)| is_wanted(&one.id) && !cursor.done.contains(place))
+        .map(|(place, one)| Output {
+            place,
+            task: one.id.clone(),
+            folder: task_folder(&folder, &one.id),
+            has_ended: !is_live || one.state.is_final(),
+        });
+    let outputs: Vec<Output> = outputs.collect();
+    let has_programs = has_begun_programs(plan, &record);
+    let reading = tokio::task::spawn_blocking(move || {
+        let is_elsewhere = has_programs && !folder.is_dir();
+        (printed(&outputs, cursor), is_elsewhere)
+    });
+    let ((printed, cursor, has_more), output_is_elsewhere) = reading.await.map_err(|error| {
         let message = format!("the output of programs cannot be read: {error}");
         Failure::new("R1132", Remedy::Bug, message)
     })?;
@@ -128,32 +176,66 @@ pub async fn log_page(
         run: record,
         events,
         printed,
+        output_is_elsewhere,
         next,
     })
 }
 
+/// The log files of a task.
+struct Output {
+    place: usize,
+    task: TaskId,
+    folder: PathBuf,
+    /// True if nothing is added to them any more.
+    has_ended: bool,
+}
+
+/// True if a program of the run has begun, as far as the present project knows its tasks.
+fn has_begun_programs(plan: &Plan, record: &RunRecord) -> bool {
+    let mut pipelines = plan.pipelines.iter();
+    let pipeline = pipelines.find(|one| one.name == record.name.pipeline);
+    let planned = pipeline.into_iter().flat_map(|one| &one.tasks);
+    let mut programs = planned.filter(|task| matches!(task.action, Action::Command(_)));
+    programs.any(|task| {
+        let mut tasks = record.tasks.iter();
+        tasks.any(|known| known.id == task.id && known.attempt > 0)
+    })
+}
+
+/// How many events fill a page by their size; nothing if all of them fit. At least one does.
+fn fitting(events: &[RunEvent]) -> Option<usize> {
+    let mut bytes = 0;
+    let full = events.iter().position(|event| {
+        bytes += event.body.to_string().len();
+        bytes > PAGE_BYTES
+    });
+    full.map(|full| full.max(1))
+        .filter(|fit| *fit < events.len())
+}
+
 /// What programs have printed behind a cursor, until the page is full: true then.
-fn printed(
-    outputs: &[(usize, TaskId, PathBuf)],
-    mut cursor: LogCursor,
-    is_complete: bool,
-) -> (Vec<ProgramOutput>, LogCursor, bool) {
+fn printed(outputs: &[Output], mut cursor: LogCursor) -> (Vec<ProgramOutput>, LogCursor, bool) {
     let (mut found, mut bytes) = (Vec::new(), 0);
-    for (place, task, folder) in outputs {
-        for (attempt, path) in logs_in(folder).iter().enumerate() {
-            let mut read = cursor.read.get(&(*place, attempt)).copied().unwrap_or(0);
-            let (text, more) = grown(path, &mut read, is_complete);
+    for output in outputs {
+        for (attempt, path) in logs_in(&output.folder).iter().enumerate() {
+            let file = (output.place, attempt);
+            let mut read = cursor.read.get(&file).copied().unwrap_or(0);
+            let (text, more) = grown(path, &mut read, output.has_ended);
             bytes += text.len();
             if read > 0 {
-                cursor.read.insert((*place, attempt), read);
+                cursor.read.insert(file, read);
             }
             if !text.is_empty() {
-                let task = task.clone();
+                let task = output.task.clone();
                 found.push(ProgramOutput { task, text });
             }
             if more || bytes >= PAGE_BYTES {
                 return (found, cursor, true);
             }
+        }
+        if output.has_ended {
+            cursor.read.retain(|(place, _), _| *place != output.place);
+            cursor.done.insert(output.place);
         }
     }
     (found, cursor, false)
@@ -168,10 +250,31 @@ mod tests {
     fn a_cursor_is_read_as_it_is_written() {
         let cursor = LogCursor {
             seq: 12,
-            read: BTreeMap::from([((0, 0), 7), ((3, 1), 1 << 40)]),
+            done: BTreeSet::from([0, 1, 2, 4, 6, 7]),
+            read: BTreeMap::from([((3, 0), 7), ((5, 1), 1 << 40)]),
         };
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for wrong in ["", "x", "1~", "1~2", "1~2.3", "1~2.3.x", "1~2.3.4.5", "-1"] {
+        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+        assert_eq!(cursor.to_string(), "12~0.2~4.4~6.7~3.0.7~5.1.1099511627776");
+        // However many tasks have ended.
+        let many = LogCursor {
+            done: (0..10_000).collect(),
+            ..cursor
+        };
+        assert!(many.to_string().len() < 60, "{many}");
+        let wrong = [
+            "",
+            "x",
+            "1~",
+            "1~2",
+            "1~0.5~3.6",
+            "1~5.4",
+            "1~2.x",
+            "1~2.3.x",
+            "1~2.3.4.5",
+            "-1",
+            "1~0.9999999999",
+        ];
+        for wrong in wrong {
             assert!(wrong.parse::<LogCursor>().is_err(), "{wrong}");
         }
     }
@@ -190,12 +293,27 @@ mod tests {
                 std::fs::write(of_task.join(format!("output-{attempt}.log")), &text).unwrap();
                 wanted.push_str(&text);
             }
-            outputs.push((place, TaskId::new(place.to_string()), of_task));
+            outputs.push(Output {
+                place,
+                task: TaskId::new(place.to_string()),
+                folder: of_task,
+                has_ended: place != 1,
+            });
         }
         let (mut cursor, mut all, mut pages) = (LogCursor::default(), String::new(), 0);
         loop {
             let text = cursor.to_string();
-            let (found, next, has_more) = printed(&outputs, text.parse().unwrap(), true);
+            let cursor_now: LogCursor = text.parse().unwrap();
+            let rest: Vec<Output> = outputs
+                .iter()
+                .filter(|one| !cursor_now.done.contains(&one.place))
+                .map(|one| Output {
+                    task: one.task.clone(),
+                    folder: one.folder.clone(),
+                    ..*one
+                })
+                .collect();
+            let (found, next, has_more) = printed(&rest, cursor_now);
             let bytes: usize = found.iter().map(|one| one.text.len()).sum();
             assert!(bytes <= 2 * PAGE_BYTES);
             all.extend(found.into_iter().map(|one| one.text));
@@ -205,6 +323,8 @@ mod tests {
             }
         }
         assert!(pages > 3);
+        assert_eq!(cursor.done, BTreeSet::from([0, 2]));
+        assert_eq!(cursor.read.len(), 2, "the files of the task that runs");
         assert!(all == wanted, "{} bytes of {}", all.len(), wanted.len());
     }
 }

@@ -28,6 +28,9 @@ use crate::services::ProjectServices;
 /// The newest runs that a pipeline shows.
 const RECENT: u64 = 20;
 
+/// The most tasks of a run in a list.
+const LISTED_TASKS: usize = 100;
+
 /// Selects a page.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
@@ -120,6 +123,9 @@ pub struct RunPageLine {
     stop: Option<RunStop>,
     worker: String,
     counts: RowCounts,
+    /// How many tasks are in each state.
+    task_states: BTreeMap<TaskState, u64>,
+    /// The first of its tasks: `task_states` counts all.
     tasks: Vec<TaskPageLine>,
 }
 
@@ -156,6 +162,11 @@ impl From<TaskRecord> for TaskPageLine {
 impl From<RunLine> for RunPageLine {
     fn from(line: RunLine) -> Self {
         let record = line.record;
+        let mut task_states = BTreeMap::new();
+        for task in &record.tasks {
+            *task_states.entry(task.state).or_insert(0) += 1;
+        }
+        let tasks = record.tasks.into_iter().take(LISTED_TASKS);
         Self {
             name: record.name,
             environment: record.environment,
@@ -171,7 +182,8 @@ impl From<RunLine> for RunPageLine {
             stop: record.stop,
             worker: record.worker,
             counts: line.counts,
-            tasks: record.tasks.into_iter().map(TaskPageLine::from).collect(),
+            task_states,
+            tasks: tasks.map(TaskPageLine::from).collect(),
         }
     }
 }
@@ -357,7 +369,8 @@ async fn pipeline_lines(
 ) -> Result<Vec<PipelineLine>> {
     let names: Vec<PipelineName> = pipelines.iter().map(|one| one.name.clone()).collect();
     let api = services.store.api();
-    let runs = api.newest_runs(&plan.environment, &names, RECENT).await?;
+    let runs = api.newest_runs(&plan.environment, &names, Some(RunKind::Run), RECENT);
+    let runs = runs.await?;
     let stored = services.store.schedules(&plan.environment).await?;
     let mut lines = Vec::with_capacity(pipelines.len());
     for pipeline in pipelines {

@@ -12,7 +12,6 @@ use towpath_vocab::{Failure, Interval, Plan, PlannedPipeline, Recurrence, Remedy
 use crate::Result;
 use crate::names::pipeline_called;
 use crate::pause::PauseLine;
-use crate::run_history::runs;
 use crate::services::ProjectServices;
 
 /// The next runs of a pipeline.
@@ -192,20 +191,30 @@ pub async fn waiting_intervals(
     pipeline: Option<&str>,
 ) -> Result<Vec<WaitingInterval>> {
     let stored = services.store.schedules(&plan.environment).await?;
+    let mut names = Vec::new();
+    for record in &stored.schedules {
+        let mut open = record.open.iter();
+        let has_waiting = open.any(|open| open.state == IntervalState::Waiting);
+        if has_waiting && pipeline.is_none_or(|pipeline| record.pipeline.as_str() == pipeline) {
+            names.push(record.pipeline.clone());
+        }
+    }
+    let api = services.store.api();
+    let newest = api.newest_runs(&plan.environment, &names, None, 1).await?;
     let mut waiting = Vec::new();
     for record in stored.schedules {
         if pipeline.is_some_and(|pipeline| record.pipeline.as_str() != pipeline) {
             continue;
         }
-        let newest = runs(services, plan, Some(record.pipeline.as_str()), 1).await;
-        let newest = newest.ok().and_then(|lines| lines.into_iter().next());
-        let going = newest.filter(|line| line.record.state == RunState::Running);
+        let mut newest = newest.iter();
+        let newest = newest.find(|run| run.name.pipeline == record.pipeline);
+        let going = newest.filter(|run| run.state == RunState::Running);
         let mut before = match going {
             Some(line) if line.interrupted => Some(format!(
                 "the process of {} has ended; `towpath serve` resumes it",
-                line.record.name
+                line.name
             )),
-            Some(line) => Some(format!("{} is running", line.record.name)),
+            Some(line) => Some(format!("{} is running", line.name)),
             None => None,
         };
         let pause = record.paused_at(stored.now_us);

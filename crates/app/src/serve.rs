@@ -193,6 +193,7 @@ impl ProjectServer {
             backfilled: BTreeSet::new(),
             order: FairOrder::default(),
             alone: None,
+            waits_alone: false,
             reported: BTreeMap::new(),
             unreachable: None,
             looked_us: services.system.monotonic_us(),
@@ -240,6 +241,8 @@ struct Server {
     order: FairOrder,
     /// The pipeline whose run has this process alone.
     alone: Option<PipelineName>,
+    /// True while the run of an interval waits until nothing else runs.
+    waits_alone: bool,
     /// Why the run of a pipeline could not begin, as it was reported.
     reported: BTreeMap<PipelineName, String>,
     /// Why nothing can be decided, as it was reported.
@@ -297,10 +300,10 @@ impl Server {
     /// How many runs may begin now.
     fn room(&self) -> usize {
         let going = self.going.len() + self.submissions.going();
-        match self.alone.is_some() || self.submissions.is_alone() {
-            false => self.runs.saturating_sub(going),
-            true => 0,
+        if self.alone.is_some() || self.waits_alone || self.submissions.is_alone() {
+            return 0;
         }
+        self.runs.saturating_sub(going)
     }
 
     fn submitted(&mut self, happens: Happens) {
@@ -419,6 +422,7 @@ impl Server {
     /// Begins what there is room for. A run that may be what killed the processes before this one gets its last
     /// try alone, so that no other run is lost with it.
     async fn begin_all(&mut self, next: Vec<ScheduledInterval>) {
+        self.waits_alone = false;
         for one in &next {
             let (Some(run), IntervalState::Running) = (&one.run, one.state) else {
                 continue;
@@ -433,6 +437,8 @@ impl Server {
                     if is_alone && self.begin(one.clone()) {
                         self.observer.alone(one, lost);
                         self.alone = Some(one.pipeline.clone());
+                    } else {
+                        self.waits_alone = true;
                     }
                     return;
                 }

@@ -35,6 +35,8 @@ pub struct Session {
     pub token: String,
     /// When it ends, in microseconds since 1970 UTC.
     pub ends_us: i64,
+    /// The hash of its cookie.
+    cookie: String,
 }
 
 /// The sessions of a server.
@@ -55,20 +57,16 @@ impl Sessions {
         code
     }
 
-    /// True for the code of the link, once.
-    fn takes(&self, code: &str, now_us: i64) -> bool {
-        let mut link = lock(&self.link);
-        let is_right = link.as_ref().is_some_and(|(stored, ends_us)| {
+    /// The link, for its code, once.
+    fn take(&self, code: &str, now_us: i64) -> Option<(String, i64)> {
+        lock(&self.link).take_if(|(stored, ends_us)| {
             let same: bool = hash(code).as_bytes().ct_eq(stored.as_bytes()).into();
             same && now_us < *ends_us
-        });
-        if is_right {
-            *link = None;
-        }
-        is_right
+        })
     }
 
-    /// The token for the session of a link: a new one, whose secret nobody has. Nothing for a wrong code.
+    /// The token for the session of a link: a new one, whose secret nobody has. Nothing for a wrong code. The link
+    /// holds on if the token cannot be stored.
     ///
     /// # Errors
     /// Those of the state store.
@@ -78,16 +76,22 @@ impl Sessions {
         plan: &Plan,
         code: &str,
     ) -> Result<Option<String>> {
-        if !self.takes(code, services.system.now_us()) {
+        let Some(link) = self.take(code, services.system.now_us()) else {
             return Ok(None);
-        }
+        };
         let mut created = token_create(services, plan, BROWSER, TokenScope::Admin, None).await;
         if matches!(&created, Err(failure) if failure.code == "R1122") {
             let name: String = secret().chars().take(6).collect();
             let name = format!("{BROWSER}-{name}");
             created = token_create(services, plan, &name, TokenScope::Admin, None).await;
         }
-        Ok(Some(created?.stored.id))
+        match created {
+            Ok(created) => Ok(Some(created.stored.id)),
+            Err(failure) => {
+                *lock(&self.link) = Some(link);
+                Err(failure)
+            }
+        }
     }
 
     /// Opens a session for a token, and returns the value of its cookie.
@@ -96,12 +100,13 @@ impl Sessions {
         let session = Session {
             token: token.to_owned(),
             ends_us: after(services, SESSION_TIME),
+            cookie: hash(&cookie),
         };
-        self.keep(&cookie, session.clone(), services.system.now_us());
+        self.keep(session.clone(), services.system.now_us());
         (cookie, session)
     }
 
-    fn keep(&self, cookie: &str, session: Session, now_us: i64) {
+    fn keep(&self, session: Session, now_us: i64) {
         let mut open = lock(&self.open);
         open.retain(|_, known| known.ends_us > now_us);
         while open.len() >= MOST_SESSIONS {
@@ -111,13 +116,19 @@ impl Sessions {
             };
             open.remove(&first);
         }
-        open.insert(hash(cookie), session);
+        open.insert(session.cookie.clone(), session);
     }
 
     /// The session of a cookie.
     pub fn find(&self, services: &ProjectServices, cookie: &str) -> Option<Session> {
         let found = lock(&self.open).get(&hash(cookie)).cloned();
         found.filter(|session| session.ends_us > services.system.now_us())
+    }
+
+    /// Whether a session still goes on.
+    pub fn is_open(&self, services: &ProjectServices, session: &Session) -> bool {
+        let known = lock(&self.open).contains_key(&session.cookie);
+        known && session.ends_us > services.system.now_us()
     }
 
     /// Ends the session of a cookie.
@@ -144,27 +155,31 @@ mod tests {
         let sessions = Sessions::default();
         let set = |ends_us| *lock(&sessions.link) = Some((hash("code"), ends_us));
         set(10);
-        assert!(!sessions.takes("other", 5));
-        assert!(sessions.takes("code", 5), "a wrong code does not end it");
-        assert!(!sessions.takes("code", 5));
+        assert!(sessions.take("other", 5).is_none());
+        assert!(
+            sessions.take("code", 5).is_some(),
+            "a wrong code does not end it"
+        );
+        assert!(sessions.take("code", 5).is_none());
         set(10);
-        assert!(!sessions.takes("code", 10));
+        assert!(sessions.take("code", 10).is_none());
     }
 
     #[test]
     fn sessions_are_bounded_and_the_oldest_gives_way() {
         let sessions = Sessions::default();
-        let session = |ends_us| Session {
+        let session = |cookie: &str, ends_us| Session {
             token: "t".to_owned(),
             ends_us,
+            cookie: hash(cookie),
         };
         for number in 0..1002_i64 {
-            sessions.keep(&number.to_string(), session(100 + number), 0);
+            sessions.keep(session(&number.to_string(), 100 + number), 0);
         }
         let has = |cookie: &str| lock(&sessions.open).contains_key(&hash(cookie));
         assert_eq!(lock(&sessions.open).len(), MOST_SESSIONS);
         assert!(!has("0") && !has("1") && has("2") && has("1001"));
-        sessions.keep("late", session(5000), 1000);
+        sessions.keep(session("late", 5000), 1000);
         assert!(!has("2") && has("late") && has("1001"));
     }
 }

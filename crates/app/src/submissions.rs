@@ -72,6 +72,8 @@ pub(crate) struct Submissions {
     keys: BTreeSet<Key>,
     /// The one that has this process alone.
     alone: Option<Key>,
+    /// True while one waits until nothing else runs.
+    waits_alone: bool,
     looked_us: Option<u64>,
     /// What could not go on.
     troubles: BTreeMap<Key, Trouble>,
@@ -104,6 +106,7 @@ impl Submissions {
             going: JoinSet::new(),
             keys: BTreeSet::new(),
             alone: None,
+            waits_alone: false,
             looked_us: None,
             troubles: BTreeMap::new(),
             beginning: Beginning::default(),
@@ -115,9 +118,9 @@ impl Submissions {
         self.going.len()
     }
 
-    /// True while one of them has this process alone.
+    /// True while one of them has this process alone, or waits for that: nothing else begins.
     pub(crate) fn is_alone(&self) -> bool {
-        self.alone.is_some()
+        self.alone.is_some() || self.waits_alone
     }
 
     /// What happens next: a client asks for a run, or a run ends. It stops nothing to give up waiting for it.
@@ -190,6 +193,7 @@ impl Submissions {
         let unfinished = store.api().unfinished_submissions(&environment).await?;
         let keys: BTreeSet<Key> = unfinished.iter().map(|(one, _)| key_of(one)).collect();
         self.troubles.retain(|key, _| keys.contains(key));
+        self.waits_alone = false;
         for (submission, record) in unfinished {
             let key = key_of(&submission);
             let trouble = self.troubles.get(&key);
@@ -211,14 +215,15 @@ impl Submissions {
                 Ok(request) => {
                     let lost = store.lost_processes(&record.name, &environment).await?;
                     if lost + 1 == MOST_LOST_PROCESSES {
-                        if is_idle && self.going() == 0 {
+                        if self.alone.is_none() && is_idle && self.going() == 0 {
                             begin.observer.submitted_alone(&record.name, lost);
                             self.alone = Some(key);
                             self.spawn(begin, submission, request, true);
+                        } else {
+                            self.waits_alone = true;
                         }
-                        return Ok(());
-                    }
-                    if room > 0 {
+                        room = 0;
+                    } else if room > 0 {
                         room -= 1;
                         self.spawn(begin, submission, request, true);
                     }

@@ -3,8 +3,6 @@
 //! Promise: a page looks only at the tables that it shows. Read next: `pages.rs` (what a page is), `lake.rs`,
 //! `quarantine/mod.rs`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use towpath_flow::QUARANTINE_SCHEMA;
 use towpath_vocab::{CheckOutcome, Plan, TableName};
@@ -18,8 +16,8 @@ use crate::quarantine::{quarantine_count, quarantine_tables};
 use crate::run_history::QualityLine;
 use crate::services::ProjectServices;
 
-/// The newest results of checks among which those of a table are looked for.
-const CHECKS: u64 = 200;
+/// The results of checks that are read at once.
+const CHECKS: u64 = 50;
 
 /// A page of the tables with rejected rows.
 ///
@@ -119,11 +117,11 @@ pub struct LakeTableLine {
     pub files: Option<u64>,
     /// Their size.
     pub bytes: Option<u64>,
-    /// The newest result of each of its checks, counted.
+    /// The results of its checks in the newest run that had any, counted.
     pub checks: CheckCounts,
 }
 
-/// Newest results of checks.
+/// Results of checks, counted.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct CheckCounts {
     /// Checks that passed.
@@ -211,20 +209,26 @@ async fn check_counts(
     table: &TableName,
 ) -> Result<CheckCounts> {
     let api = services.store.api();
-    let found = api.checks_page(&plan.environment, Some(table), None, CHECKS);
-    let mut newest = BTreeMap::new();
-    for one in found.await? {
-        newest.entry(one.result.name).or_insert(one.result.outcome);
-    }
-    let mut counts = CheckCounts::default();
-    for outcome in newest.into_values() {
-        match outcome {
-            CheckOutcome::Pass => counts.passed += 1,
-            CheckOutcome::Warn => counts.warned += 1,
-            CheckOutcome::Fail => counts.failed += 1,
+    let (mut counts, mut before, mut newest) = (CheckCounts::default(), None, None);
+    loop {
+        let found = api.checks_page(&plan.environment, Some(table), before, CHECKS);
+        let found = found.await?;
+        let is_last = (found.len() as u64) < CHECKS;
+        for one in found {
+            before = Some(one.id);
+            if *newest.get_or_insert_with(|| one.run.clone()) != one.run {
+                return Ok(counts);
+            }
+            match one.result.outcome {
+                CheckOutcome::Pass => counts.passed += 1,
+                CheckOutcome::Warn => counts.warned += 1,
+                CheckOutcome::Fail => counts.failed += 1,
+            }
+        }
+        if is_last {
+            return Ok(counts);
         }
     }
-    Ok(counts)
 }
 
 /// Results of checks.

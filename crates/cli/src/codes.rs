@@ -83,4 +83,10 @@ const CODES: &[CodeEntry] = &[
         "Ctrl-C and TERM cannot be handled.",
         "The operating system refused it, so the command was not started. Run again.",
     ),
+    CodeEntry::run(
+        "R1099",
+        Remedy::FixConfig,
+        "`towpath serve --listen none` was given options of the HTTP API.",
+        "Leave out `--allow-host` and `--login-link`, or let the server listen: `--listen 127.0.0.1:7450`.",
+    ),
 ];

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{CheckResult, Environment, Failure, PipelineName, RunName, TableName};
 
-use crate::{NewRun, Opened, Result, RunEvent, RunRecord, RunState};
+use crate::{NewRun, Opened, Result, RunEvent, RunKind, RunRecord, RunState};
 
 /// What the holder of a token may do; each includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -271,11 +271,12 @@ pub trait ApiStore: Send + Sync {
     /// Runs, newest first.
     async fn runs_page(&self, page: RunPage) -> Result<Vec<RunRecord>>;
 
-    /// The newest runs of each of these pipelines, newest first; at most `limit` of each.
+    /// The newest runs of each of these pipelines, of one kind or of all, newest first; at most `limit` of each.
     async fn newest_runs(
         &self,
         environment: &Environment,
         pipelines: &[PipelineName],
+        kind: Option<RunKind>,
         limit: u64,
     ) -> Result<Vec<RunSummary>>;
 

@@ -42,6 +42,8 @@ pub(crate) struct Api {
     pub(crate) cookie: String,
     pub(crate) watch: StoreWatch,
     pub(crate) known_rows: KnownRows,
+    /// Reads that may begin: they leave sessions of the state store to the scheduler.
+    pub(crate) reads: Semaphore,
     /// Clients that may still follow the events.
     pub(crate) streams: Arc<Semaphore>,
     /// Fires when the server ends: streams end with it.
@@ -133,8 +135,7 @@ impl Call {
         }
         let kind = self.headers.get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
+        if !is_json(kind) {
             let message = "the body must be sent with `Content-Type: application/json`";
             return Err(refused(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -158,6 +159,12 @@ impl Call {
             None => "nobody".to_owned(),
         }
     }
+}
+
+/// Whether a content type is that of JSON.
+pub(crate) fn is_json(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
 }
 
 pub(crate) fn wrong_parameter(message: &str) -> Problem {

@@ -14,7 +14,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{Stream, unfold};
 use tokio::sync::OwnedSemaphorePermit;
 use towpath_app::{LiveProject, valid_token};
-use towpath_ports::{Clock as _, FeedEvent, FeedPosition};
+use towpath_ports::{FeedEvent, FeedPosition};
 use towpath_vocab::{Environment, Failure, Remedy};
 
 use crate::answers::{Answer, Api, Call, Caller, wrong_parameter};
@@ -156,7 +156,7 @@ impl Follower {
         };
         let services = self.api.project.services();
         if let Some(session) = &caller.session
-            && session.ends_us <= services.system.now_us()
+            && !self.api.sessions.is_open(services, session)
         {
             return false;
         }

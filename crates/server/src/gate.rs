@@ -15,7 +15,7 @@ use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodFilter, on};
 use towpath_vocab::{Failure, Remedy};
 
-use crate::answers::{Api, BASE, Call, wrong_parameter};
+use crate::answers::{Answer, Api, BASE, Call, wrong_parameter};
 use crate::problem::Problem;
 use crate::routes::{Method, Place, ROUTES, Route, Rule};
 use crate::{session, ui};
@@ -86,12 +86,25 @@ async fn check_host(api: Arc<Api>, request: Request, next: Next) -> Response<Bod
 /// A request to a route: its rule, its parameters, its body, and then its handler.
 async fn enter(route: &'static Route, api: Arc<Api>, request: Request) -> Response<Body> {
     let answer = match admitted(route, api, request).await {
-        Ok(call) => tokio::time::timeout(ANSWER_TIME, (route.handler)(call))
+        Ok(call) => tokio::time::timeout(ANSWER_TIME, handled(route, call))
             .await
             .unwrap_or_else(|_| Err(too_slow(StatusCode::GATEWAY_TIMEOUT, "the answer"))),
         Err(problem) => Err(problem),
     };
     answer.unwrap_or_else(Problem::into_response)
+}
+
+/// Handles a request. Reads wait for each other, so that they hold no more than a part of the state store's sessions;
+/// a start of a run waits for the server, which reads meanwhile.
+async fn handled(route: &Route, call: Call) -> Answer {
+    let api = Arc::clone(&call.api);
+    let is_read = route.method == Method::Get && route.rule != Rule::Open;
+    // It is never closed.
+    let _permit = match is_read {
+        true => api.reads.acquire().await.ok(),
+        false => None,
+    };
+    (route.handler)(call).await
 }
 
 async fn admitted(route: &Route, api: Arc<Api>, request: Request) -> Result<Call, Problem> {

@@ -13,7 +13,7 @@ use towpath_vocab::{Failure, Remedy};
 pub(crate) struct Hosts {
     /// True when only this machine reaches the server.
     is_local: bool,
-    /// Names that the user has given.
+    /// Names that the user has given, each with the port of its pages if that is not the usual one.
     names: Vec<String>,
 }
 
@@ -37,9 +37,14 @@ impl Hosts {
     }
 
     fn is_named(&self, host: &str) -> bool {
-        self.names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(host))
+        let mut names = self.names.iter();
+        names.any(|name| host_of(name).eq_ignore_ascii_case(host))
+    }
+
+    /// Whether the pages of a named host are at this place: `NAME` or `NAME:PORT`, as it was given.
+    fn has_pages_at(&self, page: &str) -> bool {
+        let mut names = self.names.iter();
+        names.any(|name| name.eq_ignore_ascii_case(page))
     }
 
     /// # Errors
@@ -58,7 +63,7 @@ impl Hosts {
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"))
             .unwrap_or_default();
-        let is_own = page.eq_ignore_ascii_case(&authority) || self.is_named(host_of(page));
+        let is_own = page.eq_ignore_ascii_case(&authority) || self.has_pages_at(page);
         match is_own && origins.next().is_none() && self.knows(host_of(page)) {
             true => Ok(()),
             false => Err(foreign_origin(origin)),

@@ -69,6 +69,21 @@ fn only_pages_of_the_server_itself_may_ask() {
     let of = |host, origin| refused(&hosts, Some(host), Some(origin));
     assert_eq!(of("localhost:7450", "http://localhost:7450"), None);
     assert_eq!(of("127.0.0.1:7450", "https://towpath.example.com"), None);
+    // Another program on a host that was named.
+    let other = of(
+        "towpath.example.com:7450",
+        "http://towpath.example.com:3000",
+    );
+    assert_eq!(other.as_deref(), Some("R1105"));
+    let hosts = at("127.0.0.1:7450", &["towpath.example.com:8443"]);
+    let of = |host, origin| refused(&hosts, Some(host), Some(origin));
+    assert_eq!(
+        of("localhost:7450", "https://towpath.example.com:8443"),
+        None
+    );
+    let usual = of("towpath.example.com", "https://towpath.example.com:3000");
+    assert_eq!(usual.as_deref(), Some("R1105"));
+    assert_eq!(of("localhost:7450", "http://localhost:7450"), None);
     for origin in [
         "http://evil.example",
         "http://localhost:3000",

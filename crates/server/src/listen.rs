@@ -32,6 +32,9 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7450";
 /// The most connections at once; others wait.
 const CONNECTIONS: usize = 256;
 
+/// The most reads at once; others wait. A state store on a server has four sessions, also for the scheduler.
+const READS: usize = 2;
+
 /// The most clients that follow the events.
 const STREAMS: usize = 32;
 
@@ -135,13 +138,9 @@ impl ApiServer {
         self.address
     }
 
-    /// Where the web UI is. While there is no token, a link that opens a session once, within 15 minutes: what is
-    /// behind `#` is sent to no server by a browser.
-    pub fn link(&self) -> String {
-        match &self.code {
-            Some(code) => format!("http://{}/#code={code}", self.address),
-            None => format!("http://{}/", self.address),
-        }
+    /// The code of the link that opens a session once, within 15 minutes; nothing when there is a token.
+    pub fn login_code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// Answers until `stop` fires, and then lets requests end.
@@ -154,6 +153,7 @@ impl ApiServer {
             cookie: format!("towpath_session_{}", self.address.port()),
             watch: StoreWatch::default(),
             known_rows: KnownRows::default(),
+            reads: Semaphore::new(READS),
             streams: Arc::new(Semaphore::new(STREAMS)),
             stop: stop.clone(),
         });

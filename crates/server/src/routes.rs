@@ -1,7 +1,7 @@
 //! The routes: one table that is the router, the rules and the OpenAPI document.
 //!
-//! Promise: a route cannot be without a rule, because a rule is a member of it; and the document cannot have
-//! another route than the router. A new route is one entry here, its handler in `handlers.rs`, and its form in
+//! Promise: a route cannot be without a rule or a handler, because `route` asks for both; and the document cannot
+//! have another route than the router. A new route is one entry here, its handler in `handlers.rs`, and its form in
 //! `schemas.json`. Read next: `gate.rs` (what happens before a handler).
 
 use towpath_ports::TokenScope;
@@ -127,93 +127,103 @@ const READ: Rule = Rule::Needs(TokenScope::Read);
 const OPERATE: Rule = Rule::Needs(TokenScope::Operate);
 const ADMIN: Rule = Rule::Needs(TokenScope::Admin);
 
-/// What most routes have: a GET that needs the scope `read`.
-const GET: Route = Route {
-    method: Method::Get,
-    path: "",
-    rule: READ,
-    id: "",
-    about: "",
-    parameters: &[],
-    body: None,
-    answers: &[],
-    handler: |call| Box::pin(handlers::health(call)),
-};
+/// A route with what it must have: who may call it, and what it does.
+const fn route(
+    method: Method,
+    rule: Rule,
+    path: &'static str,
+    id: &'static str,
+    handler: fn(Call) -> Answering,
+) -> Route {
+    Route {
+        method,
+        path,
+        rule,
+        id,
+        about: "",
+        parameters: &[],
+        body: None,
+        answers: &[],
+        handler,
+    }
+}
 
 /// All routes.
 pub(crate) const ROUTES: &[Route] = &[
     Route {
-        path: "/health",
-        rule: Rule::Open,
-        id: "health",
         about: "Whether the server and its state store answer.",
         answers: &[(200, "Health")],
-        handler: |call| Box::pin(handlers::health(call)),
-        ..GET
+        ..route(Method::Get, Rule::Open, "/health", "health", |call| {
+            Box::pin(handlers::health(call))
+        })
     },
     Route {
-        path: "/openapi.json",
-        rule: Rule::Open,
-        id: "openapi",
         about: "This document.",
         answers: &[(200, "Document")],
-        handler: |call| Box::pin(handlers::openapi(call)),
-        ..GET
+        ..route(
+            Method::Get,
+            Rule::Open,
+            "/openapi.json",
+            "openapi",
+            |call| Box::pin(handlers::openapi(call)),
+        )
     },
     Route {
-        path: "/pipelines",
-        id: "pipelines",
         about: "The pipelines, each with its schedule and its newest runs.",
         parameters: &[CURSOR, LIMIT_500],
         answers: &[(200, "Pipelines")],
-        handler: |call| Box::pin(handlers::pipelines(call)),
-        ..GET
+        ..route(Method::Get, READ, "/pipelines", "pipelines", |call| {
+            Box::pin(handlers::pipelines(call))
+        })
     },
     Route {
-        path: "/pipelines/{name}",
-        id: "pipeline",
         about: "A pipeline with the graph of its tasks.",
         parameters: &[PIPELINE],
         answers: &[(200, "Pipeline")],
-        handler: |call| Box::pin(handlers::pipeline(call)),
-        ..GET
+        ..route(Method::Get, READ, "/pipelines/{name}", "pipeline", |call| {
+            Box::pin(handlers::pipeline(call))
+        })
     },
     Route {
-        method: Method::Post,
-        path: "/pipelines/{name}/runs",
-        rule: OPERATE,
-        id: "start_run",
         about: "Starts a run in the server, as `towpath run` does, and answers when it has begun.",
         parameters: &[PIPELINE, KEY],
         body: Some("RunOptions"),
         answers: &[(201, "Run"), (200, "Run")],
-        handler: |call| Box::pin(handlers::start_run(call)),
+        ..route(
+            Method::Post,
+            OPERATE,
+            "/pipelines/{name}/runs",
+            "start_run",
+            |call| Box::pin(handlers::start_run(call)),
+        )
     },
     Route {
-        method: Method::Post,
-        path: "/pipelines/{name}/schedule/pause",
-        rule: OPERATE,
-        id: "pause_schedule",
         about: "`towpath schedule pause`.",
         parameters: &[PIPELINE],
         body: Some("PauseOptions"),
         answers: &[(200, "PausedSchedule")],
-        handler: |call| Box::pin(handlers::pause(call)),
+        ..route(
+            Method::Post,
+            OPERATE,
+            "/pipelines/{name}/schedule/pause",
+            "pause_schedule",
+            |call| Box::pin(handlers::pause(call)),
+        )
     },
     Route {
-        method: Method::Post,
-        path: "/pipelines/{name}/schedule/resume",
-        rule: OPERATE,
-        id: "resume_schedule",
         about: "`towpath schedule resume`.",
         parameters: &[PIPELINE],
         body: Some("NoOptions"),
         answers: &[(200, "ResumedSchedule")],
-        handler: |call| Box::pin(handlers::resume(call)),
+        ..route(
+            Method::Post,
+            OPERATE,
+            "/pipelines/{name}/schedule/resume",
+            "resume_schedule",
+            |call| Box::pin(handlers::resume(call)),
+        )
     },
     Route {
-        path: "/runs",
-        id: "runs",
         about: "Runs, newest first. `next` is the cursor of the next page.",
         parameters: &[
             query(
@@ -230,21 +240,19 @@ pub(crate) const ROUTES: &[Route] = &[
             LIMIT_200,
         ],
         answers: &[(200, "Runs")],
-        handler: |call| Box::pin(handlers::runs(call)),
-        ..GET
+        ..route(Method::Get, READ, "/runs", "runs", |call| {
+            Box::pin(handlers::runs(call))
+        })
     },
     Route {
-        path: "/runs/{id}",
-        id: "run",
         about: "A run with its tasks.",
         parameters: &[RUN],
         answers: &[(200, "Run")],
-        handler: |call| Box::pin(handlers::run(call)),
-        ..GET
+        ..route(Method::Get, READ, "/runs/{id}", "run", |call| {
+            Box::pin(handlers::run(call))
+        })
     },
     Route {
-        path: "/runs/{id}/logs",
-        id: "logs",
         about: "The events of a run, and what its programs printed: `towpath logs`. `next` is there while there is \
                 more, or the run goes on: then a page may be empty.",
         parameters: &[
@@ -257,35 +265,34 @@ pub(crate) const ROUTES: &[Route] = &[
             CURSOR,
         ],
         answers: &[(200, "Logs")],
-        handler: |call| Box::pin(handlers::logs(call)),
-        ..GET
+        ..route(Method::Get, READ, "/runs/{id}/logs", "logs", |call| {
+            Box::pin(handlers::logs(call))
+        })
     },
     Route {
-        method: Method::Post,
-        path: "/runs/{id}/cancel",
-        rule: OPERATE,
-        id: "cancel_run",
         about: "`towpath cancel`: asks the process of a run to stop it, and does not wait (202). One that has ended \
                 stays as it is (200).",
         parameters: &[RUN],
         body: Some("CancelOptions"),
         answers: &[(202, "Run"), (200, "Run")],
-        handler: |call| Box::pin(handlers::cancel(call)),
+        ..route(
+            Method::Post,
+            OPERATE,
+            "/runs/{id}/cancel",
+            "cancel_run",
+            |call| Box::pin(handlers::cancel(call)),
+        )
     },
     Route {
-        method: Method::Post,
-        path: "/runs/{id}/rerun",
-        rule: OPERATE,
-        id: "rerun",
         about: "Runs tasks of a past run again in the server, as `towpath rerun` does, and answers when they begin.",
         parameters: &[RUN, KEY],
         body: Some("RerunOptions"),
         answers: &[(201, "Run"), (200, "Run")],
-        handler: |call| Box::pin(handlers::rerun(call)),
+        ..route(Method::Post, OPERATE, "/runs/{id}/rerun", "rerun", |call| {
+            Box::pin(handlers::rerun(call))
+        })
     },
     Route {
-        path: "/pipelines/{name}/schedule/preview",
-        id: "schedule_preview",
         about: "`towpath schedule preview`.",
         parameters: &[
             PIPELINE,
@@ -301,12 +308,15 @@ pub(crate) const ROUTES: &[Route] = &[
             ),
         ],
         answers: &[(200, "SchedulePreview")],
-        handler: |call| Box::pin(handlers::preview(call)),
-        ..GET
+        ..route(
+            Method::Get,
+            READ,
+            "/pipelines/{name}/schedule/preview",
+            "schedule_preview",
+            |call| Box::pin(handlers::preview(call)),
+        )
     },
     Route {
-        path: "/lineage",
-        id: "lineage",
         about: "`towpath lineage`: of a table, or of a column `raw.orders.amount`.",
         parameters: &[
             SUBJECT,
@@ -317,21 +327,19 @@ pub(crate) const ROUTES: &[Route] = &[
             ),
         ],
         answers: &[(200, "Lineage")],
-        handler: |call| Box::pin(handlers::lineage(call)),
-        ..GET
+        ..route(Method::Get, READ, "/lineage", "lineage", |call| {
+            Box::pin(handlers::lineage(call))
+        })
     },
     Route {
-        path: "/why",
-        id: "why",
         about: "`towpath why`: the state of a task, or of the task that writes a table, and the reasons.",
         parameters: &[SUBJECT],
         answers: &[(200, "Why")],
-        handler: |call| Box::pin(handlers::why(call)),
-        ..GET
+        ..route(Method::Get, READ, "/why", "why", |call| {
+            Box::pin(handlers::why(call))
+        })
     },
     Route {
-        path: "/quality",
-        id: "quality",
         about: "Results of checks, newest first.",
         parameters: &[
             query(
@@ -343,107 +351,97 @@ pub(crate) const ROUTES: &[Route] = &[
             limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#),
         ],
         answers: &[(200, "Checks")],
-        handler: |call| Box::pin(handlers::quality(call)),
-        ..GET
+        ..route(Method::Get, READ, "/quality", "quality", |call| {
+            Box::pin(handlers::quality(call))
+        })
     },
     Route {
-        method: Method::Post,
-        path: "/session",
-        rule: Rule::Open,
-        id: "open_session",
         about: "Logs a browser in with a token, or with the code of the link of the first start: sets a cookie.",
         body: Some("SessionOptions"),
         answers: &[(200, "Session")],
-        handler: |call| Box::pin(session::open(call)),
-        ..GET
+        ..route(
+            Method::Post,
+            Rule::Open,
+            "/session",
+            "open_session",
+            |call| Box::pin(session::open(call)),
+        )
     },
     Route {
-        path: "/session",
-        id: "session",
         about: "Whose token or session it is.",
         answers: &[(200, "Session")],
-        handler: |call| Box::pin(session::show(call)),
-        ..GET
+        ..route(Method::Get, READ, "/session", "session", |call| {
+            Box::pin(session::show(call))
+        })
     },
     Route {
-        method: Method::Delete,
-        path: "/session",
-        id: "close_session",
         about: "Logs the browser out.",
         answers: &[(204, "")],
-        handler: |call| Box::pin(session::close(call)),
-        ..GET
+        ..route(Method::Delete, READ, "/session", "close_session", |call| {
+            Box::pin(session::close(call))
+        })
     },
     Route {
-        path: "/tokens",
-        rule: ADMIN,
-        id: "tokens",
         about: "`towpath token ls`.",
         answers: &[(200, "Tokens")],
-        handler: |call| Box::pin(handlers::tokens(call)),
-        ..GET
+        ..route(Method::Get, ADMIN, "/tokens", "tokens", |call| {
+            Box::pin(handlers::tokens(call))
+        })
     },
     Route {
-        method: Method::Post,
-        path: "/tokens",
-        rule: ADMIN,
-        id: "create_token",
         about: "`towpath token create`. The answer is the only place where the token is.",
         body: Some("TokenOptions"),
         answers: &[(201, "CreatedToken")],
-        handler: |call| Box::pin(handlers::create_token(call)),
-        ..GET
+        ..route(Method::Post, ADMIN, "/tokens", "create_token", |call| {
+            Box::pin(handlers::create_token(call))
+        })
     },
     Route {
-        method: Method::Post,
-        path: "/tokens/{name}/revoke",
-        rule: ADMIN,
-        id: "revoke_token",
         about: "`towpath token revoke`.",
         parameters: &[path("name", "The token.")],
         body: Some("NoOptions"),
         answers: &[(200, "RevokedToken")],
-        handler: |call| Box::pin(handlers::revoke_token(call)),
+        ..route(
+            Method::Post,
+            ADMIN,
+            "/tokens/{name}/revoke",
+            "revoke_token",
+            |call| Box::pin(handlers::revoke_token(call)),
+        )
     },
     Route {
-        path: "/schedules",
-        id: "schedules",
         about: "`towpath schedule ls`.",
         parameters: &[CURSOR, LIMIT_500],
         answers: &[(200, "Schedules")],
-        handler: |call| Box::pin(handlers::schedules(call)),
-        ..GET
+        ..route(Method::Get, READ, "/schedules", "schedules", |call| {
+            Box::pin(handlers::schedules(call))
+        })
     },
     Route {
-        path: "/backfills",
-        id: "backfills",
         about: "`towpath backfill ls`.",
         parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Backfills")],
-        handler: |call| Box::pin(handlers::backfills(call)),
-        ..GET
+        ..route(Method::Get, READ, "/backfills", "backfills", |call| {
+            Box::pin(handlers::backfills(call))
+        })
     },
     Route {
-        path: "/tables",
-        id: "tables",
         about: "The tables and views of the lakehouse, with their versions and numbers of rows.",
         parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Tables")],
-        handler: |call| Box::pin(handlers::tables(call)),
-        ..GET
+        ..route(Method::Get, READ, "/tables", "tables", |call| {
+            Box::pin(handlers::tables(call))
+        })
     },
     Route {
-        path: "/tables/{name}",
-        id: "table",
         about: "`towpath lake describe`.",
         parameters: &[TABLE],
         answers: &[(200, "Table")],
-        handler: |call| Box::pin(handlers::table(call)),
-        ..GET
+        ..route(Method::Get, READ, "/tables/{name}", "table", |call| {
+            Box::pin(handlers::table(call))
+        })
     },
     Route {
-        path: "/tables/{name}/versions",
-        id: "table_versions",
         about: "`towpath lake history`.",
         parameters: &[
             TABLE,
@@ -451,21 +449,23 @@ pub(crate) const ROUTES: &[Route] = &[
             limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":50}"#),
         ],
         answers: &[(200, "TableVersions")],
-        handler: |call| Box::pin(handlers::table_versions(call)),
-        ..GET
+        ..route(
+            Method::Get,
+            READ,
+            "/tables/{name}/versions",
+            "table_versions",
+            |call| Box::pin(handlers::table_versions(call)),
+        )
     },
     Route {
-        path: "/quarantine",
-        id: "quarantine",
         about: "`towpath quarantine ls`.",
         parameters: &[CURSOR, LIMIT_200],
         answers: &[(200, "Quarantine")],
-        handler: |call| Box::pin(handlers::quarantine(call)),
-        ..GET
+        ..route(Method::Get, READ, "/quarantine", "quarantine", |call| {
+            Box::pin(handlers::quarantine(call))
+        })
     },
     Route {
-        path: "/quarantine/{name}",
-        id: "rejected_rows",
         about: "`towpath quarantine show`.",
         parameters: &[
             TABLE,
@@ -473,20 +473,22 @@ pub(crate) const ROUTES: &[Route] = &[
             limit(r#"{"type":"integer","minimum":1,"maximum":1000,"default":20}"#),
         ],
         answers: &[(200, "RejectedRows")],
-        handler: |call| Box::pin(handlers::rejected_rows(call)),
-        ..GET
+        ..route(
+            Method::Get,
+            READ,
+            "/quarantine/{name}",
+            "rejected_rows",
+            |call| Box::pin(handlers::rejected_rows(call)),
+        )
     },
     Route {
-        path: "/metrics",
-        id: "metrics",
         about: "Metrics of the pipelines and of this process, in the text format of Prometheus.",
         answers: &[(200, "Metrics")],
-        handler: |call| Box::pin(handlers::metrics(call)),
-        ..GET
+        ..route(Method::Get, READ, "/metrics", "metrics", |call| {
+            Box::pin(handlers::metrics(call))
+        })
     },
     Route {
-        path: "/events",
-        id: "events",
         about: "The events of all runs as server-sent events, from now on or behind `Last-Event-ID`. The data of \
                 each is an `Event`; `seq` is its order in its run.",
         parameters: &[
@@ -502,8 +504,9 @@ pub(crate) const ROUTES: &[Route] = &[
             ),
         ],
         answers: &[(200, "Event")],
-        handler: |call| Box::pin(events::follow(call)),
-        ..GET
+        ..route(Method::Get, READ, "/events", "events", |call| {
+            Box::pin(events::follow(call))
+        })
     },
 ];
 

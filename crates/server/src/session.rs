@@ -12,14 +12,15 @@ use towpath_app::{Session, token_of, valid_token};
 use towpath_ports::{ApiToken, TokenScope};
 use towpath_vocab::{Failure, Remedy};
 
-use crate::answers::{Answer, Api, Call, Caller, json, ok};
+use crate::answers::{Answer, Api, Call, Caller, is_json, json, ok};
 use crate::problem::Problem;
 
 /// Who sends a request, if the scope of the token is enough.
 pub(crate) async fn caller(api: &Api, parts: &Parts, scope: TokenScope) -> Result<Caller, Problem> {
-    let caller = match parts.headers.get(header::AUTHORIZATION) {
-        Some(sent) => Caller {
-            token: token(api, sent.to_str().unwrap_or_default()).await?,
+    // A proxy may have a log-in of its own.
+    let caller = match bearer(&parts.headers) {
+        Some(token) => Caller {
+            token: valid(api, token).await?,
             session: None,
         },
         None => browser(api, parts).await?,
@@ -41,12 +42,10 @@ pub(crate) async fn caller(api: &Api, parts: &Parts, scope: TokenScope) -> Resul
 }
 
 /// The token of `Authorization: Bearer TOKEN`.
-async fn token(api: &Api, sent: &str) -> Result<ApiToken, Problem> {
-    let token = sent
-        .split_once(' ')
-        .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-    let token = token.map_or("", |(_, token)| token.trim());
-    valid(api, token).await
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (kind, token) = sent.split_once(' ')?;
+    kind.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 async fn valid(api: &Api, token: &str) -> Result<ApiToken, Problem> {
@@ -86,7 +85,8 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// Whether a page of this server sent it, or the user with the address bar. `Origin`, if there is one, was compared
-/// before (`hosts.rs`); what changes something must have it.
+/// before (`hosts.rs`); what changes something must have it, and a content type that a browser sends to another
+/// origin only after asking.
 ///
 /// # Errors
 /// R1105.
@@ -94,10 +94,15 @@ fn from_own_page(parts: &Parts) -> Result<(), Problem> {
     let is_reading = parts.method == Method::GET || parts.method == Method::HEAD;
     let site = parts.headers.get("sec-fetch-site");
     let is_own = site.is_none_or(|site| site == "same-origin" || (site == "none" && is_reading));
-    match is_own && (is_reading || parts.headers.contains_key(header::ORIGIN)) {
+    let kind = parts.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_asked = parts.method == Method::DELETE || is_json(kind);
+    let may_change = is_asked && parts.headers.contains_key(header::ORIGIN);
+    match is_own && (is_reading || may_change) {
         true => Ok(()),
         false => {
-            let message = "a request with a cookie must come from a page of this server";
+            let message =
+                "a request with a cookie must come from a page of this server, and be of JSON";
             let failure = Failure::new("R1105", Remedy::Refused, message)
                 .help("programs send a token: Authorization: Bearer TOKEN");
             Err(Problem::new(StatusCode::FORBIDDEN, failure))

@@ -4,6 +4,8 @@
 //! of an installation is in them, so they need no token. A page loads nothing from another host, and runs no script
 //! but the files' own. It knows no page: paths that name no file get `index.html`, which does. Read next: `gate.rs`.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -69,7 +71,13 @@ fn served(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response<Body
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        false => of_kind(name, Body::from(file.data.clone().into_owned())),
+        false => {
+            let body = match file.data.clone() {
+                Cow::Borrowed(bytes) => Body::from(bytes),
+                Cow::Owned(bytes) => Body::from(bytes),
+            };
+            of_kind(name, body)
+        }
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {

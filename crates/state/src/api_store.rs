@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use towpath_ports::{
     ApiStore, ApiToken, FeedPiece, FeedPosition, NewApiToken, NewRun, Opened, Result, RunEvent,
-    RunPage, RunRecord, RunSummary, StoredCheck, Submission, SubmittedRun,
+    RunKind, RunPage, RunRecord, RunSummary, StoredCheck, Submission, SubmittedRun,
 };
 use towpath_vocab::{Environment, Failure, PipelineName, RunName, TableName};
 
@@ -135,6 +135,7 @@ impl ApiStore for Store {
         &self,
         environment: &Environment,
         pipelines: &[PipelineName],
+        kind: Option<RunKind>,
         limit: u64,
     ) -> Result<Vec<RunSummary>> {
         let (environment, pipelines) = (environment.clone(), pipelines.to_vec());
@@ -143,7 +144,7 @@ impl ApiStore for Store {
             let is_dead = |worker: &str| dead(&liveness, worker);
             let mut found = Vec::new();
             for pipeline in &pipelines {
-                let newest = run_history::newest(tx, &environment, pipeline, limit, &is_dead);
+                let newest = run_history::newest(tx, &environment, pipeline, (kind, limit), &is_dead);
                 found.extend(newest.await?);
             }
             Ok(found)

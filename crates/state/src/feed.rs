@@ -12,6 +12,24 @@ use crate::error::StateError;
 use crate::run_history::event;
 use crate::tx::{Tx, cells};
 
+/// A file has no statistics: without these words it would read all runs and all of their events.
+pub(crate) const FROM_FILE: &str =
+    "event INDEXED BY event_feed CROSS JOIN run ON run.id = event.run";
+const FROM_SERVER: &str = "event JOIN run ON run.id = event.run";
+
+/// The events behind a place.
+pub(crate) fn statement(from: &str) -> String {
+    format!(
+        "SELECT event.feed, event.run, run.pipeline, run.number,
+                event.seq, event.at_us, event.task, event.kind, event.body
+         FROM {from}
+         WHERE event.feed > 0 AND event.feed >= ?2 AND event.feed <= ?6
+           AND (event.feed, event.run, event.seq) > (?2, ?3, ?4)
+           AND run.environment = ?1
+         ORDER BY event.feed, event.run, event.seq LIMIT ?5"
+    )
+}
+
 /// The events behind a place, up to the end of the feed at this moment.
 pub(crate) async fn after(
     tx: &Tx<'_>,
@@ -23,13 +41,7 @@ pub(crate) async fn after(
     let end = end(tx).await?;
     let rows = tx
         .rows(
-            "SELECT event.feed, event.run, run.pipeline, run.number,
-                    event.seq, event.at_us, event.task, event.kind, event.body
-             FROM event JOIN run ON run.id = event.run
-             WHERE event.feed > 0 AND event.feed >= ?2 AND event.feed <= ?6
-               AND (event.feed, event.run, event.seq) > (?2, ?3, ?4)
-               AND run.environment = ?1
-             ORDER BY event.feed, event.run, event.seq LIMIT ?5",
+            &statement(tx.of_database(FROM_FILE, FROM_SERVER)),
             cells![
                 environment.as_str(),
                 after.transaction,

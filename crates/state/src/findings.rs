@@ -153,6 +153,16 @@ pub(crate) async fn put_checks(
     Ok(())
 }
 
+/// Results before a place, of all tables and of one, in the order of their rows; a file would sort them all.
+pub(crate) const CHECKS_IN_FILE: &str =
+    "SELECT pipeline, run_number, at_us, value, body, id FROM check_result NOT INDEXED
+    WHERE environment = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+const CHECKS: &str = "SELECT pipeline, run_number, at_us, value, body, id FROM check_result
+    WHERE environment = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+pub(crate) const CHECKS_OF_TABLE: &str =
+    "SELECT pipeline, run_number, at_us, value, body, id FROM check_result
+    WHERE environment = ?1 AND name = ?4 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+
 /// Check results before a place, newest first, at most so many.
 pub(crate) async fn checks(
     tx: &Tx<'_>,
@@ -160,19 +170,18 @@ pub(crate) async fn checks(
     table: Option<&TableName>,
     (before, limit): (Option<u64>, u64),
 ) -> Result<Vec<StoredCheck>, StateError> {
-    let rows = tx
-        .rows(
-            "SELECT pipeline, run_number, at_us, value, body, id FROM check_result
-             WHERE environment = ?1 AND (CAST(?2 AS TEXT) IS NULL OR name = ?2) AND id < ?4
-             ORDER BY id DESC LIMIT ?3",
-            cells![
-                environment.as_str(),
-                table.map(ToString::to_string),
-                limit,
-                before.unwrap_or(u64::MAX)
-            ],
-        )
-        .await?;
+    let (environment, before) = (environment.as_str(), before.unwrap_or(u64::MAX));
+    let rows = match table.map(ToString::to_string) {
+        None => {
+            let statement = tx.of_database(CHECKS_IN_FILE, CHECKS);
+            let values = cells![environment, before, limit];
+            tx.rows(statement, values).await?
+        }
+        Some(table) => {
+            let values = cells![environment, before, limit, table];
+            tx.rows(CHECKS_OF_TABLE, values).await?
+        }
+    };
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         let run = RunName {

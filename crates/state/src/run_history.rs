@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use towpath_ports::{
-    Interval, RunEvent, RunFilter, RunPage, RunRecord, RunState, RunSummary, TaskRecord,
+    Interval, RunEvent, RunFilter, RunKind, RunPage, RunRecord, RunState, RunSummary, TaskRecord,
 };
 use towpath_vocab::{Environment, PipelineName, RunName, TaskId};
 
 use crate::codec::{
     event_kind, from_column, json, maybe_json, outcome, parse_run_kind, parse_run_state,
-    parse_task_state, run_state,
+    parse_task_state, run_kind, run_state,
 };
 use crate::error::StateError;
-use crate::tx::{Row, Tx, cells};
+use crate::tx::{Cell, Row, Tx, cells};
 use crate::workers;
 
 const RUN: &str = "SELECT id, pipeline, environment, number, state, graph_hash, started_us, ended_us, \
@@ -99,30 +99,27 @@ pub(crate) async fn runs(tx: &Tx<'_>, filter: &RunFilter) -> Result<Vec<RunRecor
 pub(crate) async fn page(tx: &Tx<'_>, page: &RunPage) -> Result<Vec<RunRecord>, StateError> {
     let after = match &page.after {
         None => None,
-        Some(name) => match id_of(tx, name, &page.environment).await? {
-            Some(id) => Some(id),
-            None => return Err(StateError::NoSuchRun { run: name.clone() }),
-        },
+        Some(name) => Some(place_of(tx, name, &page.environment).await?),
     };
-    let rows = tx
-        .rows(
-            &format!(
-                "{RUN} WHERE environment = ?1
-                   AND (CAST(?2 AS TEXT) IS NULL OR pipeline = ?2)
-                   AND (CAST(?3 AS TEXT) IS NULL OR state = ?3)
-                   AND (CAST(?4 AS BIGINT) IS NULL
-                        OR (started_us, id) < (SELECT started_us, id FROM run WHERE id = ?4))
-                 ORDER BY started_us DESC, id DESC LIMIT ?5"
-            ),
-            cells![
-                page.environment.as_str(),
-                page.pipeline.as_ref().map(PipelineName::as_str),
-                page.state.map(run_state),
-                after,
-                page.limit,
-            ],
-        )
-        .await?;
+    let mut values = vec![
+        Cell::from(page.environment.as_str()),
+        Cell::from(page.limit),
+    ];
+    values.extend(page.pipeline.as_ref().map(|name| Cell::from(name.as_str())));
+    values.extend(page.state.map(|state| Cell::from(run_state(state))));
+    values.extend(
+        after
+            .into_iter()
+            .flat_map(|(us, id)| [us, id])
+            .map(Cell::from),
+    );
+    let asked = (
+        page.pipeline.is_some(),
+        page.state.is_some(),
+        after.is_some(),
+    );
+    let is_file = tx.only_on_server("server").is_empty();
+    let rows = tx.rows(&page_statement(asked, is_file), &values).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
         found.push(run(tx, row).await?);
@@ -130,19 +127,84 @@ pub(crate) async fn page(tx: &Tx<'_>, page: &RunPage) -> Result<Vec<RunRecord>, 
     Ok(found)
 }
 
-/// The newest runs of a pipeline, without their tasks.
+/// The statement of a page: each condition that is asked for, and the index that has its order. A file has no
+/// statistics by which it would find the index.
+pub(crate) fn page_statement(
+    (pipeline, state, after): (bool, bool, bool),
+    is_file: bool,
+) -> String {
+    let index = match (pipeline, state) {
+        (true, _) => "run_of_pipeline",
+        (false, true) => "run_in_state",
+        (false, false) => "run_began",
+    };
+    let by = match is_file {
+        true => format!(" INDEXED BY {index}"),
+        false => String::new(),
+    };
+    let mut last = 2;
+    let mut next = || {
+        last += 1;
+        last
+    };
+    let mut conditions = String::new();
+    for (column, is_asked) in [("pipeline", pipeline), ("state", state)] {
+        if is_asked {
+            conditions.push_str(&format!(" AND {column} = ?{}", next()));
+        }
+    }
+    if after {
+        conditions.push_str(&format!(
+            " AND (started_us, id) < (?{}, ?{})",
+            next(),
+            next()
+        ));
+    }
+    format!(
+        "{RUN}{by} WHERE environment = ?1{conditions} ORDER BY started_us DESC, id DESC LIMIT ?2"
+    )
+}
+
+/// When a run began, and its row.
+async fn place_of(
+    tx: &Tx<'_>,
+    name: &RunName,
+    environment: &Environment,
+) -> Result<(i64, i64), StateError> {
+    let found = tx
+        .one(
+            "SELECT started_us, id FROM run WHERE pipeline = ?1 AND environment = ?2 AND number = ?3",
+            cells![name.pipeline.as_str(), environment.as_str(), name.number],
+        )
+        .await?;
+    match found {
+        Some(row) => Ok((row.int(0)?, row.int(1)?)),
+        None => Err(StateError::NoSuchRun { run: name.clone() }),
+    }
+}
+
+/// The newest runs of a pipeline: their numbers are unique.
+pub(crate) const NEWEST: &str = "SELECT id, number, state, started_us, ended_us, worker FROM run
+    WHERE pipeline = ?1 AND environment = ?2 AND (CAST(?4 AS TEXT) IS NULL OR kind = ?4)
+    ORDER BY number DESC LIMIT ?3";
+
+/// The newest runs of a pipeline, of one kind or of all, without their tasks.
 pub(crate) async fn newest(
     tx: &Tx<'_>,
     environment: &Environment,
     pipeline: &PipelineName,
-    limit: u64,
+    (kind, limit): (Option<RunKind>, u64),
     is_dead: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Vec<RunSummary>, StateError> {
     let rows = tx
         .rows(
-            "SELECT id, number, state, started_us, ended_us, worker FROM run
-             WHERE pipeline = ?1 AND environment = ?2 AND kind = 'run' ORDER BY number DESC LIMIT ?3",
-            cells![pipeline.as_str(), environment.as_str(), limit],
+            NEWEST,
+            cells![
+                pipeline.as_str(),
+                environment.as_str(),
+                limit,
+                kind.map(run_kind)
+            ],
         )
         .await?;
     let mut found = Vec::with_capacity(rows.len());

@@ -30,8 +30,8 @@ pub(crate) enum Submitting {
     OtherRequest,
 }
 
-const SUBMISSION: &str = "SELECT submission.token, submission.key, submission.request, submission.submitted_by, \
-    submission.run FROM submission";
+const COLUMNS: &str = "SELECT submission.token, submission.key, submission.request, submission.submitted_by, \
+    submission.run";
 
 /// Opens the run of a submission.
 pub(crate) async fn open(
@@ -169,7 +169,8 @@ async fn one(
     token: &str,
     key: &str,
 ) -> Result<Option<(Submission, Option<i64>)>, StateError> {
-    let found = format!("{SUBMISSION} WHERE environment = ?1 AND token = ?2 AND key = ?3");
+    let found =
+        format!("{COLUMNS} FROM submission WHERE environment = ?1 AND token = ?2 AND key = ?3");
     let values = cells![environment.as_str(), token, key];
     let found = tx.one(&found, values).await?;
     found.map(|row| submission(&row, environment)).transpose()
@@ -188,17 +189,25 @@ pub(crate) async fn with_run(
     }
 }
 
+/// There is an index over the few runs that go on, which a file would not find by itself.
+pub(crate) const FROM_FILE: &str =
+    "run INDEXED BY run_live CROSS JOIN submission ON submission.run = run.id";
+const FROM_SERVER: &str = "run JOIN submission ON submission.run = run.id";
+
+pub(crate) fn unfinished_statement(from: &str) -> String {
+    format!(
+        "{COLUMNS} FROM {from}
+         WHERE submission.environment = ?1 AND run.state = 'running' AND run.stop IS NULL
+         ORDER BY submission.submitted_us, submission.run"
+    )
+}
+
 /// The submissions whose run has not ended and was not asked to stop, oldest first.
 pub(crate) async fn unfinished(
     tx: &Tx<'_>,
     environment: &Environment,
 ) -> Result<Vec<(Submission, RunRecord)>, StateError> {
-    // There is an index over the few runs that go on.
-    let going = format!(
-        "{SUBMISSION} JOIN run ON run.id = submission.run
-         WHERE submission.environment = ?1 AND run.state = 'running' AND run.stop IS NULL
-         ORDER BY submission.submitted_us, submission.run"
-    );
+    let going = unfinished_statement(tx.of_database(FROM_FILE, FROM_SERVER));
     let rows = tx.rows(&going, cells![environment.as_str()]).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {

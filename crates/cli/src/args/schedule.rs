@@ -14,9 +14,28 @@ pub(crate) struct ServeArguments {
     /// Where the HTTP API listens; `none` for no API.
     #[arg(long, value_name = "ADDRESS", default_value = towpath_server::DEFAULT_ADDRESS, value_parser = listen)]
     pub(crate) listen: ListenArgument,
-    /// A name by which clients may name the server, for example that of a proxy before it; repeat it for more.
-    #[arg(long = "allow-host", value_name = "NAME")]
+    /// A name by which clients may name the server, for example that of a proxy before it; with the port of its pages
+    /// if that is not the usual one: NAME:8443. Repeat it for more.
+    #[arg(long = "allow-host", value_name = "NAME", value_parser = host_name)]
     pub(crate) hosts: Vec<String>,
+    /// Print the link that logs a browser in at the first start, also where the output is no terminal.
+    #[arg(long)]
+    pub(crate) login_link: bool,
+}
+
+/// `ops.example.com` or `ops.example.com:8443`.
+fn host_name(text: &str) -> Result<String, String> {
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, port.parse::<u16>().is_ok_and(|port| port > 0)),
+        None => (text, true),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if port && !name.is_empty() && name.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is not the name of a host: write ops.example.com, or ops.example.com:8443"
+    ))
 }
 
 /// `127.0.0.1:7450` or `none`.

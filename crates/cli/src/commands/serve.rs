@@ -4,6 +4,7 @@
 //! decided in `app/src/serve.rs`, requests answered in the crate `server`. Read next: these two.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use towpath_flow::Progress;
 use towpath_orchestrator::{DriveObserver, RunNotification, ScheduledPipeline};
 use towpath_ports::{RunRecord, RunState, ScheduledInterval};
 use towpath_server::{ListenOptions, listen};
-use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline, RunName};
+use towpath_vocab::{Diagnostic, Failure, PipelineName, PlannedPipeline, Remedy, RunName};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use super::runs::stopped_by;
@@ -24,6 +25,12 @@ use crate::exit::Exit;
 use crate::{draw, signals, terminal};
 
 pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> CommandResult {
+    let is_unused = !arguments.hosts.is_empty() || arguments.login_link;
+    if is_unused && matches!(arguments.listen, ListenArgument::None) {
+        let message = "`--listen none` has no use for `--allow-host` and `--login-link`";
+        return Err(Failure::new("R1099", Remedy::FixConfig, message)
+            .help("leave them out, or listen: --listen 127.0.0.1:7450"));
+    }
     let request = ServeRequest {
         dir: place.dir()?,
         environment: place.env.clone(),
@@ -49,7 +56,17 @@ pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> Comma
     let stop = signals::listen_to_drain()?;
     if let Some(api) = &api {
         say(&format!("API: http://{}/api/v1", api.address()));
-        say(&format!("Open: {}", api.link()));
+        // Logs are read by more people than terminals.
+        let may_show = arguments.login_link || std::io::stdout().is_terminal();
+        say(&match api.login_code() {
+            // What is behind `#` is sent to no server by a browser.
+            Some(code) if may_show => format!("Open: http://{}/#code={code}", api.address()),
+            Some(_) => format!(
+                "Open: http://{}/ (to log in: towpath token create me --scope operate)",
+                api.address()
+            ),
+            None => format!("Open: http://{}/", api.address()),
+        });
     }
     // Clients can look on while the last runs end.
     let ended = CancellationToken::new();

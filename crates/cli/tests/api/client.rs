@@ -18,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Where it says that the UI is.
     pub(crate) link: String,
+    errors: std::path::PathBuf,
+    lines: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
 /// What was answered.
@@ -58,6 +60,15 @@ impl Server {
     }
 
     pub(crate) fn with(desk: &TestProject, arguments: &[&str]) -> Self {
+        Self::spawn(desk, &[&["--login-link"][..], arguments].concat())
+    }
+
+    /// One that prints no link.
+    pub(crate) fn without_link(desk: &TestProject) -> Self {
+        Self::spawn(desk, &[])
+    }
+
+    fn spawn(desk: &TestProject, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_towpath"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -76,8 +87,33 @@ impl Server {
         };
         let line = lines.next().expect("it says where the UI is").unwrap();
         let link = line.strip_prefix("Open: ").unwrap().to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, link }
+        let said = std::sync::Arc::<std::sync::Mutex<String>>::default();
+        let into = std::sync::Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                into.lock().unwrap().push_str(&line);
+            }
+        });
+        Self {
+            child,
+            port,
+            link,
+            errors: desk.path("errors.txt"),
+            lines: said,
+        }
+    }
+
+    /// Waits until it has printed this.
+    pub(crate) fn said(&self, text: &str) {
+        let began = Instant::now();
+        loop {
+            let errors = std::fs::read_to_string(&self.errors).unwrap();
+            if errors.contains(text) || self.lines.lock().unwrap().contains(text) {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "it does not say `{text}`: {errors}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The id of its process.
@@ -189,10 +225,15 @@ impl Server {
 
     /// Follows the events.
     pub(crate) fn follow(&self, token: &str, last: Option<&str>) -> Events {
+        self.follow_with(&format!("Authorization: Bearer {token}"), last)
+    }
+
+    /// Follows the events, known by a header.
+    pub(crate) fn follow_with(&self, header: &str, last: Option<&str>) -> Events {
         let mut stream = self.connect();
         let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
         let head = format!(
-            "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n{last}\r\n",
+            "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n{header}\r\n{last}\r\n",
             self.host()
         );
         stream.write_all(head.as_bytes()).unwrap();
@@ -218,8 +259,10 @@ pub(crate) struct Events {
 impl Events {
     /// The next event: its id, and its data. Nothing when the stream ends.
     pub(crate) fn next(&mut self) -> Option<(String, Value)> {
-        let mut id = String::new();
+        let (mut id, began) = (String::new(), Instant::now());
         loop {
+            // A stream that goes on has a line from time to time.
+            assert!(began.elapsed() < LONG, "neither an event nor the end");
             let line = self.lines.next()?.ok()?;
             if let Some(text) = line.strip_prefix("id: ") {
                 id = text.to_owned();

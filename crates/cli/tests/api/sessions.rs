@@ -115,11 +115,10 @@ fn other_pages_cannot_use_the_cookie() {
     let own = format!("http://{host}");
     let start = "/api/v1/pipelines/often/runs";
     let ask = |method: &str, path: &str, more: &[(&str, &str)]| {
-        let mut headers = vec![
-            ("Host", host.as_str()),
-            ("Cookie", session.as_str()),
-            ("Content-Type", "application/json"),
-        ];
+        let mut headers = vec![("Host", host.as_str()), ("Cookie", session.as_str())];
+        if !more.iter().any(|(name, _)| *name == "Content-Type") {
+            headers.push(("Content-Type", "application/json"));
+        }
         headers.extend(more);
         server.send(method, path, &headers, "")
     };
@@ -135,6 +134,8 @@ fn other_pages_cannot_use_the_cookie() {
             ("Sec-Fetch-Site", "same-site"),
         ],
         &[("Origin", &own), ("Sec-Fetch-Site", "same-site")],
+        // What a form or a script can send without asking.
+        &[("Origin", &own), ("Content-Type", "text/plain")],
     ] {
         let refused = ask("POST", start, more);
         assert_eq!(
@@ -264,4 +265,48 @@ fn a_page_of_the_ui_is_given_to_everybody_and_may_load_nothing_else() {
     // What the API has no route for is no page.
     let none = server.send("GET", "/api/v1/none", &[("Host", &host)], "");
     assert_eq!((none.status, none.code().as_str()), (404, "R1111"));
+}
+
+#[test]
+fn an_event_stream_ends_when_its_session_is_closed() {
+    let desk = project();
+    let text = token(&desk, "me", "read");
+    let server = Server::start(&desk);
+    let session = log_in(&server, &json!({ "token": text }));
+    let other = log_in(&server, &json!({ "token": text }));
+    let mut stream = server.follow_with(&format!("Cookie: {session}"), None);
+    let mut goes_on = server.follow_with(&format!("Cookie: {other}"), None);
+    assert!(stream.next().is_some() && goes_on.next().is_some());
+    let closed = server.page("DELETE", "/session", &[("Cookie", &session)], "");
+    assert_eq!(closed.status, 204, "{closed:?}");
+    assert!(stream.next().is_none());
+    desk.ok(".", &["run"]);
+    assert!(goes_on.next().is_some());
+}
+
+#[test]
+fn the_link_goes_into_no_log_unless_it_is_asked_for() {
+    let desk = project();
+    let server = Server::without_link(&desk);
+    assert_eq!(code(&server), None);
+    assert!(
+        server.link.contains("towpath token create"),
+        "{}",
+        server.link
+    );
+    for wrong in ["https://ops", "ops/x", "ops:", "a b", ""] {
+        desk.exits(
+            2,
+            ".",
+            &["serve", "--listen", "127.0.0.1:0", "--allow-host", wrong],
+        );
+    }
+    for unused in [&["--allow-host", "ops"][..], &["--login-link"]] {
+        let said = desk.exits(
+            2,
+            ".",
+            &[&["serve", "--listen", "none"][..], unused].concat(),
+        );
+        assert!(said.contains("error[R1099]"), "{said}");
+    }
 }

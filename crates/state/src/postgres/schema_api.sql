@@ -37,3 +37,5 @@ CREATE INDEX event_feed ON event (feed, run, seq) WHERE feed > 0;
 
 -- Lists of runs are read in this order.
 CREATE INDEX run_began ON run (environment, started_us, id);
+CREATE INDEX run_of_pipeline ON run (environment, pipeline, started_us, id);
+CREATE INDEX run_in_state ON run (environment, state, started_us, id);

@@ -592,3 +592,44 @@ fn many_that_open_a_new_file_at_once_all_open_it() {
         });
     }
 }
+
+/// The steps by which SQLite answers a statement, in an empty file without statistics, as those of users are.
+fn steps(connection: &Connection, statement: &str, values: usize) -> Vec<String> {
+    let sql = format!("EXPLAIN QUERY PLAN {statement}");
+    let mut prepared = connection.prepare(&sql).unwrap();
+    let values = rusqlite::params_from_iter((0..values).map(|_| 1));
+    let rows = prepared.query_map(values, |row| row.get(3)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn lists_of_the_api_read_no_more_than_they_show() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
+    let mut statements = vec![
+        (crate::feed::statement(crate::feed::FROM_FILE), 6),
+        (crate::findings::CHECKS_OF_TABLE.to_owned(), 4),
+        (crate::findings::CHECKS_IN_FILE.to_owned(), 3),
+        (crate::run_history::NEWEST.to_owned(), 4),
+    ];
+    for pipeline in [false, true] {
+        for state in [false, true] {
+            for after in [false, true] {
+                let asked = (pipeline, state, after);
+                let values =
+                    2 + usize::from(pipeline) + usize::from(state) + 2 * usize::from(after);
+                statements.push((crate::run_history::page_statement(asked, true), values));
+            }
+        }
+    }
+    for (statement, values) in statements {
+        for step in steps(&connection, &statement, values) {
+            let is_bad = step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+            assert!(!is_bad, "{step}: {statement}");
+        }
+    }
+    // Only the few runs that go on are looked at.
+    let unfinished = crate::submissions::unfinished_statement(crate::submissions::FROM_FILE);
+    let first = &steps(&connection, &unfinished, 1)[0];
+    assert!(first.contains("USING INDEX run_live"), "{first}");
+}

@@ -14,6 +14,9 @@ use towpath_vocab::{Environment, RunName};
 
 use crate::place::{LEASE_US, TestPlace, opened_new};
 
+/// How long anything may take.
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn dev() -> Environment {
     "dev".into()
 }
@@ -331,7 +334,9 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
     }
     let mut all = Vec::new();
     // Open transactions of other tests on the same server hold events back.
+    let began = std::time::Instant::now();
     while all.len() < written {
+        assert!(began.elapsed() < LONG, "{all:?}");
         all = store.api().feed(&dev(), begin, 1000).await.unwrap().events;
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
@@ -362,6 +367,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
     }
     let mut end = begin;
     while all.iter().any(|one| one.position > end) {
+        assert!(began.elapsed() < LONG, "{end}");
         end = store.api().feed_end().await.unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
@@ -373,6 +379,7 @@ pub(crate) async fn the_feed_has_each_event_once_and_goes_on_behind_any_of_them(
         found.events.is_empty()
     };
     while is_quiet().await {
+        assert!(began.elapsed() < LONG, "the feed gives nothing new");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert!(

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::json;
 use towpath_ports::{
-    FeedPosition, NewRun, Opened, RunEvent, RunRecord, RunState, RunStop, StateStore, StopReason,
-    StopResult, Submission, SubmittedRun, TaskState,
+    FeedPosition, NewRun, Opened, RunEvent, RunKind, RunRecord, RunState, RunStop, StateStore,
+    StopReason, StopResult, Submission, SubmittedRun, TaskState,
 };
 use towpath_vocab::{CheckOutcome, CheckResult, Environment, Failure, PipelineName, Remedy};
 
@@ -272,7 +272,7 @@ pub(crate) async fn lists_of_the_api_are_read_in_pieces(place: &TestPlace) {
         names.insert(0, run.name);
     }
     let pipelines: [PipelineName; 2] = ["shop".into(), "none".into()];
-    let newest = api.newest_runs(dev(), &pipelines, 3);
+    let newest = api.newest_runs(dev(), &pipelines, Some(RunKind::Run), 3);
     let newest: Vec<_> = newest.await.unwrap();
     assert_eq!(
         newest.iter().map(|run| &run.name).collect::<Vec<_>>(),
