@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use towpath_ports::{RunState, RunSummary};
+use towpath_ports::{RunKind, RunState, RunSummary};
 use towpath_vocab::{PipelineName, Plan, RunName};
 
 use crate::Result;
@@ -229,7 +229,7 @@ impl RunMetrics {
 pub async fn metrics(services: &ProjectServices, plan: &Plan, known: &KnownRows) -> Result<String> {
     let names: Vec<PipelineName> = plan.pipelines.iter().map(|one| one.name.clone()).collect();
     let api = services.store.api();
-    let newest = api.newest_runs(&plan.environment, &names, RECENT).await?;
+    let newest = api.newest_runs(&plan.environment, &names, Some(RunKind::Run), RECENT).await?;
     let mut by_pipeline: BTreeMap<&PipelineName, Vec<&RunSummary>> = BTreeMap::new();
     for run in &newest {
         by_pipeline.entry(&run.name.pipeline).or_default().push(run);
