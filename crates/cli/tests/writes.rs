@@ -434,9 +434,6 @@ fn rows_that_are_gone_are_deleted_when_all_rows_came() {
         orders(&desk),
         rows(r#"[{"amount":20,"id":2},{"amount":30,"id":3},{"amount":40,"id":4}]"#)
     );
-    // The record that was rejected is one row of the source: a replay deletes nothing.
-    desk.ok(".", &["quarantine", "replay", "raw.orders"]);
-    assert_eq!(desk.count(".", "raw.orders"), 3);
     sql(&desk, "delete from orders");
     has(&desk.exits(3, ".", &["run"]), &["R0660"]);
     assert_eq!(desk.count(".", "raw.orders"), 3);
@@ -510,5 +507,81 @@ fn a_frozen_target_of_a_publish_stays_as_it_is() {
         publish("evolve");
         desk.ok(".", &["run"]);
         assert_eq!(sent("select sum(amount + note) from orders").unwrap(), 18);
+    }
+}
+
+#[test]
+fn a_replay_and_a_sample_delete_nothing() {
+    for deletes in ["hard", "soft"] {
+        let settings = |least: i32| {
+            format!("write: merge, deletes: {deletes}, columns: {{ amount: {{ min: {least} }} }}")
+        };
+        let desk = store(&settings(0));
+        sql(&desk, "insert into orders values (3, -1)");
+        has(&desk.ok(".", &["run"]), &["1 row rejected"]);
+        desk.ok(".", &["run", "--limit", "1"]);
+        load(&desk, &settings(-9));
+        has(
+            &desk.ok(".", &["quarantine", "replay", "raw.orders"]),
+            &["1 row replayed"],
+        );
+        assert_eq!(desk.count(".", "raw.orders"), 3, "{deletes}");
+        if deletes == "soft" {
+            assert_eq!(
+                desk.count(".", "raw.orders where _deleted_at is not null"),
+                0
+            );
+        }
+    }
+}
+
+#[test]
+fn a_load_without_rows_deletes_nothing_whoever_wrote_the_table() {
+    // The load before had no rows either, and its setting was another one.
+    let desk = store("write: merge");
+    desk.ok(".", &["run"]);
+    sql(&desk, "delete from orders");
+    desk.ok(".", &["run"]);
+    load(&desk, "write: merge, deletes: hard");
+    has(
+        &desk.exits(3, ".", &["run"]),
+        &["R0660", "its source has no rows, and the table has 2"],
+    );
+    assert_eq!(desk.count(".", "raw.orders"), 2);
+    // Rows came, and none of them passes.
+    let desk = store("write: merge, deletes: hard");
+    desk.ok(".", &["run"]);
+    load(&desk, "write: merge, deletes: hard, where: amount > 99");
+    has(
+        &desk.exits(3, ".", &["run"]),
+        &["R0660", "none of the 2 rows of its source is written"],
+    );
+    assert_eq!(desk.count(".", "raw.orders"), 2);
+}
+
+/// What a model makes of an audit column is a value like any other.
+#[test]
+fn a_model_of_audit_columns_is_published_when_they_change() {
+    let desk = store("write: merge, audit_columns: [_run]");
+    desk.write(
+        "towpath.yml",
+        &format!("{STORE}  out: {{ type: sqlite, path: out.db, writable: true }}\n"),
+    );
+    desk.write(
+        "models/marts/m.sql",
+        "{{ config(materialized='table') }} select id, _run, _run as batch from {{ source('raw', 'orders') }}",
+    );
+    let pipeline = desk.read("pipelines/p.yml");
+    desk.write(
+        "pipelines/p.yml",
+        &format!("{pipeline}  build: {{ models: all }}\n  send: {{ publish: marts, into: out, tables: {{ m: {{ key: id }} }} }}\n"),
+    );
+    for run in ["p#1", "p#2"] {
+        desk.ok(".", &["run"]);
+        let out = Connection::open(desk.path("out.db")).unwrap();
+        let sent = out.query_row("select min(_run) || min(batch) from m", [], |row| {
+            row.get::<_, String>(0)
+        });
+        assert_eq!(sent.unwrap(), format!("{run}{run}"));
     }
 }

@@ -192,7 +192,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0660",
         Remedy::FixData,
         "An empty source would empty the table.",
-        "A full load replaces the table, and its source has no rows; nothing was committed. Look at what the load reads, such as a file with only a header. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
+        "A full load replaces the table, ends its versions or deletes rows that are gone, and no row came; nothing was committed. Look at what the load reads, such as a file with only a header, and at its `where`. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
     ),
     CodeEntry::run(
         "R0661",

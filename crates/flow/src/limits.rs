@@ -3,7 +3,9 @@
 //! Promise: a message shows no text of a record and no value of a masked column. It counts nothing:
 //! `summary.rs` does. Read next: `output.rs`.
 
-use towpath_vocab::{Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan, WriteMode};
+use towpath_vocab::{
+    AbsentRows, Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan, WriteMode,
+};
 
 use crate::output_spec::OutputSpec;
 use crate::summary::OutputSummary;
@@ -103,27 +105,41 @@ pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Fa
 /// would be deleted count against the limit like bad rows.
 pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Option<Failure> {
     let before = spec.rows_before.filter(|rows| *rows > 0)?;
-    if summary.rows_read > 0 {
+    let absent = AbsentRows::of(&spec.plan.write);
+    let came = match absent {
+        // Rows that were read and left out are gone for a merge as well.
+        Some(_) => summary.rows_loaded + summary.rows_rejected + summary.rows_dropped,
+        None => summary.rows_read,
+    };
+    if came > 0 {
         return None;
     }
+    let none = match summary.rows_read {
+        0 => "its source has no rows".to_owned(),
+        read => format!("none of the {read} rows of its source is written"),
+    };
     let limit = &spec.plan.fail_above;
     let is_within = limit.percent.is_some_and(|percent| percent >= 100.0)
         || limit.rows.is_some_and(|rows| before <= rows);
     if is_within {
-        let done = match spec.plan.write.mode {
-            WriteMode::Scd2 => "closed",
+        let done = match (spec.plan.write.mode, absent) {
+            (WriteMode::Scd2, _) => "closed",
+            (_, Some(AbsentRows::Mark { .. })) => "marked as deleted",
             _ => "removed",
         };
+        let none = none.replace("its source", "the source");
         summary.notes.push(format!(
-            "the source has no rows: the {before} rows of the table were {done}"
+            "{none}: the {before} rows of the table were {done}"
         ));
         return None;
     }
     let table = &spec.plan.target;
-    let line = format!("`{table}` was stopped: its source has no rows, and the table has {before}");
+    let line = format!("`{table}` was stopped: {none}, and the table has {before}");
     let failure = Failure::new("R0660", Remedy::FixData, line)
         .help("nothing of this load is visible; readers still see the previous version")
-        .help("a file with only a header has no rows: check the source");
+        .help(
+            "a file with only a header has no rows: check the source, and the `where` of the table",
+        );
     Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
 }
 

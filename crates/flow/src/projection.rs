@@ -540,7 +540,8 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
         })?),
         None => None,
     };
-    for of_reading in [types::NO_VALUES, types::WRITTEN_AS] {
+    // What a table says about how it was loaded is not true of rows that are made from it.
+    for of_reading in [types::NO_VALUES, types::WRITTEN_AS, types::AUDIT] {
         metadata.remove(of_reading);
     }
     let data_type = declared.unwrap_or_else(|| given.clone());

@@ -420,6 +420,11 @@ pub const CODES: &[CodeEntry] = &[
         "Each publish writes the file anew, with the columns of the rows. Databases keep their tables, and files that are appended to keep their columns.",
     ),
     CodeEntry::check(
+        "P0145",
+        "`dedup` names a column that the load adds itself.",
+        "All rows of a load have one `_loaded_at` and one `_run`. Name a column of the source: dedup: { by: updated_at }",
+    ),
+    CodeEntry::check(
         "P0149",
         "`write: snapshot` adds every read whole, so everything must be read.",
         "Set `mode: full`, or add only what is new with `write: append`.",

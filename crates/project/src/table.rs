@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use towpath_vocab::{
-    BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate, TableName,
-    TablePlan, WriteMode, WritePlan,
+    AuditColumn, BadRows, CursorPlan, Dedup, Naming, ReadMode, SchemaChange, SecretTemplate,
+    TableName, TablePlan, WriteMode, WritePlan,
 };
 
 use crate::audit_columns;
@@ -358,6 +358,17 @@ fn dedup(
     let by = node.get("by")?;
     let column = by.text()?;
     table.column(column, by.at, report);
+    if AuditColumn::of_name(column).is_some() && settings.get("audit_columns").is_some() {
+        report
+            .error(
+                "P0145",
+                by.at,
+                format!(
+                    "all rows of a load have one `{column}`, so it does not decide which stays"
+                ),
+            )
+            .help("dedup: { by: a column of the source }");
+    }
     if key.is_empty() {
         report
             .error(

@@ -119,7 +119,7 @@ impl AuditColumns {
 
 /// Whether a field is an audit column: it says when and by whom a row was written, not what it is.
 pub fn is_audit_field(field: &Field) -> bool {
-    field.metadata().contains_key(AUDIT)
+    field.metadata().get(AUDIT) == Some(field.name())
 }
 
 /// Whether a write adds the column itself: a time of history, or an audit column.

@@ -143,7 +143,7 @@ fn compared(before: &Schema, coming: &Schema, write: &WritePlan) -> Vec<String> 
     }
     if !gone.is_empty() {
         notes.push(format!(
-            "columns that the source no longer has are NULL in the rows that are read now: {gone}"
+            "columns that no longer come are NULL in the rows that are read now: {gone}"
         ));
     }
     notes
@@ -178,7 +178,7 @@ mod tests {
             compared(&before, &coming, &evolve),
             [
                 "new columns, NULL in rows that are not read again: `c`",
-                "columns that the source no longer has are NULL in the rows that are read now: `a`, `b`"
+                "columns that no longer come are NULL in the rows that are read now: `a`, `b`"
             ]
         );
         assert!(compared(&before, &before, &evolve).is_empty());

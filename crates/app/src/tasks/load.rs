@@ -86,7 +86,7 @@ pub(super) async fn load(
         let facts = executor.facts().await?;
         spec.observed = observed(destination.as_ref(), facts, load).await?;
     }
-    let rows_before = rows_before(executor, load, &claim);
+    let rows_before = rows_before(executor, load, &claim).await?;
     let mut plan = written_plan(executor, load);
     let begin = (!from.is_empty()).then_some(&from);
     let reader = match source.open(&spec, begin).await? {
@@ -200,14 +200,28 @@ fn nothing_yet(executor: &RunExecutor, task: &PlannedTask, notes: &[String]) -> 
     }
 }
 
-/// The rows of the table that this load would delete if its source is empty.
-fn rows_before(executor: &RunExecutor, load: &LoadPlan, claim: &GenerationClaim) -> Option<u64> {
+/// The rows of the table that this load would delete if no row came. A merge that deletes looks at all rows of
+/// the table, whoever wrote them.
+async fn rows_before(
+    executor: &RunExecutor,
+    load: &LoadPlan,
+    claim: &GenerationClaim,
+) -> Result<Option<u64>> {
     let write = &load.table.write;
+    if load.read != ReadMode::Full || executor.options.limit.is_some() {
+        return Ok(None);
+    }
+    if AbsentRows::of(write).is_some() {
+        let (lake, table) = (&executor.services.lake, &load.table.target);
+        return Ok(match lake.schema(table).await? {
+            Some(_) => lake.describe(table).await?.rows,
+            None => None,
+        });
+    }
     let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
-    let closes = closes || AbsentRows::of(write).is_some();
-    let replaces = load.read == ReadMode::Full && (write.mode == WriteMode::Replace || closes);
-    let last = claim.last.as_ref()?;
-    (replaces && executor.options.limit.is_none()).then_some(last.stats.rows_in)
+    let replaces = write.mode == WriteMode::Replace || closes;
+    let last = claim.last.as_ref().filter(|_| replaces);
+    Ok(last.map(|last| last.stats.rows_in))
 }
 
 /// What a load reads, with the options of this run.

@@ -408,7 +408,7 @@ fn a_wider_type_keeps_all_rows() {
         0,
         &[
             "new columns, NULL in rows that are not read again: `c`",
-            "columns that the source no longer has are NULL in the rows that are read now: `b`",
+            "columns that no longer come are NULL in the rows that are read now: `b`",
         ],
     );
     assert_eq!(

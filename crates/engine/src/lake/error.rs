@@ -51,7 +51,7 @@ pub enum LakeError {
         /// The type that came.
         new: String,
     },
-    /// A change that `schema_change: fail` or `ignore` stops.
+    /// A change that `schema_change` stops.
     #[error("the columns of `{table}` changed: {change}")]
     SchemaChanged {
         /// The table.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use towpath_vocab::SchemaChange;
-use towpath_vocab::types::{BLANKS, DECLARED, MASKED, SOURCE_TYPE};
+use towpath_vocab::types::{AUDIT, BLANKS, DECLARED, MASKED, SOURCE_TYPE};
 
 use super::error::{LakeError, LakeResult};
 use super::types::describe;
@@ -162,6 +162,11 @@ fn join_field(table: &str, old: &Field, new: &Field) -> LakeResult<Field> {
             metadata.remove(key);
         }
     }
+    // Whether the load itself writes the column is said by the last one that wrote it.
+    match new.metadata().get(AUDIT) {
+        Some(word) => metadata.insert(AUDIT.to_owned(), word.clone()),
+        None => metadata.remove(AUDIT),
+    };
     Ok(old
         .clone()
         .with_data_type(data_type)
@@ -414,6 +419,20 @@ mod tests {
         let target = evolve("a.b", &time, &text, SchemaChange::Evolve).unwrap();
         assert!(target.changed && !target.rewrite);
         assert_eq!(target.schema.as_ref(), &text);
+    }
+
+    #[test]
+    fn whether_the_load_writes_a_column_is_said_by_the_last_write() {
+        let of = |is_audit: bool| {
+            let word = is_audit.then(|| (AUDIT.to_owned(), "_run".to_owned()));
+            let field = Field::new("_run", T::Utf8, true);
+            Schema::new(vec![field.with_metadata(word.into_iter().collect())])
+        };
+        for (old, new) in [(true, false), (false, true)] {
+            let target = evolve("a.b", &of(old), &of(new), SchemaChange::Evolve).unwrap();
+            assert_eq!(target.schema.as_ref(), &of(new));
+            assert!(target.changed && !target.rewrite);
+        }
     }
 
     #[test]
