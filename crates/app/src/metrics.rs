@@ -229,7 +229,9 @@ impl RunMetrics {
 pub async fn metrics(services: &ProjectServices, plan: &Plan, known: &KnownRows) -> Result<String> {
     let names: Vec<PipelineName> = plan.pipelines.iter().map(|one| one.name.clone()).collect();
     let api = services.store.api();
-    let newest = api.newest_runs(&plan.environment, &names, Some(RunKind::Run), RECENT).await?;
+    let newest = api
+        .newest_runs(&plan.environment, &names, Some(RunKind::Run), RECENT)
+        .await?;
     let mut by_pipeline: BTreeMap<&PipelineName, Vec<&RunSummary>> = BTreeMap::new();
     for run in &newest {
         by_pipeline.entry(&run.name.pipeline).or_default().push(run);
