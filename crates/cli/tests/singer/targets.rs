@@ -130,7 +130,7 @@ fn what_a_target_did_not_confirm_is_sent_again() {
     assert_eq!(ids(&failing).len(), 6);
     // It ends before it has read anything.
     let deaf = project("write: append", "sys.exit(0)");
-    has(&deaf.exits(1, ".", &["run"]), &["crm"]);
+    has(&deaf.exits(1, ".", &["run"]), &["R1223"]);
     assert_eq!(ids(&deaf), [] as [i64; 0]);
 }
 
@@ -179,4 +179,25 @@ fn what_a_target_cannot_do_is_refused() {
         &project("key: id", "").ok(".", &["connection", "test", "crm"]),
         &["Singer target python3"],
     );
+}
+
+#[test]
+fn a_target_that_does_not_read_on_is_stopped() {
+    let desk = project(
+        "key: id",
+        "sys.stdin.readline(); open('pid', 'w').write(str(__import__('os').getpid())); __import__('time').sleep(600)",
+    );
+    let yml = desk.read("towpath.yml");
+    let yml = yml.replace("writable: true", "writable: true\n    timeout_s: 2");
+    desk.write("towpath.yml", &yml);
+    let rows: String = (0..20_000)
+        .map(|id| format!("{id},1.50,2026-01-31\n"))
+        .collect();
+    desk.write("data/t.csv", &format!("id,amount,day\n{rows}"));
+    has(
+        &desk.exits(1, ".", &["run"]),
+        &["R1208", "said nothing for 2 s"],
+    );
+    let pid = desk.read("pid");
+    assert!(crate::until(|| !crate::is_running(&pid)));
 }

@@ -92,6 +92,22 @@ impl StreamColumns {
         }
     }
 
+    /// The columns that the table has already.
+    pub(super) fn of_table(spec: &ReadSpec) -> Option<Self> {
+        let known = known_types(spec).into_iter();
+        let columns = known.filter(|(_, data_type)| is_readable_type(data_type));
+        let columns: Vec<StreamColumn> = columns
+            .map(|(name, data_type)| StreamColumn {
+                name,
+                of: ColumnType::Is(data_type),
+            })
+            .collect();
+        (!columns.is_empty()).then(|| Self {
+            columns,
+            declared: BTreeSet::new(),
+        })
+    }
+
     /// The names of its members.
     pub(super) fn names(&self) -> HashSet<String> {
         let names = self.columns.iter().map(|column| column.name.clone());

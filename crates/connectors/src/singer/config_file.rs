@@ -1,8 +1,9 @@
 //! The files that a program gets: configuration, catalog and state.
 //!
 //! Promise: only this user can read them, and they are gone when the program has ended; what a killed process
-//! left is removed by the next one. Values of secrets are in the configuration alone, and are removed from
-//! everything that the program says. Read next: `../stage.rs`, `program.rs`.
+//! left is removed by the next one. Secrets of the configuration are in no argument, and are removed from
+//! everything that the program says. A program has the environment of this process, as commands do. Read
+//! next: `../stage.rs`, `program.rs`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -86,6 +86,10 @@ pub(super) enum SingerError {
         "`{program}` gave records of a new version of `{stream}` and ended without activating it"
     )]
     NotActivated { program: String, stream: String },
+    #[error("the tap gave version {version} of `{stream}` behind a newer one")]
+    OldVersion { stream: String, version: i64 },
+    #[error("the tap gave nothing of `{stream}`, but messages of {}", names.join(", "))]
+    OtherNames { stream: String, names: Vec<String> },
     #[error("a Singer tap has no queries")]
     Query,
     #[error("the output of `{program}` cannot be read: {source}")]
@@ -147,14 +151,14 @@ impl SingerError {
             Self::NoSchema { .. } => ("R1206", Remedy::FixConfig),
             Self::SchemaChanged { .. } => ("R1207", Remedy::FixConfig),
             Self::Silent { .. } => ("R1208", Remedy::Retry),
-            Self::NoStream { .. } => ("R1209", Remedy::FixConfig),
+            Self::NoStream { .. } | Self::OtherNames { .. } => ("R1209", Remedy::FixConfig),
             Self::Catalog { .. } | Self::CatalogFile { .. } => ("R1210", Remedy::FixConfig),
             Self::Schema { .. } => ("R1211", Remedy::FixConfig),
             Self::Files { .. } => ("R1212", Remedy::FixConfig),
             Self::NoKey { .. } => ("R1213", Remedy::FixConfig),
             Self::AfterState { .. } => ("R1214", Remedy::Refused),
             Self::Stored { .. } => ("R1215", Remedy::FixConfig),
-            Self::NotActivated { .. } => ("R1216", Remedy::Retry),
+            Self::NotActivated { .. } | Self::OldVersion { .. } => ("R1216", Remedy::Retry),
             Self::Query => ("R1217", Remedy::FixConfig),
             Self::Pipe { .. } => ("R1218", Remedy::Retry),
             Self::HalfLine { .. } => ("R1219", Remedy::Retry),
@@ -192,6 +196,9 @@ impl SingerError {
                 "declare the types of these columns under `columns:` of the table, so that they are known from the start",
             ),
             Self::NoStream { stream, known, .. } => nearest(stream, known),
+            Self::OtherNames { .. } => one(
+                "if one of these names is that of the stream in messages, write `stream: NAME` at the table",
+            ),
             Self::NoKey { .. } => one(
                 "taps give records again that lie at their last state: name a `key` of the table and `write: merge`; or, if this tap never does so, set `repeats: never`",
             ),

@@ -21,6 +21,8 @@ use crate::files::{ObjectLines, members};
 const FIRST_ROWS: u64 = 1_000;
 /// Names of members that notes list.
 const SHOWN: usize = 8;
+/// Names that are counted one by one.
+const MOST_NAMES: usize = 1_000;
 
 /// A part of what a tap gives.
 pub(super) enum Piece {
@@ -163,9 +165,10 @@ impl Feed {
                 self.behind_state = 0;
                 Ok(false)
             }
-            Ok(Message::ActivateVersion { stream, version }) => {
-                Ok(self.is_mine(&stream) && self.activate(version))
-            }
+            Ok(Message::ActivateVersion { stream, version }) => match self.is_mine(&stream) {
+                true => self.activate(version),
+                false => Ok(false),
+            },
             Err(_) if end == LineEnd::Cut => {
                 self.wait_for_end().await?;
                 Err(SingerError::HalfLine {
@@ -189,6 +192,7 @@ impl Feed {
 
     fn schema(&mut self, stream: &str, schema: &[u8]) -> Result<()> {
         if !self.is_mine(stream) {
+            count(&mut self.others, stream, 0);
             return Ok(());
         }
         let columns = StreamColumns::read(stream, schema, &self.options.declared)?;
@@ -208,7 +212,7 @@ impl Feed {
 
     fn record(&mut self, stream: &str, record: &[u8], version: Option<i64>) -> Result<bool> {
         if !self.is_mine(stream) {
-            *self.others.entry(stream.to_owned()).or_default() += 1;
+            count(&mut self.others, stream, 1);
             return Ok(false);
         }
         if self.columns.is_none() {
@@ -218,10 +222,13 @@ impl Feed {
                 line: self.program.line,
             });
         }
-        let is_emptied = version.is_some_and(|version| self.is_new_version(version));
+        let is_emptied = match version {
+            Some(version) => self.is_new_version(version)?,
+            None => false,
+        };
         for (name, value) in members(record).into_iter().flatten() {
             if !self.names.contains(name.as_ref()) && value.raw().is_some() {
-                *self.left_out.entry(name.into_owned()).or_default() += 1;
+                count(&mut self.left_out, &name, 1);
             }
         }
         if is_emptied {
@@ -247,30 +254,41 @@ impl Feed {
     }
 
     /// Takes the version of a record; true if what was given before it does not count.
-    fn is_new_version(&mut self, version: i64) -> bool {
-        let versions = &mut self.versions;
-        let present = versions.given.or(versions.active);
+    fn is_new_version(&mut self, version: i64) -> Result<bool> {
+        let present = self.versions.given.or(self.versions.active);
+        self.is_not_older(version, present)?;
         if present == Some(version) {
-            return false;
+            return Ok(false);
         }
-        versions.given = Some(version);
-        versions.has_emptied |= present.is_some();
-        present.is_some()
+        self.versions.given = Some(version);
+        self.versions.has_emptied |= present.is_some();
+        Ok(present.is_some())
+    }
+
+    /// Versions only grow: an older one would replace rows that are valid.
+    fn is_not_older(&self, version: i64, present: Option<i64>) -> Result<()> {
+        match present.is_some_and(|present| version < present) {
+            true => Err(SingerError::OldVersion {
+                stream: self.options.object.to_string(),
+                version,
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Takes the version that is valid from here on; true if what was given before does not count.
-    fn activate(&mut self, version: i64) -> bool {
-        let versions = &mut self.versions;
-        let present = versions.given.or(versions.active);
-        versions.active = Some(version);
-        versions.given = None;
+    fn activate(&mut self, version: i64) -> Result<bool> {
+        let present = self.versions.given.or(self.versions.active);
+        self.is_not_older(version, present)?;
+        self.versions.active = Some(version);
+        self.versions.given = None;
         if present.is_none_or(|present| present == version) {
-            return false;
+            return Ok(false);
         }
         self.chunk.clear();
         self.chunk_rows = 0;
         self.next = Some(Piece::Emptied);
-        true
+        Ok(true)
     }
 
     /// What stands in front: that the table was emptied, or the chunk.
@@ -299,6 +317,13 @@ impl Feed {
 
     /// What the end says, before it is known whether it is a good one.
     fn ended(&mut self) -> Result<Ended> {
+        if self.columns.is_none() && !self.others.is_empty() {
+            // One stream was asked for: what came under other names would be lost.
+            return Err(SingerError::OtherNames {
+                stream: self.options.object.to_string(),
+                names: self.others.keys().take(SHOWN).cloned().collect(),
+            });
+        }
         let versions = &self.versions;
         if versions.given.is_some() && versions.has_emptied {
             return Err(SingerError::NotActivated {
@@ -322,6 +347,7 @@ impl Feed {
     fn notes(&self) -> Vec<String> {
         let object = &self.options.object;
         let listed = |counts: &BTreeMap<String, u64>| {
+            let counts: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
             let shown = counts.iter().take(SHOWN);
             let shown = shown.map(|(name, count)| format!("`{name}` ({count})"));
             let more = match counts.len().saturating_sub(SHOWN) {
@@ -330,7 +356,7 @@ impl Feed {
             };
             format!("{}{more}", shown.collect::<Vec<_>>().join(", "))
         };
-        let others = (!self.others.is_empty()).then(|| {
+        let others = self.others.values().any(|count| *count > 0).then(|| {
             let others = listed(&self.others);
             format!("records of other streams than {object} were left out: {others}")
         });
@@ -342,4 +368,17 @@ impl Feed {
         });
         others.into_iter().chain(left_out).collect()
     }
+}
+
+/// Counts something by its name; names beyond many are one.
+fn count(counts: &mut BTreeMap<String, u64>, name: &str, more: u64) {
+    if let Some(count) = counts.get_mut(name) {
+        *count += more;
+        return;
+    }
+    let name = match counts.len() < MOST_NAMES {
+        true => name,
+        false => "others",
+    };
+    *counts.entry(name.to_owned()).or_default() += more;
 }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 /// The most digits of a decimal.
 const MOST_DIGITS: usize = 38;
+/// Digits before the point of a decimal whose schema has no bounds, at least.
+const LEAST_WHOLE: usize = 18;
 /// How deep `$ref`, `anyOf` and such are followed.
 const DEEPEST: usize = 16;
 
@@ -170,12 +172,15 @@ fn number(schema: &Map<String, Value>) -> Kind {
     });
     let digits = bounds.filter_map(|(bound, is_excluded)| digits_before_point(bound, is_excluded));
     let digits: Vec<usize> = digits.collect();
-    let digits = match digits.iter().max() {
-        // A bound of one side only says nothing of the other.
-        Some(most) if digits.len() > 1 => most + scale,
-        _ => MOST_DIGITS,
+    // A bound of one side only says nothing of the other.
+    let bounded = digits.iter().max().filter(|_| digits.len() > 1);
+    let digits = match bounded {
+        Some(most) => most.saturating_add(scale),
+        None => MOST_DIGITS,
     };
-    if scale > MOST_DIGITS || digits > MOST_DIGITS {
+    // Without bounds there must be room before the point.
+    let is_narrow = digits.saturating_sub(scale) < LEAST_WHOLE && bounded.is_none();
+    if scale > MOST_DIGITS || digits > MOST_DIGITS || is_narrow {
         // More digits than a decimal has: the text of the number.
         return Kind::Text;
     }
@@ -188,7 +193,7 @@ fn number(schema: &Map<String, Value>) -> Kind {
 /// The digits behind the point that a `multipleOf` leaves: 2 for `0.01`.
 fn scale_of(multiple: &Value) -> Option<usize> {
     let (digits, exponent) = scientific(&multiple.as_number()?.to_string())?;
-    let behind = -exponent;
+    let behind = exponent.checked_neg()?;
     (digits > 0).then_some(usize::try_from(behind.max(0)).ok()?)
 }
 
@@ -196,7 +201,8 @@ fn scale_of(multiple: &Value) -> Option<usize> {
 fn digits_before_point(bound: &Value, is_excluded: bool) -> Option<usize> {
     let text = bound.as_number()?.to_string();
     let (digits, exponent) = scientific(&text)?;
-    let length = i64::try_from(digits.to_string().len()).ok()? + exponent;
+    let length = i64::try_from(digits.to_string().len()).ok()?;
+    let length = length.checked_add(exponent)?;
     let is_power = is_excluded && digits == 1;
     usize::try_from((length - i64::from(is_power)).max(0)).ok()
 }
@@ -207,10 +213,10 @@ fn scientific(text: &str) -> Option<(u128, i64)> {
     let (number, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let mut exponent: i64 = exponent.parse().ok()?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    exponent -= i64::try_from(fraction.len()).ok()?;
+    exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let all = format!("{whole}{fraction}");
     let kept = all.trim_end_matches('0');
-    exponent += i64::try_from(all.len() - kept.len()).ok()?;
+    exponent = exponent.checked_add(i64::try_from(all.len() - kept.len()).ok()?)?;
     let digits = kept.trim_start_matches('0');
     if digits.is_empty() {
         return Some((0, 0));
@@ -309,6 +315,11 @@ mod tests {
             (
                 r#"{"type": "number", "multipleOf": 1e-38, "minimum": -1e62, "maximum": 1e62}"#,
                 "text",
+            ),
+            (r#"{"type": "number", "multipleOf": 1e-38}"#, "text"),
+            (
+                r#"{"type": "number", "multipleOf": 1.5e-9223372036854775808}"#,
+                "double",
             ),
             (r#"{"type": ["null", "boolean"]}"#, "bool"),
             (r#"{"type": ["null", "string"]}"#, "text"),

@@ -67,7 +67,7 @@ struct Parts<'l> {
     record: Option<&'l [u8]>,
     schema: Option<&'l [u8]>,
     value: Option<MemberValue<'l>>,
-    version: Option<i64>,
+    version: Option<MemberValue<'l>>,
 }
 
 /// Reads a line.
@@ -80,7 +80,7 @@ pub(super) fn read(line: &[u8]) -> Result<Message<'_>, Flaw> {
             "record" => parts.record = value.object(),
             "schema" => parts.schema = value.object(),
             "value" => parts.value = Some(value),
-            "version" => parts.version = version(value),
+            "version" => parts.version = Some(value),
             _ => {}
         }
     }
@@ -90,7 +90,10 @@ pub(super) fn read(line: &[u8]) -> Result<Message<'_>, Flaw> {
         "RECORD" => Ok(Message::Record {
             stream: parts.stream.ok_or(lacks("RECORD", "stream"))?,
             record: parts.record.ok_or(lacks("RECORD", "record"))?,
-            version: parts.version,
+            version: match parts.version.filter(|version| version.raw().is_some()) {
+                None => None,
+                Some(given) => Some(version(given).ok_or(lacks("RECORD", "version"))?),
+            },
         }),
         "SCHEMA" => Ok(Message::Schema {
             stream: parts.stream.ok_or(lacks("SCHEMA", "stream"))?,
@@ -106,7 +109,10 @@ pub(super) fn read(line: &[u8]) -> Result<Message<'_>, Flaw> {
         }
         "ACTIVATE_VERSION" => Ok(Message::ActivateVersion {
             stream: parts.stream.ok_or(lacks("ACTIVATE_VERSION", "stream"))?,
-            version: parts.version.ok_or(lacks("ACTIVATE_VERSION", "version"))?,
+            version: parts
+                .version
+                .and_then(version)
+                .ok_or(lacks("ACTIVATE_VERSION", "version"))?,
         }),
         other => Err(Flaw::Unknown(other.chars().take(40).collect())),
     }
@@ -157,6 +163,10 @@ mod tests {
             (
                 "{\"type\": \"RECORD\", \"stream\": \"s\", \"record\": [1]}",
                 "is a RECORD without a valid `record`",
+            ),
+            (
+                "{\"type\": \"RECORD\", \"stream\": \"s\", \"record\": {}, \"version\": 1.7e12}",
+                "is a RECORD without a valid `version`",
             ),
             (
                 "{\"type\": \"STATE\", \"value\": 7}",

@@ -43,6 +43,8 @@ pub(super) struct Call<'c> {
 pub(super) struct Program {
     name: String,
     child: Child,
+    /// How it ended, once that is known.
+    exit: Option<ExitStatus>,
     /// Until it has ended.
     tree: Option<Tree>,
     output: BufReader<ChildStdout>,
@@ -182,6 +184,7 @@ impl Program {
             input: child.stdin.take(),
             name,
             child,
+            exit: None,
             tree: Some(tree),
             output: BufReader::with_capacity(64 << 10, output),
             said,
@@ -203,7 +206,13 @@ impl Program {
         self.line += 1;
         loop {
             let (name, most, number) = (&self.name, self.most, self.line);
-            let filled = filled(&mut self.output, &self.said, self.timeout).await;
+            let filled = filled(
+                &mut self.output,
+                (&mut self.child, &mut self.exit),
+                &self.said,
+                self.timeout,
+            );
+            let filled = filled.await;
             let bytes = match filled {
                 Some(Ok(bytes)) => bytes,
                 Some(Err(source)) => {
@@ -259,10 +268,13 @@ impl Program {
 
     /// Waits for its end, which must be a good one, and stops what it has started.
     pub(super) async fn ended(&mut self) -> Result<()> {
-        let waited = tokio::time::timeout(self.timeout, self.child.wait()).await;
-        let status = match waited {
-            Err(_) => return Err(self.is_silent()),
-            Ok(waited) => waited.map_err(|source| self.broken_pipe(source))?,
+        let status = match self.exit {
+            Some(status) => status,
+            None => {
+                let waited = tokio::time::timeout(self.timeout, self.child.wait()).await;
+                let waited = waited.map_err(|_| self.is_silent())?;
+                waited.map_err(|source| self.broken_pipe(source))?
+            }
         };
         let said = self.last_words().await;
         if let Some(tree) = self.tree.take() {
@@ -291,6 +303,7 @@ impl Program {
 /// The bytes that are there; `None` when there were none for too long.
 async fn filled<'o>(
     output: &'o mut BufReader<ChildStdout>,
+    (child, exit): (&mut Child, &mut Option<ExitStatus>),
     said: &Said,
     timeout: Duration,
 ) -> Option<std::io::Result<&'o [u8]>> {
@@ -300,8 +313,22 @@ async fn filled<'o>(
         if left.is_zero() {
             return None;
         }
-        if let Ok(filled) = tokio::time::timeout(left, output.fill_buf()).await {
-            break filled.map(|_| ());
+        if exit.is_some() {
+            // What it has started may keep the pipe open: only what is there already is read.
+            let filled = tokio::time::timeout(LAST_WORDS, output.fill_buf()).await;
+            match filled {
+                Ok(filled) => break filled.map(|_| ()),
+                Err(_) => return Some(Ok(&[])),
+            }
+        }
+        tokio::select! {
+            biased;
+            filled = output.fill_buf() => break filled.map(|_| ()),
+            status = child.wait() => match status {
+                Ok(status) => *exit = Some(status),
+                Err(source) => return Some(Err(source)),
+            },
+            () = tokio::time::sleep(left) => {}
         }
     };
     match is_filled {

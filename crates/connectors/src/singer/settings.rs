@@ -52,6 +52,8 @@ pub(super) enum CatalogFrom {
 pub(super) struct StreamOptions {
     pub(super) replication_method: Option<String>,
     pub(super) replication_key: Option<String>,
+    /// The name of the stream in messages.
+    pub(super) stream: Option<String>,
     /// The tap gives no record again that lies before its state.
     pub(super) never_repeats: bool,
 }
@@ -111,13 +113,16 @@ impl Settings {
             (None, false) => CatalogFrom::Nobody,
         };
         let max_record_bytes = number(plan, "max_record_bytes", MAX_RECORD_BYTES)?;
+        if !(1024..=1 << 30).contains(&max_record_bytes) {
+            let why = format!("is {max_record_bytes}, but must be from 1024 to 1073741824 (1 GB)");
+            return Err(wrong(&plan.name, "max_record_bytes", why));
+        }
         Ok(Self {
             connection: plan.name.clone(),
             argv,
             config: plan.secret("config").cloned(),
             timeout: Duration::from_secs(number(plan, "timeout_s", TIMEOUT_S)?),
-            max_record_bytes: usize::try_from(max_record_bytes.clamp(1024, 1 << 30))
-                .unwrap_or(1 << 30),
+            max_record_bytes: usize::try_from(max_record_bytes).unwrap_or(1 << 30),
             catalog,
             writable: plan.writable,
             marks_deletes: plan.text("deleted_rows") == Some("mark"),
@@ -138,7 +143,11 @@ impl Settings {
 
 impl StreamOptions {
     /// Reads the options of a table.
-    pub(super) fn read(stream: &str, given: &BTreeMap<String, Value>) -> Result<Self> {
+    pub(super) fn read(
+        stream: &str,
+        given: &BTreeMap<String, Value>,
+        settings: &Settings,
+    ) -> Result<Self> {
         let text = |option: &str| {
             let value = given.get(option).filter(|value| !value.is_null());
             value.and_then(Value::as_str).map(str::to_owned)
@@ -146,8 +155,22 @@ impl StreamOptions {
         let options = Self {
             replication_method: text("replication_method"),
             replication_key: text("replication_key"),
+            stream: text("stream"),
             never_repeats: text("repeats").as_deref() == Some("never"),
         };
+        let told = [
+            ("replication_method", &options.replication_method),
+            ("replication_key", &options.replication_key),
+        ];
+        let told = told.iter().find(|(_, value)| value.is_some());
+        if let (Some((option, _)), CatalogFrom::Nobody) = (told, &settings.catalog) {
+            return Err(SingerError::Option {
+                place: format!("`{stream}`"),
+                option: (*option).to_owned(),
+                why: "is told to a tap by its catalog, and the connection says `discover: false`"
+                    .to_owned(),
+            });
+        }
         let is_incremental = options.replication_method.as_deref() == Some("INCREMENTAL");
         if options.replication_key.is_some()
             && options.replication_method.is_some()

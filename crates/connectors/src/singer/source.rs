@@ -72,6 +72,7 @@ impl SingerSource {
         let id = found.map_or_else(|| stream.to_owned(), |found| found.id());
         let mut names = found.map(|found| found.names()).unwrap_or_default();
         names.push(stream.to_owned());
+        names.extend(options.stream.clone());
         let call = StreamCall {
             stream: &id,
             options,
@@ -114,7 +115,11 @@ impl SingerSource {
             (Some(columns), _) => columns.clone(),
             // A tap without records may leave its schema out.
             (None, Some(catalog)) => self.of_catalog(spec, catalog)?,
-            (None, None) => return Ok(None),
+            // It may give only a state: the table knows its columns.
+            (None, None) => match StreamColumns::of_table(spec) {
+                Some(columns) => columns,
+                None => return Ok(None),
+            },
         };
         let first = opened.first.iter().find_map(|piece| match piece {
             Piece::Lines(lines) => Some(lines.bytes.as_slice()),
@@ -151,7 +156,7 @@ impl SingerSource {
 
     async fn opened(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
         let stream = stream_of(spec)?;
-        let options = StreamOptions::read(stream, &spec.options)?;
+        let options = StreamOptions::read(stream, &spec.options, &self.tap.settings)?;
         let is_incremental = spec.mode == ReadMode::Incremental;
         if is_incremental && !spec.may_repeat && !options.never_repeats {
             return Err(SingerError::NoKey {

@@ -91,6 +91,11 @@ fn of_tables() -> Vec<OptionSpec> {
             "The column by which the tap finds new records, if it leaves that to its catalog.",
         ),
         of_table(
+            "stream",
+            OptionKind::Text,
+            "The name that the tap's messages give the stream, if it is another one than in its catalog.",
+        ),
+        of_table(
             "repeats",
             words(&["never"]),
             "`never` says that the tap gives no record again that lies before its state. Then the stream may be read incrementally without a key.",

@@ -196,17 +196,25 @@ impl PreparedDelivery {
         let input = program.input.take();
         let heard = program.heard();
         let wanted = self.state();
-        let (sent, confirmed) = tokio::join!(sending.send(input, heard), async {
-            let (mut line, mut is_confirmed) = (Vec::new(), false);
-            while program.next_line(&mut line).await? != LineEnd::None {
-                let value: Option<Value> = serde_json::from_slice(&line).ok();
-                is_confirmed |= value.is_some_and(|value| value == wanted);
-            }
-            program.ended().await.map(|()| is_confirmed)
-        });
-        // A target that died is the reason why its input broke.
-        let is_confirmed = confirmed?;
-        sent.map_err(|error| self.files.failed(error))?;
+        let (sent, is_confirmed) = {
+            let sending = sending.send(input, heard);
+            let answers = answers(&mut program, &wanted);
+            tokio::pin!(sending, answers);
+            let mut sent = None;
+            let confirmed = loop {
+                tokio::select! {
+                    result = &mut sending, if sent.is_none() => sent = Some(result),
+                    // Who does not read any more is not waited for: the program ends with this.
+                    confirmed = &mut answers => break confirmed,
+                }
+            };
+            (sent, confirmed?)
+        };
+        if let Some(Err(error)) = sent
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            return Err(self.files.failed(error));
+        }
         match is_confirmed {
             true => Ok(()),
             false => Err(SingerError::NotConfirmed {
@@ -236,6 +244,16 @@ impl PreparedDelivery {
             false => Ok(None),
         }
     }
+}
+
+/// Reads what a target gives back, to its good end; whether it was the state that is wanted.
+async fn answers(program: &mut Program, wanted: &Value) -> Result<bool, SingerError> {
+    let (mut line, mut is_confirmed) = (Vec::new(), false);
+    while program.next_line(&mut line).await? != LineEnd::None {
+        let value: Option<Value> = serde_json::from_slice(&line).ok();
+        is_confirmed |= value.is_some_and(|value| value == *wanted);
+    }
+    program.ended().await.map(|()| is_confirmed)
 }
 
 /// What goes to the standard input of a target.

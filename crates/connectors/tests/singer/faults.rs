@@ -146,9 +146,9 @@ async fn a_silent_tap_is_stopped() {
     assert_eq!(tap.failure().await.code, "R1208");
     // What it says on standard error shows that it works.
     let tap = FakeTap::new(
-        "schema()\nids(1, 1)\nsys.stdout.flush()\nfor _ in range(8):\n  say('working')\n  time.sleep(0.3)\nids(2, 2)",
+        "schema()\nids(1, 1)\nsys.stdout.flush()\nfor _ in range(14):\n  say('working')\n  time.sleep(0.5)\nids(2, 2)",
     )
-    .option("timeout_s", json!(1));
+    .option("timeout_s", json!(5));
     assert_eq!(tap.all().await.rows, rows(1..=2));
     let silent = FakeTap::new("").config("catalog", json!({}));
     assert_eq!(silent.failure().await.code, "R1210");
@@ -206,6 +206,20 @@ async fn programs_catalogs_and_streams_that_are_not_there() {
 }
 
 #[tokio::test]
+async fn settings_without_effect_are_refused() {
+    let tap = FakeTap::new("schema()").option("max_record_bytes", json!(100));
+    assert_eq!(tap.source().err().unwrap().code, "R1201");
+    let tap = FakeTap::new("schema()").option("discover", json!(false));
+    let keyed = ReadSpec {
+        options: BTreeMap::from([("replication_key".to_owned(), json!("id"))]),
+        ..table()
+    };
+    let failure = tap.read(&keyed, None).await.unwrap_err();
+    assert_eq!(failure.code, "R1201");
+    assert!(failure.message.contains("`replication_key`"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_catalog_may_come_from_a_file_or_not_at_all() {
     let run = "assert ('--catalog' in sys.argv) == config['given']\nassert ('--properties' in sys.argv) == config.get('old', False)\nschema()\nids(1, 2)";
     let without = FakeTap::new(run)
@@ -229,4 +243,21 @@ async fn a_catalog_may_come_from_a_file_or_not_at_all() {
         .config("given", json!(false))
         .config("old", json!(true));
     assert_eq!(old.all().await.rows, rows(1..=2));
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_under_another_name_is_no_empty_one() {
+    let tap = FakeTap::new(
+        "schema(stream='o')\nrecord({'id': 1}, stream='o')\nrecord({'id': 2}, stream='o')\nstate({'id': 2})",
+    );
+    let failure = tap.failure().await;
+    assert_eq!(failure.code, "R1209");
+    assert!(failure.message.contains("messages of o"), "{failure}");
+    let named = ReadSpec {
+        options: BTreeMap::from([("stream".to_owned(), json!("o"))]),
+        ..table()
+    };
+    assert_eq!(tap.read(&named, None).await.unwrap().rows, rows(1..=2));
+    // A tap that gives nothing at all has an empty stream.
+    assert_eq!(FakeTap::new("").all().await.rows, rows([]));
 }

@@ -179,3 +179,17 @@ async fn many_lines_on_standard_error_do_not_stop_a_tap() {
     );
     assert_eq!(tap.all().await.rows.len(), 2000);
 }
+
+#[tokio::test]
+async fn what_a_tap_leaves_running_is_not_waited_for() {
+    for (code, rows) in [(0, Some(3)), (7, None)] {
+        let tap = FakeTap::new(&format!(
+            "import subprocess\nsubprocess.Popen(['sleep', '600'])\nschema()\nids(1, 3)\nsys.stdout.flush()\nos._exit({code})"
+        ));
+        let read = tap.read(&table(), None).await;
+        match rows {
+            Some(count) => assert_eq!(read.unwrap().rows.len(), count),
+            None => assert_eq!(read.unwrap_err().code, "R1203"),
+        }
+    }
+}

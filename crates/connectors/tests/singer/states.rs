@@ -184,3 +184,14 @@ record({"id": 1, "how": "%s %s" % (of["replication-method"], of.get("replication
     let refused = how(json!({ "replication_key": "id", "replication_method": "LOG_BASED" })).await;
     assert_eq!(refused.unwrap_err().code, "R1201");
 }
+
+#[tokio::test]
+async fn versions_that_go_back_stop_the_read() {
+    for run in [
+        "schema()\nrecord({'id': 1}, version=2)\nrecord({'id': 2}, version=1)",
+        "schema()\nrecord({'id': 1}, version=6)\nput('ACTIVATE_VERSION', stream='items', version=5)",
+    ] {
+        let failure = FakeTap::new(run).failure().await;
+        assert_eq!(failure.code, "R1216", "{failure}");
+    }
+}
