@@ -95,8 +95,8 @@ impl FromStr for LogCursor {
         let mut free = 0;
         for part in parts {
             let fields: Vec<&str> = part.split('.').collect();
-            match fields.as_slice() {
-                &[first, last] => {
+            match *fields.as_slice() {
+                [first, last] => {
                     let (first, last) = (place(first)?, place(last)?);
                     if first < free || last < first {
                         return Err(());
@@ -104,7 +104,7 @@ impl FromStr for LogCursor {
                     cursor.done.extend(first..=last);
                     free = last + 1;
                 }
-                &[task, attempt, bytes] => {
+                [task, attempt, bytes] => {
                     let file = (place(task)?, place(attempt)?);
                     cursor.read.insert(file, number(bytes)?);
                 }
