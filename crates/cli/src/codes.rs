@@ -84,7 +84,7 @@ const CODES: &[CodeEntry] = &[
         "The operating system refused it, so the command was not started. Run again.",
     ),
     CodeEntry::run(
-        "R1099",
+        "R1133",
         Remedy::FixConfig,
         "`towpath serve --listen none` was given options of the HTTP API.",
         "Leave out `--allow-host` and `--login-link`, or let the server listen: `--listen 127.0.0.1:7450`.",

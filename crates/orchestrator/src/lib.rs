@@ -48,6 +48,8 @@ mod run_tests;
 #[cfg(test)]
 mod scheduler_tests;
 #[cfg(test)]
+mod simulated_store;
+#[cfg(test)]
 mod simulation_tests;
 #[cfg(test)]
 mod stop_simulation_tests;

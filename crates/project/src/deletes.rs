@@ -9,9 +9,6 @@ use crate::report::Report;
 use crate::table::word;
 use crate::yaml::Node;
 
-/// Words for `deletes`.
-pub(crate) const WORDS: &[&str] = &["hard", "soft", "close", "ignore"];
-
 /// What a merge does with rows that are gone.
 pub(crate) fn read(
     settings: &Node,

@@ -28,7 +28,7 @@ pub(super) async fn run(place: &ProjectArgs, arguments: ServeArguments) -> Comma
     let is_unused = !arguments.hosts.is_empty() || arguments.login_link;
     if is_unused && matches!(arguments.listen, ListenArgument::None) {
         let message = "`--listen none` has no use for `--allow-host` and `--login-link`";
-        return Err(Failure::new("R1099", Remedy::FixConfig, message)
+        return Err(Failure::new("R1133", Remedy::FixConfig, message)
             .help("leave them out, or listen: --listen 127.0.0.1:7450"));
     }
     let request = ServeRequest {

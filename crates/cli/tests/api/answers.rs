@@ -25,17 +25,8 @@ fn answers_are_what_commands_print() {
     let desk = loads();
     let read = token(&desk, "look", "read");
     desk.ok(".", &["run"]);
-    desk.ok(
-        ".",
-        &[
-            "backfill",
-            "p",
-            "--from",
-            "2024-01-01",
-            "--to",
-            "2025-12-31",
-        ],
-    );
+    let range = ["--from", "2024-01-01", "--to", "2025-12-31"];
+    desk.ok(".", &[&["backfill", "p"], &range[..]].concat());
     // Nothing changes while both are asked.
     desk.ok(".", &["backfill", "pause", "1"]);
     desk.ok(".", &["schedule", "pause", "p", "--reason", "a test"]);

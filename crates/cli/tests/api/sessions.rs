@@ -307,6 +307,6 @@ fn the_link_goes_into_no_log_unless_it_is_asked_for() {
             ".",
             &[&["serve", "--listen", "none"][..], unused].concat(),
         );
-        assert!(said.contains("error[R1099]"), "{said}");
+        assert!(said.contains("error[R1133]"), "{said}");
     }
 }

@@ -5,7 +5,6 @@
 
 use super::declare::{Key, KeySchema, Kind, key};
 use crate::audit_columns;
-use crate::deletes;
 use crate::rules::RULES;
 use crate::schema_policy;
 
@@ -133,7 +132,7 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         ),
         key(
             "deletes",
-            Kind::OneOf(deletes::WORDS),
+            Kind::OneOf(&["hard", "soft", "close", "ignore"]),
             "What happens to a row whose key is gone, when everything is read. With `write: merge`: `hard` deletes it, `soft` sets `_deleted_at`, `ignore` keeps it (default). With `write: scd2`: `close` ends its current version (default), `ignore` keeps it.",
         ),
         key(
