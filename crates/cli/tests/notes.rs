@@ -104,7 +104,9 @@ fn names_that_do_not_exist_are_mistakes() {
 fn rejected_rows_have_one_form_for_programs() {
     let desk = small();
     let shown = |table| desk.json(".", &["quarantine", "show", table, "--format", "json"]);
-    let empty = serde_json::json!({ "version": 1, "table": "raw.a", "rows": [] });
+    let empty = serde_json::json!({
+        "version": 1, "table": "raw.a", "rows": [], "reasons": [], "reasons_are_complete": true,
+    });
     assert_eq!(shown("raw.a"), empty);
     desk.ok(".", &["run"]);
     let found = shown("raw.a");
