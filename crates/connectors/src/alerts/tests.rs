@@ -183,7 +183,7 @@ async fn what_went_wrong_has_a_code_and_hides_secrets() {
             HttpAnswer::new(status, repeated).header("location", "http://127.0.0.1:1/elsewhere")
         });
         let server = server.unwrap();
-        let url = format!("{}/hook/T0KENT0KEN", server.url());
+        let url = format!("{}/in/T0KENT0KEN", server.url());
         let failure = sent(AlertForm::Webhook, &url, Some("s3cretkey"), &alert)
             .await
             .unwrap_err();
@@ -196,7 +196,7 @@ async fn what_went_wrong_has_a_code_and_hides_secrets() {
         assert_eq!(server.requests().len(), 1);
     }
     let silent = HttpServer::start(|_| HttpAnswer::none()).unwrap();
-    let url = format!("{}/hook/T0KENT0KEN", silent.url());
+    let url = format!("{}/in/T0KENT0KEN", silent.url());
     for (url, code) in [
         (url.as_str(), "R0341"),
         ("http://127.0.0.1:1/T0KENT0KEN", "R0341"),
