@@ -125,14 +125,17 @@ pub async fn of_two_writers_of_one_generation_one_is_visible(under: &dyn Destina
     let one = both.prepare(&rows(&[(1, "a")])).await.unwrap();
     let batch = rows(&[(1, "a")]);
     let (made, other) = futures::join!(one.commit(commit(1)), both.put(&batch));
-    let made = made.unwrap();
-    let other = match other {
-        Ok(receipt) => receipt,
-        Err(failure) => {
-            assert_eq!(assert_reported(failure).remedy, Remedy::Retry);
-            both.put(&rows(&[(1, "a")])).await.unwrap()
-        }
-    };
+    let mut receipts = Vec::new();
+    for result in [made, other] {
+        receipts.push(match result {
+            Ok(receipt) => receipt,
+            Err(failure) => {
+                assert_eq!(assert_reported(failure).remedy, Remedy::Retry);
+                both.put(&rows(&[(1, "a")])).await.unwrap()
+            }
+        });
+    }
+    let (made, other) = (&receipts[0], &receipts[1]);
     assert_ne!(made.adopted, other.adopted, "exactly one of them wrote");
     assert_eq!(made.committed.token, other.committed.token);
     assert_eq!(both.look().await, seen(&[(1, "a")]));
