@@ -98,7 +98,7 @@ fn sources(workspace: &Workspace) -> impl Iterator<Item = &TextFile> {
             && !path.starts_with("crates/testkit/")
             && !path.contains("/tests/")
             && !name.ends_with("tests.rs")
-            && !matches!(name, "fixture.rs" | "failpoint.rs")
+            && !matches!(name, "fixture.rs" | "failpoint.rs" | "simulated_store.rs")
     })
 }
 
