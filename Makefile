@@ -12,7 +12,7 @@ help:
 	@echo "make bench   measure beside peers, writes bench/RESULTS.md"
 	@echo "make ui      the pages of \`towpath serve\` (needs Node.js); build the binary afterwards"
 	@echo "make test-ui the pages in Chromium against a real server; TOWPATH_BLESS=1 writes docs/img"
-	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of the emulators of clouds"
+	@echo "make conformance  the suites of SQL against PostgreSQL, of sources and destinations, of the state store, of MySQL, of the emulators of clouds"
 	@echo "make chaos   every commit edge killed a hundred times, and so often at random; 10,000 seeds of the store"
 
 demo:
@@ -44,9 +44,11 @@ chaos: setup
 	@TOWPATH_SEEDS=10000 cargo test --locked --package towpath-orchestrator -- --nocapture --test-threads=2 two_worker
 
 conformance: setup
-	@xtask/setup.sh --clouds
+	@xtask/setup.sh --conformance
 	@cargo test --locked --package towpath-engine --test meaning --test conformance
 	@cargo test --locked --package towpath-connectors --test conformance
+	@TOWPATH_TEST_MYSQL=1 cargo test --locked --package towpath-connectors --test mysql
+	@TOWPATH_TEST_MYSQL=1 cargo test --locked --package towpath-connectors --test conformance mysql
 	@cargo test --locked --package towpath-testkit --test conformance
 	@cargo test --locked --package towpath-state --test store
 	@cargo test --locked --package towpath --test clouds

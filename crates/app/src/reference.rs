@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use towpath_project::keys_page;
 use towpath_vocab::{
-    Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec, OptionUse, WriteMode,
+    Capability, CodeEntry, ConnectorSpec, Guarantee, OptionKind, OptionSpec, OptionUse, Proof,
+    WriteMode,
 };
 
 use crate::services::connector_specs;
@@ -114,36 +115,8 @@ fn write_modes(out: &mut String) {
 
 fn connector(out: &mut String, spec: &ConnectorSpec) {
     let _ = write!(out, "\n## `{}`\n\n{}\n\n", spec.kind, spec.doc);
-    let has = |capability| spec.capabilities.contains(&capability);
-    let sides: Vec<&str> = [
-        (Capability::Source, "read"),
-        (Capability::Destination, "written"),
-        (Capability::Discover, "discovered"),
-    ]
-    .into_iter()
-    .filter_map(|(capability, word)| has(capability).then_some(word))
-    .collect();
-    if has(Capability::Alert) {
-        out.push_str("- It takes alerts and has no tables: `docs/how-to/alerts.md`.\n");
-    } else {
-        let _ = writeln!(out, "- Its tables can be {}.", sides.join(", "));
-        let _ = writeln!(out, "- Read modes: {}.", words(&spec.reads));
-    }
-    if has(Capability::Destination) {
-        let _ = writeln!(out, "- Writes: {}.", words(&spec.writes));
-        let _ = writeln!(
-            out,
-            "- Guarantee of a write: {}.",
-            guarantee(spec.guarantee)
-        );
-    }
-    let schemes: Vec<String> = spec
-        .schemes
-        .iter()
-        .map(|scheme| format!("`{scheme}://`"))
-        .collect();
-    if !schemes.is_empty() {
-        let _ = writeln!(out, "- URLs: {}.", schemes.join(", "));
+    for (name, fact) in connector_facts(spec) {
+        let _ = writeln!(out, "- {name}: {fact}.");
     }
     out.push_str("\n| option | takes | |\n|---|---|---|\n");
     for option in &spec.options {
@@ -215,6 +188,60 @@ fn words<T: serde::Serialize>(modes: &[T]) -> String {
         .filter_map(|value| Some(format!("`{}`", value.as_str()?)))
         .collect();
     words.join(", ")
+}
+
+/// What a connector can do, as pairs of a name and a text in Markdown.
+pub fn connector_facts(spec: &ConnectorSpec) -> Vec<(&'static str, String)> {
+    let has = |capability| spec.capabilities.contains(&capability);
+    let sides = [
+        (Capability::Source, "read"),
+        (Capability::Destination, "written"),
+        (Capability::Discover, "discovered"),
+    ];
+    let sides = sides
+        .into_iter()
+        .filter_map(|(capability, word)| has(capability).then_some(word));
+    let sides: Vec<&str> = sides.collect();
+    let mut facts = Vec::new();
+    match has(Capability::Alert) {
+        true => facts.push(("Takes", "alerts (`docs/how-to/alerts.md`)".to_owned())),
+        false => facts.push(("Tables can be", sides.join(", "))),
+    }
+    if has(Capability::Source) {
+        facts.push(("Read modes", words(&spec.reads)));
+    }
+    if has(Capability::Destination) {
+        facts.push(("Write modes", words(&spec.writes)));
+        facts.push(("Guarantee of a write", guarantee(spec.guarantee).to_owned()));
+    }
+    facts.extend(proven_against(spec).map(|systems| ("Proven against", systems)));
+    let required = spec.options.iter().filter(|option| option.required);
+    let required: Vec<String> = required
+        .map(|option| format!("`{}`", option.name))
+        .collect();
+    if !required.is_empty() {
+        facts.push(("Needs", required.join(", ")));
+    }
+    let schemes = spec.schemes.iter().map(|scheme| format!("`{scheme}://`"));
+    let schemes: Vec<String> = schemes.collect();
+    if !schemes.is_empty() {
+        facts.push(("URLs", schemes.join(", ")));
+    }
+    facts
+}
+
+/// The systems that the connector was tested with, as text.
+fn proven_against(spec: &ConnectorSpec) -> Option<String> {
+    let systems = spec.proven.iter().map(|proven| {
+        let proof = match proven.proof {
+            Proof::RealSystem => "",
+            Proof::Emulator => " (emulator)",
+            Proof::ProtocolFake => " (a fake of its protocol only)",
+        };
+        format!("{}{proof}", proven.system)
+    });
+    let systems: Vec<String> = systems.collect();
+    (!systems.is_empty()).then(|| systems.join(", "))
 }
 
 fn guarantee(guarantee: Guarantee) -> &'static str {

@@ -106,7 +106,22 @@ impl PageFolder {
                 }
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
-            "mariadb" => desk.mariadb_database("docs/setup/shop-mariadb.sql"),
+            "mariadb" => desk.mariadb_database(Some("docs/setup/shop-mariadb.sql")),
+            "replicate" => {
+                desk.cwd = desk.folder.path().join("replicate");
+                copy(&root().join("examples/replicate"), &desk.cwd);
+                desk.mariadb_database(None);
+                let mariadb = std::mem::take(&mut desk.variables);
+                desk.database("examples/replicate/seed.sql");
+                for (name, value) in mariadb {
+                    let name = match name.as_str() {
+                        "SHOP_DB_URL" => "MARIADB_URL".to_owned(),
+                        "SHOP_DB_CLIENT" => "MARIADB_CLIENT".to_owned(),
+                        _ => name,
+                    };
+                    desk.variables.push((name, value));
+                }
+            }
             "shop" => {
                 desk.cwd = desk.folder.path().join("shop");
                 copy(&root().join("examples/shop"), &desk.cwd);
@@ -137,12 +152,14 @@ impl PageFolder {
         self.server = Some(server);
     }
 
-    /// A database of its own on a MariaDB server, filled.
-    fn mariadb_database(&mut self, file: &str) {
+    /// A database of its own on a MariaDB server, filled by the statements of a file.
+    fn mariadb_database(&mut self, file: Option<&str>) {
         let server = MariadbServer::shared().unwrap();
         let database = server.new_database().unwrap();
-        let sql = std::fs::read_to_string(root().join(file)).unwrap();
-        server.sql(&database, &sql).unwrap();
+        if let Some(file) = file {
+            let sql = std::fs::read_to_string(root().join(file)).unwrap();
+            server.sql(&database, &sql).unwrap();
+        }
         let client = format!(
             "--no-defaults --protocol=tcp --host=127.0.0.1 --port={} --user={} {database}",
             server.port(),
@@ -392,6 +409,12 @@ fn the_page_of_the_example_of_logs_does_what_it_says() {
 }
 
 #[test]
+fn the_page_of_the_example_of_copied_databases_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/replicate/README.md"));
+    assert!(blocks >= 8, "only {blocks} blocks were run");
+}
+
+#[test]
 fn the_page_of_the_example_of_singer_does_what_it_says() {
     let blocks = run_page(&root().join("examples/singer/README.md"));
     assert!(blocks >= 5, "only {blocks} blocks were run");
@@ -403,6 +426,7 @@ fn every_link_leads_to_a_file() {
         root().join("README.md"),
         root().join("examples/api/README.md"),
         root().join("examples/logs/README.md"),
+        root().join("examples/replicate/README.md"),
         root().join("examples/singer/README.md"),
     ];
     pages(&root().join("docs"), &mut all);

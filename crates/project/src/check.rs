@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_vocab::{
-    Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
-    SecretTemplate, StepName, passwords,
+    Action, Environment, Level, OptionValue, PipelineName, Plan, PlannedPipeline, ProjectId,
+    SecretTemplate, StepName, WriteMode, passwords,
 };
 
 use crate::bound::{self, Bound, BoundPipeline};
@@ -207,11 +207,51 @@ fn plan_pipelines(
         }
     }
     models::unused(&all, &named, report);
+    publish_patterns(&mut open, context, explain, report);
     summary.models = all.models();
     summary.pipelines = open.len();
     open.into_iter()
         .filter_map(|one| close(one, bound, &tables, summary, report))
         .collect()
+}
+
+/// Patterns of `publish` steps stand for what all other steps write.
+fn publish_patterns(
+    open: &mut [Open<'_>],
+    context: &StepContext<'_>,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) {
+    let mut written = publish::Written::new();
+    for task in open.iter().flat_map(|one| &one.tasks) {
+        let write = match &task.action {
+            Some(Action::Load(load)) => Some(&load.table.write),
+            Some(Action::Model(model)) => Some(&model.table.write),
+            _ => None,
+        };
+        // In the other modes a key may be in several rows.
+        let has_key = |mode| {
+            matches!(
+                mode,
+                WriteMode::Replace
+                    | WriteMode::Merge
+                    | WriteMode::DeleteInsert
+                    | WriteMode::InsertOnly
+            )
+        };
+        let key = write
+            .filter(|write| has_key(write.mode))
+            .map(|write| write.key.clone());
+        let key = key.unwrap_or_default();
+        written.extend(task.writes.iter().map(|table| (table.clone(), key.clone())));
+    }
+    for one in open {
+        for (name, entry) in &one.steps {
+            let frame = step::frame(name, entry, &one.pipeline.node, context.retry);
+            let planned = publish::plan_patterns(&frame, context, &written, explain, report);
+            one.tasks.extend(planned);
+        }
+    }
 }
 
 fn of_step(
@@ -241,7 +281,6 @@ fn close(
     summary: &mut Summary,
     report: &mut Report,
 ) -> Option<PlannedPipeline> {
-    use towpath_vocab::Action;
     for task in &open.tasks {
         match task.action {
             Some(Action::Load(_)) => summary.loads += 1,

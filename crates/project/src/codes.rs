@@ -302,7 +302,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "P0121",
         "A pattern matches no known table.",
-        "Patterns are expanded from `schemas/` and from the last run, never by contacting a system during a check.",
+        "Patterns of a load are expanded from `schemas/` and from the last run, never by contacting a system during a check. Patterns of a publish stand for the tables of the lakehouse that steps write.",
     ),
     CodeEntry::check(
         "P0122",

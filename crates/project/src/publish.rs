@@ -3,6 +3,8 @@
 //! Promise: a publish to a connection without `writable: true` is planned, and a diagnostic says that it
 //! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use towpath_vocab::{
     Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, PublishPlan,
     SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
@@ -11,7 +13,7 @@ use towpath_vocab::{
 use crate::checks::{self, Reference};
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
-use crate::load;
+use crate::load::{self, is_pattern};
 use crate::report::{FileRange, Report};
 use crate::rules::Subject;
 use crate::settings::{self, Setting};
@@ -76,13 +78,97 @@ pub(crate) fn plan(
             .help("tables: { customer_scores: { key: customer_id } }");
         return Vec::new();
     };
-    tables
-        .entries()
+    let exact = tables.entries().filter(|(name, _)| !is_pattern(name));
+    exact
         .map(|(name, entry)| {
             refuse_checks(&entry.value, connection, report);
-            task(name, entry, schema, connection, frame, explain, report)
+            let publish = Publish {
+                name,
+                entry,
+                key: &[],
+            };
+            task(&publish, schema, connection, frame, explain, report)
         })
         .collect()
+}
+
+/// A table of the lakehouse that a step writes, and its key.
+pub(crate) type Written = BTreeMap<TableName, Vec<String>>;
+
+/// Plans the patterns of a `publish` step: a task for each table of the lakehouse that a step writes, that a pattern
+/// matches and that has no entry of its own.
+pub(crate) fn plan_patterns(
+    frame: &StepFrame<'_>,
+    context: &StepContext<'_>,
+    written: &Written,
+    explain: &mut Vec<Setting>,
+    report: &mut Report,
+) -> Vec<Task> {
+    let text = |key| frame.node.get(key).and_then(Node::text);
+    let (Some(schema), Some(tables)) = (text("publish"), frame.node.get("tables")) else {
+        return Vec::new();
+    };
+    let Some(connection) = text("into").and_then(|into| context.connections.get(into)) else {
+        return Vec::new();
+    };
+    if !connection.has(Capability::Destination) {
+        return Vec::new();
+    }
+    let except = frame
+        .node
+        .get("except")
+        .map(Node::texts)
+        .unwrap_or_default();
+    let mut taken: BTreeSet<TableName> = tables
+        .entries()
+        .filter(|(name, _)| !is_pattern(name))
+        .map(|(name, entry)| source(name, &entry.value, schema))
+        .collect();
+    let mut tasks = Vec::new();
+    for (pattern, entry) in tables.entries().filter(|(name, _)| is_pattern(name)) {
+        if let Some(from) = entry.value.get("from") {
+            report
+                .error(
+                    "P0131",
+                    from.at,
+                    "a pattern stands for several tables: it has no `from`",
+                )
+                .help("remove `from`, or give the table an entry of its own");
+            continue;
+        }
+        refuse_checks(&entry.value, connection, report);
+        let before = tasks.len();
+        for (table, key) in written.iter().filter(|(table, _)| table.schema() == schema) {
+            let hit = |pattern: &str| load::matches(pattern, table.table());
+            if !hit(pattern)
+                || except.iter().any(|pattern| hit(pattern))
+                || !taken.insert(table.clone())
+            {
+                continue;
+            }
+            let publish = Publish {
+                name: table.table(),
+                entry,
+                key,
+            };
+            tasks.push(task(&publish, schema, connection, frame, explain, report));
+        }
+        if tasks.len() == before {
+            let names: Vec<&str> = written
+                .keys()
+                .filter(|table| table.schema() == schema)
+                .map(TableName::table)
+                .collect();
+            report
+                .warning(
+                    "P0121",
+                    entry.key_at,
+                    format!("pattern `{pattern}` matches no table of `{schema}` that a step writes and that has no entry of its own"),
+                )
+                .help(format!("{schema} has: {}", crate::suggest::listing(&names)));
+        }
+    }
+    tasks
 }
 
 fn target<'w>(
@@ -128,15 +214,38 @@ fn target<'w>(
     Some(connection)
 }
 
+/// One table of a step.
+struct Publish<'a> {
+    name: &'a str,
+    entry: &'a Entry,
+    /// The key of a table that a pattern matches, where its entry has none.
+    key: &'a [String],
+}
+
+/// The table of the lakehouse that an entry sends.
+fn source(object: &str, node: &Node, schema: &str) -> TableName {
+    match node.get_text("from") {
+        Some(full) if full.contains('.') => full
+            .parse()
+            .unwrap_or_else(|_| TableName::new(schema, full)),
+        Some(short) => TableName::new(schema, short),
+        None => TableName::new(schema, object),
+    }
+}
+
 fn task(
-    object: &str,
-    entry: &Entry,
+    publish: &Publish<'_>,
     schema: &str,
     connection: &Connection<'_>,
     frame: &StepFrame<'_>,
     explain: &mut Vec<Setting>,
     report: &mut Report,
 ) -> Task {
+    let Publish {
+        name: object,
+        entry,
+        ..
+    } = *publish;
     let empty = Node::map(entry.key_at, Map::new());
     let node = if entry.value.as_map().is_some() {
         &entry.value
@@ -145,13 +254,12 @@ fn task(
     };
     let target = TableName::new(&connection.plan.name, object);
     settings::explain(&target.to_string(), node, report, explain);
-    let from = match node.get_text("from").unwrap_or(object) {
-        full if full.contains('.') && node.get("from").is_some() => full
-            .parse()
-            .unwrap_or_else(|_| TableName::new(schema, full)),
-        short => TableName::new(schema, short),
+    let from = source(object, node, schema);
+    let key = match (node.get("key"), node.get_text("write")) {
+        (Some(key), _) => key.texts(),
+        (None, Some("replace" | "append")) => Vec::new(),
+        (None, _) => publish.key.to_vec(),
     };
-    let key = node.get("key").map(Node::texts).unwrap_or_default();
     let mode = mode(node, &key, connection, entry.key_at, report);
     check_where(node, mode, report);
     let table = checks::Table {

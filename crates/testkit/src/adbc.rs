@@ -12,6 +12,8 @@ use adbc_core::{Connection as _, Database as _, Driver as _, Statement as _};
 use adbc_driver_manager::ManagedDriver;
 use arrow_array::RecordBatch;
 
+use crate::installed;
+
 /// A driver that `xtask/setup.sh` installs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdbcDriver {
@@ -42,10 +44,7 @@ impl AdbcDriver {
             Self::Postgres => "libadbc_driver_postgresql.so",
             Self::Sqlite => "libadbc_driver_sqlite.so",
         };
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let installed = cache.or_else(home).unwrap_or_default();
-        let library = installed.join("towpath/servers/adbc/drivers").join(name);
+        let library = installed::servers().join("adbc/drivers").join(name);
         match library.is_file() {
             true => Ok(library),
             false => Err(format!(

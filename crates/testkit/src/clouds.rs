@@ -2,7 +2,7 @@
 //! with it.
 //!
 //! Promise: one empty bucket in a temporary folder, on a free loopback port. They take long to install, so only
-//! `make conformance` runs tests with them: `xtask/setup.sh --clouds` installs them. They are not the services
+//! `make conformance` runs tests with them: `xtask/setup.sh --conformance` installs them. They are not the services
 //! themselves: what an emulator does not know is tested nowhere. Read next: `s3.rs`.
 
 use std::io::{Read as _, Write as _};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::installed;
 use crate::ports::Port;
 
 /// The account of every Azurite, and its key, which its documentation names.
@@ -164,10 +165,7 @@ fn send(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<Stri
 }
 
 fn installed(name: &str) -> Result<PathBuf, String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let program = cache.or_else(home).unwrap_or_default();
-    let program = program.join("towpath/servers").join(name);
+    let program = installed::servers().join(name);
     match program.is_file() {
         true => Ok(program),
         false => Err(format!(

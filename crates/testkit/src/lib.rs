@@ -7,6 +7,7 @@ pub mod adbc;
 pub mod clouds;
 pub mod conformance;
 pub mod http;
+mod installed;
 pub mod kill;
 mod live;
 pub mod mariadb;

@@ -1,15 +1,16 @@
-//! A real MariaDB server, started by a test and stopped with it.
+//! A real MariaDB or MySQL server, started by a test and stopped with it.
 //!
 //! Promise: a fresh server in a temporary folder on a free port, reachable by TCP with a password, gone when
 //! the value is dropped (also while a panic unwinds). When MariaDB is not installed it fails with the line
 //! that installs it. It deliberately does not know the connector: tests talk to the server through
-//! `mariadb`. Nothing here waits by the clock: readiness is read from the server's own log.
+//! `mariadb`. With `TOWPATH_TEST_MYSQL` in the environment the server is MySQL: so `make conformance` runs the same
+//! suites against it. Nothing here waits by the clock: readiness is read from the server's own log.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -24,6 +25,8 @@ pub const USER: &str = "towpath";
 /// The user's password. Tests check that it is in no message.
 pub const PASSWORD: &str = "s3cret-of-the-test";
 
+/// The variable that asks for MySQL in place of MariaDB.
+const MYSQL: &str = "TOWPATH_TEST_MYSQL";
 const READY: &str = "ready for connections";
 const USERS: &[&str] = &["mysql", "nobody"];
 
@@ -32,7 +35,7 @@ static DATABASES: AtomicU64 = AtomicU64::new(0);
 
 /// A running server.
 pub struct MariadbServer {
-    server: PathBuf,
+    program: Program,
     folder: TempDir,
     owner: Option<Owner>,
     settings: Vec<String>,
@@ -66,14 +69,18 @@ impl MariadbServer {
     /// # Errors
     /// If MariaDB is not installed or does not start.
     pub fn start_with(settings: &[&str]) -> Result<Self, ServerError> {
-        let server = program()?;
-        let owner = Owner::needed(USERS)?;
+        let program = Program::find()?;
+        // A server in the user's own cache runs as that user.
+        let owner = match &program {
+            Program::Mariadb(_) => Owner::needed(USERS)?,
+            Program::Mysql(_) => None,
+        };
         let folder = tempfile::Builder::new()
             .prefix("towpath-mariadb-")
             .tempdir()
             .map_err(|error| ServerError::of("cannot create a temporary folder", error))?;
         let server = Self {
-            server,
+            program,
             folder,
             owner,
             settings: settings
@@ -86,6 +93,11 @@ impl MariadbServer {
         server.initialise()?;
         server.resume()?;
         Ok(server)
+    }
+
+    /// Whether it is MySQL, not MariaDB.
+    pub fn is_mysql(&self) -> bool {
+        matches!(self.program, Program::Mysql(_))
     }
 
     /// The TCP port on 127.0.0.1.
@@ -141,7 +153,7 @@ impl MariadbServer {
             .map_err(|error| ServerError::of("cannot start `mariadb`", error))?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin
-                .write_all(sql.as_bytes())
+                .write_all(self.dialect(sql).as_bytes())
                 .map_err(|error| ServerError::of("cannot write to `mariadb`", error))?;
         }
         let output = child
@@ -152,6 +164,30 @@ impl MariadbServer {
             true => Ok(text(&output.stdout)),
             false => Err(ServerError::of("`mariadb`", text(&output.stderr))),
         }
+    }
+
+    /// MySQL has no tables of sequences: `seq_1_to_9` becomes a query.
+    fn dialect(&self, sql: &str) -> String {
+        if !self.is_mysql() {
+            return sql.to_owned();
+        }
+        let mut parts = sql.split("seq_");
+        let mut done = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = |text: &str| {
+                text.find(|at: char| !at.is_ascii_digit())
+                    .unwrap_or(text.len())
+            };
+            let (first, rest) = part.split_at(digits(part));
+            let rest = rest.strip_prefix("_to_").unwrap_or(rest);
+            let (last, rest) = rest.split_at(digits(rest));
+            let _ = write!(
+                done,
+                "(WITH RECURSIVE s AS (SELECT {first} AS seq UNION ALL SELECT seq + 1 FROM s WHERE seq < {last}) \
+                 SELECT seq FROM s) AS seq_{first}_to_{last}{rest}"
+            );
+        }
+        done
     }
 
     /// Stops the server at once, like a crash (the connections of clients break).
@@ -170,8 +206,8 @@ impl MariadbServer {
     pub fn resume(&self) -> Result<(), ServerError> {
         let folder = self.folder.path();
         let mut child = self
-            .command(&self.server)
-            .arg("--no-defaults")
+            .command(self.program.path())
+            .args(self.program.arguments())
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("s.sock").display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()))
@@ -190,7 +226,7 @@ impl MariadbServer {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| ServerError::of("cannot start `mariadbd`", error))?;
+            .map_err(|error| ServerError::of("cannot start the server", error))?;
         let answer = wait_until_ready(&mut child, READY);
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         answer.inspect_err(|_| self.kill())
@@ -211,17 +247,26 @@ impl MariadbServer {
                     .map_err(|error| ServerError::of("cannot hand the folder over", error))?;
             }
         }
-        let output = self
-            .command("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal"])
-            .args(["--skip-test-db", "--skip-name-resolve"])
-            .arg(format!("--datadir={}", folder.join("data").display()))
-            .output()
-            .map_err(|error| ServerError::of("cannot start `mariadb-install-db`", error))?;
+        let data = format!("--datadir={}", folder.join("data").display());
+        let output = match &self.program {
+            Program::Mariadb(_) => self
+                .command("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal"])
+                .args(["--skip-test-db", "--skip-name-resolve"])
+                .arg(data)
+                .output(),
+            Program::Mysql(_) => self
+                .command(self.program.path())
+                .args(self.program.arguments())
+                .args([data, "--initialize-insecure".to_owned()])
+                .output(),
+        };
+        let output =
+            output.map_err(|error| ServerError::of("cannot start the installation", error))?;
         match output.status.success() {
             true => Ok(()),
             false => Err(ServerError::of(
-                "`mariadb-install-db` failed",
+                "the server's data could not be created",
                 String::from_utf8_lossy(&output.stderr),
             )),
         }
@@ -249,8 +294,47 @@ impl Drop for MariadbServer {
     }
 }
 
+/// The program of the server.
+enum Program {
+    Mariadb(PathBuf),
+    Mysql(PathBuf),
+}
+
+impl Program {
+    fn find() -> Result<Self, ServerError> {
+        match std::env::var_os(MYSQL) {
+            Some(_) => mysqld().map(Self::Mysql),
+            None => mariadbd().map(Self::Mariadb),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Mariadb(path) | Self::Mysql(path) => path,
+        }
+    }
+
+    /// What it needs at each start. The server of MySQL is not installed, so it is told where its files are.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--no-defaults".to_owned()];
+        if let Self::Mysql(path) = self {
+            let base = path.parent().and_then(Path::parent).unwrap_or(path);
+            arguments.extend([
+                format!("--basedir={}", base.display()),
+                format!("--lc-messages-dir={}", base.join("share").display()),
+                "--mysqlx=OFF".to_owned(),
+                "--cte-max-recursion-depth=1000000".to_owned(),
+                // Only root needs it, and to others it says nothing.
+                "--user=root".to_owned(),
+                "--default-authentication-plugin=mysql_native_password".to_owned(),
+            ]);
+        }
+        arguments
+    }
+}
+
 /// `mariadbd`, which Debian keeps off the PATH of users.
-fn program() -> Result<PathBuf, ServerError> {
+fn mariadbd() -> Result<PathBuf, ServerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = ["/usr/sbin", "/usr/libexec"].map(PathBuf::from).into_iter();
     let mut folders = folders.chain(std::env::split_paths(&path));
@@ -262,4 +346,16 @@ fn program() -> Result<PathBuf, ServerError> {
                 "apt-get install --no-install-recommends mariadb-server",
             )
         })
+}
+
+/// `mysqld`, where `xtask/setup.sh --conformance` puts it.
+fn mysqld() -> Result<PathBuf, ServerError> {
+    let program = crate::installed::servers().join("mysql/bin/mysqld");
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(ServerError::of(
+            "this test needs a MySQL server",
+            "xtask/setup.sh --conformance",
+        )),
+    }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::installed;
 use crate::ports::Port;
 
 pub use proxy::{FaultyS3, S3Fault};
@@ -308,10 +309,7 @@ fn send(port: u16, method: &str, path: &str, body: &[u8]) -> std::io::Result<u16
 
 /// Where `xtask/setup.sh` puts the server.
 fn program() -> Result<PathBuf, String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let installed = cache.or_else(home).unwrap_or_default();
-    let installed = installed.join("towpath/servers/bin");
+    let installed = installed::servers().join("bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::iter::once(installed)
         .chain(std::env::split_paths(&path))

@@ -5,16 +5,14 @@
 
 use std::path::PathBuf;
 
+use crate::installed;
+
 /// The folder of the installed programs.
 ///
 /// # Errors
 /// If a program of this name is not installed.
 pub fn programs(name: &str) -> Result<PathBuf, String> {
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-    };
-    let folder = cache.join("towpath/singer/bin");
+    let folder = installed::cache().join("singer/bin");
     match folder.join(name).is_file() {
         true => Ok(folder),
         false => Err(format!(

@@ -66,7 +66,7 @@ pub use schedule::{Catchup, DstGap, DstOverlap, Interval, Overlap, Recurrence, S
 pub use schema_policy::{ChangePolicy, SchemaPolicy};
 pub use spec::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
-    OptionVariant,
+    OptionVariant, Proof, ProvenSystem,
 };
 pub use token::{
     Annotations, Generation, Position, SplitId, SplitPosition, TaskKey, TaskKind, Token,

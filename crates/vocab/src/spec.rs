@@ -50,6 +50,35 @@ pub enum Guarantee {
     AtomicManifest,
 }
 
+/// What stood at the other end when a connector was tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The system itself, or files that its own programs wrote.
+    RealSystem,
+    /// An emulator of the system, made by others.
+    Emulator,
+    /// A server of the tests that speaks its protocol.
+    ProtocolFake,
+}
+
+/// A system that a connector was tested with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenSystem {
+    /// Its name and version.
+    pub system: String,
+    /// What stood at the other end.
+    pub proof: Proof,
+}
+
+impl ProvenSystem {
+    /// The systems of one kind of proof.
+    pub fn all<const N: usize>(proof: Proof, systems: [&str; N]) -> Vec<Self> {
+        let systems = systems.into_iter().map(str::to_owned);
+        systems.map(|system| Self { system, proof }).collect()
+    }
+}
+
 /// The kind of value of an option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +181,9 @@ pub struct ConnectorSpec {
     pub writes: Vec<WriteMode>,
     /// What a write guarantees.
     pub guarantee: Guarantee,
+    /// The systems that it was tested with; what is not in the list was never tried.
+    #[serde(default)]
+    pub proven: Vec<ProvenSystem>,
     /// Schemes of URLs that mean this connector: `postgres`, `postgresql`.
     pub schemes: Vec<String>,
     /// Endings of file names that mean this connector, for a database in one file.

@@ -5,10 +5,9 @@
 
 use towpath_app::{
     ConnectionTest, DiscoverReport, DiscoverRequest, ProposalReport, ProposeRequest, TableLine,
-    connection_test, connection_types, connections, discover, propose,
+    connection_test, connection_types, connections, connector_facts, discover, propose,
 };
 use towpath_vocab::passwords::without_passwords;
-use towpath_vocab::{Capability, ConnectorSpec};
 
 use super::project_args::{CommandResult, ProjectArgs};
 use crate::args::{ConnectionCommand, Format};
@@ -111,35 +110,15 @@ fn types(format: Format) -> CommandResult {
         draw::json(&serde_json::json!({ "version": 1, "types": specs }))?;
         return Ok(Exit::Done);
     }
-    let names = ["TYPE", "CAN BE", "NEEDS", "WHAT IT IS"].map(str::to_owned);
-    let rows: Vec<Vec<String>> = specs.iter().map(type_row).collect();
-    out!("{}", draw::text_table(&names, &rows, &[false; 4]));
-    outln!("\nAll options: towpath connection types --format json");
+    for spec in &specs {
+        outln!("{}\n  {}", spec.kind, spec.doc);
+        for (name, fact) in connector_facts(spec) {
+            outln!("  {name}: {}", fact.replace('`', ""));
+        }
+        outln!();
+    }
+    outln!("All options: towpath connection types --format json");
     Ok(Exit::Done)
-}
-
-fn type_row(spec: &ConnectorSpec) -> Vec<String> {
-    let sides: Vec<&str> = [
-        (Capability::Source, "read"),
-        (Capability::Destination, "written"),
-        (Capability::Discover, "discovered"),
-        (Capability::Alert, "sent alerts"),
-    ]
-    .into_iter()
-    .filter_map(|(capability, word)| spec.capabilities.contains(&capability).then_some(word))
-    .collect();
-    let needs: Vec<&str> = spec
-        .options
-        .iter()
-        .filter(|option| option.required)
-        .map(|option| option.name.as_str())
-        .collect();
-    vec![
-        spec.kind.clone(),
-        sides.join(", "),
-        needs.join(", "),
-        spec.doc.clone(),
-    ]
 }
 
 fn say_test(report: &ConnectionTest) {

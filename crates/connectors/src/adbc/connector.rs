@@ -7,7 +7,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    OptionUse, ReadMode,
+    OptionUse, Proof, ProvenSystem, ReadMode,
 };
 
 use super::destination::AdbcTables;
@@ -25,7 +25,7 @@ impl Connector for Adbc {
     fn spec(&self) -> ConnectorSpec {
         ConnectorSpec {
             kind: "adbc".to_owned(),
-            doc: "Any database with an ADBC driver, a shared library that is loaded at run time. Proven against the drivers of DuckDB (which can be written), PostgreSQL and SQLite.".to_owned(),
+            doc: "Any database with an ADBC driver, a shared library that is loaded at run time. DuckDB can be written.".to_owned(),
             objects: ObjectKind::Tables,
             capabilities: vec![
                 Capability::Source,
@@ -40,6 +40,7 @@ impl Connector for Adbc {
             keeps_text: false,
             writes: MODES.to_vec(),
             guarantee: Guarantee::ExactlyOnce,
+            proven: ProvenSystem::all(Proof::RealSystem, ["DuckDB 1.5 and its driver", "PostgreSQL 15 by driver 1.13", "SQLite 3 by driver 1.13"]),
             schemes: Vec::new(),
             endings: Vec::new(),
         }

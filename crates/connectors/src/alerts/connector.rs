@@ -10,7 +10,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    OptionUse,
+    OptionUse, Proof, ProvenSystem,
 };
 
 use super::channel::HttpChannel;
@@ -51,6 +51,17 @@ impl AlertForm {
             Self::PagerDuty => "Alerts as events of PagerDuty; a recovery resolves its incident.",
             Self::Opsgenie => "Alerts of Opsgenie; a recovery closes its alert.",
         }
+    }
+
+    fn proven(self) -> Vec<ProvenSystem> {
+        let (proof, system) = match self {
+            Self::Webhook => (Proof::RealSystem, "HTTP servers of the tests"),
+            Self::Slack => (Proof::ProtocolFake, "Slack"),
+            Self::Teams => (Proof::ProtocolFake, "Teams"),
+            Self::PagerDuty => (Proof::ProtocolFake, "PagerDuty"),
+            Self::Opsgenie => (Proof::ProtocolFake, "Opsgenie"),
+        };
+        ProvenSystem::all(proof, [system])
     }
 
     /// The address of the service, where there is one for all.
@@ -124,6 +135,7 @@ impl Connector for AlertConnector {
             keeps_text: false,
             writes: Vec::new(),
             guarantee: Guarantee::AtLeastOnce,
+            proven: self.0.proven(),
             schemes: Vec::new(),
             endings: Vec::new(),
         }

@@ -3,9 +3,22 @@
 //! Generated docs and the check of a project read this; what the options do is in `options.rs`.
 
 use towpath_vocab::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, ReadMode,
-    WriteMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, Proof,
+    ProvenSystem, ReadMode, WriteMode,
 };
+
+/// Files that other programs wrote, and the services of buckets.
+fn proven() -> Vec<ProvenSystem> {
+    let real = [
+        "files of DuckDB, pyarrow, fastavro and openpyxl",
+        "parquet-testing",
+        "csv-spectrum",
+        "S3 of SeaweedFS 4",
+    ];
+    let mut proven = ProvenSystem::all(Proof::RealSystem, real);
+    proven.extend(ProvenSystem::all(Proof::Emulator, ["Azure by Azurite 3"]));
+    proven
+}
 
 enum Kind {
     Text,
@@ -250,6 +263,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: vec![WriteMode::Replace, WriteMode::Append],
         guarantee: Guarantee::AtomicFile,
+        proven: proven(),
         schemes: std::iter::once("file")
             .chain(towpath_buckets::SCHEMES)
             .map(str::to_owned)

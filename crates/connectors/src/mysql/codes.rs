@@ -126,7 +126,7 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "R1023",
         Remedy::FixData,
         "A column of the table cannot hold all values as they are.",
-        "A text is longer than the column, has characters that its character set does not have, or ends in blanks that `char(n)` drops; it is no member of an `enum` or `set`, or names the members of a set in another order; a time has more digits of a second than the column; a number is no year; JSON is not spelled as MySQL spells it. Nothing was written. Reject such rows, or change the type of the table's column.",
+        "A text is longer than the column, has characters that its character set does not have, or ends in blanks that `char(n)` drops; it is no member of an `enum` or `set`, or names the members of a set in another order; a time has more digits of a second than the column; a number is no year; a JSON document of MySQL has a name twice in an object, or a number with more digits than it keeps. Nothing was written. Reject such rows, or change the type of the table's column.",
     ),
     CodeEntry::run(
         "R1024",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    OptionUse, ReadMode,
+    OptionUse, Proof, ProvenSystem, ReadMode,
 };
 
 use super::destination::MysqlTables;
@@ -42,6 +42,7 @@ impl Connector for Mysql {
             keeps_text: false,
             writes: MODES.to_vec(),
             guarantee: Guarantee::ExactlyOnce,
+            proven: ProvenSystem::all(Proof::RealSystem, ["MariaDB 10.11", "MySQL 8.0"]),
             schemes: vec!["mysql".to_owned(), "mariadb".to_owned()],
             endings: Vec::new(),
         }

@@ -20,6 +20,8 @@ use crate::relational::modes::primary_key;
 /// A change waits for open reads, and later ones wait behind it: so it waits so many seconds at a time.
 const WAIT_SECONDS: u32 = 2;
 const TRIES: u32 = 100;
+/// How often others may change the same columns while a write fits the table to its rows.
+const ROUNDS_FOR_OTHERS: usize = 10;
 /// Reads that waited go on meanwhile.
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 /// Warnings that are not about values: of words and types that a later version will not have, of the server's log,
@@ -47,20 +49,23 @@ pub(super) async fn evolve(writing: &Writing, intent: &Intent) -> Result<bool> {
     let doing = format!("fitting `{shown}` to the rows");
     let wait = |seconds| format!("SET SESSION lock_wait_timeout = {seconds}");
     writing.define(&wait(WAIT_SECONDS), &doing).await?;
-    for statement in &alignment.statements {
-        match by_tries((writing, intent), statement, &doing).await {
-            // Another task has done the same: what it is, is looked at again.
+    // Others may change the table meanwhile, so each change begins with a look.
+    let mut rounds = alignment.statements.len() + ROUNDS_FOR_OTHERS;
+    let mut next = alignment.statements.into_iter().next();
+    while let Some(statement) = next.take().filter(|_| rounds > 0) {
+        rounds -= 1;
+        let done = by_tries((writing, intent), &statement, &doing).await;
+        let (alignment, _) = look(writing, intent).await?;
+        next = alignment.statements.into_iter().next();
+        match done {
+            // Another task has changed the column.
             Err(MysqlError::Query { .. } | MysqlError::Constraint { .. })
-                if !has(&look(writing, intent).await?.0, statement) => {}
+                if next.as_ref() != Some(&statement) => {}
             done => done?,
         }
     }
     writing.define(&wait(LOCK_WAIT_SECONDS), &doing).await?;
     Ok(true)
-}
-
-fn has(alignment: &Alignment, statement: &String) -> bool {
-    alignment.statements.contains(statement)
 }
 
 /// While a change waits for open reads, later reads wait for it: so it gives up soon, lets them through, and tries
@@ -96,8 +101,15 @@ async fn change_type(writing: &Writing, intent: &Intent, doing: &str) -> Result<
     let lock = format!("LOCK TABLES {} WRITE", writing.target.sql());
     writing.define(&lock, doing).await?;
     let changed = change_locked(writing, intent, doing).await;
-    let unlocked = writing.define("UNLOCK TABLES", doing).await;
+    let unlocked = unlock(writing, doing).await;
     changed.and(unlocked)
+}
+
+/// Frees the table. In MySQL a definition that failed leaves locks behind until its transaction ends, also where none
+/// was begun, and two sessions with such locks would wait for each other for ever.
+pub(super) async fn unlock(writing: &Writing, doing: &str) -> Result<()> {
+    writing.define("UNLOCK TABLES", doing).await?;
+    writing.define("ROLLBACK", doing).await
 }
 
 /// The table is locked: what is looked at now, holds until the change is done.

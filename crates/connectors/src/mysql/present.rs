@@ -361,14 +361,25 @@ impl Present {
         Some(way)
     }
 
-    /// MySQL keeps what a document says, not its text. (In MariaDB, `json` is a text.)
+    /// MySQL keeps what a document says, not its text. (In MariaDB, `json` is a text.) What it says is lost where a
+    /// name is twice in an object, and where a number has more digits than a double or a 64-bit integer.
     fn takes_json(staged: &str) -> Way {
-        let text = format!("CAST(CAST({staged} AS json) AS char)");
+        let stored = format!("CAST(CAST({staged} AS json) AS char)");
+        let names = |text: &str| {
+            let text = format!("REGEXP_REPLACE({text}, '\"[ \\\\t\\\\r\\\\n]*+:', '\":')");
+            format!("CHAR_LENGTH({text}) - CHAR_LENGTH(REPLACE({text}, '\":', ''))")
+        };
+        let without_texts = format!(
+            "REGEXP_REPLACE({staged}, '\"[^\"\\\\\\\\]*+(?:\\\\\\\\.[^\"\\\\\\\\]*+)*+\"', '\"\"')"
+        );
         Way {
             value: None,
             changed: Some(format!(
-                "CASE WHEN {staged} IS NULL THEN FALSE WHEN JSON_VALID({staged}) \
-                 THEN NOT (CAST({text} AS BINARY) <=> CAST({staged} AS BINARY)) ELSE TRUE END"
+                "CASE WHEN {staged} IS NULL THEN FALSE WHEN NOT JSON_VALID({staged}) THEN TRUE \
+                 WHEN CAST({stored} AS BINARY) <=> CAST({staged} AS BINARY) THEN FALSE \
+                 ELSE {} <> {} OR REGEXP_LIKE({without_texts}, '{TOO_MANY_DIGITS}') END",
+                names(staged),
+                names(&stored)
             )),
         }
     }
@@ -389,6 +400,10 @@ impl Present {
         })
     }
 }
+
+/// A number of a JSON document that a 64-bit integer or a double may not hold: 19 digits and more, or more than 15
+/// of them with a point or an exponent.
+const TOO_MANY_DIGITS: &str = "[0-9]{19}|(?=[0-9.]{17})[0-9]*+[.]|[0-9]{16}[eE]";
 
 impl Way {
     fn also(&mut self, condition: String) {

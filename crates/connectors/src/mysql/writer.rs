@@ -135,7 +135,7 @@ impl MysqlWrite {
             let drop = format!("DROP TABLE {table}");
             self.writing.define(&drop, &doing).await?;
         }
-        self.writing.define("UNLOCK TABLES", &doing).await
+        evolve::unlock(&self.writing, &doing).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    OptionUse, ReadMode, WriteMode,
+    OptionUse, Proof, ProvenSystem, ReadMode, WriteMode,
 };
 
 use super::destination::PostgresTables;
@@ -46,6 +46,7 @@ impl Connector for Postgres {
                 WriteMode::InsertOnly,
             ],
             guarantee: Guarantee::ExactlyOnce,
+            proven: ProvenSystem::all(Proof::RealSystem, ["PostgreSQL 15"]),
             schemes: vec!["postgres".to_owned(), "postgresql".to_owned()],
             endings: Vec::new(),
         }

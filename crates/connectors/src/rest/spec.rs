@@ -5,7 +5,7 @@
 
 use towpath_vocab::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
-    OptionVariant, ReadMode,
+    OptionVariant, Proof, ProvenSystem, ReadMode,
 };
 
 use super::{auth_spec, job_options};
@@ -447,6 +447,7 @@ pub(super) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: Vec::new(),
         guarantee: Guarantee::AtLeastOnce,
+        proven: ProvenSystem::all(Proof::RealSystem, ["HTTP servers of the tests"]),
         schemes: Vec::new(),
         endings: Vec::new(),
     }

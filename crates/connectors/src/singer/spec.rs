@@ -4,8 +4,8 @@
 //! do is in `settings.rs`.
 
 use towpath_vocab::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, ReadMode,
-    WriteMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, Proof,
+    ProvenSystem, ReadMode, WriteMode,
 };
 
 fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
@@ -133,6 +133,7 @@ pub(super) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: vec![WriteMode::Append, WriteMode::Merge],
         guarantee: Guarantee::AtLeastOnce,
+        proven: ProvenSystem::all(Proof::RealSystem, ["tap-dbf 0.1", "tap-postgres 0.10", "target-csv 0.5"]),
         schemes: Vec::new(),
         endings: Vec::new(),
     }

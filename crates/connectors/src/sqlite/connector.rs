@@ -7,7 +7,7 @@ use std::sync::Arc;
 use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
-    OptionUse, ReadMode, WriteMode,
+    OptionUse, Proof, ProvenSystem, ReadMode, WriteMode,
 };
 
 use super::destination::SqliteTables;
@@ -70,6 +70,7 @@ impl Connector for Sqlite {
                 WriteMode::InsertOnly,
             ],
             guarantee: Guarantee::ExactlyOnce,
+            proven: ProvenSystem::all(Proof::RealSystem, ["SQLite 3"]),
             schemes: vec!["sqlite".to_owned()],
             endings: ENDINGS.map(str::to_owned).to_vec(),
         }

@@ -187,6 +187,17 @@ async fn a_column_of_numbers_is_widened_as_it_is_defined() {
         write(database.destination().as_ref(), evolving, &rows)
             .await
             .unwrap();
+        let mut after = after.to_owned();
+        if database.server.is_mysql() {
+            // It quotes numbers, and has no checks before 8.0.16.
+            for (plain, quoted) in [
+                ("DEFAULT 7", "DEFAULT '7'"),
+                ("DEFAULT 1.5", "DEFAULT '1.5'"),
+            ] {
+                after = after.replace(plain, quoted);
+            }
+            after = after.replace(" CHECK (`v` < 100)", "");
+        }
         let found = database.sql("SHOW CREATE TABLE t");
         assert!(found.contains(&format!("`v` {after}")), "{after}: {found}");
         let back = database.read("t").await;
@@ -194,12 +205,31 @@ async fn a_column_of_numbers_is_widened_as_it_is_defined() {
     }
 }
 
-/// In MariaDB `json` is a text that must be JSON.
+/// In MariaDB `json` is a text that must be JSON; MySQL keeps what a document says, and not all numbers and names.
 #[tokio::test(flavor = "multi_thread")]
 async fn json_goes_into_json() {
-    let documents = texts(&["{\"a\":1.10}", "[]", "null"]);
-    assert_eq!(refused("json", documents).await, None);
+    let documents = [
+        "{\"a\":1.10}",
+        "[]",
+        "null",
+        "{\"b\" : \"\\u00e9 \\\": 12345678901234567890.5\", \"a\":{\"b\":[1,-0.5e3,123456789012345678]}}",
+    ];
+    assert_eq!(refused("json", texts(&documents)).await, None);
     let database = Database::with("CREATE TABLE t (v json)");
+    let lost = [
+        "{\"a\":1,\"a\":2}",
+        "[12345678901234567890123]",
+        "[0.12345678901234567891]",
+        "[1234567890123456e5]",
+    ];
+    for document in lost {
+        let code = database.server.is_mysql().then(|| "R1023".to_owned());
+        assert_eq!(
+            refused("json", texts(&[document])).await,
+            code,
+            "{document}"
+        );
+    }
     let rows = batch("v", texts(&["{"]));
     let wanted = intent(rows.schema(), WriteMode::Append, &[], 1);
     let failure = write(database.destination().as_ref(), wanted, &rows).await;
@@ -254,7 +284,11 @@ async fn a_moment_after_those_of_a_timestamp_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_a_new_table_are_compared_exactly_and_have_a_length() {
     let database = Database::with("SELECT 1");
-    let keys = ["a", "A", "a ", "ä", "a\u{308}", ""];
+    let mut keys = vec!["a", "A", "ä", "a\u{308}", ""];
+    // MySQL before 8.0.17 has no collation for it: there it is refused (R0242).
+    if !database.server.is_mysql() {
+        keys.push("a ");
+    }
     let rows = batch("v", texts(&keys));
     let merge = |generation| intent(rows.schema(), WriteMode::Merge, &["v"], generation);
     for generation in 1..=2 {
@@ -262,7 +296,10 @@ async fn keys_of_a_new_table_are_compared_exactly_and_have_a_length() {
         write(destination.as_ref(), merge(generation), &rows)
             .await
             .unwrap();
-        assert_eq!(database.sql("SELECT count(*) FROM t"), "6");
+        assert_eq!(
+            database.sql("SELECT count(*) FROM t"),
+            keys.len().to_string()
+        );
     }
     let long = "é".repeat(768);
     let rows = batch("v", texts(&[&long]));

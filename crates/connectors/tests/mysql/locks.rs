@@ -103,6 +103,10 @@ async fn a_foreign_key_that_is_made_during_a_load_is_noticed() {
     let failure = writer.prepare().await.err().unwrap();
     refused(failure);
     database.sql("DROP TABLE child");
+    if database.server.is_mysql() {
+        // It lets nobody define the key before the transaction ends.
+        return;
+    }
     let prepared = prepare(destination.as_ref(), wanted, &incoming).await;
     database.sql(child);
     let failure = prepared.unwrap().commit(Commit::default()).await;

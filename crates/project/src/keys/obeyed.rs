@@ -52,6 +52,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
         keeps_text: scheme == "file",
         writes: vec![WriteMode::Replace, WriteMode::Append, WriteMode::Merge],
         guarantee: Guarantee::ExactlyOnce,
+        proven: Vec::new(),
         schemes: vec![scheme.into()],
         endings: Vec::new(),
     }

@@ -207,7 +207,7 @@ const STEP_KEYS: &[Key] = &[
     key(
         "tables",
         Kind::Named(&Kind::Table),
-        "The tables. A key is the name of the target table; patterns such as `ref_*` are allowed.",
+        "The tables. A key is the name of the target table; patterns such as `ref_*` are allowed. Of a publish, a pattern stands for tables of the lakehouse that steps write, each with the key by which it is written.",
     ),
     key(
         "except",
@@ -282,7 +282,7 @@ pub(crate) static STEP: KeySchema = KeySchema {
 pub(crate) fn verbs_of(key: &str) -> &'static [&'static str] {
     match key {
         "into" | "tables" => &["load", "publish", "copy"],
-        "except" => &["load"],
+        "except" => &["load", "publish"],
         "exclude" => &["models"],
         "reads" | "writes" | "env" | "directory" => &["command"],
         _ if TABLE_DEFAULTS.find(key).is_some() => &["load"],
