@@ -28,7 +28,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "compression",
         Kind::OneOf(&["none", "gzip", "zstd"]),
-        "The compression of the files; default: by extension (.gz, .zst). For Parquet only when it is written; default zstd.",
+        "The compression of the files; default: by extension (.gz, .zst). For Parquet, Avro and Arrow only when they are written; default zstd, gzip (`deflate`) and none.",
     ),
     (
         "delimiter",

@@ -203,7 +203,7 @@ impl FileTarget {
         let format = options.format.or(by_name).ok_or_else(|| {
             wrong(
                 "its name does not show its format",
-                "add `format: csv`, `jsonl` or `parquet`",
+                "add `format: csv`, `jsonl`, `parquet`, `avro` or `arrow`",
             )
         })?;
         let by_name = if location.many {
@@ -217,12 +217,6 @@ impl FileTarget {
                 return Err(wrong(
                     "JSON files are only read",
                     "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
-                ));
-            }
-            (Format::Avro | Format::Arrow, _) => {
-                return Err(wrong(
-                    "Avro and Arrow files are only read",
-                    "write Parquet: a name that ends with `.parquet`, or `format: parquet`",
                 ));
             }
             (Format::Xml, _) => {
@@ -243,13 +237,22 @@ impl FileTarget {
                     "write `format: csv`, `jsonl` or `parquet`",
                 ));
             }
-            (Format::Parquet, _) if by_name != Compression::None => {
+            (format, _) if format.has_columns() && by_name != Compression::None => {
                 return Err(wrong(
-                    "a Parquet file is compressed inside",
+                    "such a file is compressed inside",
                     "remove `.gz` or `.zst` from its name; `compression` sets its compression",
                 ));
             }
             (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+            // Each library that reads Avro has deflate.
+            (Format::Avro, given) => given.unwrap_or(Compression::Gzip),
+            (Format::Arrow, Some(Compression::Gzip)) => {
+                return Err(wrong(
+                    "Arrow has no gzip",
+                    "set `compression: zstd` or `none`",
+                ));
+            }
+            (Format::Arrow, given) => given.unwrap_or(Compression::None),
             (_, given) => given.unwrap_or(by_name),
         };
         if options
@@ -283,7 +286,8 @@ impl FileTarget {
     /// The extension of files in a folder.
     pub(super) fn extension(&self) -> String {
         let packed = match (self.format, self.compression) {
-            (Format::Parquet, _) | (_, Compression::None) => "",
+            (format, _) if format.has_columns() => "",
+            (_, Compression::None) => "",
             (_, Compression::Gzip) => ".gz",
             (_, Compression::Zstd) => ".zst",
         };
