@@ -35,6 +35,8 @@ pub(crate) struct InputFile {
     pub(crate) sheet: SheetChoice,
     /// Only so many bytes of it count; `None` means all.
     pub(crate) length: Option<u64>,
+    /// So many bytes of it were read before.
+    pub(crate) start: u64,
     /// The columns of its path.
     pub(crate) path_values: Arc<PathValues>,
 }
@@ -59,6 +61,7 @@ impl InputFile {
             encoding: options.encoding,
             sheet: options.sheet.clone(),
             length: None,
+            start: 0,
             path_values: Arc::default(),
         })
     }

@@ -14,6 +14,7 @@ mod bucket;
 mod cases;
 mod columnar;
 mod formats;
+mod grown;
 mod inferred;
 mod lines;
 mod named;

@@ -306,6 +306,7 @@ impl FileTarget {
             encoding: self.options.encoding,
             sheet: SheetChoice::default(),
             length: None,
+            start: 0,
             path_values: std::sync::Arc::default(),
         }
     }
