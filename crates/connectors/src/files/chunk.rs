@@ -627,6 +627,7 @@ mod tests {
             sheet: Default::default(),
             length: None,
             start: 0,
+            kept: None,
             path_values: Arc::default(),
         };
         let mut reader = ChunkReader::open(

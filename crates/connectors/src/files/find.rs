@@ -16,6 +16,7 @@ use super::parts;
 use super::path_values::PathValues;
 use super::place::Place;
 use super::workbook::SheetChoice;
+use crate::stage::Stage;
 use encoding_rs::Encoding;
 
 /// One file of a table.
@@ -37,6 +38,8 @@ pub(crate) struct InputFile {
     pub(crate) length: Option<u64>,
     /// So many bytes of it were read before.
     pub(crate) start: u64,
+    /// The folder of this process that it is in as long as it is read.
+    pub(crate) kept: Option<Arc<Stage>>,
     /// The columns of its path.
     pub(crate) path_values: Arc<PathValues>,
 }
@@ -62,6 +65,7 @@ impl InputFile {
             sheet: options.sheet.clone(),
             length: None,
             start: 0,
+            kept: None,
             path_values: Arc::default(),
         })
     }

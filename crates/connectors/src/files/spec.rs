@@ -7,6 +7,8 @@ use towpath_vocab::{
     WriteMode,
 };
 
+use super::http;
+
 enum Kind {
     Text,
     Integer,
@@ -218,8 +220,9 @@ pub(crate) fn spec() -> ConnectorSpec {
         per_table: false,
         table_only: false,
         used_by: OptionUse::Always,
-        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`.".to_owned(),
+        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`; or `https://HOST/PATH`, which is only read.".to_owned(),
     }];
+    options.push(http::spec::auth());
     options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
         name: (*name).to_owned(),
         kind: kind.option_kind(),
@@ -234,7 +237,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel and log files in a local folder or in a bucket."
+        doc: "CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel and log files in a local folder, in a bucket, or behind `https://`."
             .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![
@@ -252,6 +255,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         guarantee: Guarantee::AtomicFile,
         schemes: std::iter::once("file")
             .chain(towpath_buckets::SCHEMES)
+            .chain(["https", "http"])
             .map(str::to_owned)
             .collect(),
         endings: Vec::new(),

@@ -177,6 +177,29 @@ fn inside(object: &str, shown: &str) -> Result<(String, String, bool)> {
     Ok((relative, name.to_owned(), many))
 }
 
+/// Why files of a format are not written, and what to write instead.
+fn only_read(format: Format) -> Option<(&'static str, &'static str)> {
+    match format {
+        Format::Json => Some((
+            "JSON files are only read",
+            "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
+        )),
+        Format::Xml => Some((
+            "XML files are only read",
+            "write CSV, JSON lines or Parquet: a name that ends with `.csv`, `.jsonl` or `.parquet`",
+        )),
+        Format::Xlsx => Some((
+            "Excel workbooks are only read",
+            "write CSV, which Excel opens: a name that ends with `.csv`",
+        )),
+        format if format.is_lines() => Some((
+            "logs and other lines are only read",
+            "write `format: csv`, `jsonl` or `parquet`",
+        )),
+        _ => None,
+    }
+}
+
 /// A place with the way its files are written.
 #[derive(Clone, Debug)]
 pub(super) struct FileTarget {
@@ -212,31 +235,10 @@ impl FileTarget {
             parts.compression
         };
         let options = options.written_as(format)?;
+        if let Some((why, way_out)) = only_read(format) {
+            return Err(wrong(why, way_out));
+        }
         let compression = match (format, options.compression) {
-            (Format::Json, _) => {
-                return Err(wrong(
-                    "JSON files are only read",
-                    "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
-                ));
-            }
-            (Format::Xml, _) => {
-                return Err(wrong(
-                    "XML files are only read",
-                    "write CSV, JSON lines or Parquet: a name that ends with `.csv`, `.jsonl` or `.parquet`",
-                ));
-            }
-            (Format::Xlsx, _) => {
-                return Err(wrong(
-                    "Excel workbooks are only read",
-                    "write CSV, which Excel opens: a name that ends with `.csv`",
-                ));
-            }
-            (format, _) if format.is_lines() => {
-                return Err(wrong(
-                    "logs and other lines are only read",
-                    "write `format: csv`, `jsonl` or `parquet`",
-                ));
-            }
             (format, _) if format.has_columns() && by_name != Compression::None => {
                 return Err(wrong(
                     "such a file is compressed inside",
@@ -307,6 +309,7 @@ impl FileTarget {
             sheet: SheetChoice::default(),
             length: None,
             start: 0,
+            kept: None,
             path_values: std::sync::Arc::default(),
         }
     }
