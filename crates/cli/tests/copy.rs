@@ -405,12 +405,15 @@ fn avro_and_arrow_files_are_read_as_others_are() {
         query(sql),
         serde_json::json!([{"n": 5, "m": "9223372036854775807"}])
     );
-    // They are not written.
-    let said = desk.exits(2, ".", &["copy", "e.jsonl", "e.avro"]);
-    has(
-        &said,
-        &["error[R0120]", "Avro and Arrow files are only read"],
-    );
+    // They are written, but for what they have no form for.
+    let said = desk.exits(2, ".", &["copy", "in/events.avro", "again.avro"]);
+    has(&said, &["error[R0120]", "Avro has no form for it"]);
+    let sql = "select string_agg(required::text || enum, ' ' order by required) t from";
+    let texts = query(&format!("{sql} 'e.jsonl'"));
+    for to in ["e.avro", "e.arrow", "e.arrows"] {
+        desk.ok(".", &["copy", "e.jsonl", to]);
+        assert_eq!(query(&format!("{sql} '{to}'")), texts, "{to}");
+    }
     // A cut one leaves nothing behind.
     let half = &AVRO[..AVRO.len() - 20];
     std::fs::write(desk.path("half.avro"), half).unwrap();

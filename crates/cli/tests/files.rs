@@ -49,14 +49,20 @@ fn files_are_read_as_they_come_and_each_once() {
     std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
     desk.ok(".", &["run"]);
     assert_eq!(desk.count(".", "raw.events"), 3);
-    // A file that is gone takes nothing with it; one that changed comes whole, and that is said.
+    // A file that is gone takes nothing with it; one that grew is read on; one that changed comes whole, and
+    // that is said.
     std::fs::remove_file(desk.path("data/events_1.csv")).unwrap();
     desk.write("data/events_2.csv", "id,v\n3,z\n4,w\n");
+    has(&desk.ok(".", &["run"]), &["1 row"]);
+    assert_eq!(desk.count(".", "raw.events"), 4);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write("data/events_2.csv", "id,v\n3,z\n");
     has(
         &desk.ok(".", &["run"]),
-        &["events_2.csv` has changed since it was read", "2 rows"],
+        &["events_2.csv` has changed since it was read", "1 row"],
     );
     assert_eq!(desk.count(".", "raw.events"), 5);
+    desk.write("data/events_2.csv", "id,v\n3,z\n4,w\n");
     desk.ok(".", &["run", "--full-refresh"]);
     assert_eq!(desk.count(".", "raw.events"), 2);
     desk.write("data/events_3.csv", "id,v\n5,q\n");
@@ -127,6 +133,37 @@ fn with_a_key_a_changed_file_replaces_its_rows() {
     let sql = "select string_agg(v, ' ' order by id) v from raw.t";
     let rows = desk.json(".", &["query", "--format", "json", sql]);
     assert_eq!(rows[0]["v"], "new y z");
+}
+
+/// Run after run, also when the state store is lost: the log is known by its contents.
+#[test]
+fn a_rotated_log_is_loaded_once() {
+    let desk = TestProject::with_pipeline(
+        "steps:
+  extract: { load: data, into: raw, tables: { t: { from: 'app.log*', format: regex, pattern: 'row (?<n>[0-9]+)', mode: incremental } } }
+",
+    );
+    let rotate =
+        || std::fs::rename(desk.path("data/app.log"), desk.path("data/app.log.1")).unwrap();
+    desk.write("data/app.log", "row 1\nrow 2\nro");
+    let said = desk.ok(".", &["run"]);
+    has(&said, &["app.log` has no line end yet", "2 rows"]);
+    desk.write("data/app.log", "row 1\nrow 2\nrow 3\n");
+    rotate();
+    desk.write("data/app.log", "row 4\n");
+    std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
+    has(
+        &desk.ok(".", &["run"]),
+        &["begins with all that was read of `data/app.log`"],
+    );
+    desk.write("data/app.log", "row 4\nrow 5\n");
+    std::fs::remove_file(desk.path("data/app.log.1")).unwrap();
+    rotate();
+    has(&desk.ok(".", &["run"]), &["1 row"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    let sql = "select string_agg(n::text, ' ' order by n) n from raw.t";
+    let rows = desk.json(".", &["query", "--format", "json", sql]);
+    assert_eq!(rows[0]["n"], "1 2 3 4 5");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use towpath_ports::ReservedMemory;
 
 use super::error::FilesError;
 use super::find::InputFile;
+use super::line_count::{count, pass_over};
 use super::options::{Compression, Format};
 use super::spare::SpareBuffers;
 use super::transcoder::Transcoder;
@@ -141,10 +142,6 @@ impl Chunk {
         let rest = self.bytes.get(block * LINE_BLOCK..at).unwrap_or_default();
         self.line + before + count(self.newline, rest)
     }
-}
-
-fn count(newline: u8, bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(newline, bytes).count() as u64
 }
 
 /// Where records end.
@@ -282,7 +279,14 @@ impl ChunkReader {
                 path: file.object.clone(),
             });
         }
-        let line = 1 + count(cutter.newline(), head);
+        let newline = cutter.newline();
+        let (mut offset, mut line) = (mark + head.len() as u64, 1 + count(newline, head));
+        let before = file.start.saturating_sub(offset);
+        line += pass_over(&mut input, before, newline).map_err(|source| FilesError::Read {
+            path: file.object.clone(),
+            source,
+        })?;
+        offset += before;
         Ok(Self {
             file: file.clone(),
             object: file.object.as_str().into(),
@@ -291,7 +295,7 @@ impl ChunkReader {
             cutter,
             buffers: buffers.clone(),
             carry: Vec::new(),
-            offset: mark + head.len() as u64,
+            offset,
             end: length.map(|length| mark + head.len() as u64 + length),
             line,
             suspect: 0,
@@ -622,6 +626,8 @@ mod tests {
             encoding: None,
             sheet: Default::default(),
             length: None,
+            start: 0,
+            kept: None,
             path_values: Arc::default(),
         };
         let mut reader = ChunkReader::open(

@@ -344,4 +344,34 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A file is too large to be put into a bucket of Google or Azure by one request.",
         "The commit of a file is one put under a condition. The services of Google and Azure end uploads in parts without one, so the file is held in memory and put at once: at most a quarter of `memory`. Write a folder of files (a name that ends in `/`): its objects are put in parts, and the commit is the put of the manifest.",
     ),
+    CodeEntry::run(
+        "R0182",
+        Remedy::FixConfig,
+        "A server refuses a file.",
+        "The message has the status: 404 when there is no such file, 401 or 403 when `auth` is missing or wrong. A refusal is not tried again.",
+    ),
+    CodeEntry::run(
+        "R0183",
+        Remedy::Retry,
+        "A file could not be got from a server.",
+        "There was no answer, the answer was cut off, or the server said that it cannot answer now (408, 425, 429, 5xx). It was tried five times, with the waits that the server asked for. Nothing of the file was loaded.",
+    ),
+    CodeEntry::run(
+        "R0184",
+        Remedy::FixConfig,
+        "A server leads to an address from which nothing is read.",
+        "Redirects are followed to other hosts, without credentials, but never from https to http, and to no address of this machine or its link (127.0.0.1, 169.254.169.254) unless `path` is there itself. Write the address of the file itself as `path`, if it is the one that you mean.",
+    ),
+    CodeEntry::run(
+        "R0185",
+        Remedy::FixConfig,
+        "A place behind `https://` names no file that can be asked for.",
+        "A server lists no files, so globs (`*.csv`) find none. Name one file, or several in braces:\n\n  connections:\n    trips: { type: files, path: \"https://example.com/data\" }\n\n  trips: { from: \"trips-{2024,2025}.csv\" }",
+    ),
+    CodeEntry::run(
+        "R0186",
+        Remedy::FixConfig,
+        "An option of files behind `https://` cannot be obeyed.",
+        "`auth` has a `type` (`bearer`, `basic`, `header`) and the values of that type. It holds for a `path` that begins with `https://` or `http://`; buckets take their credentials from the environment.",
+    ),
 ];

@@ -11,6 +11,9 @@ use towpath_vocab::{ConnectionPlan, ConnectorSpec};
 
 use super::discover::FilesDiscover;
 use super::error::FilesError;
+use super::http::error::HttpError;
+use super::http::url::is_http;
+use super::http_folder::HttpFolder;
 use super::options::Options;
 use super::root::Root;
 use super::source::FilesSource;
@@ -41,12 +44,31 @@ fn open(
     // Wrong options show when a connection is opened, not at the first table.
     Options::read(&connection.options, &BTreeMap::new())?;
     let variables = || bucket_variables(context);
-    let root = Root::of(&context.project_dir, path, variables)?;
+    let root = match is_http(path) {
+        true => Root::Server(HttpFolder::open(path, connection, context)?),
+        false => {
+            refuse_auth(connection)?;
+            Root::of(&context.project_dir, path, variables)?
+        }
+    };
     Ok(FilesSource {
         connection: connection.clone(),
         root,
         context: context.clone(),
     })
+}
+
+/// Credentials of a folder or a bucket are not the project's.
+fn refuse_auth(connection: &ConnectionPlan) -> Result<(), FilesError> {
+    let mut options = connection.options.keys();
+    match options.any(|option| option == "auth" || option.starts_with("auth.")) {
+        false => Ok(()),
+        true => Err(FilesError::Http(HttpError::Option {
+            connection: connection.name.clone(),
+            option: "auth".to_owned(),
+            why: "is for a `path` that begins with `https://` or `http://`".to_owned(),
+        })),
+    }
 }
 
 impl Connector for FilesConnector {

@@ -8,6 +8,7 @@ use towpath_ports::{Discover, Discovered, ReadSpec, Result, TestReport};
 use towpath_vocab::{ReadMode, Selection, TableName};
 
 use super::names::name_parts;
+use super::root::Root;
 use super::source::FilesSource;
 
 /// A place to look around in.
@@ -56,6 +57,14 @@ impl Discover for FilesDiscover {
     }
 
     async fn test(&self) -> Result<TestReport> {
+        if let Root::Server(server) = &self.source.root
+            && !server.names_files()
+        {
+            return Ok(TestReport {
+                system: self.source.root.system(),
+                notes: vec!["it was not asked: a server does not list its files".to_owned()],
+            });
+        }
         let names = self.source.root.matching("*").await?;
         let readable = names
             .iter()

@@ -6,6 +6,7 @@
 
 use towpath_vocab::{Failure, Remedy};
 
+use super::http::error::HttpError;
 use super::xml::DamageKind;
 
 /// A failure of the files connector.
@@ -90,6 +91,8 @@ pub(crate) enum FilesError {
         "`{path}` has {bytes} bytes, more than the {most} that are put there at once under a condition"
     )]
     TooLarge { path: String, bytes: u64, most: u64 },
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error("{0}")]
     Carried(Box<Failure>),
     #[error("`{path}` is empty and has no header")]
@@ -288,6 +291,7 @@ impl FilesError {
             Self::Bucket { .. } | Self::Listing { .. } | Self::Short { .. } => "R0152",
             Self::NoVersion { .. } => "R0153",
             Self::Key { .. } => "R0154",
+            Self::Http(error) => error.code(),
             Self::Unconditional { .. } => "R0180",
             Self::TooLarge { .. } => "R0181",
             Self::Empty { .. } => "R0108",
@@ -366,6 +370,7 @@ impl FilesError {
             | Self::Listing { .. }
             | Self::Short { .. } => Remedy::Retry,
             Self::Outside { .. } => Remedy::Refused,
+            Self::Http(error) => error.remedy(),
             Self::Columns { .. } | Self::Broken { .. } => Remedy::Bug,
             _ => Remedy::FixConfig,
         }
@@ -515,6 +520,7 @@ impl FilesError {
             Self::BucketUrl { .. } => vec![
                 "write `path: s3://BUCKET/PREFIX`, `gs://…` or `az://…`; credentials come from the environment".into(),
             ],
+            Self::Http(error) => error.help(),
             Self::Setting { way, .. } => vec![(*way).to_owned()],
             Self::Bucket { source, .. } => {
                 towpath_buckets::way_out(source.as_ref()).map(str::to_owned).into_iter().collect()

@@ -1,119 +1,119 @@
 //! Which files an incremental read has read before.
 //!
 //! Promise: a file is known by its name and its contents, not by its times; an object in a bucket by its key
-//! and its version. A known one is not read
-//! again, a new or changed one is read whole. A file's position counts how often it was read, so that
-//! positions move forward whatever becomes of its size, and stands only for what was read: a file
-//! that is written meanwhile stops the read, but where lines are only added and rows may come again,
-//! what was there at the start is read, and all of it the next time. It does not know what is in a
-//! file.
+//! and its version. A known one is not read again, a text file that only grew is read on from where it ended
+//! (`grown.rs`), a new or changed one is read whole. A file's position counts how often it was read, so that
+//! positions move forward whatever becomes of its size, and stands only for what was read: a file that is replaced
+//! meanwhile stops the read. It does not know what is in a file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use towpath_vocab::{Position, SplitId, SplitPosition};
 
 use super::error::FilesError;
+use super::file_stat::FileStat;
 use super::find::InputFile;
 use super::fingerprint;
-use super::job::{How, Settled};
-use super::options::{Compression, Format};
+use super::grown::{NewText, ReadFile};
+use super::job::{How, Job, Settled};
 use super::place::Place;
+use super::rows::RecordFormat;
 
-/// File systems tell times this coarsely at worst: two writes within it may leave the same time.
-const COARSE_SECONDS: i64 = 3;
-
-/// A file's position, and its metadata before its contents were hashed.
+/// What is known of a file once it is read, and its metadata before its contents were hashed.
 #[derive(Clone, Debug)]
 pub(crate) struct FilePosition {
-    pub(crate) position: SplitPosition,
+    order: u64,
+    what: What,
     /// `None` of an object, each byte of which is read from the version that the position names.
     stat: Option<FileStat>,
 }
 
-/// What changes when a file is written or exchanged, but for writes at the same moment.
+/// What a position stands for.
 #[derive(Clone, Debug)]
-struct FileStat {
-    file: (u64, u64),
-    length: u64,
-    written: (i64, i64),
-    changed: (i64, i64),
-    /// It changed so lately that another write may leave the same times.
-    young: bool,
+enum What {
+    /// All of a file.
+    Whole(Value),
+    /// The records of a text file up to a place.
+    Text(ReadFile),
 }
 
-fn stat(file: &InputFile, path: &Path) -> Result<FileStat, FilesError> {
-    let found = std::fs::metadata(path).map_err(|source| FilesError::Read {
-        path: file.object.clone(),
-        source,
-    })?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    Ok(FileStat {
-        young: now.saturating_sub(found.ctime()) <= COARSE_SECONDS,
-        file: (found.dev(), found.ino()),
-        length: found.len(),
-        written: (found.mtime(), found.mtime_nsec()),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
-}
-
-/// The identity of a file's first bytes.
-fn content(file: &InputFile, length: u64) -> Result<serde_json::Value, FilesError> {
+/// The identity of a whole file with its name: the form in which it was stored before `grown.rs`, and is for files
+/// that cannot be read on.
+fn content(file: &InputFile, length: u64) -> Result<Value, FilesError> {
     let head = InputFile {
         length: Some(length),
         ..file.clone()
     };
     let content = fingerprint::of_files(std::slice::from_ref(&head))?.0;
-    Ok(serde_json::Value::String(content))
-}
-
-/// Whether a line ends at this place.
-fn ends_line(file: &InputFile, path: &Path, length: u64) -> Result<bool, FilesError> {
-    let Some(at) = length.checked_sub(1) else {
-        return Ok(true);
-    };
-    let mut last = [0];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, at));
-    read.map_err(|source| FilesError::Read {
-        path: file.object.clone(),
-        source,
-    })?;
-    Ok(last == *b"\n")
+    Ok(Value::String(content))
 }
 
 impl FilePosition {
-    /// Fails, worth a retry, when what was read may not be what the position stands for. Other rights, names, times
+    /// The position, if what was read is what it stands for; else it fails, worth a retry. Other rights, names, times
     /// or a copy in its place change nothing of it. With `left_open` a quoted field was open at the end
     /// of what was read.
-    pub(crate) fn still(&self, file: &InputFile, left_open: bool) -> Result<(), FilesError> {
-        let (Some(then), Place::Local(path)) = (&self.stat, &file.place) else {
-            return Ok(());
-        };
-        let now = stat(file, path)?;
-        let place = |stat: &FileStat| (stat.file, stat.length, stat.written, stat.changed);
-        if place(then) == place(&now) && !then.young {
-            return Ok(());
-        }
-        let length = then.length;
-        // Only whole records: half a line is another row than the whole one, and what looks like lines
-        // behind an open quote may be text of one cell.
-        let whole = file.length.is_some() && !left_open;
-        let grew = now.length > length && whole && ends_line(file, path, length)?;
-        if (grew || now.length == length) && content(file, length)? == self.position.resume {
-            if grew {
-                tracing::warn!(
-                    "`{}` grew while it was read: the next run reads the new lines",
-                    file.object
-                );
-            }
-            return Ok(());
-        }
-        Err(FilesError::Changing {
+    pub(crate) fn reached(
+        &self,
+        file: &InputFile,
+        left_open: bool,
+    ) -> Result<SplitPosition, FilesError> {
+        let changing = || FilesError::Changing {
             path: file.object.clone(),
-        })
+        };
+        let Place::Local(path) = &file.place else {
+            return Ok(self.position(self.what.resume(left_open)));
+        };
+        if let Some(then) = &self.stat {
+            let now = FileStat::of(file, path)?;
+            if !then.is_untouched(&now)
+                && !self.what.is_there(file, path, (then.length, now.length))?
+            {
+                return Err(changing());
+            }
+            // What looks like lines behind an open quote may be text of a cell that is written now.
+            if left_open && now.length > file.length.unwrap_or(now.length) {
+                return Err(changing());
+            }
+        }
+        Ok(self.position(self.what.resume(left_open)))
+    }
+
+    fn position(&self, resume: Value) -> SplitPosition {
+        SplitPosition {
+            order: self.order,
+            resume,
+        }
+    }
+}
+
+impl What {
+    fn resume(&self, left_open: bool) -> Value {
+        match self {
+            Self::Whole(content) => content.clone(),
+            Self::Text(read) => read.stored(left_open),
+        }
+    }
+
+    /// Whether the bytes that were read are still there.
+    fn is_there(
+        &self,
+        file: &InputFile,
+        path: &Path,
+        (then, now): (u64, u64),
+    ) -> Result<bool, FilesError> {
+        match self {
+            Self::Whole(before) => Ok(then == now && content(file, then)? == *before),
+            Self::Text(read) => {
+                let there = File::open(path).and_then(|file| read.is_beginning_of(&file, now));
+                there.map_err(|source| FilesError::Read {
+                    path: file.object.clone(),
+                    source,
+                })
+            }
+        }
     }
 }
 
@@ -121,49 +121,84 @@ impl FilePosition {
 /// the order of the jobs.
 pub(crate) fn leave_out(
     settled: &mut Settled,
+    mut texts: BTreeMap<String, NewText>,
     from: &Position,
     may_repeat: bool,
 ) -> Result<Vec<FilePosition>, FilesError> {
     let (mut jobs, mut positions) = (Vec::new(), Vec::new());
     for mut job in std::mem::take(&mut settled.jobs) {
-        let stat = match &job.file.place {
-            Place::Local(path) => Some(stat(&job.file, path)?),
-            Place::Object(_) => None,
+        let object = job.file.object.clone();
+        let before = from.get(&SplitId(object.clone()));
+        let text = texts.remove(&object).filter(|_| has_lines(&job));
+        let stat = match (&text, &job.file.place) {
+            (Some(text), _) => Some(text.stat.clone()),
+            (None, Place::Local(path)) => Some(FileStat::of(&job.file, path)?),
+            (None, Place::Object(_)) => None,
         };
-        let content = match (&stat, job.file.place.identity()) {
-            (Some(stat), _) => content(&job.file, stat.length)?,
-            (None, identity) => serde_json::Value::from(identity),
+        let (what, is_other) = match (text, job.file.place.identity()) {
+            (Some(text), _) => {
+                settled.notes.extend(text.notes);
+                let is_known = match before {
+                    Some(before) if is_older(Some(before)) => {
+                        let length = text.stat.length;
+                        content(&job.file, length)? == before.resume
+                    }
+                    _ => text.is_known,
+                };
+                if is_known {
+                    continue;
+                }
+                job.file.start = text.from;
+                (What::Text(text.then), text.is_other || is_older(before))
+            }
+            (None, Some(identity)) => (What::Whole(identity.into()), before.is_some()),
+            (None, None) => {
+                job.file.length = None;
+                let length = stat.as_ref().map_or(0, |stat| stat.length);
+                (What::Whole(content(&job.file, length)?), before.is_some())
+            }
         };
-        let before = from.get(&SplitId(job.file.object.clone()));
-        if before.is_some_and(|before| before.resume == content) {
+        if let What::Whole(content) = &what
+            && before.is_some_and(|before| before.resume == *content)
+        {
             continue;
         }
-        if before.is_some() {
-            let before = if may_repeat {
-                "and written by key"
-            } else {
-                "and without a `key` its earlier rows are in the table twice"
-            };
-            settled.notes.push(format!(
-                "`{}` has changed since it was read: all of it is read again, {before}",
-                job.file.object
-            ));
+        if is_other {
+            settled.notes.push(changed(&object, may_repeat));
         }
-        let is_plain = job.file.compression == Compression::None && job.file.format != Format::Xlsx;
-        if let Some(stat) = &stat
-            && may_repeat
-            && is_plain
-            && matches!(job.how, How::Text { .. })
-        {
-            job.file.length = Some(stat.length);
-        }
-        let position = SplitPosition {
+        positions.push(FilePosition {
             order: before.map_or(0, |before| before.order) + 1,
-            resume: content,
-        };
-        positions.push(FilePosition { position, stat });
+            what,
+            stat,
+        });
         jobs.push(job);
     }
     settled.jobs = jobs;
     Ok(positions)
+}
+
+/// Whether it is of the form in which the places of records were not known.
+fn is_older(before: Option<&SplitPosition>) -> bool {
+    before.is_some_and(|before| !ReadFile::is_stored(&before.resume))
+}
+
+fn changed(object: &str, may_repeat: bool) -> String {
+    let before = match may_repeat {
+        true => "and written by key",
+        false => "and without a `key` its earlier rows are in the table twice",
+    };
+    format!("`{object}` has changed since it was read: all of it is read again, {before}")
+}
+
+/// Whether its records end where its lines do, but for those in quotes.
+fn has_lines(job: &Job) -> bool {
+    let How::Text { layout, .. } = &job.how else {
+        return false;
+    };
+    match &layout.shape {
+        RecordFormat::Csv { dialect, .. } => dialect.newline == b'\n',
+        RecordFormat::Json { lines, .. } => *lines,
+        RecordFormat::Lines { .. } => true,
+        RecordFormat::Xml { .. } => false,
+    }
 }

@@ -16,6 +16,7 @@ use super::parts;
 use super::path_values::PathValues;
 use super::place::Place;
 use super::workbook::SheetChoice;
+use crate::stage::Stage;
 use encoding_rs::Encoding;
 
 /// One file of a table.
@@ -35,6 +36,10 @@ pub(crate) struct InputFile {
     pub(crate) sheet: SheetChoice,
     /// Only so many bytes of it count; `None` means all.
     pub(crate) length: Option<u64>,
+    /// So many bytes of it were read before.
+    pub(crate) start: u64,
+    /// The folder of this process that it is in as long as it is read.
+    pub(crate) kept: Option<Arc<Stage>>,
     /// The columns of its path.
     pub(crate) path_values: Arc<PathValues>,
 }
@@ -59,6 +64,8 @@ impl InputFile {
             encoding: options.encoding,
             sheet: options.sheet.clone(),
             length: None,
+            start: 0,
+            kept: None,
             path_values: Arc::default(),
         })
     }

@@ -42,12 +42,28 @@ pub(crate) fn of_files(files: &[InputFile]) -> Result<InputVersion, FilesError> 
             all.update(block);
         }
     }
-    let mut text = String::from("sha256:");
-    for byte in all.finalize() {
+    Ok(InputVersion(format!("sha256:{}", hex(&all.finalize()))))
+}
+
+/// The identity of so many bytes of a file, whatever its name.
+pub(super) fn of_bytes(file: &File, bytes: u64) -> io::Result<String> {
+    let mut all = Sha256::new();
+    all.update(b"towpath bytes 1\n");
+    all.update(bytes.to_le_bytes());
+    for block in hash_blocks(file, bytes)? {
+        all.update(block);
+    }
+    Ok(hex(&all.finalize()))
+}
+
+/// Bytes as text.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    Ok(InputVersion(text))
+    text
 }
 
 type BlockHash = [u8; 32];
@@ -59,6 +75,11 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
     let handle = File::open(path)?;
     let size = handle.metadata()?.len();
     let size = size.min(file.length.unwrap_or(u64::MAX));
+    Ok((size, hash_blocks(&handle, size)?))
+}
+
+/// The hashes of the blocks of so many bytes.
+fn hash_blocks(handle: &File, size: u64) -> io::Result<Vec<BlockHash>> {
     let count = size.div_ceil(BLOCK_BYTES);
     let next = AtomicU64::new(0);
     let work = || -> io::Result<Vec<(u64, BlockHash)>> {
@@ -71,7 +92,7 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
             }
             done.push((
                 block,
-                hash_block(&handle, block * BLOCK_BYTES, size, &mut buffer)?,
+                hash_block(handle, block * BLOCK_BYTES, size, &mut buffer)?,
             ));
         }
     };
@@ -91,7 +112,7 @@ fn blocks_of(file: &InputFile) -> io::Result<(u64, Vec<BlockHash>)> {
         blocks.extend(part?);
     }
     blocks.sort_unstable();
-    Ok((size, blocks.into_iter().map(|(_, hash)| hash).collect()))
+    Ok(blocks.into_iter().map(|(_, hash)| hash).collect())
 }
 
 fn hash_block(file: &File, start: u64, size: u64, buffer: &mut [u8]) -> io::Result<BlockHash> {

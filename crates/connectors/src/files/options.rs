@@ -245,8 +245,8 @@ const PATHS: &[Format] = &[
 const ONLY_CSV: &[Format] = &[Format::Csv];
 const ONLY_XML: &[Format] = &[Format::Xml];
 
-/// Options that not every format has, each with its formats when a file is read. Written Parquet files have
-/// a `compression` too.
+/// Options that not every format has, each with its formats when a file is read. Written Parquet, Avro and
+/// Arrow files have a `compression` too.
 const OF_FORMATS: [(&str, &[Format]); 29] = [
     ("compression", TEXTS),
     ("delimiter", ONLY_CSV),
@@ -327,7 +327,7 @@ const OF_FORMATS: [(&str, &[Format]); 29] = [
 fn takes(format: Format, option: &str, is_written: bool) -> bool {
     let known = OF_FORMATS.iter().find(|(name, _)| *name == option);
     known.is_none_or(|(_, formats)| formats.contains(&format))
-        || (is_written && format == Format::Parquet && option == "compression")
+        || (is_written && format.has_columns() && option == "compression")
 }
 
 fn max_columns(given: &GivenOptions<'_>) -> Result<Option<usize>, FilesError> {

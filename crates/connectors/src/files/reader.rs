@@ -172,7 +172,7 @@ fn ending_at(
         async move {
             match event {
                 Ok(Event::Boundary(_)) => Vec::new(),
-                Ok(Event::End) => match still(&asked).await {
+                Ok(Event::End) => match reached(&asked).await {
                     Ok(position) => vec![Ok(Event::Boundary(position)), Ok(Event::End)],
                     Err(error) => vec![Err(Failure::from(error))],
                 },
@@ -183,18 +183,18 @@ fn ending_at(
     Box::pin(events.flat_map(stream::iter))
 }
 
-async fn still(
+async fn reached(
     asked: &Arc<(FilePosition, InputFile, Arc<AtomicBool>)>,
 ) -> Result<SplitPosition, FilesError> {
     let file = Arc::clone(asked);
     let looked = tokio::task::spawn_blocking(move || {
         let left_open = file.2.load(Ordering::SeqCst);
-        file.0.still(&file.1, left_open)
+        file.0.reached(&file.1, left_open)
     });
     let looked = looked.await;
-    let path = || asked.1.object.clone();
-    looked.map_err(|_| FilesError::Broken { path: path() })??;
-    Ok(asked.0.position.clone())
+    looked.map_err(|_| FilesError::Broken {
+        path: asked.1.object.clone(),
+    })?
 }
 
 /// Cuts a stream of events after so many rows; `left` is shared by the splits of a read.

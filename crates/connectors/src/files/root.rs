@@ -1,6 +1,7 @@
-//! Where the files of a connection are: in a folder of this machine, or below a prefix of a bucket.
+//! Where the files of a connection are: in a folder of this machine, below a prefix of a bucket, or of a server.
 //!
-//! Promise: the same questions, whichever it is. It reads no file. Read next: `find.rs`, `bucket_folder.rs`.
+//! Promise: the same questions, whichever it is. It reads no file. Read next: `find.rs`, `bucket_folder.rs`,
+//! `http_folder.rs`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +10,7 @@ use super::bucket::url::{BucketUrl, is_bucket};
 use super::bucket_folder::BucketFolder;
 use super::error::FilesError;
 use super::find::{Folder, InputFile};
+use super::http_folder::HttpFolder;
 use super::options::Options;
 
 /// The place of a connection's files.
@@ -16,6 +18,7 @@ use super::options::Options;
 pub(crate) enum Root {
     Folder(Folder),
     Bucket(BucketFolder),
+    Server(HttpFolder),
 }
 
 impl Root {
@@ -38,6 +41,7 @@ impl Root {
         match self {
             Self::Folder(folder) => &folder.shown,
             Self::Bucket(bucket) => bucket.shown(),
+            Self::Server(server) => server.shown(),
         }
     }
 
@@ -46,6 +50,7 @@ impl Root {
         match self {
             Self::Folder(folder) => folder.relative(object),
             Self::Bucket(bucket) => bucket.relative(object),
+            Self::Server(server) => server.relative(object),
         }
     }
 
@@ -54,6 +59,7 @@ impl Root {
         match self {
             Self::Folder(folder) => format!("folder `{}`", folder.shown),
             Self::Bucket(bucket) => format!("bucket `{}`", bucket.shown()),
+            Self::Server(server) => format!("server `{}`", server.shown()),
         }
     }
 
@@ -69,6 +75,7 @@ impl Root {
                 ask(folder, move |folder| folder.find(&selection, &options)).await
             }
             Self::Bucket(bucket) => bucket.find(selection, options).await,
+            Self::Server(server) => server.find(selection, options).await,
         }
     }
 
@@ -80,6 +87,7 @@ impl Root {
                 ask(folder, move |folder| folder.matching(&glob)).await
             }
             Self::Bucket(bucket) => bucket.matching(glob).await,
+            Self::Server(server) => server.matching(glob),
         }
     }
 
@@ -90,7 +98,7 @@ impl Root {
                 let selection = selection.to_owned();
                 ask(folder, move |folder| folder.notes(&selection)).await
             }
-            Self::Bucket(_) => Ok(Vec::new()),
+            Self::Bucket(_) | Self::Server(_) => Ok(Vec::new()),
         }
     }
 }

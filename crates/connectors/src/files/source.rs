@@ -15,6 +15,7 @@ use super::error::FilesError;
 use super::file_position::{self, FilePosition};
 use super::find::InputFile;
 use super::fingerprint;
+use super::grown;
 use super::job::{Request, Settled};
 use super::options::{HIVE, Options};
 use super::path_rules::PathRules;
@@ -64,6 +65,15 @@ impl FilesSource {
         count_rows: bool,
     ) -> Result<(Settled, usize), FilesError> {
         let (files, options) = self.files(spec).await?;
+        self.settle_files(files, (spec, options), count_rows).await
+    }
+
+    async fn settle_files(
+        &self,
+        files: Vec<InputFile>,
+        (spec, options): (&ReadSpec, Arc<Options>),
+        count_rows: bool,
+    ) -> Result<(Settled, usize), FilesError> {
         let request = Request {
             spec,
             options,
@@ -82,30 +92,38 @@ impl FilesSource {
     /// The files of a settled read that an incremental one has not read yet, with their positions.
     async fn new_ones(
         &self,
-        mut settled: Settled,
         spec: &ReadSpec,
         from: Option<&Position>,
-    ) -> Result<(Settled, Vec<FilePosition>), FilesError> {
+    ) -> Result<(Settled, Vec<FilePosition>, usize), FilesError> {
         let from = from.cloned().unwrap_or_default();
-        let (path, may_repeat) = (self.root.shown().to_owned(), spec.may_repeat);
+        let broken = || FilesError::Broken {
+            path: self.root.shown().to_owned(),
+        };
+        let (files, options) = self.files(spec).await?;
+        let (before, asked) = (from.clone(), Arc::clone(&options));
+        let looked = tokio::task::spawn_blocking(move || grown::look(files, &before, &asked));
+        let looked = looked.await.map_err(|_| broken())??;
+        let settled = self.settle_files(looked.files, (spec, options), false);
+        let (mut settled, chunk_bytes) = settled.await?;
+        let may_repeat = spec.may_repeat;
         let found = tokio::task::spawn_blocking(move || {
-            file_position::leave_out(&mut settled, &from, may_repeat)
-                .map(|positions| (settled, positions))
+            file_position::leave_out(&mut settled, looked.texts, &from, may_repeat)
+                .map(|positions| (settled, positions, chunk_bytes))
         });
-        found.await.map_err(|_| FilesError::Broken { path })?
+        found.await.map_err(|_| broken())?
     }
 }
 
 #[async_trait]
 impl Source for FilesSource {
     async fn open(&self, spec: &ReadSpec, from: Option<&Position>) -> Result<Box<dyn Reader>> {
-        let (settled, chunk_bytes) = self.settle(spec, false).await?;
         let memory = Arc::clone(&self.context.memory);
         if spec.mode != ReadMode::Incremental {
+            let (settled, chunk_bytes) = self.settle(spec, false).await?;
             let reader = FilesReader::new(spec, settled, memory, chunk_bytes);
             return Ok(Box::new(reader));
         }
-        let (settled, positions) = self.new_ones(settled, spec, from).await?;
+        let (settled, positions, chunk_bytes) = self.new_ones(spec, from).await?;
         let reader = FilesReader::new(spec, settled, memory, chunk_bytes).ending_at(positions);
         Ok(Box::new(reader))
     }

@@ -7,6 +7,8 @@ use towpath_vocab::{
     ProvenSystem, ReadMode, WriteMode,
 };
 
+use super::http;
+
 /// Files that other programs wrote, and the services of buckets.
 fn proven() -> Vec<ProvenSystem> {
     let real = [
@@ -41,7 +43,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "compression",
         Kind::OneOf(&["none", "gzip", "zstd"]),
-        "The compression of the files; default: by extension (.gz, .zst). For Parquet only when it is written; default zstd.",
+        "The compression of the files; default: by extension (.gz, .zst). For Parquet, Avro and Arrow only when they are written; default zstd, gzip (`deflate`) and none.",
     ),
     (
         "delimiter",
@@ -231,8 +233,9 @@ pub(crate) fn spec() -> ConnectorSpec {
         per_table: false,
         table_only: false,
         used_by: OptionUse::Always,
-        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`.".to_owned(),
+        doc: "Folder or file, relative to the project folder; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`; or `https://HOST/PATH`, which is only read.".to_owned(),
     }];
+    options.push(http::spec::auth());
     options.extend(OPTIONS.iter().map(|(name, kind, doc)| OptionSpec {
         name: (*name).to_owned(),
         kind: kind.option_kind(),
@@ -247,7 +250,7 @@ pub(crate) fn spec() -> ConnectorSpec {
     }));
     ConnectorSpec {
         kind: "files".to_owned(),
-        doc: "CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel and log files in a local folder or in a bucket."
+        doc: "CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel and log files in a local folder, in a bucket, or behind `https://`."
             .to_owned(),
         objects: ObjectKind::Files,
         capabilities: vec![
@@ -266,6 +269,7 @@ pub(crate) fn spec() -> ConnectorSpec {
         proven: proven(),
         schemes: std::iter::once("file")
             .chain(towpath_buckets::SCHEMES)
+            .chain(["https", "http"])
             .map(str::to_owned)
             .collect(),
         endings: Vec::new(),

@@ -5,10 +5,12 @@
 //! not to this machine or its network either; nor can the name of such a host, when its addresses are
 //! there. An address of this machine is reached only where the project writes it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
+
+use crate::https::is_near;
 
 /// How far a request to an address may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +106,6 @@ impl Resolve for Resolver {
                 }
             }
         })
-    }
-}
-
-/// True for addresses of this machine and its link.
-fn is_near(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
     }
 }
 

@@ -10,4 +10,4 @@ mod container;
 mod rows;
 mod schema;
 
-pub(in crate::files) use rows::{open, summary};
+pub(in crate::files) use rows::{open, put_bytes, put_long, summary};

@@ -294,7 +294,8 @@ fn reason(error: &ArrowError) -> String {
     rest.to_owned()
 }
 
-fn put_long(value: i64, to: &mut Vec<u8>) {
+/// Appends a whole number in the form that Avro has for it.
+pub(in crate::files) fn put_long(value: i64, to: &mut Vec<u8>) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         to.push(u8::try_from(rest & 0x7F).unwrap_or(0) | 0x80);
@@ -303,7 +304,8 @@ fn put_long(value: i64, to: &mut Vec<u8>) {
     to.push(u8::try_from(rest).unwrap_or(0));
 }
 
-fn put_bytes(bytes: &[u8], to: &mut Vec<u8>) {
+/// Appends bytes behind their count.
+pub(in crate::files) fn put_bytes(bytes: &[u8], to: &mut Vec<u8>) {
     put_long(i64::try_from(bytes.len()).unwrap_or(0), to);
     to.extend_from_slice(bytes);
 }

@@ -10,7 +10,6 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -22,16 +21,14 @@ use towpath_buckets::{Bucket, Cloud, KeysOfPage, ListedObject, Page, Store};
 
 use super::url::BucketUrl;
 use crate::files::error::FilesError;
-
-/// Bytes of small objects that are kept between the looks at them, of all reads of a connection.
-const KEPT: u64 = 16 << 20;
+use crate::files::room::Room;
 
 /// A bucket.
 pub(crate) struct BucketClient {
     pub(super) store: Arc<dyn Store>,
     bucket: Bucket,
     /// What may still be kept of small objects.
-    room: AtomicU64,
+    pub(super) room: Room,
     /// What is known of the service: whether it obeys conditions of puts, and of ends of uploads in parts.
     pub(super) proved: Arc<Proof>,
 }
@@ -146,22 +143,9 @@ impl BucketClient {
         Ok(Self {
             store,
             bucket: url.bucket.clone(),
-            room: AtomicU64::new(KEPT),
+            room: Room::default(),
             proved: proof_of(url.bucket.shown(), variables),
         })
-    }
-
-    /// Takes room for what is kept of an object, if there is any.
-    pub(super) fn take_room(&self, bytes: u64) -> bool {
-        let less = |room: u64| room.checked_sub(bytes);
-        self.room
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
-            .is_ok()
-    }
-
-    /// Gives it back.
-    pub(super) fn give_room(&self, bytes: u64) {
-        self.room.fetch_add(bytes, Ordering::SeqCst);
     }
 
     /// Whether an upload in parts can end under a condition.

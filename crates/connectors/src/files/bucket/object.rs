@@ -1,4 +1,4 @@
-//! One version of an object, read from a thread that may wait.
+//! One version of an object of a bucket, or of a file of a server, read from a thread that may wait.
 //!
 //! Promise: every byte is of this version. Why a read failed is kept beside the error of the library that read,
 //! which may only have its words. It must not be read from a thread that drives others. Read next: `stream.rs`
@@ -13,19 +13,50 @@ use bytes::Bytes;
 use object_store::path::Path as Key;
 use tokio::runtime::Handle;
 use towpath_vocab::Failure;
+use url::Url;
 
 use super::client::{BucketClient, Version};
 use crate::files::error::FilesError;
+use crate::files::http::HttpVersion;
+use crate::files::http::client::{HttpClient, shown};
+use crate::files::room::Room;
 
 /// An object to read.
 pub(crate) struct StoredObject {
-    client: Arc<BucketClient>,
-    key: Key,
-    version: Version,
+    from: From,
     handle: Handle,
     failure: Mutex<Option<Failure>>,
     /// All of it, where it is small: files are looked at more than once.
     kept: OnceLock<Bytes>,
+}
+
+/// Who is asked for it.
+enum From {
+    Bucket(Arc<BucketClient>, Key, Version),
+    Server(Arc<HttpClient>, Url, HttpVersion),
+}
+
+impl From {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bucket(_, _, version) => version.size,
+            Self::Server(_, _, version) => version.size,
+        }
+    }
+
+    fn room(&self) -> &Room {
+        match self {
+            Self::Bucket(client, ..) => &client.room,
+            Self::Server(client, ..) => &client.room,
+        }
+    }
+
+    async fn get(&self, range: Range<u64>) -> Result<Bytes, FilesError> {
+        match self {
+            Self::Bucket(client, key, version) => client.get(key, version, range).await,
+            Self::Server(client, url, version) => client.get(url, version, range).await,
+        }
+    }
 }
 
 /// Objects up to this size may be kept.
@@ -33,14 +64,19 @@ const SMALL: u64 = 256 << 10;
 
 impl fmt::Debug for StoredObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredObject({}, {:?})", self.key, self.version)
+        match &self.from {
+            From::Bucket(_, key, version) => write!(f, "StoredObject({key}, {version:?})"),
+            From::Server(_, url, version) => {
+                write!(f, "StoredObject({}, {version:?})", shown(url))
+            }
+        }
     }
 }
 
 impl Drop for StoredObject {
     fn drop(&mut self) {
         if self.kept.get().is_some() {
-            self.client.give_room(self.version.size);
+            self.from.room().give(self.from.size());
         }
     }
 }
@@ -59,10 +95,26 @@ impl StoredObject {
         version: Version,
         handle: Handle,
     ) -> Self {
+        Self::of(From::Bucket(Arc::clone(client), key, version), handle)
+    }
+
+    /// A version of a file of a server; `bytes` are all of it, if they are known.
+    pub(crate) fn of_server(
+        client: &Arc<HttpClient>,
+        (url, version): (Url, HttpVersion),
+        bytes: Option<Bytes>,
+        handle: Handle,
+    ) -> Self {
+        let object = Self::of(From::Server(Arc::clone(client), url, version), handle);
+        if let Some(bytes) = bytes {
+            object.keep(bytes);
+        }
+        object
+    }
+
+    fn of(from: From, handle: Handle) -> Self {
         Self {
-            client: Arc::clone(client),
-            key,
-            version,
+            from,
             handle,
             failure: Mutex::new(None),
             kept: OnceLock::new(),
@@ -70,12 +122,23 @@ impl StoredObject {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.version.size
+        self.from.size()
     }
 
     /// What no other version has.
     pub(crate) fn identity(&self) -> String {
-        format!("object:{}:{}", self.version.size, self.version.e_tag)
+        match &self.from {
+            From::Bucket(_, _, version) => format!("object:{}:{}", version.size, version.e_tag),
+            From::Server(_, _, version) => version.identity(),
+        }
+    }
+
+    /// Keeps all of it, if there is room.
+    fn keep(&self, bytes: Bytes) {
+        let size = self.size();
+        if self.from.room().take(size) && self.kept.set(bytes).is_err() {
+            self.from.room().give(size);
+        }
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -84,20 +147,16 @@ impl StoredObject {
 
     /// A range of it.
     pub(super) async fn get(&self, range: Range<u64>) -> Result<Bytes, FilesError> {
-        let size = self.version.size;
+        let size = self.size();
         if size > SMALL {
-            return self.client.get(&self.key, &self.version, range).await;
+            return self.from.get(range).await;
         }
         if let Some(part) = self.kept.get().and_then(|kept| part(kept, &range)) {
             return Ok(part);
         }
-        let bytes = self
-            .client
-            .get(&self.key, &self.version, range.clone())
-            .await?;
-        let is_whole = range == (0..size);
-        if is_whole && self.client.take_room(size) && self.kept.set(bytes.clone()).is_err() {
-            self.client.give_room(size);
+        let bytes = self.from.get(range.clone()).await?;
+        if range == (0..size) {
+            self.keep(bytes.clone());
         }
         Ok(bytes)
     }
@@ -110,7 +169,7 @@ impl StoredObject {
 
     /// An error for a library, with the failure kept.
     pub(super) fn noted(&self, error: FilesError) -> io::Error {
-        let failure = Failure::from(error);
+        let failure: Failure = error.into();
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
         io::Error::other(FilesError::Carried(Box::new(failure)))
     }

@@ -7,6 +7,7 @@ use towpath_buckets::Bucket;
 pub(crate) use towpath_buckets::is_bucket;
 
 use crate::files::error::FilesError;
+use crate::files::http::url::is_http;
 
 /// A bucket and a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,12 @@ pub(crate) struct BucketUrl {
 /// is `s3://b/x/` and `*.csv`. The second is empty where it names no file.
 pub fn split_url(text: &str) -> (String, String) {
     let begin = text.find("://").map_or(0, |at| at + 3);
-    let glob = text.find(['*', '?', '[']).unwrap_or(text.len());
+    let glob = match is_http(text) {
+        // What stands behind `?` are parameters.
+        true => text.find(['*', '?', '[', '{', '#']),
+        false => text.find(['*', '?', '[']),
+    };
+    let glob = glob.unwrap_or(text.len());
     let head = text.get(begin..glob).unwrap_or_default();
     let at = head.rfind('/').map_or(text.len(), |at| begin + at + 1);
     let (folder, selection) = text.split_at_checked(at).unwrap_or((text, ""));
@@ -82,6 +88,8 @@ mod tests {
                 "x.csv",
             ),
             ("s3://b", "s3://b", ""),
+            ("https://h/x/a.csv?b=1/2", "https://h/x/", "a.csv?b=1/2"),
+            ("https://h/x/{1,2}/a.csv", "https://h/x/", "{1,2}/a.csv"),
             ("gs://b/x/", "gs://b/x/", ""),
         ] {
             let found = split_url(text);

@@ -10,7 +10,8 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use towpath_ports::{Committed, Intent, StateBeforeWrite, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
@@ -22,6 +23,7 @@ use super::evolve::of_part;
 use super::links;
 use super::location::{FileTarget, Location, Temporary};
 use super::lock::Lock;
+use super::written_types::{check_values, written};
 use crate::files::chunk::open_bytes;
 use crate::files::csv::read_head;
 use crate::files::options::Format;
@@ -100,6 +102,19 @@ pub(super) struct Columns {
 }
 
 impl Columns {
+    /// The columns of the rows, as the format has them.
+    fn of(target: &FileTarget, intent: &Intent) -> Result<Self> {
+        let all = Self::all(&intent.schema);
+        Ok(match target.format {
+            Format::Avro | Format::Arrow => Self {
+                schema: written(target.format, &all.schema)
+                    .map_err(|none| none.refused(&target.location.shown))?,
+                ..all
+            },
+            _ => all,
+        })
+    }
+
     fn all(schema: &SchemaRef) -> Self {
         let plain = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), true);
         let fields: Vec<Field> = schema.fields().iter().map(plain).collect();
@@ -112,26 +127,35 @@ impl Columns {
     /// Brings a batch into these columns.
     pub(super) fn shape(&self, batch: &RecordBatch, shown: &str) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let column = |(from, field): (&Option<usize>, &Arc<Field>)| -> ArrayRef {
-            match from.and_then(|at| batch.columns().get(at)) {
-                Some(column) => Arc::clone(column),
-                None => new_null_array(field.data_type(), rows),
-            }
+        let column =
+            |(from, field): (&Option<usize>, &Arc<Field>)| -> Result<ArrayRef, ArrowError> {
+                match from.and_then(|at| batch.columns().get(at)) {
+                    Some(column) => in_type(column, field.data_type()),
+                    None => Ok(new_null_array(field.data_type(), rows)),
+                }
+            };
+        let encode = |error: ArrowError| WriteError::Encode {
+            path: shown.to_owned(),
+            why: error.to_string(),
         };
-        let columns = self
-            .from
-            .iter()
-            .zip(self.schema.fields())
-            .map(column)
-            .collect();
+        let columns = self.from.iter().zip(self.schema.fields()).map(column);
+        let columns = columns.collect::<Result<_, _>>().map_err(encode)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(
-            |error| WriteError::Encode {
-                path: shown.to_owned(),
-                why: error.to_string(),
-            },
-        )
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(encode)
     }
+}
+
+/// The values in the type in which they are written, which holds each of them.
+fn in_type(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    if column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    let exact = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(column, to, &exact)
 }
 
 /// Claims the place of a target.
@@ -166,7 +190,7 @@ pub(super) fn plan(
         );
     }
     let adopted = committed(&known, &intent, &shown)?;
-    let mut columns = Columns::all(&intent.schema);
+    let mut columns = Columns::of(&target, &intent)?;
     let mut job = Job {
         target,
         before,
@@ -180,18 +204,19 @@ pub(super) fn plan(
         job.check_state_before(&job.known)?;
     }
     let appends = job.intent.write.mode == WriteMode::Append && job.adopted.is_none();
-    if appends && job.extends() && job.target.format != Format::Parquet {
+    if appends && job.extends() && !job.target.format.has_columns() {
         check_encoding(&job)?;
     }
     if appends && job.extends() && job.target.format == Format::Csv {
         columns = columns_of_csv(&mut job, columns)?;
     }
     columns = match job.target.format {
-        Format::Parquet if appends && location.many => of_part(&job, columns)?,
+        format if format.has_columns() && appends && location.many => of_part(&job, columns)?,
         Format::Csv if appends && location.many => of_rows(&job, columns)?,
         Format::Jsonl if appends && (location.many || job.extends()) => of_rows(&job, columns)?,
         _ => columns,
     };
+    check_values(job.target.format, &columns.schema, &shown)?;
     job.columns = columns;
     Ok(job)
 }
@@ -226,7 +251,7 @@ pub(super) fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
                 "give the column a name",
             );
         }
-        if target.format != Format::Parquet && !has_exact_text(field.data_type()) {
+        if !target.format.has_columns() && !has_exact_text(field.data_type()) {
             let (name, data_type) = (field.name(), types::name(field.data_type()));
             return wrong(
                 format!("column `{name}` is `{data_type}`, which has no exact text"),
@@ -240,7 +265,14 @@ pub(super) fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
             );
         }
     }
-    Ok(())
+    let is_rewritten = matches!(target.format, Format::Avro | Format::Arrow);
+    if is_rewritten && intent.write.mode == WriteMode::Append && !target.location.many {
+        return wrong(
+            format!("rows are not added to one {} file", target.format.word()),
+            "use `write: replace`, or a folder of files: a name that ends with `/`",
+        );
+    }
+    Columns::of(target, intent).map(|_| ())
 }
 
 /// The commit of this very generation, if it was made.

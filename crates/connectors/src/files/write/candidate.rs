@@ -78,7 +78,8 @@ fn options(job: &Job) -> BTreeMap<String, serde_json::Value> {
     let target = &job.target;
     let mut options = job.intent.write.options.clone();
     let compression = match (target.format, target.compression) {
-        (Format::Parquet, _) | (_, Compression::None) => "none",
+        (format, _) if format.has_columns() => "none",
+        (_, Compression::None) => "none",
         (_, Compression::Gzip) => "gzip",
         (_, Compression::Zstd) => "zstd",
     };

@@ -44,6 +44,11 @@ impl FilesDestination {
         match &self.source.root {
             Root::Folder(folder) => Location::of(folder, table.table()),
             Root::Bucket(bucket) => Location::in_bucket(bucket, table.table()),
+            Root::Server(server) => Err(WriteError::Target {
+                object: server.shown().to_owned(),
+                why: "files behind `https://` and `http://` are only read".to_owned(),
+                way_out: "write into a folder or a bucket, or send rows by a connection of type `rest`",
+            }),
         }
     }
 
@@ -87,6 +92,7 @@ impl FilesDestination {
         let names_file = match &self.source.root {
             Root::Folder(_) => self.source.context.project_dir.join(path).is_file(),
             Root::Bucket(bucket) => bucket.names_file(),
+            Root::Server(_) => false,
         };
         if names_file {
             return Err(WriteError::Target {

@@ -1,4 +1,4 @@
-//! Which columns rows get that are added to Parquet files: those that are there, new ones behind them.
+//! Which columns rows get that are added to Parquet, Avro and Arrow files: those that are there, new ones behind them.
 //!
 //! Promise: a column keeps its type, or the rows are refused by name before anything is replaced; a part
 //! of a folder has every column of the parts before it, so that whoever reads them together finds one
@@ -12,7 +12,9 @@ use towpath_vocab::{SchemaChange, types};
 
 use super::begin::{Columns, Job};
 use super::error::{Result, WriteError};
+use crate::files::options::Format;
 use crate::files::place::Place;
+use crate::files::{arrow_ipc, avro};
 
 /// The columns of a Parquet file.
 pub(super) fn schema_of(place: &Place, shown: &str) -> Result<SchemaRef> {
@@ -69,7 +71,7 @@ pub(super) fn joined(job: &Job, old: &Schema, new: &Schema) -> Result<SchemaRef>
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The columns of a new part, beside the Parquet parts that are there. A column that held no value yet
+/// The columns of a new part, beside the parts of its format that are there. A column that held no value yet
 /// takes any type.
 pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
     let present = present_columns(job)?;
@@ -103,16 +105,26 @@ pub(super) fn of_part(job: &Job, columns: Columns) -> Result<Columns> {
     })
 }
 
-/// The columns of all Parquet parts, in the order they came. A part that somebody removed has none.
+/// The columns of a part, in the format that is written.
+fn schema_of_part(job: &Job, name: &str, place: &Place) -> Result<SchemaRef> {
+    let input = || job.target.input(name);
+    match job.target.format {
+        Format::Avro => Ok(avro::summary(&input(), false)?.schema),
+        Format::Arrow => Ok(arrow_ipc::summary(&input(), false)?.schema),
+        _ => schema_of(place, &job.location().shown),
+    }
+}
+
+/// The columns of all parts of the format, in the order they came. A part that somebody removed has none.
 fn present_columns(job: &Job) -> Result<Vec<Field>> {
     let mut present: Vec<Field> = Vec::new();
-    let shown = &*job.location().shown;
+    let end = format!(".{}", job.target.extension());
     for part in &job.known.parts {
-        let is_meant = part.name.ends_with(".parquet");
+        let is_meant = part.name.ends_with(&end);
         let Some(place) = job.target.there(&part.name).filter(|_| is_meant) else {
             continue;
         };
-        for field in schema_of(&place, shown)?.fields() {
+        for field in schema_of_part(job, &part.name, &place)?.fields() {
             match present
                 .iter_mut()
                 .find(|other| other.name() == field.name())

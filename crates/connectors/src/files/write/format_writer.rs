@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tokio::task::JoinHandle;
 
+use super::columnar_file::ColumnarFile;
 use super::error::{Result, WriteError};
 use super::location::FileTarget;
 use super::parquet::ParquetFile;
@@ -22,7 +23,7 @@ pub(super) struct Written {
     pub(super) bytes: u64,
     /// Bytes of a text file's packed header.
     pub(super) head_bytes: u64,
-    /// Of a text file.
+    /// Of every file but Parquet, which has its note inside.
     pub(super) sha256: String,
 }
 
@@ -30,6 +31,7 @@ pub(super) struct Written {
 pub(super) enum FormatWriter {
     Text(Box<TextWriter>),
     Parquet(Box<ParquetFile>),
+    Columnar(Box<ColumnarFile>),
 }
 
 impl FormatWriter {
@@ -47,6 +49,9 @@ impl FormatWriter {
                 schema,
                 group_bytes,
             )?)),
+            Format::Avro | Format::Arrow => {
+                Self::Columnar(Box::new(ColumnarFile::open(path, target, schema)?))
+            }
             _ => Self::Text(Box::new(TextWriter::open(path, target, schema)?)),
         })
     }
@@ -55,6 +60,7 @@ impl FormatWriter {
         match self {
             Self::Text(writer) => writer.write(batch),
             Self::Parquet(writer) => writer.write(batch),
+            Self::Columnar(writer) => writer.write(batch),
         }
     }
 
@@ -62,6 +68,7 @@ impl FormatWriter {
         match self {
             Self::Text(writer) => writer.finish(),
             Self::Parquet(writer) => writer.finish(),
+            Self::Columnar(writer) => writer.finish(),
         }
     }
 }

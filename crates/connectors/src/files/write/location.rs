@@ -177,6 +177,29 @@ fn inside(object: &str, shown: &str) -> Result<(String, String, bool)> {
     Ok((relative, name.to_owned(), many))
 }
 
+/// Why files of a format are not written, and what to write instead.
+fn only_read(format: Format) -> Option<(&'static str, &'static str)> {
+    match format {
+        Format::Json => Some((
+            "JSON files are only read",
+            "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
+        )),
+        Format::Xml => Some((
+            "XML files are only read",
+            "write CSV, JSON lines or Parquet: a name that ends with `.csv`, `.jsonl` or `.parquet`",
+        )),
+        Format::Xlsx => Some((
+            "Excel workbooks are only read",
+            "write CSV, which Excel opens: a name that ends with `.csv`",
+        )),
+        format if format.is_lines() => Some((
+            "logs and other lines are only read",
+            "write `format: csv`, `jsonl` or `parquet`",
+        )),
+        _ => None,
+    }
+}
+
 /// A place with the way its files are written.
 #[derive(Clone, Debug)]
 pub(super) struct FileTarget {
@@ -203,7 +226,7 @@ impl FileTarget {
         let format = options.format.or(by_name).ok_or_else(|| {
             wrong(
                 "its name does not show its format",
-                "add `format: csv`, `jsonl` or `parquet`",
+                "add `format: csv`, `jsonl`, `parquet`, `avro` or `arrow`",
             )
         })?;
         let by_name = if location.many {
@@ -212,44 +235,26 @@ impl FileTarget {
             parts.compression
         };
         let options = options.written_as(format)?;
+        if let Some((why, way_out)) = only_read(format) {
+            return Err(wrong(why, way_out));
+        }
         let compression = match (format, options.compression) {
-            (Format::Json, _) => {
+            (format, _) if format.has_columns() && by_name != Compression::None => {
                 return Err(wrong(
-                    "JSON files are only read",
-                    "write JSON lines: a name that ends with `.jsonl`, or `format: jsonl`",
-                ));
-            }
-            (Format::Avro | Format::Arrow, _) => {
-                return Err(wrong(
-                    "Avro and Arrow files are only read",
-                    "write Parquet: a name that ends with `.parquet`, or `format: parquet`",
-                ));
-            }
-            (Format::Xml, _) => {
-                return Err(wrong(
-                    "XML files are only read",
-                    "write CSV, JSON lines or Parquet: a name that ends with `.csv`, `.jsonl` or `.parquet`",
-                ));
-            }
-            (Format::Xlsx, _) => {
-                return Err(wrong(
-                    "Excel workbooks are only read",
-                    "write CSV, which Excel opens: a name that ends with `.csv`",
-                ));
-            }
-            (format, _) if format.is_lines() => {
-                return Err(wrong(
-                    "logs and other lines are only read",
-                    "write `format: csv`, `jsonl` or `parquet`",
-                ));
-            }
-            (Format::Parquet, _) if by_name != Compression::None => {
-                return Err(wrong(
-                    "a Parquet file is compressed inside",
+                    "such a file is compressed inside",
                     "remove `.gz` or `.zst` from its name; `compression` sets its compression",
                 ));
             }
             (Format::Parquet, given) => given.unwrap_or(Compression::Zstd),
+            // Each library that reads Avro has deflate.
+            (Format::Avro, given) => given.unwrap_or(Compression::Gzip),
+            (Format::Arrow, Some(Compression::Gzip)) => {
+                return Err(wrong(
+                    "Arrow has no gzip",
+                    "set `compression: zstd` or `none`",
+                ));
+            }
+            (Format::Arrow, given) => given.unwrap_or(Compression::None),
             (_, given) => given.unwrap_or(by_name),
         };
         if options
@@ -283,7 +288,8 @@ impl FileTarget {
     /// The extension of files in a folder.
     pub(super) fn extension(&self) -> String {
         let packed = match (self.format, self.compression) {
-            (Format::Parquet, _) | (_, Compression::None) => "",
+            (format, _) if format.has_columns() => "",
+            (_, Compression::None) => "",
             (_, Compression::Gzip) => ".gz",
             (_, Compression::Zstd) => ".zst",
         };
@@ -302,6 +308,8 @@ impl FileTarget {
             encoding: self.options.encoding,
             sheet: SheetChoice::default(),
             length: None,
+            start: 0,
+            kept: None,
             path_values: std::sync::Arc::default(),
         }
     }

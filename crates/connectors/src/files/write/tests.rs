@@ -237,6 +237,11 @@ impl TestProject {
     }
 }
 
+fn is_columnar(name: &str) -> bool {
+    let ends = [".parquet", ".avro", ".arrow", ".arrows", ".feather"];
+    ends.iter().any(|end| name.ends_with(end))
+}
+
 fn read_spec(selection: &str, how: &How, known: Option<&SchemaRef>) -> ReadSpec {
     ReadSpec {
         table: TableName::new("raw", "t"),
@@ -251,8 +256,8 @@ fn read_spec(selection: &str, how: &How, known: Option<&SchemaRef>) -> ReadSpec 
         options: how
             .options
             .iter()
-            // A Parquet file that is read says itself how it is compressed.
-            .filter(|(key, _)| *key != "compression" || !selection.ends_with(".parquet"))
+            // A file of columns that is read says itself how it is compressed.
+            .filter(|(key, _)| *key != "compression" || !is_columnar(selection))
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect(),
         parallel: 2,
@@ -330,7 +335,7 @@ fn a_writer_waits_for_no_memory_that_rows_on_their_way_hold() {
         .destination(&project.connection, &context)
         .unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for object in ["t.jsonl", "t.csv", "t.parquet"] {
+    for object in ["t.jsonl", "t.csv", "t.parquet", "t.avro", "t.arrow"] {
         let schema = Arc::new(arrow_schema::Schema::new(vec![arrow_schema::Field::new(
             "a",
             arrow_schema::DataType::Int64,

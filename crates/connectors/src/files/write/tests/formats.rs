@@ -1,11 +1,14 @@
 //! What is written reads back: every type, nasty texts, every format and compression.
 
+use arrow_array::Array as _;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, LargeStringArray, TimestampMicrosecondArray, UInt8Array,
-    UInt16Array, UInt32Array, UInt64Array,
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, DictionaryArray,
+    Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, IntervalMonthDayNanoArray,
+    LargeStringArray, ListArray, NullArray, StructArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
+use arrow_buffer::i256;
 use arrow_schema::{DataType, Field, Schema, UnionMode};
 use proptest::prelude::*;
 
@@ -241,6 +244,235 @@ async fn every_type_reads_back_from_every_format() {
         assert_eq!(format!("{back:?}"), format!("{batch:?}"), "{object}");
         assert_eq!(project.last(&how).await, Some(1), "{object}");
     }
+}
+
+/// Columns that text cannot be read as, in the form in which Avro and Arrow are read.
+fn nested() -> RecordBatch {
+    use arrow_array::types::Int64Type;
+    let list = ListArray::from_iter_primitive::<Int64Type, _, _>([
+        Some(vec![Some(1), None]),
+        Some(vec![]),
+        None,
+        Some(vec![Some(i64::MIN)]),
+    ]);
+    let members: Vec<(Arc<Field>, ArrayRef)> = vec![
+        (
+            Arc::new(Field::new("s", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![Some("ä"), None, None, Some("x")])),
+        ),
+        (
+            Arc::new(Field::new("l", list.data_type().clone(), true)),
+            Arc::new(list.clone()),
+        ),
+    ];
+    let valid = vec![true, true, false, true].into();
+    let structs = StructArray::new(
+        members.iter().map(|(field, _)| Arc::clone(field)).collect(),
+        members.into_iter().map(|(_, array)| array).collect(),
+        Some(valid),
+    );
+    let wide = Decimal256Array::from(vec![
+        Some(i256::from_i128(i128::MAX).wrapping_mul(i256::from(1000))),
+        Some(i256::from(-1)),
+        None,
+        Some(i256::from(0)),
+    ]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("list", Arc::new(list)),
+        ("struct", Arc::new(structs)),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from(vec![
+                Some(b"".as_slice()),
+                Some(b"\0\xff"),
+                None,
+                Some(b"a"),
+            ])),
+        ),
+        (
+            "wide",
+            Arc::new(wide.with_precision_and_scale(60, 3).unwrap()),
+        ),
+        (
+            "time",
+            Arc::new(Time64MicrosecondArray::from(vec![
+                Some(0),
+                Some(86_399_999_999),
+                None,
+                Some(1),
+            ])),
+        ),
+        ("nothing", Arc::new(NullArray::new(4))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap()
+}
+
+/// The batch with names that Avro has, whole numbers in the types that it has, and nested columns behind them.
+fn as_avro(batch: &RecordBatch) -> RecordBatch {
+    let schema = batch.schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| {
+            let to = match field.data_type() {
+                DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => {
+                    DataType::Int32
+                }
+                DataType::UInt32 => DataType::Int64,
+                DataType::UInt64 => DataType::Decimal128(20, 0),
+                DataType::Null => DataType::Utf8,
+                other => other.clone(),
+            };
+            let name = field
+                .name()
+                .replace(|char: char| !char.is_ascii_alphanumeric(), "_");
+            (name, arrow_cast::cast(column, &to).unwrap(), true)
+        });
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+fn beside(batch: &RecordBatch, more: &RecordBatch) -> RecordBatch {
+    let all = [batch, more].into_iter().flat_map(|batch| {
+        let fields = batch.schema().fields().clone();
+        let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+        names.into_iter().zip(batch.columns().to_vec())
+    });
+    RecordBatch::try_from_iter_with_nullable(all.map(|(name, array)| (name, array, true))).unwrap()
+}
+
+#[tokio::test]
+async fn avro_and_arrow_keep_every_value() {
+    let plain = beside(&every_type(), &nested());
+    let schema = plain.schema();
+    let names = schema.fields().iter();
+    let names = names.map(|field| {
+        field
+            .name()
+            .replace(|char: char| !char.is_ascii_alphanumeric(), "_")
+    });
+    let named = names.zip(plain.columns().to_vec());
+    let named =
+        RecordBatch::try_from_iter_with_nullable(named.map(|(name, array)| (name, array, true)))
+            .unwrap();
+    let avro = as_avro(&plain);
+    // A column without a type is read as text.
+    let nothing = plain.num_columns() - 1;
+    let mut columns = plain.columns().to_vec();
+    columns[nothing] = arrow_array::new_null_array(&DataType::Utf8, plain.num_rows());
+    let fields = schema.fields().iter().zip(columns);
+    let read = RecordBatch::try_from_iter_with_nullable(
+        fields.map(|(field, column)| (field.name().clone(), column, true)),
+    );
+    let read = read.unwrap();
+    for (object, compression, given, expected) in [
+        ("x.avro", "none", &named, &avro),
+        ("x.avro", "gzip", &named, &avro),
+        ("x.avro", "zstd", &named, &avro),
+        ("x.arrow", "none", &plain, &read),
+        ("x.arrow", "zstd", &plain, &read),
+        ("x.feather", "none", &plain, &read),
+        ("x.arrows", "zstd", &plain, &read),
+    ] {
+        let what = format!("{object}, {compression}");
+        let (project, how) = (TestProject::new(), replace(object, 1));
+        let how = how.with("compression", json!(compression));
+        let prepared = project.prepare(&how, given).await.unwrap();
+        let seen = candidate(prepared.as_ref(), Scope::Table).await;
+        // A batch equals itself only without NaN.
+        assert_eq!(format!("{seen:?}"), format!("{expected:?}"), "{what}");
+        let commit = Commit {
+            audited: false,
+            position: position(1),
+            ..Commit::default()
+        };
+        let receipt = prepared.commit(commit).await.unwrap();
+        assert_eq!(receipt.committed.stats.rows_after, Some(4));
+        // No type is known beforehand.
+        let spec = read_spec(object, &replace(object, 1), None);
+        let back = drain(project.source().as_ref(), &spec).await;
+        assert_eq!(format!("{back:?}"), format!("{expected:?}"), "{what}");
+        assert_eq!(project.last(&how).await, Some(1), "{what}");
+        let start = std::fs::read(project.path(object)).unwrap();
+        let is_file = object == "x.arrow" || object == "x.feather";
+        assert_eq!(start.starts_with(b"ARROW1"), is_file, "{what}");
+        assert_eq!(start.starts_with(b"Obj\x01"), object == "x.avro", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn many_rows_become_many_blocks_and_empty_tables_are_files() {
+    for object in ["x.avro", "x.arrow", "x.arrows"] {
+        let project = TestProject::new();
+        let batch = rows(0..100_000);
+        project.write(&replace(object, 1), &batch).await.unwrap();
+        let back = project
+            .read(&replace(object, 1), object, &batch.schema())
+            .await;
+        assert_eq!(back, batch, "{object}");
+        let none = batch.slice(0, 0);
+        project.write(&replace(object, 2), &none).await.unwrap();
+        let back = project
+            .read(&replace(object, 2), object, &batch.schema())
+            .await;
+        assert_eq!(back, none, "{object}");
+        assert_eq!(project.last(&replace(object, 2)).await, Some(2), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn what_avro_and_arrow_do_not_have_is_refused_by_name() {
+    let project = TestProject::new();
+    let intervals: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from(vec![None; 1]));
+    let intervals = RecordBatch::try_from_iter([("i", intervals)]).unwrap();
+    for (how, batch, said) in [
+        (
+            replace("x.avro", 1),
+            intervals.clone(),
+            "column `i` is `Interval(MonthDayNano)`",
+        ),
+        (
+            replace("x.avro", 1),
+            every_type(),
+            "a name that Avro does not have",
+        ),
+        (replace("x.avro.gz", 1), rows(0..1), "compressed inside"),
+        (
+            replace("x.arrow", 1).with("compression", json!("gzip")),
+            rows(0..1),
+            "no gzip",
+        ),
+        (
+            append("x.avro", 1),
+            rows(0..1),
+            "rows are not added to one avro file",
+        ),
+        (
+            append("x.arrow", 1),
+            rows(0..1),
+            "rows are not added to one arrow file",
+        ),
+    ] {
+        let failure = project.prepare(&how, &batch).await.err().unwrap();
+        assert_eq!(failure.code, "R0120", "{failure:?}");
+        assert!(failure.message.contains(said), "{}", failure.message);
+        assert_eq!(failure.help.len(), 1);
+    }
+    let how = replace("x.arrow", 1);
+    project.write(&how, &intervals).await.unwrap();
+    assert_eq!(
+        project
+            .read(&how, "x.arrow", &intervals.schema())
+            .await
+            .num_rows(),
+        1
+    );
+    let lines = replace("x.avro", 1).with("delimiter", json!(";"));
+    let failure = project.prepare(&lines, &rows(0..1)).await.err().unwrap();
+    assert!(failure.message.contains("delimiter"), "{}", failure.message);
 }
 
 #[tokio::test]
