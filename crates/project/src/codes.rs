@@ -425,6 +425,11 @@ pub const CODES: &[CodeEntry] = &[
         "All rows of a load have one `_loaded_at` and one `_run`. Name a column of the source: dedup: { by: updated_at }",
     ),
     CodeEntry::check(
+        "P0146",
+        "`delete_above` is set on a table that keeps rows whose key is gone.",
+        "It limits how many rows `deletes: hard`, `deletes: soft` and `write: scd2` may delete, mark or close in one load. Remove it, or set one of them:\n\n  tables: { customers: { key: customer_id, write: merge, deletes: hard, delete_above: 20% } }",
+    ),
+    CodeEntry::check(
         "P0149",
         "`write: snapshot` adds every read whole, so everything must be read.",
         "Set `mode: full`, or add only what is new with `write: append`.",

@@ -35,7 +35,7 @@ pub mod text;
 mod token;
 pub mod types;
 
-pub use absent_rows::{AbsentRows, DELETED_AT};
+pub use absent_rows::{AbsentRows, DELETED_AT, delete_limit, put_delete_limit};
 pub use alert::{AlertCondition, AlertsPlan};
 pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
 pub use check::{

@@ -178,6 +178,9 @@ fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
         // What is replaced has no columns to keep.
         SchemaPolicy::clear(&mut plan.write);
     }
+    if gives_records(load) {
+        SchemaPolicy::allow_absent(&mut plan.write);
+    }
     if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.
         RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);

@@ -217,7 +217,7 @@ fn in_step(key: &str, value: &str) -> BTreeMap<String, String> {
 fn in_table(key: &str, value: &str) -> BTreeMap<String, String> {
     let base: &[(&str, &str)] = match key {
         "query" => &[],
-        "deletes" | "valid_from" | "track" => &[("key", "id"), ("write", "scd2")],
+        "deletes" | "delete_above" | "valid_from" | "track" => &[("key", "id"), ("write", "scd2")],
         _ => &[("cursor", "at"), ("key", "id")],
     };
     table(&map(base, key, value))
@@ -471,7 +471,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "rename_all") => ("snake", "exact"),
         (_, "dedup") => ("{ by: a }", "{ by: b }"),
         (_, "bad_rows") => ("fail", "drop"),
-        (_, "fail_above" | "tolerance") => ("1%", "2%"),
+        (_, "fail_above" | "delete_above" | "tolerance") => ("1%", "2%"),
         ("published table", "schema_change") => ("evolve", "freeze"),
         (_, "schema_change") => ("fail", "ignore"),
         ("schema change", "columns" | "types") => ("freeze", "quarantine_row"),
