@@ -52,9 +52,9 @@ pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableNam
 pub use naming::{ColumnFinder, Naming, named_field};
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
 pub use plan::{
-    Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,
-    ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode, RetryPlan, SchemaChange,
-    Selection, TablePlan, TriggerRule, WriteMode, WritePlan,
+    Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, HttpBody, HttpPlan, LoadPlan,
+    Mask, Materialized, ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode,
+    RetryPlan, SchemaChange, Selection, SqlPlan, TablePlan, TriggerRule, WriteMode, WritePlan,
 };
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};

@@ -81,7 +81,7 @@ pub(crate) enum TaskDone {
         /// The results of its checks.
         judged: Option<Box<OutputSummary>>,
     },
-    /// A program ran.
+    /// A program, SQL or a request of the project ran.
     Command,
     /// It was not done, with the reason.
     Skipped(String),
