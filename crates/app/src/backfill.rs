@@ -385,12 +385,17 @@ fn notes(plan: &Plan, pipeline: &str) -> Vec<String> {
     let found = pipelines.find(|one| one.name.as_str() == pipeline);
     let has_command = found.is_some_and(|found| {
         let mut tasks = found.tasks.iter();
-        tasks.any(|task| matches!(task.action, Action::Command(_)))
+        tasks.any(|task| {
+            matches!(
+                task.action,
+                Action::Command(_) | Action::Sql(_) | Action::Http(_)
+            )
+        })
     });
     match has_command {
         true => Vec::new(),
         false => vec![format!(
-            "only commands get the interval of a run, and `{pipeline}` has none: each run does the same as \
+            "only `command`, `sql` and `http` steps get the interval of a run, and `{pipeline}` has none: each run does the same as \
              `towpath run {pipeline}`"
         )],
     }

@@ -9,6 +9,12 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0390",
+        Remedy::Cancelled,
+        "SQL or a request of a step was stopped by the user.",
+        "Statements of a transaction took no effect. Whether the system did what a request asks for is not known. Run again to go on.",
+    ),
+    CodeEntry::run(
         "R0256",
         Remedy::FixData,
         "The target of a copy does not have what was copied.",

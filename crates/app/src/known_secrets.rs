@@ -5,8 +5,12 @@
 
 use serde_json::Value;
 use towpath_ports::{Redaction, System as _};
-use towpath_vocab::passwords::{decoded, is_literal_password, password_arguments, passwords_in};
-use towpath_vocab::{Action, Mask, OptionValue, Plan, SecretTemplate, TablePlan};
+use towpath_vocab::passwords::{
+    decoded, is_literal_password, is_literal_secret_header, password_arguments, passwords_in,
+};
+use towpath_vocab::{
+    Action, HttpBody, HttpPlan, Mask, OptionValue, Plan, SecretTemplate, TablePlan,
+};
 
 use crate::system::LocalSystem;
 
@@ -85,10 +89,27 @@ pub(crate) fn redaction(plan: &Plan, system: &LocalSystem) -> Redaction {
             Action::Load(load) => {
                 values.extend(keys(&load.table).flat_map(|key| system.values_in(key)));
             }
-            Action::Model(_) | Action::Publish(_) => {}
+            Action::Http(http) => values.extend(of_request(http, system)),
+            Action::Model(_) | Action::Publish(_) | Action::Sql(_) => {}
         }
     }
     Redaction::new(values)
+}
+
+/// What is secret in a request.
+fn of_request(http: &HttpPlan, system: &LocalSystem) -> Vec<String> {
+    let body = match &http.body {
+        HttpBody::None => String::new(),
+        HttpBody::Text(text) => text.clone(),
+        HttpBody::Json(value) => value.to_string(),
+    };
+    let texts = || http.headers.values().chain([&http.url, &body]);
+    let mut values: Vec<String> = texts().flat_map(|text| system.secrets_in(text)).collect();
+    values.extend(texts().flat_map(|text| passwords_in(text)));
+    let named = http.headers.iter();
+    let named = named.filter(|(name, text)| is_literal_secret_header(name, text));
+    values.extend(named.map(|(_, text)| text.clone()));
+    values
 }
 
 /// Passwords that a map of an option has in clear text: the template of such an option is its JSON.

@@ -181,6 +181,7 @@ pub(crate) fn tables_of(action: &towpath_vocab::Action) -> Vec<&towpath_vocab::T
         Action::Model(model) => vec![&model.table],
         Action::Publish(publish) => vec![&publish.table],
         Action::Command(command) => command.writes.iter().collect(),
+        Action::Sql(_) | Action::Http(_) => Vec::new(),
     }
 }
 

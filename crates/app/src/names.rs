@@ -60,6 +60,7 @@ pub(crate) fn tables(plan: &Plan) -> impl Iterator<Item = &TableName> {
         Action::Model(model) => vec![&model.table.target],
         Action::Command(command) => command.writes.iter().map(|plan| &plan.target).collect(),
         Action::Publish(publish) => vec![&publish.table.target, &publish.from],
+        Action::Sql(_) | Action::Http(_) => Vec::new(),
     })
 }
 

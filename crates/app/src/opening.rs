@@ -43,6 +43,8 @@ pub(crate) struct StoredRequest {
     params: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fail_above: BTreeMap<TableName, Threshold>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    delete_above: BTreeMap<TableName, Threshold>,
     /// The run that was rerun.
     #[serde(skip_serializing_if = "Option::is_none")]
     rerun_of: Option<String>,
@@ -77,6 +79,7 @@ impl StoredRequest {
             limit: self.limit,
             params: self.params,
             fail_above: self.fail_above,
+            delete_above: self.delete_above,
             wait: Wait::No,
             interval: record.interval,
             ..RunRequest::default()
@@ -94,6 +97,7 @@ impl StoredRequest {
             limit: request.limit,
             params: request.params.clone(),
             fail_above: request.fail_above.clone(),
+            delete_above: request.delete_above.clone(),
             rerun_of: going.rerun_of.as_ref().map(ToString::to_string),
         }
     }

@@ -436,6 +436,8 @@ pub async fn pipeline_details(
             Action::Model(_) => "model",
             Action::Publish(_) => "publish",
             Action::Command(_) => "command",
+            Action::Sql(_) => "sql",
+            Action::Http(_) => "http",
         };
         GraphNode {
             id: task.id.clone(),

@@ -475,6 +475,14 @@ fn unit_and_route(tasks: &[&PlannedTask]) -> (&'static str, String) {
                 unit = "commands";
                 intos.extend(command.argv.first().cloned());
             }
+            Action::Sql(sql) => {
+                unit = "SQL steps";
+                intos.insert(sql.connection.name.clone());
+            }
+            Action::Http(http) => {
+                unit = "requests";
+                intos.insert(http.method.clone());
+            }
         }
     }
     let list = |names: std::collections::BTreeSet<String>| {
@@ -501,7 +509,7 @@ fn unchanged(pipeline: &PlannedPipeline, record: &RunRecord) -> UpToDateTasks {
             Action::Load(_) => count.loads += 1,
             Action::Model(_) => count.models += 1,
             Action::Publish(_) => count.publishes += 1,
-            Action::Command(_) => {}
+            Action::Command(_) | Action::Sql(_) | Action::Http(_) => {}
         }
     }
     count

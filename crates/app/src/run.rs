@@ -56,6 +56,8 @@ pub struct RunRequest {
     pub params: BTreeMap<String, String>,
     /// `--fail-above T=6%`.
     pub fail_above: BTreeMap<TableName, Threshold>,
+    /// `--delete-above T=100%`.
+    pub delete_above: BTreeMap<TableName, Threshold>,
     /// `--wait`.
     pub wait: Wait,
     /// The interval that the run is about.
@@ -244,6 +246,7 @@ impl PendingRun<'_> {
             full_refresh: self.request.full_refresh || self.request.limit.is_some(),
             limit: self.request.limit,
             fail_above: self.request.fail_above.clone(),
+            delete_above: self.request.delete_above.clone(),
             rerun_of: self.rerun_of.clone(),
             changing: changing_models(self.plan),
             redaction: redaction(self.plan, &self.services.system),

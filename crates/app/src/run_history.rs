@@ -206,7 +206,7 @@ fn checked_table(action: &Action) -> Option<&TableName> {
         Action::Load(load) => &load.table,
         Action::Model(model) => &model.table,
         Action::Publish(publish) => &publish.table,
-        Action::Command(_) => return None,
+        Action::Command(_) | Action::Sql(_) | Action::Http(_) => return None,
     };
     (!plan.checks.is_empty()).then_some(&plan.target)
 }

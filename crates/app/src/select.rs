@@ -161,6 +161,8 @@ impl<'a> Traffic<'a> {
                     reads.extend(&command.reads);
                     writes.extend(command.writes.iter().map(|table| &table.target));
                 }
+                Action::Sql(sql) => reads.extend(&sql.reads),
+                Action::Http(http) => reads.extend(&http.reads),
                 Action::Publish(publish) => {
                     reads.insert(&publish.from);
                 }

@@ -14,7 +14,7 @@ use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 use towpath_flow::{Budget, Progress, QUARANTINE_SCHEMA, SpillFolder, TransferServices};
 use towpath_ports::{
     AlertChannel, Connector, ConnectorContext, Destination, Discover, NamedFiles, Result, Source,
-    StateStore, System,
+    StateStore, Statements, System,
 };
 use towpath_quarantine::QuarantinePorts;
 use towpath_state::Location;
@@ -274,6 +274,12 @@ impl ProjectServices {
     pub fn alerts(&self, connection: &ConnectionPlan) -> Result<Arc<dyn AlertChannel>> {
         self.connector(&connection.kind)?
             .alerts(connection, &self.context())
+    }
+
+    /// A connection in which SQL of the project runs.
+    pub fn statements(&self, connection: &ConnectionPlan) -> Result<Arc<dyn Statements>> {
+        self.connector(&connection.kind)?
+            .statements(connection, &self.context())
     }
 
     /// A connection to look around in.

@@ -44,7 +44,7 @@ const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R0992",
         Remedy::FixConfig,
-        "The value of `--fail-above` is not a limit.",
+        "The value of `--fail-above` or `--delete-above` is not a limit.",
         "It is a number of rows or a percentage: `--fail-above raw.weather=6%`; for `copy`: `--fail-above 100`.",
     ),
     CodeEntry::run(

@@ -67,7 +67,15 @@ const CHANGED: &str = "drop table orders;
 
 #[test]
 fn frozen_columns_stop_the_load_before_anything_is_written() {
-    for write in ["merge", "replace", "append", "delete+insert", "insert_only"] {
+    for write in [
+        "merge",
+        "replace",
+        "append",
+        "delete+insert",
+        "insert_only",
+        "scd2",
+        "snapshot",
+    ] {
         let desk = store(&format!("write: {write}, schema_change: freeze"));
         desk.ok(".", &["run"]);
         let versions = || {
@@ -96,6 +104,14 @@ fn frozen_columns_stop_the_load_before_anything_is_written() {
             has(&desk.exits(1, ".", &["run"]), &[code, wanted]);
             assert_eq!(before, (orders(&desk), versions()), "{write}: {change}");
         }
+        if ["scd2", "snapshot"].contains(&write) {
+            // A history stays, whatever is refreshed.
+            has(
+                &desk.exits(1, ".", &["run", "--full-refresh"]),
+                &["R0404", "column `amount` is"],
+            );
+            continue;
+        }
         // The way out that the message names.
         desk.ok(".", &["run", "--full-refresh"]);
         assert_eq!(orders(&desk), rows(r#"[{"id":1,"amount":1.5}]"#), "{write}");
@@ -110,8 +126,12 @@ fn frozen_columns_stop_the_load_before_anything_is_written() {
 
 #[test]
 fn discarded_values_are_left_out_and_counted() {
-    for write in ["merge", "replace", "delete+insert"] {
+    for write in ["merge", "replace", "delete+insert", "insert_only", "append"] {
         let desk = store(&format!("write: {write}, schema_change: discard_value"));
+        if write == "append" {
+            // A key that comes again stops an append.
+            sql(&desk, "update orders set id = id + 10");
+        }
         desk.ok(".", &["run"]);
         sql(&desk, CHANGED);
         for run in 2..4 {
@@ -124,33 +144,46 @@ fn discarded_values_are_left_out_and_counted() {
                     "values that do not fit the type of the table are NULL, because of `schema_change: discard_value`: `amount` in 1 row",
                 ],
             );
-            assert_eq!(
-                orders(&desk),
-                rows(
-                    r#"[{"id":1,"amount":11},{"id":2,"amount":null},{"id":3,"amount":30},{"id":4,"amount":40}]"#
-                ),
-                "{write}"
+            let (first, second) = match write {
+                // Known keys stay as they are.
+                "insert_only" => ("10", "20"),
+                _ => ("11", "null"),
+            };
+            let kept = format!(
+                r#"[{{"id":1,"amount":{first}}},{{"id":2,"amount":{second}}},{{"id":3,"amount":30}},{{"id":4,"amount":40}}]"#
             );
+            let table = "select * from raw.orders where id < 10 order by id";
+            assert_eq!(ask(&desk, table), rows(&kept), "{write}");
+            if write == "append" {
+                break;
+            }
         }
     }
 }
 
 #[test]
 fn records_with_values_that_have_no_place_wait_and_come_in_by_replay() {
-    for write in ["merge", "replace"] {
+    for write in ["merge", "replace", "delete+insert", "append"] {
         let desk = store(&format!("write: {write}, schema_change: quarantine_row"));
+        if write == "append" {
+            // A key that comes again stops an append.
+            sql(&desk, "update orders set id = id + 10");
+        }
         desk.ok(".", &["run"]);
         sql(&desk, CHANGED);
         has(
             &desk.ok(".", &["run"]),
             &["2 rows rejected", "keeps out of the table: `note`"],
         );
+        let table = "select * from raw.orders where id < 10 order by id";
         let kept = match write {
             // Row 2 is as it was: a rejected record changes nothing.
-            "merge" => r#"[{"id":1,"amount":11},{"id":2,"amount":20},{"id":4,"amount":40}]"#,
+            "merge" | "delete+insert" => {
+                r#"[{"id":1,"amount":11},{"id":2,"amount":20},{"id":4,"amount":40}]"#
+            }
             _ => r#"[{"id":1,"amount":11},{"id":4,"amount":40}]"#,
         };
-        assert_eq!(orders(&desk), rows(kept), "{write}");
+        assert_eq!(ask(&desk, table), rows(kept), "{write}");
         has(
             &desk.ok(".", &["quarantine", "show", "raw.orders"]),
             &["late", "2.5", "the table has no such column", "bigint"],
@@ -160,7 +193,7 @@ fn records_with_values_that_have_no_place_wait_and_come_in_by_replay() {
             &desk.ok(".", &["quarantine", "replay", "raw.orders"]),
             &["0 rows replayed, 2 still in the quarantine"],
         );
-        assert_eq!(orders(&desk), rows(kept), "{write}");
+        assert_eq!(ask(&desk, table), rows(kept), "{write}");
         load(&desk, &format!("write: {write}"));
         desk.ok(".", &["quarantine", "replay", "raw.orders"]);
         assert_eq!(
@@ -583,5 +616,75 @@ fn a_model_of_audit_columns_is_published_when_they_change() {
             row.get::<_, String>(0)
         });
         assert_eq!(sent.unwrap(), format!("{run}{run}"));
+    }
+}
+
+#[test]
+fn a_member_that_no_record_has_is_no_change_of_frozen_columns() {
+    let desk = TestProject::with_pipeline(
+        "steps:\n  extract:\n    load: data\n    into: raw\n    tables:\n      t: { from: t.jsonl, key: id, write: merge, schema_change: freeze }\n",
+    );
+    desk.write("data/t.jsonl", "{\"id\":1,\"x\":2}\n");
+    desk.ok(".", &["run"]);
+    desk.write("data/t.jsonl", "{\"id\":3}\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        ask(&desk, "select id, x from raw.t order by id"),
+        rows(r#"[{"id":1,"x":2},{"id":3,"x":null}]"#)
+    );
+    desk.write("data/t.jsonl", "{\"id\":4,\"y\":1}\n");
+    has(&desk.exits(1, ".", &["run"]), &["R0661", "`y` is new"]);
+}
+
+/// A source that gives a part of its rows looks like one that deleted the others.
+#[test]
+fn a_load_that_would_delete_most_rows_stops() {
+    for (settings, table) in [
+        ("write: merge, deletes: hard", "raw.orders"),
+        (
+            "write: merge, deletes: soft",
+            "raw.orders where _deleted_at is null",
+        ),
+        ("write: scd2", "raw.orders where _is_current"),
+    ] {
+        let desk = store(settings);
+        sql(
+            &desk,
+            "delete from orders; with recursive n(i) as (values (1) union all select i + 1 from n where i < 1000) insert into orders select i, i from n",
+        );
+        desk.ok(".", &["run"]);
+        sql(
+            &desk,
+            "delete from orders where id > 499; insert into orders values (1001, 1)",
+        );
+        has(
+            &desk.exits(3, ".", &["run"]),
+            &[
+                "R0662",
+                "501 of its 1000 rows are not in the source any more (50.1 %), the limit is 50 %",
+                "accept: towpath run --delete-above raw.orders=100%",
+            ],
+        );
+        assert_eq!(desk.count(".", "raw.orders"), 1000, "{settings}");
+        // Half of the rows may go.
+        sql(&desk, "insert into orders values (500, 500)");
+        desk.ok(".", &["run"]);
+        assert_eq!(desk.count(".", table), 501, "{settings}");
+        // Both limits must be passed.
+        sql(&desk, "delete from orders where id > 100");
+        load(
+            &desk,
+            &format!("{settings}, delete_above: {{ percent: 10, rows: 401 }}"),
+        );
+        desk.ok(".", &["run"]);
+        assert_eq!(desk.count(".", table), 100, "{settings}");
+        sql(&desk, "delete from orders where id > 1");
+        load(&desk, &format!("{settings}, delete_above: 98"));
+        has(
+            &desk.exits(3, ".", &["run"]),
+            &["99 of its 100 rows", "the limit is 98 rows"],
+        );
+        desk.ok(".", &["run", "--delete-above", "raw.orders=100%"]);
+        assert_eq!(desk.count(".", table), 1, "{settings}");
     }
 }

@@ -12,6 +12,7 @@ use crate::alerts::{AlertConnector, AlertForm};
 use crate::files::FilesConnector;
 use crate::mysql::Mysql;
 use crate::postgres::Postgres;
+use crate::program::Program;
 use crate::rest::Rest;
 use crate::singer::Singer;
 use crate::sqlite::Sqlite;
@@ -25,6 +26,7 @@ pub fn connectors() -> Vec<Arc<dyn Connector>> {
         Arc::new(AlertConnector(AlertForm::Opsgenie)),
         Arc::new(AlertConnector(AlertForm::PagerDuty)),
         Arc::new(Postgres),
+        Arc::new(Program),
         Arc::new(Rest),
         Arc::new(Singer),
         Arc::new(AlertConnector(AlertForm::Slack)),

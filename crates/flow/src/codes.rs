@@ -201,6 +201,12 @@ pub const CODES: &[CodeEntry] = &[
         "Nothing was written. `schema_change: evolve` accepts the change, `discard_value` leaves new columns out, `quarantine_row` rejects records with a value in them; `--full-refresh` replaces the table.",
     ),
     CodeEntry::run(
+        "R0662",
+        Remedy::FixData,
+        "More rows are gone from the source than a load may delete, mark or close.",
+        "The limit is `delete_above`, by default 50 % of the rows of the table. Nothing was committed. A source that gave a part of its rows looks the same: look at what the load reads, and at its `where`.\n\n  towpath run --delete-above TABLE=100%      # accept it, for one run\n\n`delete_above: 100%` on the table turns the limit off.",
+    ),
+    CodeEntry::run(
         "R0720",
         Remedy::FixConfig,
         "Changed or deleted rows came for a table that is not written by key.",

@@ -3,8 +3,10 @@
 //! Promise: a message shows no text of a record and no value of a masked column. It counts nothing:
 //! `summary.rs` does. Read next: `output.rs`.
 
+use towpath_ports::PreparedStats;
 use towpath_vocab::{
     AbsentRows, Failure, RawRecord, Reason, Reject, Remedy, TableName, TablePlan, WriteMode,
+    delete_limit,
 };
 
 use crate::output_spec::OutputSpec;
@@ -101,8 +103,8 @@ pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Fa
     Some(stop_line(&plan.target, line))
 }
 
-/// The failure for a table that a source without rows would empty, or a note if that is allowed. Rows that
-/// would be deleted count against the limit like bad rows.
+/// The failure for a table that a source without rows would empty, or a note if that is allowed. Its limit is
+/// that of bad rows.
 pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Option<Failure> {
     let before = spec.rows_before.filter(|rows| *rows > 0)?;
     let absent = AbsentRows::of(&spec.plan.write);
@@ -141,6 +143,44 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
             "a file with only a header has no rows: check the source, and the `where` of the table",
         );
     Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
+}
+
+/// The failure for a table of which more rows are gone than it may lose in one load. A load without rows is judged
+/// by `no_rows_left`.
+pub(crate) fn too_many_gone(
+    summary: &OutputSummary,
+    plan: &TablePlan,
+    stats: PreparedStats,
+) -> Option<Failure> {
+    let limit = delete_limit(&plan.write)?;
+    if summary.rows_loaded == 0 || stats.deleted == 0 {
+        return None;
+    }
+    // A present row is replaced, found unchanged, or gone.
+    let present = stats.rows_in.saturating_sub(stats.inserted) + stats.deleted;
+    let share = stats.deleted as f64 * 100.0 / present as f64;
+    let is_above_share = limit.percent.is_none_or(|percent| share > percent);
+    let is_above_rows = limit.rows.is_none_or(|rows| stats.deleted > rows);
+    if !is_above_share || !is_above_rows {
+        return None;
+    }
+    let allowed = match (limit.rows, limit.percent) {
+        (Some(rows), Some(percent)) => format!("{percent} % and {rows} rows"),
+        (Some(rows), None) => format!("{rows} rows"),
+        (None, percent) => format!("{} %", percent.unwrap_or_default()),
+    };
+    let table = &plan.target;
+    let line = format!(
+        "`{table}` was stopped: {} of its {present} rows are not in the source any more ({share:.1} %), the limit is {allowed}",
+        stats.deleted
+    );
+    Some(
+        Failure::new("R0662", Remedy::FixData, line)
+            .help("nothing of this load is visible; readers still see the previous version")
+            .help("look whether the source gave all its rows, and at the `where` of the table")
+            .help(format!("accept: towpath run --delete-above {table}=100%"))
+            .help("or change the limit of the table: `delete_above`"),
+    )
 }
 
 fn stop_line(table: &TableName, line: String) -> Failure {

@@ -22,7 +22,9 @@ use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, KeptRow};
-use crate::limits::{first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many};
+use crate::limits::{
+    first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many, too_many_gone,
+};
 use crate::mask::resolve_masks;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
@@ -394,7 +396,10 @@ impl PreparedOutput {
         }
         fail::fail_point!("flow::between_quarantine_and_table");
         let failure = stopped(&plan.target, &self.summary.checks);
-        if let Some(failure) = failure.or_else(|| no_rows_left(&mut self.summary, context.spec)) {
+        let failure = failure
+            .or_else(|| no_rows_left(&mut self.summary, context.spec))
+            .or_else(|| too_many_gone(&self.summary, plan, self.prepared.stats()));
+        if let Some(failure) = failure {
             discard(self.prepared).await;
             self.summary.stopped = Some(failure);
             return Ok(self.summary);

@@ -135,7 +135,8 @@ pub(crate) async fn judge(
         names.collect()
     };
     if policy.columns == ChangePolicy::Freeze {
-        refuse(plan, &names(&new), &gone)?;
+        let is_gone = !SchemaPolicy::allows_absent(&plan.write);
+        refuse(plan, &names(&new), if is_gone { &gone } else { &[] })?;
     }
     let is_kept = policy.columns == ChangePolicy::Evolve;
     let left_out = if is_kept { Vec::new() } else { names(&new) };

@@ -9,6 +9,12 @@ use towpath_vocab::{CodeEntry, Remedy};
 /// The codes, sorted.
 pub const CODES: &[CodeEntry] = &[
     CodeEntry::run(
+        "R0349",
+        Remedy::FixConfig,
+        "The connection runs no SQL of a project.",
+        "Steps with `sql` run in connections of type `postgres`, `mysql` and `sqlite`: `docs/how-to/before-and-after.md`.",
+    ),
+    CodeEntry::run(
         "R0713",
         Remedy::Bug,
         "The stored state of a table before its write cannot be read.",

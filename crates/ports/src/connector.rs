@@ -11,7 +11,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_vocab::{ConnectionPlan, ConnectorSpec, Failure, Remedy};
 
-use crate::{AlertChannel, Destination, Memory, Result, Secrets, Source};
+use crate::{AlertChannel, Destination, Memory, Result, Secrets, Source, Statements};
 
 /// The services that a connector gets when a connection is opened.
 #[derive(Clone)]
@@ -60,6 +60,19 @@ pub trait Connector: Send + Sync {
         let ConnectionPlan { name, kind, .. } = connection;
         let message = format!("connection `{name}` of type `{kind}` takes no alerts");
         Err(Failure::new("R0730", Remedy::FixConfig, message)
+            .help("to list the types that do: towpath connection types"))
+    }
+
+    /// Opens a connection in which statements of the user run.
+    fn statements(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Statements>> {
+        let _ = context;
+        let ConnectionPlan { name, kind, .. } = connection;
+        let message = format!("connection `{name}` of type `{kind}` runs no SQL");
+        Err(Failure::new("R0349", Remedy::FixConfig, message)
             .help("to list the types that do: towpath connection types"))
     }
 }

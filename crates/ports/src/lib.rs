@@ -33,6 +33,7 @@ mod source;
 mod spellings;
 mod state;
 mod state_before_write;
+mod statements;
 mod system;
 
 pub use alert::{Alert, AlertChannel};
@@ -83,6 +84,7 @@ pub use state::{
     RunUpdateResult, StateStore, TaskClaim, TaskRecord, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
+pub use statements::{Statements, StopSignal};
 pub use system::{Clock, Secrets, System};
 pub use towpath_vocab::Interval;
 

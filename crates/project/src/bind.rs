@@ -25,6 +25,8 @@ pub(crate) enum Leaf {
     Text,
     /// To SQL, values as literals.
     Sql,
+    /// To SQL, values as literals; values of the run stay, for `fill_run_values`.
+    SqlAtRun,
     /// To its text; run-time substitutions stay.
     AtRun,
     /// Not at all; it is only checked.
@@ -71,7 +73,7 @@ pub(crate) fn leaf(
         };
         out.push_str(text.get(rest..slot.start).unwrap_or_default());
         match leaf {
-            Leaf::Sql => push_literal(&mut out, &value),
+            Leaf::Sql | Leaf::SqlAtRun => push_literal(&mut out, &value),
             _ => out.push_str(&value),
         }
         rest = slot.end;
@@ -79,6 +81,25 @@ pub(crate) fn leaf(
     }
     out.push_str(text.get(rest..).unwrap_or_default());
     changed.then_some(out)
+}
+
+/// Fills `${run:…}` in SQL that was bound before: each value becomes a literal, never code.
+///
+/// # Errors
+/// Those of `value`, which gets the name.
+pub fn fill_run_values<E>(
+    sql: &str,
+    value: &mut dyn FnMut(&str) -> Result<String, E>,
+) -> Result<String, E> {
+    let mut out = String::with_capacity(sql.len());
+    let mut rest = 0;
+    for slot in slots(sql).iter().filter(|slot| slot.kind == "run") {
+        out.push_str(sql.get(rest..slot.start).unwrap_or_default());
+        push_literal(&mut out, &value(slot.name)?);
+        rest = slot.end;
+    }
+    out.push_str(sql.get(rest..).unwrap_or_default());
+    Ok(out)
 }
 
 /// Writes a value into SQL. Inside quotes, quotes in it are doubled; outside, it becomes a quoted literal,
@@ -125,7 +146,7 @@ fn value(
     match slot.kind {
         "env" => variable(slot, at, leaf, bindings, report),
         "param" => param(slot, at, bindings, report),
-        "secret" if leaf == Leaf::Text || leaf == Leaf::Sql => {
+        "secret" if matches!(leaf, Leaf::Text | Leaf::Sql | Leaf::SqlAtRun) => {
             report
                 .error("P0204", at, format!("secret `{}` is not allowed here", slot.name))
                 .help("secrets are allowed only in options that a connector marks secret (url, password, token), in `state` and in a command's `env`: they are read when they are needed and never stored");
@@ -141,6 +162,7 @@ fn value(
                 .suggest(slot.name, RUN_NAMES.iter().copied(), "a run has");
             None
         }
+        "run" if leaf == Leaf::SqlAtRun => None,
         "run" | "step" | "item" if leaf != Leaf::AtRun => {
             report.warning(
                 "P0208",
@@ -380,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_run_become_literals_when_it_runs() {
+        let sql = "delete from t where day >= ${run:date} and n = ${param:n} -- ${run:id}\n and a = '${run:id}'";
+        let bound = bound(sql, Leaf::SqlAtRun);
+        assert!(bound.1.is_empty(), "{:?}", bound.1);
+        let filled = fill_run_values::<()>(&bound.0, &mut |name| match name {
+            "date" => Ok("2026-01-02".to_owned()),
+            _ => Ok("it's#1".to_owned()),
+        });
+        assert_eq!(
+            filled.unwrap(),
+            "delete from t where day >= '2026-01-02' and n = 7 -- it's#1\n and a = 'it''s#1'"
+        );
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         assert_eq!(
             bound("${env:NONE}", Leaf::Text).1,
@@ -400,6 +437,13 @@ mod tests {
         assert_eq!(
             bound("${run:now}", Leaf::AtRun).1,
             ["P0203 a run has no value `${run:now}`"]
+        );
+        assert_eq!(
+            bound("${run:now} ${secret:X}", Leaf::SqlAtRun).1,
+            [
+                "P0203 a run has no value `${run:now}`",
+                "P0204 secret `X` is not allowed here"
+            ]
         );
         assert_eq!(
             bound("${env:}", Leaf::Text).1,

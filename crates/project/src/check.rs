@@ -20,7 +20,9 @@ use crate::report::Report;
 use crate::settings::Setting;
 use crate::step::{self, Node as Task};
 use crate::yaml::{Entry, Node};
-use crate::{alerts, command, connection, load, models, parsed, publish, schedule, schemas, value};
+use crate::{
+    alerts, calls, command, connection, load, models, parsed, publish, schedule, schemas, value,
+};
 
 /// The default number of parallel tasks.
 const PARALLEL: usize = 4;
@@ -269,6 +271,8 @@ fn of_step(
         Some("command") => command::plan(&frame, context, explain, report)
             .into_iter()
             .collect(),
+        Some("sql") => calls::sql(&frame, context, report).into_iter().collect(),
+        Some("http") => calls::http(&frame, report).into_iter().collect(),
         Some("publish") => publish::plan(&frame, context, explain, report),
         _ => Vec::new(),
     }

@@ -36,7 +36,7 @@ pub const CODES: &[CodeEntry] = &[
     CodeEntry::check(
         "C0506",
         "External systems are read-only unless the connection has `writable: true`.",
-        "The plan shows the publish, and a run skips it.\n\nSet it where Towpath is to write, usually in one environment only:\n\n  environments: { prod: { connections: { shop_db: { writable: true } } } }",
+        "The plan shows the publish or the SQL, and a run skips it.\n\nSet it where Towpath is to write, usually in one environment only:\n\n  environments: { prod: { connections: { shop_db: { writable: true } } } }",
     ),
     CodeEntry::check(
         "C0507",
@@ -112,6 +112,11 @@ pub const CODES: &[CodeEntry] = &[
         "C0521",
         "A published table has checks, and its destination may hold rows twice.",
         "Nobody can look at what such a destination holds, and a row may be there twice. Put the checks on the table of the lakehouse that is published; that a key is unique among the rows that are sent is looked at all the same.",
+    ),
+    CodeEntry::check(
+        "C0522",
+        "A connection of this type runs no SQL.",
+        "Steps with `sql` run in databases (`postgres`, `mysql`, `sqlite`). SQL about tables of the lakehouse is a model.",
     ),
     CodeEntry::check(
         "K0601",
@@ -296,7 +301,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0120",
-        "A step has nothing to do: it names no tables, or no program.",
+        "A step has nothing to do: it names no tables, no program, or no statement.",
         "",
     ),
     CodeEntry::check(
@@ -423,6 +428,21 @@ pub const CODES: &[CodeEntry] = &[
         "P0145",
         "`dedup` names a column that the load adds itself.",
         "All rows of a load have one `_loaded_at` and one `_run`. Name a column of the source: dedup: { by: updated_at }",
+    ),
+    CodeEntry::check(
+        "P0146",
+        "`delete_above` is set on a table that keeps rows whose key is gone.",
+        "It limits how many rows `deletes: hard`, `deletes: soft` and `write: scd2` may delete, mark or close in one load. Remove it, or set one of them:\n\n  tables: { customers: { key: customer_id, write: merge, deletes: hard, delete_above: 20% } }",
+    ),
+    CodeEntry::check(
+        "P0147",
+        "`expect` of a request has something that is not a status of HTTP.",
+        "Statuses are numbers from 100 to 599, or ranges of them:\n\n  http: { url: \"https://…\", expect: [200-299, 404] }",
+    ),
+    CodeEntry::check(
+        "P0148",
+        "A request has two bodies.",
+        "`json` is sent as JSON, `body` as it is written. Remove one of them.",
     ),
     CodeEntry::check(
         "P0149",

@@ -1,12 +1,13 @@
-//! What a table says about rows that are gone from its source: `deletes`.
+//! What a table says about rows that are gone from its source: `deletes` and `delete_above`.
 //!
 //! Promise: each word is obeyed or named in a diagnostic, with any write mode. `close`, and `ignore` of a
 //! history, are read in `row_history.rs`. It does not know how such rows are found. Read next: `table.rs`.
 
-use towpath_vocab::{AbsentRows, ReadMode, WriteMode};
+use towpath_vocab::{AbsentRows, ReadMode, WriteMode, WritePlan, delete_limit, put_delete_limit};
 
 use crate::report::Report;
 use crate::table::word;
+use crate::value;
 use crate::yaml::Node;
 
 /// What a merge does with rows that are gone.
@@ -69,4 +70,24 @@ pub(crate) fn read(
             .help("or keep rows that are gone: deletes: ignore");
     }
     Some(absent)
+}
+
+/// Puts the limit of rows that are gone into a write that has its other options.
+pub(crate) fn limit(settings: &Node, write: &mut WritePlan, report: &mut Report) {
+    let Some(node) = settings.get("delete_above") else {
+        return;
+    };
+    if delete_limit(write).is_none() {
+        report
+            .error(
+                "P0146",
+                node.at,
+                "`delete_above` limits rows that are gone, and this table keeps them",
+            )
+            .help("remove it; or delete such rows (deletes: hard), or mark them (deletes: soft)");
+        return;
+    }
+    if let Some(limit) = value::limit(node) {
+        put_delete_limit(limit, write);
+    }
 }

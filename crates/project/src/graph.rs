@@ -110,7 +110,7 @@ pub(crate) fn name_fields(tasks: &mut [Task], tables: &Tables) {
         Some(Action::Load(load)) => Some(&mut load.table),
         Some(Action::Model(model)) => Some(&mut model.table),
         Some(Action::Publish(publish)) => Some(&mut publish.table),
-        Some(Action::Command(_)) | None => None,
+        Some(Action::Command(_) | Action::Sql(_) | Action::Http(_)) | None => None,
     });
     for check in plans.flat_map(|plan| &mut plan.checks) {
         if let CheckKind::Relationships { to, field, .. } = &mut check.kind

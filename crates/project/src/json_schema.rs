@@ -70,9 +70,11 @@ impl Writer<'_> {
                 { "type": ["string", "integer"], "examples": ["1%", 100] },
                 { "type": "object", "properties": { "percent": { "type": ["number", "string"] }, "rows": { "type": "integer" } }, "additionalProperties": false },
             ] }),
-            Kind::Texts => json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] }),
+            Kind::Texts | Kind::Statements => {
+                json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] })
+            }
             Kind::TextList | Kind::AtRunList => json!({ "type": "array", "items": scalar() }),
-            Kind::Value => json!({}),
+            Kind::Value | Kind::AtRunValue => json!({}),
             Kind::Map(shape) => self.reference(shape.noun, |writer| writer.shape(shape, &[])),
             Kind::Named(inner) => {
                 let inner = self.kind(*inner);

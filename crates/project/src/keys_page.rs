@@ -100,6 +100,8 @@ fn takes(kind: Kind, waiting: &mut Vec<&'static KeySchema>) -> String {
         Kind::Texts => "text or list of texts".to_owned(),
         Kind::TextList => "list of texts".to_owned(),
         Kind::AtRunList => "list of texts, `${run:…}` allowed".to_owned(),
+        Kind::Statements => "SQL, or a list, `${run:…}` allowed".to_owned(),
+        Kind::AtRunValue => "any, `${run:…}` allowed".to_owned(),
         Kind::Value => "anything".to_owned(),
         Kind::Map(shape) => named(shape, waiting),
         Kind::Named(inner) => format!("names, each: {}", takes(*inner, waiting)),

@@ -9,6 +9,7 @@ mod alerts;
 mod audit_columns;
 mod bind;
 mod bound;
+mod calls;
 mod check;
 mod checks;
 mod codes;
@@ -49,6 +50,7 @@ mod table;
 mod value;
 mod yaml;
 
+pub use bind::fill_run_values;
 pub use check::check;
 pub use codes::CODES;
 pub use inputs::{CheckInputs, CheckedProject, Summary};

@@ -39,8 +39,11 @@ pub(crate) fn conform(node: &mut Node, kind: Kind, context: &Context<'_>, report
         Kind::Table => map(node, &keys::TABLE, context.options, context, report),
         Kind::Check => check(node, context, report),
         Kind::Value => bind_all(node, Leaf::Text, context, report),
+        Kind::AtRunValue => bind_all(node, Leaf::AtRun, context, report),
         Kind::Limit => limit(node, context, report),
-        Kind::Texts | Kind::TextList | Kind::AtRunList => texts(node, kind, context, report),
+        Kind::Texts | Kind::TextList | Kind::AtRunList | Kind::Statements => {
+            texts(node, kind, context, report);
+        }
         _ => scalar(node, kind, context, report),
     }
 }
@@ -346,20 +349,21 @@ fn check(node: &mut Node, context: &Context<'_>, report: &mut Report) {
 }
 
 fn texts(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Report) {
-    let leaf = if matches!(kind, Kind::AtRunList) {
-        Kind::AtRun
-    } else {
-        Kind::Text
+    let leaf = match kind {
+        Kind::AtRunList => Kind::AtRun,
+        Kind::Statements => Kind::Statements,
+        _ => Kind::Text,
     };
+    let may_be_one = matches!(kind, Kind::Texts | Kind::Statements);
     match &mut node.value {
         Value::List(list) => {
             for item in list {
                 scalar(item, leaf, context, report);
             }
         }
-        Value::Scalar { .. } if matches!(kind, Kind::Texts) => scalar(node, leaf, context, report),
+        Value::Scalar { .. } if may_be_one => scalar(node, leaf, context, report),
         _ => {
-            let wanted = if matches!(kind, Kind::Texts) {
+            let wanted = if may_be_one {
                 "a text or a list of texts"
             } else {
                 "a list of texts"
@@ -413,6 +417,7 @@ fn scalar(node: &mut Node, kind: Kind, context: &Context<'_>, report: &mut Repor
     let leaf = match kind {
         Kind::Sql => Leaf::Sql,
         Kind::AtRun => Leaf::AtRun,
+        Kind::Statements => Leaf::SqlAtRun,
         Kind::Secret => Leaf::Secret,
         _ => Leaf::Text,
     };

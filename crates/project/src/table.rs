@@ -126,6 +126,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         row_history::narrow_key_checks(&mut checks, &write.key, mode);
         history.put(&mut write);
     }
+    deletes::limit(settings, &mut write, report);
     let planned = Planned {
         plan: TablePlan {
             target: frame.target.clone(),

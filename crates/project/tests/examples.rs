@@ -155,7 +155,7 @@ fn nycflights_lineage_leads_every_column_of_a_mart_to_a_file() {
                 &model.table
             }
             Action::Publish(publish) => &publish.table,
-            Action::Command(_) => continue,
+            Action::Command(_) | Action::Sql(_) | Action::Http(_) => continue,
         };
         assert!(!table.lineage.partial, "{}", table.target);
         edges.extend(

@@ -19,7 +19,7 @@ use towpath_flow::{
 use towpath_ports::{Checkpoint, Reader, Result};
 use towpath_vocab::{
     AbsentRows, Annotations, BadRows, Failure, Generation, Position, Remedy, RowHistoryPlan,
-    TableName, TablePlan, TaskKey, TaskKind, WriteMode,
+    SchemaPolicy, TableName, TablePlan, TaskKey, TaskKind, WriteMode,
 };
 
 use crate::QuarantinePorts;
@@ -296,6 +296,7 @@ impl Replay<'_> {
         // The records are some of the source's rows: nothing is gone because it is not among them.
         RowHistoryPlan::change(&mut plan.write, |history| history.closes_absent = false);
         AbsentRows::clear(&mut plan.write);
+        SchemaPolicy::allow_absent(&mut plan.write);
         plan.bad_rows = BadRows::Quarantine;
         plan.fail_above.percent = Some(100.0);
         plan.fail_above.rows = None;

@@ -6,13 +6,40 @@
 
 use serde_json::{Value, json};
 
-use crate::{WriteMode, WritePlan};
+use crate::{RowHistoryPlan, Threshold, WriteMode, WritePlan};
 
 /// The column with the time from which a row is no longer in the source; NULL while it is.
 pub const DELETED_AT: &str = "_deleted_at";
 
 /// The write option that holds an `AbsentRows`.
 const OPTION: &str = "towpath:deletes";
+
+/// The write option that holds the limit of rows that may be gone.
+const LIMIT: &str = "towpath:delete_above";
+
+/// The limit where a table names none.
+const MOST_PERCENT: f64 = 50.0;
+
+/// How many of its present rows a write may delete, mark or close because they do not come; `None` if it
+/// touches none of them.
+pub fn delete_limit(write: &WritePlan) -> Option<Threshold> {
+    let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
+    if !closes && AbsentRows::of(write).is_none() {
+        return None;
+    }
+    let stored = write.options.get(LIMIT).cloned();
+    let stored = stored.and_then(|stored| serde_json::from_value(stored).ok());
+    Some(stored.unwrap_or(Threshold {
+        rows: None,
+        percent: Some(MOST_PERCENT),
+    }))
+}
+
+/// Puts another limit than the usual one.
+pub fn put_delete_limit(limit: Threshold, write: &mut WritePlan) {
+    let stored = json!({ "rows": limit.rows, "percent": limit.percent });
+    write.options.insert(LIMIT.to_owned(), stored);
+}
 
 /// What happens to rows that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +114,20 @@ mod tests {
         AbsentRows::begin(&mut write, 7);
         let marks = AbsentRows::Mark { at_us: Some(7) };
         assert_eq!(AbsentRows::of(&write), Some(marks));
+        let percent = |write: &WritePlan| delete_limit(write).and_then(|limit| limit.percent);
+        assert_eq!(percent(&write), Some(MOST_PERCENT));
+        let limit = Threshold {
+            rows: Some(7),
+            percent: Some(2.5),
+        };
+        put_delete_limit(limit, &mut write);
+        assert_eq!(delete_limit(&write), Some(limit));
         // Of another write it says nothing: `--full-refresh` replaces the table.
         write.mode = WriteMode::Replace;
         assert_eq!(AbsentRows::of(&write), None);
         AbsentRows::clear(&mut write);
+        assert_eq!(delete_limit(&write), None);
+        write.options.remove(LIMIT);
         assert!(write.options.is_empty());
     }
 }

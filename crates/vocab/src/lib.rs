@@ -35,7 +35,7 @@ pub mod text;
 mod token;
 pub mod types;
 
-pub use absent_rows::{AbsentRows, DELETED_AT};
+pub use absent_rows::{AbsentRows, DELETED_AT, delete_limit, put_delete_limit};
 pub use alert::{AlertCondition, AlertsPlan};
 pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
 pub use check::{
@@ -52,9 +52,9 @@ pub use name::{Environment, PipelineName, ProjectId, RunName, StepName, TableNam
 pub use naming::{ColumnFinder, Naming, named_field};
 pub use option::{ConnectionPlan, OptionValue, SecretTemplate};
 pub use plan::{
-    Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, LoadPlan, Mask, Materialized,
-    ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode, RetryPlan, SchemaChange,
-    Selection, TablePlan, TriggerRule, WriteMode, WritePlan,
+    Action, BadRows, ColumnPlan, CommandPlan, CursorPlan, Dedup, HttpBody, HttpPlan, LoadPlan,
+    Mask, Materialized, ModelPlan, Plan, PlannedPipeline, PlannedTask, PublishPlan, ReadMode,
+    RetryPlan, SchemaChange, Selection, SqlPlan, TablePlan, TriggerRule, WriteMode, WritePlan,
 };
 pub use quote::{literal, quote, quote_table};
 pub use reject::{RawRecord, Reason, Reject};

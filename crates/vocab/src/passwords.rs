@@ -78,6 +78,20 @@ pub fn is_literal_password(name: &str, text: &str) -> bool {
     names_password(name) && !is_folder && !is_switch && !text.is_empty() && !text.contains("${")
 }
 
+/// True if the value of an HTTP header is a literal secret: its name says so, or it is one by which servers know
+/// who asks.
+pub fn is_literal_secret_header(name: &str, text: &str) -> bool {
+    const WHO_ASKS: [&str; 5] = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-api-key",
+        "api-key",
+    ];
+    let asks = WHO_ASKS.contains(&name.to_ascii_lowercase().as_str());
+    is_literal_password(name, text) || (asks && !text.is_empty() && !text.contains("${"))
+}
+
 /// The positions of arguments that are passwords: those after `--password` and similar flags.
 pub fn password_arguments(argv: &[String]) -> Vec<usize> {
     let is_flag = |text: &str| {

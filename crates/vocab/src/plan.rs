@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::passwords::{is_literal_password, password_arguments, without_passwords};
+use crate::passwords::{
+    is_literal_password, is_literal_secret_header, password_arguments, without_passwords,
+};
 use crate::{
     Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName,
     TableLineage, TableName, TaskId, Threshold,
@@ -316,6 +318,68 @@ fn shown_env<S: serde::Serializer>(
     serializer.collect_map(env.iter().map(|(name, text)| (name, shown(name, text))))
 }
 
+/// SQL that runs in an external system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SqlPlan {
+    /// The connection.
+    pub connection: ConnectionPlan,
+    /// The statements, in order. `${run:…}` in them is not resolved here.
+    pub statements: Vec<String>,
+    /// Whether all of them take effect, or none.
+    pub transaction: bool,
+    /// Tables of the lakehouse that must be there before.
+    pub reads: Vec<TableName>,
+}
+
+/// One HTTP request. `${env:…}`, `${secret:…}` and `${run:…}` in its texts are not resolved here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpPlan {
+    /// The method, in capitals.
+    pub method: String,
+    /// Where it goes.
+    #[serde(serialize_with = "shown_text")]
+    pub url: String,
+    /// Its headers.
+    #[serde(serialize_with = "shown_headers")]
+    pub headers: BTreeMap<String, String>,
+    /// What it brings.
+    pub body: HttpBody,
+    /// The statuses of an answer that is well, as ranges from and to.
+    pub expect: Vec<(u16, u16)>,
+    /// Tables of the lakehouse that must be there before.
+    pub reads: Vec<TableName>,
+}
+
+/// What an HTTP request brings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpBody {
+    /// Nothing.
+    #[default]
+    None,
+    /// A text.
+    Text(#[serde(serialize_with = "shown_text")] String),
+    /// JSON, in whose texts values are put.
+    Json(serde_json::Value),
+}
+
+/// Serialises headers without what shows who asks.
+fn shown_headers<S: serde::Serializer>(
+    headers: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = |name: &str, text: &str| match is_literal_secret_header(name, text) {
+        true => "…".to_owned(),
+        false => without_passwords(text).into_owned(),
+    };
+    serializer.collect_map(headers.iter().map(|(name, text)| (name, shown(name, text))))
+}
+
+/// Serialises a text without the passwords in it.
+fn shown_text<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&without_passwords(text))
+}
+
 /// A table that is sent to an external system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishPlan {
@@ -341,6 +405,10 @@ pub enum Action {
     Command(Box<CommandPlan>),
     /// Send a table to an external system.
     Publish(Box<PublishPlan>),
+    /// Run SQL in an external system.
+    Sql(Box<SqlPlan>),
+    /// Send one HTTP request.
+    Http(Box<HttpPlan>),
 }
 
 /// When a task may start, given how its parents ended.

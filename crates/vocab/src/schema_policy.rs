@@ -87,6 +87,23 @@ impl SchemaPolicy {
         write.options.insert(OPTION.to_owned(), stored);
     }
 
+    /// A column that does not come is no change: of some records, or of a source whose records have only the
+    /// members that they need, nobody knows which columns there are.
+    pub fn allow_absent(write: &mut WritePlan) {
+        if let Some(stored) = write.options.get_mut(OPTION).and_then(Value::as_object_mut) {
+            stored.insert("absent".to_owned(), Value::Bool(true));
+            if write.schema_change == SchemaChange::Fail {
+                write.schema_change = SchemaChange::AddColumns;
+            }
+        }
+    }
+
+    /// Whether a column that does not come is no change.
+    pub fn allows_absent(write: &WritePlan) -> bool {
+        let stored = write.options.get(OPTION);
+        stored.and_then(|stored| stored.get("absent")) == Some(&Value::Bool(true))
+    }
+
     /// Allows everything: the table is written anew.
     pub fn clear(write: &mut WritePlan) {
         write.options.remove(OPTION);
@@ -121,6 +138,15 @@ mod tests {
             assert_eq!(SchemaPolicy::of(&write), Some(policy));
             assert_eq!(write.schema_change, change);
         }
+        SchemaPolicy {
+            columns: P::Freeze,
+            types: P::Freeze,
+        }
+        .put(&mut write);
+        assert!(!SchemaPolicy::allows_absent(&write));
+        SchemaPolicy::allow_absent(&mut write);
+        assert!(SchemaPolicy::allows_absent(&write));
+        assert_eq!(write.schema_change, SchemaChange::AddColumns);
         SchemaPolicy::default().put(&mut write);
         assert_eq!(SchemaPolicy::of(&write), None);
         assert_eq!(write.schema_change, SchemaChange::Evolve);

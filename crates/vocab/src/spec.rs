@@ -20,6 +20,8 @@ pub enum Capability {
     Discover,
     /// Alerts can be sent.
     Alert,
+    /// SQL of the user can be run.
+    Sql,
 }
 
 /// The kind of objects that a system has.

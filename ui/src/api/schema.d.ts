@@ -742,7 +742,7 @@ export interface components {
                 id: string;
                 step: string;
                 /** @enum {string} */
-                kind: "load" | "model" | "command" | "publish";
+                kind: "load" | "model" | "command" | "publish" | "sql" | "http";
                 tables: string[];
                 after: string[];
             }[];

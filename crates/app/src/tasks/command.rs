@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::{AttemptSuccess, LocalProcesses};
 use towpath_ports::{
-    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, Secrets, System, TaskOutcome,
+    Destination, ModelEngine, ProcessExit, ProcessRunner, ProcessSpec, System, TaskOutcome,
 };
 use towpath_vocab::{
     Annotations, CommandPlan, ConnectionPlan, Failure, LoadPlan, OptionValue, PlannedTask,
-    Position, ReadMode, Remedy, SecretTemplate, Selection, TableName, TablePlan,
+    Position, ReadMode, Remedy, Selection, TableName, TablePlan,
 };
 
 use super::completion_marker;
@@ -25,6 +25,7 @@ use super::fingerprint::fingerprint;
 use super::folders::{OUT, STEP, clear, log_of, task_folder};
 use super::load::read_spec;
 use super::output_files::only_kind;
+use super::run_values::{idempotency_key, resolved};
 use super::write_table::TableWrite;
 use crate::services::files_kind;
 use crate::{Result, private_files};
@@ -82,15 +83,6 @@ pub(super) async fn run(
         outcome: TaskOutcome::Nothing,
         fingerprint: None,
     })
-}
-
-/// The idempotency key: the same for every attempt of a task in its run, and different for everything else,
-/// also for another environment, or a run with the same name from before the state store was deleted.
-fn idempotency_key(executor: &RunExecutor, task: &PlannedTask) -> String {
-    format!(
-        "{}/{}/{}-{}/{}",
-        executor.project, executor.environment, executor.run, executor.run_id, task.id
-    )
 }
 
 /// Runs the program to its end, in a folder that contains only the logs of earlier attempts.
@@ -153,46 +145,6 @@ async fn appended<'a>(
         }
     }
     Ok(None)
-}
-
-/// The value of a variable: values of the run are replaced first, then secrets, which only the program
-/// gets.
-async fn resolved(executor: &RunExecutor, text: &str) -> Result<String> {
-    let text = of_run(executor, text)?;
-    executor
-        .services
-        .system
-        .resolve(&SecretTemplate::new(text))
-        .await
-}
-
-/// Replaces `${run:…}`. A run without a schedule has no interval; using it then is a mistake, not an empty
-/// text.
-fn of_run(executor: &RunExecutor, text: &str) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("${run:") {
-        out.push_str(before);
-        let Some((what, after)) = behind.split_once('}') else {
-            out.push_str("${run:");
-            rest = behind;
-            continue;
-        };
-        match (what, &executor.interval) {
-            ("id", _) => out.push_str(&executor.run.to_string()),
-            ("interval_start", Some(interval)) => out.push_str(&interval.start),
-            ("interval_end", Some(interval)) => out.push_str(&interval.end),
-            ("date", Some(interval)) => out.push_str(&interval.date),
-            (other, _) => {
-                let message = format!("`${{run:{other}}}` is not known: this run has no schedule");
-                return Err(Failure::new("R0955", Remedy::FixConfig, message)
-                    .help("use `${run:id}`, or a parameter: `${param:date}` with --param date=…"));
-            }
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 fn judge(task: &PlannedTask, command: &CommandPlan, exit: &ProcessExit, log: &Path) -> Result<()> {

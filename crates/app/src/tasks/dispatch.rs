@@ -1,4 +1,4 @@
-//! Executes a task: calls the function for its action (load, model, command or publish).
+//! Executes a task: calls the function for its action (load, model, command, SQL, request or publish).
 //!
 //! Promise: a run that reads a part of its sources (`--limit`) publishes nothing and starts no program,
 //! because that could not be undone. Read next: `load.rs`; `recovered.rs` for commits from before a crash.
@@ -11,7 +11,7 @@ use towpath_vocab::{Action, Failure, PlannedTask};
 
 use super::executor::{RunExecutor, TaskDone};
 use super::folders::{log_of, task_folder};
-use super::{command, load, model, publish};
+use super::{call, command, load, model, publish};
 
 #[async_trait]
 impl TaskExecutor for RunExecutor {
@@ -34,6 +34,8 @@ impl TaskExecutor for RunExecutor {
             Action::Load(load) => Box::pin(load::load(self, task, load, cancel)).await,
             Action::Model(model) => model::build(self, task, model, cancel).await,
             Action::Command(command) => command::run(self, task, command, attempt, cancel).await,
+            Action::Sql(sql) => call::sql(self, task, sql, cancel).await,
+            Action::Http(http) => call::http(self, task, http, cancel).await,
             Action::Publish(publish) => {
                 Box::pin(publish::publish(self, task, publish, cancel)).await
             }
@@ -62,6 +64,8 @@ impl RunExecutor {
             Action::Load(_) | Action::Model(_) => return None,
             Action::Command(_) => "no command runs",
             Action::Publish(_) => "nothing is published",
+            Action::Sql(_) => "no SQL runs in other systems",
+            Action::Http(_) => "no request is sent",
         };
         Some(format!("with `--limit {limit}` {what}"))
     }

@@ -29,6 +29,8 @@ pub(crate) struct RunExecutorOptions {
     pub(crate) limit: Option<u64>,
     /// Other limits for bad rows, by table.
     pub(crate) fail_above: BTreeMap<TableName, Threshold>,
+    /// Other limits for rows that are gone, by table.
+    pub(crate) delete_above: BTreeMap<TableName, Threshold>,
     /// The run that is rerun: what can be written twice without harm is written again.
     pub(crate) rerun_of: Option<RunName>,
     /// Models whose results change over time; they are never unchanged.
@@ -79,7 +81,7 @@ pub(crate) enum TaskDone {
         /// The results of its checks.
         judged: Option<Box<OutputSummary>>,
     },
-    /// A program ran.
+    /// A program, SQL or a request of the project ran.
     Command,
     /// It was not done, with the reason.
     Skipped(String),

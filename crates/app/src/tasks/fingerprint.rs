@@ -93,6 +93,7 @@ fn bare(action: &Action) -> Action {
         }
         Action::Command(command) => command.writes.iter_mut().for_each(bare_table),
         Action::Publish(publish) => bare_table(&mut publish.table),
+        Action::Sql(_) | Action::Http(_) => {}
     }
     action
 }

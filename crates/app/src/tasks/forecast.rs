@@ -126,6 +126,12 @@ impl RunExecutor {
     fn whatever_is_there(&self, task: &PlannedTask) -> Option<Forecast> {
         match &task.action {
             Action::Command(_) => Some(Forecast::does("a command runs every time")),
+            Action::Sql(sql) if !sql.connection.writable => Some(Forecast {
+                effect: PlannedEffect::Nothing,
+                because: "the connection is read-only".to_owned(),
+            }),
+            Action::Sql(_) => Some(Forecast::does("SQL runs every time")),
+            Action::Http(_) => Some(Forecast::does("a request is sent every time")),
             Action::Publish(publish) if !publish.connection.writable => Some(Forecast {
                 effect: PlannedEffect::Nothing,
                 because: "the connection is read-only".to_owned(),
@@ -157,7 +163,9 @@ impl RunExecutor {
                     .is_some());
             }
             Action::Model(model) => &model.table,
-            Action::Command(_) | Action::Publish(_) => return Ok(true),
+            Action::Command(_) | Action::Publish(_) | Action::Sql(_) | Action::Http(_) => {
+                return Ok(true);
+            }
         };
         let key = self.key(&task.step, &plan.target);
         let claim = GenerationClaim {
@@ -172,7 +180,11 @@ impl RunExecutor {
 fn changed(task: &PlannedTask, run: &RunName) -> String {
     let what = match &task.action {
         Action::Load(_) => "the source or its definition",
-        Action::Model(_) | Action::Publish(_) | Action::Command(_) => "an input or its definition",
+        Action::Model(_)
+        | Action::Publish(_)
+        | Action::Command(_)
+        | Action::Sql(_)
+        | Action::Http(_) => "an input or its definition",
     };
     format!("{what} changed since {run}")
 }

@@ -58,7 +58,7 @@ impl RunExecutor {
                 let now = Pinned::now(&self.services.lake, &publish.from).await?;
                 now.map(|now| fingerprint(task, &[now.input()])).transpose()
             }
-            Action::Command(_) => Ok(None),
+            Action::Command(_) | Action::Sql(_) | Action::Http(_) => Ok(None),
         }
     }
 }

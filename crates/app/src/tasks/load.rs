@@ -13,8 +13,9 @@ use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::{
-    AbsentRows, Annotations, ColumnPlan, FactSource, LoadPlan, ObjectKind, PlannedTask, Position,
-    ReadMode, RowHistoryPlan, SchemaPolicy, Selection, TablePlan, WriteMode, WritePlan,
+    AbsentRows, Annotations, ColumnPlan, ConnectorSpec, FactSource, LoadPlan, ObjectKind,
+    PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection, TablePlan, WriteMode,
+    WritePlan,
 };
 
 use super::executor::{RunExecutor, TaskDone};
@@ -139,7 +140,11 @@ pub(super) async fn load(
 /// Whether a column may be absent from one read and present in the next: JSON objects have only the members
 /// that they need, and `missing_columns: null` allows the same for other files.
 fn gives_records(load: &LoadPlan) -> bool {
-    let kind = spec_of(&load.connection.kind).map(|spec| spec.objects);
+    let spec = spec_of(&load.connection.kind);
+    let has_formats =
+        |spec: &ConnectorSpec| spec.options.iter().any(|known| known.name == "format");
+    let has_formats = spec.as_ref().is_some_and(has_formats);
+    let kind = spec.map(|spec| spec.objects);
     let option = |name: &str| {
         let own = load.options.get(name).and_then(|value| value.as_str());
         own.or_else(|| load.connection.text(name))
@@ -154,6 +159,10 @@ fn gives_records(load: &LoadPlan) -> bool {
     };
     match kind {
         Some(ObjectKind::Endpoints) => true,
+        // Tables that a program prints: lines of JSON, unless it says.
+        Some(ObjectKind::Tables) => {
+            has_formats && option("format").is_none_or(|one| one == "jsonl")
+        }
         Some(ObjectKind::Files) => is_json || option("missing_columns") == Some("null"),
         _ => false,
     }
@@ -177,6 +186,9 @@ fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
         plan.write.mode = WriteMode::Replace;
         // What is replaced has no columns to keep.
         SchemaPolicy::clear(&mut plan.write);
+    }
+    if gives_records(load) {
+        SchemaPolicy::allow_absent(&mut plan.write);
     }
     if executor.options.limit.is_some() {
         // Of a part of the source nobody knows what is gone.

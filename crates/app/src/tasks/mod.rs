@@ -4,6 +4,7 @@
 //! writes a table ends in `write_table.rs`, which transfers the rows and writes the state store. Read next:
 //! `executor.rs` (the executor of a run), `dispatch.rs`, `load.rs`.
 
+mod call;
 mod changes;
 mod columns;
 mod command;
@@ -25,6 +26,7 @@ mod output_files;
 mod overwritten;
 mod publish;
 mod recovered;
+mod run_values;
 mod sent_version;
 mod write_table;
 

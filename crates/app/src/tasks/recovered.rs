@@ -108,7 +108,9 @@ impl RunExecutor {
                 }
                 lineage
             }
-            Action::Command(_) | Action::Publish(_) => TableLineage::default(),
+            Action::Command(_) | Action::Publish(_) | Action::Sql(_) | Action::Http(_) => {
+                TableLineage::default()
+            }
         };
         if !lineage.edges.is_empty() || !lineage.inputs.is_empty() {
             let store = self.services.store.as_ref();
@@ -133,6 +135,7 @@ fn has_checks(task: &PlannedTask, table: &TableName) -> bool {
             .writes
             .iter()
             .any(|plan| plan.target == *table && !plan.checks.is_empty()),
+        Action::Sql(_) | Action::Http(_) => false,
     }
 }
 
@@ -184,7 +187,9 @@ fn before(task: &PlannedTask, outcome: &TaskOutcome) -> Option<TaskDone> {
             version: Some(*version),
             judged: None,
         }),
-        (TaskOutcome::Nothing, Action::Command(_)) => Some(TaskDone::Command),
+        (TaskOutcome::Nothing, Action::Command(_) | Action::Sql(_) | Action::Http(_)) => {
+            Some(TaskDone::Command)
+        }
         (TaskOutcome::Table { summary, recovered }, _) => {
             let summary: OutputSummary = serde_json::from_value(summary.clone()).ok()?;
             Some(match recovered {

@@ -18,7 +18,7 @@ use towpath_ports::{
 use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
     Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
-    TablePlan, TaskKey, WriteMode,
+    TablePlan, TaskKey, WriteMode, delete_limit, put_delete_limit,
 };
 
 use super::columns::ColumnRecorder;
@@ -179,6 +179,11 @@ impl RunExecutor {
         } = write;
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
             plan.fail_above = *limit;
+        }
+        if let Some(limit) = self.options.delete_above.get(&plan.target)
+            && delete_limit(&plan.write).is_some()
+        {
+            put_delete_limit(*limit, &mut plan.write);
         }
         let key = self.key(&task.step, &plan.target);
         let checkpoint = checkpoint(destination.as_ref(), &key, &opened_at).await?;

@@ -62,6 +62,9 @@ pub(crate) struct RunArguments {
     /// Set the limit for bad rows for this run only: raw.weather=6% or raw.weather=100.
     #[arg(long, value_name = "T=LIMIT", value_parser = pair)]
     pub(crate) fail_above: Vec<(String, String)>,
+    /// Set the limit for rows that are gone from the source for this run only: raw.customers=100%.
+    #[arg(long, value_name = "T=LIMIT", value_parser = pair)]
+    pub(crate) delete_above: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) wait: WaitArgument,
     /// Format of the report.

@@ -30,7 +30,8 @@ pub(super) async fn run(place: &ProjectArgs, arguments: RunArguments) -> Command
         full_refresh: arguments.full_refresh,
         limit: arguments.limit,
         params: arguments.params.into_iter().collect(),
-        fail_above: thresholds(arguments.fail_above)?,
+        fail_above: thresholds("--fail-above", arguments.fail_above)?,
+        delete_above: thresholds("--delete-above", arguments.delete_above)?,
         wait: wait(&arguments.wait),
         ..RunRequest::default()
     };
@@ -130,19 +131,22 @@ fn exit(report: &RunReport) -> Exit {
 }
 
 /// `raw.weather=6%` or `raw.weather=100`.
-fn thresholds(said: Vec<(String, String)>) -> Result<BTreeMap<TableName, Threshold>, Failure> {
+fn thresholds(
+    option: &str,
+    said: Vec<(String, String)>,
+) -> Result<BTreeMap<TableName, Threshold>, Failure> {
     said.into_iter()
         .map(|(table, limit)| {
             let wrong = |what: String| {
                 Failure::new("R0992", Remedy::FixConfig, what)
-                    .help("example: --fail-above raw.weather=6%")
+                    .help(format!("example: {option} raw.weather=6%"))
             };
             let table: TableName = table
                 .parse()
-                .map_err(|error| wrong(format!("--fail-above: {error}")))?;
+                .map_err(|error| wrong(format!("{option}: {error}")))?;
             let limit = threshold(&limit).ok_or_else(|| {
                 wrong(format!(
-                    "--fail-above: `{limit}` is neither a number of rows nor a percentage"
+                    "{option}: `{limit}` is neither a number of rows nor a percentage"
                 ))
             })?;
             Ok((table, limit))

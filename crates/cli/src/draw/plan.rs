@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 
 use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
+use towpath_vocab::passwords::without_passwords;
 use towpath_vocab::{
     AbsentRows, Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode,
-    RowHistoryPlan, Selection, TablePlan, TaskId, WriteMode,
+    RowHistoryPlan, Selection, SqlPlan, TablePlan, TaskId, WriteMode,
 };
 
 use super::numbers::plural;
 use super::rows::text_table;
+
+/// So much of a statement is shown, in characters.
+const SHOWN_SQL: usize = 60;
 
 /// The forecasts, by pipeline and task.
 type Forecasts = BTreeMap<PipelineName, BTreeMap<TaskId, Forecast>>;
@@ -102,6 +106,11 @@ fn will(action: &Action) -> String {
             _ => format!("build {}, {}", model.file, write(&model.table)),
         },
         Action::Command(command) => format!("run {}", command.argv.join(" ")),
+        Action::Sql(sql) if !sql.connection.writable => {
+            format!("skip: {} is read-only", sql.connection.name)
+        }
+        Action::Sql(sql) => statements(sql),
+        Action::Http(http) => format!("send {} {}", http.method, without_passwords(&http.url)),
         Action::Publish(publish) if !publish.connection.writable => {
             format!("skip: {} is read-only", publish.connection.name)
         }
@@ -179,4 +188,19 @@ fn because(task: &PlannedTask, forecast: Option<&Forecast>) -> String {
         Some(forecast) => format!("{} · {place}", forecast.because),
         None => place,
     }
+}
+
+/// The first statement in one line, and how many follow.
+fn statements(sql: &SqlPlan) -> String {
+    let first = sql.statements.first().map_or("", String::as_str);
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = line.chars().take(SHOWN_SQL).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    let more = match sql.statements.len() {
+        0 | 1 => String::new(),
+        all => format!("; and {} more", all - 1),
+    };
+    format!("run in {}: {shown}{more}", sql.connection.name)
 }

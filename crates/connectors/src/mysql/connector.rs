@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_ports::{
+    Connector, ConnectorContext, Destination, Discover, Result, Source, Statements,
+};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
     OptionUse, Proof, ProvenSystem, ReadMode,
@@ -15,6 +17,7 @@ use super::destination::MysqlTables;
 use super::discover::MysqlDiscover;
 use super::settings::Settings;
 use super::source::MysqlSource;
+use super::statements::MysqlStatements;
 use crate::relational::destination::TableDestination;
 use crate::relational::modes::MODES;
 
@@ -33,6 +36,7 @@ impl Connector for Mysql {
                 Capability::Source,
                 Capability::Destination,
                 Capability::Discover,
+                Capability::Sql,
             ],
             options: options(),
             limits: vec!["connections".to_owned()],
@@ -76,6 +80,16 @@ impl Connector for Mysql {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Discover>> {
         Ok(Arc::new(MysqlDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
+    }
+
+    fn statements(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Statements>> {
+        Ok(Arc::new(MysqlStatements {
             settings: Settings::read(connection, context)?,
         }))
     }

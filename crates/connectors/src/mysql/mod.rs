@@ -37,6 +37,7 @@ mod source;
 mod sql;
 mod stage;
 mod state;
+mod statements;
 mod subject;
 mod target;
 mod task_lock;

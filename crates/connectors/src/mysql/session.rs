@@ -259,6 +259,25 @@ impl Session {
         self.done(doing).await
     }
 
+    /// Runs a statement of which it is not known whether it answers with rows; they are not kept.
+    pub(super) async fn run_any(&mut self, sql: &str, doing: &str) -> Result<()> {
+        self.command(QUERY, sql.as_bytes(), doing).await?;
+        let packet = self.receive(doing).await?;
+        match packet.first() {
+            Some(0) => self.unfinished = false,
+            Some(&ASKS_FOR_ROWS) | None => return Err(malformed()).doing(doing),
+            Some(_) => {
+                let count = Fields(&packet)
+                    .lenenc()
+                    .and_then(|count| usize::try_from(count).ok());
+                let count = count.ok_or_else(malformed).doing(doing)?;
+                self.definitions(count, doing).await?;
+                self.skip_rows(doing).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the rows of a `LOAD DATA LOCAL`. The server never gets anything else, whatever it asks for.
     pub(super) async fn load(&mut self, sql: &str, rows: &[u8], doing: &str) -> Result<Done> {
         self.command(QUERY, sql.as_bytes(), doing).await?;

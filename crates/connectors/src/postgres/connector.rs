@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_ports::{
+    Connector, ConnectorContext, Destination, Discover, Result, Source, Statements,
+};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
     OptionUse, Proof, ProvenSystem, ReadMode, WriteMode,
@@ -15,6 +17,7 @@ use super::destination::PostgresTables;
 use super::discover::PostgresDiscover;
 use super::settings::Settings;
 use super::source::PostgresSource;
+use super::statements::PostgresStatements;
 use crate::relational::destination::TableDestination;
 
 /// PostgreSQL, and what speaks its protocol.
@@ -31,6 +34,7 @@ impl Connector for Postgres {
                 Capability::Source,
                 Capability::Destination,
                 Capability::Discover,
+                Capability::Sql,
             ],
             options: options(),
             limits: vec!["connections".to_owned()],
@@ -82,6 +86,16 @@ impl Connector for Postgres {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Discover>> {
         Ok(Arc::new(PostgresDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
+    }
+
+    fn statements(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Statements>> {
+        Ok(Arc::new(PostgresStatements {
             settings: Settings::read(connection, context)?,
         }))
     }

@@ -38,6 +38,7 @@ mod settings;
 mod snapshot;
 mod source;
 mod sql;
+mod statements;
 mod states;
 mod task_lock;
 mod text;

@@ -126,6 +126,17 @@ impl Session {
             .await
             .doing("opening a write transaction")
     }
+
+    /// Prepares the session for statements of the user, in a transaction or not.
+    pub(super) async fn begin_statements(&self, schema: &str, transaction: bool) -> Result<()> {
+        let schema = quoted(schema);
+        let sql = match transaction {
+            true => format!("BEGIN; {NOTICE_DEATH} SET LOCAL search_path = {schema}, public"),
+            false => format!("SET search_path = {schema}, public"),
+        };
+        let begun = self.client.batch_execute(&sql).await;
+        begun.doing("preparing a session")
+    }
 }
 
 impl Drop for Session {

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_ports::{
+    Connector, ConnectorContext, Destination, Discover, Result, Source, Statements,
+};
 use towpath_vocab::{
     Capability, ConnectionPlan, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec,
     OptionUse, Proof, ProvenSystem, ReadMode, WriteMode,
@@ -14,6 +16,7 @@ use super::destination::SqliteTables;
 use super::discover::SqliteDiscover;
 use super::session::Settings;
 use super::source::SqliteSource;
+use super::statements::SqliteStatements;
 use crate::relational::destination::TableDestination;
 
 /// How files are named that are SQLite databases.
@@ -42,6 +45,7 @@ impl Connector for Sqlite {
                 Capability::Source,
                 Capability::Destination,
                 Capability::Discover,
+                Capability::Sql,
             ],
             options: vec![
                 option(
@@ -106,6 +110,16 @@ impl Connector for Sqlite {
         context: &ConnectorContext,
     ) -> Result<Arc<dyn Discover>> {
         Ok(Arc::new(SqliteDiscover {
+            settings: Settings::read(connection, context)?,
+        }))
+    }
+
+    fn statements(
+        &self,
+        connection: &ConnectionPlan,
+        context: &ConnectorContext,
+    ) -> Result<Arc<dyn Statements>> {
+        Ok(Arc::new(SqliteStatements {
             settings: Settings::read(connection, context)?,
         }))
     }

@@ -25,6 +25,7 @@ mod source;
 mod sql;
 mod stage;
 mod state;
+mod statements;
 mod types;
 mod writer;
 

@@ -21,6 +21,7 @@ mod parallel_faults;
 mod proxy;
 #[path = "../postgres/reads.rs"]
 mod reads;
+mod statements;
 mod support;
 mod values;
 mod write;

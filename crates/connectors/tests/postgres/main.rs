@@ -19,6 +19,7 @@ mod read;
 mod reads;
 mod recycled;
 mod rewritten;
+mod statements;
 mod states;
 mod support;
 mod torture;

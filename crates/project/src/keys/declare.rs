@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     TextList,
     /// A list of texts with run-time substitutions.
     AtRunList,
+    /// SQL statements, one or a list; values of the run become literals when they run.
+    Statements,
+    /// Anything, whose texts may have run-time substitutions.
+    AtRunValue,
     /// Anything.
     Value,
     /// A map with these keys.

@@ -43,6 +43,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
             Capability::Destination,
             Capability::Discover,
             Capability::Alert,
+            Capability::Sql,
         ],
         options: options.collect(),
         limits: vec!["connections".into()],
@@ -183,9 +184,11 @@ fn in_step(key: &str, value: &str) -> BTreeMap<String, String> {
     let (base, more): (&[(&str, &str)], &str) = match super::verbs_of(key).first().copied() {
         Some("models") => (&[("models", "all")], ""),
         Some("command") => (&[("command", "[a]")], ""),
+        Some("sql") => (&[("sql", "[select 1]"), ("connection", "db")], ""),
         _ => match key {
             "models" => (&[], ""),
-            "command" | "copy" | "sql" | "http" | "sensor" | "pipeline" => (&[], ""),
+            "sql" => (&[("connection", "db")], ""),
+            "command" | "copy" | "http" | "sensor" | "pipeline" => (&[], ""),
             "publish" => (
                 &[("into", "db"), ("tables", "{ orders: { from: orders } }")],
                 "extract: { load: db, into: raw, tables: { orders: {} } }, again: { load: db, into: raw2, tables: { orders: {} } }, ",
@@ -218,7 +221,7 @@ fn in_step(key: &str, value: &str) -> BTreeMap<String, String> {
 fn in_table(key: &str, value: &str) -> BTreeMap<String, String> {
     let base: &[(&str, &str)] = match key {
         "query" => &[],
-        "deletes" | "valid_from" | "track" => &[("key", "id"), ("write", "scd2")],
+        "deletes" | "delete_above" | "valid_from" | "track" => &[("key", "id"), ("write", "scd2")],
         _ => &[("cursor", "at"), ("key", "id")],
     };
     table(&map(base, key, value))
@@ -328,6 +331,10 @@ fn files_and_maps() -> Vec<(&'static KeySchema, Wrap)> {
             Box::new(|key, value| in_pipeline("alerts", &map(&[], key, value))),
         ),
         (&STEP, Box::new(in_step)),
+        (
+            &super::pipeline::HTTP,
+            Box::new(|key, value| in_step("http", &map(&[("url", "\"http://a\"")], key, value))),
+        ),
         (&TABLE, Box::new(in_table)),
         (
             inner(&TABLE, "dedup"),
@@ -444,7 +451,16 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "environments") => ("{ dev: { lakehouse: x } }", "{ dev: { lakehouse: y } }"),
         ("pipeline" | "defaults", "alerts") => ("{ failed: db }", "{ failed: db2 }"),
         ("alerts", _) => ("db", "[db, db2]"),
-        (_, "pools" | "triggers" | "copy" | "sql" | "http" | "sensor" | "pipeline") => ("x", "y"),
+        (_, "pools" | "triggers" | "copy" | "sensor" | "pipeline" | "body") => ("x", "y"),
+        (_, "sql") => ("select 1", "[select 2, select 3]"),
+        (_, "connection") => ("db", "db2"),
+        (_, "transaction") => ("true", "false"),
+        (_, "http") => ("{ url: \"http://a\" }", "{ url: \"http://b\" }"),
+        (_, "url") => ("\"http://a\"", "\"http://b\""),
+        (_, "headers") => ("{ X: a }", "{ X: b }"),
+        (_, "json") => ("{ a: 1 }", "{ a: 2 }"),
+        (_, "method") => ("PUT", "DELETE"),
+        (_, "expect") => ("200", "[200-299, 404]"),
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }
@@ -472,7 +488,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "rename_all") => ("snake", "exact"),
         (_, "dedup") => ("{ by: a }", "{ by: b }"),
         (_, "bad_rows") => ("fail", "drop"),
-        (_, "fail_above" | "tolerance") => ("1%", "2%"),
+        (_, "fail_above" | "delete_above" | "tolerance") => ("1%", "2%"),
         ("published table", "schema_change") => ("evolve", "freeze"),
         (_, "schema_change") => ("fail", "ignore"),
         ("schema change", "columns" | "types") => ("freeze", "quarantine_row"),

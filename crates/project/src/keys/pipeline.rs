@@ -194,8 +194,16 @@ const STEP_KEYS: &[Key] = &[
         "Action: move tables between external systems.",
     )
     .refused("load the tables and publish them: two steps"),
-    key("sql", Kind::Value, "Action: run SQL in an external system.").refused("use a `command` step that calls the system's client"),
-    key("http", Kind::Value, "Action: call an HTTP API.").refused("use a `command` step: command: [curl, …]"),
+    key(
+        "sql",
+        Kind::Statements,
+        "Action: run SQL statements in `connection`.",
+    ),
+    key(
+        "http",
+        Kind::Map(&HTTP),
+        "Action: send one HTTP request.",
+    ),
     key("sensor", Kind::Value, "Action: wait for something.").refused("use a `command` step that waits"),
     key("pipeline", Kind::Value, "Action: run another pipeline.").refused("write its steps into this pipeline, or run it with `towpath run`"),
     key("description", Kind::Text, "A description: what it is for."),
@@ -215,7 +223,21 @@ const STEP_KEYS: &[Key] = &[
         "Tables and patterns that are left out.",
     ),
     key("exclude", Kind::Texts, "Models that are left out."),
-    key("reads", Kind::Texts, "Tables that a command reads."),
+    key(
+        "connection",
+        Kind::Text,
+        "The connection in which the statements of `sql` run.",
+    ),
+    key(
+        "transaction",
+        Kind::Boolean,
+        "Whether the statements of `sql` take effect together or not at all. Default true; MySQL commits at each statement that changes a definition.",
+    ),
+    key(
+        "reads",
+        Kind::Texts,
+        "Tables that a command reads, or that must be there before SQL runs or a request is sent.",
+    ),
     key(
         "writes",
         Kind::Either(&[Kind::TextList, Kind::Named(&Kind::Table)]),
@@ -263,6 +285,28 @@ const STEP_KEYS: &[Key] = &[
     key("parallel", Kind::Integer, "The maximum number of its tasks at once.").later("`parallel` of the pipeline bounds how many tasks run at once"),
 ];
 
+/// `http` of a step.
+pub(crate) static HTTP: KeySchema = KeySchema {
+    noun: "request",
+    keys: &[
+        key("url", Kind::AtRun, "Where it goes.").required(),
+        key(
+            "method",
+            Kind::OneOf(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
+            "Default `GET`, or `POST` with a body.",
+        ),
+        key("headers", Kind::Named(&Kind::AtRun), "Its headers."),
+        key("json", Kind::AtRunValue, "A body that is sent as JSON."),
+        key("body", Kind::AtRun, "A body that is sent as it is."),
+        key(
+            "expect",
+            Kind::Texts,
+            "The statuses of an answer that is well: `[200-299, 404]`. Default `200-299`.",
+        ),
+    ],
+    also: &[],
+};
+
 const RUN_IF: &[&str] = &[
     "all_success",
     "all_done",
@@ -284,7 +328,9 @@ pub(crate) fn verbs_of(key: &str) -> &'static [&'static str] {
         "into" | "tables" => &["load", "publish", "copy"],
         "except" => &["load", "publish"],
         "exclude" => &["models"],
-        "reads" | "writes" | "env" | "directory" => &["command"],
+        "reads" => &["command", "sql", "http"],
+        "writes" | "env" | "directory" => &["command"],
+        "connection" | "transaction" => &["sql"],
         _ if TABLE_DEFAULTS.find(key).is_some() => &["load"],
         _ => &[],
     }

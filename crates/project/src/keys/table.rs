@@ -136,6 +136,11 @@ pub(crate) static TABLE: KeySchema = KeySchema {
             "What happens to a row whose key is gone, when everything is read. With `write: merge`: `hard` deletes it, `soft` sets `_deleted_at`, `ignore` keeps it (default). With `write: scd2`: `close` ends its current version (default), `ignore` keeps it.",
         ),
         key(
+            "delete_above",
+            Kind::Limit,
+            "With `deletes: hard`, `soft` or `close`: the limit of rows that are gone which stops a load: `20%` of the rows of the table, a number of rows, or both. Default 50 %; `100%` for no limit.",
+        ),
+        key(
             "valid_from",
             Kind::Text,
             "With `write: scd2`: the column with the time from which a row is valid. Default: the time of the load.",

@@ -132,6 +132,7 @@ fn writes(action: &Action) -> Vec<&TableName> {
         Action::Model(model) => vec![&model.table.target],
         Action::Command(command) => command.writes.iter().map(|table| &table.target).collect(),
         Action::Publish(publish) => vec![&publish.table.target],
+        Action::Sql(_) | Action::Http(_) => Vec::new(),
     }
 }
 
@@ -157,7 +158,8 @@ fn connection(task: &PlannedTask) -> Option<&str> {
     match &task.action {
         Action::Load(load) => Some(&load.connection.name),
         Action::Publish(publish) => Some(&publish.connection.name),
-        Action::Model(_) | Action::Command(_) => None,
+        Action::Sql(sql) => Some(&sql.connection.name),
+        Action::Model(_) | Action::Command(_) | Action::Http(_) => None,
     }
 }
 
@@ -167,6 +169,8 @@ fn kinds(task: &PlannedTask) -> &'static [&'static str] {
         Action::Load(_) => &["load", "source"],
         Action::Model(_) => &["model"],
         Action::Command(_) => &["command"],
+        Action::Sql(_) => &["sql"],
+        Action::Http(_) => &["http"],
         Action::Publish(_) => &["publish", "exposure"],
     }
 }

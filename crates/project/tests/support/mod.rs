@@ -74,7 +74,7 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
             kind: "postgres".into(),
             doc: "PostgreSQL.".into(),
             objects: ObjectKind::Tables,
-            capabilities,
+            capabilities: [capabilities.clone(), vec![Capability::Sql]].concat(),
             options: vec![
                 option("url", OptionKind::Secret, true, false),
                 option("schema", OptionKind::Text, false, false),
@@ -240,6 +240,14 @@ pub(crate) fn outline(checked: &CheckedProject) -> String {
                 Action::Command(command) => {
                     format!("command {:?} reads={:?}", command.argv, command.reads.len())
                 }
+                Action::Sql(sql) => format!(
+                    "sql in {} transaction={} {:?}",
+                    sql.connection.name, sql.transaction, sql.statements
+                ),
+                Action::Http(http) => format!(
+                    "http {} {} expect={:?} {:?}",
+                    http.method, http.url, http.expect, http.body
+                ),
                 Action::Publish(publish) => {
                     format!(
                         "publish {} -> {:?} writable={}",

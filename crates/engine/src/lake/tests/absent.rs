@@ -8,14 +8,14 @@ use towpath_vocab::{AbsentRows, DELETED_AT, types};
 
 use super::*;
 
-fn with_deleted_at() -> SchemaRef {
+pub(super) fn with_deleted_at() -> SchemaRef {
     let mut fields = schema().fields().to_vec();
     fields.push(Arc::new(Field::new(DELETED_AT, types::instant(), true)));
     Arc::new(Schema::new(fields))
 }
 
 /// Rows that come, none of them deleted.
-fn present(pairs: &[(i64, &str)]) -> RecordBatch {
+pub(super) fn present(pairs: &[(i64, &str)]) -> RecordBatch {
     let mut columns = rows(pairs).columns().to_vec();
     let none = TimestampMicrosecondArray::from(vec![None; pairs.len()]);
     columns.push(Arc::new(none.with_timezone("UTC")));
@@ -37,7 +37,7 @@ fn mark(at_us: i64) -> AbsentRows {
 }
 
 /// Every row with its name and the time at which it was deleted.
-async fn marked(lake: &Lake) -> BTreeMap<i64, (String, Option<i64>)> {
+pub(super) async fn marked(lake: &Lake) -> BTreeMap<i64, (String, Option<i64>)> {
     let mut found = BTreeMap::new();
     for batch in read_all(lake.source(&table()).unwrap().as_ref()).await {
         let pairs = pairs(std::slice::from_ref(&batch.project(&[0, 1]).unwrap()));

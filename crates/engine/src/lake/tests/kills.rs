@@ -8,6 +8,7 @@ use std::sync::Once;
 
 use towpath_vocab::{AbsentRows, WriteMode};
 
+use super::absent::{marked, present, with_deleted_at};
 use super::*;
 
 const EDGES: [&str; 7] = [
@@ -47,9 +48,19 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
         (WriteMode::Replace, None),
         (WriteMode::Merge, None),
         (WriteMode::Merge, Some(AbsentRows::Delete)),
+        (WriteMode::Merge, Some(AbsentRows::Mark { at_us: Some(7) })),
         (WriteMode::Scd2, None),
     ];
     for (mode, absent) in writes {
+        let marks = matches!(absent, Some(AbsentRows::Mark { .. }));
+        let schema = || match marks {
+            true => with_deleted_at(),
+            false => schema(),
+        };
+        let rows = |pairs: &[(i64, &str)]| match marks {
+            true => present(pairs),
+            false => rows(pairs),
+        };
         let intent = |mode, schema, generation| {
             let mut intent = intent(mode, schema, generation);
             absent
@@ -66,7 +77,7 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                     load(&f.lake, intent(mode, schema(), 1), rows(&[(1, "old")]))
                         .await
                         .unwrap();
-                    if mode != WriteMode::Replace && absent.is_none() {
+                    if mode != WriteMode::Replace && absent != Some(AbsentRows::Delete) {
                         expected.insert(0, (1, "old".to_owned()));
                     }
                 }
@@ -74,10 +85,8 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                 arm(edge);
                 let lake = f.reopened();
                 let write = intent(mode, schema(), generation);
-                let killed = tokio::spawn(async move {
-                    load(&lake, write, rows(&[(2, "new"), (3, "new")])).await
-                })
-                .await;
+                let coming = rows(&[(2, "new"), (3, "new")]);
+                let killed = tokio::spawn(async move { load(&lake, write, coming).await }).await;
                 assert!(killed.unwrap_err().is_panic(), "{edge}");
                 let landed = matches!(edge, "lake::after_commit" | "lake::before_receipt");
                 let seen = held_or_none(&f.reopened()).await;
@@ -109,6 +118,10 @@ async fn a_death_at_any_edge_loses_and_doubles_nothing() {
                 .unwrap();
                 assert_eq!(receipt.adopted, landed, "{edge}");
                 assert_eq!(held_or_none(&f.lake).await, Some(expected));
+                if marks && !fresh {
+                    let time = marked(&f.lake).await[&1].1;
+                    assert_eq!(time, Some(7), "{edge}");
+                }
                 assert_eq!(
                     lake.version(&table()).await.unwrap(),
                     Some(generation as u64 - 1)
