@@ -5,7 +5,8 @@
 
 use towpath_ports::Connector as _;
 use towpath_vocab::{
-    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, ReadMode,
+    Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse, Proof,
+    ProvenSystem, ReadMode,
 };
 
 use crate::files::FilesConnector;
@@ -99,6 +100,7 @@ pub(super) fn spec() -> ConnectorSpec {
         keeps_text: true,
         writes: Vec::new(),
         guarantee: Guarantee::AtLeastOnce,
+        proven: ProvenSystem::all(Proof::RealSystem, ["programs of the tests"]),
         schemes: Vec::new(),
         endings: Vec::new(),
     }
