@@ -197,7 +197,12 @@ fn every_version_of_a_customer_is_kept() {
     assert_eq!(report.changed("history.customers")[1], 1);
     let moved = versions(7);
     assert_eq!(moved.as_array().unwrap().len(), 2, "{moved}");
-    let flags = |at: usize| (moved[at]["is_open"].clone(), moved[at]["is_current"].clone());
+    let flags = |at: usize| {
+        (
+            moved[at]["is_open"].clone(),
+            moved[at]["is_current"].clone(),
+        )
+    };
     assert_eq!(moved[1]["country"], country);
     assert_eq!(flags(0), (json!(false), json!(false)));
     assert_eq!(flags(1), (json!(true), json!(true)));
