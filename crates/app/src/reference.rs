@@ -118,6 +118,9 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
     for (name, fact) in connector_facts(spec) {
         let _ = writeln!(out, "- {name}: {fact}.");
     }
+    if let Some(page) = how_to(&spec.kind) {
+        let _ = writeln!(out, "- Examples that a test runs: [how to](../how-to/{page}.md).");
+    }
     out.push_str("\n| option | takes | |\n|---|---|---|\n");
     for option in &spec.options {
         let _ = writeln!(
@@ -188,6 +191,21 @@ fn words<T: serde::Serialize>(modes: &[T]) -> String {
         .filter_map(|value| Some(format!("`{}`", value.as_str()?)))
         .collect();
     words.join(", ")
+}
+
+/// The page of `docs/how-to` with examples of a connector.
+fn how_to(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "adbc" => "adbc",
+        "files" => "files",
+        "mysql" => "load-mysql",
+        "opsgenie" | "pagerduty" | "slack" | "teams" | "webhook" => "alerts",
+        "postgres" => "load-postgres",
+        "program" => "programs",
+        "rest" => "rest",
+        "singer" => "singer",
+        _ => return None,
+    })
 }
 
 /// What a connector can do, as pairs of a name and a text in Markdown.

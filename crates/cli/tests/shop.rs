@@ -174,6 +174,46 @@ impl Drop for Session {
     }
 }
 
+/// A customer who moves has two versions, and each order belongs to the one of its time.
+#[test]
+fn every_version_of_a_customer_is_kept() {
+    let shop = Shop::open();
+    shop.run(&[]);
+    let versions = |id: i64| {
+        shop.lake(&format!(
+            "select country, region, valid_to is null as is_open, is_current from marts.customer_dimension \
+             where customer_id = {id} order by valid_from"
+        ))
+    };
+    assert_eq!(versions(7).as_array().unwrap().len(), 1);
+    let before = versions(7)[0]["country"].clone();
+    let country = if before == "FR" { "NL" } else { "FR" };
+    // A phone number makes no version.
+    shop.sql(&format!(
+        "update customers set country = '{country}', updated_at = now() where customer_id = 7; \
+         update customers set phone = '+49 1', updated_at = now() where customer_id = 8"
+    ));
+    let report = shop.run(&[]);
+    assert_eq!(report.changed("history.customers")[1], 1);
+    let moved = versions(7);
+    assert_eq!(moved.as_array().unwrap().len(), 2, "{moved}");
+    let flags = |at: usize| {
+        (
+            moved[at]["is_open"].clone(),
+            moved[at]["is_current"].clone(),
+        )
+    };
+    assert_eq!(moved[1]["country"], country);
+    assert_eq!(flags(0), (json!(false), json!(false)));
+    assert_eq!(flags(1), (json!(true), json!(true)));
+    assert_eq!(versions(8).as_array().unwrap().len(), 1);
+    // A flood of customers without an address stops the load, and the history stays.
+    shop.sql("update customers set email = null, updated_at = now() where customer_id < 200");
+    let said = shop.says(3, &["run"]);
+    assert!(said.contains("history.customers"), "{said}");
+    assert_eq!(versions(7), moved);
+}
+
 /// What a run says.
 struct Report(Value);
 

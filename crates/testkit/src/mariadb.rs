@@ -323,6 +323,9 @@ impl Program {
                 format!("--basedir={}", base.display()),
                 format!("--lc-messages-dir={}", base.join("share").display()),
                 "--mysqlx=OFF".to_owned(),
+                // As in MariaDB, so that tests can write what the mode of MySQL refuses.
+                "--sql-mode=STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+                    .to_owned(),
                 "--cte-max-recursion-depth=1000000".to_owned(),
                 // Only root needs it, and to others it says nothing.
                 "--user=root".to_owned(),

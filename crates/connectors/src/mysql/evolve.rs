@@ -12,7 +12,7 @@ use towpath_ports::Intent;
 use super::align::align;
 use super::catalog::CatalogTable;
 use super::error::{MysqlError, Result};
-use super::session::LOCK_WAIT_SECONDS;
+use super::settings::Settings;
 use super::sql::Writing;
 use crate::relational::align::Alignment;
 use crate::relational::modes::primary_key;
@@ -40,21 +40,26 @@ pub(super) async fn look(
 
 /// Adds the columns that a table does not have yet, and gives others the types that its rows need. True if
 /// there were any.
-pub(super) async fn evolve(writing: &Writing, intent: &Intent) -> Result<bool> {
+pub(super) async fn evolve(
+    writing: &Writing,
+    settings: &Settings,
+    intent: &Intent,
+) -> Result<bool> {
     let (alignment, _) = look(writing, intent).await?;
     if alignment.created || alignment.statements.is_empty() {
         return Ok(false);
     }
     let shown = writing.target.shown(&writing.facts.own);
     let doing = format!("fitting `{shown}` to the rows");
-    let wait = |seconds| format!("SET SESSION lock_wait_timeout = {seconds}");
-    writing.define(&wait(WAIT_SECONDS), &doing).await?;
+    let definer = definer(writing, settings).await?;
+    let wait = format!("SET SESSION lock_wait_timeout = {WAIT_SECONDS}");
+    definer.define(&wait, &doing).await?;
     // Others may change the table meanwhile, so each change begins with a look.
     let mut rounds = alignment.statements.len() + ROUNDS_FOR_OTHERS;
     let mut next = alignment.statements.into_iter().next();
     while let Some(statement) = next.take().filter(|_| rounds > 0) {
         rounds -= 1;
-        let done = by_tries((writing, intent), &statement, &doing).await;
+        let done = by_tries((&definer, intent), &statement, &doing).await;
         let (alignment, _) = look(writing, intent).await?;
         next = alignment.statements.into_iter().next();
         match done {
@@ -64,8 +69,17 @@ pub(super) async fn evolve(writing: &Writing, intent: &Intent) -> Result<bool> {
             done => done?,
         }
     }
-    writing.define(&wait(LOCK_WAIT_SECONDS), &doing).await?;
+    definer.close().await;
     Ok(true)
+}
+
+/// A session for definitions beside the one of the write. In MySQL, a session with the lock of a task
+/// (`task_lock.rs`) waits for itself when it changes a table that it has locked.
+pub(super) async fn definer(writing: &Writing, settings: &Settings) -> Result<Writing> {
+    writing.must_not_transact()?;
+    let session = writing.session.lock().await.another(settings).await?;
+    let (target, facts) = (writing.target.clone(), writing.facts.clone());
+    Ok(Writing::new(session, target, facts))
 }
 
 /// While a change waits for open reads, later reads wait for it: so it gives up soon, lets them through, and tries
@@ -101,15 +115,8 @@ async fn change_type(writing: &Writing, intent: &Intent, doing: &str) -> Result<
     let lock = format!("LOCK TABLES {} WRITE", writing.target.sql());
     writing.define(&lock, doing).await?;
     let changed = change_locked(writing, intent, doing).await;
-    let unlocked = unlock(writing, doing).await;
+    let unlocked = writing.define("UNLOCK TABLES", doing).await;
     changed.and(unlocked)
-}
-
-/// Frees the table. In MySQL a definition that failed leaves locks behind until its transaction ends, also where none
-/// was begun, and two sessions with such locks would wait for each other for ever.
-pub(super) async fn unlock(writing: &Writing, doing: &str) -> Result<()> {
-    writing.define("UNLOCK TABLES", doing).await?;
-    writing.define("ROLLBACK", doing).await
 }
 
 /// The table is locked: what is looked at now, holds until the change is done.

@@ -5,6 +5,8 @@
 //! next: `packet.rs` (the bytes), `cells.rs` (the values of a row). Source: MySQL's manual of the
 //! client/server protocol, "Command Phase".
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use towpath_vocab::Failure;
 
@@ -33,7 +35,7 @@ const FOR_WRITES: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL
      sql_safe_updates = 0, foreign_key_checks = 1, unique_checks = 1, autocommit = 1, completion_type = 0, \
      max_error_count = 64, sql_notes = 1";
 /// A table that others hold is not waited for all day.
-pub(super) const LOCK_WAIT_SECONDS: u32 = 300;
+const LOCK_WAIT_SECONDS: u32 = 300;
 
 const BEGINNING: &str = "opening a read transaction";
 
@@ -50,6 +52,8 @@ pub(super) struct Session {
     /// As the server names it: `10.11.19-MariaDB`.
     pub(super) version: String,
     pub(super) database: String,
+    /// Where it is; none of those on a stream of a test.
+    address: Option<Arc<Address>>,
 }
 
 /// A statement that the server has understood.
@@ -81,7 +85,7 @@ impl<T> Doing<T> for std::io::Result<T> {
 impl Session {
     /// Connects.
     pub(super) async fn open(settings: &Settings) -> std::result::Result<Self, Failure> {
-        let address = settings.address().await?;
+        let address = Arc::new(settings.address().await?);
         Ok(Self::open_at(settings, &address, Purpose::Read).await?)
     }
 
@@ -93,14 +97,29 @@ impl Session {
             unfinished: false,
             version: "10.11.0-MariaDB".to_owned(),
             database: "d".to_owned(),
+            address: None,
             longest: LONGEST,
         }
     }
 
     /// Connects, to write.
     pub(super) async fn open_to_write(settings: &Settings) -> std::result::Result<Self, Failure> {
-        let address = settings.address().await?;
-        let mut session = Self::open_at(settings, &address, Purpose::Write).await?;
+        let address = Arc::new(settings.address().await?);
+        Ok(Self::open_to_write_at(settings, &address).await?)
+    }
+
+    /// Another one to the same server, to write.
+    pub(super) async fn another(&self, settings: &Settings) -> Result<Self> {
+        let Some(address) = &self.address else {
+            return Err(MysqlError::Misused {
+                reason: "is nowhere that another one could connect to",
+            });
+        };
+        Self::open_to_write_at(settings, address).await
+    }
+
+    async fn open_to_write_at(settings: &Settings, address: &Arc<Address>) -> Result<Self> {
+        let mut session = Self::open_at(settings, address, Purpose::Write).await?;
         let doing = "preparing a session";
         session.run(FOR_WRITES, doing).await?;
         let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}");
@@ -111,7 +130,11 @@ impl Session {
         Ok(session)
     }
 
-    async fn open_at(settings: &Settings, address: &Address, purpose: Purpose) -> Result<Self> {
+    async fn open_at(
+        settings: &Settings,
+        address: &Arc<Address>,
+        purpose: Purpose,
+    ) -> Result<Self> {
         let entered = Box::pin(log_in(address, purpose)).await;
         let (channel, version) = entered.map_err(|refusal| refused(refusal, settings, address))?;
         let mut session = Self {
@@ -120,6 +143,7 @@ impl Session {
             longest: LONGEST,
             version: version.trim_start_matches("5.5.5-").to_owned(),
             database: address.database.clone(),
+            address: Some(Arc::clone(address)),
         };
         session.settle().await?;
         Ok(session)

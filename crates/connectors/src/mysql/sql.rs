@@ -193,7 +193,8 @@ impl Writing {
         stage::warnings(&mut session, done).await
     }
 
-    fn must_not_transact(&self) -> Result<()> {
+    /// Refuses what would end an open transaction, or wait for it.
+    pub(super) fn must_not_transact(&self) -> Result<()> {
         match self.transacting.load(Ordering::Relaxed) {
             true => Err(MysqlError::Misused {
                 reason: "must not change definitions in the middle of a write",

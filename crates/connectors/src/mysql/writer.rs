@@ -77,7 +77,7 @@ impl MysqlWrite {
     }
 
     async fn evolve(&self) -> Result<bool> {
-        evolve::evolve(&self.writing, &self.job.intent).await
+        evolve::evolve(&self.writing, &self.job.settings, &self.job.intent).await
     }
 
     /// Refuses a write that other tables would follow by their foreign keys.
@@ -123,19 +123,17 @@ impl MysqlWrite {
     async fn drop_empty(&self) -> Result<()> {
         let (table, doing) = (self.table(), format!("dropping `{}`", self.shown()));
         self.writing.end("ROLLBACK", &doing).await?;
+        let definer = evolve::definer(&self.writing, &self.job.settings).await?;
         let lock = format!("LOCK TABLES {table} WRITE");
-        self.writing.define(&lock, &doing).await?;
-        let rows = count(
-            &self.writing,
-            &format!("SELECT count(*) FROM {table}"),
-            &doing,
-        )
-        .await?;
+        definer.define(&lock, &doing).await?;
+        let rows = count(&definer, &format!("SELECT count(*) FROM {table}"), &doing).await?;
         if rows == 0 {
             let drop = format!("DROP TABLE {table}");
-            self.writing.define(&drop, &doing).await?;
+            definer.define(&drop, &doing).await?;
         }
-        evolve::unlock(&self.writing, &doing).await
+        // That frees the table.
+        definer.close().await;
+        Ok(())
     }
 }
 

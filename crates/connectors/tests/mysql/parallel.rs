@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use towpath_ports::{Assignment, Event, ReadSpec};
-use towpath_testkit::mariadb::PASSWORD;
+use towpath_testkit::mariadb::{MariadbServer, PASSWORD};
 
 use crate::support::{Database, by_cursor, read, source_at, table};
 
@@ -76,7 +76,7 @@ async fn integers_also_negative_unsigned_and_far_apart() {
         ),
         (
             "id bigint unsigned PRIMARY KEY, v int",
-            "SELECT 18446744073709551615 - seq, 0 FROM seq_0_to_59999 UNION ALL SELECT seq, 1 FROM seq_0_to_99",
+            "SELECT 18446744073709551615 - CAST(seq AS unsigned), 0 FROM seq_0_to_59999 UNION ALL SELECT CAST(seq AS unsigned), 1 FROM seq_0_to_99",
         ),
         (
             "v int, id bigint PRIMARY KEY",
@@ -215,7 +215,11 @@ async fn other_tables_are_read_by_one_connection() {
             "is a view",
         ),
     ];
+    let is_mysql = MariadbServer::shared().unwrap().is_mysql();
     for (definition, reason) in cases {
+        if is_mysql && definition.contains("SYSTEM VERSIONING") {
+            continue;
+        }
         let database = Database::with(&format!("{definition}; INSERT INTO t {rows}"));
         let all = read(database.source().as_ref(), &by(4, "t"), None).await;
         assert_eq!((all.splits.len(), all.len()), (1, 60_000), "{definition}");
