@@ -374,4 +374,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "An option of files behind `https://` cannot be obeyed.",
         "`auth` has a `type` (`bearer`, `basic`, `header`) and the values of that type. It holds for a `path` that begins with `https://` or `http://`; buckets take their credentials from the environment.",
     ),
+    CodeEntry::run(
+        "R0187",
+        Remedy::FixConfig,
+        "A server gives a file in a form that cannot be read, or not so that its end is known.",
+        "An answer says how long it is, or marks its end; one that only ends with its connection may be cut short, and rows would be lost without a word. Only plain answers are asked for; others are unpacked if they are gzip or zstd. Download the file with another program, and load it from a folder.",
+    ),
 ];

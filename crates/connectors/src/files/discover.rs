@@ -65,7 +65,10 @@ impl Discover for FilesDiscover {
                 notes: vec!["it was not asked: a server does not list its files".to_owned()],
             });
         }
-        let names = self.source.root.matching("*").await?;
+        let names = match &self.source.root {
+            Root::Server(server) => server.asked(&self.source.connection).await?,
+            root => root.matching("*").await?,
+        };
         let readable = names
             .iter()
             .filter(|name| name_parts(name).format.is_some())

@@ -422,7 +422,7 @@ impl FilesError {
             }
             Self::Changing { .. } => vec![
                 "write files under a name that is not read, and rename them when they are complete; an object in a bucket is put under its final key once".into(),
-                "if lines are only added, a table with a `key` can read the complete lines that are in the file when an incremental read starts".into(),
+                "a text file to which lines are only added is read by `mode: incremental` up to its last whole line".into(),
             ],
             Self::Empty { .. } => vec!["delete the file, or write its header line".into()],
             Self::TwoColumns { .. } => vec!["give each column its own name where the file is written".into()],

@@ -20,6 +20,7 @@ use super::fingerprint;
 use super::grown::{NewText, ReadFile};
 use super::job::{How, Job, Settled};
 use super::place::Place;
+use super::record_end::last_record_end;
 use super::rows::RecordFormat;
 
 /// What is known of a file once it is read, and its metadata before its contents were hashed.
@@ -136,21 +137,10 @@ pub(crate) fn leave_out(
             (None, Place::Object(_)) => None,
         };
         let (what, is_other) = match (text, job.file.place.identity()) {
-            (Some(text), _) => {
-                settled.notes.extend(text.notes);
-                let is_known = match before {
-                    Some(before) if is_older(Some(before)) => {
-                        let length = text.stat.length;
-                        content(&job.file, length)? == before.resume
-                    }
-                    _ => text.is_known,
-                };
-                if is_known {
-                    continue;
-                }
-                job.file.start = text.from;
-                (What::Text(text.then), text.is_other || is_older(before))
-            }
+            (Some(text), _) => match of_text(&mut job, text, before, &mut settled.notes)? {
+                Some(found) => found,
+                None => continue,
+            },
             (None, Some(identity)) => (What::Whole(identity.into()), before.is_some()),
             (None, None) => {
                 job.file.length = None;
@@ -177,9 +167,49 @@ pub(crate) fn leave_out(
     Ok(positions)
 }
 
-/// Whether it is of the form in which the places of records were not known.
-fn is_older(before: Option<&SplitPosition>) -> bool {
-    before.is_some_and(|before| !ReadFile::is_stored(&before.resume))
+/// What is read of a text file that can be read on; `None` if nothing is new.
+fn of_text(
+    job: &mut Job,
+    mut text: NewText,
+    before: Option<&SplitPosition>,
+    notes: &mut Vec<String>,
+) -> Result<Option<(What, bool)>, FilesError> {
+    let is_older = before.is_some_and(|before| !ReadFile::is_stored(&before.resume));
+    let is_same = match before {
+        Some(before) if is_older => content(&job.file, text.stat.length)? == before.resume,
+        _ => false,
+    };
+    if is_same {
+        // It is stored in the new form with whatever else is read.
+        text.from = text.bytes();
+    }
+    let is_left = text.is_known || !end_at_record(job, &mut text)?;
+    notes.append(&mut text.notes);
+    if is_left {
+        return Ok(None);
+    }
+    (job.file.start, job.file.length) = (text.from, Some(text.bytes()));
+    let is_other = text.is_other || (is_older && !is_same);
+    Ok(Some((What::Text(text.then), is_other)))
+}
+
+/// Leaves out a last record that is not whole yet, of a file that is read on; false if nothing is left then.
+fn end_at_record(job: &Job, text: &mut NewText) -> Result<bool, FilesError> {
+    let (How::Text { layout, .. }, Place::Local(path)) = (&job.how, &job.file.place) else {
+        return Ok(true);
+    };
+    let RecordFormat::Csv { dialect, .. } = &layout.shape else {
+        return Ok(true);
+    };
+    if text.from == 0 || text.from >= text.bytes() {
+        return Ok(true);
+    }
+    let end = last_record_end(path, dialect, (text.from, text.bytes()));
+    let end = end.map_err(|source| FilesError::Read {
+        path: job.file.object.clone(),
+        source,
+    })?;
+    text.end_at(&job.file, path, end)
 }
 
 fn changed(object: &str, may_repeat: bool) -> String {

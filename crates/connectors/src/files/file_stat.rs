@@ -3,6 +3,8 @@
 //! Promise: it tells every write but those at the same moment, and says when those are possible. Read next:
 //! `file_position.rs`.
 
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +41,12 @@ impl FileStat {
             written: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
         })
+    }
+
+    /// Whether an open file is the one of then, whatever was done to it.
+    pub(super) fn is_of(&self, open: &File) -> io::Result<bool> {
+        let found = open.metadata()?;
+        Ok((found.dev(), found.ino()) == self.file)
     }
 
     /// Whether the file is certainly the one of then, with the same bytes.

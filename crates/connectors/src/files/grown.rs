@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use encoding_rs::{Encoding, UTF_8};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -72,7 +74,8 @@ impl ReadFile {
     /// As it is stored.
     pub(super) fn stored(&self, left_open: bool) -> Value {
         let mut read = self.clone();
-        read.read.left_open = left_open;
+        // Where nothing was read, it is as it was.
+        read.read.left_open |= left_open;
         json!(read)
     }
 
@@ -97,8 +100,45 @@ pub(super) struct NewText {
     pub(super) stat: FileStat,
     /// Nothing of it is new, and its position says so.
     pub(super) is_known: bool,
+    /// What was read of it, if it begins with that.
+    begin: Option<ReadBytes>,
+    /// That was under another name.
+    is_moved: bool,
     /// It had this name before, with other contents that are nowhere else.
     pub(super) is_other: bool,
+}
+
+impl NewText {
+    /// So many bytes of the file will have been read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.then.read.bytes
+    }
+
+    /// Reads on only up to this place, where the last whole record ends; false if nothing is left then.
+    pub(super) fn end_at(
+        &mut self,
+        file: &InputFile,
+        path: &Path,
+        end: u64,
+    ) -> Result<bool, FilesError> {
+        if end >= self.then.read.bytes {
+            return Ok(true);
+        }
+        self.notes.push(format!(
+            "the last record of `{}` is not complete yet: it is read when it is",
+            file.object
+        ));
+        if end <= self.from {
+            // The position of a file that moved goes under the new name.
+            if let Some(begin) = &self.begin {
+                (self.from, self.then.read) = (begin.bytes, begin.clone());
+            }
+            return Ok(self.is_moved);
+        }
+        let read = File::open(path).and_then(|open| read_bytes(&open, end));
+        self.then.read = read.map_err(unreadable(&file.object))?;
+        Ok(true)
+    }
 }
 
 /// Files, and what of those is read whose records can be told apart.
@@ -108,11 +148,11 @@ pub(super) struct Looked {
     pub(super) texts: BTreeMap<String, NewText>,
 }
 
-/// A file that can be read on.
+/// A file that can be read on. There may be more of them than a process may have open.
 struct Text {
     at: usize,
+    path: PathBuf,
     stat: FileStat,
-    file: File,
     length: u64,
     before: Option<ReadFile>,
     /// It begins with what was read before, under this name or another one.
@@ -132,19 +172,26 @@ pub(super) fn look(
         };
         let before = from.get(&SplitId(file.object.clone()));
         let before = before.and_then(|before| ReadFile::of(&before.resume));
-        let stat = FileStat::of(file, path)?;
-        let opened = File::open(path).and_then(|opened| Text::open(at, (opened, stat), before));
-        texts.push(opened.map_err(unreadable(&file.object))?);
+        texts.push(Text::of(at, file, path, before)?);
     }
     let found = find_moved(&mut texts, &files, from)?;
     let mut looked = BTreeMap::new();
     for text in texts {
-        let file = files.get(text.at).map(|file| (file, file.object.clone()));
-        let Some((file, object)) = file else { continue };
-        let new = new_text(&text, file, &found, options).map_err(unreadable(&object))?;
-        if let Some(file) = files.get_mut(text.at) {
-            file.length = Some(new.then.read.bytes);
+        let Some(file) = files.get_mut(text.at) else {
+            continue;
+        };
+        let object = file.object.clone();
+        let open = text.open(file)?;
+        let new = new_text((&text, &open), file, &found, options);
+        let new = new.map_err(unreadable(&object))?;
+        // What was found of the beginning must be true of the bytes that are read now.
+        let begin = text.begins_with.as_ref().filter(|_| !new.is_known);
+        if let Some(read) = begin
+            && !begins_with(&open, text.length, read).map_err(unreadable(&object))?
+        {
+            return Err(FilesError::Changing { path: object });
         }
+        file.length = Some(new.then.read.bytes);
         looked.insert(object, new);
     }
     Ok(Looked {
@@ -183,74 +230,167 @@ struct Moved {
     claimed: HashSet<String>,
 }
 
-/// Looks for contents that were read under a name that is gone, or has another file.
+/// Whether a program that rotates logs gives a file this name after that one: `app.log.1` after `app.log`,
+/// `app.log.3` after `app.log.2`. Both are in one folder.
+fn is_rotated_name(old: &str, new: &str) -> bool {
+    let behind = |name: &str| -> Option<u64> {
+        let (_, number) = name.rsplit_once('.')?;
+        number.parse().ok()
+    };
+    let stem = |name: &str| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let is_longer = new
+        .strip_prefix(old)
+        .is_some_and(|rest| rest.starts_with(['.', '-', '_']) && !rest.contains('/'));
+    let is_later = match (behind(old), behind(new)) {
+        (Some(before), Some(after)) => before < after && stem(old) == stem(new),
+        _ => false,
+    };
+    is_longer || is_later
+}
+
+fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// What was read, and is not under its name any more.
+struct Candidate {
+    name: String,
+    read: ReadBytes,
+    /// Its name has another file now.
+    is_replaced: bool,
+}
+
+/// Contents that may be under another name now.
+fn candidates(texts: &[Text], files: &[InputFile], from: &Position) -> Vec<Candidate> {
+    let named = |is_kept: bool| -> HashSet<&str> {
+        let texts = texts.iter();
+        texts
+            .filter(|text| text.begins_with.is_some() == is_kept)
+            .filter_map(|text| files.get(text.at))
+            .map(|file| file.object.as_str())
+            .collect()
+    };
+    let (kept, replaced) = (named(true), named(false));
+    let mut candidates = Vec::new();
+    for (name, position) in from.splits() {
+        let Some(known) = ReadFile::of(&position.resume) else {
+            continue;
+        };
+        let mut add = |read: ReadBytes, is_replaced| {
+            let name = name.0.clone();
+            candidates.push(Candidate {
+                name,
+                read,
+                is_replaced,
+            });
+        };
+        if !kept.contains(name.0.as_str()) {
+            add(known.read, replaced.contains(name.0.as_str()));
+        }
+        for earlier in known.earlier {
+            add(earlier, true);
+        }
+    }
+    // The longest first: of two that a file begins with, one is the beginning of the other.
+    candidates.retain(|candidate| candidate.read.bytes > 0);
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.read.bytes));
+    candidates
+}
+
+/// Looks for contents that were read under a name which has another file now, or is gone in the way of a rotation.
+/// A copy beside the file itself is another file.
 fn find_moved(
     texts: &mut [Text],
     files: &[InputFile],
     from: &Position,
 ) -> Result<Moved, FilesError> {
     let mut moved = Moved::default();
-    let kept: HashSet<&str> = texts
-        .iter()
-        .filter(|text| text.begins_with.is_some())
-        .filter_map(|text| files.get(text.at))
-        .map(|file| file.object.as_str())
-        .collect();
-    let mut candidates: Vec<(String, ReadBytes)> = Vec::new();
-    for (name, position) in from.splits() {
-        let Some(read) = ReadFile::of(&position.resume) else {
+    let candidates = candidates(texts, files, from);
+    for at in 0..texts.len() {
+        let Some(text) = texts.get(at).filter(|text| text.begins_with.is_none()) else {
             continue;
         };
-        let of_name = |read: ReadBytes| (name.0.clone(), read);
-        if !kept.contains(name.0.as_str()) {
-            candidates.push(of_name(read.read));
-        }
-        candidates.extend(read.earlier.into_iter().map(of_name));
-    }
-    // The longest first: of two that a file begins with, one is the beginning of the other.
-    candidates.retain(|(_, read)| read.bytes > 0);
-    candidates.sort_by_key(|(_, read)| std::cmp::Reverse(read.bytes));
-    for text in texts.iter_mut().filter(|text| text.begins_with.is_none()) {
         let Some(file) = files.get(text.at) else {
             continue;
         };
-        for (name, read) in &candidates {
+        let may_be = |candidate: &&Candidate| {
+            let (old, new) = (candidate.name.as_str(), file.object.as_str());
             // What a name had before and has again was changed, and changed back.
-            if *name == file.object || moved.claimed.contains(&read.sha256) {
+            old != new
+                && folder(old) == folder(new)
+                && text.length >= candidate.read.bytes
+                && (candidate.is_replaced || is_rotated_name(old, new))
+        };
+        let mut open = None;
+        for candidate in candidates.iter().filter(may_be) {
+            if moved.claimed.contains(&candidate.read.sha256) {
                 continue;
             }
-            let begins = begins_with(&text.file, text.length, read);
-            if begins.map_err(unreadable(&file.object))? {
-                moved.names.insert(text.at, name.clone());
-                moved.claimed.insert(read.sha256.clone());
-                text.begins_with = Some(read.clone());
-                break;
+            let open = match &open {
+                Some(open) => open,
+                None => open.insert(text.open(file)?),
+            };
+            let begins = begins_with(open, text.length, &candidate.read);
+            if !begins.map_err(unreadable(&file.object))? || is_kept(texts, files, &candidate.read)?
+            {
+                continue;
             }
+            moved.names.insert(text.at, candidate.name.clone());
+            moved.claimed.insert(candidate.read.sha256.clone());
+            if let Some(text) = texts.get_mut(at) {
+                text.begins_with = Some(candidate.read.clone());
+            }
+            break;
         }
     }
     Ok(moved)
 }
 
+/// Whether a file that is known under its own name begins with these bytes.
+fn is_kept(texts: &[Text], files: &[InputFile], read: &ReadBytes) -> Result<bool, FilesError> {
+    for text in texts {
+        let own = text.before.as_ref().filter(|_| text.begins_with.is_some());
+        let is_longer = own.is_some_and(|own| own.read.bytes >= read.bytes);
+        let Some(file) = files.get(text.at).filter(|_| is_longer) else {
+            continue;
+        };
+        let begins = begins_with(&text.open(file)?, text.length, read);
+        if begins.map_err(unreadable(&file.object))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn new_text(
-    text: &Text,
+    (text, open): (&Text, &File),
     file: &InputFile,
     moved: &Moved,
     options: &Options,
 ) -> io::Result<NewText> {
     let read = text.begins_with.as_ref();
     let old_name = moved.names.get(&text.at);
+    let replaced = text.before.as_ref().filter(|_| read.is_none());
+    // A log was begun anew: what it had is under another name.
+    let is_begun = replaced.is_some_and(|before| moved.claimed.contains(&before.read.sha256));
     let known = read.map_or(0, |read| read.bytes);
     let has_grown = read.is_some() && text.length > known;
     // What stands behind an open quote is of the record before.
     let is_torn = has_grown && read.is_some_and(|read| read.left_open);
     let from = match read {
-        Some(read) if has_grown && !is_torn => go_on(&text.file, read)?,
+        Some(read) if has_grown && !is_torn => go_on(open, read)?,
         Some(_) if !is_torn => known,
         _ => 0,
     };
-    let ended = text.last_line_end(from)?;
+    let ended = last_line_end(open, from, text.length)?;
     let is_unended = ended < text.length;
-    let is_taken = !is_unended || text.is_taken(ended, (file.format, has_grown), options)?;
+    let is_taken = !is_unended
+        || is_taken(
+            open,
+            ended..text.length,
+            (file.format, has_grown || is_begun),
+            options,
+        )?;
     let to = if is_taken { text.length } else { ended };
     let has_new = to > known || read.is_none() || is_torn;
     let mut notes = Vec::new();
@@ -276,7 +416,7 @@ fn new_text(
         Some(read) if !has_new => read.clone(),
         _ => ReadBytes {
             unended: (is_unended && is_taken).then_some(ended),
-            ..read_bytes(&text.file, to)?
+            ..read_bytes(open, to)?
         },
     };
     let is_lost = |read: &ReadBytes| read.bytes > 0 && !moved.claimed.contains(&read.sha256);
@@ -296,75 +436,90 @@ fn new_text(
         stat: text.stat.clone(),
         // The position of a file that moved goes under the new name.
         is_known: !has_new && old_name.is_none(),
+        begin: read.cloned(),
+        is_moved: old_name.is_some(),
         is_other,
     })
 }
 
 impl Text {
-    fn open(
+    fn of(
         at: usize,
-        (file, stat): (File, FileStat),
+        file: &InputFile,
+        path: &Path,
         before: Option<ReadFile>,
-    ) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        let read = before.as_ref().map(|before| &before.read);
-        let begins_with = match read {
-            Some(read) if begins_with(&file, length, read)? => Some(read.clone()),
-            _ => None,
-        };
-        Ok(Self {
+    ) -> Result<Self, FilesError> {
+        let mut text = Self {
             at,
-            stat,
-            file,
-            length,
+            path: path.to_path_buf(),
+            stat: FileStat::of(file, path)?,
+            length: 0,
             before,
-            begins_with,
-        })
+            begins_with: None,
+        };
+        let open = text.open(file)?;
+        let length = open.metadata().map(|found| found.len());
+        text.length = length.map_err(unreadable(&file.object))?;
+        if let Some(before) = &text.before {
+            let begins = begins_with(&open, text.length, &before.read);
+            let begins = begins.map_err(unreadable(&file.object))?;
+            text.begins_with = begins.then(|| before.read.clone());
+        }
+        Ok(text)
     }
 
-    /// The end of the last line end behind `from`; `from` if there is none.
-    fn last_line_end(&self, from: u64) -> io::Result<u64> {
-        let mut buffer = vec![0; 64 << 10];
-        let mut end = self.length;
-        while end > from {
-            let start = end.saturating_sub(buffer.len() as u64).max(from);
-            let size = usize::try_from(end - start).unwrap_or(buffer.len());
-            let block = buffer.get_mut(..size).unwrap_or_default();
-            self.file.read_exact_at(block, start)?;
-            if let Some(at) = memchr::memrchr(b'\n', block) {
-                return Ok(start + at as u64 + 1);
-            }
-            end = start;
+    /// The file, if the path still leads to it.
+    fn open(&self, file: &InputFile) -> Result<File, FilesError> {
+        let open = File::open(&self.path).map_err(unreadable(&file.object))?;
+        match self.stat.is_of(&open).map_err(unreadable(&file.object))? {
+            true => Ok(open),
+            false => Err(FilesError::Changing {
+                path: file.object.clone(),
+            }),
         }
-        Ok(from)
     }
+}
 
-    /// Whether a last line without a line end is read. An object of JSON is complete when it is closed. A line of a
-    /// log waits, because programs write a log in pieces. A file of other formats often has no line end at its end:
-    /// there the line waits only in a file that grows.
-    fn is_taken(
-        &self,
-        start: u64,
-        (format, has_grown): (Format, bool),
-        options: &Options,
-    ) -> io::Result<bool> {
-        let bytes = self.length - start;
-        // It is rejected, as in a file that does not grow.
-        if bytes > options.max_record_bytes as u64 {
-            return Ok(true);
+/// The end of the last line end in a part of a file; its start if there is none.
+fn last_line_end(file: &File, from: u64, length: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut end = length;
+    while end > from {
+        let start = end.saturating_sub(buffer.len() as u64).max(from);
+        let size = usize::try_from(end - start).unwrap_or(buffer.len());
+        let block = buffer.get_mut(..size).unwrap_or_default();
+        file.read_exact_at(block, start)?;
+        if let Some(at) = memchr::memrchr(b'\n', block) {
+            return Ok(start + at as u64 + 1);
         }
-        match format {
-            Format::Csv | Format::Fixed => Ok(!has_grown),
-            Format::Jsonl => {
-                let mut file = &self.file;
-                file.seek(SeekFrom::Start(start))?;
-                let text = BufReader::new(file.take(bytes));
-                let whole =
-                    serde_json::from_reader::<_, BTreeMap<String, serde::de::IgnoredAny>>(text);
-                Ok(whole.is_ok())
-            }
-            _ => Ok(false),
+        end = start;
+    }
+    Ok(from)
+}
+
+/// Whether a last line without a line end is read. An object of JSON is complete when it is closed. A line of a
+/// log waits, because programs write a log in pieces. A file of other formats often has no line end at its end:
+/// there the line waits only in a file that grows, or was begun anew.
+fn is_taken(
+    mut file: &File,
+    line: Range<u64>,
+    (format, grows): (Format, bool),
+    options: &Options,
+) -> io::Result<bool> {
+    let bytes = line.end - line.start;
+    // It is rejected, as in a file that does not grow.
+    if bytes > options.max_record_bytes as u64 {
+        return Ok(true);
+    }
+    match format {
+        Format::Csv | Format::Fixed => Ok(!grows),
+        Format::Jsonl => {
+            file.seek(SeekFrom::Start(line.start))?;
+            let text = BufReader::new(file.take(bytes));
+            let whole = serde_json::from_reader::<_, BTreeMap<String, IgnoredAny>>(text);
+            Ok(whole.is_ok())
         }
+        _ => Ok(false),
     }
 }
 
@@ -379,6 +534,8 @@ fn go_on(file: &File, read: &ReadBytes) -> io::Result<u64> {
     Ok(match next.get(..count) {
         Some([b'\n', ..]) => known + 1,
         Some([b'\r', b'\n']) => known + 2,
+        // A line end of which half is there.
+        Some([b'\r']) => known,
         _ => line,
     })
 }

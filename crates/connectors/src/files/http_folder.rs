@@ -3,7 +3,7 @@
 //! Promise: a server lists no files, so a glob is refused where it would need that; braces stand for several names.
 //! Each file is looked at once, and has the same version in all of its reads. Read next: `http/look.rs`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -66,21 +66,25 @@ impl HttpFolder {
             true => all.clone(),
             false => Vec::new(),
         };
-        let plain = without_parameters(first);
+        let base = parse(first)?;
+        // As addresses of files are shown.
+        let plain = without_parameters(base.as_str());
         let folder = match only.is_empty() {
             true => format!("{}/", plain.trim_end_matches('/')),
             false => plain
-                .strip_suffix(name_of(first))
+                .strip_suffix(name_of(plain))
                 .unwrap_or(plain)
                 .to_owned(),
         };
-        let base = parse(first)?;
         let origin = |address: &String| parse(address).map(|url| url.origin());
         for address in &all {
             if origin(address)? != base.origin() {
-                return Err(
-                    wrong("its files are of several hosts; write a connection for each").into(),
-                );
+                let why = "its files are of several hosts; write a connection for each";
+                return Err(wrong(why).into());
+            }
+            if !only.is_empty() && !parse(address)?.as_str().starts_with(folder.as_str()) {
+                let why = "its files are in several folders; write the braces in `from`";
+                return Err(wrong(why).into());
             }
         }
         Ok(Self {
@@ -116,6 +120,14 @@ impl HttpFolder {
         Ok(names.filter(|name| matches(name)).collect())
     }
 
+    /// The names of the files that `path` names, each of which was asked for.
+    pub(crate) async fn asked(&self, plan: &ConnectionPlan) -> Result<Vec<String>, FilesError> {
+        let options = Options::read(&plan.options, &BTreeMap::new())?;
+        let files = self.find("*", &options, false).await?;
+        let names = files.iter().filter_map(|file| self.relative(&file.object));
+        Ok(names.map(str::to_owned).collect())
+    }
+
     fn unlisted(&self, selection: &str) -> HttpError {
         HttpError::Place {
             place: format!("{}{selection}", self.folder),
@@ -125,7 +137,7 @@ impl HttpFolder {
 
     /// The addresses that a selection means.
     fn meant(&self, selection: &str) -> Result<Vec<String>, FilesError> {
-        let selection = inside(selection, &self.shown)?;
+        inside(without_parameters(selection), &self.shown)?;
         let all = expanded(selection)?;
         if !self.names_files() {
             let plain = without_parameters(selection);
@@ -142,8 +154,9 @@ impl HttpFolder {
             .iter()
             .map(|address| name_of(address).to_owned())
             .collect();
-        let glob = matcher(selection).ok().filter(|_| is_glob(selection));
-        let stem = bare(selection, &self.shown, &names).ok().flatten();
+        let plain = without_parameters(selection);
+        let glob = matcher(plain).ok().filter(|_| is_glob(plain));
+        let stem = bare(plain, &self.shown, &names).ok().flatten();
         let is_meant = |address: &&String| {
             let name = name_of(address);
             let is_named = |one: &String| {
@@ -155,20 +168,18 @@ impl HttpFolder {
         };
         let meant: Vec<String> = self.only.iter().filter(is_meant).cloned().collect();
         match meant.is_empty() {
-            true => Err(missing(
-                format!("{}{selection}", self.folder),
-                selection,
-                &names,
-            )),
+            true => Err(missing(format!("{}{plain}", self.folder), plain, &names)),
             false => Ok(meant),
         }
     }
 
-    /// The files a selection means, in the order in which they are written, at least one.
+    /// The files a selection means, in the order in which they are written, at least one; with `is_whole` each is
+    /// got whole.
     pub(crate) async fn find(
         &self,
         selection: &str,
         options: &Options,
+        is_whole: bool,
     ) -> Result<Vec<InputFile>, FilesError> {
         let mut urls: Vec<Url> = Vec::new();
         let mut seen = HashSet::new();
@@ -190,7 +201,7 @@ impl HttpFolder {
             .map(|url| {
                 let (folder, options) = (self.clone(), options.clone());
                 let downloads = Arc::clone(&downloads);
-                async move { folder.file(url, &downloads, &options).await }
+                async move { folder.file(url, (&downloads, is_whole), &options).await }
             })
             .buffered(AT_ONCE)
             .try_collect::<Vec<_>>();
@@ -202,7 +213,7 @@ impl HttpFolder {
     async fn file(
         &self,
         url: Url,
-        downloads: &Downloads,
+        (downloads, is_whole): (&Downloads, bool),
         options: &Options,
     ) -> Result<InputFile, FilesError> {
         let object = without_parameters(url.as_str()).to_owned();
@@ -210,7 +221,11 @@ impl HttpFolder {
         let parts = name_parts(&name);
         let packed = options.compression.unwrap_or(parts.compression);
         let mut kept = None;
-        let place = match LookedAt::of(&self.client, &url, packed, downloads).await? {
+        let looked = match is_whole {
+            true => LookedAt::whole(&self.client, &url, packed, downloads).await?,
+            false => LookedAt::of(&self.client, &url, packed, downloads).await?,
+        };
+        let place = match looked {
             LookedAt::Ranged(version, bytes) => {
                 let handle = Handle::current();
                 let object = StoredObject::of_server(&self.client, (url, version), bytes, handle);

@@ -1,4 +1,4 @@
-//! Files in a local folder or in a bucket: CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel workbooks, logs.
+//! Files in a local folder, in a bucket or behind `https://`: CSV, JSON lines, JSON, XML, Parquet, Avro, Arrow, Excel workbooks, logs.
 //!
 //! Promise: a bad record never fails a file. It becomes a reject with file, line, text and every
 //! reason; all other rows are read, typed exactly, in the order of the file. Memory is bounded by
@@ -10,7 +10,8 @@
 //! `xml/` (cells) -> `rows.rs` and `column.rs` (rows), `rejects.rs` (rejects); files that say their
 //! own columns go through `binary.rs` and `columnar/`; `workbook/` gives a sheet as the text of CSV, `lines/` reads
 //! logs and other lines, `xml/` elements. `named.rs` is how queries read files,
-//! `objects.rs` how the JSON objects of a program are read.
+//! `objects.rs` how the JSON objects of a program are read. `file_position.rs` and `grown.rs` leave out what an
+//! incremental read has read before.
 
 mod ahead;
 mod arrow_ipc;
@@ -59,6 +60,7 @@ mod place;
 mod readable;
 mod reader;
 mod record;
+mod record_end;
 mod record_values;
 mod rejects;
 mod replay;

@@ -75,7 +75,20 @@ impl Root {
                 ask(folder, move |folder| folder.find(&selection, &options)).await
             }
             Self::Bucket(bucket) => bucket.find(selection, options).await,
-            Self::Server(server) => server.find(selection, options).await,
+            Self::Server(server) => server.find(selection, options, false).await,
+        }
+    }
+
+    /// The same for a read that knows files by their bytes: how a server says which version a file has may change with
+    /// the file's age, so its files are got whole.
+    pub(crate) async fn find_whole(
+        &self,
+        selection: &str,
+        options: &Options,
+    ) -> Result<Vec<InputFile>, FilesError> {
+        match self {
+            Self::Server(server) => server.find(selection, options, true).await,
+            _ => self.find(selection, options).await,
         }
     }
 

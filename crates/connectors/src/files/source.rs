@@ -42,7 +42,10 @@ impl FilesSource {
         let Selection::Object(object) = &spec.selection else {
             return Err(FilesError::Query);
         };
-        let mut files = self.root.find(object, &options).await?;
+        let mut files = match spec.mode {
+            ReadMode::Incremental => self.root.find_whole(object, &options).await?,
+            _ => self.root.find(object, &options).await?,
+        };
         let Some(format) = files.first().map(|file| file.format) else {
             return Ok((files, Arc::new(options)));
         };

@@ -152,6 +152,9 @@ mod tests {
             "::1",
             "fe80::1",
             "::ffff:127.0.0.1",
+            "0.1.2.3",
+            "fd00:ec2::254",
+            "64:ff9b::a9fe:a9fe",
         ] {
             assert!(is_near(near.parse().unwrap()), "{near}");
         }

@@ -23,7 +23,7 @@ use crate::files::room::Room;
 
 /// An object to read.
 pub(crate) struct StoredObject {
-    from: From,
+    remote: Remote,
     handle: Handle,
     failure: Mutex<Option<Failure>>,
     /// All of it, where it is small: files are looked at more than once.
@@ -31,12 +31,12 @@ pub(crate) struct StoredObject {
 }
 
 /// Who is asked for it.
-enum From {
+enum Remote {
     Bucket(Arc<BucketClient>, Key, Version),
     Server(Arc<HttpClient>, Url, HttpVersion),
 }
 
-impl From {
+impl Remote {
     fn size(&self) -> u64 {
         match self {
             Self::Bucket(_, _, version) => version.size,
@@ -64,9 +64,9 @@ const SMALL: u64 = 256 << 10;
 
 impl fmt::Debug for StoredObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.from {
-            From::Bucket(_, key, version) => write!(f, "StoredObject({key}, {version:?})"),
-            From::Server(_, url, version) => {
+        match &self.remote {
+            Remote::Bucket(_, key, version) => write!(f, "StoredObject({key}, {version:?})"),
+            Remote::Server(_, url, version) => {
                 write!(f, "StoredObject({}, {version:?})", shown(url))
             }
         }
@@ -76,7 +76,7 @@ impl fmt::Debug for StoredObject {
 impl Drop for StoredObject {
     fn drop(&mut self) {
         if self.kept.get().is_some() {
-            self.from.room().give(self.from.size());
+            self.remote.room().give(self.remote.size());
         }
     }
 }
@@ -95,7 +95,7 @@ impl StoredObject {
         version: Version,
         handle: Handle,
     ) -> Self {
-        Self::of(From::Bucket(Arc::clone(client), key, version), handle)
+        Self::of(Remote::Bucket(Arc::clone(client), key, version), handle)
     }
 
     /// A version of a file of a server; `bytes` are all of it, if they are known.
@@ -105,16 +105,16 @@ impl StoredObject {
         bytes: Option<Bytes>,
         handle: Handle,
     ) -> Self {
-        let object = Self::of(From::Server(Arc::clone(client), url, version), handle);
+        let object = Self::of(Remote::Server(Arc::clone(client), url, version), handle);
         if let Some(bytes) = bytes {
             object.keep(bytes);
         }
         object
     }
 
-    fn of(from: From, handle: Handle) -> Self {
+    fn of(remote: Remote, handle: Handle) -> Self {
         Self {
-            from,
+            remote,
             handle,
             failure: Mutex::new(None),
             kept: OnceLock::new(),
@@ -122,22 +122,22 @@ impl StoredObject {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.from.size()
+        self.remote.size()
     }
 
     /// What no other version has.
     pub(crate) fn identity(&self) -> String {
-        match &self.from {
-            From::Bucket(_, _, version) => format!("object:{}:{}", version.size, version.e_tag),
-            From::Server(_, _, version) => version.identity(),
+        match &self.remote {
+            Remote::Bucket(_, _, version) => format!("object:{}:{}", version.size, version.e_tag),
+            Remote::Server(_, _, version) => version.identity(),
         }
     }
 
     /// Keeps all of it, if there is room.
     fn keep(&self, bytes: Bytes) {
         let size = self.size();
-        if self.from.room().take(size) && self.kept.set(bytes).is_err() {
-            self.from.room().give(size);
+        if self.remote.room().take(size) && self.kept.set(bytes).is_err() {
+            self.remote.room().give(size);
         }
     }
 
@@ -149,12 +149,12 @@ impl StoredObject {
     pub(super) async fn get(&self, range: Range<u64>) -> Result<Bytes, FilesError> {
         let size = self.size();
         if size > SMALL {
-            return self.from.get(range).await;
+            return self.remote.get(range).await;
         }
         if let Some(part) = self.kept.get().and_then(|kept| part(kept, &range)) {
             return Ok(part);
         }
-        let bytes = self.from.get(range.clone()).await?;
+        let bytes = self.remote.get(range.clone()).await?;
         if range == (0..size) {
             self.keep(bytes.clone());
         }

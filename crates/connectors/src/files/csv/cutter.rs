@@ -53,6 +53,14 @@ impl CsvCutter {
     }
 }
 
+/// Whether a quoted field of the last record is open: a line end behind it does not end the record.
+fn is_open(dialect: &Dialect, record: &[u8]) -> bool {
+    let mut ended = record.to_vec();
+    ended.push(dialect.newline);
+    let end = dialect.record_end(&ended, 0, &mut 0, false);
+    matches!(end, RecordEnd::More | RecordEnd::TooLongInside(_))
+}
+
 impl Cutter for CsvCutter {
     fn cut(&mut self, bytes: &[u8], suspicion: &mut Suspicion, last: bool) -> Cut {
         let dialect = &self.dialect;
@@ -72,7 +80,7 @@ impl Cutter for CsvCutter {
             let mut found = dialect.record_end(bytes, at, &mut suspicion.until, false);
             if last && found == RecordEnd::More {
                 // More bytes could tell otherwise.
-                self.left_open = true;
+                self.left_open = is_open(dialect, bytes.get(at..).unwrap_or_default());
                 found = dialect.record_end(bytes, at, &mut suspicion.until, true);
             }
             match found {

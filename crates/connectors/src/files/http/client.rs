@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, LOCATION, RANGE,
-    USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue,
+    LOCATION, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::{Response, StatusCode, redirect};
+use reqwest::{Response, StatusCode, Version, redirect};
 use towpath_ports::ConnectorContext;
 use towpath_vocab::ConnectionPlan;
 use url::Url;
 
 use super::auth::Auth;
-use super::egress::{Resolver, is_near_url, may_lead};
+use super::egress::{Near, Resolver, is_near_url, may_lead};
 use super::error::HttpError;
 use super::retry::{may_pass, wait};
 use super::url::without_parameters;
@@ -118,6 +118,11 @@ impl HttpClient {
             let sent = self.http.get(at.clone()).headers(all).send().await;
             let response = match sent {
                 Ok(response) => response,
+                Err(error) if is_near_name(&error) => {
+                    let host = at.host_str().unwrap_or_default();
+                    let target = format!("{}://{host}", at.scheme());
+                    return Err(HttpError::Redirected { address, target }.into());
+                }
                 Err(error) => return Ok(Tried::Again(failed(&address, &error), None)),
             };
             let status = response.status();
@@ -296,6 +301,14 @@ async fn file_of(
         let (address, status) = (address.to_owned(), response.status().as_u16());
         return Err(HttpError::Refused { address, status }.into());
     }
+    let has_end = response.headers().contains_key(CONTENT_LENGTH)
+        || response.headers().contains_key(TRANSFER_ENCODING)
+        || response.version() > Version::HTTP_11;
+    if !has_end {
+        let why = "the server does not say where it ends, so that it could be cut short".to_owned();
+        let address = address.to_owned();
+        return Err(HttpError::Unreadable { address, why }.into());
+    }
     let packed = response.headers().get(CONTENT_ENCODING);
     let packed = packed.and_then(|packed| packed.to_str().ok());
     let packed = packed.map(|packed| packed.trim().to_ascii_lowercase());
@@ -324,6 +337,18 @@ fn judged(response: Response, address: String) -> Result<Tried<Response>, HttpEr
         }
         _ => Err(HttpError::Refused { address, status }),
     }
+}
+
+/// Whether the name of a host was found to lead to this machine.
+fn is_near_name(error: &reqwest::Error) -> bool {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        if error.is::<Near>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Why no answer came, in words without the address and its parameters.

@@ -32,6 +32,11 @@ pub(super) fn may_lead(from: &Url, to: &Url, is_base_near: bool) -> bool {
     is_http && !is_downgrade && !has_user && (is_base_near || !is_near_url(to))
 }
 
+/// A name that leads to an address of this machine or its link.
+#[derive(Debug, thiserror::Error)]
+#[error("it is an address of this machine or its link")]
+pub(super) struct Near;
+
 /// Finds the addresses of hosts; those of this machine and its link only for the host that the project writes.
 #[derive(Debug)]
 pub(super) struct Resolver {
@@ -57,8 +62,7 @@ impl Resolve for Resolver {
             let found: Vec<SocketAddr> =
                 found.filter(|found| any || !is_near(found.ip())).collect();
             if found.is_empty() {
-                let why = format!("`{host}` is an address of this machine or its link");
-                return Err(Box::<dyn std::error::Error + Send + Sync>::from(why));
+                return Err(Box::<dyn std::error::Error + Send + Sync>::from(Near));
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -1,4 +1,4 @@
-//! What can go wrong with files behind HTTP, with what to do. Codes R0182 to R0186.
+//! What can go wrong with files behind HTTP, with what to do. Codes R0182 to R0187.
 //!
 //! Promise: no message holds a credential or the parameters of a URL, which may be one.
 
@@ -11,6 +11,8 @@ pub(crate) enum HttpError {
     Refused { address: String, status: u16 },
     #[error("`{address}` cannot be read: {why}")]
     Failed { address: String, why: String },
+    #[error("`{address}` cannot be read: {why}")]
+    Unreadable { address: String, why: String },
     #[error("`{address}` leads to `{target}`, from where nothing is read")]
     Redirected { address: String, target: String },
     #[error("`{place}` is no file that can be asked for: {why}")]
@@ -31,6 +33,7 @@ impl HttpError {
             Self::Redirected { .. } => "R0184",
             Self::Place { .. } => "R0185",
             Self::Option { .. } => "R0186",
+            Self::Unreadable { .. } => "R0187",
         }
     }
 
@@ -52,6 +55,9 @@ impl HttpError {
             }
             Self::Place { .. } => {
                 "write the URL of one file, or several in braces: `path: https://HOST/data`, `from: \"trips-{2024,2025}.csv\"`"
+            }
+            Self::Unreadable { .. } => {
+                "download it with another program, and load it from a folder"
             }
             Self::Failed { .. } | Self::Option { .. } => return Vec::new(),
         };

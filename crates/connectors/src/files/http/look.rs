@@ -87,6 +87,16 @@ impl LookedAt {
             let is_whole = version.size == first.len() as u64;
             return Ok(Self::Ranged(version, is_whole.then_some(first)));
         }
+        Self::whole(client, url, by_name, downloads).await
+    }
+
+    /// Gets all of the file.
+    pub(crate) async fn whole(
+        client: &HttpClient,
+        url: &Url,
+        by_name: Compression,
+        downloads: &Downloads,
+    ) -> Result<Self, FilesError> {
         let path = downloads.next(client).await?;
         let packed = client.download(url, &path).await?;
         let packed = match (packed.as_deref(), by_name) {
@@ -99,7 +109,7 @@ impl LookedAt {
             (Some(other), _) => {
                 let why = format!("the server has packed it with `{other}`, which was not asked for");
                 let address = shown(url);
-                return Err(HttpError::Failed { address, why }.into());
+                return Err(HttpError::Unreadable { address, why }.into());
             }
         };
         let (from, to) = (path, downloads.next(client).await?);

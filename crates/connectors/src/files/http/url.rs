@@ -22,7 +22,7 @@ pub(crate) fn is_http(path: &str) -> bool {
 /// The address of a text; the text may be shown.
 pub(crate) fn parse(text: &str) -> Result<Url, HttpError> {
     let wrong = |why| HttpError::Place {
-        place: without_parameters(text).to_owned(),
+        place: without_user(text),
         why,
     };
     let url = Url::parse(text).map_err(|_| wrong("it is not a URL"))?;
@@ -43,10 +43,18 @@ pub(crate) fn without_parameters(text: &str) -> &str {
     text.split(['?', '#']).next().unwrap_or_default()
 }
 
+/// A text as it may be shown, also if it is no address: with an `@` anywhere, a part of it may be a password.
+fn without_user(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') => format!("{scheme}://…"),
+        _ => without_parameters(text).to_owned(),
+    }
+}
+
 /// The texts that a text with braces stands for, in their order.
 pub(crate) fn expanded(text: &str) -> Result<Vec<String>, HttpError> {
     let wrong = |why| HttpError::Place {
-        place: without_parameters(text).to_owned(),
+        place: without_user(text),
         why,
     };
     let mut all = vec![String::new()];
@@ -103,5 +111,17 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(!user.contains("secret"), "{user}");
+        for odd in [
+            "https://me:sec#ret@h/x.csv",
+            "https://me:sec/ret@h/x.csv",
+            "https://me:sec?ret@h/{a",
+        ] {
+            for error in [parse(odd).err(), expanded(odd).err()]
+                .into_iter()
+                .flatten()
+            {
+                assert!(!error.to_string().contains("sec"), "{error}");
+            }
+        }
     }
 }

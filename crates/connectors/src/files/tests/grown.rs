@@ -108,11 +108,28 @@ fn a_file_that_grew_is_read_on_and_a_half_line_waits() {
             ("y\n3,z\n", &["2|yyyy", "3|z"], "was not complete"),
         ],
     );
+    // The same of a program that quotes, and of one that writes a cell in pieces.
+    steps(
+        "t.csv",
+        &[
+            ("a,b\n\"1\",\"x\"\n\"2\",\"y\"", &["1|x", "2|y"], ""),
+            ("\n\"3\",\"z\"\n", &["3|z"], ""),
+            ("4,\"p\n", &[], "is not complete yet"),
+            ("q", &[], "no line end yet"),
+            (
+                "\n\"\n5,v\n6,\"\n",
+                &["4|p\nq\n", "5|v"],
+                "is not complete yet",
+            ),
+            ("\"\n", &["6|\n"], ""),
+        ],
+    );
     steps(
         "t.jsonl",
         &[
             ("{\"a\":1}\n{\"a\"", &["1"], "has no line end yet"),
             (":2}", &["2"], ""),
+            ("\r", &[], "no line end yet"),
             ("\n{\"a\":3}\n", &["3"], ""),
         ],
     );
@@ -203,19 +220,19 @@ fn a_position_of_the_older_form_knows_its_file() {
         resume: json!(version.0),
     };
     let old = Position::single("data/t.csv", old);
-    assert!(
-        incremental(&project, "t.csv", &old)
-            .unwrap()
-            .rows
-            .is_empty()
-    );
+    let known = incremental(&project, "t.csv", &old).unwrap();
+    assert!(known.rows.is_empty());
     append(&project, "t.csv", "3\n");
-    let next = incremental(&project, "t.csv", &old).unwrap();
-    assert_eq!(next.rows, ["1", "2", "3"]);
-    append(&project, "t.csv", "4\n");
+    // Its form says nothing of places; the new one does.
     assert_eq!(
-        incremental(&project, "t.csv", &next.position).unwrap().rows,
-        ["4"]
+        incremental(&project, "t.csv", &old).unwrap().rows,
+        ["1", "2", "3"]
+    );
+    assert_eq!(
+        incremental(&project, "t.csv", &known.position)
+            .unwrap()
+            .rows,
+        ["3"]
     );
 }
 
@@ -226,29 +243,87 @@ fn a_file_with_the_same_beginning_beside_the_first_is_another_one() {
     project.put("t_2.csv", "a\n1\n2\n3\n");
     let next = incremental(&project, "t_*.csv", &first.position).unwrap();
     assert_eq!(next.rows, ["1", "2", "3"]);
-    // Once the first is gone, it is the first under another name.
-    let project = Project::new().file("t_1.csv", "a\n1\n2\n");
-    project.put("t_3.csv", "a\n9\n");
-    let first = incremental(&project, "t_*.csv", &Position::default()).unwrap();
-    std::fs::rename(
-        project.data().join("t_1.csv"),
-        project.data().join("t_2.csv"),
-    )
-    .unwrap();
-    append(&project, "t_2.csv", "3\n");
-    let next = incremental(&project, "t_*.csv", &first.position).unwrap();
+    // Also when the first is gone: each hour may bring the same rows.
+    let project = Project::new().file("hour1.csv", "a\n1\n");
+    let first = incremental(&project, "hour*.csv", &Position::default()).unwrap();
+    std::fs::remove_file(project.data().join("hour1.csv")).unwrap();
+    project.put("hour2.csv", "a\n1\n");
+    let next = incremental(&project, "hour*.csv", &first.position).unwrap();
+    assert_eq!(next.rows, ["1"]);
+}
+
+#[test]
+fn a_log_whose_name_is_gone_is_known_by_the_next_name_of_a_rotation() {
+    let project = Project::new()
+        .with("format", json!("csv"))
+        .file("app.log", "a\n1\n2\n");
+    let name = |name: &str| project.data().join(name);
+    let first = incremental(&project, "app.log*", &Position::default()).unwrap();
+    std::fs::rename(name("app.log"), name("app.log.1")).unwrap();
+    append(&project, "app.log.1", "3\n");
+    let next = incremental(&project, "app.log*", &first.position).unwrap();
     assert_eq!(next.rows, ["3"]);
     assert!(
-        next.notes[0].contains("begins with all that was read of `data/t_1.csv`"),
+        next.notes[0].contains("begins with all that was read of `data/app.log`"),
         "{:?}",
         next.notes
     );
+    // A copy beside it is another file, though the first name is gone.
+    std::fs::copy(name("app.log.1"), name("app.log.2")).unwrap();
+    let copied = incremental(&project, "app.log*", &next.position).unwrap();
+    assert_eq!(copied.rows, ["1", "2", "3"]);
     assert!(
-        incremental(&project, "t_*.csv", &next.position)
+        incremental(&project, "app.log*", &copied.position)
             .unwrap()
             .rows
             .is_empty()
     );
+}
+
+#[test]
+fn a_file_that_ends_inside_of_quotes_stays_so_under_another_name() {
+    let project = Project::new()
+        .with("format", json!("csv"))
+        .file("app.log", "a,b\n1,x\n2,\"y\n");
+    let name = |name: &str| project.data().join(name);
+    let first = incremental(&project, "app.log*", &Position::default()).unwrap();
+    assert_eq!(first.rows, ["1|x"]);
+    std::fs::rename(name("app.log"), name("app.log.1")).unwrap();
+    let moved = incremental(&project, "app.log*", &first.position).unwrap();
+    assert!(moved.rows.is_empty());
+    append(&project, "app.log.1", "\"\n3,\"z\"\n");
+    let all = incremental(&project, "app.log*", &moved.position).unwrap();
+    assert_eq!(all.rows, ["1|x", "2|y\n", "3|z"]);
+}
+
+const FEW_FILES: &str = "TOWPATH_TEST_FEW_OPEN_FILES";
+
+/// The same test again in a process that may have 100 files open and no more.
+#[test]
+fn more_files_than_a_process_may_have_open_are_no_matter() {
+    if std::env::var_os(FEW_FILES).is_none() {
+        let own = std::env::current_exe().unwrap();
+        let name = "files::tests::grown::more_files_than_a_process_may_have_open_are_no_matter";
+        let ran = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 100; exec \"$0\" --exact \"$1\""])
+            .arg(own)
+            .arg(name)
+            .env(FEW_FILES, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let project = Project::new();
+    for at in 0..300 {
+        project.put(&format!("t_{at}.csv"), "a\n1\n");
+    }
+    let first = incremental(&project, "t_*.csv", &Position::default()).unwrap();
+    assert_eq!(first.rows.len(), 300);
+    append(&project, "t_7.csv", "2\n");
+    let next = incremental(&project, "t_*.csv", &first.position).unwrap();
+    assert_eq!(next.rows, ["2"]);
 }
 
 /// How a log is written.
@@ -268,8 +343,6 @@ struct World {
     /// Lines with their line ends, and the rest of a line that is written in pieces, by file.
     whole: BTreeSet<String>,
     rest: Option<(String, String, String)>,
-    /// The present file was read.
-    is_read: bool,
     position: Position,
     loaded: Vec<String>,
 }
@@ -290,7 +363,6 @@ impl World {
             next: 0,
             whole: BTreeSet::new(),
             rest: None,
-            is_read: false,
             position: Position::default(),
             loaded: Vec::new(),
         };
@@ -307,7 +379,6 @@ impl World {
         if self.form == Form::Csv {
             append(&self.project, "app.log", "a\n");
         }
-        self.is_read = false;
         self.line(false);
     }
 
@@ -341,8 +412,8 @@ impl World {
         for _ in 0..self.below(4) {
             self.line(false);
         }
-        // A first look at a CSV file takes a last line without a line end.
-        if self.below(3) == 0 && (self.is_read || self.form != Form::Csv) {
+        // The very first look at a CSV file takes a last line without a line end.
+        if self.below(3) == 0 && (!self.position.is_empty() || self.form != Form::Csv) {
             self.line(true);
         }
     }
@@ -379,7 +450,6 @@ impl World {
         assert!(read.rejects.is_empty(), "{:?}", read.rejects);
         self.loaded.extend(read.rows);
         self.position = read.position;
-        self.is_read = true;
         let mut loaded = self.loaded.clone();
         loaded.sort();
         let mut expected: Vec<String> = self.whole.iter().cloned().collect();

@@ -6,8 +6,10 @@
 
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_avro::errors::AvroError;
 use arrow_avro::schema::SCHEMA_METADATA_KEY;
 use arrow_avro::writer::format::AvroBinaryFormat;
@@ -73,7 +75,8 @@ impl ColumnarFile {
         let file = Counted::create(path).map_err(WriteError::io(&*shown))?;
         let file = BufWriter::new(file);
         let arrow = |error| broken(&shown, error);
-        let is_stream = !target.location.many && target.location.name.ends_with(".arrows");
+        let name = target.location.name.to_ascii_lowercase();
+        let is_stream = !target.location.many && name.ends_with(".arrows");
         let out = match target.format {
             Format::Avro => Out::Avro(Box::new(Blocks::open(file, target, schema)?)),
             _ if is_stream => {
@@ -145,11 +148,7 @@ fn in_parts(
     batch: &RecordBatch,
     write: &mut dyn FnMut(&RecordBatch) -> Result<(), ArrowError>,
 ) -> Result<(), ArrowError> {
-    let bytes: usize = batch
-        .columns()
-        .iter()
-        .map(|column| column.to_data().get_slice_memory_size())
-        .sum::<Result<_, _>>()?;
+    let bytes: usize = batch.columns().iter().map(values_bytes).sum();
     let rows = batch.num_rows();
     match rows {
         0 => Ok(()),
@@ -157,6 +156,35 @@ fn in_parts(
         _ => {
             in_parts(&batch.slice(0, rows / 2), write)?;
             in_parts(&batch.slice(rows / 2, rows - rows / 2), write)
+        }
+    }
+}
+
+/// About what the values of a column take, of lists and maps only those that it has: their items may be shared.
+fn values_bytes(column: &ArrayRef) -> usize {
+    let items = |items: &ArrayRef, offsets: &[i32]| {
+        let at = |offset: Option<&i32>| offset.and_then(|at| usize::try_from(*at).ok());
+        let (first, last) = (at(offsets.first()), at(offsets.last()));
+        match first.zip(last) {
+            Some((first, last)) => values_bytes(&items.slice(first, last - first)),
+            None => 0,
+        }
+    };
+    let own = 4 * column.len();
+    match column.data_type() {
+        DataType::List(_) => {
+            let list = column.as_list::<i32>();
+            own + items(list.values(), list.value_offsets())
+        }
+        DataType::Map(..) => {
+            let map = column.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            own + items(&entries, map.value_offsets())
+        }
+        DataType::Struct(_) => column.as_struct().columns().iter().map(values_bytes).sum(),
+        _ => {
+            let bytes = column.to_data().get_slice_memory_size();
+            bytes.unwrap_or_else(|_| column.get_array_memory_size())
         }
     }
 }

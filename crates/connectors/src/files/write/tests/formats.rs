@@ -424,6 +424,31 @@ async fn many_rows_become_many_blocks_and_empty_tables_are_files() {
 }
 
 #[tokio::test]
+async fn batches_of_arrow_are_bounded_and_no_smaller_than_that() {
+    use arrow_array::types::Int64Type;
+    let project = TestProject::new();
+    let items = |count: usize| vec![Some(7_i64); count];
+    // 20 MB of items, of which a slice has a part.
+    let list =
+        ListArray::from_iter_primitive::<Int64Type, _, _>((0..25_000).map(|_| Some(items(100))));
+    let list: ArrayRef = Arc::new(list);
+    let batch = RecordBatch::try_from_iter_with_nullable([("l", list, true)]).unwrap();
+    for (object, batch, parts) in [
+        ("x.arrow", batch.clone(), 4),
+        ("y.arrow", batch.slice(10, 100), 1),
+    ] {
+        project.write(&replace(object, 1), &batch).await.unwrap();
+        let file = std::fs::File::open(project.path(object)).unwrap();
+        let reader = arrow_ipc::reader::FileReader::try_new(file, None).unwrap();
+        assert_eq!(reader.num_batches(), parts, "{object}");
+        let back = project
+            .read(&replace(object, 1), object, &batch.schema())
+            .await;
+        assert_eq!(back.num_rows(), batch.num_rows());
+    }
+}
+
+#[tokio::test]
 async fn what_avro_and_arrow_do_not_have_is_refused_by_name() {
     let project = TestProject::new();
     let intervals: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from(vec![None; 1]));
