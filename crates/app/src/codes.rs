@@ -15,6 +15,12 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "Statements of a transaction took no effect. Whether the system did what a request asks for is not known. Run again to go on.",
     ),
     CodeEntry::run(
+        "R0393",
+        Remedy::FixConfig,
+        "A value cannot be put into the SQL of a step.",
+        "A variable is not set, or its value has a backslash, which means itself in some databases and not in others.",
+    ),
+    CodeEntry::run(
         "R0256",
         Remedy::FixData,
         "The target of a copy does not have what was copied.",

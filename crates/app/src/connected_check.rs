@@ -9,14 +9,14 @@ use std::sync::Arc;
 use arrow_schema::Schema;
 use towpath_project::{KnownColumns, OutlinedConnection, ReadOptions, compare, gone, unreachable};
 use towpath_vocab::{
-    Action, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, Naming, OptionValue, Plan,
-    Selection, Span, TableFact,
+    Action, Capability, ConnectionPlan, Diagnostic, Facts, Failure, Guarantee, Naming, OptionValue,
+    Plan, Selection, Span, TableFact,
 };
 
 use crate::Result;
 use crate::external_systems::{ExternalSystems, fact, known_tables, outlined};
 use crate::folder::ProjectFolder;
-use crate::services::connector_specs;
+use crate::services::{connector_specs, spec_of};
 
 /// The differences, and the connections that were contacted.
 #[derive(Debug, Default)]
@@ -53,6 +53,12 @@ pub(crate) async fn compare_live(
         let known = known_tables(folder, &name)?;
         let loaded = loads.get(&name);
         if known.is_empty() && loaded.is_none() && made_when_written(&connection, &published) {
+            continue;
+        }
+        // A program, say, lists nothing.
+        let can_look = spec_of(&connection.plan.kind)
+            .is_none_or(|spec| spec.capabilities.contains(&Capability::Discover));
+        if !can_look {
             continue;
         }
         live.contacted.push(name.clone());

@@ -106,9 +106,14 @@ fn of_request(http: &HttpPlan, system: &LocalSystem) -> Vec<String> {
     let texts = || http.headers.values().chain([&http.url, &body]);
     let mut values: Vec<String> = texts().flat_map(|text| system.secrets_in(text)).collect();
     values.extend(texts().flat_map(|text| passwords_in(text)));
-    let named = http.headers.iter();
-    let named = named.filter(|(name, text)| is_literal_secret_header(name, text));
-    values.extend(named.map(|(_, text)| text.clone()));
+    for (name, text) in &http.headers {
+        if is_literal_secret_header(name, text) {
+            values.push(text.clone());
+        } else if is_literal_secret_header(name, "any") {
+            // Such a header is a secret also where its value is in a plain variable.
+            values.extend(system.values_in(&SecretTemplate::new(text.clone())));
+        }
+    }
     values
 }
 

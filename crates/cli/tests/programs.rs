@@ -11,6 +11,8 @@
 mod test_project;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use towpath_testkit::http::{HttpAnswer, HttpServer};
@@ -379,14 +381,14 @@ fn rows_of_a_program_are_loaded_in_each_format() {
             0
         );
     }
-    let desk = printing("format: arrow", "");
+    let desk = printing("format: arrow", "fail_above: 100%");
     let stream = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../connectors/tests/fixtures/arrow/types.arrows");
     let whole = std::fs::read(stream).unwrap();
     // A stream that is cut short is no stream, whatever the program says of its end.
     for cut in [whole.len() / 2, whole.len() - 20] {
         std::fs::write(desk.path("rows"), &whole[..cut]).unwrap();
-        desk.exits(1, ".", &["run"]);
+        has(&desk.exits(1, ".", &["run"]), &["R1422", "`sh` is cut off"]);
     }
     std::fs::write(desk.path("rows"), &whole).unwrap();
     desk.ok(".", &["run"]);
@@ -395,21 +397,33 @@ fn rows_of_a_program_are_loaded_in_each_format() {
 
 #[test]
 fn what_a_program_printed_that_failed_is_never_loaded() {
-    let desk = printing(
-        "env: { TOKEN: \"${secret:CRM_TOKEN}\" }, timeout_s: 1",
+    let mut desk = printing(
+        "env: { TOKEN: \"Bearer ${secret:CRM_TOKEN}\", OTHER: \"${env:CRM_OTHER}\" }, timeout_s: 1",
         "key: id",
     );
-    let mut desk = desk;
+    desk.set("CRM_OTHER", "0therv4lue");
+    desk.set("SHOP_PASSWORD", "inh3rited");
     desk.set("CRM_TOKEN", "t0ps3cret");
     desk.write("rows", "{\"id\":1,\"name\":\"Ada\"}\n");
     desk.ok(".", &["run"]);
     for (script, code, said) in [
         (
-            "cat rows rows; echo no \"$TOKEN\" >&2; exit 3",
+            "cat rows rows; echo no \"${TOKEN#Bearer }\" \"$OTHER\" \"$SHOP_PASSWORD\" >&2; exit 3",
             "R1420",
             "ended with exit code 3",
         ),
         ("cat rows; kill -9 $$", "R1420", "was killed by signal 9"),
+        // A worker of its own still prints when the program has ended.
+        (
+            "cat rows; (sleep 30; cat rows) & exit 0",
+            "R1420",
+            "still had its standard output",
+        ),
+        (
+            "(while :; do echo x >&2; cat rows; done) & exit 0",
+            "R1420",
+            "still had its standard output",
+        ),
         ("cat rows; sleep 600", "R1421", "printed nothing for 1 s"),
         (
             "cat rows; printf '{\"id\":2,\"na'",
@@ -421,7 +435,9 @@ fn what_a_program_printed_that_failed_is_never_loaded() {
         desk.write("rows", "{\"id\":9,\"name\":\"Eve\"}\n");
         let output = desk.exits(1, ".", &["run"]);
         has(&output, &[code, said]);
-        assert!(!output.contains("t0ps3cret"), "{output}");
+        for secret in ["t0ps3cret", "0therv4lue", "inh3rited"] {
+            assert!(!output.contains(secret), "{output}");
+        }
         assert_eq!(
             shown(&desk),
             serde_json::json!([{"id": 1, "name": "Ada"}]),
@@ -434,7 +450,7 @@ fn what_a_program_printed_that_failed_is_never_loaded() {
             0
         );
         if code == "R1420" && script.contains("TOKEN") {
-            has(&output, &["no ***"]);
+            has(&output, &["no *** *** ***"]);
         }
     }
     desk.write(
@@ -519,4 +535,72 @@ fn rejected_records_of_a_program_are_replayed_without_it() {
         let wanted = serde_json::json!([{"id": 1, "name": "Ada"}, {"id": 2, "name": "x"}]);
         assert_eq!(shown(&desk), wanted, "{format}");
     }
+}
+
+/// The process with the id in a file, while it runs.
+fn running(file: &Path) -> Option<String> {
+    let id = std::fs::read_to_string(file).ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).ok()?;
+    // Nobody may ask about a process that has ended.
+    let (_, state) = stat.rsplit_once(") ")?;
+    (!state.starts_with('Z')).then(|| id.trim().to_owned())
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_program_and_what_it_started_end_with_the_run() {
+    for signal in ["KILL", "INT"] {
+        let desk = printing("timeout_s: 600", "key: id");
+        desk.write("rows", "{\"id\":1,\"name\":\"Ada\"}\n");
+        desk.write(
+            "print.sh",
+            "cat rows\necho $$ > own\nsh -c 'echo $$ > other; sleep 600'\nsleep 600\n",
+        );
+        let mut run = Command::new(env!("CARGO_BIN_EXE_towpath"))
+            .arg("run")
+            .current_dir(desk.path("."))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let files = [desk.path("own"), desk.path("other")];
+        until("the programs run", || {
+            files.iter().all(|file| running(file).is_some())
+        });
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), run.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        run.wait().unwrap();
+        until("the programs have ended", || {
+            files.iter().all(|file| running(file).is_none())
+        });
+        // What it had printed is nowhere, and nothing is in the way of the next run.
+        desk.write("print.sh", "cat rows\n");
+        desk.ok(".", &["run"]);
+        assert_eq!(desk.count(".", "raw.t"), 1);
+        let left = std::fs::read_dir(desk.path(".towpath/programs")).unwrap();
+        assert_eq!(left.count(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn csv_that_is_cut_is_not_loaded_and_no_cursor_is_inherited() {
+    let mut desk = printing("format: csv", "key: id, cursor: id");
+    desk.set("TOWPATH_CURSOR", "99");
+    desk.write("rows", "id,name\n1,Ada\n7,12");
+    has(&desk.exits(1, ".", &["run"]), &["R1422"]);
+    desk.write("called", "");
+    desk.write("rows", "id,name\n1,Ada\n7,1250\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(desk.read("called"), "t t \n");
+    assert_eq!(desk.count(".", "raw.t"), 2);
+    desk.ok(".", &["check", "--connect"]);
 }

@@ -470,7 +470,7 @@ fn rows_that_are_gone_are_deleted_when_all_rows_came() {
     sql(&desk, "delete from orders");
     has(&desk.exits(3, ".", &["run"]), &["R0660"]);
     assert_eq!(desk.count(".", "raw.orders"), 3);
-    desk.ok(".", &["run", "--fail-above", "raw.orders=100%"]);
+    desk.ok(".", &["run", "--delete-above", "raw.orders=100%"]);
     assert_eq!(desk.count(".", "raw.orders"), 0);
 }
 
@@ -686,5 +686,136 @@ fn a_load_that_would_delete_most_rows_stops() {
         );
         desk.ok(".", &["run", "--delete-above", "raw.orders=100%"]);
         assert_eq!(desk.count(".", table), 1, "{settings}");
+    }
+}
+
+#[test]
+fn the_value_before_a_change_is_kept() {
+    for rest in ["", ", deletes: soft"] {
+        let desk = store(&format!("write: scd3, track: [amount]{rest}"));
+        has(
+            &desk.ok(".", &["plan"]),
+            &["merge into raw.orders by id, keep the values before of amount"],
+        );
+        desk.ok(".", &["run"]);
+        let state = "select id, amount, _previous_amount from raw.orders order by id";
+        sql(
+            &desk,
+            "update orders set amount = 21 where id = 2; insert into orders values (3, 30)",
+        );
+        desk.ok(".", &["run"]);
+        // A wider type, the same values, and one that comes to be NULL.
+        sql(
+            &desk,
+            "drop table orders; create table orders (id integer primary key, amount real);
+             insert into orders values (1, null), (2, 21.0), (3, 30.5)",
+        );
+        desk.ok(".", &["run"]);
+        let wanted = rows(
+            r#"[{"id":1,"amount":null,"_previous_amount":10.0},{"id":2,"amount":21.0,"_previous_amount":20.0},{"id":3,"amount":30.5,"_previous_amount":30.0}]"#,
+        );
+        assert_eq!(ask(&desk, state), wanted, "{rest}");
+        // What was kept outlives a refresh.
+        desk.ok(".", &["run", "--full-refresh"]);
+        assert_eq!(ask(&desk, state), wanted, "{rest}");
+    }
+    let desk = store("write: scd3, track: [nope]");
+    has(&desk.exits(1, ".", &["run"]), &["R0663", "`nope`"]);
+    // Without it the column would be lost row by row.
+    let desk = store("write: scd3, track: [amount]");
+    desk.ok(".", &["run"]);
+    sql(&desk, "update orders set amount = amount + 1");
+    desk.ok(".", &["run"]);
+    load(&desk, "write: merge");
+    has(
+        &desk.exits(1, ".", &["run"]),
+        &["R0430", "_previous_amount"],
+    );
+}
+
+#[test]
+fn a_surrogate_key_is_made_of_the_key_and_of_the_time_of_a_version() {
+    let keys = "select id, sk, md5(id::text) = sk as of_key from raw.orders order by id, sk";
+    for write in ["merge", "replace"] {
+        let desk = store(&format!("write: {write}, surrogate_key: sk"));
+        desk.ok(".", &["run"]);
+        let first = ask(&desk, keys);
+        assert_eq!(
+            (&first[0]["of_key"], &first[1]["of_key"]),
+            (&true.into(), &true.into())
+        );
+        sql(&desk, "update orders set amount = 11 where id = 1");
+        desk.ok(".", &["run"]);
+        assert_eq!(ask(&desk, keys), first, "{write}");
+    }
+    let desk = store("write: scd2, surrogate_key: sk");
+    desk.ok(".", &["run"]);
+    // The time of a run is no change.
+    has(&desk.ok(".", &["run"]), &["+0 ~0 -0 =2"]);
+    let first = ask(&desk, keys);
+    sql(&desk, "update orders set amount = 11 where id = 1");
+    has(&desk.ok(".", &["run"]), &["+0 ~1 -0 =1"]);
+    assert_eq!(desk.count(".", "raw.orders"), 3);
+    let counted = ask(&desk, "select count(distinct sk) as n from raw.orders");
+    assert_eq!(counted[0]["n"], 3);
+    for row in first.as_array().unwrap() {
+        let same = format!(
+            "raw.orders where sk = '{}' and id = {}",
+            row["sk"].as_str().unwrap(),
+            row["id"]
+        );
+        assert_eq!(desk.count(".", &same), 1);
+        assert_eq!(row["of_key"], false);
+    }
+    // With a time of the source everybody can make it.
+    let desk = store("write: scd2, valid_from: at, surrogate_key: sk");
+    sql(
+        &desk,
+        "alter table orders add column at text; update orders set at = '2026-01-01 10:00:00'",
+    );
+    load(
+        &desk,
+        "write: scd2, valid_from: at, surrogate_key: sk, columns: { at: { type: timestamp } }",
+    );
+    desk.ok(".", &["run"]);
+    let made = ask(
+        &desk,
+        "select md5(id::text || '-2026-01-01T10:00:00') = sk as same from raw.orders order by id",
+    );
+    assert_eq!(made, rows(r#"[{"same":true},{"same":true}]"#));
+    let desk = store("surrogate_key: amount");
+    has(&desk.exits(1, ".", &["run"]), &["R0618", "`amount`"]);
+}
+
+/// Who tolerates bad records has said nothing about rows that are gone.
+#[test]
+fn a_load_in_which_no_row_comes_is_judged_by_the_limit_for_deletes() {
+    for (settings, table) in [
+        ("write: merge, deletes: hard", "raw.orders"),
+        ("write: scd2", "raw.orders where _is_current"),
+    ] {
+        let desk = store(settings);
+        desk.ok(".", &["run"]);
+        // Rows come, and none of them passes.
+        load(&desk, &format!("{settings}, where: amount > 99"));
+        has(
+            &desk.exits(3, ".", &["run"]),
+            &[
+                "R0660",
+                "none of the 2 rows",
+                "--delete-above raw.orders=100%",
+            ],
+        );
+        sql(&desk, "delete from orders");
+        let lenient = settings.to_owned() + ", where: amount > 0";
+        load(&desk, &lenient);
+        has(
+            &desk.exits(3, ".", &["run", "--fail-above", "raw.orders=100%"]),
+            &["R0660", "its source has no rows"],
+        );
+        assert_eq!(desk.count(".", table), 2, "{settings}");
+        load(&desk, &format!("{lenient}, delete_above: 100%"));
+        desk.ok(".", &["run"]);
+        assert_eq!(desk.count(".", table), 0, "{settings}");
     }
 }

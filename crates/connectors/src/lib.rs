@@ -27,7 +27,7 @@ use towpath_vocab::CodeEntry;
 
 pub use adbc::Adbc;
 pub use files::{FilesConnector, QueriedFiles, record_value, split_url};
-pub use http_request::{HttpRequest, send};
+pub use http_request::{HttpRequest, send as send_request};
 pub use mysql::Mysql;
 pub use postgres::Postgres;
 pub use program::Program;

@@ -15,11 +15,12 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use towpath_ports::{Operator, OperatorOutput, Result, Rows};
-use towpath_vocab::{AuditColumn, AuditColumns, Failure, Remedy, WritePlan};
+use towpath_vocab::{AuditColumn, AuditColumns, Failure, Remedy, WritePlan, previous_column};
 
 use crate::checksum::ComparedColumn;
 use crate::mask::hex;
 use crate::predicate::kernel;
+use crate::surrogate_key::SurrogateKey;
 
 /// The operator that adds audit columns.
 pub(crate) struct AuditStamp {
@@ -28,6 +29,7 @@ pub(crate) struct AuditStamp {
     run: String,
     /// The columns that the hash is of, by name.
     hashed: Vec<(usize, String)>,
+    surrogate: Option<SurrogateKey>,
     schema: SchemaRef,
 }
 
@@ -47,13 +49,15 @@ impl AuditStamp {
         };
         let mut fields = rows.fields().iter();
         if let Some(field) = fields.find(|field| audit.has(field.name())) {
-            return Err(taken(field.name()));
+            return Err(taken(field.name(), &audit));
         }
         let names = rows.fields().iter().map(|field| field.name());
         let mut hashed: Vec<(usize, String)> =
             names.map(|name| name.to_lowercase()).enumerate().collect();
         hashed.sort_by(|one, other| one.1.cmp(&other.1));
         Ok(Some(Self {
+            surrogate: SurrogateKey::of(write, rows, now_us)
+                .filter(|_| audit.surrogate_key.is_some()),
             schema: Arc::new(audit.added_to(rows)),
             audit,
             now_us,
@@ -81,6 +85,15 @@ impl AuditStamp {
         })
     }
 
+    /// NULL for every row, in the type of the column whose value before it is to be.
+    fn previous(&self, column: &str, rows: usize) -> Result<ArrayRef> {
+        let name = previous_column(column);
+        let mut fields = self.schema.fields().iter();
+        let field = fields.find(|field| field.name().eq_ignore_ascii_case(&name));
+        let field = field.ok_or_else(|| untracked(column))?;
+        Ok(new_null_array(field.data_type(), rows))
+    }
+
     fn hashes(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let mut hashes = vec![Sha256::new(); batch.num_rows()];
         let schema = batch.schema();
@@ -103,10 +116,29 @@ impl AuditStamp {
     }
 }
 
-fn taken(name: &str) -> Failure {
-    let message = format!("the source has a column `{name}`, and it is an audit column too");
+fn untracked(column: &str) -> Failure {
+    let message = format!("`track` names `{column}`, which is not a column of the rows");
+    Failure::new("R0663", Remedy::FixConfig, message)
+        .help("track: the columns whose value before is kept")
+}
+
+fn taken(name: &str, audit: &AuditColumns) -> Failure {
+    let is_audit = AuditColumn::of_name(&name.to_lowercase()).is_some();
+    let mut surrogate = audit.surrogate_key.iter();
+    let (why, way) = if surrogate.any(|own| own.eq_ignore_ascii_case(name)) {
+        ("`surrogate_key` would add one", "change `surrogate_key`")
+    } else if is_audit {
+        (
+            "it is an audit column too",
+            "remove it from `audit_columns`",
+        )
+    } else {
+        ("`write: scd3` adds it itself", "do not `track` its column")
+    };
+    let message = format!("the source has a column `{name}`, and {why}");
     Failure::new("R0618", Remedy::FixConfig, message).help(format!(
-        "leave it out (`drop: [{name}]`), give it another name (`columns: {{ source{name}: {{ from: {name} }} }}`), or remove it from `audit_columns`"
+        "leave it out (`drop: [{name}]`), give it another name (`columns: {{ source_{}: {{ from: {name} }} }}`), or {way}",
+        name.trim_start_matches('_')
     ))
 }
 
@@ -122,6 +154,12 @@ impl Operator for AuditStamp {
 
     async fn process(&mut self, rows: Rows) -> Result<OperatorOutput> {
         let mut columns = rows.batch.columns().to_vec();
+        if let Some(surrogate) = &self.surrogate {
+            columns.push(surrogate.values(&rows.batch)?);
+        }
+        for column in &self.audit.previous {
+            columns.push(self.previous(column, rows.len())?);
+        }
         for column in &self.audit.columns {
             columns.push(self.column(*column, &rows.batch)?);
         }
@@ -159,6 +197,8 @@ mod tests {
         let audit = AuditColumns {
             columns: vec![AuditColumn::RowHash],
             source: String::new(),
+            surrogate_key: None,
+            previous: Vec::new(),
         };
         audit.put(&mut write);
         let stamp = AuditStamp::of(&write, &schema, "p#1", 0).unwrap().unwrap();

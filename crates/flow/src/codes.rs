@@ -192,7 +192,7 @@ pub const CODES: &[CodeEntry] = &[
         "R0660",
         Remedy::FixData,
         "An empty source would empty the table.",
-        "A full load replaces the table, ends its versions or deletes rows that are gone, and no row came; nothing was committed. Look at what the load reads, such as a file with only a header, and at its `where`. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table.",
+        "A full load replaces the table, ends its versions or deletes rows that are gone, and no row came; nothing was committed. Look at what the load reads, such as a file with only a header, and at its `where`. If the table is to be empty: towpath run --fail-above TABLE=100%, or `fail_above: 100%` on the table; where rows that are gone are deleted, marked or closed, `--delete-above` and `delete_above` instead.",
     ),
     CodeEntry::run(
         "R0661",
@@ -205,6 +205,12 @@ pub const CODES: &[CodeEntry] = &[
         Remedy::FixData,
         "More rows are gone from the source than a load may delete, mark or close.",
         "The limit is `delete_above`, by default 50 % of the rows of the table. Nothing was committed. A source that gave a part of its rows looks the same: look at what the load reads, and at its `where`.\n\n  towpath run --delete-above TABLE=100%      # accept it, for one run\n\n`delete_above: 100%` on the table turns the limit off.",
+    ),
+    CodeEntry::run(
+        "R0663",
+        Remedy::FixConfig,
+        "`track` names a column that the rows do not have.",
+        "`write: scd3` keeps the value before of the columns that `track` names. Correct the name, or remove it.",
     ),
     CodeEntry::run(
         "R0720",

@@ -35,6 +35,7 @@ mod sorted_runs;
 mod spill;
 mod split_merger;
 mod summary;
+mod surrogate_key;
 mod tables;
 mod text;
 mod transfer;

@@ -104,12 +104,13 @@ pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Fa
 }
 
 /// The failure for a table that a source without rows would empty, or a note if that is allowed. Its limit is
-/// that of bad rows.
+/// `delete_above` where rows that are gone are deleted, marked or closed, else that of bad rows.
 pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Option<Failure> {
     let before = spec.rows_before.filter(|rows| *rows > 0)?;
     let absent = AbsentRows::of(&spec.plan.write);
-    let came = match absent {
-        // Rows that were read and left out are gone for a merge as well.
+    let gone = delete_limit(&spec.plan.write);
+    let came = match gone {
+        // Rows that were read and left out are gone as well.
         Some(_) => summary.rows_loaded + summary.rows_rejected + summary.rows_dropped,
         None => summary.rows_read,
     };
@@ -120,7 +121,8 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
         0 => "its source has no rows".to_owned(),
         read => format!("none of the {read} rows of its source is written"),
     };
-    let limit = &spec.plan.fail_above;
+    // Who tolerates bad records has said nothing about rows that are gone.
+    let limit = gone.unwrap_or(spec.plan.fail_above);
     let is_within = limit.percent.is_some_and(|percent| percent >= 100.0)
         || limit.rows.is_some_and(|rows| before <= rows);
     if is_within {
@@ -142,7 +144,11 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
         .help(
             "a file with only a header has no rows: check the source, and the `where` of the table",
         );
-    Some(failure.help(format!("accept: towpath run --fail-above {table}=100%")))
+    let option = match gone {
+        Some(_) => "--delete-above",
+        None => "--fail-above",
+    };
+    Some(failure.help(format!("accept: towpath run {option} {table}=100%")))
 }
 
 /// The failure for a table of which more rows are gone than it may lose in one load. A load without rows is judged

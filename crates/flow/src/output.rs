@@ -79,6 +79,8 @@ impl TableOutput {
     ) -> Result<Self> {
         let spec = context.spec;
         let mode = row_history::mode(&spec.plan.write, emptied);
+        // What is dated has one time in all its columns.
+        let now_us = context.services.clock.now_us();
         let Compiled {
             mut chain,
             changes,
@@ -86,7 +88,7 @@ impl TableOutput {
             metrics,
             schema,
             checks,
-        } = compile(context, source, mode, emptied).await?;
+        } = compile(context, source, (mode, now_us), emptied).await?;
         if !emptied {
             chain.restore(checkpoint)?;
         }
@@ -103,7 +105,7 @@ impl TableOutput {
         };
         let columns = Arc::clone(&schema);
         let mut intent = intent(context, schema, mode);
-        row_history::begin(&mut intent.write, context.services.clock.now_us(), emptied);
+        row_history::begin(&mut intent.write, now_us, emptied);
         Ok(Self {
             chain,
             rules,
@@ -464,7 +466,7 @@ fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
 async fn compile(
     context: &Context<'_>,
     source: &SchemaRef,
-    mode: WriteMode,
+    (mode, now_us): (WriteMode, i64),
     emptied: bool,
 ) -> Result<Compiled> {
     let (spec, services) = (context.spec, context.services);
@@ -498,7 +500,6 @@ async fn compile(
         operators.push(Box::new(dedup));
     }
     schema = judged.omit(schema, &mut operators)?;
-    let now_us = services.clock.now_us();
     if let Some(stamp) = AuditStamp::of(&plan.write, &schema, context.run, now_us)? {
         schema = stamp.schema();
         operators.push(Box::new(stamp));

@@ -15,6 +15,18 @@ pub const CODES: &[CodeEntry] = &[
         "Steps with `sql` run in connections of type `postgres`, `mysql` and `sqlite`: `docs/how-to/before-and-after.md`.",
     ),
     CodeEntry::run(
+        "R0391",
+        Remedy::FixConfig,
+        "It is not known whether the SQL of a step took effect.",
+        "The connection was lost while the server committed. The step is not tried again, because that could do everything twice. Look at what is there, and run again.",
+    ),
+    CodeEntry::run(
+        "R0392",
+        Remedy::FixConfig,
+        "A statement of a step failed behind others that took effect.",
+        "With `transaction: false`, and in MySQL behind a statement that changes a definition, nothing is taken back. The step is not tried again, because that would do the statements before it twice. Look at what is there, and run again.",
+    ),
+    CodeEntry::run(
         "R0713",
         Remedy::Bug,
         "The stored state of a table before its write cannot be read.",

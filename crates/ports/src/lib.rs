@@ -84,7 +84,7 @@ pub use state::{
     RunUpdateResult, StateStore, TaskClaim, TaskRecord, Transition,
 };
 pub use state_before_write::StateBeforeWrite;
-pub use statements::{Statements, StopSignal};
+pub use statements::{GoesOn, Statements, StopSignal, failed_statement, unanswered_commit};
 pub use system::{Clock, Secrets, System};
 pub use towpath_vocab::Interval;
 

@@ -63,6 +63,17 @@ pub(crate) fn leaf(
         return None;
     }
     let found = slots(text);
+    if let (Leaf::SqlAtRun, Some(first), Some(what)) = (leaf, found.first(), unsure(text, &found)) {
+        report
+            .error(
+                "C0523",
+                at.inside(text, first.start, first.end),
+                format!("a value cannot be put into a statement with {what}"),
+            )
+            .label("where texts begin and end in it is not the same in all databases")
+            .help("write it without, or as a statement of its own");
+        return None;
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = 0;
     let mut changed = false;
@@ -71,9 +82,20 @@ pub(crate) fn leaf(
         let Some(value) = value(slot, place, leaf, bindings, report) else {
             continue;
         };
+        if let Some(why) = unfit(&value, slot, leaf) {
+            report
+                .error(
+                    "C0524",
+                    place,
+                    format!("the value of `{}` {why}", slot.name),
+                )
+                .help("values are put into texts as they are: give another one");
+            continue;
+        }
         out.push_str(text.get(rest..slot.start).unwrap_or_default());
         match leaf {
-            Leaf::Sql | Leaf::SqlAtRun => push_literal(&mut out, &value),
+            Leaf::SqlAtRun => push_text(&mut out, &value),
+            Leaf::Sql => push_literal(&mut out, &value),
             _ => out.push_str(&value),
         }
         rest = slot.end;
@@ -83,23 +105,91 @@ pub(crate) fn leaf(
     changed.then_some(out)
 }
 
-/// Fills `${run:…}` in SQL that was bound before: each value becomes a literal, never code.
+/// Fills `${run:…}` and `${env:…}` in SQL that was bound before: each value becomes a text literal, never code.
 ///
 /// # Errors
-/// Those of `value`, which gets the name.
+/// Those of `value`, which gets the kind, the name and the default of each.
 pub fn fill_run_values<E>(
     sql: &str,
-    value: &mut dyn FnMut(&str) -> Result<String, E>,
+    value: &mut dyn FnMut(&str, &str, Option<&str>) -> Result<String, E>,
 ) -> Result<String, E> {
     let mut out = String::with_capacity(sql.len());
     let mut rest = 0;
-    for slot in slots(sql).iter().filter(|slot| slot.kind == "run") {
+    let found = slots(sql);
+    let late = found
+        .iter()
+        .filter(|slot| matches!(slot.kind, "run" | "env"));
+    for slot in late {
         out.push_str(sql.get(rest..slot.start).unwrap_or_default());
-        push_literal(&mut out, &value(slot.name)?);
+        push_text(&mut out, &value(slot.kind, slot.name, slot.default)?);
         rest = slot.end;
     }
     out.push_str(sql.get(rest..).unwrap_or_default());
     Ok(out)
+}
+
+/// Why a value may not be put into SQL of any database, or into a text that is filled again.
+fn unfit(value: &str, slot: &Slot<'_>, leaf: Leaf) -> Option<&'static str> {
+    let is_filled_again = matches!(leaf, Leaf::SqlAtRun | Leaf::AtRun);
+    if is_filled_again && slot.kind == "param" && value.contains("${") {
+        return Some("has `${` in it, which would be filled in again");
+    }
+    unfit_text(value).filter(|_| leaf == Leaf::SqlAtRun)
+}
+
+/// Why a value may not be put into SQL of any database.
+pub fn unfit_text(value: &str) -> Option<&'static str> {
+    let is_strange = |c: char| c == '\\' || c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    value
+        .contains(is_strange)
+        .then_some("has a backslash or a control character in it, which not all databases read in the same way")
+}
+
+/// What makes it unsure where texts begin and end in a statement, apart from the values in it.
+fn unsure(text: &str, found: &[Slot<'_>]) -> Option<&'static str> {
+    let mut own = String::with_capacity(text.len());
+    let mut rest = 0;
+    for slot in found {
+        own.push_str(text.get(rest..slot.start).unwrap_or_default());
+        own.push(' ');
+        rest = slot.end;
+    }
+    own.push_str(text.get(rest..).unwrap_or_default());
+    let is_tag = |c: char| c.is_alphanumeric() || c == '_';
+    let between = own.matches('$').count().saturating_sub(1);
+    let mut between = own.split('$').skip(1).take(between);
+    let has_dollars = between.any(|tag| tag.chars().all(is_tag));
+    let mut quoted = own.split('`').skip(1).step_by(2);
+    let signs = [
+        ("a backslash", own.contains('\\')),
+        ("a text between `$$`", has_dollars),
+        (
+            "a comment",
+            own.contains("--") || own.contains("/*") || own.contains('#'),
+        ),
+        (
+            "a quote in a name",
+            quoted.any(|name| name.contains(['\'', '"'])),
+        ),
+    ];
+    signs
+        .into_iter()
+        .find(|(_, has)| *has)
+        .map(|(what, _)| what)
+}
+
+/// Writes a value into SQL of any database as a text: the database makes a number of it where it needs one.
+fn push_text(out: &mut String, value: &str) {
+    match sqltext::inside(out) {
+        Inside::Quotes(quote) => {
+            out.push_str(&value.replace(quote, &format!("{quote}{quote}")));
+        }
+        _ => {
+            out.push('\'');
+            out.push_str(&value.replace('\'', "''"));
+            out.push('\'');
+        }
+    }
 }
 
 /// Writes a value into SQL. Inside quotes, quotes in it are doubled; outside, it becomes a quoted literal,
@@ -187,7 +277,7 @@ fn variable(
 ) -> Option<String> {
     let name = slot.name;
     // What a program gets may be a secret as well: it is resolved when the program starts.
-    if matches!(leaf, Leaf::Secret | Leaf::AtRun) {
+    if matches!(leaf, Leaf::Secret | Leaf::AtRun | Leaf::SqlAtRun) {
         if slot.default.is_none()
             && !bindings.set_variables.contains(name)
             && !bindings.variables.contains_key(name)
@@ -403,17 +493,64 @@ mod tests {
 
     #[test]
     fn values_of_a_run_become_literals_when_it_runs() {
-        let sql = "delete from t where day >= ${run:date} and n = ${param:n} -- ${run:id}\n and a = '${run:id}'";
-        let bound = bound(sql, Leaf::SqlAtRun);
-        assert!(bound.1.is_empty(), "{:?}", bound.1);
-        let filled = fill_run_values::<()>(&bound.0, &mut |name| match name {
-            "date" => Ok("2026-01-02".to_owned()),
+        let sql = "delete from t where day >= ${run:date} and n = ${param:n} and a = '${run:id}' and b = ${env:DIR}";
+        let sql = bound(sql, Leaf::SqlAtRun);
+        assert!(
+            sql.1.iter().all(|said| said.starts_with("C0508")),
+            "{:?}",
+            sql.1
+        );
+        let filled = fill_run_values::<()>(&sql.0, &mut |kind, name, _| match (kind, name) {
+            ("run", "date") => Ok("2026-01-02".to_owned()),
+            ("env", "DIR") => Ok("x' or 1=1 -- ".to_owned()),
             _ => Ok("it's#1".to_owned()),
         });
         assert_eq!(
             filled.unwrap(),
-            "delete from t where day >= '2026-01-02' and n = 7 -- it's#1\n and a = 'it''s#1'"
+            "delete from t where day >= '2026-01-02' and n = '7' and a = 'it''s#1' and b = 'x'' or 1=1 -- '"
         );
+    }
+
+    #[test]
+    fn a_value_is_put_only_where_each_database_sees_a_text() {
+        for (sql, what) in [
+            (
+                "do $$ begin delete from t where r = ${param:n}; end $$",
+                "`$$`",
+            ),
+            ("do $x$ it's $x$ || ${param:n}", "`$$`"),
+            ("# don't\nselect ${param:n}", "a comment"),
+            ("select 1 --x don't\n + ${param:n}", "a comment"),
+            ("select /* /* */ ${param:n}", "a comment"),
+            ("select E'\\'' || ${param:n}", "a backslash"),
+            ("select `it's` = ${param:n}", "a quote in a name"),
+        ] {
+            let (text, said) = bound(sql, Leaf::SqlAtRun);
+            assert_eq!(text, sql);
+            assert!(said.len() == 1 && said[0].starts_with("C0523"), "{said:?}");
+            assert!(said[0].contains(what), "{said:?}");
+        }
+        // Without a value they are left alone.
+        assert!(bound("do $$ it's # $$", Leaf::SqlAtRun).1.is_empty());
+        let fine = bound("update `order` set a = ${param:n}, b = $1", Leaf::SqlAtRun);
+        assert_eq!(fine.0, "update `order` set a = '7', b = $1");
+        let slot = Slot {
+            start: 0,
+            end: 0,
+            kind: "param",
+            name: "p",
+            default: None,
+        };
+        for (value, leaf, is_fit) in [
+            ("\\' or 1=1 -- ", Leaf::SqlAtRun, false),
+            ("C:\\new", Leaf::SqlAtRun, false),
+            ("C:\\new", Leaf::AtRun, true),
+            ("see ${run:id}", Leaf::SqlAtRun, false),
+            ("${secret:X}", Leaf::AtRun, false),
+            ("it's", Leaf::SqlAtRun, true),
+        ] {
+            assert_eq!(unfit(value, &slot, leaf).is_none(), is_fit, "{value}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::passwords::{has_password, is_literal_secret_header};
+use towpath_vocab::passwords::{has_password, is_literal_secret_header, without_literal_passwords};
 use towpath_vocab::{Action, Capability, HttpBody, HttpPlan, SqlPlan, TableName};
 
 use crate::command::table_name;
@@ -177,6 +177,11 @@ fn expected(request: &Node, report: &mut Report) -> Vec<(u16, u16)> {
             }
         }
     }
+    if node.items().is_empty() {
+        report
+            .error("P0147", node.at.head(), "no status of HTTP is expected")
+            .help("expect: [200-299, 404]");
+    }
     expected
 }
 
@@ -203,7 +208,11 @@ fn warn_of_passwords(frame: &StepFrame<'_>, request: &Node, report: &mut Report)
         let is_one = is_literal_secret_header(name, text) || has_password(text);
         is_one.then_some(&entry.value)
     });
-    for node in texts.filter(has_one).chain(headers) {
+    let json = request.get("json").filter(|node| {
+        let json = node.json();
+        without_literal_passwords("", &json) != json
+    });
+    for node in texts.filter(has_one).chain(headers).chain(json) {
         report
             .warning(
                 "C0509",

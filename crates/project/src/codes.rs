@@ -119,6 +119,16 @@ pub const CODES: &[CodeEntry] = &[
         "Steps with `sql` run in databases (`postgres`, `mysql`, `sqlite`). SQL about tables of the lakehouse is a model.",
     ),
     CodeEntry::check(
+        "C0523",
+        "A value cannot be put into a statement in which texts may begin and end elsewhere.",
+        "A `sql` step runs in databases that read SQL differently: backslashes, `$$` bodies, comments and quotes in names. A statement with one of them takes no `${…}`. Write it without, or make two statements of it.",
+    ),
+    CodeEntry::check(
+        "C0524",
+        "A value cannot be put where it is named.",
+        "A backslash means itself in some databases and not in others, and a param with `${` in it would be filled in again when the step runs. Give another value.",
+    ),
+    CodeEntry::check(
         "K0601",
         "An entry of `checks` has no check.",
         "  checks:\n    - not_null: customer_id\n    - row_count: { min: 1 }\n    - relationships: { country: raw.countries.code }",
@@ -321,7 +331,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0124",
-        "This write mode needs a `key`: the columns that identify a row.",
+        "This write mode, or a `surrogate_key`, needs a `key`: the columns that identify a row.",
         "",
     ),
     CodeEntry::check(
@@ -391,7 +401,7 @@ pub const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::check(
         "P0138",
-        "The source has a column that the write adds itself: `_valid_from`, `_valid_to` and `_is_current` with `scd2`, `_snapshot_at` with `snapshot`.",
+        "The source has a column that the write adds itself: `_valid_from`, `_valid_to` and `_is_current` with `scd2`, `_snapshot_at` with `snapshot`, `_previous_COLUMN` with `scd3`.",
         "Leave it out with `drop`, or rename it: columns: { source_valid_from: { from: _valid_from } }",
     ),
     CodeEntry::check(

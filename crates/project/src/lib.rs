@@ -50,7 +50,7 @@ mod table;
 mod value;
 mod yaml;
 
-pub use bind::fill_run_values;
+pub use bind::{fill_run_values, unfit_text};
 pub use check::check;
 pub use codes::CODES;
 pub use inputs::{CheckInputs, CheckedProject, Summary};

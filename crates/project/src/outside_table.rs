@@ -21,12 +21,7 @@ pub(crate) fn not_active(word: &str, at: FileRange, report: &mut Report) {
         at,
         format!("`{word}` is not supported in this version"),
     );
-    match word.starts_with("mode") {
-        true => said.help("with a `cursor` only changed rows are read: mode: incremental"),
-        false => said.help(
-            "supported are: replace, append, merge, delete+insert, insert_only, scd2, snapshot",
-        ),
-    };
+    said.help("with a `cursor` only changed rows are read: mode: incremental");
 }
 
 /// Reports that tables of a program cannot keep a history in this version.

@@ -5,8 +5,8 @@
 //! know how versions are made. Read next: `table.rs`, which puts the plan into its `write`.
 
 use towpath_vocab::{
-    CheckKind, IS_CURRENT, ReadMode, RowHistoryPlan, SNAPSHOT_AT, WriteMode, added_fields,
-    is_added_column, written_columns,
+    CheckKind, IS_CURRENT, Naming, ReadMode, RowHistoryPlan, SNAPSHOT_AT, WriteMode, added_fields,
+    is_added_column, previous_column, written_columns,
 };
 
 use crate::checks::{Checks, Table};
@@ -55,8 +55,16 @@ pub(crate) fn read(
     report: &mut Report,
 ) -> Option<RowHistoryPlan> {
     if mode != WriteMode::Scd2 {
+        let keeps_previous = settings.get_text("write") == Some("scd3");
+        let track = settings.get("track").filter(|_| keeps_previous);
+        for node in track.map(Node::items).unwrap_or_default() {
+            if let Some(column) = node.text() {
+                table.column(column, node.at, report);
+            }
+        }
         for (key, node) in KEYS
             .iter()
+            .filter(|key| **key != "track" || !keeps_previous)
             .filter_map(|key| Some((key, settings.get(key)?)))
         {
             report
@@ -96,6 +104,65 @@ pub(crate) fn read(
         closes_absent: closes.unwrap_or(true) && read == ReadMode::Full,
         at_us: None,
     })
+}
+
+/// `write: scd3` is a merge that keeps the values before of some columns; any other mode is itself.
+pub(crate) fn merged(
+    settings: &Node,
+    mode: WriteMode,
+    key: &[String],
+    (columns, names): (&Columns, Naming),
+    report: &mut Report,
+) -> (WriteMode, Vec<String>) {
+    match mode {
+        WriteMode::Scd3 => (
+            WriteMode::Merge,
+            previous(settings, key, columns, names, report),
+        ),
+        mode => (mode, Vec::new()),
+    }
+}
+
+fn previous(
+    settings: &Node,
+    key: &[String],
+    columns: &Columns,
+    names: Naming,
+    report: &mut Report,
+) -> Vec<String> {
+    let Some(track) = settings.get("track") else {
+        let at = settings.get("write").map_or(settings.at, |node| node.at);
+        report
+            .error("P0106", at, "`write: scd3` needs `track`")
+            .help("track: [city]   # the columns whose value before is kept");
+        return Vec::new();
+    };
+    let mut kept = Vec::new();
+    for node in track.items() {
+        let Some(text) = node.text() else { continue };
+        let column = columns.own_name(text, names);
+        let added = previous_column(&column);
+        let mut fields = columns.target.iter().flat_map(|schema| schema.fields());
+        let is_taken = fields.any(|field| field.name().eq_ignore_ascii_case(&added));
+        let (code, message) = match (key.contains(&column), is_taken) {
+            (true, _) => (
+                "P0136",
+                format!("`{column}` is of the key, which does not change"),
+            ),
+            (_, true) => (
+                "P0138",
+                format!("the source has a column `{added}`, which `write: scd3` adds itself"),
+            ),
+            _ => {
+                kept.push(column);
+                continue;
+            }
+        };
+        report
+            .error(code, node.at, message)
+            .help("track: the columns whose value before is kept, as `_previous_COLUMN`");
+    }
+    kept
 }
 
 /// A read that is added whole needs no settings, and all rows.

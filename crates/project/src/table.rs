@@ -84,6 +84,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         .map(|name| columns.own_name(name, names))
         .collect();
     let mode = write_mode(settings, read, &key, frame, report);
+    let (mode, previous) = row_history::merged(settings, mode, &key, (&columns, names), report);
     let firm = frame.known.is_none_or(Known::is_firm);
     let subject = Subject {
         schema: columns.target.as_ref(),
@@ -92,7 +93,8 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     };
     let rules = rules::read(settings.get("columns"), &subject, report);
     let absent = deletes::read(settings, (read, mode), report);
-    let audit = audit_columns::read(settings, &frame.object, absent, &mut columns, report);
+    let own = (frame.object.as_str(), key.as_slice(), previous);
+    let audit = audit_columns::read(settings, own, absent, &mut columns, report);
     row_history::add_columns(&mut columns, mode, frame.at, report);
     let origin = frame
         .known
@@ -112,12 +114,7 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     let history = row_history::read(settings, (read, mode), &table, report);
     let dedup = dedup(settings, &key, &table, frame, report);
     let later = later(settings, read, mode, frame.at);
-    let mut write = WritePlan {
-        mode,
-        key,
-        schema_change: SchemaChange::default(),
-        options: std::collections::BTreeMap::new(),
-    };
+    let mut write = bare_write(mode, key);
     let bad_rows = bad_rows(settings);
     schema_policy::read(settings, bad_rows, frame.reads_text, report).put(&mut write);
     audit.put(&mut write);
@@ -154,6 +151,16 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
     };
     masked::judge(&planned.plan, planned.schema.as_ref(), report);
     planned
+}
+
+/// A write without options.
+fn bare_write(mode: WriteMode, key: Vec<String>) -> WritePlan {
+    WritePlan {
+        mode,
+        key,
+        schema_change: SchemaChange::default(),
+        options: std::collections::BTreeMap::new(),
+    }
 }
 
 /// Reports a `lookback` of the table's own settings without a cursor. In defaults it is for the tables that
@@ -307,7 +314,6 @@ fn later(
     let place = |key: &str| settings.get(key).map_or(at, |node| node.at);
     match (read, mode) {
         (ReadMode::Cdc, _) => Some(("mode: cdc", place("mode"))),
-        (_, WriteMode::Scd3) => Some(("write: scd3", place("write"))),
         _ => None,
     }
 }

@@ -37,7 +37,9 @@ pub mod types;
 
 pub use absent_rows::{AbsentRows, DELETED_AT, delete_limit, put_delete_limit};
 pub use alert::{AlertCondition, AlertsPlan};
-pub use audit_columns::{AuditColumn, AuditColumns, is_audit_field, is_written_by_load};
+pub use audit_columns::{
+    AuditColumn, AuditColumns, is_audit_field, is_written_by_load, previous_column,
+};
 pub use check::{
     Check, CheckKind, CheckOutcome, CheckResult, DecidedBy, Rule, RuleKind, Severity, Threshold,
     Tolerance,

@@ -78,6 +78,26 @@ pub fn is_literal_password(name: &str, text: &str) -> bool {
     names_password(name) && !is_folder && !is_switch && !text.is_empty() && !text.contains("${")
 }
 
+/// JSON in which passwords in clear text, by the names of their members, are `…`.
+pub fn without_literal_passwords(name: &str, value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) if is_literal_password(name, text) => Json::String("…".to_owned()),
+        Json::String(text) => Json::String(without_passwords(text).into_owned()),
+        Json::Array(items) => items
+            .iter()
+            .map(|item| without_literal_passwords(name, item))
+            .collect(),
+        Json::Object(members) => {
+            let shown = members
+                .iter()
+                .map(|(name, value)| (name.clone(), without_literal_passwords(name, value)));
+            Json::Object(shown.collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// True if the value of an HTTP header is a literal secret: its name says so, or it is one by which servers know
 /// who asks.
 pub fn is_literal_secret_header(name: &str, text: &str) -> bool {

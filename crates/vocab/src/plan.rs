@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::passwords::{
-    is_literal_password, is_literal_secret_header, password_arguments, without_passwords,
+    is_literal_password, is_literal_secret_header, password_arguments, without_literal_passwords,
+    without_passwords,
 };
 use crate::{
     Check, ConnectionPlan, Environment, PipelineName, ProjectId, Rule, Span, StepName,
@@ -49,7 +50,7 @@ pub enum WriteMode {
     Scd1,
     /// Every version of a row is kept, with the time in which it was valid (`RowHistoryPlan`).
     Scd2,
-    /// Slowly changing dimension, type 3.
+    /// Slowly changing dimension, type 3: read as `Merge` that keeps values before (`AuditColumns`).
     Scd3,
     /// Every read is added whole, with its time (`RowHistoryPlan`).
     Snapshot,
@@ -360,7 +361,7 @@ pub enum HttpBody {
     /// A text.
     Text(#[serde(serialize_with = "shown_text")] String),
     /// JSON, in whose texts values are put.
-    Json(serde_json::Value),
+    Json(#[serde(serialize_with = "shown_json")] serde_json::Value),
 }
 
 /// Serialises headers without what shows who asks.
@@ -373,6 +374,14 @@ fn shown_headers<S: serde::Serializer>(
         false => without_passwords(text).into_owned(),
     };
     serializer.collect_map(headers.iter().map(|(name, text)| (name, shown(name, text))))
+}
+
+/// Serialises JSON without the passwords in it.
+fn shown_json<S: serde::Serializer>(
+    value: &serde_json::Value,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    without_literal_passwords("", value).serialize(serializer)
 }
 
 /// Serialises a text without the passwords in it.

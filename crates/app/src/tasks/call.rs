@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use towpath_connectors::{HttpRequest, send};
+use towpath_connectors::{HttpRequest, send_request};
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::TaskOutcome;
-use towpath_project::fill_run_values;
+use towpath_ports::{System as _, TaskOutcome};
+use towpath_project::{fill_run_values, unfit_text};
 use towpath_vocab::{Failure, HttpBody, HttpPlan, PlannedTask, Remedy, SqlPlan};
 
 use super::executor::{RunExecutor, TaskDone};
@@ -53,7 +53,11 @@ pub(super) async fn sql(
         );
         return Ok(done(executor, task, TaskDone::Skipped(why)));
     }
-    let filled = |text: &String| fill_run_values(text, &mut |name| run_value(executor, name));
+    let filled = |text: &String| {
+        fill_run_values(text, &mut |kind, name, default| {
+            late_value(executor, (kind, name), default)
+        })
+    };
     let statements = sql
         .statements
         .iter()
@@ -64,6 +68,36 @@ pub(super) async fn sql(
     match system.run(&statements, sql.transaction, stop).await? {
         true => Ok(done(executor, task, TaskDone::Command)),
         false => Err(stopped(task)),
+    }
+}
+
+/// A value that a statement gets when it runs.
+fn late_value(
+    executor: &RunExecutor,
+    (kind, name): (&str, &str),
+    default: Option<&str>,
+) -> Result<String> {
+    let found = match kind {
+        "env" => executor.services.system.environment().get(name).cloned(),
+        _ => match run_value(executor, name) {
+            Ok(value) => Some(value),
+            Err(failure) if default.is_none() => return Err(failure),
+            Err(_) => None,
+        },
+    };
+    let value = found.or_else(|| default.map(str::to_owned));
+    let wrong = match &value {
+        None => Some("is not set"),
+        Some(value) => unfit_text(value),
+    };
+    match (value, wrong) {
+        (Some(value), None) => Ok(value),
+        (_, why) => {
+            let why = why.unwrap_or_default();
+            let message = format!("`${{{kind}:{name}}}` {why}");
+            Err(Failure::new("R0393", Remedy::FixConfig, message)
+                .help("give another value, or write it into the statement"))
+        }
     }
 }
 
@@ -78,7 +112,7 @@ pub(super) async fn http(
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(stopped(task)),
-        sent = send(request) => {
+        sent = send_request(request) => {
             sent?;
             Ok(done(executor, task, TaskDone::Command))
         }

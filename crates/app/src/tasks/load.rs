@@ -13,9 +13,9 @@ use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::{
-    AbsentRows, Annotations, ColumnPlan, ConnectorSpec, FactSource, LoadPlan, ObjectKind,
-    PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection, TablePlan, WriteMode,
-    WritePlan,
+    AbsentRows, Annotations, AuditColumns, ColumnPlan, ConnectorSpec, FactSource, LoadPlan,
+    ObjectKind, PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection,
+    TablePlan, WriteMode, WritePlan,
 };
 
 use super::executor::{RunExecutor, TaskDone};
@@ -182,7 +182,8 @@ fn is_nearly(name: &str, plan: &TablePlan, schema: &SchemaRef) -> bool {
 /// How this run writes the table.
 fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
     let mut plan = load.table.clone();
-    if executor.options.full_refresh && RowHistoryPlan::of(&plan.write).is_none() {
+    let keeps_values = AuditColumns::of(&plan.write).is_some_and(|own| !own.previous.is_empty());
+    if executor.options.full_refresh && !keeps_values && RowHistoryPlan::of(&plan.write).is_none() {
         plan.write.mode = WriteMode::Replace;
         // What is replaced has no columns to keep.
         SchemaPolicy::clear(&mut plan.write);
@@ -233,7 +234,16 @@ async fn rows_before(
     let closes = RowHistoryPlan::of(write).is_some_and(|history| history.closes_absent);
     let replaces = write.mode == WriteMode::Replace || closes;
     let last = claim.last.as_ref().filter(|_| replaces);
-    Ok(last.map(|last| last.stats.rows_in))
+    let before = last.map(|last| last.stats.rows_in).filter(|rows| *rows > 0);
+    if closes && before.is_none() {
+        // The last load had no rows, or another step wrote the versions.
+        let (lake, table) = (&executor.services.lake, &load.table.target);
+        return Ok(match lake.schema(table).await? {
+            Some(_) => lake.describe(table).await?.rows,
+            None => None,
+        });
+    }
+    Ok(before)
 }
 
 /// What a load reads, with the options of this run.

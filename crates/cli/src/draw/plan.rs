@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use towpath_app::{CheckReport, Forecast, PlannedEffect, TaskSelection};
 use towpath_vocab::passwords::without_passwords;
 use towpath_vocab::{
-    AbsentRows, Action, LoadPlan, Materialized, PipelineName, Plan, PlannedTask, ReadMode,
-    RowHistoryPlan, Selection, SqlPlan, TablePlan, TaskId, WriteMode,
+    AbsentRows, Action, AuditColumns, LoadPlan, Materialized, PipelineName, Plan, PlannedTask,
+    ReadMode, RowHistoryPlan, Selection, SqlPlan, TablePlan, TaskId, WriteMode,
 };
 
 use super::numbers::plural;
@@ -150,7 +150,13 @@ fn write(table: &TablePlan) -> String {
                 Some(AbsentRows::Mark { .. }) => ", mark rows that are gone",
                 None => "",
             };
-            format!("merge into {} by {key}{gone}", table.target)
+            let before = match AuditColumns::of(&table.write).map(|own| own.previous) {
+                Some(tracked) if !tracked.is_empty() => {
+                    format!(", keep the values before of {}", tracked.join(", "))
+                }
+                _ => String::new(),
+            };
+            format!("merge into {} by {key}{before}{gone}", table.target)
         }
         WriteMode::DeleteInsert => format!("delete and insert in {} by {key}", table.target),
         WriteMode::InsertOnly => format!("insert new keys ({key}) into {}", table.target),
@@ -175,7 +181,11 @@ fn write(table: &TablePlan) -> String {
 
 /// False for an action that is skipped anyway.
 fn is_done(action: &Action) -> bool {
-    !matches!(action, Action::Publish(publish) if !publish.connection.writable)
+    match action {
+        Action::Publish(publish) => publish.connection.writable,
+        Action::Sql(sql) => sql.connection.writable,
+        _ => true,
+    }
 }
 
 /// The reason of a forecast, and the position of the task in the project.
@@ -194,6 +204,7 @@ fn because(task: &PlannedTask, forecast: Option<&Forecast>) -> String {
 fn statements(sql: &SqlPlan) -> String {
     let first = sql.statements.first().map_or("", String::as_str);
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = without_passwords(&line);
     let mut shown: String = line.chars().take(SHOWN_SQL).collect();
     if shown.len() < line.len() {
         shown.push('…');

@@ -289,7 +289,12 @@ impl Session {
         let packet = self.receive(doing).await?;
         match packet.first() {
             Some(0) => self.unfinished = false,
-            Some(&ASKS_FOR_ROWS) | None => return Err(malformed()).doing(doing),
+            Some(&ASKS_FOR_ROWS) => {
+                return Err(MysqlError::Query {
+                    reason: "it waits for rows, which a step cannot send".to_owned(),
+                });
+            }
+            None => return Err(malformed()).doing(doing),
             Some(_) => {
                 let count = Fields(&packet)
                     .lenenc()

@@ -35,8 +35,8 @@ pub(crate) const CODES: &[CodeEntry] = &[
     CodeEntry::run(
         "R1422",
         Remedy::Retry,
-        "The output of a program ends in the middle of a line.",
-        "The program ended well, and its last line of JSON is cut off. Nothing was loaded. Programs that write to a pipe must flush it before they end.",
+        "The output of a program is cut off.",
+        "The program ended well, and its output ends in the middle of a line of JSON or of an Arrow stream. Nothing was loaded. Programs that write to a pipe must flush it before they end.",
     ),
     CodeEntry::run(
         "R1423",

@@ -128,18 +128,77 @@ impl LargestValue {
         }
     }
 
-    /// The position behind the read.
-    pub(super) fn position(&self) -> Result<SplitPosition> {
-        let cursor = match &self.largest {
-            None => self.stored.cursor.clone(),
+    /// The position behind the read: where it began, if no row had a value.
+    pub(super) fn position(&self) -> SplitPosition {
+        let (cursor, order) = match &self.largest {
+            None => (self.stored.cursor.clone(), self.stored.order),
             Some(value) => match value_as_json(value, 0) {
-                Value::String(text) => Some(text),
-                other => Some(other.to_string()),
+                Value::String(text) => (Some(text), self.stored.order + 1),
+                other => (Some(other.to_string()), self.stored.order + 1),
             },
         };
-        Ok(SplitPosition {
-            order: self.stored.order + 1,
+        SplitPosition {
+            order,
             resume: json!({ "version": VERSION, "cursor": cursor }),
-        })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use arrow_array::{Int64Array, TimestampMicrosecondArray};
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+
+    fn rows(values: ArrayRef) -> RecordBatch {
+        let field = Field::new("At", values.data_type().clone(), true);
+        RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap()
+    }
+
+    fn ints(values: &[Option<i64>]) -> RecordBatch {
+        rows(Arc::new(Int64Array::from(values.to_vec())))
+    }
+
+    fn after(stored: Stored, batches: &[RecordBatch]) -> Result<Stored> {
+        let mut largest = LargestValue::new("t".to_owned(), "at".to_owned(), stored);
+        for batch in batches {
+            largest.see(batch)?;
+        }
+        let position = Position::single(SPLIT, largest.position());
+        Stored::read("t", Some(&position))
+    }
+
+    #[test]
+    fn the_cursor_is_the_largest_value_and_never_goes_back() {
+        let first = after(
+            Stored::default(),
+            &[ints(&[Some(7), None]), ints(&[Some(10)])],
+        );
+        let first = first.unwrap();
+        assert_eq!((first.cursor.as_deref(), first.order), (Some("10"), 1));
+        // Numbers are compared as numbers, whatever their texts are.
+        let older = after(first.clone(), &[ints(&[Some(9)])]).unwrap();
+        assert_eq!(older.cursor.as_deref(), Some("10"));
+        let none = after(first.clone(), &[ints(&[None]), ints(&[])]).unwrap();
+        assert_eq!((none.cursor.as_deref(), none.order), (Some("10"), 1));
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+        assert!(after(first, &[ints(&[Some(11)]), rows(text)]).is_err());
+        let times = TimestampMicrosecondArray::from(vec![1_000_000, 0]).with_timezone("UTC");
+        let times = after(Stored::default(), &[rows(Arc::new(times))]).unwrap();
+        assert_eq!(times.cursor.as_deref(), Some("1970-01-01T00:00:01Z"));
+        let again = TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC");
+        let again = after(times, &[rows(Arc::new(again))]).unwrap();
+        assert_eq!(again.cursor.as_deref(), Some("1970-01-01T00:00:01Z"));
+    }
+
+    #[test]
+    fn another_form_is_not_read() {
+        let position = SplitPosition {
+            order: 1,
+            resume: json!({ "version": 2, "cursor": "x" }),
+        };
+        assert!(Stored::read("t", Some(&Position::single(SPLIT, position))).is_err());
     }
 }

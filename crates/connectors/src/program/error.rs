@@ -31,8 +31,12 @@ pub(super) enum ProgramError {
         timeout: Duration,
         said: Vec<String>,
     },
-    #[error("the output of `{program}` ends in the middle of a line")]
-    Cut { program: String, said: Vec<String> },
+    #[error("the output of `{program}` is cut off: {why}")]
+    Cut {
+        program: String,
+        why: String,
+        said: Vec<String>,
+    },
     #[error("the output of `{program}` cannot be kept: {source}")]
     Spool {
         program: String,
@@ -81,4 +85,17 @@ impl From<ProgramError> for Failure {
         let failure = Failure::new(code, remedy, message);
         said.into_iter().fold(failure, Failure::help)
     }
+}
+
+/// A failure of reading the output as a file.
+pub(super) fn of_output(program: &str, failure: Failure) -> Failure {
+    let Some((_, why)) = failure.message.split_once("is damaged: ") else {
+        return failure;
+    };
+    ProgramError::Cut {
+        program: program.to_owned(),
+        why: why.to_owned(),
+        said: Vec::new(),
+    }
+    .into()
 }

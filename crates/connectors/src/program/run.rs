@@ -20,8 +20,9 @@ use super::error::{ProgramError, Result};
 const KEPT_LINES: usize = 10;
 /// Bytes of a line of standard error that are kept.
 const KEPT_BYTES: usize = 400;
-/// How long the pipes are read after the end of a program: something that it started may still have them.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+/// How long the pipes are read after the end of a program: what it has printed is in them, and something that it
+/// started may still have them.
+const AFTER_END: Duration = Duration::from_secs(2);
 
 /// A program to run.
 pub(super) struct Call<'c> {
@@ -83,6 +84,8 @@ impl Said {
 /// How the output of a program ended.
 enum End {
     Exit(ExitStatus),
+    /// The program has ended, and something that it has started may still print.
+    Open(ExitStatus),
     Silent,
 }
 
@@ -122,7 +125,12 @@ pub(super) async fn run(call: Call<'_>) -> Result<Vec<String>> {
             timeout: call.timeout,
             said,
         }),
-        End::Exit(status) => match how(status) {
+        End::Open(status) if how(status).is_none() => Err(ProgramError::Ended {
+            program,
+            how: "ended, and a program that it had started still had its standard output: not all rows may have come".to_owned(),
+            said,
+        }),
+        End::Exit(status) | End::Open(status) => match how(status) {
             None => Ok(said),
             Some(how) => Err(ProgramError::Ended { program, how, said }),
         },
@@ -138,6 +146,7 @@ fn spawn(call: &Call<'_>, tree: &Tree) -> std::io::Result<Child> {
     };
     Command::new(program)
         .args(call.argv.iter().skip(1))
+        .env_remove("TOWPATH_CURSOR")
         .envs(&call.env)
         .current_dir(call.directory)
         .process_group(tree.id())
@@ -159,11 +168,13 @@ async fn copy(
     let (mut printed, mut heard) = (vec![0_u8; 64 << 10], vec![0_u8; 8 << 10]);
     let (mut has_out, mut has_err) = (true, true);
     let mut exit = None;
+    // One moment for all that comes after the end of the program.
+    let mut until = None;
     while has_out || has_err || exit.is_none() {
-        let patience = match exit {
-            Some(_) => LAST_WORDS,
-            None => timeout,
-        };
+        let patience = until.unwrap_or_else(|| tokio::time::Instant::now() + timeout);
+        if until.is_some_and(|until| until <= tokio::time::Instant::now()) {
+            break;
+        }
         tokio::select! {
             biased;
             read = out.read(&mut printed), if has_out => match read? {
@@ -174,8 +185,11 @@ async fn copy(
                 0 => has_err = false,
                 read => said.hear(heard.get(..read).unwrap_or_default()),
             },
-            status = child.wait(), if exit.is_none() => exit = Some(status?),
-            () = tokio::time::sleep(patience) => match exit {
+            status = child.wait(), if exit.is_none() => {
+                exit = Some(status?);
+                until = Some(tokio::time::Instant::now() + AFTER_END);
+            }
+            () = tokio::time::sleep_until(patience) => match exit {
                 Some(_) => break,
                 None => return Ok(End::Silent),
             },
@@ -184,7 +198,11 @@ async fn copy(
     file.flush().await?;
     // What was flushed is in the file, but the last write may still be on its way.
     file.sync_data().await?;
-    Ok(exit.map_or(End::Silent, End::Exit))
+    Ok(match exit {
+        Some(status) if has_out => End::Open(status),
+        Some(status) => End::Exit(status),
+        None => End::Silent,
+    })
 }
 
 /// How a program ended that did not end well.

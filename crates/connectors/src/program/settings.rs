@@ -19,6 +19,9 @@ const TIMEOUT_S: u64 = 900;
 /// What a program prints unless it says.
 const FORMAT: &str = "jsonl";
 
+/// Variables that tell a program what to print.
+const RESERVED: [&str; 2] = ["TOWPATH_TABLE", "TOWPATH_CURSOR"];
+
 const TABLE: &str = "{{ table }}";
 const CURSOR: &str = "{{ cursor }}";
 
@@ -43,6 +46,26 @@ pub(super) struct Environment {
 fn texts(value: Option<&Value>) -> Vec<String> {
     let items = value.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Whether a variable is one that programs keep secret, by its name.
+fn names_secret(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// The placeholders in a text.
+fn placeholders(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find("${") {
+        let from = rest.get(begin..).unwrap_or_default();
+        let Some(end) = from.find('}') else { break };
+        found.extend(from.get(..=end));
+        rest = from.get(end + 1..).unwrap_or_default();
+    }
+    found
 }
 
 impl Settings {
@@ -122,14 +145,22 @@ impl Settings {
         if let Some(cursor) = cursor {
             variables.insert("TOWPATH_CURSOR".to_owned(), cursor.to_owned());
         }
-        let mut known = Vec::new();
+        // It has the environment of this process too, and may print it.
+        let inherited = secrets.variables("").into_iter();
+        let inherited =
+            inherited.filter(|(name, value)| names_secret(name) || passwords::has_password(value));
+        let mut known: Vec<String> = inherited.map(|(_, value)| value).collect();
         for (name, text) in self.given_variables()? {
+            for part in placeholders(&text) {
+                let part = SecretTemplate::new(part);
+                known.push(secrets.resolve(&part).await.map_err(ProgramError::Port)?);
+            }
             let template = SecretTemplate::new(text.clone());
             let value = secrets
                 .resolve(&template)
                 .await
                 .map_err(ProgramError::Port)?;
-            if text.contains("${secret:") || passwords::is_literal_password(&name, &text) {
+            if text.contains("${") || names_secret(&name) {
                 known.push(value.clone());
             }
             variables.insert(name, value);
@@ -154,6 +185,9 @@ impl Settings {
             .map_err(|_| wrong("is not a map of variables".to_owned()))?;
         map.into_iter()
             .map(|(name, value)| match value {
+                _ if RESERVED.contains(&name.as_str()) => Err(wrong(format!(
+                    "sets `{name}`, which the program gets from Towpath"
+                ))),
                 Value::String(text) => Ok((name, text)),
                 Value::Number(number) => Ok((name, number.to_string())),
                 Value::Bool(truth) => Ok((name, truth.to_string())),

@@ -21,7 +21,7 @@ use towpath_vocab::{
 };
 
 use super::cursor::{LargestValue, SPLIT, Stored};
-use super::error::{ProgramError, Result};
+use super::error::{ProgramError, Result, of_output};
 use super::records::{Again, Named, header};
 use super::run::{Call, run};
 use super::settings::Settings;
@@ -96,11 +96,14 @@ impl ProgramSource {
             output: private(&path).map_err(|error| self.not_kept(error))?,
         })
         .await?;
-        if settings.format(&spec.options) == "jsonl"
-            && is_cut(&path).map_err(|error| self.not_kept(error))?
-        {
+        let format = settings.format(&spec.options);
+        if format != "arrow" && is_cut(&path, format).map_err(|error| self.not_kept(error))? {
             let program = settings.program();
-            return Err(ProgramError::Cut { program, said });
+            return Err(ProgramError::Cut {
+                program,
+                why: "it ends in the middle of a line".to_owned(),
+                said,
+            });
         }
         let header = match self.has_header(spec) {
             true => header(&path).map_err(|error| self.not_kept(error))?,
@@ -176,8 +179,8 @@ impl ProgramSource {
     }
 }
 
-/// Whether the last line of JSON does not end.
-fn is_cut(path: &Path) -> std::io::Result<bool> {
+/// Whether the last line does not end: a line feed is missing, and the line is not whole JSON.
+fn is_cut(path: &Path, format: &str) -> std::io::Result<bool> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     if length == 0 {
@@ -189,13 +192,16 @@ fn is_cut(path: &Path) -> std::io::Result<bool> {
     if last == *b"\n" {
         return Ok(false);
     }
+    if format == "csv" {
+        return Ok(true);
+    }
     let from = length.saturating_sub(LAST_LINE_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let begin = memchr::memrchr(b'\n', &tail).map_or(0, |at| at + 1);
-    let line = tail.get(begin..).unwrap_or_default();
-    Ok(serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err())
+    let line = tail.get(begin..).unwrap_or_default().trim_ascii();
+    Ok(!line.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err())
 }
 
 #[async_trait]
@@ -211,16 +217,17 @@ impl Source for ProgramSource {
             .and_then(|(_, stored)| stored.cursor.as_deref());
         let output = self.output(spec, known).await?;
         let files = self.files(output.stage.folder().to_path_buf())?;
-        let inner = files
-            .open(&self.of_files(spec, output.file.clone()), None)
-            .await?;
+        let program = self.settings.program();
+        let of_files = self.of_files(spec, output.file.clone());
+        let inner = files.open(&of_files, None).await;
+        let inner = inner.map_err(|failure| of_output(&program, failure))?;
         let table = self.table(spec)?.to_owned();
         Ok(Box::new(ProgramReader {
             tables: inner.tables(),
             notes: inner.notes(),
             inner,
             cursor: cursor.map(|(column, stored)| LargestValue::new(table, column, stored)),
-            says: Says::Named(output.named),
+            says: Says::Named(output.named, program.into()),
             _stage: output.stage,
         }))
     }
@@ -260,17 +267,20 @@ impl Source for ProgramSource {
 /// What events say of their records.
 #[derive(Clone)]
 enum Says {
-    /// Places of the connection.
-    Named(Named),
+    /// Places of the connection, and the program.
+    Named(Named, Arc<str>),
     /// What was kept of records that are read again.
     Kept(Arc<Vec<RawRecord>>),
 }
 
 impl Says {
-    fn event(&self, event: Event) -> Event {
+    fn event(&self, event: towpath_ports::Result<Event>) -> towpath_ports::Result<Event> {
         match self {
-            Self::Named(named) => named.event(event),
-            Self::Kept(originals) => Again::event(originals, event),
+            Self::Named(named, program) => match event {
+                Ok(event) => Ok(named.event(event)),
+                Err(failure) => Err(of_output(program, failure)),
+            },
+            Self::Kept(originals) => event.map(|event| Again::event(originals, event)),
         }
     }
 }
@@ -302,10 +312,7 @@ impl Reader for ProgramReader {
             assignment.map(|assignment| match assignment {
                 Assignment::Assigned(split) => Assignment::Assigned(Split {
                     id: split.id,
-                    events: Box::pin(split.events.map(move |event| {
-                        let said = |event| says.event(event);
-                        event.map(said)
-                    })),
+                    events: Box::pin(split.events.map(move |event| says.event(event))),
                 }),
                 other => other,
             })
@@ -380,7 +387,7 @@ impl Progress {
                 Some(Assignment::Assigned(split)) => self.events = Some(split.events),
                 Some(Assignment::Revoked(_) | Assignment::Complete(_)) => {}
                 None => {
-                    let end = vec![Event::Boundary(self.largest.position()?), Event::End];
+                    let end = vec![Event::Boundary(self.largest.position()), Event::End];
                     self.last = Some(end.into_iter());
                 }
             }

@@ -72,3 +72,20 @@ async fn a_statement_that_is_stopped_ends_on_the_server() {
     assert_eq!(count(&sleeping), "0");
     assert_eq!(count("select count(*) from t"), "0");
 }
+
+#[tokio::test]
+async fn what_is_stopped_between_two_statements_ends_there() {
+    let database = Database::with("create table t (n integer) engine = innodb");
+    let system = statements(&database);
+    let mut sql = vec!["insert into t values (1)".to_owned()];
+    sql.extend((0..3_000).map(|_| "select sleep(0.005)".to_owned()));
+    let stop: StopSignal<'_> = Box::pin(tokio::time::sleep(Duration::from_millis(300)));
+    let began = std::time::Instant::now();
+    assert!(!system.run(&sql, true, stop).await.unwrap());
+    assert!(began.elapsed() < Duration::from_secs(8));
+    let said = database.sql("select count(*) from t");
+    assert_eq!(said.split_whitespace().last(), Some("0"));
+    let load = texts(&["load data local infile '/etc/passwd' into table t"]);
+    let failure = system.run(&load, true, never()).await.unwrap_err();
+    assert!(!failure.remedy.may_pass(), "{failure:?}");
+}

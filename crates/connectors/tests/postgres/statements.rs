@@ -41,6 +41,15 @@ async fn a_transaction_takes_effect_as_a_whole() {
     assert_eq!(rows().trim(), "1,2");
     run(&wrong, false).await.unwrap_err();
     assert_eq!(rows().trim(), "1,2,3");
+    // What is there will be there the next time: nothing is done twice.
+    for transaction in [true, false] {
+        let there = ["insert into t values (4)", "create table t (n integer)"];
+        let failure = run(&there, transaction).await.unwrap_err();
+        assert_eq!(failure.remedy, Remedy::FixConfig, "{failure:?}");
+    }
+    assert_eq!(rows().trim(), "1,2,3,4");
+    let copy = run(&["copy t from stdin"], true).await.unwrap_err();
+    assert_eq!(copy.remedy, Remedy::FixConfig, "{copy:?}");
     // What no transaction may hold.
     run(&["vacuum t"], true).await.unwrap_err();
     assert!(run(&["vacuum t", "analyze t"], false).await.unwrap());
@@ -78,4 +87,20 @@ async fn the_schema_of_the_connection_comes_first() {
         assert!(system.run(&sql, transaction, never()).await.unwrap());
     }
     assert_eq!(database.sql("select count(*) from shop.t").trim(), "2");
+}
+
+#[tokio::test]
+async fn what_is_stopped_between_two_statements_ends_there() {
+    let database = Database::with("create table t (n integer)");
+    let system = statements(&database);
+    let mut sql = vec!["insert into t values (1)".to_owned()];
+    sql.extend((0..3_000).map(|_| "select pg_sleep(0.005)".to_owned()));
+    for transaction in [true, false] {
+        let stop: StopSignal<'_> = Box::pin(tokio::time::sleep(Duration::from_millis(300)));
+        let began = std::time::Instant::now();
+        assert!(!system.run(&sql, transaction, stop).await.unwrap());
+        assert!(began.elapsed() < Duration::from_secs(8));
+        let wanted = if transaction { "0" } else { "1" };
+        assert_eq!(database.sql("select count(*) from t").trim(), wanted);
+    }
 }

@@ -22,13 +22,14 @@ use super::candidate::LakeFile;
 use super::error::{LakeError, LakeResult};
 use super::files::{self, FileWriter, Sizes, lake_file};
 use super::keys::{KeyCode, KeySet, Pass};
+use super::previous::{self, Previous};
 use super::read::{BatchSize, read_ahead, read_files};
 use super::storage::Key;
 use super::table::Table;
 use super::types::describe;
 
 /// What a key costs in memory beside its own bytes.
-const KEY_OVERHEAD: u64 = 64;
+pub(crate) const KEY_OVERHEAD: u64 = 64;
 
 /// What happens to rows by key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) struct MergeContext<'a> {
     pub(crate) rewrite: bool,
     /// What a merge does with rows whose key does not come.
     pub(crate) absent: Option<Absent>,
+    /// Columns of which a merge keeps the value before, each with the column that gets it.
+    pub(crate) previous: Vec<Previous>,
     pub(crate) sizes: Sizes,
     /// Who writes.
     pub(crate) attempt: &'a str,
@@ -133,17 +136,21 @@ async fn merge_files(
         }
     };
     rewritten.extend(marked);
-    let incoming = match &decision.keep {
-        Some(keep) if keep.count() < keep.len() => {
-            match filter(place, &incoming.adds, keep).await {
-                Ok(kept) => kept,
-                Err(error) => {
-                    files::delete(place.table, &rewritten).await?;
-                    return Err(error);
-                }
-            }
+    let keeps_before = keyed == Keyed::Merge && !place.previous.is_empty();
+    let stays = match &decision.keep {
+        // Without a hit no row has a value before.
+        keep if keeps_before && !decision.hits.is_empty() => {
+            previous::fill(place, &incoming, keep.as_ref()).await
         }
-        _ => incoming.adds,
+        Some(keep) if keep.count() < keep.len() => filter(place, &incoming.adds, keep).await,
+        _ => Ok(incoming.adds),
+    };
+    let incoming = match stays {
+        Ok(stays) => stays,
+        Err(error) => {
+            files::delete(place.table, &rewritten).await?;
+            return Err(error);
+        }
     };
     let Decision {
         inserted,
@@ -295,7 +302,7 @@ async fn decide(
     Ok(decision)
 }
 
-async fn collect(
+pub(crate) async fn collect(
     place: &MergeContext<'_>,
     key: &SchemaRef,
     keyed: Keyed,

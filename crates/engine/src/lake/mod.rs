@@ -38,6 +38,7 @@ mod names;
 mod object_file;
 mod open;
 mod position;
+mod previous;
 mod read;
 mod row_history_refusal;
 mod scd2;

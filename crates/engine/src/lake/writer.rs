@@ -33,6 +33,7 @@ use super::masks;
 use super::merge::{self, Incoming, Keyed, MergeContext, Merged};
 use super::names::word;
 use super::open::Lake;
+use super::previous;
 use super::read::{BatchSize, read_rows};
 use super::scd2::{self, Dated, check_table};
 use super::table::{Snapshot, Table};
@@ -249,6 +250,7 @@ impl LakeWriter {
         let asked = AbsentRows::of(&self.write.intent.write).filter(|_| self.is_whole);
         let absent = asked.map(|rows| Absent::of(rows, &self.write.target.schema));
         let absent = absent.transpose()?;
+        let previous = previous::of(&self.write.intent.write, &self.write.target.schema)?;
         let rows = self.files.rows();
         let adds = self.files.close().await?;
         let incoming = Incoming {
@@ -273,6 +275,7 @@ impl LakeWriter {
                 .collect(),
             rewrite: write.target.rewrite,
             absent,
+            previous,
             sizes: write.lake.sizes(),
             attempt: &write.attempt,
         };

@@ -452,15 +452,6 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ("pipeline" | "defaults", "alerts") => ("{ failed: db }", "{ failed: db2 }"),
         ("alerts", _) => ("db", "[db, db2]"),
         (_, "pools" | "triggers" | "copy" | "sensor" | "pipeline" | "body") => ("x", "y"),
-        (_, "sql") => ("select 1", "[select 2, select 3]"),
-        (_, "connection") => ("db", "db2"),
-        (_, "transaction") => ("true", "false"),
-        (_, "http") => ("{ url: \"http://a\" }", "{ url: \"http://b\" }"),
-        (_, "url") => ("\"http://a\"", "\"http://b\""),
-        (_, "headers") => ("{ X: a }", "{ X: b }"),
-        (_, "json") => ("{ a: 1 }", "{ a: 2 }"),
-        (_, "method") => ("PUT", "DELETE"),
-        (_, "expect") => ("200", "[200-299, 404]"),
         (_, "when" | "for_each" | "pool" | "stream" | "event_time" | "parse" | "requests") => {
             ("x", "y")
         }
@@ -499,6 +490,22 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         (_, "mask") => ("empty", "hash"),
         (_, "warn") => ("{ required: true }", "{ min: \"1\" }"),
         (_, "severity") => ("warn", "error"),
+        _ => return more_values(key),
+    })
+}
+
+fn more_values(key: &str) -> Option<(&'static str, &'static str)> {
+    Some(match key {
+        "sql" => ("select 1", "[select 2, select 3]"),
+        "connection" => ("db", "db2"),
+        "transaction" => ("true", "false"),
+        "http" => ("{ url: \"http://a\" }", "{ url: \"http://b\" }"),
+        "url" => ("\"http://a\"", "\"http://b\""),
+        "headers" => ("{ X: a }", "{ X: b }"),
+        "json" => ("{ a: 1 }", "{ a: 2 }"),
+        "method" => ("PUT", "DELETE"),
+        "expect" => ("200", "[200-299, 404]"),
+        "surrogate_key" => ("sk", "other_sk"),
         _ => return None,
     })
 }

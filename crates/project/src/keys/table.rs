@@ -46,7 +46,7 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "write",
             Kind::OneOf(WRITES),
-            "How the target is written. The default depends on `mode` and `key`. `scd3` is not supported in this version.",
+            "How the target is written. The default depends on `mode` and `key`.",
         ),
         key(
             "cursor",
@@ -100,6 +100,11 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
             Kind::List(&Kind::OneOf(audit_columns::WORDS)),
             "Columns that the load adds: `_loaded_at` (when it began to write), `_run`, `_source` (connection and object), `_row_hash` (a hash of the other columns). Default: none.",
         ),
+        key(
+            "surrogate_key",
+            Kind::Text,
+            "A column that the load adds: md5 of the key, and with `write: scd2` of the time from which the version is valid.",
+        ),
         COLUMNS,
         CHECKS,
         key(
@@ -148,7 +153,7 @@ pub(crate) static TABLE: KeySchema = KeySchema {
         key(
             "track",
             Kind::Texts,
-            "With `write: scd2`: a new version is made only when one of these columns changes. Default: all.",
+            "With `write: scd2`: a new version is made only when one of these columns changes. Default: all. With `write: scd3`: the columns whose value before is kept.",
         ),
         key("description", Kind::Text, "A description."),
     ],

@@ -20,6 +20,7 @@ mod late;
 mod maintenance;
 mod masks;
 mod modes;
+mod previous;
 mod scd2;
 mod schemas;
 mod values;
