@@ -14,6 +14,8 @@ mod crm;
 mod interrupted;
 mod test_project;
 
+use serde_json::Value;
+
 use crate::crm::{Crm, Mishap};
 use crate::test_project::{TestProject, has};
 
@@ -77,8 +79,10 @@ fn contacts(desk: &TestProject, contacts: &str) {
 /// The records of the quarantine that wait.
 fn held(desk: &TestProject) -> u64 {
     let lines = desk.json(".", &["quarantine", "ls", "--format", "json"]);
-    let line = lines.as_array().unwrap().first();
-    line.map_or(0, |line| line["held"].as_u64().unwrap())
+    match &lines["tables"][0]["held"] {
+        Value::Null => 0,
+        held => held.as_u64().unwrap(),
+    }
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn a_row_that_was_never_taken_is_not_deleted_and_one_that_is_gone_is_no_failure(
     // A change of a contact that the API lost is refused, with its status.
     crm.state().contacts.clear();
     contacts(&desk, "1=z");
-    let said = desk.exits(1, ".", &["run"]);
+    let said = desk.exits(3, ".", &["run"]);
     has(&said, &["R0623", "404"]);
     assert_eq!(held(&desk), 1);
 }
@@ -194,7 +198,7 @@ fn too_many_refused_rows_stop_the_delivery() {
     let desk = project(&crm, ROW, "");
     let all: Vec<String> = (10..30).map(|id| format!("{id}=bad")).collect();
     contacts(&desk, &format!("01=a {}", all.join(" ")));
-    let said = desk.exits(1, ".", &["run"]);
+    let said = desk.exits(3, ".", &["run"]);
     has(&said, &["R0623", "10 %", "quarantine show crm.contacts"]);
     let asked = crm.server.requests().len();
     assert!(asked < 10, "it goes on after {asked} requests");
@@ -210,7 +214,7 @@ fn too_many_refused_rows_stop_the_delivery() {
     let strict = project(&crm, ROW, ", bad_rows: fail");
     crm.state().refuses = "bad".to_owned();
     contacts(&strict, "1=bad");
-    has(&strict.exits(1, ".", &["run"]), &["R0622", "422"]);
+    has(&strict.exits(3, ".", &["run"]), &["R0622", "422"]);
 }
 
 #[test]
@@ -220,7 +224,7 @@ fn an_answer_for_each_row_is_obeyed() {
     let unsaid = project(&crm, BATCH, ", fail_above: 50%");
     contacts(&unsaid, "1=a 2=bad 3=c");
     has(
-        &unsaid.exits(2, ".", &["run"]),
+        &unsaid.exits(1, ".", &["run"]),
         &["R1164", "207", "results"],
     );
     // Once it is said, the same request comes again.
@@ -277,16 +281,15 @@ fn what_cannot_be_sent_is_refused_before_anything_is() {
     contacts(&inserts, "1=x 2=b 3=c");
     crm.applied();
     has(
-        &inserts.exits(2, ".", &["run"]),
+        &inserts.exits(1, ".", &["run"]),
         &["R1162", "update", "ignore"],
     );
     assert_eq!(crm.applied(), [] as [&str; 0]);
 
     let cases = [
-        (ROW.replace("{id}", "{no}"), "", 2, "R0350"),
-        (ROW.replace("POST", "GET"), "", 2, "R0350"),
-        (ROW.to_owned(), ", from: u", 1, "R1163"),
-        (ROW.replace("PATCH", "PATCH\\n"), "", 2, "R0350"),
+        (ROW.replace("{id}", "{no}"), "", 1, "R0350"),
+        (ROW.replace("POST", "GET"), "", 1, "R0350"),
+        (ROW.to_owned(), ", from: u", 3, "R1163"),
     ];
     for (send, table, code, wanted) in cases {
         let desk = project(&crm, &send, table);
@@ -337,7 +340,10 @@ fn a_connection_that_is_only_written_is_not_asked() {
         &desk.ok(".", &["connection", "test", "crm"]),
         &["was not asked"],
     );
-    desk.ok(".", &["connection", "discover", "crm"]);
+    has(
+        &desk.exits(2, ".", &["connection", "discover", "crm"]),
+        &["R0944"],
+    );
     assert!(crm.server.requests().is_empty());
     let root = desk.read("towpath.yml");
     desk.write(

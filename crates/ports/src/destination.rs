@@ -1,8 +1,9 @@
 //! The interface of a destination: begin a write, write, prepare, read the candidate, then commit or
 //! discard.
 //!
-//! Promise: before `commit`, nothing that a writer does is visible to a reader. The token becomes valid with
-//! the rows, never before or after them. The first commit of a generation wins; a later one adopts it. It does not
+//! Promise: before `commit`, nothing that a writer does is visible to a reader, and the token becomes valid with
+//! the rows, never before or after them. A system that shows each row when it takes it gets its rows in
+//! `deliver`, after the checks. The first commit of a generation wins; a later one adopts it. It does not
 //! know which system it writes to. Read next: `flow/src/output.rs`, which uses it.
 
 use std::any::Any;

@@ -4,8 +4,8 @@
 //! will be skipped. It does not know which tables exist; `graph.rs` checks what is read.
 
 use towpath_vocab::{
-    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, PublishPlan,
-    SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
+    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, OptionUse,
+    PublishPlan, SchemaChange, TableLineage, TableName, TablePlan, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -182,7 +182,7 @@ fn task(
             mode,
             key,
             schema_change: schema_change(node, mode, connection, report),
-            options: load::options(node, connection),
+            options: load::options(node, connection, OptionUse::Reads),
         },
         filter: node.get_text("where").map(str::to_owned),
         columns: Vec::new(),

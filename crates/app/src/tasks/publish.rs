@@ -16,8 +16,8 @@ use towpath_ports::{
     DELETE_ABSENT, Destination, ONLY_CHANGES, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
 };
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
-    Selection, TableLineage, TablePlan, WriteMode,
+    Action, BadRows, ColumnEdge, ColumnRef, EdgeKind, Failure, ObjectKind, PlannedTask,
+    PublishPlan, ReadMode, Remedy, Selection, TableLineage, TablePlan, Threshold, WriteMode,
 };
 
 use super::changes::{
@@ -32,7 +32,7 @@ use super::nondeterministic::publish_at;
 use super::sent_version::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
-use crate::services::parallelism;
+use crate::services::{parallelism, spec_of};
 
 pub(super) async fn publish(
     executor: &RunExecutor,
@@ -85,7 +85,7 @@ pub(super) async fn publish(
         publish,
         now: &now,
         destination: destination.as_ref(),
-        identity: fingerprint(task, &[])?,
+        identity: identity(task)?,
         sent: Sent::of(&claim),
         same: Same::remembered(executor, task, &claim).await?,
         target: TargetComparison::new(destination.states(&key, &target).await?, &claim),
@@ -497,6 +497,22 @@ impl Outgoing<'_> {
             false => Err(overtaken(from)),
         }
     }
+}
+
+/// The identity of a task without its inputs. How an API is asked, and how many rows it may refuse, does not
+/// change which rows it has: of another host nothing is known, so it gets all of them anyway.
+fn identity(task: &PlannedTask) -> Result<String> {
+    let mut task = task.clone();
+    if let Action::Publish(publish) = &mut task.action
+        && spec_of(&publish.connection.kind)
+            .is_some_and(|spec| spec.objects == ObjectKind::Endpoints)
+    {
+        publish.connection.options.clear();
+        publish.table.write.options.clear();
+        publish.table.bad_rows = BadRows::Fail;
+        publish.table.fail_above = Threshold::default();
+    }
+    fingerprint(&task, &[])
 }
 
 /// Adapts the plan to rows that are already filtered and have only the columns to send.

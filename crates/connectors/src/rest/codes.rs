@@ -290,4 +290,10 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "A write to an API was used in a way that it does not support.",
         "This is a fault in Towpath. Please report it.",
     ),
+    CodeEntry::run(
+        "R1169",
+        Remedy::FixConfig,
+        "The key of a publish to an API is another one than that by which rows were sent.",
+        "Which rows the API has is remembered by their keys, so by another key every row would be taken for a new one. Set the key that it was, or publish in a step with another name, which sends all rows as new ones.",
+    ),
 ];

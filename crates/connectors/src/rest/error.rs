@@ -195,6 +195,12 @@ pub(super) enum RestError {
     NoRequest { table: String, change: &'static str },
     #[error("rows for `{table}` have the same key ({key})")]
     RepeatedKey { table: String, key: String },
+    #[error("rows were sent to `{table}` by the key ({before}), and its key is ({now}) now")]
+    OtherKey {
+        table: String,
+        before: String,
+        now: String,
+    },
     #[error("the answer to {request} {why}")]
     NoResults { request: Address, why: String },
     #[error("another process has sent rows to `{table}` meanwhile")]
@@ -302,6 +308,7 @@ impl RestError {
             Self::OvertakenDelivery { .. } => ("R1165", Remedy::Retry),
             Self::NotNow { .. } => ("R1166", Remedy::Unreachable),
             Self::NoRecord { .. } => ("R1167", Remedy::Bug),
+            Self::OtherKey { .. } => ("R1169", Remedy::FixConfig),
             Self::NoCandidate { .. } | Self::LockLost { .. } => ("R1168", Remedy::Bug),
             Self::Field { .. } => ("R0372", Remedy::FixConfig),
             Self::More { .. } => ("R0373", Remedy::FixConfig),
@@ -437,6 +444,10 @@ impl RestError {
             Self::NoRequest { change, .. } => {
                 vec![format!("set `{change}` of `send`; or `{change}: ignore`, if the API keeps such rows as they are")]
             }
+            Self::OtherKey { before, .. } => vec![
+                format!("set `key: [{before}]` again: by another key it is not known which rows the API has"),
+                "or publish in a step with another name: it sends all rows as new ones".to_owned(),
+            ],
             Self::RepeatedKey { .. } => vec![
                 "choose a `key` that is unique, or make the model unique by it".to_owned(),
             ],

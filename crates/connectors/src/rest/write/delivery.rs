@@ -41,7 +41,7 @@ pub(super) struct PreparedDelivery {
     pub(super) keys: SentKeys,
     pub(super) stats: PreparedStats,
     /// The memory of the keys.
-    pub(super) leases: Vec<ReservedMemory>,
+    pub(super) _leases: Vec<ReservedMemory>,
     /// What the commit stores.
     pub(super) end: Option<End>,
 }
@@ -203,7 +203,9 @@ impl Prepared for PreparedDelivery {
             version: format!("delivery {generation}"),
             stats: self.stats,
         };
-        self.outbox.finish(&committed, &self.keys, &refused)?;
+        let key = self.intent.write.key.as_slice();
+        self.outbox
+            .finish(&committed, (key, &self.keys), &refused)?;
         Ok(Receipt {
             committed,
             adopted: false,

@@ -1,8 +1,8 @@
 //! What the project remembers of the rows of one task that went to an API: files of `.towpath/rest-writes`.
 //!
 //! Promise: only this user can read them. `delivered.json` has the last commit; `keys` the rows that the API
-//! has; `refused.jsonl` those it refused, to be sent again; `unfinished` a delivery that began: its token, its
-//! rows and its journal. The end of a delivery replaces the first three by renames, the commit last, so a crash
+//! has, by the columns in `key.json`; `refused.jsonl` those it refused, to be sent again; `unfinished` a delivery that began: its token, its
+//! rows and its journal. The end of a delivery replaces the others by renames, the commit last, so a crash
 //! between two of them repeats the end. What was sent to another host is not known here: it is another system.
 //! They are on this machine: who loses them sends every row again as a new one. Stored forms have versions.
 //! Read next: `journal.rs`.
@@ -27,6 +27,7 @@ use super::sent_keys::SentKeys;
 const VERSION: u64 = 1;
 const DELIVERED: &str = "delivered.json";
 const KEYS: &str = "keys";
+const KEY_COLUMNS: &str = "key.json";
 const REFUSED: &str = "refused.jsonl";
 const UNFINISHED: &str = "unfinished";
 const HEAD: &str = "head.json";
@@ -171,6 +172,11 @@ impl Outbox {
         }
     }
 
+    /// The columns that identify the rows that the API has.
+    pub(super) fn key_columns(&self) -> Result<Option<Vec<String>>> {
+        self.read(&self.folder.join(KEY_COLUMNS))
+    }
+
     /// The rows that wait because the API refused them.
     pub(super) fn refused(&self) -> Result<Vec<RefusedRecord>> {
         let path = self.folder.join(REFUSED);
@@ -251,7 +257,7 @@ impl Outbox {
     pub(super) fn finish(
         &self,
         committed: &Committed,
-        keys: &SentKeys,
+        (key, keys): (&[String], &SentKeys),
         refused: &[RefusedRecord],
     ) -> Result<()> {
         let finish = || {
@@ -260,6 +266,11 @@ impl Outbox {
                 serde_json::to_writer(&mut lines, row)?;
                 lines.push(b'\n');
             }
+            let key = serde_json::to_vec(&Versioned {
+                version: VERSION,
+                value: key,
+            })?;
+            self.replace(KEY_COLUMNS, &key)?;
             self.replace(KEYS, &keys.stored())?;
             self.replace(REFUSED, &lines)?;
             fail::fail_point!("rest::between_keys_and_commit");

@@ -66,6 +66,14 @@ impl RestWriter {
     ) -> Result<Self, RestError> {
         let outbox = destination.outbox(&intent.task);
         let keys = outbox.keys()?;
+        let before = outbox.key_columns()?;
+        if let Some(before) = before.filter(|before| *before != intent.write.key) {
+            return Err(RestError::OtherKey {
+                table: intent.table.to_string(),
+                before: before.join(", "),
+                now: intent.write.key.join(", "),
+            });
+        }
         let project = &destination.context.project_dir;
         let stage = Stage::make(&project.join(".towpath"), "rest-rows").map_err(failed)?;
         let file = |change| {
@@ -215,7 +223,7 @@ impl Writer for RestWriter {
             rows: (!is_finish).then_some((stage, counts)),
             keys,
             stats,
-            leases,
+            _leases: leases,
             end: None,
         }))
     }
