@@ -320,7 +320,7 @@ fn what_cannot_be_sent_is_refused_before_anything_is() {
     files.write("pipelines/p.yml", pipeline);
     let root = files.read("towpath.yml");
     let out = "connections:\n  out: { type: files, path: out, writable: true }";
-    files.write("towpath.yml", &root.replace("connections:", out));
+    files.write("towpath.yml", &root.replacen("connections:", out, 1));
     has(
         &files.exits(2, ".", &["check"]),
         &["P0160", "takes all rows or none"],

@@ -316,6 +316,7 @@ impl PreparedOutput {
     /// Sends the rows, where the system does not show them all at once.
     async fn deliver(&mut self, commit: &Commit, context: &Context<'_>) -> Result<()> {
         let mut refused = Refusals {
+            again: 0,
             summary: &mut self.summary,
             quarantine: &mut self.quarantine,
             context,

@@ -79,6 +79,8 @@ async fn keep(
 
 /// Takes the rows that a system refuses while a table is delivered.
 pub(crate) struct Refusals<'o, 'c> {
+    /// Rows that were refused before and are refused again.
+    pub(crate) again: u64,
     pub(crate) summary: &'o mut OutputSummary,
     pub(crate) quarantine: &'o mut Option<Quarantine>,
     pub(crate) context: &'o Context<'c>,
@@ -93,7 +95,7 @@ impl RefusedRows for Refusals<'_, '_> {
         self.summary.rows_loaded += others;
     }
 
-    async fn refuse(&mut self, rows: Vec<Reject>) -> Result<()> {
+    async fn refuse(&mut self, rows: Vec<Reject>, again: u64) -> Result<()> {
         let Some(first) = rows.first() else {
             return Ok(());
         };
@@ -107,16 +109,19 @@ impl RefusedRows for Refusals<'_, '_> {
         if stops {
             return Err(first_refused(&plan.target, &first));
         }
-        let bad = self.summary.rows_rejected + self.summary.rows_dropped;
-        match (plan.fail_above.rows, plan.fail_above.percent) {
-            (Some(most), None) if bad > most => {
-                let failure = too_many(self.summary, &plan.target, most, "rows");
-                Err(stopped_delivery(failure, &plan.target))
-            }
-            _ => match over_share(self.summary, plan) {
-                Some(failure) => Err(stopped_delivery(failure, &plan.target)),
-                None => Ok(()),
-            },
-        }
+        self.again += again;
+        let counted = OutputSummary {
+            rows_read: self.summary.rows_read.saturating_sub(self.again),
+            rows_rejected: self.summary.rows_rejected.saturating_sub(self.again),
+            ..OutputSummary::of(plan.target.clone())
+        };
+        let failure = match (plan.fail_above.rows, plan.fail_above.percent) {
+            (Some(most), None) => (counted.rows_rejected > most)
+                .then(|| too_many(&counted, &plan.target, most, "rows")),
+            _ => over_share(&counted, plan),
+        };
+        failure.map_or(Ok(()), |failure| {
+            Err(stopped_delivery(failure, &plan.target))
+        })
     }
 }

@@ -84,8 +84,9 @@ pub trait RefusedRows: Send {
     /// The delivery has so many rows, with those that earlier writes of the task left.
     fn begins(&mut self, rows: u64);
 
-    /// Keeps them; the delivery stops where this fails, because more are refused than the plan allows.
-    async fn refuse(&mut self, rows: Vec<Reject>) -> Result<()>;
+    /// Keeps them; the delivery stops where this fails, because more are refused than the plan allows. `again`
+    /// of them were refused by an earlier write and are as they were: these do not count.
+    async fn refuse(&mut self, rows: Vec<Reject>, again: u64) -> Result<()>;
 }
 
 /// The state of a table, without its rows.

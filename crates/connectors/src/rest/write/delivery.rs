@@ -239,6 +239,13 @@ impl Rows {
     }
 }
 
+/// Rows that were refused.
+struct RefusedPiece {
+    rows: Vec<Reject>,
+    /// How many of them are as they were when they were refused before.
+    again: u64,
+}
+
 /// What became of a request.
 enum Outcome {
     Taken,
@@ -309,9 +316,9 @@ impl Sending<'_> {
             .buffer_unordered(at_once.max(1));
         futures::pin_mut!(settled);
         while let Some(rejects) = settled.next().await {
-            let rejects = rejects?;
-            if !rejects.is_empty() {
-                refused.refuse(rejects).await?;
+            let RefusedPiece { rows, again } = rejects?;
+            if !rows.is_empty() {
+                refused.refuse(rows, again).await?;
             }
         }
         Ok(())
@@ -323,7 +330,7 @@ impl Sending<'_> {
         change: Change,
         call: &Call,
         rows: &Rows,
-    ) -> Result<Vec<Reject>, RestError> {
+    ) -> Result<RefusedPiece, RestError> {
         let mut rejects = self.without_request(change, call, rows)?;
         let all = rows.first..rows.first + rows.records.len();
         let mut open = vec![all];
@@ -356,7 +363,17 @@ impl Sending<'_> {
             }
             fail::fail_point!("rest::journaled");
         }
-        Ok(rejects)
+        let all = (rows.first..).zip(rows.records.iter());
+        let again = all.filter(|(_, record)| record.again);
+        let again = self.journal(|journal| {
+            again
+                .filter(|(row, _)| journal.is_refused(change, *row))
+                .count()
+        });
+        Ok(RefusedPiece {
+            rows: rejects,
+            again: again as u64,
+        })
     }
 
     /// Refuses the rows of which no request can be made.

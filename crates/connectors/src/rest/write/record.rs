@@ -24,6 +24,9 @@ pub(super) struct Record {
     /// The column whose value JSON cannot hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) no_json: Option<String>,
+    /// It is as it was when an earlier delivery was refused it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) again: bool,
 }
 
 impl Record {
@@ -94,6 +97,7 @@ impl RecordMaker {
                 json: String::from_utf8(json)
                     .map_err(|error| ArrowError::JsonError(error.to_string()))?,
                 no_json,
+                again: false,
             })
         })
         .collect()

@@ -166,6 +166,7 @@ mod tests {
             key: RowKey::of(json.as_bytes()),
             json: (*json).to_owned(),
             no_json: None,
+            again: false,
         };
         let records: Vec<Record> = rows.iter().map(record).collect();
         let maker = RequestMaker {

@@ -172,7 +172,11 @@ impl RestWriter {
     /// Adds the rows that were refused before and are as they were.
     fn add_refused(&mut self) -> Result<(), RestError> {
         for (_, row) in std::mem::take(&mut self.refused) {
-            self.put(row.change == Change::Delete, &row.record)?;
+            let record = Record {
+                again: true,
+                ..row.record
+            };
+            self.put(row.change == Change::Delete, &record)?;
         }
         Ok(())
     }
