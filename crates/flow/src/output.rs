@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use tokio_util::sync::CancellationToken;
 use towpath_ports::{
     Checkpoint, Commit, Intent, Operator, OperatorOutput, Prepared, Result, Rows, Scope,
 };
@@ -321,7 +322,14 @@ impl PreparedOutput {
             quarantine: &mut self.quarantine,
             context,
         };
-        self.prepared.deliver(commit, &mut refused).await
+        tokio::select! {
+            biased;
+            delivered = self.prepared.deliver(commit, &mut refused) => delivered,
+            () = context.cancel.cancelled() => Err(
+                Failure::new("R0607", Remedy::Cancelled, "stopped by the user")
+                    .help("rows that were taken before stay taken; the next run sends the others"),
+            ),
+        }
     }
 
     /// Ends a delivery that stopped in the middle: rows that were refused are stored, because those before
@@ -500,6 +508,8 @@ pub(crate) struct Context<'a> {
     pub(crate) spec: &'a OutputSpec,
     pub(crate) generation: Generation,
     pub(crate) run: &'a str,
+    /// Stops a delivery: what was taken by then stays taken.
+    pub(crate) cancel: &'a CancellationToken,
     pub(crate) services: &'a TransferServices,
 }
 

@@ -64,6 +64,7 @@ async fn keep(
             generation,
             run,
             services,
+            ..
         } = context;
         let now_us = services.clock.now_us();
         let seal = RecordSeal::of(plan, services.secrets.as_ref()).await?;

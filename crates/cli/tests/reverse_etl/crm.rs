@@ -1,6 +1,7 @@
 //! An API of contacts that takes rows, in the ways in which APIs do, and fails in the ways in which they do.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -13,6 +14,12 @@ pub(crate) enum Mishap {
     Status(u16),
     /// Done, and the answer is lost.
     AnswerLost,
+}
+
+/// Both ends of what a request that is held says and waits for.
+pub(crate) struct Gate {
+    pub(crate) reached: Receiver<()>,
+    pub(crate) go_on: Sender<()>,
 }
 
 /// The state of the API.
@@ -29,6 +36,8 @@ pub(crate) struct State {
     pub(crate) refuses: String,
     /// Answers of lists have a status for each contact.
     pub(crate) by_row: bool,
+    gate: Option<(Sender<()>, Receiver<()>)>,
+    answers_before_gate: Option<usize>,
 }
 
 /// The API, running.
@@ -50,6 +59,15 @@ impl Crm {
 
     pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Holds the request behind these many others.
+    pub(crate) fn hold(&self, behind: usize) -> Gate {
+        let ((said, reached), (go_on, wait)) = (channel(), channel());
+        let mut state = self.state();
+        state.gate = Some((said, wait));
+        state.answers_before_gate = Some(behind);
+        Gate { reached, go_on }
     }
 
     /// The names of the contacts by their ids: `1=a 2=b`.
@@ -74,6 +92,16 @@ impl State {
     fn answer(&mut self, request: &HttpRequest) -> HttpAnswer {
         if request.header("authorization") != Some("Bearer tok-4711-secret") {
             return HttpAnswer::new(401, "who are you?");
+        }
+        match &mut self.answers_before_gate {
+            Some(0) => {
+                self.answers_before_gate = None;
+                let (said, wait) = self.gate.take().unwrap();
+                said.send(()).unwrap();
+                wait.recv().unwrap();
+            }
+            Some(others) => *others -= 1,
+            None => {}
         }
         let mishap = self.mishaps.pop_front();
         if let Some(Mishap::Status(status)) = mishap {

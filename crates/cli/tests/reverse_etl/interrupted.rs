@@ -1,6 +1,7 @@
 //! A process that is killed, or stopped by the API, in the middle of a delivery: the next one goes on.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 
 use crate::crm::{Crm, Mishap};
 use crate::test_project::{TestProject, has};
@@ -100,6 +101,37 @@ fn what_was_taken_before_a_kill_is_not_sent_again() {
     keys_are_kept(&crm, "killed");
     let folder = desk.path(".towpath/rest-writes");
     private(&folder);
+}
+
+#[test]
+fn a_user_who_stops_a_delivery_is_obeyed_at_once() {
+    let crm = Crm::start();
+    let desk = project(&crm, ROW, "");
+    let all: Vec<String> = (10..30).map(|id| format!("{id}=n")).collect();
+    contacts(&desk, &all.join(" "));
+    let gate = crm.hold(4);
+    let child = Command::new(env!("CARGO_BIN_EXE_towpath"))
+        .arg("run")
+        .current_dir(desk.path("."))
+        .envs(desk.variables.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    gate.reached.recv().unwrap();
+    let mut interrupt = Command::new("kill");
+    interrupt.args(["-INT", &child.id().to_string()]);
+    assert!(interrupt.status().unwrap().success());
+    // The API has not answered, and is not waited for.
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    gate.go_on.send(()).unwrap();
+    has(
+        &desk.ok(".", &["run"]),
+        &["an earlier delivery was interrupted"],
+    );
+    assert_eq!(crm.applied().len(), 20, "each once");
+    keys_are_kept(&crm, "stopped");
 }
 
 /// Nobody else can read what is kept.

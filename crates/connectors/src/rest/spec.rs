@@ -451,7 +451,7 @@ pub(super) fn spec() -> ConnectorSpec {
     options.push(of_writes());
     ConnectorSpec {
         kind: "rest".to_owned(),
-        doc: "A JSON API over HTTP. Its `tables` are endpoints, which are read, or get the rows of publishes.".to_owned(),
+        doc: "A JSON API over HTTP. Its `tables` are endpoints, which are read, or get the rows of publishes: at least once, and once with an idempotency key.".to_owned(),
         objects: ObjectKind::Endpoints,
         capabilities: vec![
             Capability::Source,

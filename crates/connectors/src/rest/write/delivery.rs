@@ -99,6 +99,7 @@ impl PreparedDelivery {
         let head = Head {
             token,
             id: uuid::Uuid::new_v4().to_string(),
+            size: self.send.size,
             deletes: *deletes,
             updates: *updates,
             inserts: *inserts,
@@ -250,7 +251,7 @@ struct RefusedPiece {
 enum Outcome {
     Taken,
     Refused(Reason),
-    Each(Vec<RowResult>),
+    Each(Address, Vec<RowResult>),
 }
 
 /// Divides rows into those of one request each.
@@ -308,7 +309,10 @@ impl Sending<'_> {
         })?;
         let pieces = Pieces {
             rows: self.outbox.rows(change)?,
-            size: self.maker.send.rows_of(call),
+            size: match call.path.is_of_one_row() {
+                true => 1,
+                false => head.size,
+            },
             next: 0,
         };
         let settled = stream::iter(pieces)
@@ -357,8 +361,12 @@ impl Sending<'_> {
                     rejects.extend(self.refuse(change, (range.start, rows.of(&range)), reason)?);
                 }
                 Outcome::Refused(_) => open.extend(halves(&range)),
-                Outcome::Each(results) => {
-                    rejects.extend(self.each(change, call, (&range, rows.of(&range)), results)?);
+                Outcome::Each(request, results) => {
+                    rejects.extend(self.each(
+                        change,
+                        (&range, rows.of(&range)),
+                        (request, results),
+                    )?);
                 }
             }
             fail::fail_point!("rest::journaled");
@@ -451,22 +459,21 @@ impl Sending<'_> {
         let path = self.maker.send.results.as_ref();
         let path = path.filter(|_| self.maker.send.is_list(call));
         let results = results(&answer, path, records.len());
-        let results = results.map_err(|why| RestError::NoResults {
-            request: Address::new(request.method.as_str(), &request.url),
-            why,
-        })?;
-        Ok(results.map_or(Outcome::Taken, Outcome::Each))
+        let request = Address::new(request.method.as_str(), &request.url);
+        match results {
+            Ok(None) => Ok(Outcome::Taken),
+            Ok(Some(results)) => Ok(Outcome::Each(request, results)),
+            Err(why) => Err(RestError::NoResults { request, why }),
+        }
     }
 
     /// Keeps what an answer says about each row.
     fn each(
         &self,
         change: Change,
-        call: &Call,
         (range, records): (&Range<usize>, &[Record]),
-        results: Vec<RowResult>,
+        (request, results): (Address, Vec<RowResult>),
     ) -> Result<Vec<Reject>, RestError> {
-        let request = Address::new(call.method.as_str(), self.maker.base);
         let (mut rejects, mut not_now) = (Vec::new(), None);
         for ((row, record), result) in range.clone().zip(records).zip(results) {
             match result {

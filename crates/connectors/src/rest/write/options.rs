@@ -73,7 +73,7 @@ pub(super) struct SendOptions {
     /// Requests have lists of rows.
     is_batch: bool,
     /// The most rows of a request.
-    size: usize,
+    pub(super) size: usize,
     records: JsonPath,
     pub(super) results: Option<JsonPath>,
     pub(super) idempotency_header: Option<HeaderName>,
@@ -192,14 +192,6 @@ impl SendOptions {
         }
     }
 
-    /// The most rows of a request for a change.
-    pub(super) fn rows_of(&self, call: &Call) -> usize {
-        match call.path.is_of_one_row() {
-            true => 1,
-            false => self.size,
-        }
-    }
-
     /// True if a request has a list of rows, not one row.
     pub(super) fn is_list(&self, call: &Call) -> bool {
         self.is_batch && !call.path.is_of_one_row()
@@ -236,7 +228,7 @@ mod tests {
         assert_eq!(*options.of(Change::Update), Sent::Ignored);
         assert_eq!(*options.of(Change::Delete), Sent::Undeclared);
         let call = options.call(Change::Insert).unwrap();
-        assert_eq!((options.rows_of(call), options.is_list(call)), (10, true));
+        assert_eq!((options.size, options.is_list(call)), (10, true));
     }
 
     #[test]

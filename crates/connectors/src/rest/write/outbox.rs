@@ -46,6 +46,8 @@ pub(super) struct Head {
     pub(super) token: Token,
     /// A part of its idempotency keys, so that no other delivery has them.
     pub(super) id: String,
+    /// The most rows of a request. It stays, so that requests which come again have the same rows.
+    pub(super) size: usize,
     pub(super) deletes: usize,
     pub(super) updates: usize,
     pub(super) inserts: usize,
