@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-TOKEN = "example"
+TOKEN = "token-of-the-crm"
 ADDRESS = "http://127.0.0.1:8809"
 
 

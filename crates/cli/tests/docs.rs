@@ -97,7 +97,7 @@ impl PageFolder {
                 desk.cwd = desk.folder.path().join("reverse-etl");
                 copy(&root().join("examples/reverse-etl"), &desk.cwd);
                 let server = ScriptServer::start(&desk.cwd.join("server.py")).unwrap();
-                let token = ("CRM_API_TOKEN".to_owned(), "example".to_owned());
+                let token = ("CRM_API_TOKEN".to_owned(), "token-of-the-crm".to_owned());
                 let url = ("CRM_API_URL".to_owned(), server.url().to_owned());
                 desk.variables = vec![url, token];
                 desk.api = Some(server);
