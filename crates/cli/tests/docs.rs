@@ -93,6 +93,15 @@ impl PageFolder {
                 desk.variables = vec![url, token];
                 desk.api = Some(server);
             }
+            "reverse-etl" => {
+                desk.cwd = desk.folder.path().join("reverse-etl");
+                copy(&root().join("examples/reverse-etl"), &desk.cwd);
+                let server = ScriptServer::start(&desk.cwd.join("server.py")).unwrap();
+                let token = ("CRM_API_TOKEN".to_owned(), "token-of-the-crm".to_owned());
+                let url = ("CRM_API_URL".to_owned(), server.url().to_owned());
+                desk.variables = vec![url, token];
+                desk.api = Some(server);
+            }
             "logs" => {
                 desk.cwd = desk.folder.path().join("logs");
                 copy(&root().join("examples/logs"), &desk.cwd);
@@ -403,6 +412,12 @@ fn the_page_of_the_example_of_an_api_does_what_it_says() {
 }
 
 #[test]
+fn the_page_of_the_example_of_reverse_etl_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/reverse-etl/README.md"));
+    assert!(blocks >= 6, "only {blocks} blocks were run");
+}
+
+#[test]
 fn the_page_of_the_example_of_logs_does_what_it_says() {
     let blocks = run_page(&root().join("examples/logs/README.md"));
     assert!(blocks >= 6, "only {blocks} blocks were run");
@@ -427,6 +442,7 @@ fn every_link_leads_to_a_file() {
         root().join("examples/api/README.md"),
         root().join("examples/logs/README.md"),
         root().join("examples/replicate/README.md"),
+        root().join("examples/reverse-etl/README.md"),
         root().join("examples/singer/README.md"),
     ];
     pages(&root().join("docs"), &mut all);

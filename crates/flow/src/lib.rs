@@ -26,6 +26,7 @@ mod output_spec;
 mod predicate;
 mod projection;
 mod quarantine;
+mod refusals;
 mod repeats;
 mod row_history;
 mod schema_policy;

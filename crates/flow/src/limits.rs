@@ -68,6 +68,26 @@ pub(crate) fn first_bad_row(table: &TableName, reject: &Reject) -> Failure {
     .help("quarantine such rows instead: `bad_rows: quarantine`")
 }
 
+/// The failure for a delivery that its first refused row stops.
+pub(crate) fn first_refused(table: &TableName, reject: &Reject) -> Failure {
+    stopped_delivery(first_bad_row(table, reject), table)
+}
+
+/// The same failure of a table whose rows are taken one by one: those before it are taken already.
+pub(crate) fn stopped_delivery(failure: Failure, table: &TableName) -> Failure {
+    let stopped = Failure::new(&failure.code, failure.remedy, failure.message);
+    let stopped = match failure.place {
+        Some(place) => stopped.at(place),
+        None => stopped,
+    };
+    stopped
+        .help("rows that were taken before stay taken; the next run sends the others, and the refused ones again")
+        .help(format!("look: towpath quarantine show {table}"))
+        .help(format!(
+            "accept, so that the rest is sent and the refused rows wait: towpath run --fail-above {table}=…%"
+        ))
+}
+
 pub(crate) fn too_many(
     summary: &OutputSummary,
     table: &TableName,

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use tokio_util::sync::CancellationToken;
 use towpath_ports::{
     Checkpoint, Commit, Intent, Operator, OperatorOutput, Prepared, Result, Rows, Scope,
 };
 use towpath_vocab::{
-    BadRows, Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject, Remedy,
-    TableName, WriteMode, written_columns,
+    Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject, Remedy, TableName,
+    WriteMode, written_columns,
 };
 
 use crate::audit::{audit, in_own_names, stopped};
@@ -22,20 +23,18 @@ use crate::chain::{Chain, FlushReason};
 use crate::check_query::CheckRunner;
 use crate::date_bounds::DateBounds;
 use crate::dedup::{Deduplicate, KeptRow};
-use crate::limits::{
-    first_bad_row, no_rows_left, over_share, shown, shown_reasons, too_many, too_many_gone,
-};
+use crate::limits::{no_rows_left, over_share, too_many_gone};
 use crate::mask::resolve_masks;
 use crate::metrics::{Measure, Metrics, SharedMetrics};
 use crate::ops::changes_rows;
 use crate::output_spec::{OutputSpec, SkipCommit};
 use crate::projection::Projection;
 use crate::quarantine::Quarantine;
+use crate::refusals::{Refusals, reject};
 use crate::row_history;
 use crate::schema_policy::{self, ColumnReport, columns_changed};
-use crate::seal::RecordSeal;
 use crate::services::TransferServices;
-use crate::summary::{OutputSummary, SAMPLES};
+use crate::summary::OutputSummary;
 use crate::validator::{RuleCounts, RuleValidator};
 use crate::writing::Writing;
 
@@ -199,60 +198,7 @@ impl TableOutput {
     }
 
     async fn reject(&mut self, rejects: Vec<Reject>, context: &Context<'_>) -> Result<()> {
-        let Some(first) = rejects.first() else {
-            return Ok(());
-        };
-        let plan = &context.spec.plan;
-        let count = rejects.len() as u64;
-        if plan.bad_rows == BadRows::Fail {
-            return Err(first_bad_row(&plan.target, &shown(plan, first)));
-        }
-        let room = SAMPLES.saturating_sub(self.summary.samples.len());
-        let shown = rejects.iter().take(room).map(|reject| shown(plan, reject));
-        self.summary.samples.extend(shown);
-        if plan.bad_rows == BadRows::Drop {
-            self.summary.rows_dropped += count;
-        } else {
-            self.summary.rows_rejected += count;
-            let rejects = rejects.into_iter().map(|reject| Reject {
-                reasons: shown_reasons(plan, &reject.reasons),
-                ..reject
-            });
-            self.quarantined(rejects.collect(), context).await?;
-        }
-        let bad = self.summary.rows_rejected + self.summary.rows_dropped;
-        match (plan.fail_above.rows, plan.fail_above.percent) {
-            (Some(most), None) if bad > most => {
-                Err(too_many(&self.summary, &plan.target, most, "rows"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn quarantined(&mut self, rejects: Vec<Reject>, context: &Context<'_>) -> Result<()> {
-        if self.quarantine.is_none() {
-            let Context {
-                spec,
-                generation,
-                run,
-                services,
-            } = context;
-            let now_us = services.clock.now_us();
-            let seal = RecordSeal::of(&spec.plan, services.secrets.as_ref()).await?;
-            let opened = Quarantine::open(
-                spec.quarantine.as_ref(),
-                &spec.task,
-                *generation,
-                run,
-                now_us,
-                seal,
-            );
-            self.quarantine = Some(opened.await?);
-        }
-        match &mut self.quarantine {
-            Some(quarantine) => quarantine.add(rejects).await,
-            None => Ok(()),
-        }
+        reject(&mut self.summary, &mut self.quarantine, rejects, context).await
     }
 
     /// Prepares, audits and commits, or commits only the quarantine and says why in `stopped`. Returns the
@@ -370,6 +316,39 @@ impl PreparedOutput {
         }))
     }
 
+    /// Sends the rows, where the system does not show them all at once.
+    async fn deliver(&mut self, commit: &Commit, context: &Context<'_>) -> Result<()> {
+        let mut refused = Refusals {
+            again: 0,
+            summary: &mut self.summary,
+            quarantine: &mut self.quarantine,
+            context,
+        };
+        tokio::select! {
+            biased;
+            delivered = self.prepared.deliver(commit, &mut refused) => delivered,
+            () = context.cancel.cancelled() => Err(
+                Failure::new("R0607", Remedy::Cancelled, "stopped by the user")
+                    .help("rows that were taken before stay taken; the next run sends the others"),
+            ),
+        }
+    }
+
+    /// Ends a delivery that stopped in the middle: rows that were refused are stored, because those before
+    /// them are taken.
+    async fn undelivered(self, failure: Failure) -> Result<OutputSummary> {
+        discard(self.prepared).await;
+        if failure.remedy == Remedy::FixData {
+            return keep_quarantine(self.quarantine, self.summary, failure).await;
+        }
+        if let Some(quarantine) = self.quarantine
+            && let Err(second) = quarantine.commit().await
+        {
+            tracing::warn!(code = second.code, "storing refused rows: {second}");
+        }
+        Err(failure)
+    }
+
     async fn commit(
         mut self,
         position: &Position,
@@ -393,6 +372,15 @@ impl PreparedOutput {
                 return Err(failure);
             }
         }
+        let commit = Commit {
+            audited: !plan.checks.is_empty(),
+            position: position.clone(),
+            fingerprint: context.spec.fingerprint.clone(),
+            annotations: context.spec.annotations.clone(),
+        };
+        if let Err(failure) = self.deliver(&commit, context).await {
+            return self.undelivered(failure).await;
+        }
         if let Some(quarantine) = self.quarantine.take() {
             quarantine.commit().await?;
         }
@@ -413,12 +401,6 @@ impl PreparedOutput {
         if !checkpoint.is_empty() {
             self.prepared.keep(checkpoint).await?;
         }
-        let commit = Commit {
-            audited: !plan.checks.is_empty(),
-            position: position.clone(),
-            fingerprint: context.spec.fingerprint.clone(),
-            annotations: context.spec.annotations.clone(),
-        };
         let receipt = self.prepared.commit(commit).await?;
         fail::fail_point!("flow::after_commit");
         self.summary.receipt = Some(receipt);
@@ -530,6 +512,8 @@ pub(crate) struct Context<'a> {
     pub(crate) spec: &'a OutputSpec,
     pub(crate) generation: Generation,
     pub(crate) run: &'a str,
+    /// Stops a delivery: what was taken by then stays taken.
+    pub(crate) cancel: &'a CancellationToken,
     pub(crate) services: &'a TransferServices,
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use tokio_util::sync::CancellationToken;
 use towpath_ports::{Checkpoint, Reader, Result, Rows, TableSchema};
 use towpath_vocab::{Failure, Generation, Position, Reject, Remedy, SplitId, TableName, WriteMode};
 
@@ -21,6 +22,8 @@ use crate::summary::{OutputSummary, TransferSummary};
 
 pub(crate) struct Tables<'a> {
     run: &'a str,
+    /// Stops a delivery.
+    cancel: &'a CancellationToken,
     services: &'a TransferServices,
     commits: Option<Arc<dyn CommitObserver>>,
     bounded: bool,
@@ -57,7 +60,7 @@ pub(crate) enum TableInput {
 impl<'a> Tables<'a> {
     pub(crate) fn new(
         specs: &'a [OutputSpec],
-        run: &'a str,
+        (run, cancel): (&'a str, &'a CancellationToken),
         services: &'a TransferServices,
         commits: Option<Arc<dyn CommitObserver>>,
         reader: &dyn Reader,
@@ -79,6 +82,7 @@ impl<'a> Tables<'a> {
         let names = specs.iter().map(|spec| &spec.source_table);
         Self {
             run,
+            cancel,
             services,
             commits,
             bounded: reader.bounded(),
@@ -104,7 +108,7 @@ impl<'a> Tables<'a> {
         if is_over || table.holds_already(split, reached, is_many) {
             return Ok(());
         }
-        let context = table.context(self.run, self.services);
+        let context = table.context((self.run, self.cancel), self.services);
         match table.take(handed, &context).await {
             Err(failure) if failure.remedy == Remedy::FixData => self.stop(index, failure).await,
             taken => taken,
@@ -164,11 +168,11 @@ impl<'a> Tables<'a> {
         let mut is_committed = !self.bounded;
         let mut is_stored = true;
         for index in 0..self.tables.len() {
-            let (run, services) = (self.run, self.services);
+            let (run, cancel, services) = (self.run, self.cancel, self.services);
             let Some(table) = self.tables.get_mut(index) else {
                 continue;
             };
-            let context = table.context(run, services);
+            let context = table.context((run, cancel), services);
             if self.bounded && !is_moved && table.found_nothing() {
                 let summary = OutputSummary::of(table.spec.plan.target.clone());
                 table.done = Some(summary);
@@ -271,11 +275,16 @@ impl<'a> Tables<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn context(&self, run: &'a str, services: &'a TransferServices) -> Context<'a> {
+    fn context(
+        &self,
+        (run, cancel): (&'a str, &'a CancellationToken),
+        services: &'a TransferServices,
+    ) -> Context<'a> {
         Context {
             spec: self.spec,
             generation: self.generation,
             run,
+            cancel,
             services,
         }
     }

@@ -80,7 +80,13 @@ pub async fn run_transfer(
         cancel,
     } = transfer;
     let intake = SplitMerger::new(reader.splits());
-    let tables = Tables::new(&outputs, &run, services, commits, reader.as_ref());
+    let tables = Tables::new(
+        &outputs,
+        (&run, &cancel),
+        services,
+        commits,
+        reader.as_ref(),
+    );
     let mut running = Running {
         bounded: reader.bounded(),
         services,

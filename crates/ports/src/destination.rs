@@ -1,8 +1,9 @@
 //! The interface of a destination: begin a write, write, prepare, read the candidate, then commit or
 //! discard.
 //!
-//! Promise: before `commit`, nothing that a writer does is visible to a reader. The token becomes valid with
-//! the rows, never before or after them. The first commit of a generation wins; a later one adopts it. It does not
+//! Promise: before `commit`, nothing that a writer does is visible to a reader, and the token becomes valid with
+//! the rows, never before or after them. A system that shows each row when it takes it gets its rows in
+//! `deliver`, after the checks. The first commit of a generation wins; a later one adopts it. It does not
 //! know which system it writes to. Read next: `flow/src/output.rs`, which uses it.
 
 use std::any::Any;
@@ -14,7 +15,8 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use towpath_vocab::{
-    Annotations, Failure, Generation, Position, Remedy, TableName, TaskKey, Token, WritePlan,
+    Annotations, Failure, Generation, Position, Reject, Remedy, TableName, TaskKey, Token,
+    WritePlan,
 };
 
 use crate::{Checkpoint, OpColumn, Result, Source};
@@ -44,6 +46,12 @@ pub trait Destination: Send + Sync {
         None
     }
 
+    /// What an earlier write of this task to this table has left to be sent: only of destinations whose
+    /// writes `deliver`.
+    async fn leftover(&self, _task: &TaskKey, _table: &TableName) -> Result<Leftover> {
+        Ok(Leftover::default())
+    }
+
     /// The state of operators that was stored with the last commit of this task to this table.
     async fn checkpoint(&self, _task: &TaskKey, _table: &TableName) -> Result<Option<Checkpoint>> {
         Ok(None)
@@ -53,6 +61,33 @@ pub trait Destination: Send + Sync {
 /// The write option with which a merge also deletes every row whose key is not among the written rows. A
 /// caller sets it for one write if it writes all rows; it is not a key of project files.
 pub const DELETE_ABSENT: &str = "towpath:delete_absent";
+
+/// The write option with which a write sends the rest of an interrupted delivery, and gets no rows of its own.
+pub const FINISH_DELIVERY: &str = "towpath:finish_delivery";
+
+/// The write option of a merge whose rows are only the differences since the last commit: rows that the
+/// system refused before and that are not among them are as they were, and are sent again.
+pub const ONLY_CHANGES: &str = "towpath:only_changes";
+
+/// What earlier writes of a task have left to be sent to a system that takes rows one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// The token of a delivery that began and did not end; a write with `FINISH_DELIVERY` ends it.
+    pub unfinished: Option<Token>,
+    /// Rows that the system refused.
+    pub refused: u64,
+}
+
+/// Takes the rows that a system refuses while they are delivered.
+#[async_trait]
+pub trait RefusedRows: Send {
+    /// The delivery has so many rows, with those that earlier writes of the task left.
+    fn begins(&mut self, rows: u64);
+
+    /// Keeps them; the delivery stops where this fails, because more are refused than the plan allows. `again`
+    /// of them were refused by an earlier write and are as they were: these do not count.
+    async fn refuse(&mut self, rows: Vec<Reject>, again: u64) -> Result<()>;
+}
 
 /// The state of a table, without its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +223,16 @@ pub trait Prepared: Send + Sync {
         let message = "this destination cannot keep the state of operators";
         Err(Failure::new("R0726", Remedy::Refused, message)
             .help("write to the lakehouse first, and publish the table from there"))
+    }
+
+    /// Sends the rows to a system that cannot show them all at once: what it takes is visible there, before
+    /// the commit stores the token. Called once, after the checks. Does nothing where `commit` makes the rows
+    /// visible. Afterwards `stats` counts what was taken.
+    ///
+    /// # Errors
+    /// Those of the system and of `refused`. What was taken by then is known to the next write of the task.
+    async fn deliver(&mut self, _commit: &Commit, _refused: &mut dyn RefusedRows) -> Result<()> {
+        Ok(())
     }
 
     /// Makes it visible together with its token. If this generation is already committed, returns that

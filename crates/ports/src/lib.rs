@@ -52,8 +52,9 @@ pub use connector::{
     Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TestReport,
 };
 pub use destination::{
-    Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats,
-    Receipt, Scope, StagedFile, TableState, TableStates, Writer,
+    Candidate, Commit, Committed, DELETE_ABSENT, Destination, FINISH_DELIVERY, Intent, Leftover,
+    ONLY_CHANGES, Prepared, PreparedStats, Receipt, RefusedRows, Scope, StagedFile, TableState,
+    TableStates, Writer,
 };
 pub use engine::{
     ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, NamedFile, NamedFiles, Query,

@@ -53,6 +53,7 @@ pub(crate) fn bind<'a>(
         specs: inputs.specs,
         connectors: &connectors,
         options: None,
+        in_connection: false,
     };
     shape::conform(&mut root, Kind::Map(&keys::ROOT), &context, report);
     version(&root, "towpath", report);
@@ -245,6 +246,7 @@ fn check_other_environments(
         specs: inputs.specs,
         connectors: &connectors,
         options: None,
+        in_connection: false,
     };
     let lakehouse = |name: &str| {
         let own = environments

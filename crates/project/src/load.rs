@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{Action, Capability, LoadPlan, Naming, Selection, TableFact, TableName};
+use towpath_vocab::{
+    Action, Capability, LoadPlan, Naming, OptionSpec, OptionUse, Selection, TableFact, TableName,
+};
 
 use crate::columns;
 use crate::connection::{self, Connection};
@@ -424,7 +426,7 @@ fn task(
         return None;
     }
     can_read(connection, planned.read, merged, one.at, report);
-    let options = options(merged, connection);
+    let options = options(merged, connection, OptionUse::Writes);
     if let Selection::Object(object) = &selection {
         seen_otherwise(
             object, &options, merged, one.at, connection, context, report,
@@ -469,15 +471,17 @@ fn readable(known: &columns::Known<'_>) -> Option<TableFact> {
     (known.is_firm() && typed).then(|| known.fact.clone())
 }
 
-/// Connector options of one table.
+/// Connector options of one table, without those that have an effect in the `unused` case only.
 pub(crate) fn options(
     merged: &Node,
     connection: &Connection<'_>,
+    unused: OptionUse,
 ) -> BTreeMap<String, serde_json::Value> {
     let Some(spec) = connection.spec else {
         return BTreeMap::new();
     };
-    let per_table = spec.options.iter().filter(|option| option.per_table);
+    let is_used = |option: &&OptionSpec| option.per_table && option.used_by != unused;
+    let per_table = spec.options.iter().filter(is_used);
     per_table
         .filter_map(|option| {
             Some((

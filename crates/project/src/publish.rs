@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_vocab::{
-    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, PublishPlan,
-    SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
+    Action, BadRows, Capability, ConnectorSpec, Guarantee, Naming, ObjectKind, OptionUse,
+    PublishPlan, SchemaChange, TableLineage, TableName, TablePlan, WriteMode, WritePlan,
 };
 
 use crate::checks::{self, Reference};
@@ -20,6 +20,7 @@ use crate::settings::{self, Setting};
 use crate::sqltext;
 use crate::step::{Node as Task, StepFrame};
 use crate::table::{word, write_word};
+use crate::value;
 use crate::yaml::{Entry, Map, Node};
 
 /// Plans a `publish` step.
@@ -82,6 +83,7 @@ pub(crate) fn plan(
     exact
         .map(|(name, entry)| {
             refuse_checks(&entry.value, connection, report);
+            refuse_unused(&entry.value, connection, report);
             let publish = Publish {
                 name,
                 entry,
@@ -272,7 +274,12 @@ fn task(
         origin: "",
     };
     let key_at = node.get("key").map(|node| node.at);
-    let checks = checks::read(node.get("checks"), &key, key_at, &table, report);
+    let takes_rows = takes_rows(connection);
+    let checks = match takes_rows {
+        // Its rows cannot be looked at before they are taken; that a key is unique, the writer sees.
+        true => checks::read(None, &[], None, &table, report),
+        false => checks::read(node.get("checks"), &key, key_at, &table, report),
+    };
     let mut task = frame.task(Some(&target), entry.key_at);
     task.reads = vec![from.clone()];
     task.references = checks.references;
@@ -283,7 +290,7 @@ fn task(
             mode,
             key,
             schema_change: schema_change(node, mode, connection, report),
-            options: load::options(node, connection),
+            options: load::options(node, connection, OptionUse::Reads),
         },
         filter: node.get_text("where").map(str::to_owned),
         columns: Vec::new(),
@@ -293,8 +300,14 @@ fn task(
         dedup: None,
         rules: Vec::new(),
         checks: checks.list,
-        bad_rows: BadRows::Fail,
-        fail_above: Threshold::default(),
+        bad_rows: match takes_rows && node.get_text("bad_rows") != Some("fail") {
+            true => BadRows::Quarantine,
+            false => BadRows::Fail,
+        },
+        fail_above: node
+            .get("fail_above")
+            .and_then(value::limit)
+            .unwrap_or_default(),
         lineage: TableLineage {
             inputs: vec![from.to_string()],
             edges: Vec::new(),
@@ -324,6 +337,42 @@ fn refuse_checks(node: &Node, connection: &Connection<'_>, report: &mut Report) 
     report
         .error("C0521", said.at, message)
         .help("put the checks on the table of the lakehouse that is published");
+}
+
+/// True for a system that takes or refuses each row.
+fn takes_rows(connection: &Connection<'_>) -> bool {
+    let spec = connection.spec;
+    spec.is_some_and(|spec| spec.objects == ObjectKind::Endpoints)
+}
+
+/// Refuses settings of refused rows where the system takes all rows or none, and of columns where nobody
+/// knows those of the system.
+fn refuse_unused(node: &Node, connection: &Connection<'_>, report: &mut Report) {
+    if takes_rows(connection) {
+        let said = node.get("schema_change");
+        if let Some(said) = said.filter(|said| said.text() == Some("freeze")) {
+            let name = &connection.plan.name;
+            let message = format!(
+                "`schema_change` has no effect on a publish to `{name}`: nobody can ask an API which columns it takes"
+            );
+            report
+                .error("P0160", said.at, message)
+                .help("name the columns that are sent: keep: [id, …]");
+        }
+        return;
+    }
+    for key in ["bad_rows", "fail_above"] {
+        let Some(said) = node.get(key).filter(|said| !said.is_null()) else {
+            continue;
+        };
+        let message = format!(
+            "`{key}` has no effect on a publish to `{}`, which takes all rows or none",
+            connection.plan.name
+        );
+        report
+            .error("P0160", said.at, message)
+            .help("remove it; rules on the columns of a load set bad rows aside");
+    }
 }
 
 /// What the target does with columns that it does not have.

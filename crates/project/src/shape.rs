@@ -25,6 +25,8 @@ pub(crate) struct Context<'a> {
     pub(crate) connectors: &'a BTreeMap<String, &'a ConnectorSpec>,
     /// Options that tables may set here.
     pub(crate) options: Option<&'a ConnectorSpec>,
+    /// In the tables of a connection, which are read and written.
+    pub(crate) in_connection: bool,
 }
 
 /// Checks and binds a tree.
@@ -79,7 +81,9 @@ fn map(
                 conform(&mut entry.value, key.kind, context, report);
             }
         } else if let Some(option) = extra.and_then(|spec| per_table(spec, name)) {
-            say_unused(option, shape, entry.key_at, report);
+            if !context.in_connection {
+                say_unused(option, shape, entry.key_at, report);
+            }
             option_value(&mut entry.value, option, context, report);
         } else {
             let known: Vec<&str> = known(shape, extra).collect();
@@ -223,6 +227,7 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     };
     let inner = Context {
         options: spec,
+        in_connection: true,
         ..*context
     };
     for (name, entry) in map.iter_mut() {

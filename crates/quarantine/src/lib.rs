@@ -32,7 +32,7 @@ pub use records::{Owner, Record, need_quarantine};
 pub use replay::{ReadAgain, Replay, ReplayReport};
 pub use replay_note::set_back;
 pub use show::{RejectedCell, RejectedRecord, show};
-pub use waiting::{outdate_uncommitted, outdate_undone};
+pub use waiting::{outdate_decided, outdate_uncommitted, outdate_undone};
 
 /// The ports that the quarantine uses.
 pub struct QuarantinePorts {

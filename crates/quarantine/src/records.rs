@@ -65,6 +65,12 @@ impl<'a> Owner<'a> {
             _ => None,
         });
         found.next().ok_or_else(|| {
+            if is_published(plan, table) {
+                let message = format!("rows of `{table}` were refused by the system they were published to");
+                return Failure::new("R0975", Remedy::FixConfig, message).help(
+                    "the next run of the publish sends them again: towpath run; rows that are corrected or deleted in the model are replaced",
+                );
+            }
             let message = format!("no load of this project writes `{table}`");
             Failure::new("R0975", Remedy::FixConfig, message)
                 .help("rows of models and commands cannot be replayed: run them again")
@@ -97,6 +103,15 @@ impl<'a> Owner<'a> {
             .await?;
         Ok(last.map_or(Generation(0), |last| last.token.generation))
     }
+}
+
+/// True if a publish writes this table.
+fn is_published(plan: &Plan, table: &TableName) -> bool {
+    let mut tasks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.tasks);
+    tasks.any(|task| match &task.action {
+        Action::Publish(publish) => publish.table.target == *table,
+        _ => false,
+    })
 }
 
 /// Refuses a table of which no row was ever rejected.

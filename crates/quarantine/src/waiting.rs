@@ -52,6 +52,22 @@ pub async fn outdate_uncommitted(
     outdate(ports, key, condition).await
 }
 
+/// Marks the records of earlier commits of a task whose last commit has decided about all of them again.
+///
+/// # Errors
+/// Those of the lakehouse.
+pub async fn outdate_decided(
+    ports: &QuarantinePorts,
+    key: &TaskKey,
+    committed: Generation,
+) -> Result<()> {
+    let condition = format!(
+        "status = 'held' and task = {} and generation < {committed}",
+        owned(key)
+    );
+    outdate(ports, key, condition).await
+}
+
 /// Marks the records of commits that a restore has undone, because they are read again.
 ///
 /// # Errors

@@ -411,6 +411,17 @@ pub(super) async fn rows_with_nulls(
     Ok(Box::new(rows))
 }
 
+/// No rows, with the columns that are sent.
+pub(super) fn no_rows(publish: &PublishPlan, now: &Pinned) -> Box<dyn Reader> {
+    let columns = sent_columns(publish, &now.table.schema);
+    Box::new(Changes::of(
+        publish,
+        &columns,
+        &[],
+        Box::pin(stream::empty()),
+    ))
+}
+
 /// Batches, each with the operations of its rows if not all are inserts.
 type ChangedRows = BoxStream<Result<(RecordBatch, Option<OpColumn>)>>;
 

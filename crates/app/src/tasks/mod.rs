@@ -16,6 +16,7 @@ mod fingerprint;
 mod folders;
 mod forecast;
 mod generation;
+mod interrupted_publish;
 mod kept_results;
 mod load;
 mod load_lineage;

@@ -12,24 +12,27 @@ use arrow_schema::FieldRef;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use towpath_orchestrator::AttemptSuccess;
-use towpath_ports::{DELETE_ABSENT, Destination, ReadSpec, Reader, StateBeforeWrite, TaskOutcome};
+use towpath_ports::{
+    DELETE_ABSENT, Destination, ONLY_CHANGES, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
+};
 use towpath_vocab::{
-    ColumnEdge, ColumnRef, EdgeKind, Failure, PlannedTask, PublishPlan, ReadMode, Remedy,
-    Selection, TableLineage, TablePlan, WriteMode,
+    Action, BadRows, ColumnEdge, ColumnRef, EdgeKind, Failure, ObjectKind, PlannedTask,
+    PublishPlan, ReadMode, Remedy, Selection, TableLineage, TablePlan, Threshold, WriteMode,
 };
 
 use super::changes::{
-    Comparison, Noted, Pinned, PublishScope, Sending, overtaken, rows_to_send, rows_with_nulls,
-    sent_columns,
+    Comparison, Noted, Pinned, PublishScope, Sending, no_rows, overtaken, rows_to_send,
+    rows_with_nulls, sent_columns,
 };
 use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
+use super::interrupted_publish::Interrupted;
 use super::nondeterministic::publish_at;
 use super::sent_version::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
 use crate::Result;
-use crate::services::parallelism;
+use crate::services::{parallelism, spec_of};
 
 pub(super) async fn publish(
     executor: &RunExecutor,
@@ -52,6 +55,14 @@ pub(super) async fn publish(
     let now = now.ok_or_else(|| nothing_to_send(publish))?;
     let print = fingerprint(task, &[now.input()])?;
     let target = publish.table.target.clone();
+    let interrupted = Interrupted {
+        executor,
+        task,
+        publish,
+        now: &now,
+        destination: &destination,
+    };
+    let leftover = interrupted.finish(&cancel).await?;
     let claim = executor
         .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
@@ -61,7 +72,10 @@ pub(super) async fn publish(
         store
             .put_lineage(&executor.environment, &target, &lineage)
             .await?;
-        return executor.adopted(task, &target, claim, Some(print));
+        return match leftover.finished {
+            Some(finished) => Ok(finished),
+            None => executor.adopted(task, &target, claim, Some(print)),
+        };
     }
     let key = executor.key(&task.step, &target);
     let write = publish.table.write.mode;
@@ -71,46 +85,21 @@ pub(super) async fn publish(
         publish,
         now: &now,
         destination: destination.as_ref(),
-        identity: fingerprint(task, &[])?,
+        identity: identity(task)?,
         sent: Sent::of(&claim),
         same: Same::remembered(executor, task, &claim).await?,
         target: TargetComparison::new(destination.states(&key, &target).await?, &claim),
         depends_on_time,
+        refused: leftover.refused,
     };
     fail::fail_point!("publish::looked");
-    if outgoing.is_up_to_date(task, &print, &claim).await? {
-        let same = outgoing
-            .same
-            .map_or(TaskOutcome::Nothing, |same| same.outcome());
-        return Ok(unchanged(Some(print), same));
+    match outgoing.send(&interrupted, claim, &print, cancel).await? {
+        Ok(done) => {
+            interrupted.outdate_refused().await?;
+            Ok(done)
+        }
+        Err(same) => Ok(leftover.finished.unwrap_or(unchanged(Some(print), same))),
     }
-    let mut plan = publish.table.clone();
-    plan.lineage = lineage(publish, &now);
-    let Some(reader) = outgoing.reader(&mut plan).await? else {
-        let store = executor.services.store.as_ref();
-        store
-            .put_lineage(&executor.environment, &target, &plan.lineage)
-            .await?;
-        let same = Same::of(&claim, &now).map_or(TaskOutcome::Nothing, |same| same.outcome());
-        return Ok(unchanged(Some(print), same));
-    };
-    outgoing.state_before_write(&plan).put(&mut plan.write)?;
-    let sent = outgoing.sends(plan.write.mode).await?;
-    executor
-        .write_table(TableWrite {
-            task,
-            plan,
-            source_table: target,
-            destination: Arc::clone(&destination),
-            claim,
-            reader,
-            opened_at: sent.position(),
-            fingerprint: Some(print),
-            annotations: sent.annotations(),
-            rows_before: None,
-            cancel,
-        })
-        .await
 }
 
 /// A publish, before it is known what it sends.
@@ -127,9 +116,53 @@ struct Outgoing<'a> {
     target: TargetComparison,
     /// True if the `where` asks the clock: at another time, other rows of the same version are sent.
     depends_on_time: bool,
+    /// Rows that the system refused, which are sent again.
+    refused: u64,
 }
 
 impl Outgoing<'_> {
+    /// Sends what the destination does not have; the error is the outcome where that is nothing.
+    async fn send(
+        &self,
+        of: &Interrupted<'_>,
+        claim: GenerationClaim,
+        print: &str,
+        cancel: CancellationToken,
+    ) -> Result<std::result::Result<AttemptSuccess, TaskOutcome>> {
+        let (task, executor) = (of.task, self.executor);
+        if self.refused == 0 && self.is_up_to_date(task, print, &claim).await? {
+            let same = self.same.as_ref();
+            return Ok(Err(same.map_or(TaskOutcome::Nothing, Same::outcome)));
+        }
+        let target = self.publish.table.target.clone();
+        let mut plan = self.publish.table.clone();
+        plan.lineage = lineage(self.publish, self.now);
+        let Some(reader) = self.reader(&mut plan).await? else {
+            let store = executor.services.store.as_ref();
+            store
+                .put_lineage(&executor.environment, &target, &plan.lineage)
+                .await?;
+            let same = Same::of(&claim, self.now);
+            return Ok(Err(same.map_or(TaskOutcome::Nothing, |same| same.outcome())));
+        };
+        self.state_before_write(&plan).put(&mut plan.write)?;
+        let sent = self.sends(plan.write.mode).await?;
+        let write = TableWrite {
+            task,
+            plan,
+            source_table: target,
+            destination: Arc::clone(of.destination),
+            claim,
+            reader,
+            opened_at: sent.position(),
+            fingerprint: Some(print.to_owned()),
+            annotations: sent.annotations(),
+            rows_before: None,
+            cancel,
+        };
+        executor.write_table(write).await.map(Ok)
+    }
+
     /// True if the destination has this version, or one that an earlier run found to be equal, and nobody
     /// has changed the target since.
     async fn is_up_to_date(
@@ -239,8 +272,14 @@ impl Outgoing<'_> {
             None => None,
         };
         match sending {
-            Some(Sending::Nothing) => return Ok(None),
+            Some(Sending::Nothing) if self.refused == 0 => return Ok(None),
+            Some(Sending::Nothing) => {
+                is_applied(plan);
+                sends_changes(plan);
+                return Ok(Some(no_rows(self.publish, self.now)));
+            }
             Some(Sending::Changes(reader)) => {
+                sends_changes(plan);
                 // The filter applies to both versions; a deleted row does not have to match it.
                 is_applied(plan);
                 return Ok(Some(reader));
@@ -460,11 +499,33 @@ impl Outgoing<'_> {
     }
 }
 
+/// The identity of a task without its inputs. How an API is asked, and how many rows it may refuse, does not
+/// change which rows it has: of another host nothing is known, so it gets all of them anyway.
+fn identity(task: &PlannedTask) -> Result<String> {
+    let mut task = task.clone();
+    if let Action::Publish(publish) = &mut task.action
+        && spec_of(&publish.connection.kind)
+            .is_some_and(|spec| spec.objects == ObjectKind::Endpoints)
+    {
+        publish.connection.options.clear();
+        publish.table.write.options.clear();
+        publish.table.bad_rows = BadRows::Fail;
+        publish.table.fail_above = Threshold::default();
+    }
+    fingerprint(&task, &[])
+}
+
 /// Adapts the plan to rows that are already filtered and have only the columns to send.
-fn is_applied(plan: &mut TablePlan) {
+pub(super) fn is_applied(plan: &mut TablePlan) {
     plan.filter = None;
     plan.keep.clear();
     plan.drop.clear();
+}
+
+/// Tells the destination that rows which do not come are as they were.
+fn sends_changes(plan: &mut TablePlan) {
+    let options = &mut plan.write.options;
+    options.insert(ONLY_CHANGES.to_owned(), Value::Bool(true));
 }
 
 fn unchanged(fingerprint: Option<String>, outcome: TaskOutcome) -> AttemptSuccess {
@@ -485,7 +546,7 @@ fn nothing_to_send(publish: &PublishPlan) -> Failure {
 }
 
 /// The lineage of a publish: each column that is sent, with its own name.
-fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
+pub(super) fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
     let (from, to) = (publish.from.to_string(), publish.table.target.to_string());
     let column = |table: &str, column: &str| ColumnRef {
         table: table.to_owned(),

@@ -48,6 +48,7 @@ const OF_THE_COMMAND: &str = "of a command of `lake`, which no run is";
 const OF_ITS_OWN: &str = "not of a plain run; killed there in maintenance.rs";
 const OF_A_PROGRAM: &str = "of a program of a step; killed there in tests/operate.rs";
 const OF_ADBC: &str = "of a write into DuckDB, which no project here publishes into";
+const OF_AN_API: &str = "of a publish to an API; killed there in tests/reverse_etl/interrupted.rs";
 const OF_A_TARGET: &str =
     "of a publish to a Singer target, which repeats rows; killed there in tests/singer/targets.rs";
 const OF_SERVE: &str = "only `towpath serve` decides what is due: tests/serve.rs kills it";
@@ -71,6 +72,12 @@ const NEVER_PASSED: &[(&str, &str)] = &[
     ("orchestrator::before_schedule", OF_SERVE),
     ("orchestrator::after_schedule", OF_SERVE),
     ("singer::delivered", OF_A_TARGET),
+    ("rest::delivery_stands", OF_AN_API),
+    ("rest::before_request", OF_AN_API),
+    ("rest::answered", OF_AN_API),
+    ("rest::journaled", OF_AN_API),
+    ("rest::between_keys_and_commit", OF_AN_API),
+    ("rest::after_commit", OF_AN_API),
 ];
 
 /// How often each edge is killed, and how often at random.

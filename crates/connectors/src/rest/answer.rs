@@ -12,6 +12,7 @@ use url::Url;
 
 /// What was answered, whole.
 pub(super) struct Answer {
+    pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     /// Where it came from after redirects.
@@ -34,6 +35,7 @@ impl Answer {
         lease: ReservedMemory,
     ) -> Self {
         Self {
+            status,
             is_nothing: matches!(status, 204 | 205),
             headers,
             body,

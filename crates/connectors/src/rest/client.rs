@@ -194,9 +194,7 @@ impl Client {
                 request = redirected(&request, status, target, &address)?;
                 continue;
             }
-            return self
-                .answer(sent, address, (tries, request.may_be_promised))
-                .await;
+            return self.answer(sent, address, (tries, &request)).await;
         }
         let request = Address::new(request.method.as_str(), &request.url);
         let why = format!("more than {MOST_REDIRECTS} redirects");
@@ -208,7 +206,7 @@ impl Client {
         &self,
         sent: Sent,
         request: Address,
-        (tries, may_be_promised): (u32, bool),
+        (tries, asked): (u32, &Request),
     ) -> Result<Try> {
         let headers = sent.response.headers().clone();
         let status = sent.response.status().as_u16();
@@ -221,7 +219,7 @@ impl Client {
         let shown = |answer: &Answer| self.excerpt(&answer.body);
         match (status, sent.token) {
             // Others are a part of an answer, or the promise of one where it is not wanted.
-            (200 | 201 | 203 | 204 | 205, _) | (202, _) if status != 202 || may_be_promised => {
+            (200..=205 | 207, _) if is_answer(status, asked) => {
                 if let Some(wait) = wait {
                     self.pause(wait);
                 }
@@ -287,6 +285,9 @@ impl Client {
             }
             url = self.auth.spelled(url);
         }
+        let idempotency = request.write.as_ref();
+        let idempotency = idempotency.and_then(|write| write.idempotency.clone());
+        headers.extend(idempotency.map(|(name, value)| (Some(name), value)));
         let body = request.body.as_ref().map(Body::text);
         if reach == Reach::Own {
             let signed = Signed {
@@ -418,6 +419,15 @@ impl Client {
         let clean = redaction.apply_to_head(head);
         let text = String::from_utf8_lossy(&clean);
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// True for a status that answers this request.
+fn is_answer(status: u16, request: &Request) -> bool {
+    match status {
+        202 => request.may_be_promised,
+        207 => request.write.is_some(),
+        _ => true,
     }
 }
 

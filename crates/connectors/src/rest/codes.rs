@@ -136,9 +136,9 @@ pub(crate) const CODES: &[CodeEntry] = &[
     ),
     CodeEntry::run(
         "R0371",
-        Remedy::Refused,
-        "A connection of type `rest` was used as a destination.",
-        "APIs can only be read in this version.",
+        Remedy::FixConfig,
+        "Rows are to be sent to an endpoint that does not say how.",
+        "The table needs `send` below `tables` of the connection, or in the `publish` step:\n\n  tables:\n    contacts:\n      send: { type: row, insert: POST contacts, update: \"PATCH contacts/{id}\", delete: \"DELETE contacts/{id}\" }",
     ),
     CodeEntry::run(
         "R0372",
@@ -235,5 +235,65 @@ pub(crate) const CODES: &[CodeEntry] = &[
         Remedy::FixConfig,
         "The folder for jobs of an API cannot be used.",
         "A job that was started is kept in `.towpath/rest-jobs` of the project, so that another process goes on with it. Check rights and free space there.",
+    ),
+    CodeEntry::run(
+        "R1160",
+        Remedy::FixConfig,
+        "What was sent to an API cannot be kept in the project, or cannot be read there.",
+        "Towpath remembers in `.towpath/rest-writes` which rows the API has. Make the folder writable, or free disk space. If a file is damaged, restore the folder from a backup: without it, every row is sent again as a new one. That is what deleting the folder means, too.",
+    ),
+    CodeEntry::run(
+        "R1161",
+        Remedy::FixConfig,
+        "An endpoint gets only the changes of a table with a key.",
+        "An API takes single rows, so Towpath must know which of them changed:\n\n  steps:\n    send: { publish: marts, into: crm, tables: { contacts: { key: id } } }",
+    ),
+    CodeEntry::run(
+        "R1162",
+        Remedy::FixConfig,
+        "Rows have to be sent in a way for which the table has no request.",
+        "Nothing was sent. `send` of the table names a request for each change:\n\n  send: { type: row, insert: POST contacts, update: \"PATCH contacts/{id}\", delete: \"DELETE contacts/{id}\" }\n\n`update: ignore` or `delete: ignore` leaves such rows as they are.",
+    ),
+    CodeEntry::run(
+        "R1163",
+        Remedy::FixData,
+        "Two rows that are to be sent have the same key.",
+        "Nothing was sent. The API would get both, and nobody could tell which one it has. Choose a `key` that is unique, or make the model unique by it.",
+    ),
+    CodeEntry::run(
+        "R1164",
+        Remedy::FixConfig,
+        "An answer does not tell which rows of its request the API has taken.",
+        "A status for each row (207) needs `results` of `send`: the path of a list with one result for each row of the request, in their order. Each has a `status`. After it is set, the same request is sent again by the next run.",
+    ),
+    CodeEntry::run(
+        "R1165",
+        Remedy::Retry,
+        "Another process has sent rows of the same task to the API.",
+        "Towpath tries again with what is left.",
+    ),
+    CodeEntry::run(
+        "R1166",
+        Remedy::Unreachable,
+        "The API took some rows of a request, and others not for the moment.",
+        "Towpath tries again as `reconnect` says; the rows that were taken are not sent again.",
+    ),
+    CodeEntry::run(
+        "R1167",
+        Remedy::Bug,
+        "Rows for an API cannot be written as JSON.",
+        "This is a fault in Towpath. Please report it with the types of the columns.",
+    ),
+    CodeEntry::run(
+        "R1168",
+        Remedy::Bug,
+        "A write to an API was used in a way that it does not support.",
+        "This is a fault in Towpath. Please report it.",
+    ),
+    CodeEntry::run(
+        "R1169",
+        Remedy::FixConfig,
+        "The key of a publish to an API is another one than that by which rows were sent.",
+        "Which rows the API has is remembered by their keys, so by another key every row would be taken for a new one. Set the key that it was, or publish in a step with another name, which sends all rows as new ones.",
     ),
 ];

@@ -14,6 +14,7 @@ use url::Url;
 use super::budget::Rate;
 use super::endpoint::{Endpoint, of_table};
 use super::error::{RestError, Result};
+use super::write::SEND;
 
 /// Options of a connection.
 #[derive(Clone, Debug)]
@@ -161,6 +162,22 @@ impl ConnectionOptions {
     /// The names of the endpoints.
     pub(super) fn names(&self) -> impl Iterator<Item = &String> {
         self.tables.keys()
+    }
+
+    /// The names of the endpoints that can be read: one that only says how rows are sent is not.
+    pub(super) fn read_names(&self) -> impl Iterator<Item = &String> {
+        let is_sent =
+            |options: &BTreeMap<String, Value>| options.len() == 1 && options.contains_key(SEND);
+        let read = self
+            .tables
+            .iter()
+            .filter(move |(_, options)| !is_sent(options));
+        read.map(|(name, _)| name)
+    }
+
+    /// An option of an endpoint.
+    pub(super) fn table_option(&self, table: &str, option: &str) -> Option<&Value> {
+        self.tables.get(table)?.get(option)
     }
 
     /// An endpoint and those it depends on, the first one first. `over` are options of this read over

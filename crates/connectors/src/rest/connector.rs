@@ -1,4 +1,4 @@
-//! The `rest` connector: opens the source and the discovery of a connection.
+//! The `rest` connector: opens the source, the destination and the discovery of a connection.
 //!
 //! Promise: to open one reads options and contacts nobody. Its options are in `spec.rs`. Read next:
 //! `source.rs`.
@@ -12,8 +12,9 @@ use super::connection::ConnectionOptions;
 use super::discover::RestDiscover;
 use super::source::RestSource;
 use super::spec::spec;
+use super::write::RestDestination;
 
-/// A JSON API over HTTP.
+/// An API over HTTP.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rest;
 
@@ -41,12 +42,13 @@ impl Connector for Rest {
     fn destination(
         &self,
         connection: &ConnectionPlan,
-        _: &ConnectorContext,
+        context: &ConnectorContext,
     ) -> Result<Arc<dyn Destination>> {
-        Err(super::error::RestError::NotWritable {
-            connection: connection.name.clone(),
-        }
-        .into())
+        Ok(Arc::new(RestDestination {
+            plan: connection.clone(),
+            options: ConnectionOptions::read(connection)?,
+            context: context.clone(),
+        }))
     }
 
     fn discover(

@@ -11,6 +11,7 @@ use glob::Pattern;
 use towpath_ports::{Discover, Discovered, Proposal, ReadSpec, Result, TestReport};
 use towpath_vocab::{ReadMode, Selection, TableName};
 
+use super::client::Client;
 use super::error::RestError;
 use super::probe;
 use super::source::{Fetched, ReadScope, RestSource};
@@ -61,7 +62,7 @@ impl RestDiscover {
     fn tested(&self) -> Result<String, RestError> {
         let options = &self.source.options;
         let mut found = None;
-        for name in options.names() {
+        for name in options.read_names() {
             let chain = options.chain(name, &BTreeMap::new())?;
             let has_job = chain.iter().any(|endpoint| endpoint.job.is_some());
             if chain.len() == 1 && !has_job {
@@ -89,7 +90,7 @@ impl Discover for RestDiscover {
         let names = self
             .source
             .options
-            .names()
+            .read_names()
             .filter(|name| glob.matches(name));
         Ok(names.cloned().collect())
     }
@@ -128,6 +129,18 @@ impl Discover for RestDiscover {
     }
 
     async fn test(&self) -> Result<TestReport> {
+        let options = &self.source.options;
+        if options.read_names().next().is_none() && options.names().next().is_some() {
+            // Secrets and options are looked at; a request could write.
+            let RestSource { plan, context, .. } = &self.source;
+            Client::open(plan, options, context).await?;
+            return Ok(TestReport {
+                system: options.url.to_string(),
+                notes: vec![
+                    "rows are only sent to its tables, so the API was not asked".to_owned(),
+                ],
+            });
+        }
         let table = self.tested()?;
         let spec = sample_spec(&self.source.plan.name, &table, 1);
         let fetched = self.first(&spec).await?;

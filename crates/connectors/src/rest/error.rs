@@ -178,8 +178,41 @@ pub(super) enum RestError {
     },
     #[error("the endpoint `{path}` {why}")]
     Probe { path: String, why: String },
-    #[error("connection `{connection}` of type `rest` cannot be written to")]
-    NotWritable { connection: String },
+    #[error("table `{table}` has no `send`, which says how its rows are sent")]
+    NotWritable { table: String },
+    #[error("what was sent cannot be kept in `{folder}`: {source}")]
+    KeptRows {
+        folder: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "`{table}` is an endpoint, to which only the changes of a table with a key can be sent"
+    )]
+    WriteMode { table: String },
+    #[error(
+        "rows of `{table}` have to be sent as `{change}`, and its `send` has no request for that"
+    )]
+    NoRequest { table: String, change: &'static str },
+    #[error("rows for `{table}` have the same key ({key})")]
+    RepeatedKey { table: String, key: String },
+    #[error("rows were sent to `{table}` by the key ({before}), and its key is ({now}) now")]
+    OtherKey {
+        table: String,
+        before: String,
+        now: String,
+    },
+    #[error("the answer to {request} {why}")]
+    NoResults { request: Address, why: String },
+    #[error("another process has sent rows to `{table}` meanwhile")]
+    OvertakenDelivery { table: String },
+    #[error("{request}: the API does not take some rows now: their status is {status}")]
+    NotNow { request: Address, status: u16 },
+    #[error("rows for `{table}` cannot be written as JSON: {why}")]
+    NoRecord { table: String, why: String },
+    #[error("the rows that `{table}` will have cannot be read: they are in another system")]
+    NoCandidate { table: String },
+    #[error("waiting for another process that sends rows to `{table}` ended early")]
+    LockLost { table: String },
     #[error(
         "{request}: a refresh token was sent, and the answer with its successor was lost: {why}"
     )]
@@ -266,7 +299,17 @@ impl RestError {
             Self::MixedCursor { .. } => ("R0368", Remedy::FixConfig),
             Self::NoKey { .. } => ("R0369", Remedy::FixConfig),
             Self::Query => ("R0370", Remedy::FixConfig),
-            Self::NotWritable { .. } => ("R0371", Remedy::Refused),
+            Self::NotWritable { .. } => ("R0371", Remedy::FixConfig),
+            Self::KeptRows { .. } => ("R1160", Remedy::FixConfig),
+            Self::WriteMode { .. } => ("R1161", Remedy::FixConfig),
+            Self::NoRequest { .. } => ("R1162", Remedy::FixConfig),
+            Self::RepeatedKey { .. } => ("R1163", Remedy::FixData),
+            Self::NoResults { .. } => ("R1164", Remedy::FixConfig),
+            Self::OvertakenDelivery { .. } => ("R1165", Remedy::Retry),
+            Self::NotNow { .. } => ("R1166", Remedy::Unreachable),
+            Self::NoRecord { .. } => ("R1167", Remedy::Bug),
+            Self::OtherKey { .. } => ("R1169", Remedy::FixConfig),
+            Self::NoCandidate { .. } | Self::LockLost { .. } => ("R1168", Remedy::Bug),
             Self::Field { .. } => ("R0372", Remedy::FixConfig),
             Self::More { .. } => ("R0373", Remedy::FixConfig),
             Self::DotSegment { .. } | Self::JobId { .. } => ("R0374", Remedy::FixData),
@@ -389,6 +432,25 @@ impl RestError {
 
     fn more_help(&self) -> Vec<String> {
         match self {
+            Self::NotWritable { table } => vec![format!(
+                "for example, below `tables` of the connection: {table}: {{ send: {{ type: row, insert: POST {table}, update: \"PATCH {table}/{{id}}\", delete: \"DELETE {table}/{{id}}\" }} }}"
+            )],
+            Self::WriteMode { .. } => vec![
+                "give the table of the `publish` step a `key`, and leave out `write`".to_owned(),
+            ],
+            Self::NoRequest { change: "insert", .. } => {
+                vec!["set `insert` or `upsert` of `send`".to_owned()]
+            }
+            Self::NoRequest { change, .. } => {
+                vec![format!("set `{change}` of `send`; or `{change}: ignore`, if the API keeps such rows as they are")]
+            }
+            Self::OtherKey { before, .. } => vec![
+                format!("set `key: [{before}]` again: by another key it is not known which rows the API has"),
+                "or publish in a step with another name: it sends all rows as new ones".to_owned(),
+            ],
+            Self::RepeatedKey { .. } => vec![
+                "choose a `key` that is unique, or make the model unique by it".to_owned(),
+            ],
             Self::MoreInside { .. } => vec![
                 "read the list as a table of its own, or ask for more of it at once".to_owned(),
                 "if its first page is enough: `lists_inside: first_page` of the table".to_owned(),

@@ -78,6 +78,7 @@ fn ask_for(url: Url, accepts: &'static str) -> Request {
         body: None,
         accepts,
         may_be_promised: true,
+        write: None,
     }
 }
 
@@ -349,6 +350,7 @@ impl Listing<'_> {
             let request = ask_for(url.clone(), endpoint.form.accepts());
             let request = Request {
                 may_be_promised: false,
+                write: None,
                 ..request
             };
             let place = PageOf {

@@ -179,6 +179,7 @@ mod tests {
             body: Some(Body::Json("{}".to_owned())),
             accepts: "application/json",
             may_be_promised: true,
+            write: None,
         };
         let place = |url: &str| KeptJob::of(folder.path(), &["api", "x"], &request(url));
         let now = DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap();

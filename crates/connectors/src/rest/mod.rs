@@ -8,7 +8,7 @@
 //! The way of a read: `endpoint.rs` (what a table means) -> `listing.rs` (which requests, until when:
 //! `paginate.rs`) -> `client.rs` (one request: `auth.rs`, `budget.rs`, `retry.rs`, `egress.rs`) -> `body.rs` (as JSON) -> `page.rs`
 //! (records of a response) -> `spool.rs` -> `source.rs`. `export.rs` waits for records that the API
-//! prepares; `probe/` proposes a table for an endpoint.
+//! prepares; `probe/` proposes a table for an endpoint. `write/` sends rows to an API.
 
 mod ahead;
 mod answer;
@@ -57,6 +57,7 @@ mod spec;
 mod spool;
 mod template;
 mod token;
+mod write;
 mod xml;
 
 pub(crate) use codes::CODES;

@@ -5,6 +5,7 @@
 //! sends nothing. Read next: `client.rs`.
 
 use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
@@ -28,6 +29,15 @@ pub(super) struct Request {
     pub(super) accepts: &'static str,
     /// An answer that only promises something (202) is one.
     pub(super) may_be_promised: bool,
+    /// What a request that writes has besides.
+    pub(super) write: Option<WriteRequest>,
+}
+
+/// A request that writes: an answer for each of its rows (207) is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WriteRequest {
+    /// The header by which the API knows a request that comes again.
+    pub(super) idempotency: Option<(HeaderName, HeaderValue)>,
 }
 
 /// The body of a request.
@@ -160,6 +170,7 @@ impl Request {
                 false => endpoint.form.accepts(),
             },
             may_be_promised: endpoint.job.is_some(),
+            write: None,
         })
     }
 

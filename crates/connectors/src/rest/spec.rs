@@ -5,9 +5,10 @@
 
 use towpath_vocab::{
     Capability, ConnectorSpec, Guarantee, ObjectKind, OptionKind, OptionSpec, OptionUse,
-    OptionVariant, Proof, ProvenSystem, ReadMode,
+    OptionVariant, Proof, ProvenSystem, ReadMode, WriteMode,
 };
 
+use super::write::{SEND, send};
 use super::{auth_spec, job_options};
 
 pub(super) fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
@@ -33,6 +34,7 @@ fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
         per_table: true,
         table_only: true,
+        used_by: OptionUse::Reads,
         ..key(name, kind, doc)
     }
 }
@@ -429,23 +431,40 @@ fn of_responses() -> Vec<OptionSpec> {
     ]
 }
 
+/// How rows are sent to a table.
+fn of_writes() -> OptionSpec {
+    OptionSpec {
+        used_by: OptionUse::Writes,
+        ..of_table(
+            SEND,
+            send(),
+            "How the rows of a publish are sent: a request for each change. A table that has nothing else is not read.",
+        )
+    }
+}
+
 /// The connector as data.
 pub(super) fn spec() -> ConnectorSpec {
     let mut options = of_connection();
     options.extend(of_requests());
     options.extend(of_responses());
+    options.push(of_writes());
     ConnectorSpec {
         kind: "rest".to_owned(),
-        doc: "A JSON API over HTTP. Its `tables` are endpoints.".to_owned(),
+        doc: "A JSON API over HTTP. Its `tables` are endpoints, which are read, or get the rows of publishes: at least once, and once with an idempotency key.".to_owned(),
         objects: ObjectKind::Endpoints,
-        capabilities: vec![Capability::Source, Capability::Discover],
+        capabilities: vec![
+            Capability::Source,
+            Capability::Destination,
+            Capability::Discover,
+        ],
         options,
         limits: ["connections", "requests"].map(str::to_owned).to_vec(),
         reads: vec![ReadMode::Full, ReadMode::Incremental],
         needs_cursor: true,
         tells_version: false,
         keeps_text: true,
-        writes: Vec::new(),
+        writes: vec![WriteMode::Merge],
         guarantee: Guarantee::AtLeastOnce,
         proven: ProvenSystem::all(Proof::RealSystem, ["HTTP servers of the tests"]),
         schemes: Vec::new(),

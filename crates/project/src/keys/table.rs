@@ -187,6 +187,16 @@ pub(crate) static PUBLISH_TABLE: KeySchema = KeySchema {
         key("keep", Kind::Texts, "Only these columns."),
         key("drop", Kind::Texts, "Not these columns."),
         key(
+            "bad_rows",
+            Kind::OneOf(&["quarantine", "fail"]),
+            "For endpoints of an API: what happens to a row that the API refuses. `quarantine`, the default, keeps it and sends it again in the next run; `fail` stops at the first one.",
+        ),
+        key(
+            "fail_above",
+            Kind::Limit,
+            "For endpoints of an API: the limit of refused rows that stops the publish: `1%`, a number of rows, or both. Default 10 %.",
+        ),
+        key(
             "where",
             Kind::Sql,
             "Only rows for which this SQL expression is true.",
