@@ -212,6 +212,11 @@ pub trait Prepared: Send + Sync {
     /// Its numbers.
     fn stats(&self) -> PreparedStats;
 
+    /// What the commit changes in the table besides its rows, for the report: `n` gets another type.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads it before it is visible.
     async fn candidate(&self, scope: Scope) -> Result<Candidate>;
 

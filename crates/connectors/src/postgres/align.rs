@@ -1,8 +1,9 @@
 //! Fits the rows' columns to the table's: create it, evolve it, or refuse by name.
 //!
 //! Promise: a value is only ever stored in a type that holds it exactly; text that stands for another
-//! type (`towpath.type`) is cast back to it; widening and new columns need `schema_change: evolve`.
-//! What it comes to for a table is in `relational/align.rs`.
+//! type (`towpath.type`) is cast back to it; a column keeps its type while it holds every value that comes
+//! (`narrow.rs`); widening and new columns need `schema_change: evolve`. What it comes to for a table is in
+//! `relational/align.rs`.
 
 use arrow_schema::{Field, SchemaRef};
 use async_trait::async_trait;
@@ -13,11 +14,13 @@ use towpath_vocab::types::SOURCE_TYPE;
 use super::catalog::{CatalogRelation, RawColumn, table_columns};
 use super::error::{ErrorContext as _, PgError, Result};
 use super::names::Relation;
+use super::narrow::{digits, integer_digits, lost};
 use super::sql::PostgresDialect;
 use super::types::{short, stored_as};
 use crate::relational::align::{
     self, Alignment, Fit, NewColumn, PresentColumn, Request, TableTypes,
 };
+use crate::relational::fault::Fault;
 
 /// The longest name PostgreSQL keeps, in bytes.
 pub(super) const LONGEST_NAME: usize = 63;
@@ -68,13 +71,14 @@ fn stage_type(field: &Field) -> Result<String> {
     })
 }
 
-/// Decides for a table that may or may not exist. `primary` makes the key a primary key of a new table.
+/// Decides for a table that may or may not exist. `primary` makes the key a primary key of a new table;
+/// `wide` are the columns of the rows with values that the column of the table does not hold.
 pub(super) async fn align(
     client: &Client,
     relation: &Relation,
     found: Option<&CatalogRelation>,
     schema: &SchemaRef,
-    change: SchemaChange,
+    (change, wide): (SchemaChange, &[String]),
     primary: &[String],
 ) -> Result<Alignment> {
     stage_types(schema)?;
@@ -91,15 +95,61 @@ pub(super) async fn align(
         change,
         primary,
     };
-    let types = PostgresTypes { client };
+    let types = PostgresTypes { client, wide };
     let mut alignment = align::align(&types, &request, present.as_deref()).await?;
+    let is_view = found.is_some_and(|found| matches!(found.kind.as_str(), "v" | "m"));
+    if is_view && !alignment.statements.is_empty() {
+        let change = "it is a view, whose columns stay as they are".to_owned();
+        return Err(Fault::Changed {
+            table: shown,
+            change,
+        }
+        .into());
+    }
     alignment.partitioned = found.is_some_and(|found| found.kind != "r");
+    types.judge_values(&mut alignment, schema, present.as_deref())?;
     Ok(alignment)
 }
 
 /// PostgreSQL's type table, and the server that knows types of its own.
 struct PostgresTypes<'a> {
     client: &'a Client,
+    /// Columns of the rows with values that the column of the table does not hold.
+    wide: &'a [String],
+}
+
+impl PostgresTypes<'_> {
+    /// SQL that is true for a value `s` of the stage that a column of a narrower type does not hold; `None`
+    /// where its type is not narrower, or where such values are known to come.
+    fn narrow(&self, field: &Field, present: &RawColumn, value: &str) -> Result<Option<String>> {
+        if self.wide.contains(field.name()) {
+            return Ok(None);
+        }
+        let stored = stage_type(field)?;
+        Ok(lost(&stored, &present.described.full_name, value))
+    }
+
+    /// Values of columns that keep a narrower type are looked at one by one.
+    fn judge_values(
+        &self,
+        alignment: &mut Alignment,
+        schema: &SchemaRef,
+        present: Option<&[RawColumn]>,
+    ) -> Result<()> {
+        for aligned in &mut alignment.columns {
+            let mut columns = present.unwrap_or_default().iter();
+            let column = columns.find(|column| column.name == aligned.name);
+            let Some((column, field)) = column.zip(schema.field_with_name(&aligned.incoming).ok())
+            else {
+                continue;
+            };
+            if let Some(lost) = self.narrow(field, column, &aligned.staged)? {
+                aligned.changed = Some((lost, column.described.full_name.clone()));
+                aligned.narrow = true;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl PresentColumn for RawColumn {
@@ -131,6 +181,9 @@ impl TableTypes for PostgresTypes<'_> {
         let held = &present.described.full_name;
         let fit = fit(&stored, field.metadata().get(SOURCE_TYPE), present);
         Ok(match fit {
+            Fit::Widen(_) if self.narrow(field, present, "s.c")?.is_some() => {
+                Fit::Cast(held.clone())
+            }
             // Blanks behind the last letter that has room are cut without a word.
             Fit::Plain if stored == "text" && held.starts_with("character varying(") => {
                 Fit::Cast(held.clone())
@@ -288,31 +341,6 @@ fn fit_text(present: &str, class: &str) -> Fit {
         }
         _ => Fit::No(stored.to_owned()),
     }
-}
-
-fn integer_digits(type_name: &str) -> Option<i32> {
-    Some(match type_name {
-        "smallint" => 5,
-        "integer" => 10,
-        "bigint" => 19,
-        _ => return None,
-    })
-}
-
-/// Digits before and after the point; the inner `None` means as many as one likes.
-fn digits(type_name: &str) -> Option<Option<(i32, i32)>> {
-    if let Some(whole) = integer_digits(type_name) {
-        return Some(Some((whole, 0)));
-    }
-    if type_name == "numeric" {
-        return Some(None);
-    }
-    let (precision, scale) = type_name
-        .strip_prefix("numeric(")?
-        .strip_suffix(')')?
-        .split_once(',')?;
-    let (precision, scale): (i32, i32) = (precision.parse().ok()?, scale.parse().ok()?);
-    Some(Some((precision - scale, scale)))
 }
 
 #[cfg(test)]

@@ -53,6 +53,38 @@ pub(super) async fn check_values(
     Ok(())
 }
 
+/// The columns of the rows with values that a column of a narrower type does not hold. One look at the stage
+/// for all columns.
+pub(super) async fn wide_columns(
+    client: &Client,
+    relation: &Relation,
+    alignment: &Alignment,
+) -> Result<Vec<String>> {
+    let columns = alignment.columns.iter().filter(|column| column.narrow);
+    let narrow: Vec<_> = columns
+        .filter_map(|column| Some((&column.incoming, &column.changed.as_ref()?.0)))
+        .collect();
+    if narrow.is_empty() {
+        return Ok(Vec::new());
+    }
+    let any = narrow
+        .iter()
+        .map(|(_, lost)| format!("coalesce(bool_or({lost}), false)"));
+    let sql = format!(
+        "SELECT {} FROM {STAGE} s",
+        any.collect::<Vec<_>>().join(", ")
+    );
+    let row = client
+        .query_one(&sql, &[])
+        .await
+        .doing(&format!("checking values for `{relation}`"))?;
+    let columns = narrow.iter().enumerate();
+    Ok(columns
+        .filter(|(at, _)| row.get(*at))
+        .map(|(_, (incoming, _))| String::clone(incoming))
+        .collect())
+}
+
 /// Keeps other writers of the table away until the transaction's end; readers go on. False when
 /// this user has no right to.
 pub(super) async fn lock_table(client: &Client, relation: &Relation) -> Result<bool> {

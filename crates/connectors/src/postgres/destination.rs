@@ -185,8 +185,9 @@ async fn open_stage(writing: &Writing, intent: &Intent) -> Result<Option<NewTabl
     writing.session.begin_write(&relation.schema).await?;
     task_lock::check_rights(client, &writing.commits).await?;
     let found = look_up(client, relation).await?;
-    let (found, change) = (found.as_ref(), write.schema_change);
-    // Only to refuse early: the table is looked at again, under its lock, when the rows are there.
+    let (found, change) = (found.as_ref(), (write.schema_change, [].as_slice()));
+    // Only to refuse early: the table is looked at again, under its lock, when the rows are there. Which types
+    // are too narrow shows then.
     let alignment = align(client, relation, found, &intent.schema, change, &[]).await?;
     if let Some(found) = found {
         let effects = Effects::of(intent, &alignment, false);

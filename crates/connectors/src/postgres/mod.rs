@@ -26,6 +26,7 @@ mod error;
 mod literal;
 mod members;
 mod names;
+mod narrow;
 mod new_table;
 mod numeric;
 mod open_transactions;

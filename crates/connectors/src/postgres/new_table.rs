@@ -115,7 +115,7 @@ async fn create(
     schema: &SchemaRef,
     intent: &Intent,
 ) -> Result<()> {
-    let change = intent.write.schema_change;
+    let change = (intent.write.schema_change, [].as_slice());
     let alignment = align(client, unnamed, None, schema, change, &[]).await?;
     for statement in &alignment.statements {
         client

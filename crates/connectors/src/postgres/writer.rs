@@ -18,7 +18,9 @@ use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState}
 use towpath_vocab::Failure;
 
 use super::align::align;
-use super::apply::{check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert};
+use super::apply::{
+    check_values, lock_table, own_rows, refuse_cascades, truncate_and_insert, wide_columns,
+};
 use super::candidate::PostgresCandidate;
 use super::catalog::look_up;
 use super::definition;
@@ -131,15 +133,16 @@ impl PostgresWrite {
         let found = look_up(client, relation).await?;
         let number = found.as_ref().map_or(0, |found| found.oid);
         self.number.store(number, Ordering::Relaxed);
-        let alignment = align(
-            client,
-            relation,
-            found.as_ref(),
-            &self.job.intent.schema,
-            self.job.intent.write.schema_change,
-            primary_key(&self.job.intent),
-        )
-        .await?;
+        let (schema, primary) = (&self.job.intent.schema, primary_key(&self.job.intent));
+        let change = self.job.intent.write.schema_change;
+        let found_table = found.as_ref();
+        let fits = (change, [].as_slice());
+        let mut alignment = align(client, relation, found_table, schema, fits, primary).await?;
+        let wide = wide_columns(client, relation, &alignment).await?;
+        if !wide.is_empty() {
+            let widens = (change, wide.as_slice());
+            alignment = align(client, relation, found_table, schema, widens, primary).await?;
+        }
         if let Some(found) = &found {
             let effects = Effects::of(&self.job.intent, &alignment, self.deletes);
             refuse_cascades(client, found, &effects).await?;

@@ -1,7 +1,8 @@
 //! Fits the rows' columns to the table's: create it, evolve it, or refuse by name.
 //!
 //! Promise: a value is only ever stored in a type that holds it exactly, which `TableTypes` knows; new and
-//! wider columns need `schema_change: evolve`. It runs nothing: it gives SQL.
+//! wider columns need `schema_change: evolve`, and the report names those that get a wider type. It runs
+//! nothing: it gives SQL.
 
 use arrow_schema::{Field, SchemaRef};
 use async_trait::async_trait;
@@ -33,6 +34,8 @@ pub(crate) struct Aligned {
     /// SQL that is true for rows of `s` whose value would not stay what it is, and the type it
     /// would become.
     pub(crate) changed: Option<(String, String)>,
+    /// The column of the table has a narrower type, which it keeps while it holds every value.
+    pub(crate) narrow: bool,
 }
 
 /// What is to be done to the table before rows come, and how they come.
@@ -40,6 +43,8 @@ pub(crate) struct Aligned {
 pub(crate) struct Alignment {
     /// SQL that creates or evolves the table.
     pub(crate) statements: Vec<String>,
+    /// The columns whose type changes, for the report.
+    pub(crate) notes: Vec<String>,
     /// The columns that are written.
     pub(crate) columns: Vec<Aligned>,
     /// True when the table is new.
@@ -206,6 +211,9 @@ async fn evolve<T: TableTypes>(
                 let quoted = request.dialect.quoted(name);
                 let sql = types.widen(request.table, &quoted, column, &wider);
                 alignment.statements.push(sql);
+                alignment.notes.push(format!(
+                    "the type of a column of the target was changed: `{name}` was `{present}` and is `{wider}` (`schema_change: freeze` stops instead)"
+                ));
                 None
             }
             Fit::Widen(wider)
@@ -262,5 +270,6 @@ fn aligned<T: TableTypes>(
         padded,
         equates: false,
         changed,
+        narrow: false,
     }
 }

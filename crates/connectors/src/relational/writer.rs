@@ -440,6 +440,13 @@ impl<W: TableWrite> Prepared for PreparedWrite<W> {
         }
     }
 
+    fn notes(&self) -> Vec<String> {
+        match &self.outcome {
+            Outcome::New { alignment, .. } => alignment.notes.clone(),
+            Outcome::Adopted(_) => Vec::new(),
+        }
+    }
+
     async fn candidate(&self, scope: Scope) -> Result<Candidate, Failure> {
         let candidate = candidate(self.write.candidate(), self.view(scope)).await;
         candidate.map_err(Into::into)

@@ -494,6 +494,135 @@ async fn columns_evolve_or_are_refused_by_name() {
     );
 }
 
+fn numbers(rows: &[(i64, i128, f64)]) -> RecordBatch {
+    let ids: Int64Array = rows.iter().map(|(id, ..)| Some(*id)).collect();
+    let amounts: arrow_array::Decimal128Array = rows.iter().map(|row| Some(row.1)).collect();
+    let amounts = amounts.with_precision_and_scale(19, 3).unwrap();
+    let rates: arrow_array::Float64Array = rows.iter().map(|row| Some(row.2)).collect();
+    let fields = vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("n", DataType::Decimal128(19, 3), true),
+        Field::new("f", DataType::Float64, true),
+    ];
+    let columns: Vec<arrow_array::ArrayRef> =
+        vec![Arc::new(ids), Arc::new(amounts), Arc::new(rates)];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+const TYPES: &str = "SELECT string_agg(format_type(atttypid, atttypmod), ' ' ORDER BY attnum) \
+    FROM pg_attribute WHERE attnum > 0 AND attrelid = 'out.t'::regclass";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_keeps_its_types_while_every_value_fits() {
+    let modes = [
+        WriteMode::Replace,
+        WriteMode::Append,
+        WriteMode::Merge,
+        WriteMode::DeleteInsert,
+        WriteMode::InsertOnly,
+    ];
+    for (mode, change) in modes
+        .into_iter()
+        .flat_map(|mode| [(mode, SchemaChange::Evolve), (mode, SchemaChange::Fail)])
+    {
+        let database = Database::with(
+            "CREATE SCHEMA out; CREATE TABLE out.t (id int, n numeric(5,2), f real, g int GENERATED ALWAYS AS (id / 2) STORED)",
+        );
+        let keyed = !matches!(mode, WriteMode::Append | WriteMode::Replace);
+        let key: &[&str] = if keyed { &["id"] } else { &[] };
+        let rows = numbers(&[(1, 1_500, 0.5), (-2_147_483_648, -999_990, f64::NAN)]);
+        let mut fitting = intent(&target(), rows.schema(), mode, key, 1);
+        fitting.write.schema_change = change;
+        let destination = database.destination();
+        let mut writer = destination.begin(fitting).await.unwrap();
+        writer.write(rows.clone(), None).await.unwrap();
+        let prepared = writer.prepare().await.unwrap();
+        assert_eq!(prepared.notes(), [""; 0], "{mode:?}");
+        prepared.commit(Commit::default()).await.unwrap();
+        assert_eq!(database.sql(TYPES), "integer numeric(5,2) real integer");
+        assert_eq!(
+            database.sql("SELECT id, n, f, g FROM out.t WHERE id > 0"),
+            "1|1.50|0.5|0",
+            "{mode:?}"
+        );
+        assert_eq!(database.sql("SELECT count(*) FROM out.t"), "2", "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partitioned_table_takes_numbers_that_fit_its_key() {
+    let database = Database::with(
+        "CREATE SCHEMA out; CREATE TABLE out.t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); \
+         CREATE TABLE out.p1 PARTITION OF out.t FOR VALUES FROM (0) TO (1000)",
+    );
+    let destination = database.destination();
+    for (generation, mode, key) in [
+        (1, WriteMode::Merge, ["id"].as_slice()),
+        (2, WriteMode::Replace, &[]),
+    ] {
+        let wanted = intent(&target(), schema(), mode, key, generation);
+        let rows = [batch(&[(1, "a"), (2, "b")])];
+        write(destination.as_ref(), wanted, &rows).await.unwrap();
+        assert_eq!(contents(&database), "1=a 2=b", "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_column_whose_values_do_not_fit_gets_another_type_and_the_report_says_so() {
+    for (value, types, note) in [
+        (
+            (3_000_000_000, 1_000, 0.5),
+            "bigint numeric(5,2) real",
+            "`id` was `integer` and is `bigint`",
+        ),
+        (
+            (1, 1_505, 0.5),
+            "integer numeric(19,3) real",
+            "`n` was `numeric(5,2)` and is `numeric(19,3)`",
+        ),
+        (
+            (1, 1_000_000, 0.5),
+            "integer numeric(19,3) real",
+            "`n` was `numeric(5,2)`",
+        ),
+        (
+            (1, 1_000, 0.1),
+            "integer numeric(5,2) double precision",
+            "`f` was `real` and is `double precision`",
+        ),
+        (
+            (1, 1_000, 1e300),
+            "integer numeric(5,2) double precision",
+            "`f` was `real`",
+        ),
+    ] {
+        let database = Database::with(
+            "CREATE SCHEMA out; CREATE TABLE out.t (id int, n numeric(5,2), f real); INSERT INTO out.t VALUES (7, 1, 1)",
+        );
+        let destination = database.destination();
+        let rows = numbers(&[value]);
+        let mut strict = intent(&target(), rows.schema(), WriteMode::Append, &[], 1);
+        strict.write.schema_change = SchemaChange::Fail;
+        let refused = write(
+            destination.as_ref(),
+            strict.clone(),
+            std::slice::from_ref(&rows),
+        );
+        let failure = refused.await.unwrap_err();
+        assert_eq!(failure.code, "R0246", "{failure:?}");
+        assert_eq!(database.sql("SELECT count(*) FROM out.t"), "1");
+        strict.write.schema_change = SchemaChange::Evolve;
+        let mut writer = destination.begin(strict).await.unwrap();
+        writer.write(rows, None).await.unwrap();
+        let prepared = writer.prepare().await.unwrap();
+        let notes = prepared.notes();
+        assert!(notes.len() == 1 && notes[0].contains(note), "{notes:?}");
+        prepared.commit(Commit::default()).await.unwrap();
+        assert_eq!(database.sql(TYPES), types);
+        assert_eq!(database.sql("SELECT count(*) FROM out.t"), "2");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replace_keeps_grants_views_and_old_readers() {
     let database = Database::with(
