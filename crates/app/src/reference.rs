@@ -119,7 +119,10 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
         let _ = writeln!(out, "- {name}: {fact}.");
     }
     if let Some(page) = how_to(&spec.kind) {
-        let _ = writeln!(out, "- Examples that a test runs: [how to](../how-to/{page}.md).");
+        let _ = writeln!(
+            out,
+            "- Examples that a test runs: [how to](../how-to/{page}.md)."
+        );
     }
     out.push_str("\n| option | takes | |\n|---|---|---|\n");
     for option in &spec.options {

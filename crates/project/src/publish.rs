@@ -139,6 +139,7 @@ pub(crate) fn plan_patterns(
             continue;
         }
         refuse_checks(&entry.value, connection, report);
+        refuse_unused(&entry.value, connection, report);
         let before = tasks.len();
         for (table, key) in written.iter().filter(|(table, _)| table.schema() == schema) {
             let hit = |pattern: &str| load::matches(pattern, table.table());
