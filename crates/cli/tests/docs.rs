@@ -102,9 +102,16 @@ impl PageFolder {
                 desk.variables = vec![url, token];
                 desk.api = Some(server);
             }
-            "logs" => {
-                desk.cwd = desk.folder.path().join("logs");
-                copy(&root().join("examples/logs"), &desk.cwd);
+            "logs" | "nested-json" => {
+                desk.cwd = desk.folder.path().join(setup);
+                copy(&root().join("examples").join(setup), &desk.cwd);
+            }
+            "lake-on-s3" => {
+                desk.cwd = desk.folder.path().join(setup);
+                copy(&root().join("examples").join(setup), &desk.cwd);
+                let server = S3Server::start("lake").unwrap();
+                desk.variables = S3Server::variables(&server.endpoint());
+                desk.bucket = Some(server);
             }
             "singer" => {
                 desk.cwd = desk.folder.path().join("singer");
@@ -430,6 +437,18 @@ fn the_page_of_the_example_of_copied_databases_does_what_it_says() {
 }
 
 #[test]
+fn the_page_of_the_example_of_nested_json_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/nested-json/README.md"));
+    assert!(blocks >= 6, "only {blocks} blocks were run");
+}
+
+#[test]
+fn the_page_of_the_example_of_a_lakehouse_in_a_bucket_does_what_it_says() {
+    let blocks = run_page(&root().join("examples/lake-on-s3/README.md"));
+    assert!(blocks >= 6, "only {blocks} blocks were run");
+}
+
+#[test]
 fn the_page_of_the_example_of_singer_does_what_it_says() {
     let blocks = run_page(&root().join("examples/singer/README.md"));
     assert!(blocks >= 5, "only {blocks} blocks were run");
@@ -443,6 +462,8 @@ fn every_link_leads_to_a_file() {
         root().join("examples/logs/README.md"),
         root().join("examples/replicate/README.md"),
         root().join("examples/reverse-etl/README.md"),
+        root().join("examples/nested-json/README.md"),
+        root().join("examples/lake-on-s3/README.md"),
         root().join("examples/singer/README.md"),
     ];
     pages(&root().join("docs"), &mut all);

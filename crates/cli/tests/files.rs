@@ -135,6 +135,55 @@ fn with_a_key_a_changed_file_replaces_its_rows() {
     assert_eq!(rows[0]["v"], "new y z");
 }
 
+#[test]
+fn avro_and_arrow_files_are_published_and_replaced() {
+    let desk = TestProject::with_pipeline(
+        "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv, key: id } } }
+  send:
+    publish: raw
+    into: out
+    tables:
+      t.avro: { from: t, compression: zstd }
+      t.arrows: { from: t }
+      parts/: { from: t, format: arrow }
+",
+    );
+    desk.write(
+        "data/t.csv",
+        "id,price,at\n1,1.50,2026-01-02T03:04:05Z\n2,,\n",
+    );
+    desk.ok(".", &["run"]);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    desk.write(
+        "data/t.csv",
+        "id,price,at\n1,1.50,2026-01-02T03:04:05Z\n2,,\n3,7.25,\n",
+    );
+    desk.ok(".", &["run"]);
+    for file in ["out/t.avro", "out/t.arrows", "out/parts/*.arrow"] {
+        let sql = format!("select count(*) n, sum(price) s, min(at) a from '{file}'");
+        let rows = desk.json(".", &["query", "--format", "json", &sql]);
+        assert_eq!(
+            (&rows[0]["n"], &rows[0]["s"]),
+            (&3.into(), &"8.75".into()),
+            "{file}"
+        );
+        assert!(
+            rows[0]["a"].as_str().unwrap().starts_with("2026-01-02"),
+            "{file}"
+        );
+    }
+    let refused = "steps:
+  extract: { load: data, into: raw, tables: { t: { from: t.csv, key: id } } }
+  send: { publish: raw, into: out, tables: { t.arrow: { from: t, compression: gzip } } }
+";
+    desk.write("pipelines/p.yml", refused);
+    has(
+        &desk.exits(1, ".", &["run"]),
+        &["R0120", "Arrow has no gzip"],
+    );
+}
+
 /// Run after run, also when the state store is lost: the log is known by its contents.
 #[test]
 fn a_rotated_log_is_loaded_once() {

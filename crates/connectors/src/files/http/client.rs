@@ -41,7 +41,7 @@ pub(crate) struct HttpClient {
     base: Url,
     is_base_near: bool,
     auth: Auth,
-    pub(crate) room: Room,
+    pub(in crate::files) room: Room,
     /// The folder of the project's state.
     pub(super) state: PathBuf,
 }
