@@ -10,6 +10,8 @@
 
 #[path = "reverse_etl/crm.rs"]
 mod crm;
+#[path = "reverse_etl/edited.rs"]
+mod edited;
 #[path = "reverse_etl/interrupted.rs"]
 mod interrupted;
 mod test_project;

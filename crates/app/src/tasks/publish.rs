@@ -98,7 +98,11 @@ pub(super) async fn publish(
             interrupted.outdate_refused().await?;
             Ok(done)
         }
-        Err(same) => Ok(leftover.finished.unwrap_or(unchanged(Some(print), same))),
+        Err(same) => {
+            // A process that died behind its commit has not done it.
+            interrupted.outdate_refused().await?;
+            Ok(leftover.finished.unwrap_or(unchanged(Some(print), same)))
+        }
     }
 }
 

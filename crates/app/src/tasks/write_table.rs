@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use towpath_flow::{CommitCadence, OutputSpec, OutputSummary, SkipCommit, Transfer, run_transfer};
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{
-    Checkpoint, Destination, ModelEngine, Reader, Receipt, TaskOutcome, TaskRecord,
+    Checkpoint, Destination, FINISH_DELIVERY, ModelEngine, Reader, Receipt, TaskOutcome, TaskRecord,
 };
 use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
-    Action, Annotations, Failure, PlannedTask, Position, ReadMode, Remedy, RunName, TableName,
-    TablePlan, TaskKey, WriteMode, delete_limit, put_delete_limit,
+    Action, Annotations, BadRows, Failure, PlannedTask, Position, ReadMode, Remedy, RunName,
+    TableName, TablePlan, TaskKey, WriteMode, delete_limit, put_delete_limit,
 };
 
 use super::columns::ColumnRecorder;
@@ -179,6 +179,10 @@ impl RunExecutor {
         } = write;
         if let Some(limit) = self.options.fail_above.get(&plan.target) {
             plan.fail_above = *limit;
+            if plan.write.options.contains_key(FINISH_DELIVERY) {
+                // Rows of an interrupted delivery cannot be corrected: who allows some lets it end.
+                plan.bad_rows = BadRows::Quarantine;
+            }
         }
         if let Some(limit) = self.options.delete_above.get(&plan.target)
             && delete_limit(&plan.write).is_some()

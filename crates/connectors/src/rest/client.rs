@@ -150,8 +150,19 @@ impl Client {
     pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
         let mut tries = Tries::new(self.retries, self.longest_wait);
         let mut refused = None;
+        let write = request.write.as_ref();
+        let write = write.filter(|write| write.idempotency.is_some());
+        let mut is_unanswered = false;
         loop {
-            let (error, wait) = match self.try_once(request, tries.begin(), refused).await? {
+            let tried = self.try_once(request, tries.begin(), refused).await;
+            let tried = match tried {
+                Err(error) if write.is_some_and(|w| w.may_be_known || is_unanswered) => {
+                    in_progress(error, is_unanswered)?
+                }
+                tried => tried?,
+            };
+            is_unanswered |= matches!(&tried, Try::Again(RestError::Unreachable { .. }, _));
+            let (error, wait) = match tried {
                 Try::Done(answer) => return Ok(answer),
                 Try::TokenRefused(_, number) if refused.is_none() => {
                     refused = Some(number);
@@ -419,6 +430,29 @@ impl Client {
         let clean = redaction.apply_to_head(head);
         let text = String::from_utf8_lossy(&clean);
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A conflict may say that the same request, whose answer was lost, still goes on: it is sent again with its
+/// key. Where it was lost in this process, it is never taken for a refusal.
+fn in_progress(error: RestError, is_unanswered: bool) -> Result<Try> {
+    match error {
+        RestError::Refused {
+            request,
+            status: status @ 409,
+            answer,
+            ..
+        } if is_unanswered => Ok(Try::Again(
+            RestError::Failed {
+                request,
+                status,
+                tries: 2,
+                answer,
+            },
+            None,
+        )),
+        error @ RestError::Refused { status: 409, .. } => Ok(Try::Again(error, None)),
+        error => Err(error),
     }
 }
 

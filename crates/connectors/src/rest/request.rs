@@ -38,6 +38,8 @@ pub(super) struct Request {
 pub(super) struct WriteRequest {
     /// The header by which the API knows a request that comes again.
     pub(super) idempotency: Option<(HeaderName, HeaderValue)>,
+    /// It may have been sent before, and its answer lost.
+    pub(super) may_be_known: bool,
 }
 
 /// The body of a request.

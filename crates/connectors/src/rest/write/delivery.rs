@@ -22,7 +22,7 @@ use super::super::client::Client;
 use super::super::error::{Address, RestError};
 use super::destination::RestDestination;
 use super::journal::Journal;
-use super::options::{Call, Change, SendOptions};
+use super::options::{Call, Change, SendOptions, Sent};
 use super::outbox::{Head, Outbox, OutboxLock, RefusedRecord};
 use super::record::Record;
 use super::requests::{Piece, RequestMaker, is_gone, is_of_rows};
@@ -39,6 +39,8 @@ pub(super) struct PreparedDelivery {
     /// The files of its rows, and how many they are; `None` for those of an interrupted delivery.
     pub(super) rows: Option<(Stage, [usize; 3])>,
     pub(super) keys: SentKeys,
+    /// The columns that identify the rows.
+    pub(super) key: Vec<String>,
     pub(super) stats: PreparedStats,
     /// The memory of the keys.
     pub(super) _leases: Vec<ReservedMemory>,
@@ -100,6 +102,8 @@ impl PreparedDelivery {
             token,
             id: uuid::Uuid::new_v4().to_string(),
             size: self.send.size,
+            is_batch: self.send.is_batch,
+            key: self.intent.write.key.clone(),
             deletes: *deletes,
             updates: *updates,
             inserts: *inserts,
@@ -120,6 +124,8 @@ impl PreparedDelivery {
                     (false, _) if journal.is_refused(change, row) => {
                         refused.push(RefusedRecord { change, record });
                     }
+                    // What is ignored now stays as it is.
+                    (false, _) if *self.send.of(change) == Sent::Ignored => {}
                     (false, _) => return Err(self.overtaken()),
                 }
             }
@@ -155,6 +161,9 @@ impl Prepared for PreparedDelivery {
             return Ok(());
         }
         let head = self.head(commit)?;
+        // Requests that come again have the same rows.
+        (self.send.size, self.send.is_batch) = (head.size, head.is_batch);
+        self.key.clone_from(&head.key);
         fail::fail_point!("rest::delivery_stands");
         refused.begins(head.rows());
         let RestDestination {
@@ -168,8 +177,9 @@ impl Prepared for PreparedDelivery {
                 table: self.intent.table.table(),
                 base: &options.url,
                 send: &self.send,
-                key: &self.intent.write.key,
+                key: &self.key,
                 delivery: &head.id,
+                is_resumed: self.rows.is_none(),
             },
             intent: &self.intent,
             outbox: &self.outbox,
@@ -204,9 +214,8 @@ impl Prepared for PreparedDelivery {
             version: format!("delivery {generation}"),
             stats: self.stats,
         };
-        let key = self.intent.write.key.as_slice();
         self.outbox
-            .finish(&committed, (key, &self.keys), &refused)?;
+            .finish(&committed, (&self.key, &self.keys), &refused)?;
         Ok(Receipt {
             committed,
             adopted: false,
@@ -299,7 +308,7 @@ impl Sending<'_> {
         (head, at_once): (&Head, usize),
         refused: &mut dyn RefusedRows,
     ) -> Result<()> {
-        if head.count(change) == 0 {
+        if head.count(change) == 0 || *self.maker.send.of(change) == Sent::Ignored {
             return Ok(());
         }
         let call = self.maker.send.call(change);
@@ -348,19 +357,26 @@ impl Sending<'_> {
             if settled == range.len() {
                 continue;
             }
-            if settled > 0 {
+            if settled > 0 || self.journal(|journal| journal.is_divided(change, &range)) {
                 open.extend(halves(&range));
                 continue;
             }
             match self.send(change, call, (&range, rows.of(&range))).await? {
                 Outcome::Taken => {
-                    let kept = self.journal(|journal| journal.took(change, &range));
+                    let kept = self.journal(|journal| {
+                        journal.answered(change, &range, (Vec::new(), Vec::new()))
+                    });
                     self.kept(kept)?;
                 }
                 Outcome::Refused(reason) if range.len() == 1 => {
-                    rejects.extend(self.refuse(change, (range.start, rows.of(&range)), reason)?);
+                    self.refused(change, range.start)?;
+                    rejects.extend(rows.of(&range).first().map(|row| self.reject(row, reason)));
                 }
-                Outcome::Refused(_) => open.extend(halves(&range)),
+                Outcome::Refused(_) => {
+                    let kept = self.journal(|journal| journal.divide(change, &range));
+                    self.kept(kept)?;
+                    open.extend(halves(&range));
+                }
                 Outcome::Each(request, results) => {
                     rejects.extend(self.each(
                         change,
@@ -393,7 +409,7 @@ impl Sending<'_> {
     ) -> Result<Vec<Reject>, RestError> {
         let mut rejects = Vec::new();
         for (row, record) in (rows.first..).zip(rows.records.iter()) {
-            let Some((column, why)) = RequestMaker::unsendable(call, record) else {
+            let Some((column, why)) = RequestMaker::unsendable((change, call), record) else {
                 continue;
             };
             let reason = Reason {
@@ -402,29 +418,30 @@ impl Sending<'_> {
                 value: None,
                 message: why.to_owned(),
             };
-            rejects.extend(self.refuse(change, (row, std::slice::from_ref(record)), reason)?);
+            self.refused(change, row)?;
+            rejects.push(self.reject(record, reason));
         }
         Ok(rejects)
     }
 
-    fn refuse(
-        &self,
-        change: Change,
-        (row, records): (usize, &[Record]),
-        reason: Reason,
-    ) -> Result<Option<Reject>, RestError> {
-        let kept = self.journal(|journal| journal.refused(change, row));
-        self.kept(kept)?;
-        Ok(records.first().map(|record| Reject {
+    /// Keeps that a row was refused.
+    fn refused(&self, change: Change, row: usize) -> Result<(), RestError> {
+        let kept = self
+            .journal(|journal| journal.answered(change, &(row..row + 1), (vec![row], Vec::new())));
+        self.kept(kept)
+    }
+
+    fn reject(&self, record: &Record, reason: Reason) -> Reject {
+        Reject {
             table: self.intent.table.clone(),
             place: RecordLocation {
                 object: self.intent.table.to_string(),
                 line: None,
-                ordinal: record.number(&self.intent.write.key),
+                ordinal: record.number(self.maker.key),
             },
             raw: RawRecord::Row(record.json.clone()),
             reasons: vec![reason],
-        }))
+        }
     }
 
     /// Sends one request.
@@ -475,24 +492,24 @@ impl Sending<'_> {
         (request, results): (Address, Vec<RowResult>),
     ) -> Result<Vec<Reject>, RestError> {
         let (mut rejects, mut not_now) = (Vec::new(), None);
+        let (mut refused, mut open) = (Vec::new(), Vec::new());
         for ((row, record), result) in range.clone().zip(records).zip(results) {
             match result {
-                RowResult::Taken => {
-                    let kept = self.journal(|journal| journal.took(change, &(row..row + 1)));
-                    self.kept(kept)?;
-                }
+                RowResult::Taken => {}
                 RowResult::Refused(status, said) => {
                     let said = self.client.excerpt(said.as_bytes());
-                    let reason = refusal(&request, status, &said);
-                    rejects.extend(self.refuse(
-                        change,
-                        (row, std::slice::from_ref(record)),
-                        reason,
-                    )?);
+                    refused.push(row);
+                    rejects.push(self.reject(record, refusal(&request, status, &said)));
                 }
-                RowResult::NotNow(status) => not_now = Some(status),
+                RowResult::NotNow(status) => {
+                    open.push(row);
+                    not_now = Some(status);
+                }
             }
         }
+        // One line for one answer: a row of it is never sent under another key.
+        let kept = self.journal(|journal| journal.answered(change, range, (refused, open)));
+        self.kept(kept)?;
         match not_now {
             Some(status) => Err(RestError::NotNow { request, status }),
             None => Ok(rejects),

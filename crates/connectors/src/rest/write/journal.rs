@@ -5,6 +5,7 @@
 //! once more. Stored form, version 1, one JSON object in each line: `{"change": …, "from": …, "to": …}` of
 //! rows that were taken, with `"refused": true` of those that were not. Read next: `delivery.rs`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
@@ -20,8 +21,15 @@ struct Line {
     change: Change,
     from: usize,
     to: usize,
+    /// Rows among them that were refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<usize>,
+    /// Rows among them that may be taken later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    open: Vec<usize>,
+    /// They were refused together: nothing is known of each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    refused: bool,
+    divided: bool,
 }
 
 /// The rows of one change.
@@ -31,6 +39,8 @@ struct Rows {
     refused: Vec<bool>,
     /// How often each was refused by an earlier process.
     earlier: Vec<u32>,
+    /// Ranges that are sent in halves.
+    divided: HashSet<Range<usize>>,
 }
 
 /// The rows of a delivery, with what was said about them.
@@ -64,6 +74,7 @@ impl Journal {
             taken: vec![false; counts(change)],
             refused: vec![false; counts(change)],
             earlier: vec![0; counts(change)],
+            divided: HashSet::new(),
         };
         let mut journal = Self {
             file,
@@ -96,17 +107,23 @@ impl Journal {
             Change::Update => update,
             Change::Insert => insert,
         };
-        for at in line.from..line.to {
-            let (marks, earlier) = match line.refused {
-                true if is_earlier => (None, rows.earlier.get_mut(at)),
-                true => (rows.refused.get_mut(at), None),
-                false => (rows.taken.get_mut(at), None),
+        if line.divided {
+            rows.divided.insert(line.from..line.to);
+            return;
+        }
+        for at in (line.from..line.to).filter(|at| !line.open.contains(at)) {
+            let is_refused = line.refused.contains(&at);
+            let marks = match is_refused {
+                true => &mut rows.refused,
+                false => &mut rows.taken,
             };
-            if let Some(mark) = marks {
-                *mark = true;
-            }
-            if let Some(earlier) = earlier {
+            if let Some(earlier) = rows.earlier.get_mut(at)
+                && is_refused
+                && is_earlier
+            {
                 *earlier += 1;
+            } else if let Some(mark) = marks.get_mut(at) {
+                *mark = true;
             }
         }
     }
@@ -120,24 +137,39 @@ impl Journal {
         Ok(())
     }
 
-    /// The API has taken these rows.
-    pub(super) fn took(&mut self, change: Change, rows: &Range<usize>) -> std::io::Result<()> {
+    /// The API has answered a request of these rows: it took them, but for those that it refused, and for those
+    /// that are still open.
+    pub(super) fn answered(
+        &mut self,
+        change: Change,
+        rows: &Range<usize>,
+        (refused, open): (Vec<usize>, Vec<usize>),
+    ) -> std::io::Result<()> {
         self.add(&Line {
             change,
             from: rows.start,
             to: rows.end,
-            refused: false,
+            refused,
+            open,
+            divided: false,
         })
     }
 
-    /// The API has refused this row.
-    pub(super) fn refused(&mut self, change: Change, row: usize) -> std::io::Result<()> {
+    /// The API has refused these rows together.
+    pub(super) fn divide(&mut self, change: Change, rows: &Range<usize>) -> std::io::Result<()> {
         self.add(&Line {
             change,
-            from: row,
-            to: row + 1,
-            refused: true,
+            from: rows.start,
+            to: rows.end,
+            refused: Vec::new(),
+            open: Vec::new(),
+            divided: true,
         })
+    }
+
+    /// True if these rows are sent in halves, because they were refused together.
+    pub(super) fn is_divided(&self, change: Change, rows: &Range<usize>) -> bool {
+        self.of(change).divided.contains(rows)
     }
 
     /// True if nothing has to be sent for this row any more.
@@ -157,14 +189,14 @@ impl Journal {
         self.of(change).refused.get(row).copied().unwrap_or(false)
     }
 
-    /// How often earlier processes were refused these rows: a request that they repeat is a new one.
+    /// How often earlier processes were refused a row that is sent alone: its request is a new one then. A
+    /// request of several rows keeps its key, because one of them may have been taken by it.
     pub(super) fn refused_before(&self, change: Change, rows: &Range<usize>) -> u64 {
-        let earlier = self
-            .of(change)
-            .earlier
-            .get(rows.clone())
-            .unwrap_or_default();
-        earlier.iter().map(|count| u64::from(*count)).sum()
+        let earlier = self.of(change).earlier.get(rows.clone());
+        match earlier {
+            Some([count]) => u64::from(*count),
+            _ => 0,
+        }
     }
 
     /// The number of rows that were taken.
@@ -185,8 +217,10 @@ mod tests {
         let open =
             || Journal::open(&path, |change| 4 * usize::from(change == Change::Insert)).unwrap();
         let mut journal = open();
-        journal.took(Change::Insert, &(0..2)).unwrap();
-        journal.refused(Change::Insert, 2).unwrap();
+        journal
+            .answered(Change::Insert, &(0..3), (vec![2], Vec::new()))
+            .unwrap();
+        journal.divide(Change::Insert, &(2..4)).unwrap();
         assert!(journal.is_settled(Change::Insert, 2));
         assert!(journal.is_refused(Change::Insert, 2) && !journal.is_taken(Change::Insert, 2));
         drop(journal);
@@ -199,8 +233,12 @@ mod tests {
             .map(|row| journal.is_settled(Change::Insert, row))
             .collect();
         assert_eq!(settled, [true, true, false, false]);
-        assert_eq!(journal.refused_before(Change::Insert, &(2..4)), 1);
-        journal.took(Change::Insert, &(3..4)).unwrap();
+        assert_eq!(journal.refused_before(Change::Insert, &(2..3)), 1);
+        assert_eq!(journal.refused_before(Change::Insert, &(2..4)), 0);
+        assert!(journal.is_divided(Change::Insert, &(2..4)));
+        journal
+            .answered(Change::Insert, &(2..4), (Vec::new(), vec![2]))
+            .unwrap();
         drop(journal);
         assert_eq!(open().taken(Change::Insert), 3);
         std::fs::write(&path, "x\n").unwrap();

@@ -71,7 +71,7 @@ pub(super) struct SendOptions {
     delete: Sent,
     upsert: Sent,
     /// Requests have lists of rows.
-    is_batch: bool,
+    pub(super) is_batch: bool,
     /// The most rows of a request.
     pub(super) size: usize,
     records: JsonPath,

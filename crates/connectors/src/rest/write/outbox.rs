@@ -48,6 +48,10 @@ pub(super) struct Head {
     pub(super) id: String,
     /// The most rows of a request. It stays, so that requests which come again have the same rows.
     pub(super) size: usize,
+    /// Whether requests have lists of rows.
+    pub(super) is_batch: bool,
+    /// The columns that identify its rows.
+    pub(super) key: Vec<String>,
     pub(super) deletes: usize,
     pub(super) updates: usize,
     pub(super) inserts: usize,

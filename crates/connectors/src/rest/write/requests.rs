@@ -27,6 +27,8 @@ pub(super) struct RequestMaker<'m> {
     pub(super) key: &'m [String],
     /// The id of the delivery.
     pub(super) delivery: &'m str,
+    /// An earlier process may have sent the same requests.
+    pub(super) is_resumed: bool,
 }
 
 /// Rows of one request.
@@ -41,8 +43,12 @@ pub(super) struct Piece<'p> {
 
 impl RequestMaker<'_> {
     /// The column without which a row cannot be sent, and why.
-    pub(super) fn unsendable(call: &Call, record: &Record) -> Option<(String, &'static str)> {
-        if let Some(column) = &record.no_json {
+    pub(super) fn unsendable(
+        (change, call): (Change, &Call),
+        record: &Record,
+    ) -> Option<(String, &'static str)> {
+        // Of a row that is gone only its key is sent.
+        if let Some(column) = record.no_json.as_ref().filter(|_| change != Change::Delete) {
             return Some((column.clone(), "is NaN or infinite, which JSON cannot hold"));
         }
         let path = call.path.of(|column| record.text(column));
@@ -82,7 +88,10 @@ impl RequestMaker<'_> {
             body: body.map(Body::Json),
             accepts: BodyForm::JSON.accepts(),
             may_be_promised: true,
-            write: Some(WriteRequest { idempotency }),
+            write: Some(WriteRequest {
+                idempotency,
+                may_be_known: self.is_resumed,
+            }),
         })
     }
 
@@ -175,6 +184,7 @@ mod tests {
             send: &send,
             key: &["id".to_owned()],
             delivery: "d",
+            is_resumed: false,
         };
         let piece = Piece {
             change,

@@ -67,7 +67,9 @@ impl RestWriter {
         let outbox = destination.outbox(&intent.task);
         let keys = outbox.keys()?;
         let before = outbox.key_columns()?;
-        if let Some(before) = before.filter(|before| *before != intent.write.key) {
+        let is_finish = intent.write.options.contains_key(FINISH_DELIVERY);
+        // An interrupted delivery ends by the key that it had.
+        if let Some(before) = before.filter(|before| !is_finish && *before != intent.write.key) {
             return Err(RestError::OtherKey {
                 table: intent.table.to_string(),
                 before: before.join(", "),
@@ -221,6 +223,7 @@ impl Writer for RestWriter {
         };
         Ok(Box::new(PreparedDelivery {
             destination,
+            key: intent.write.key.clone(),
             intent,
             send,
             outbox,
