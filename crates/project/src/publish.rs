@@ -8,7 +8,7 @@ use towpath_vocab::{
     SchemaChange, TableLineage, TableName, TablePlan, Threshold, WriteMode, WritePlan,
 };
 
-use crate::checks::{self, Reference};
+use crate::checks::{self, Reference, TableKey};
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::load;
@@ -164,7 +164,8 @@ fn task(
         origin: "",
     };
     let key_at = node.get("key").map(|node| node.at);
-    let checks = checks::read(node.get("checks"), &key, key_at, &table, report);
+    let table_key = TableKey::new(&key, key_at, mode);
+    let checks = checks::read(node.get("checks"), table_key, &table, report);
     let mut task = frame.task(Some(&target), entry.key_at);
     task.reads = vec![from.clone()];
     task.references = checks.references;
