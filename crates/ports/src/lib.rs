@@ -48,7 +48,8 @@ pub use checkpoint::Checkpoint;
 pub use codes::CODES;
 pub use commit_log::CommitLog;
 pub use connector::{
-    Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TestReport,
+    Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TableOptions,
+    TestReport,
 };
 pub use destination::{
     Candidate, Commit, Committed, DELETE_ABSENT, Destination, Intent, Prepared, PreparedStats,
