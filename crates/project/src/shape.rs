@@ -240,8 +240,6 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
                 None if option.is_some() => empty::say(name, entry.key_at, report),
                 None => {}
             }
-        }
-        if entry.value.is_null() && (key.is_some() || option.is_some()) {
             continue;
         }
         if let Some(key) = key {
