@@ -18,6 +18,7 @@ use crate::connected_check::compare_live;
 use crate::facts::gather;
 use crate::folder::ProjectFolder;
 use crate::names::{tables, unknown};
+use crate::option_values::refused_options;
 use crate::services::connector_specs;
 use crate::system::LocalSystem;
 
@@ -93,6 +94,9 @@ async fn checked(request: &CheckRequest, connect: bool) -> Result<CheckReport> {
     let facts = gather(store.as_deref(), &environment, &system).await?;
     let checked = once(&facts);
     let mut diagnostics = checked.diagnostics;
+    if let Some(plan) = checked.plan.as_ref().or(checked.partial.as_ref()) {
+        diagnostics.extend(refused_options(plan, &checked.explain, &folder.files));
+    }
     let mut contacted = Vec::new();
     if connect {
         let live = compare_live(

@@ -45,6 +45,18 @@ pub(crate) const CODES: &[CodeEntry] = &[
         "The copy was committed before, and all of its rows are visible. Copy again with `--write replace` to verify them.",
     ),
     CodeEntry::run(
+        "R0664",
+        Remedy::FixConfig,
+        "Rows that a publish with `write: append` sent have changed in the lakehouse since, or are gone.",
+        "A note, not a failure: new and changed rows are added, and what was sent stays in the target, because `append` only adds rows. Give the table a `key`, and changed rows are changed and lost ones deleted; or `write: replace`.",
+    ),
+    CodeEntry::run(
+        "R0665",
+        Remedy::FixConfig,
+        "Which rows a publish with `write: append` has sent is not known: the lakehouse table was made anew, restored or vacuumed.",
+        "Nothing was sent, because rows could come twice. `--full-refresh` makes the target equal to the source, if only this step wrote it; or empty the target, and all rows are sent.",
+    ),
+    CodeEntry::run(
         "R0900",
         Remedy::FixConfig,
         "The date of a command cannot be used.",

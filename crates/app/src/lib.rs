@@ -34,6 +34,7 @@ mod names;
 mod new_file;
 mod new_notes;
 mod opening;
+mod option_values;
 mod pages;
 mod pause;
 mod pipeline_lock;

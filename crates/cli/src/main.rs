@@ -1,7 +1,8 @@
 //! `towpath`: command line, terminal output and exit codes.
 //!
 //! It contains no logic about data: each command calls one use case of `app` and prints its report. Read
-//! next: `args.rs` (the command line), `exit.rs` (the exit codes), `commands/mod.rs`.
+//! next: `ARCHITECTURE.md` (the way from here to the bytes of a table), `args.rs` (the command line), `exit.rs`
+//! (the exit codes), `commands/mod.rs`.
 
 #[macro_use]
 mod terminal;

@@ -1,9 +1,11 @@
 //! The only access to the terminal: everything on standard output and standard error is written here.
 //!
-//! Promise: nothing panics because a reader is gone or a disk is full. If the reader is gone (`| head`),
+//! Promise: no character of data is obeyed by the terminal; rows as CSV, which programs read, are left as they
+//! are. Nothing panics because a reader is gone or a disk is full. If the reader is gone (`| head`),
 //! the output ends silently and the command keeps its exit code. If output cannot be written for another
 //! reason, the failure is reported once, at the end. It knows no command and no format.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, IsTerminal as _, Write, stderr, stdout};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -75,10 +77,10 @@ macro_rules! errln {
     ($($text:tt)*) => { $crate::terminal::err(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Writes to standard output, unless an earlier write failed.
+/// Writes text for people, or JSON, to standard output, unless an earlier write failed.
 pub(crate) fn out(text: Arguments<'_>) {
     // `Out` records whether standard output could be written.
-    let _ = Out.write_fmt(text);
+    let _ = Out.write_all(visible(&text.to_string()).as_bytes());
 }
 
 /// Writes to standard error, without passwords. A failure is ignored, because it could not be reported.
@@ -86,7 +88,24 @@ pub(crate) fn err(text: Arguments<'_>) {
     let text = text.to_string();
     let _ = stderr()
         .lock()
-        .write_all(without_passwords(&text).as_bytes());
+        .write_all(visible(&without_passwords(&text)).as_bytes());
+}
+
+/// Text without characters that a terminal would obey: values of tables, names of files and messages of systems
+/// come from others. They are written as in JSON, `\u001b`, so JSON stays what it is.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_obeyed(c) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Standard error for log lines, which libraries write too: each line is written at once.

@@ -715,6 +715,88 @@ fn a_full_refresh_of_what_adds_does_not_delete_what_others_wrote_in_between() {
     }
 }
 
+const APPENDS: &str = "steps:
+  extract: { load: data, into: raw, tables: { ev: { from: 'ev_*.csv', mode: incremental, write: append }, t: { from: t.csv } } }
+  send: { publish: raw, into: db, tables: { ev: { write: append, where: \"v <> 'no'\" }, t: { write: append } } }
+  report: { publish: raw, into: out, tables: { ev.csv: { from: ev, write: append } } }
+";
+
+fn appends() -> TestProject {
+    let desk = TestProject::new();
+    desk.write("towpath.yml", PROJECT);
+    desk.write("pipelines/p.yml", APPENDS);
+    source(&desk, 0..10);
+    desk.write("data/ev_1.csv", "id,v\n1,a\n2,a\n3,no\n");
+    desk.ok(".", &["run"]);
+    desk
+}
+
+#[test]
+fn an_append_sends_each_row_once() {
+    let desk = appends();
+    assert_eq!(ids(&desk, "ev"), "1,2");
+    desk.write("data/ev_2.csv", "id,v\n2,a\n4,no\n5,b\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(
+        ids(&desk, "ev"),
+        "1,2,2,5",
+        "a row that came again is a row"
+    );
+    assert_eq!(desk.read("out/ev.csv").lines().count(), 7);
+    has(&desk.ok(".", &["run"]), &["Nothing to do"]);
+    // The same rows in other files are no new rows.
+    desk.ok(".", &["lake", "compact", "raw.ev"]);
+    desk.ok(".", &["run"]);
+    assert_eq!(ids(&desk, "ev"), "1,2,2,5");
+    desk.write("data/ev_3.csv", "id,v\n6,c\n");
+    desk.ok(".", &["lake", "compact", "raw.ev"]);
+    let said = desk.ok(".", &["run"]);
+    assert!(!said.contains("R0664"), "{said}");
+    assert_eq!(ids(&desk, "ev"), "1,2,2,5,6");
+    assert_eq!(desk.read("out/ev.csv").lines().count(), 8);
+    // Another `where` holds for the rows that come from now on.
+    desk.write("pipelines/p.yml", &APPENDS.replace("v <> 'no'", "v <> 'c'"));
+    desk.write("data/ev_4.csv", "id,v\n7,no\n8,c\n");
+    desk.ok(".", &["run"]);
+    assert_eq!(ids(&desk, "ev"), "1,2,2,5,6,7");
+}
+
+#[test]
+fn an_append_of_rows_that_change_adds_the_new_ones_and_says_what_stays() {
+    let desk = appends();
+    source(&desk, 0..12);
+    let said = desk.ok(".", &["run"]);
+    assert!(!said.contains("R0664"), "{said}");
+    assert_eq!(sql(&desk, "select count(*) from t"), 12);
+    source(&desk, 5..15);
+    let said = desk.ok(".", &["run"]);
+    has(
+        &said,
+        &["5 rows of version", "they stay in `db.t`", "R0664"],
+    );
+    assert_eq!(sql(&desk, "select count(*) from t"), 15);
+    assert_eq!(sql(&desk, "select count(distinct id) from t"), 15);
+    desk.ok(".", &["run", "--full-refresh"]);
+    assert_eq!(sql(&desk, "select count(*) from t"), 10);
+}
+
+#[test]
+fn an_append_that_does_not_know_what_it_sent_sends_nothing() {
+    let desk = appends();
+    std::fs::remove_dir_all(desk.path("lake")).unwrap();
+    std::fs::remove_dir_all(desk.path(".towpath")).unwrap();
+    let said = desk.towpath(".", &["run"]);
+    let said = format!("{}{}", text(&said.stdout), text(&said.stderr));
+    has(&said, &["R0665", "was recreated since", "nothing was sent"]);
+    assert_eq!(ids(&desk, "ev"), "1,2");
+    // An empty target gets everything.
+    change(&desk, "delete from ev; delete from t");
+    std::fs::remove_file(desk.path("out/ev.csv")).unwrap();
+    desk.ok(".", &["run"]);
+    assert_eq!(ids(&desk, "ev"), "1,2");
+    assert_eq!(sql(&desk, "select count(*) from t"), 10);
+}
+
 #[test]
 fn a_target_that_is_dropped_before_a_write_that_deletes_is_made_again() {
     let shared = Shared::new("{ key: id }");

@@ -26,7 +26,7 @@ mod stage;
 use towpath_vocab::CodeEntry;
 
 pub use adbc::Adbc;
-pub use files::{FilesConnector, QueriedFiles, record_value, split_url};
+pub use files::{FilesConnector, QueriedFiles, found_no_file, record_value, split_url};
 pub use http_request::{HttpRequest, send as send_request};
 pub use mysql::Mysql;
 pub use postgres::Postgres;

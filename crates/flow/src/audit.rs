@@ -8,7 +8,7 @@
 use arrow_schema::SchemaRef;
 use towpath_ports::{ExpressionCompiler, Result};
 use towpath_vocab::{
-    Check, CheckKind, CheckOutcome, CheckResult, Failure, Remedy, Severity, TableName,
+    Check, CheckKind, CheckOutcome, CheckResult, Failure, Remedy, Severity, TableName, TablePlan,
 };
 
 use crate::check_query::CheckRunner;
@@ -52,19 +52,49 @@ pub(crate) fn in_own_names(
 }
 
 /// The failure of a stopped commit.
-pub(crate) fn stopped(table: &TableName, results: &[CheckResult]) -> Option<Failure> {
+pub(crate) fn stopped(
+    plan: &TablePlan,
+    checks: &[Check],
+    results: &[CheckResult],
+) -> Option<Failure> {
     let visible = "nothing of this load is visible; readers still see the previous version";
-    stopped_as(table, "committed", Some(visible), results)
+    let failed = |name: &str| {
+        let mut results = results.iter();
+        results.any(|result| result.name == name && result.outcome == CheckOutcome::Fail)
+    };
+    let mut of_key = checks
+        .iter()
+        .filter(|check| is_of_key(check, &plan.write.key));
+    let way_out = match of_key.any(|check| failed(&check.name)) {
+        true => WAY_OUT_OF_KEYS,
+        false => WAY_OUT,
+    };
+    stopped_as(&plan.target, ("committed", way_out), Some(visible), results)
 }
+
+/// True for a check that the key of the table asks for: it is always an error.
+fn is_of_key(check: &Check, key: &[String]) -> bool {
+    match &check.kind {
+        CheckKind::Unique { columns } => {
+            !key.is_empty() && key.iter().all(|column| columns.contains(column))
+        }
+        CheckKind::NotNull { column } => key.contains(column),
+        _ => false,
+    }
+}
+
+const WAY_OUT: &str =
+    "to continue: correct the data and run again, or accept it with `severity: warn` on the check";
+const WAY_OUT_OF_KEYS: &str = "to continue: correct the data, or name another `key`; in a load, `dedup: { by: COLUMN }` keeps one row of each key, `required: true` on a column rejects rows without a value, and `write: delete+insert` takes keys that come more than once";
 
 /// The failure of a view that must not be stored. What readers see, the caller knows.
 pub(crate) fn stopped_view(table: &TableName, results: &[CheckResult]) -> Option<Failure> {
-    stopped_as(table, "stored", None, results)
+    stopped_as(table, ("stored", WAY_OUT), None, results)
 }
 
 fn stopped_as(
     table: &TableName,
-    was_not: &str,
+    (was_not, way_out): (&str, &str),
     visible: Option<&str>,
     results: &[CheckResult],
 ) -> Option<Failure> {
@@ -86,15 +116,19 @@ fn stopped_as(
     }
     for check in failed.iter().take(MOST_NAMED) {
         let found = group_thousands(check.value);
+        let unit = match check.kind.as_str() {
+            "freshness" => " seconds",
+            _ => "",
+        };
         failure = failure.help(format!(
-            "check `{}` found {found}, its limit: {}",
+            "check `{}` found {found}{unit}, its limit: {}",
             check.name, check.threshold
         ));
     }
     Some(
-        failure.help(format!("look: towpath quality {table}")).help(
-            "to continue: correct the data and run again, or accept it with `severity: warn` on the check",
-        ),
+        failure
+            .help(format!("look: towpath quality {table}"))
+            .help(way_out),
     )
 }
 

@@ -55,6 +55,7 @@ pub use compare::{Differences, TableVersions, can_compare, differences};
 pub use services::TransferServices;
 pub use transfer::{CommitCadence, Transfer, run_transfer};
 
+pub use mask::mask_words;
 pub use output_spec::{OperatorFactory, OutputSpec, SkipCommit};
 pub use projection::refuse_unknown_columns;
 pub use quarantine::{QUARANTINE_SCHEMA, quarantine_columns, quarantine_table};

@@ -104,16 +104,19 @@ pub(crate) fn too_many(
     )
 }
 
-/// Checks the limits that are known only at the end of the table.
+/// Checks the limits at the end of the table, when the share is known. Each limit stops the load by itself.
 pub(crate) fn over_share(summary: &OutputSummary, plan: &TablePlan) -> Option<Failure> {
-    let percent = plan.fail_above.percent?;
     let bad = summary.rows_rejected + summary.rows_dropped;
+    if let Some(most) = plan.fail_above.rows.filter(|rows| bad > *rows) {
+        return Some(too_many(summary, &plan.target, most, "rows"));
+    }
+    let percent = plan.fail_above.percent?;
     let share = if summary.rows_read == 0 {
         0.0
     } else {
         bad as f64 * 100.0 / summary.rows_read as f64
     };
-    if share <= percent || plan.fail_above.rows.is_some_and(|rows| bad <= rows) {
+    if share <= percent {
         return None;
     }
     let line = format!(
@@ -143,8 +146,9 @@ pub(crate) fn no_rows_left(summary: &mut OutputSummary, spec: &OutputSpec) -> Op
     };
     // Who tolerates bad records has said nothing about rows that are gone.
     let limit = gone.unwrap_or(spec.plan.fail_above);
-    let is_within = limit.percent.is_some_and(|percent| percent >= 100.0)
-        || limit.rows.is_some_and(|rows| before <= rows);
+    let is_within = (limit.percent.is_some() || limit.rows.is_some())
+        && limit.percent.is_none_or(|percent| percent >= 100.0)
+        && limit.rows.is_none_or(|rows| before <= rows);
     if is_within {
         let done = match (spec.plan.write.mode, absent) {
             (WriteMode::Scd2, _) => "closed",

@@ -115,6 +115,24 @@ pub(crate) async fn resolve_masks(
     Ok(masks)
 }
 
+/// With which key each column of a table is hashed now, as the metadata of its columns say it.
+///
+/// # Errors
+/// Those of the key: it is not set, or empty.
+pub async fn mask_words(
+    plan: &TablePlan,
+    services: &TransferServices,
+) -> Result<Vec<(String, String)>> {
+    let masks = resolve_masks(plan, services).await?.into_iter();
+    let words = masks.filter_map(|(column, mask)| Some((column, mask_word(&mask.key_id()?))));
+    Ok(words.collect())
+}
+
+/// The metadata of a column that is hashed with a key.
+pub(crate) fn mask_word(key_id: &str) -> String {
+    format!("hash {key_id}")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

@@ -238,6 +238,7 @@ impl TableOutput {
                 return Err(failure);
             }
         };
+        let notes = prepared.notes();
         let judged = PreparedOutput {
             prepared,
             metrics: self.metrics,
@@ -247,7 +248,10 @@ impl TableOutput {
             before: self.before,
             summary: self.summary,
         };
-        let summary = judged.commit(position, &checkpoint, context).await?;
+        let mut summary = judged.commit(position, &checkpoint, context).await?;
+        if summary.receipt.is_some() {
+            summary.notes.extend(notes);
+        }
         Ok((summary, checkpoint))
     }
 
@@ -385,7 +389,7 @@ impl PreparedOutput {
             quarantine.commit().await?;
         }
         fail::fail_point!("flow::between_quarantine_and_table");
-        let failure = stopped(&plan.target, &self.summary.checks);
+        let failure = stopped(plan, &self.checks, &self.summary.checks);
         let failure = failure
             .or_else(|| no_rows_left(&mut self.summary, context.spec))
             .or_else(|| too_many_gone(&self.summary, plan, self.prepared.stats()));

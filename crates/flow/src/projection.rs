@@ -24,7 +24,7 @@ use towpath_ports::{
 };
 use towpath_vocab::{ColumnPlan, Failure, Naming, Reason, Reject, Remedy, TablePlan, types};
 
-use crate::mask::Masking;
+use crate::mask::{Masking, mask_word};
 use crate::ops::NonDeletedRows;
 use crate::predicate::kernel;
 use crate::text;
@@ -555,7 +555,7 @@ fn finish(column: &mut Column, wish: Option<&ColumnPlan>, source: &SchemaRef) ->
                 types::BLANKS_MASKED.clone_into(word);
             }
             if let Some(key) = mask.key_id() {
-                metadata.insert(types::MASKED.to_owned(), format!("hash {key}"));
+                metadata.insert(types::MASKED.to_owned(), mask_word(&key));
             }
         }
         None => {}

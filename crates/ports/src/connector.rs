@@ -4,6 +4,7 @@
 //! discovery, opening it fails with `Refused`. Read next: `source.rs`, `destination.rs`, and
 //! `connectors/src/registry.rs` for all connectors.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,10 +25,27 @@ pub struct ConnectorContext {
     pub memory: Arc<dyn Memory>,
 }
 
+/// The options of one table of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct TableOptions<'a> {
+    /// The object, as the system names it; `None` for a query.
+    pub object: Option<&'a str>,
+    /// Its own options.
+    pub options: &'a BTreeMap<String, serde_json::Value>,
+    /// True if the table is written.
+    pub is_written: bool,
+}
+
 /// One kind of external system. A method for a capability that it does not have fails with `Refused`.
 pub trait Connector: Send + Sync {
     /// Its description, as data.
     fn spec(&self) -> ConnectorSpec;
+
+    /// Refuses values of options that cannot be meant, without contacting the system: those of a connection,
+    /// with those of one of its tables over them. A connector that judges them later accepts all.
+    fn check_options(&self, _connection: &ConnectionPlan, _table: &TableOptions<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Opens the source of a connection.
     fn source(

@@ -49,7 +49,8 @@ pub use checkpoint::Checkpoint;
 pub use codes::CODES;
 pub use commit_log::CommitLog;
 pub use connector::{
-    Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TestReport,
+    Connector, ConnectorContext, Discover, Discovered, Proposal, ProposedKey, TableOptions,
+    TestReport,
 };
 pub use destination::{
     Candidate, Commit, Committed, DELETE_ABSENT, Destination, FINISH_DELIVERY, Intent, Leftover,

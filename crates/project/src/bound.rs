@@ -10,6 +10,7 @@ use towpath_vocab::{ConnectorSpec, Facts};
 
 use crate::bind::Bindings;
 use crate::connection::{self, Connection};
+use crate::empty;
 use crate::inputs::CheckInputs;
 use crate::keys::{self, Kind};
 use crate::params;
@@ -43,6 +44,7 @@ pub(crate) fn bind<'a>(
 ) -> Option<Bound<'a>> {
     let mut root = root(parsed, report)?;
     adopt_connections(&mut root, std::mem::take(&mut parsed.connections), report);
+    empty::words(&mut root, inputs.specs);
     let environment = environment(&root, inputs, report);
     check_other_environments(&root, &environment, inputs, report);
     let mut root = merge_environment(&root, &environment, report);
@@ -207,6 +209,20 @@ fn environment(root: &Node, inputs: &CheckInputs<'_>, report: &mut Report) -> St
         .map(|node| node.entries().map(|(key, _)| key).collect())
         .unwrap_or_default();
     let default_name = default.and_then(Node::text).unwrap_or("dev");
+    // `dev` is there without a word about it.
+    let is_known = default_name == "dev" || known.is_empty() || known.contains(&default_name);
+    if let Some(node) = default.filter(|_| !is_known) {
+        report
+            .error(
+                "P0155",
+                node.at,
+                format!("there is no environment `{default_name}`, which is the default"),
+            )
+            .suggest(default_name, known.iter().copied(), "environments")
+            .help(format!(
+                "declare it, also without settings: environments: {{ {default_name}: {{}} }}"
+            ));
+    }
     if name != default_name && !known.contains(&name.as_str()) {
         let at = root
             .as_map()

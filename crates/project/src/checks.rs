@@ -4,7 +4,7 @@
 //! as far as columns are known. It runs nothing. Relationships to tables that may not exist are returned
 //! with their position: `graph.rs` knows all tables. Read next: `checks/kinds.rs`, which reads each kind.
 
-use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance};
+use towpath_vocab::{Check, CheckKind, Severity, TableName, Tolerance, WriteMode};
 
 use crate::report::{FileRange, Report};
 use crate::value;
@@ -23,11 +23,30 @@ pub(crate) struct Checks {
     pub(crate) references: Vec<Reference>,
 }
 
+/// The key of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct TableKey<'a> {
+    pub(crate) columns: &'a [String],
+    pub(crate) at: Option<FileRange>,
+    /// It may come more than once.
+    pub(crate) repeats: bool,
+}
+
+impl<'a> TableKey<'a> {
+    /// A key by which a table is written in this mode.
+    pub(crate) fn new(columns: &'a [String], at: Option<FileRange>, mode: WriteMode) -> Self {
+        Self {
+            columns,
+            at,
+            repeats: mode == WriteMode::DeleteInsert,
+        }
+    }
+}
+
 /// Reads `checks`, and adds those that follow from `key`.
 pub(crate) fn read(
     node: Option<&Node>,
-    key: &[String],
-    key_at: Option<FileRange>,
+    key: TableKey<'_>,
     table: &Table<'_>,
     report: &mut Report,
 ) -> Checks {
@@ -40,19 +59,23 @@ pub(crate) fn read(
             *column = table.subject.own_name(column);
         }
     }
-    implied(key, key_at, table, &mut checks, report);
+    implied(key, table, &mut checks, report);
     name_apart(&mut checks.list, report);
     checks
 }
 
-/// Adds the checks that follow from a key: it is unique, and no part of it is NULL.
+/// Adds the checks that follow from a key: it is unique unless it may repeat, and no part of it is NULL.
 pub(crate) fn implied(
-    key: &[String],
-    at: Option<FileRange>,
+    key: TableKey<'_>,
     table: &Table<'_>,
     checks: &mut Checks,
     report: &mut Report,
 ) {
+    let TableKey {
+        columns: key,
+        at,
+        repeats,
+    } = key;
     if key.is_empty() {
         return;
     }
@@ -75,9 +98,11 @@ pub(crate) fn implied(
             });
         }
     };
-    add(CheckKind::Unique {
-        columns: key.to_vec(),
-    });
+    if !repeats {
+        add(CheckKind::Unique {
+            columns: key.to_vec(),
+        });
+    }
     for column in key {
         add(CheckKind::NotNull {
             column: column.clone(),

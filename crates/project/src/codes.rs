@@ -475,6 +475,31 @@ pub const CODES: &[CodeEntry] = &[
         "A schedule has either `cron` or `every`. `end` is after `start`, with at least one interval between them. `catchup: all` runs every interval, so it needs `overlap: queue`. `dst_gap` and `dst_overlap` are for a cron expression with listed hours.",
     ),
     CodeEntry::check(
+        "P0153",
+        "A key has no value.",
+        "`where:`, or null, sets nothing. Give the key a value, or remove it. Null has a meaning in three places: at a table, in a step and in an environment it takes away what a default, or the base, sets; a map or a list without entries is empty; and a key that takes the word `null`, such as `missing_columns: null`, takes it.",
+    ),
+    CodeEntry::check(
+        "P0154",
+        "A setting says nothing at all: a key of no columns, no task at once, no time.",
+        "`parallel: 0` and `limits: { connections: 0 }` could run nothing, `timeout: 0s` would stop everything at once, `key: []` identifies no row. Write 1 or more, a time, a column; or remove the key.",
+    ),
+    CodeEntry::check(
+        "P0155",
+        "The default environment is not declared.",
+        "A misspelt name would run in an environment of its own, with its own state and the lakehouse of the base. Declare it, also without settings:\n\n  default_environment: prod\n  environments: { prod: {}, test: { lakehouse: ./test } }",
+    ),
+    CodeEntry::check(
+        "P0156",
+        "An entry of `except` leaves out no table.",
+        "No known table of the connection has this name, so a table that was meant is loaded all the same. Names are those of the external system, with or without their folder or schema; `*` and `?` match any text. `towpath connection discover NAME --write` lists them.",
+    ),
+    CodeEntry::check(
+        "P0157",
+        "A table is replaced by each read, and only new rows are read.",
+        "The rows of earlier reads would be gone. Read everything (`mode: full`, without `cursor`), or keep them: `write: append`, or `write: merge` with a `key`.",
+    ),
+    CodeEntry::check(
         "P0160",
         "A setting has no effect here.",
         "Towpath obeys a setting or refuses it. `lookback` needs a `cursor`; `tolerance` counts rows that break a check, which a check of one number (`row_count`, `freshness`, `distinct_count`) does not have; `from` and `set` cannot both say where the values of a column come from. Remove the setting, or write what it needs.",

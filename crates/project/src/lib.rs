@@ -19,6 +19,7 @@ mod connection;
 mod context;
 mod dbt;
 mod deletes;
+mod empty;
 mod graph;
 mod inputs;
 mod json_schema;

@@ -12,6 +12,7 @@ use towpath_vocab::{
 use crate::columns;
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
+use crate::empty;
 use crate::keys;
 use crate::outside_table::{can_read, not_active, seen_otherwise, unknown_external_table};
 use crate::report::{FileRange, Report};
@@ -89,6 +90,11 @@ pub(crate) fn plan(
         let target = TableName::new(&schema, &one.name);
         settings::explain(&target.to_string(), &merged, report, explain);
         table::check_lookback(one.layers.last(), &merged, report);
+        let own = frame
+            .node
+            .get("tables")
+            .and_then(|tables| tables.get(&one.name));
+        empty::took_nothing_away(own, &merged, report);
         tasks.extend(task(
             &one, target, object, &merged, connection, frame, context, report,
         ));
@@ -192,6 +198,7 @@ fn wanted(
         .get("except")
         .map(Node::texts)
         .unwrap_or_default();
+    check_except(frame, name, &objects, report);
     let Some(tables) = frame.node.get("tables") else {
         if objects.is_empty() {
             report
@@ -245,6 +252,46 @@ fn wanted(
         }
     }
     found
+}
+
+/// Reports an entry of `except` that leaves out no table.
+fn check_except(
+    frame: &StepFrame<'_>,
+    connection: &str,
+    objects: &BTreeMap<&str, &TableFact>,
+    report: &mut Report,
+) {
+    let Some(except) = frame.node.get("except") else {
+        return;
+    };
+    let tables = frame.node.get("tables");
+    let has_pattern = |tables: &Node| tables.entries().any(|(key, _)| is_pattern(key));
+    if !tables.is_none_or(has_pattern) {
+        report
+            .error(
+                "P0160",
+                except.at.head(),
+                "`except` has no effect: `tables` has no pattern",
+            )
+            .help("remove it: a step loads the tables that it names");
+        return;
+    }
+    for item in except.items() {
+        let Some(pattern) = item.text() else { continue };
+        let hits = |object: &str| matches(pattern, object) || matches(pattern, short_name(object));
+        if objects.is_empty() || objects.keys().any(|object| hits(object)) {
+            continue;
+        }
+        let known: Vec<&str> = objects.keys().copied().collect();
+        report
+            .warning(
+                "P0156",
+                item.at,
+                format!("`{pattern}` leaves out no table: none of `{connection}` has this name"),
+            )
+            .suggest(pattern, known, &format!("tables of `{connection}`"))
+            .help("after a change of the system: towpath connection discover --write");
+    }
 }
 
 fn exact(key: &str, entry: &Entry, found: &mut Vec<TableDraft>, report: &mut Report) {

@@ -10,7 +10,7 @@ use towpath_vocab::{
     PublishPlan, SchemaChange, TableLineage, TableName, TablePlan, WriteMode, WritePlan,
 };
 
-use crate::checks::{self, Reference};
+use crate::checks::{self, Reference, TableKey};
 use crate::connection::{self, Connection};
 use crate::context::StepContext;
 use crate::load::{self, is_pattern};
@@ -278,8 +278,11 @@ fn task(
     let takes_rows = takes_rows(connection);
     let checks = match takes_rows {
         // Its rows cannot be looked at before they are taken; that a key is unique, the writer sees.
-        true => checks::read(None, &[], None, &table, report),
-        false => checks::read(node.get("checks"), &key, key_at, &table, report),
+        true => checks::read(None, TableKey::new(&[], None, mode), &table, report),
+        false => {
+            let table_key = TableKey::new(&key, key_at, mode);
+            checks::read(node.get("checks"), table_key, &table, report)
+        }
     };
     let mut task = frame.task(Some(&target), entry.key_at);
     task.reads = vec![from.clone()];

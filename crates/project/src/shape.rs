@@ -10,6 +10,7 @@ use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionUse, Opt
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::checks::kinds;
+use crate::empty;
 use crate::keys::{self, Key, KeySchema, Kind};
 use crate::report::{FileRange, Report};
 use crate::value;
@@ -74,15 +75,20 @@ fn map(
     };
     for (name, entry) in map.iter_mut() {
         if let Some(key) = shape.find(name) {
-            if !entry.value.is_null() {
-                say_inactive(key, entry.key_at, report);
+            if entry.value.is_null() {
+                empty::key(key, shape, entry.key_at, report);
+                continue;
             }
-            if !entry.value.is_null() {
-                conform(&mut entry.value, key.kind, context, report);
-            }
+            say_inactive(key, entry.key_at, report);
+            conform(&mut entry.value, key.kind, context, report);
+            empty::amount(key.name, &entry.value, report);
         } else if let Some(option) = extra.and_then(|spec| per_table(spec, name)) {
             if !context.in_connection {
                 say_unused(option, shape, entry.key_at, report);
+            }
+            empty::word(&mut entry.value, option);
+            if entry.value.is_null() && !empty::may_take_away(shape, name) {
+                empty::say(name, entry.key_at, report);
             }
             option_value(&mut entry.value, option, context, report);
         } else {
@@ -231,15 +237,24 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         ..*context
     };
     for (name, entry) in map.iter_mut() {
+        let option = spec.and_then(|spec| spec.options.iter().find(|option| option.name == *name));
+        if let Some(option) = option {
+            empty::word(&mut entry.value, option);
+        }
+        let key = keys::CONNECTION.find(name);
         if entry.value.is_null() {
+            match key {
+                Some(key) => empty::key(key, &keys::CONNECTION, entry.key_at, report),
+                None if option.is_some() => empty::say(name, entry.key_at, report),
+                None => {}
+            }
             continue;
         }
-        if let Some(key) = keys::CONNECTION.find(name) {
+        if let Some(key) = key {
             say_inactive(key, entry.key_at, report);
             conform(&mut entry.value, key.kind, &inner, report);
             continue;
         }
-        let option = spec.and_then(|spec| spec.options.iter().find(|option| option.name == *name));
         match (option, spec) {
             (Some(option), _) if option.table_only => {
                 let message = format!("`{name}` has no effect on a connection");
@@ -276,7 +291,7 @@ fn step(node: &mut Node, context: &Context<'_>, report: &mut Report) {
         map.get_mut("tables").map(|entry| {
             (
                 entry.key_at,
-                std::mem::replace(&mut entry.value, Node::null(node.at)),
+                std::mem::replace(&mut entry.value, Node::map(node.at, yaml::Map::new())),
             )
         })
     } else {
@@ -462,7 +477,7 @@ fn limit(node: &mut Node, context: &Context<'_>, report: &mut Report) {
     if value::limit(node).is_none() && context.bindings.is_some() {
         report
             .error("P0127", node.at.head(), "this is not a valid limit")
-            .help("write { percent: 1, rows: 10 }: a load stops when it exceeds both");
+            .help("write { percent: 1, rows: 10 }: a load stops when it exceeds one of them");
     }
 }
 
@@ -528,6 +543,10 @@ fn variant_value(
                 .suggest(key, known, &there);
             continue;
         };
+        empty::word(&mut entry.value, inner);
+        if entry.value.is_null() {
+            empty::say(key, entry.key_at, report);
+        }
         option_value(&mut entry.value, inner, context, report);
     }
     for key in variant.keys.iter().filter(|key| key.required) {

@@ -12,7 +12,7 @@ use towpath_vocab::{
 };
 
 use crate::audit_columns;
-use crate::checks::{self, Reference};
+use crate::checks::{self, Reference, TableKey};
 use crate::columns::{self, Known, Source};
 use crate::deletes;
 use crate::masked;
@@ -110,7 +110,8 @@ pub(crate) fn plan(settings: &Node, frame: &Frame<'_>, report: &mut Report) -> P
         origin,
     };
     let key_at = settings.get("key").map(|node| node.at);
-    let mut checks = checks::read(settings.get("checks"), &key, key_at, &table, report);
+    let table_key = TableKey::new(&key, key_at, mode);
+    let mut checks = checks::read(settings.get("checks"), table_key, &table, report);
     let history = row_history::read(settings, (read, mode), &table, report);
     let dedup = dedup(settings, &key, &table, frame, report);
     let later = later(settings, read, mode, frame.at);
@@ -243,6 +244,19 @@ fn write_mode(
         ReadMode::Incremental | ReadMode::Cdc => WriteMode::Merge,
     });
     let at = node.map_or(frame.at, |node| node.at);
+    if read == ReadMode::Incremental && mode == WriteMode::Replace {
+        report
+            .error(
+                "P0157",
+                at,
+                format!(
+                    "`write: replace` would leave only the newest rows in `{}`: only new rows are read",
+                    frame.target
+                ),
+            )
+            .help("read everything: mode: full, without `cursor`")
+            .help("or add what is new: write: append; or, with a `key`, write: merge");
+    }
     let keyed = !matches!(
         mode,
         WriteMode::Replace | WriteMode::Append | WriteMode::Snapshot

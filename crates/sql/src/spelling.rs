@@ -14,6 +14,8 @@ use datafusion_sql::sqlparser::ast::{
     TimezoneInfo, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use towpath_vocab::strftime;
+
 use crate::forms;
 use crate::fractions::{beyond_decimals, long_number, written_digits};
 use crate::functions::AT_TIME_ZONE;
@@ -34,26 +36,6 @@ const BY_FORMAT: &[&str] = &[
     "to_timestamp_nanos",
     "to_timestamp_seconds",
     "to_unixtime",
-];
-
-/// PostgreSQL's letters in formats, the longer ones first, and ours.
-const LETTERS: &[(&str, &str)] = &[
-    ("HH24", "%H"),
-    ("HH12", "%I"),
-    ("YYYY", "%Y"),
-    ("Month", "%B"),
-    ("Mon", "%b"),
-    ("Day", "%A"),
-    ("DDD", "%j"),
-    ("MM", "%m"),
-    ("DD", "%d"),
-    ("HH", "%I"),
-    ("MI", "%M"),
-    ("SS", "%S"),
-    ("YY", "%y"),
-    ("Dy", "%a"),
-    ("US", "%6f"),
-    ("MS", "%3f"),
 ];
 
 /// Rewrites every expression in the tree. `sql` is the text of its positions.
@@ -280,18 +262,15 @@ fn foreign_format(sql: &str, function: &Function) -> Option<SqlProblem> {
         if format.is_empty() || format.contains('%') {
             return None;
         }
-        let ours = LETTERS.iter().fold(format.clone(), |text, (theirs, ours)| {
-            text.replace(theirs, ours)
-        });
         let problem = SqlProblem::new(
             "M0311",
             format!("`{format}` is not a valid format: `{name}` takes those of strftime, with `%`"),
         )
         .at(place::of_parse(sql, value.span))
         .help("for example %Y year, %m month, %d day, %H hour, %M minute, %S second");
-        Some(match ours == *format {
-            true => problem,
-            false => problem.label(format!("did you mean `{ours}`?")),
+        Some(match strftime::meant(format) {
+            None => problem,
+            Some(ours) => problem.label(format!("did you mean `{ours}`?")),
         })
     })
 }

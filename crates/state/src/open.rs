@@ -56,18 +56,51 @@ impl Location {
         }
     }
 
+    /// The text with the values of its variables; `None` if it has no variable, or one that is not set.
+    fn resolved(&self, template: &str) -> Option<String> {
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (placeholder, behind) = after.split_once('}')?;
+            let (kind, name) = placeholder.split_once(':')?;
+            let (name, default) = match name.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (name, None),
+            };
+            if !matches!(kind, "env" | "secret") {
+                return None;
+            }
+            let variables = self.secrets.variables(name);
+            let value = variables.get(name).map(String::as_str).or(default)?;
+            text.push_str(before);
+            text.push_str(value);
+            rest = behind;
+        }
+        if rest.len() == template.len() {
+            return None;
+        }
+        text.push_str(rest);
+        Some(text)
+    }
+
     fn kind(&self) -> Result<Kind> {
         let Some(url) = &self.url else {
             let name = format!("{}.db", self.environment);
             return Ok(Kind::File(self.project_dir.join(FOLDER).join(name)));
         };
         let text = url.template().trim();
-        if text.starts_with("postgres://")
-            || text.starts_with("postgresql://")
-            || text.starts_with("${")
+        let is_server =
+            |text: &str| text.starts_with("postgres://") || text.starts_with("postgresql://");
+        // A secret that is in no variable is resolved when the server is connected.
+        let resolved = self.resolved(text);
+        if is_server(text)
+            || resolved
+                .as_deref()
+                .map_or(text.starts_with("${"), is_server)
         {
             return Ok(Kind::Server);
         }
+        let text = resolved.as_deref().unwrap_or(text).trim();
         let path = text.strip_prefix("sqlite:").unwrap_or(text);
         let is_address = has_password(path) || is_key_value_address(path);
         if path.is_empty() || path.contains("://") || path.contains("${") || is_address {

@@ -31,6 +31,7 @@ mod row_history;
 mod schedule;
 mod schema_policy;
 mod spec;
+pub mod strftime;
 pub mod text;
 mod token;
 pub mod types;

@@ -95,7 +95,11 @@ fn end(
     refuse_address(text, working_dir)?;
     match text.split_once("://") {
         Some((scheme, _)) if is_of_files(scheme, specs) => stored_end(text),
-        Some((scheme, _)) => database_end(text, scheme, named(table, option)?, specs),
+        Some((scheme, _)) => {
+            // What no connector reads has no tables to name.
+            of_scheme(specs, scheme)?;
+            database_end(text, scheme, named(table, option)?, specs)
+        }
         None => file_end(text, working_dir),
     }
 }

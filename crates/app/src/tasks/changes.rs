@@ -32,7 +32,7 @@ use crate::services::ProjectServices;
 const NOT_EVALUATED: &str = "was sent with a `where` that cannot be evaluated any more";
 
 /// The SQL schema of the two versions in a comparison.
-const SCHEMA: &str = "towpath_publish";
+pub(super) const SCHEMA: &str = "towpath_publish";
 
 /// A lakehouse table at one version.
 pub(super) struct Pinned {
@@ -225,13 +225,13 @@ impl Comparison<'_> {
     }
 }
 
-fn seen_as(name: &str) -> TableName {
+pub(super) fn seen_as(name: &str) -> TableName {
     TableName::new(SCHEMA, name)
 }
 
 /// The columns of the present version, if none of them had another type in the old version. Both may allow
 /// NULL or not.
-fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
+pub(super) fn common(then: &Schema, now: &SchemaRef) -> Option<SchemaRef> {
     let mut fields = Vec::with_capacity(now.fields().len());
     for field in now.fields() {
         let old = then.field_with_name(field.name()).ok();
@@ -357,7 +357,7 @@ impl Text {
 /// A filter with the names of the table, as a write of all rows reads them: names of the source and other
 /// case are allowed. It is on lines of its own, so that a comment at its end does not hide the SQL that
 /// follows.
-fn filter_text(filter: Option<&str>, schema: &Schema) -> Result<String> {
+pub(super) fn filter_text(filter: Option<&str>, schema: &Schema) -> Result<String> {
     let Some(text) = filter else {
         return Ok(String::new());
     };
@@ -377,14 +377,18 @@ pub(super) async fn rows_to_send(
     let filter = filter_text(Some(filter), &now.table.schema)?;
     let sql = format!("select count(*) as n from {SCHEMA}.now{filter}");
     let candidates = BTreeMap::from([(seen_as("now"), now.candidate(services, publish)?)]);
-    let counted = services.engine.query(&sql, &candidates).await?;
-    let batches: Vec<RecordBatch> = counted.batches.try_collect().await?;
+    counted(services.engine.query(&sql, &candidates).await?).await
+}
+
+/// The number that a query gives.
+pub(super) async fn counted(answer: QueryResult) -> Result<Option<u64>> {
+    let batches: Vec<RecordBatch> = answer.batches.try_collect().await?;
     let first = batches.iter().find(|batch| batch.num_rows() > 0);
     let first = first.and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     Ok(first.and_then(|counts| u64::try_from(counts.value(0)).ok()))
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -426,7 +430,7 @@ pub(super) fn no_rows(publish: &PublishPlan, now: &Pinned) -> Box<dyn Reader> {
 type ChangedRows = BoxStream<Result<(RecordBatch, Option<OpColumn>)>>;
 
 /// A reader of rows with their operations.
-struct Changes {
+pub(super) struct Changes {
     table: TableName,
     object: String,
     /// The columns that are sent, followed by those that become NULL.
@@ -435,7 +439,7 @@ struct Changes {
 }
 
 impl Changes {
-    fn of(
+    pub(super) fn of(
         publish: &PublishPlan,
         columns: &SchemaRef,
         dropped: &[FieldRef],

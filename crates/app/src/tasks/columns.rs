@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{Checkpoint, Committed, Destination, Intent, Writer};
-use towpath_vocab::types::{self, DECLARED};
+use towpath_vocab::types::{self, DECLARED, MASKED};
 use towpath_vocab::{
     SchemaChange, TableName, TablePlan, TaskKey, WriteMode, WritePlan, written_columns,
 };
@@ -99,6 +99,7 @@ impl Destination for ColumnRecorder {
             let coming = written_columns(intent.write.mode, &intent.schema);
             let mut notes = compared(&before, &coming, &intent.write);
             notes.extend(self.respelled(&before, &coming));
+            notes.extend(masked_otherwise(&before, &coming));
             notes
         });
         intent.schema = self.with_declared_types(&intent.schema);
@@ -147,6 +148,26 @@ fn compared(before: &Schema, coming: &Schema, write: &WritePlan) -> Vec<String> 
         ));
     }
     notes
+}
+
+/// A note about columns that are hashed with another key than in the rows of the table. Columns of a key are
+/// refused by the lakehouse.
+fn masked_otherwise(before: &Schema, coming: &Schema) -> Option<String> {
+    let is_otherwise = |field: &&FieldRef| {
+        let mut coming = coming.fields().iter();
+        let coming = coming.find(|coming| same(coming.name(), field.name()));
+        let (before, now) = (
+            field.metadata().get(MASKED),
+            coming.and_then(|coming| coming.metadata().get(MASKED)),
+        );
+        before.is_some() && now.is_some() && before != now
+    };
+    let fields = before.fields().iter().filter(is_otherwise);
+    let names: Vec<String> = fields.map(|field| format!("`{}`", field.name())).collect();
+    (!names.is_empty()).then(|| format!(
+        "masked with another `mask_key` than the rows that were in the table: {}; equal values have different hashes there and in the rows that are read now; `--full-refresh` reads and masks all rows again",
+        names.join(", ")
+    ))
 }
 
 /// Compares names without regard to case, as the lakehouse does.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
-use towpath_flow::refuse_unknown_columns;
+use towpath_connectors::found_no_file;
+use towpath_flow::{mask_words, refuse_unknown_columns};
 use towpath_orchestrator::AttemptSuccess;
 use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
+use towpath_vocab::types::MASKED;
 use towpath_vocab::{
-    AbsentRows, Annotations, AuditColumns, ColumnPlan, ConnectorSpec, FactSource, LoadPlan,
+    AbsentRows, Annotations, AuditColumns, ColumnPlan, ConnectorSpec, FactSource, Failure, LoadPlan,
     ObjectKind, PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection,
     TablePlan, WriteMode, WritePlan,
 };
@@ -24,7 +26,7 @@ use super::generation::GenerationClaim;
 use super::load_lineage::observed_lineage;
 use super::nondeterministic::loads_by_time;
 use super::observed_types::{observed, stamped_schema};
-use super::write_table::TableWrite;
+use super::write_table::{TableWrite, has_definition};
 use crate::Result;
 use crate::services::{parallelism, spec_of};
 
@@ -43,9 +45,10 @@ pub(super) async fn load(
     let target = load.table.target.clone();
     let mut spec = read_spec(executor, load);
     // A part of the source has no fingerprint: the next run reads it whole.
-    let fingerprint = match source.version(&spec).await? {
-        Some(version) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
-        _ => None,
+    let fingerprint = match source.version(&spec).await {
+        Ok(Some(version)) if spec.limit.is_none() => Some(fingerprint(task, &[version.0])?),
+        Ok(_) => None,
+        Err(failure) => return emptied(executor, task, load, failure).await,
     };
     // Without a fingerprint, only the number of the run shows that it has already appended.
     if fingerprint.is_none()
@@ -67,6 +70,7 @@ pub(super) async fn load(
     }
     if let Some(print) = &fingerprint
         && !loads_by_time(load)
+        && !is_masked_otherwise(executor, load).await?
         && executor
             .is_up_to_date(task, print, &claim, load.table.write.mode)
             .await?
@@ -197,6 +201,56 @@ fn written_plan(executor: &RunExecutor, load: &LoadPlan) -> TablePlan {
         AbsentRows::clear(&mut plan.write);
     }
     plan
+}
+
+/// True if a column of the table is hashed with another key than rows would be now. A key that cannot be
+/// resolved stops the load that reads, not one that has nothing to do.
+async fn is_masked_otherwise(executor: &RunExecutor, load: &LoadPlan) -> Result<bool> {
+    let services = executor.services.transfer_services(Arc::default());
+    let Ok(words) = mask_words(&load.table, &services).await else {
+        return Ok(false);
+    };
+    if words.is_empty() {
+        return Ok(false);
+    }
+    let Some(schema) = executor.services.lake.schema(&load.table.target).await? else {
+        return Ok(false);
+    };
+    Ok(words.iter().any(|(column, now)| {
+        let field = schema.field_with_name(column).ok();
+        let before = field.and_then(|field| field.metadata().get(MASKED));
+        before.is_some_and(|before| before != now)
+    }))
+}
+
+/// A load of new files only that finds none at all, and has loaded files before: they were moved away, and
+/// nothing is new. Any other failure stays one, also where the load was defined otherwise then: its names may be
+/// wrong.
+async fn emptied(
+    executor: &RunExecutor,
+    task: &PlannedTask,
+    load: &LoadPlan,
+    failure: Failure,
+) -> Result<AttemptSuccess> {
+    let goes_on = load.read == ReadMode::Incremental
+        && !executor.options.full_refresh
+        && executor.options.limit.is_none();
+    if !goes_on || !found_no_file(&failure) {
+        return Err(failure);
+    }
+    let key = executor.key(&task.step, &load.table.target);
+    let last = executor
+        .services
+        .lake
+        .last(&key, &load.table.target)
+        .await?;
+    match last.filter(|last| has_definition(&last.token, task)) {
+        Some(last) if !last.token.position.is_empty() => {
+            let reason = "no file is there any more; those that were loaded are in the table";
+            Ok(nothing_yet(executor, task, &[reason.to_owned()]))
+        }
+        _ => Err(failure),
+    }
 }
 
 /// There is no table to make: the source never had a record, and nobody says its columns.

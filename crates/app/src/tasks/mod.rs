@@ -4,6 +4,7 @@
 //! writes a table ends in `write_table.rs`, which transfers the rows and writes the state store. Read next:
 //! `executor.rs` (the executor of a run), `dispatch.rs`, `load.rs`.
 
+mod appended;
 mod call;
 mod changes;
 mod columns;

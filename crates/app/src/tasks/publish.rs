@@ -3,7 +3,8 @@
 //! Promise: if the destination has these rows already, nothing is committed there, whether or not the
 //! lakehouse has a new version. Afterwards the target has the rows of the source, whatever was restored,
 //! copied, vacuumed, emptied or redefined in between; rows of others are not deleted. `changes.rs` finds
-//! the differences, `sent_version.rs` knows what was sent; this file decides and sends.
+//! the differences, `appended.rs` the new rows of an append, `sent_version.rs` knows what was sent; this file
+//! decides and sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use towpath_vocab::{
     PublishPlan, ReadMode, Remedy, Selection, TableLineage, TablePlan, Threshold, WriteMode,
 };
 
+use super::appended::{Appended, cannot_tell};
 use super::changes::{
     Comparison, Noted, Pinned, PublishScope, Sending, no_rows, overtaken, rows_to_send,
     rows_with_nulls, sent_columns,
@@ -221,6 +223,9 @@ impl Outgoing<'_> {
         let reader = match self.mode() {
             WriteMode::Replace => Some(self.everything().await?),
             WriteMode::Merge => self.by_key(plan, &mut notes).await?,
+            WriteMode::Append if !self.executor.options.full_refresh => {
+                self.added(plan, &mut notes).await?
+            }
             mode => {
                 if self.executor.options.full_refresh {
                     notes.extend(self.refreshed(mode, plan)?);
@@ -230,6 +235,52 @@ impl Outgoing<'_> {
         };
         let noted = |reader| Box::new(Noted { reader, notes }) as Box<dyn Reader>;
         Ok(reader.map(noted))
+    }
+
+    /// An append: the rows that came since the last publish, or all if the target has none of them.
+    async fn added(
+        &self,
+        plan: &mut TablePlan,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Box<dyn Reader>>> {
+        let target = &plan.target;
+        let is_gone = !self.target.exists() && self.destination.schema(target).await?.is_none();
+        let has_rows = !is_gone && !self.is_changed();
+        let Some(sent) = self.sent.as_ref().filter(|_| has_rows) else {
+            return self.everything().await.map(Some);
+        };
+        let Some(before) = self.known_version(sent, self.same.as_ref()).await? else {
+            let why = self.is_unknown(sent).await?;
+            return Err(cannot_tell(self.publish, &why));
+        };
+        let appended = Appended {
+            services: &self.executor.services,
+            publish: self.publish,
+            now: self.now,
+            before,
+        };
+        let rows = appended.rows(notes).await?;
+        is_applied(plan);
+        Ok(rows)
+    }
+
+    /// A version in the history of the table with the rows that were sent: `same`, a later one with the same
+    /// rows, may exist longer.
+    async fn known_version(&self, sent: &Sent, same: Option<&Same>) -> Result<Option<u64>> {
+        let (from, lake) = (&self.publish.from, &self.executor.services.lake);
+        let held = |same: &Same| (same.version, same.commit.clone());
+        for (version, commit) in same
+            .map(held)
+            .into_iter()
+            .chain([(sent.version, sent.commit.clone())])
+        {
+            let is_known = sent.table == self.now.id
+                && is_in_history(lake, from, (version, commit.as_deref())).await?;
+            if is_known {
+                return Ok(Some(version));
+            }
+        }
+        Ok(None)
     }
 
     /// `--full-refresh` of an append: the target is replaced by the source, if that deletes no rows of
@@ -320,30 +371,17 @@ impl Outgoing<'_> {
 
     /// Compares with the version in the destination.
     async fn compare(&self, sent: &Sent, dropped: &[FieldRef]) -> Result<Sending> {
-        let (from, lake) = (&self.publish.from, &self.executor.services.lake);
+        let from = &self.publish.from;
         if sent.depends_on_time() {
             return Ok(Sending::Everything(
                 "an earlier version of Towpath, or `write: replace`, sent them with a `where` that gives other rows at another time, without the moment".to_owned(),
             ));
         }
-        let held = |same: &Same| (same.version, same.commit.clone());
         // A later version with the same rows is compared instead, because it may exist longer. If the `where`
         // asks the clock, the two versions had the same rows at one moment only.
         let is_as_good = sent.task == self.identity && !self.depends_on_time;
         let same = self.same.as_ref().filter(|_| is_as_good);
-        let mut before = None;
-        for (version, commit) in same
-            .map(held)
-            .into_iter()
-            .chain([(sent.version, sent.commit.clone())])
-        {
-            let is_known = sent.table == self.now.id
-                && is_in_history(lake, from, (version, commit.as_deref())).await?;
-            if is_known {
-                before = Some(version);
-                break;
-            }
-        }
+        let before = self.known_version(sent, same).await?;
         let Some(before) = before else {
             return Ok(Sending::Everything(self.is_unknown(sent).await?));
         };

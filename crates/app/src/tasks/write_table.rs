@@ -18,7 +18,7 @@ use towpath_ports::{
 use towpath_quarantine::outdate_uncommitted;
 use towpath_vocab::{
     Action, Annotations, BadRows, Failure, PlannedTask, Position, ReadMode, Remedy, RunName,
-    TableName, TablePlan, TaskKey, WriteMode, delete_limit, put_delete_limit,
+    TableName, TablePlan, TaskKey, Token, WriteMode, delete_limit, put_delete_limit,
 };
 
 use super::columns::ColumnRecorder;
@@ -444,6 +444,15 @@ fn is_defined_as(claim: &GenerationClaim, definition: &str) -> bool {
     };
     let noted = last.token.annotations.read::<String>(DEFINITION);
     noted.ok().flatten().is_none_or(|noted| noted == definition)
+}
+
+/// True if a commit is known to have been made with the definition of a task.
+pub(super) fn has_definition(token: &Token, task: &PlannedTask) -> bool {
+    let noted = token.annotations.read::<String>(DEFINITION);
+    match (noted, definition(task)) {
+        (Ok(Some(noted)), Ok(definition)) => noted == definition,
+        _ => false,
+    }
 }
 
 /// True if the last commit is known to have been made with this definition.

@@ -72,9 +72,23 @@ fn text(piece: &LogPiece) {
     }
     for printed in &piece.printed {
         for line in printed.text.lines() {
-            outln!("      {} │ {line}", printed.task);
+            outln!("      {} │ {}", printed.task, without_colours(line));
         }
     }
+}
+
+/// A line of a program without the sequences that colour it, which carry no text.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';');
+        match end.and_then(|end| part.get(end..)?.strip_prefix('m')) {
+            Some(rest) => text.push_str(rest),
+            None => text.push_str(&format!("\u{1b}[{part}")),
+        }
+    }
+    text
 }
 
 fn line(event: &RunEvent) -> String {
@@ -100,4 +114,15 @@ fn json_lines(piece: &LogPiece) -> Result<(), towpath_vocab::Failure> {
         draw::json_line(printed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_colours;
+
+    #[test]
+    fn only_colours_are_left_out() {
+        let line = "\u{1b}[1;32mOK\u{1b}[0m 5 rows \u{1b}[2Jx \u{1b}[";
+        assert_eq!(without_colours(line), "OK 5 rows \u{1b}[2Jx \u{1b}[");
+    }
 }

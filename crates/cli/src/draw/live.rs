@@ -77,7 +77,7 @@ fn bar(text: impl Fn() -> String + Clone + Send + Sync + 'static) -> ProgressBar
     let bar = ProgressBar::new_spinner();
     let key = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
         // Writing to the bar's own buffer cannot fail.
-        let _ = out.write_str(&text());
+        let _ = out.write_str(&terminal::visible(&text()));
     };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {now}") {
         bar.set_style(style.with_key("now", key));

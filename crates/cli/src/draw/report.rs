@@ -342,10 +342,10 @@ fn balance(report: &RunReport) -> String {
         + report.rows_left_out
         + report.rows_dropped
         + report.rows_not_committed;
-    let sentence = if accounted == report.rows_read {
-        "No row was lost"
-    } else {
-        "ROWS DO NOT BALANCE"
+    let sentence = match (accounted == report.rows_read, report.rows_dropped) {
+        (true, 0) => "No row was lost",
+        (true, _) => "Every row that was read is counted",
+        (false, _) => "ROWS DO NOT BALANCE",
     };
     format!(
         "{sentence}: {} read = {}.",

@@ -17,7 +17,7 @@ use towpath_vocab::{Failure, Remedy};
 
 use super::numbers::plural;
 use crate::args::RowFormat;
-use crate::terminal::Out;
+use crate::terminal::{Out, visible};
 
 /// Integers beyond this lose digits in JavaScript.
 const EXACT_IN_JSON: i128 = 1 << 53;
@@ -110,11 +110,10 @@ impl RowPrinter {
                     .iter()
                     .map(|f| f.data_type().is_numeric())
                     .collect();
-                write!(out, "{}", text_table(&names, &self.table, &right)).map_err(closed)?;
+                out!("{}", text_table(&names, &self.table, &right));
                 let more = self.rows - self.table.len() as u64;
                 if more > 0 {
-                    writeln!(out, "… {} more: --format csv", plural(more, "row"))
-                        .map_err(closed)?;
+                    outln!("… {} more: --format csv", plural(more, "row"));
                 }
                 Ok(())
             }
@@ -244,7 +243,7 @@ fn uuid(bytes: &[u8]) -> String {
 
 /// A table with aligned columns and a header line.
 pub(crate) fn text_table(names: &[String], rows: &[Vec<String>], right: &[bool]) -> String {
-    let width = |text: &str| text.chars().count();
+    let width = |text: &str| visible(text).chars().count();
     let widths: Vec<usize> = names
         .iter()
         .enumerate()

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use towpath_ports::{Connector, ConnectorContext, Destination, Discover, Result, Source};
+use towpath_ports::{
+    Connector, ConnectorContext, Destination, Discover, Result, Source, TableOptions,
+};
 use towpath_vocab::{ConnectionPlan, ConnectorSpec};
 
 use super::discover::FilesDiscover;
@@ -14,6 +16,7 @@ use super::error::FilesError;
 use super::http::error::HttpError;
 use super::http::url::is_http;
 use super::http_folder::HttpFolder;
+use super::names::name_parts;
 use super::options::Options;
 use super::root::Root;
 use super::source::FilesSource;
@@ -74,6 +77,22 @@ fn refuse_auth(connection: &ConnectionPlan) -> Result<(), FilesError> {
 impl Connector for FilesConnector {
     fn spec(&self) -> ConnectorSpec {
         spec()
+    }
+
+    fn check_options(&self, connection: &ConnectionPlan, table: &TableOptions<'_>) -> Result<()> {
+        Options::refuse_unused(&connection.options)?;
+        let options = Options::read(&connection.options, table.options)?;
+        let ending = table.object.and_then(|object| {
+            let name = object.rsplit('/').next().unwrap_or(object);
+            name_parts(name).format
+        });
+        if let Some(format) = options.format.or(ending) {
+            match table.is_written {
+                true => options.written_as(format)?,
+                false => options.of_format(format)?,
+            };
+        }
+        Ok(())
     }
 
     fn source(

@@ -75,6 +75,7 @@ mod source;
 mod spare;
 mod spec;
 mod survey;
+mod time_options;
 mod transcoder;
 mod workbook;
 mod write;
@@ -100,3 +101,8 @@ pub(crate) use objects::{
 pub use record::record_value;
 pub(crate) use root::Root;
 pub(crate) use source::FilesSource;
+
+/// True for the failure of a read that found no file.
+pub fn found_no_file(failure: &towpath_vocab::Failure) -> bool {
+    failure.code == "R0101"
+}

@@ -13,6 +13,7 @@ use super::error::FilesError;
 use super::given_options::{GivenOptions, word};
 use super::lines::{GivenLines, LineFormat, LineOptions};
 use super::path_values::HivePartitions;
+use super::time_options;
 use super::value::TimeFormats;
 use super::workbook::{Area, SheetChoice};
 use super::xml::XmlOptions;
@@ -553,7 +554,7 @@ impl Options {
             trim: given.boolean("trim", false)?,
             nulls: given.texts("null_values")?,
             encoding,
-            times: TimeFormats::read(given.text("date_format")?, given.text("timestamp_format")?),
+            times: time_options::times(&given)?,
             numbers: numbers(&given)?,
             records: given.text("records")?,
             nested_text: word(&given, "nested", &[("types", false), ("text", true)])?

@@ -213,7 +213,7 @@ fn scalar(name: &str, class: &str, modifier: i32) -> Travel {
             return Travel::text(
                 Kind::Text,
                 "::text",
-                Some("has no Arrow type and is read as text"),
+                Some("has a type of PostgreSQL's own and is read as text"),
             );
         }
     })

@@ -225,10 +225,10 @@ fn tolerated(measured: &Measured, tolerance: Tolerance) -> (bool, String) {
             format!("at most {rows} rows"),
         ),
         (None, Some(most)) => (percent <= most, format!("at most {most} % of the rows")),
-        // As with `fail_above`: the check fails only if both limits are exceeded.
+        // As with `fail_above`: the check fails if one of the limits is exceeded.
         (Some(rows), Some(most)) => (
-            measured.value <= rows as f64 || percent <= most,
-            format!("at most {rows} rows or {most} % of the rows"),
+            measured.value <= rows as f64 && percent <= most,
+            format!("at most {rows} rows and {most} % of the rows"),
         ),
     }
 }

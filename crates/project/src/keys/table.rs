@@ -88,7 +88,7 @@ pub(crate) static TABLE_DEFAULTS: KeySchema = KeySchema {
         key(
             "fail_above",
             Kind::Limit,
-            "The limit of bad rows that stops a load: `1%`, a number of rows, or both. Default 10 %.",
+            "The limit of bad rows that stops a load: `1%`, a number of rows, or both, of which each stops it. Default 10 %.",
         ),
         key(
             "schema_change",
@@ -281,7 +281,7 @@ pub(crate) static CHECK_SETTINGS: KeySchema = KeySchema {
         key(
             "tolerance",
             Kind::Limit,
-            "How many rows may break it: a number, a percentage, or both.",
+            "How many rows may break it: a number, a percentage, or both, of which none may be exceeded.",
         ),
     ],
     also: &[],

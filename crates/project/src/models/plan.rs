@@ -14,7 +14,7 @@ use towpath_vocab::{
 use super::analyze::AnalyzedModel;
 use super::draft::{Draft, Model, ModelContext};
 use super::{place, resolve, tests_of};
-use crate::checks::{self, Table};
+use crate::checks::{self, Table, TableKey};
 use crate::graph::Tables;
 use crate::report::{FileRange, Report};
 use crate::rules::Subject;
@@ -60,7 +60,8 @@ pub(super) fn plan(
     let key_at = key
         .first()
         .map(|first| key_place(draft, first).unwrap_or_else(|| place::head(&draft.file)));
-    checks::implied(&keyed, key_at, &table, &mut checks, report);
+    let table_key = TableKey::new(&keyed, key_at, mode);
+    checks::implied(table_key, &table, &mut checks, report);
     checks::name_apart(&mut checks.list, report);
     let helpers = resolve::ephemerals(draft, drafts);
     let mut references = draft.references.clone();

@@ -146,7 +146,8 @@ impl Node {
         }
     }
 
-    /// Merges `over` into this value: maps are merged key by key, other values are replaced, null removes.
+    /// Merges `over` into this value: maps are merged key by key, other values are replaced, null removes. Null
+    /// that had nothing to remove stays.
     pub(crate) fn merged(&self, over: &Node) -> Node {
         let (Value::Map(below), Value::Map(above)) = (&self.value, &over.value) else {
             return over.clone();
@@ -154,7 +155,7 @@ impl Node {
         let mut map = below.clone();
         for (key, entry) in above {
             match map.get_mut(key) {
-                _ if entry.value.is_null() => {
+                Some(present) if entry.value.is_null() && !present.value.is_null() => {
                     map.shift_remove(key);
                 }
                 Some(present) => {

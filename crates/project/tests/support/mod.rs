@@ -53,6 +53,12 @@ pub(crate) fn specs() -> Vec<ConnectorSpec> {
                     true,
                 ),
                 option("null_values", OptionKind::TextList, false, true),
+                option(
+                    "missing_columns",
+                    OptionKind::OneOf(vec!["fail".into(), "null".into()]),
+                    false,
+                    true,
+                ),
                 option("header", OptionKind::Boolean, false, true),
                 OptionSpec {
                     used_by: OptionUse::Reads,

@@ -11,11 +11,12 @@ use std::io::Read;
 
 use super::first_records::{self, FirstRecord, first_records, texts};
 use super::scan::{Dialect, RecordEnd};
+use super::titles::{MOST_TITLES, titles};
 use crate::files::cells::Nulls;
 use crate::files::chunk::open_text;
 use crate::files::error::FilesError;
 use crate::files::find::InputFile;
-use crate::files::infer::{Guess, InferOptions};
+use crate::files::infer::{Guess, Hint, InferOptions};
 use crate::files::options::{Format, Options};
 use crate::files::workbook::{self, ROW_END};
 
@@ -34,8 +35,6 @@ pub(crate) struct Head {
 }
 
 const FIRST_LOOK: usize = 64 << 10;
-/// So many lines may stand above a header that is found without `skip_lines`.
-const MOST_TITLES: usize = 20;
 /// So many names are in one note.
 const MOST_SHOWN: usize = 20;
 
@@ -225,6 +224,12 @@ impl FileStart<'_> {
         };
         dialect.width = names.len();
         let first = self.first(rows, &names, &dialect);
+        if self.options.header && header.width() == names.len() {
+            let given = self.first(std::slice::from_ref(header), &names, &dialect);
+            let given: Vec<Guess> = given.into_iter().map(|(_, guess)| guess).collect();
+            let cells = texts(record, &header.cells, &dialect);
+            notes.extend(self.values_note(&cells, &given, &first));
+        }
         let head = Head {
             dialect,
             names,
@@ -313,6 +318,36 @@ impl FileStart<'_> {
             self.file.object,
             named(dialect.delimiter),
             as_option(dialect.delimiter)
+        ))
+    }
+
+    /// What is said of a header whose names are numbers or dates like the values below them.
+    fn values_note(
+        &self,
+        cells: &[String],
+        given: &[Guess],
+        below: &[(String, Guess)],
+    ) -> Option<String> {
+        let kind = |guess: &Guess| {
+            let data_type = guess.verdict("", Hint::default(), false).data_type;
+            match guess.has_values() {
+                true if data_type.is_numeric() => Some(0),
+                true if data_type.is_temporal() => Some(1),
+                _ => None,
+            }
+        };
+        let both = given.iter().zip(below);
+        let alike =
+            both.map(|(given, (_, below))| kind(given).is_some() && kind(given) == kind(below));
+        let values = cells.iter().zip(alike).filter(|(_, is_alike)| *is_alike);
+        let values: Vec<String> = values.map(|(cell, _)| cell.clone()).collect();
+        if values.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "the first record of `{}` is taken for its header, and {} there are values like those below: if it is a row, set `header: false`",
+            self.file.object,
+            shown(&values)
         ))
     }
 
@@ -472,46 +507,6 @@ enum Shown {
     One(u8),
     Several,
     Nothing,
-}
-
-/// How many of the first records are no header but a title above it: they hold one cell, the next one
-/// names, and the records behind it all have as many cells.
-fn titles(bytes: &[u8], records: &[FirstRecord], dialect: &Dialect) -> usize {
-    let width = records.last().map_or(0, FirstRecord::width);
-    if width < 2 {
-        return 0;
-    }
-    let is_title = |record: &&FirstRecord| {
-        let is_padded = record.width() == width && width > 2;
-        let is_alone = record.filled() <= 1 && !(record.filled() == 1 && record.starts_empty());
-        (record.width() == 1 || is_padded) && is_alone
-    };
-    let titles = records.iter().take_while(is_title).count();
-    let (above, below) = records.split_at(titles);
-    let is_phrase = above.len() > 1
-        || above.iter().any(|record| {
-            let text = bytes.get(record.start..record.end).unwrap_or_default();
-            text.trim_ascii().contains(&b' ') || record.width() > 1
-        });
-    let is_table = below.len() > 1
-        && below.iter().take(4).all(|record| record.width() == width)
-        && below
-            .first()
-            .is_some_and(|header| are_names(bytes, header, dialect));
-    match is_phrase && is_table && titles <= MOST_TITLES {
-        true => titles,
-        false => 0,
-    }
-}
-
-/// Whether the cells of a record look like names of columns: all there, and none a number.
-fn are_names(bytes: &[u8], record: &FirstRecord, dialect: &Dialect) -> bool {
-    let text = bytes.get(record.start..record.end).unwrap_or_default();
-    let is_name = |name: &String| {
-        let first = name.chars().next();
-        first.is_some_and(|first| first.is_alphabetic() || first == '_')
-    };
-    texts(text, &record.cells, dialect).iter().all(is_name)
 }
 
 /// The first record that is neither skipped, a comment nor blank.

@@ -10,6 +10,7 @@ mod first_records;
 mod header;
 mod index;
 mod scan;
+mod titles;
 mod whole;
 
 pub(crate) use cutter::CsvCutter;

@@ -469,6 +469,74 @@ fn lines_above_the_header_are_passed_over_and_named() {
 }
 
 #[test]
+fn a_title_above_two_columns_is_no_header() {
+    for text in [
+        "Sales\nid,v\n1,2\n3,4\n",
+        "Sales,\nid,v\n1,2\n3,4\n",
+        "sales_report_2024;\nid;v\nx;2\ny;4\n",
+    ] {
+        let outcome = csv(text);
+        assert_eq!(outcome.columns.len(), 2, "{text}");
+        assert!(
+            outcome.columns[0].starts_with("id "),
+            "{text}: {:?}",
+            outcome.columns
+        );
+        assert_eq!(outcome.columns[1], "v bigint", "{text}");
+        assert_eq!(outcome.rows.len(), 2, "{text}");
+        let is_said = |note: &String| note.contains("`skip_lines: 1`");
+        assert!(
+            outcome.notes.iter().any(is_said),
+            "{text}: {:?}",
+            outcome.notes
+        );
+    }
+    // A column without a name, and an index, stay columns.
+    for (text, columns) in [
+        ("name,\nBob,Smith\nAnn,Lee\n", ["name text", "column1 text"]),
+        ("id,\n1,x\n2,y\n", ["id bigint", "column1 text"]),
+        ("v\n1,5\n2,6\n", ["column0 bigint", "v bigint"]),
+    ] {
+        assert_eq!(csv(text).columns, columns, "{text}");
+    }
+}
+
+#[test]
+fn a_header_of_values_is_named() {
+    for (text, values) in [
+        ("1,Ann,5.5\n2,Bob,6.5\n3,Cid,7.5\n", "`1`, `5.5` there"),
+        ("2024-01-01,x\n2024-01-02,y\n", "`2024-01-01` there"),
+        ("a,2024-01-01\nb,2024-01-02\n", "`2024-01-01` there"),
+    ] {
+        let outcome = csv(text);
+        let is_said = |note: &String| note.contains(values) && note.contains("set `header: false`");
+        assert!(
+            outcome.notes.iter().any(is_said),
+            "{text}: {:?}",
+            outcome.notes
+        );
+    }
+    for text in [
+        "a,b\n1,2\n",
+        "1,b\nx,2\n",
+        "2024-01-01,b\n5,2\n",
+        "true,b\ntrue,2\n",
+        "5\n",
+    ] {
+        let notes = csv(text).notes;
+        assert!(
+            !notes.iter().any(|note| note.contains("header: false")),
+            "{text}: {notes:?}"
+        );
+    }
+    let without = Project::new()
+        .with("header", json!(false))
+        .file("t.csv", "1,Ann\n2,Bob\n")
+        .read("t");
+    assert_eq!(without.notes, [""; 0]);
+}
+
+#[test]
 fn blanks_around_quoted_fields_are_no_part_of_them() {
     let outcome = csv("a,b,c\n1, \"x, y\" ,2\n3,  z,4\n");
     assert_eq!(outcome.rows, ["1|x, y|2", "3|  z|4"]);

@@ -489,7 +489,7 @@ fn what_lines_need_is_asked_for() {
             "format `combined`",
         ),
         (
-            lines("syslog").with("date_format", json!("%d")),
+            lines("syslog").with("date_format", json!("%d.%m.%Y")),
             "R0103",
             "format `syslog`",
         ),

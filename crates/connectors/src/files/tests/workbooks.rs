@@ -298,6 +298,29 @@ fn lines_above_the_header_are_skipped_with_a_note() {
 }
 
 #[test]
+fn a_title_above_two_columns_of_a_sheet_is_skipped() {
+    let rows = |sheet: &mut Worksheet| {
+        fill(sheet, (0, 0), &[&["Sales report 2024"], &["id", "v"]]);
+        for row in 2..4 {
+            sheet.write_number(row, 0, f64::from(row)).unwrap();
+            sheet.write_number(row, 1, 0.5).unwrap();
+        }
+    };
+    let outcome = Project::new()
+        .file("t.xlsx", workbook(&[("a", &rows)]))
+        .read("t");
+    assert_eq!(outcome.columns[0], "id bigint");
+    assert!(
+        outcome.columns[1].starts_with("v "),
+        "{:?}",
+        outcome.columns
+    );
+    assert_eq!(outcome.rows.len(), 2);
+    let is_said = |note: &String| note.contains("`skip_lines: 1` sets this");
+    assert!(outcome.notes.iter().any(is_said), "{:?}", outcome.notes);
+}
+
+#[test]
 fn both_calendars_give_the_same_day() {
     let rows = |sheet: &mut Worksheet| {
         let date = Format::new().set_num_format("yyyy-mm-dd hh:mm");
