@@ -18,6 +18,7 @@ mod cases;
 mod compare;
 mod coverage;
 mod expressions;
+mod joins;
 mod ours;
 mod permitted;
 mod postgres;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 
+use crate::cases::Statement;
 use crate::compare::Difference;
 use crate::postgres::Postgres;
 
@@ -124,6 +126,48 @@ async fn statements_mean_what_they_mean_in_postgresql() {
         wrong.len(),
         statements.len(),
         wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn joins_of_columns_with_one_name_have_the_rows_of_postgresql() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), 64 << 20).unwrap();
+    joins::write(&lake).await;
+    let engine = engine(folder.path());
+    let texts = joins::statements(700);
+    let asked: Vec<Statement> = texts
+        .iter()
+        .map(|text| Statement {
+            ours: text.clone(),
+            theirs: text.clone(),
+        })
+        .collect();
+    let postgres = Postgres::start();
+    postgres.run(&joins::ddl());
+    let theirs = postgres.ask_statements(&asked);
+    let (mut wrong, mut rows) = (Vec::new(), 0);
+    for (text, theirs) in texts.iter().zip(theirs) {
+        let theirs = theirs.unwrap_or_else(|code| panic!("{text}: {code}"));
+        rows += usize::from(!theirs.is_empty());
+        match ours::ask_statement(&engine, text).await {
+            Ok(ours) if same_rows(&theirs, &ours) => {}
+            Ok(ours) => wrong.push(format!(
+                "{text}: {} rows, theirs {}",
+                ours.rows.len(),
+                theirs.len()
+            )),
+            Err(why) => wrong.push(format!("{text}: {why}")),
+        }
+    }
+    assert!(rows > 300, "only {rows} of {} have rows", texts.len());
+    let first: Vec<String> = wrong.iter().take(40).cloned().collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        texts.len(),
+        first.join("\n")
     );
 }
 

@@ -108,6 +108,13 @@ impl Postgres {
         Self { server, database }
     }
 
+    /// Runs statements that give no rows.
+    pub(crate) fn run(&self, sql: &str) {
+        self.server
+            .psql(&self.database, &format!("{SETTINGS}{sql}"))
+            .unwrap();
+    }
+
     /// The answers to all cases, in their order.
     pub(crate) fn ask(&self, cases: &[Case]) -> Vec<Answer> {
         let mut sql = String::from(SETTINGS);
