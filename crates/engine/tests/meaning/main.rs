@@ -22,6 +22,7 @@ mod joins;
 mod ours;
 mod permitted;
 mod postgres;
+mod precedence;
 mod statements;
 mod values;
 
@@ -126,6 +127,66 @@ async fn statements_mean_what_they_mean_in_postgresql() {
         wrong.len(),
         statements.len(),
         wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn expressions_without_parentheses_group_as_in_postgresql() {
+    let texts = precedence::expressions();
+    let select = |text: &str| format!("select ({text})::text as x from {}", precedence::ROW);
+    let grouped: Vec<Option<String>> = texts.iter().map(|text| precedence::grouped(text)).collect();
+    let asked: Vec<Statement> = texts
+        .iter()
+        .map(String::as_str)
+        .chain(grouped.iter().map(|text| text.as_deref().unwrap_or("null")))
+        .map(|text| Statement {
+            ours: String::new(),
+            theirs: select(text),
+        })
+        .collect();
+    let theirs = Postgres::start().ask_statements(&asked);
+    let (plain, parenthesised) = theirs.split_at(texts.len());
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let (mut wrong, mut accepted, mut computed) = (Vec::new(), 0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        let syntax = plain[at].as_ref().is_err_and(|code| code == "42601");
+        accepted += usize::from(plain[at].is_ok());
+        match &grouped[at] {
+            None if plain[at].is_ok() => wrong.push(format!("{text}: refused")),
+            Some(grouped) if syntax || plain[at] != parenthesised[at] => wrong.push(format!(
+                "{text}: read as {grouped}: {:?}, theirs {:?}",
+                parenthesised[at], plain[at]
+            )),
+            _ => {}
+        }
+        // A written integer has 64 bits here, and 32 there: they are shifted by other numbers of bits.
+        if let Ok(theirs) = &plain[at]
+            && !text.contains("<<")
+            && !text.contains(">>")
+            && let Ok(ours) = ours::ask_statement(&engine, &select(text)).await
+        {
+            computed += 1;
+            if !same_rows(theirs, &ours) {
+                wrong.push(format!("{text}: {:?}, theirs {theirs:?}", ours.rows));
+            }
+        }
+    }
+    eprintln!(
+        "{} expressions, {accepted} accepted, {computed} computed",
+        texts.len()
+    );
+    assert!(
+        accepted > 1_000 && computed > 300,
+        "{accepted} accepted, {computed} computed"
+    );
+    let first: Vec<String> = wrong.iter().take(60).cloned().collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        texts.len(),
+        first.join("\n")
     );
 }
 
