@@ -13,9 +13,9 @@ use datafusion_sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement as SqlStatement, Visit,
     Visitor,
 };
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use crate::dialect::SQL_DIALECT;
 use crate::problem::SqlProblem;
 
 /// The largest depth of a statement, with the views that it reads.
@@ -44,7 +44,7 @@ pub fn check_text(sql: &str) -> Result<(), SqlProblem> {
         return Ok(());
     }
     // What cannot be split into words is explained by the parser.
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let tokens = Tokenizer::new(&SQL_DIALECT, sql).tokenize();
     let (mut runs, mut run) = (Vec::new(), 0_usize);
     for token in tokens.unwrap_or_default() {
         match token {

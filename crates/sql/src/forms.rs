@@ -22,7 +22,6 @@ use crate::nodes::{call, nothing};
 
 /// Rewrites one expression whose parts are already rewritten.
 pub(crate) fn rewrite(expr: &mut Expr) {
-    bind_arrows(expr);
     match expr {
         Expr::SimilarTo {
             negated,
@@ -73,110 +72,6 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             }
         }
         _ => {}
-    }
-}
-
-fn is_arrow(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Arrow
-            | BinaryOperator::LongArrow
-            | BinaryOperator::HashArrow
-            | BinaryOperator::HashLongArrow
-            | BinaryOperator::AtArrow
-            | BinaryOperator::ArrowAt
-    )
-}
-
-fn compares(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-            | BinaryOperator::PGRegexMatch
-            | BinaryOperator::PGRegexIMatch
-            | BinaryOperator::PGRegexNotMatch
-            | BinaryOperator::PGRegexNotIMatch
-    )
-}
-
-/// The first operand of an operator that binds less tightly than an arrow.
-fn first_operand(expr: &mut Expr) -> Option<&mut Expr> {
-    let inner = match expr {
-        Expr::BinaryOp { left, op, .. } if compares(op) => left,
-        Expr::Like { expr, .. }
-        | Expr::ILike { expr, .. }
-        | Expr::SimilarTo { expr, .. }
-        | Expr::InList { expr, .. }
-        | Expr::InSubquery { expr, .. }
-        | Expr::Between { expr, .. }
-        | Expr::IsNull(expr)
-        | Expr::IsNotNull(expr)
-        | Expr::IsTrue(expr)
-        | Expr::IsNotTrue(expr)
-        | Expr::IsFalse(expr)
-        | Expr::IsNotFalse(expr)
-        | Expr::IsDistinctFrom(expr, _)
-        | Expr::IsNotDistinctFrom(expr, _) => expr,
-        _ => return None,
-    };
-    // The borrow of the deeper one would outlive the test for it.
-    match first_operand(inner).is_some() {
-        true => first_operand(inner),
-        false => Some(inner),
-    }
-}
-
-/// The last operand of an operator that binds less tightly than an arrow.
-fn last_operand(expr: &mut Expr) -> Option<&mut Expr> {
-    let inner = match expr {
-        Expr::BinaryOp { right, op, .. } if compares(op) => right,
-        Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => pattern,
-        Expr::Between { high, .. } => high,
-        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => right,
-        _ => return None,
-    };
-    match last_operand(inner).is_some() {
-        true => last_operand(inner),
-        false => Some(inner),
-    }
-}
-
-/// Regroups `->`: the parser binds it less tightly than `=`, PostgreSQL more tightly.
-fn bind_arrows(expr: &mut Expr) {
-    let Expr::BinaryOp { left, op, right } = expr else {
-        return;
-    };
-    if !is_arrow(op) {
-        return;
-    }
-    let op = op.clone();
-    let arrow = |left: Expr, right: Expr| Expr::BinaryOp {
-        left: Box::new(left),
-        op: op.clone(),
-        right: Box::new(right),
-    };
-    if let Some(operand) = first_operand(right) {
-        let key = std::mem::replace(operand, nothing());
-        let mut bound = arrow(take(left), key);
-        bind_arrows(&mut bound);
-        let mut test = take(right);
-        if let Some(operand) = first_operand(&mut test) {
-            *operand = bound;
-        }
-        *expr = test;
-    } else if let Some(operand) = last_operand(left) {
-        let value = std::mem::replace(operand, nothing());
-        let bound = arrow(value, take(right));
-        let mut test = take(left);
-        if let Some(operand) = last_operand(&mut test) {
-            *operand = bound;
-        }
-        *expr = test;
     }
 }
 

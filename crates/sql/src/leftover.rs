@@ -73,7 +73,14 @@ pub(crate) fn problem(sql: &str, parsed: &Statement, plan: &LogicalPlan) -> Opti
         ),
         Left::Lateral => (
             "this LATERAL query depends on the other row of the join in a way that cannot be turned into a join",
-            "number its rows instead of LIMIT: `qualify row_number() over (partition by … order by …) = 1`, then join",
+            match place::of_word(sql, "limit") {
+                Some(_) => {
+                    "number its rows instead of LIMIT: `qualify row_number() over (partition by … order by …) = 1`, then join"
+                }
+                None => {
+                    "write what it computes in the select list: `select t.id, t.x * 2 as y`, `select t.id, unnest(t.items)`, `json_array_elements_text(t.js)`"
+                }
+            },
         ),
     };
     let problem = SqlProblem::new("M0311", format!("not supported: {what}"))

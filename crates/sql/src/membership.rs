@@ -15,8 +15,8 @@ use datafusion_sql::sqlparser::ast::{
     Statement as SqlStatement, TableFactor, UnaryOperator, Value, Visit, VisitMut, Visitor,
     VisitorMut,
 };
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 
+use crate::dialect::SQL_DIALECT;
 use crate::functions::registry;
 use crate::names::{Names, fold};
 use crate::place;
@@ -194,7 +194,7 @@ const HIDDEN: &str = "__members";
 
 fn parsed(text: &str) -> Result<Query, SqlProblem> {
     let statement = DFParserBuilder::new(text)
-        .with_dialect(&GenericDialect {})
+        .with_dialect(&SQL_DIALECT)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .ok()

@@ -11,10 +11,10 @@ use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, VisitMut as _, VisitorMut,
 };
 use datafusion_sql::sqlparser::ast::{ObjectNamePart, Spanned as _};
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 use crate::changing::changing_in_expression;
+use crate::dialect::SQL_DIALECT;
 use crate::names::fold;
 use crate::problem::SqlProblem;
 use crate::{place, statement};
@@ -130,7 +130,7 @@ fn call_at(text: &str, function: &Function) -> Option<(usize, usize)> {
         return Some((start, end));
     }
     let rest = text.get(end..)?;
-    let tokens = Tokenizer::new(&GenericDialect {}, rest).tokenize_with_location();
+    let tokens = Tokenizer::new(&SQL_DIALECT, rest).tokenize_with_location();
     let mut tokens = tokens.ok()?.into_iter();
     let mut next = || tokens.find(|token| !matches!(token.token, Token::Whitespace(_)));
     let is = |token: Option<TokenWithSpan>, expected: &Token| -> Option<Span> {

@@ -6,9 +6,12 @@
 //! It does not know `BETWEEN`, `IN` and `CASE`; see `comparison.rs`.
 
 use arrow_schema::DataType;
+use datafusion_common::tree_node::TreeNode as _;
 use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
-use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion_expr::planner::{
+    ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
+};
 use datafusion_expr::{
     Cast, Expr, ExprSchemable, GetFieldAccess, Operator, binary_expr, lit, when,
 };
@@ -54,6 +57,25 @@ impl ExprPlanner for PostgresOperators {
         })
     }
 
+    fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        raw.args.iter_mut().for_each(tell_apart);
+        raw.filter.iter_mut().for_each(|filter| tell_apart(filter));
+        raw.order_by
+            .iter_mut()
+            .for_each(|sort| tell_apart(&mut sort.expr));
+        Ok(PlannerResult::Original(raw))
+    }
+
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        raw.args.iter_mut().for_each(tell_apart);
+        raw.filter.iter_mut().for_each(|filter| tell_apart(filter));
+        raw.partition_by.iter_mut().for_each(tell_apart);
+        raw.order_by
+            .iter_mut()
+            .for_each(|sort| tell_apart(&mut sort.expr));
+        Ok(PlannerResult::Original(raw))
+    }
+
     fn plan_field_access(
         &self,
         mut raw: RawFieldAccessExpr,
@@ -78,6 +100,16 @@ impl ExprPlanner for PostgresOperators {
             _ => {}
         }
         Ok(PlannerResult::Original(raw))
+    }
+}
+
+/// Names a part of a call with its casts, which the planner's own names leave out: `max(id::text)` would be a
+/// second column `max(id)`.
+fn tell_apart(expr: &mut Expr) {
+    let casts = expr.exists(|part| Ok(matches!(part, Expr::Cast(_) | Expr::TryCast(_))));
+    if casts.unwrap_or(false) {
+        let name = expr.to_string();
+        *expr = std::mem::take(expr).alias(name);
     }
 }
 

@@ -5,7 +5,6 @@
 //! PostgreSQL's letters, which it would print unchanged, are refused with an alternative. It reads syntax
 //! only and knows no table and no type. Read next: `statement.rs`.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
@@ -23,6 +22,7 @@ use crate::names::fold;
 use crate::nodes::{call, nothing};
 use crate::place;
 use crate::problem::SqlProblem;
+use crate::unread_calls::is_binary;
 use crate::{listed, quantified, rows};
 
 /// Functions with a format text.
@@ -59,26 +59,17 @@ struct Mend<'a>(&'a str);
 impl VisitorMut for Mend<'_> {
     type Break = SqlProblem;
 
-    /// Regroups a chain with `^`, which the parser binds less tightly than `+`.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlProblem> {
+        if let Expr::Collate {
+            expr: text,
+            collation,
+        } = expr
+            && is_binary(collation)
+        {
+            *expr = Expr::Nested(Box::new(take(text)));
+        }
         beyond_decimals(expr);
-        if rank(expr).is_none() || !has_power(expr) {
-            return ControlFlow::Continue(());
-        }
-        let span = expr.span();
-        let whole = std::mem::replace(expr, nothing());
-        let mut parts = VecDeque::new();
-        match flatten(whole, &mut parts).and_then(|()| chain(&mut parts, 0)) {
-            Some(read) => {
-                *expr = read;
-                ControlFlow::Continue(())
-            }
-            None => ControlFlow::Break(
-                SqlProblem::new("M0311", "not supported: `^` next to a bitwise operator")
-                    .at(place::of_parse(self.0, span))
-                    .help("write `power(a, b)`, or put parentheses around it"),
-            ),
-        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlProblem> {
@@ -125,6 +116,15 @@ impl VisitorMut for Mend<'_> {
             return ControlFlow::Break(problem);
         }
         match expr {
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::BitwiseXor,
+                right,
+            } => {
+                let span = left.span().union(&right.span());
+                let args = vec![as_double(take(left)), as_double(take(right))];
+                *expr = call("power", args, span);
+            }
             Expr::AtTimeZone {
                 timestamp,
                 time_zone,
@@ -152,78 +152,6 @@ impl VisitorMut for Mend<'_> {
 
 fn take(expr: &mut Box<Expr>) -> Expr {
     std::mem::replace(expr.as_mut(), nothing())
-}
-
-/// The precedence of an arithmetic operator.
-fn binds(op: &BinaryOperator) -> Option<u8> {
-    Some(match op {
-        BinaryOperator::Plus | BinaryOperator::Minus => 1,
-        BinaryOperator::Multiply | BinaryOperator::Divide | BinaryOperator::Modulo => 2,
-        BinaryOperator::BitwiseXor => 3,
-        _ => return None,
-    })
-}
-
-fn rank(expr: &Expr) -> Option<u8> {
-    match expr {
-        Expr::BinaryOp { op, .. } => binds(op),
-        _ => None,
-    }
-}
-
-fn has_power(expr: &Expr) -> bool {
-    match expr {
-        Expr::BinaryOp { left, op, right } if binds(op).is_some() => {
-            *op == BinaryOperator::BitwiseXor || has_power(left) || has_power(right)
-        }
-        _ => false,
-    }
-}
-
-/// A part of a chain: an operand, and the operator before it.
-type Part = (Option<BinaryOperator>, Expr);
-
-/// The operands and operators of a chain, in the order of the text; `None` if it contains operators of
-/// unknown precedence.
-fn flatten(expr: Expr, parts: &mut VecDeque<Part>) -> Option<()> {
-    match expr {
-        Expr::BinaryOp { left, op, right } if binds(&op).is_some() => {
-            flatten(*left, parts)?;
-            let next = parts.len();
-            flatten(*right, parts)?;
-            parts.get_mut(next)?.0 = Some(op);
-            Some(())
-        }
-        Expr::BinaryOp { .. } => None,
-        operand => {
-            parts.push_back((None, operand));
-            Some(())
-        }
-    }
-}
-
-/// The expression at the start of a chain, with operators of at least this precedence.
-fn chain(parts: &mut VecDeque<Part>, least: u8) -> Option<Expr> {
-    let mut made = parts.pop_front()?.1;
-    while let Some((Some(op), _)) = parts.front() {
-        let (op, tight) = (op.clone(), binds(op)?);
-        if tight < least {
-            break;
-        }
-        let right = chain(parts, tight + 1)?;
-        made = match op {
-            BinaryOperator::BitwiseXor => {
-                let span = made.span().union(&right.span());
-                call("power", vec![as_double(made), as_double(right)], span)
-            }
-            op => Expr::BinaryOp {
-                left: Box::new(made),
-                op,
-                right: Box::new(right),
-            },
-        };
-    }
-    Some(made)
 }
 
 fn as_double(expr: Expr) -> Expr {

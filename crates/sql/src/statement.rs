@@ -1,10 +1,10 @@
 //! Parses text to one query statement in our dialect.
 //!
-//! Promise: the dialect is DataFusion's `generic`: PostgreSQL's rules for names, NULL order and division, and
-//! some syntax of dbt projects (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before planning, unquoted
-//! units of `dateadd` and similar functions become text without moving positions, and syntax with another
-//! meaning to the planner is rewritten or refused (`spelling.rs`, `membership.rs`, `merged.rs`). It does not
-//! know tables or types. Read next: `analyze.rs`.
+//! Promise: the dialect has PostgreSQL's rules for names, precedences (`dialect.rs`), NULL order and division,
+//! and some syntax of dbt projects (`* EXCEPT`, `QUALIFY`, `GROUP BY ALL`, backticks). Before planning,
+//! unquoted units of `dateadd` and similar functions become text without moving positions, and syntax with
+//! another meaning to the planner is rewritten or refused (`spelling.rs`, `membership.rs`, `merged.rs`,
+//! `unread.rs`, `windows.rs`). It does not know tables or types. Read next: `analyze.rs`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -15,15 +15,15 @@ use datafusion_sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr,
     Statement as SqlStatement, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 
 use crate::balance::balance;
+use crate::dialect::SQL_DIALECT;
 use crate::functions::UNIT_FUNCTIONS;
 use crate::headings::UnnamedColumn;
 use crate::problem::{self, SqlProblem};
-use crate::{depth, headings, membership, merged, result_names, spelling};
+use crate::{depth, headings, membership, merged, result_names, spelling, unread, windows};
 
-/// The dialect's name, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
+/// The name of the dialect that ours extends, as DataFusion's option `datafusion.sql_parser.dialect` takes it.
 pub const DIALECT: &str = "generic";
 
 /// Options that must be set to run a statement, so that it means what `analyze` found.
@@ -115,6 +115,8 @@ fn prepared<T>(
                 balance(query.as_mut())?;
                 let named = name(query.as_mut());
                 reads_only(&query)?;
+                unread::refuse(sql, &query)?;
+                windows::resolve(sql, query.as_mut())?;
                 spelling::refuse_counted_sets(sql, &query)?;
                 merged::refuse_sides(sql, &query)?;
                 quote_units(&mut query);
@@ -151,7 +153,7 @@ fn parse(sql: &str) -> Result<VecDeque<Statement>, SqlProblem> {
 
 fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError> {
     DFParserBuilder::new(sql)
-        .with_dialect(&GenericDialect {})
+        .with_dialect(&SQL_DIALECT)
         .with_recursion_limit(RECURSION_LIMIT)
         .build()
 }
@@ -160,6 +162,7 @@ fn parser(sql: &str) -> Result<DFParser<'_>, datafusion_common::DataFusionError>
 pub(crate) fn expression(text: &str) -> Result<Expr, SqlProblem> {
     let mut found = written(text)?;
     balance(&mut found)?;
+    unread::refuse(text, &found)?;
     quote_units(&mut found);
     spelling::mend(text, &mut found)?;
     Ok(found)

@@ -19,6 +19,7 @@ mod meaning;
 mod names;
 pub(crate) mod permits;
 mod pool;
+mod pushdown;
 pub(crate) mod recursion;
 mod scan;
 pub(crate) mod settings;

@@ -111,6 +111,7 @@ pub(crate) fn session(
         .with_higher_order_functions(functions.higher_order.clone())
         .with_expr_planners(functions.planners.clone())
         .with_analyzer_rules(rules)
+        .with_physical_optimizer_rules(super::pushdown::rules())
         .with_analyzer_rule(Arc::new(towpath_sql::MergedKeys))
         .with_analyzer_rule(Arc::new(towpath_sql::RoundedCasts))
         .with_analyzer_rule(Arc::new(towpath_sql::PostgresSemantics))

@@ -11,7 +11,6 @@ use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Statement as Sql, TableAlias, TableFactor, VisitMut,
     VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use towpath_sql::SqlProblem;
 use towpath_vocab::{Failure, Remedy};
 
@@ -20,7 +19,7 @@ pub(crate) fn parse(subject: &str, sql: &str, state: &SessionState) -> Result<St
     towpath_sql::check_text(sql).map_err(|problem| from_problem(subject, sql, &[problem]))?;
     let limit = state.config().options().sql_parser.recursion_limit.get();
     let mut statements = DFParserBuilder::new(sql)
-        .with_dialect(&GenericDialect {})
+        .with_dialect(&towpath_sql::SQL_DIALECT)
         .with_recursion_limit(limit)
         .build()
         .and_then(|mut parser| parser.parse_statements())
@@ -74,6 +73,7 @@ pub(crate) fn too_deep(subject: &str, views: usize) -> Failure {
 
 fn query(subject: &str, text: &str, sql: &str) -> Result<Statement, Failure> {
     towpath_sql::query(sql).map_err(|problem| match problem.code {
+        "M0306" if problem.message.contains("SELECT-INTO") => refused(subject, "SELECT INTO"),
         "M0306" => refused(subject, sql),
         _ => from_problem(subject, text, &[problem]),
     })

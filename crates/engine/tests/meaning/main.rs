@@ -18,9 +18,11 @@ mod cases;
 mod compare;
 mod coverage;
 mod expressions;
+mod joins;
 mod ours;
 mod permitted;
 mod postgres;
+mod precedence;
 mod statements;
 mod values;
 
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 
 use towpath_engine::{Engine, EngineLimits, EngineOptions, Lake};
 
+use crate::cases::Statement;
 use crate::compare::Difference;
 use crate::postgres::Postgres;
 
@@ -124,6 +127,108 @@ async fn statements_mean_what_they_mean_in_postgresql() {
         wrong.len(),
         statements.len(),
         wrong.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn expressions_without_parentheses_group_as_in_postgresql() {
+    let texts = precedence::expressions();
+    let select = |text: &str| format!("select ({text})::text as x from {}", precedence::ROW);
+    let grouped: Vec<Option<String>> = texts.iter().map(|text| precedence::grouped(text)).collect();
+    let asked: Vec<Statement> = texts
+        .iter()
+        .map(String::as_str)
+        .chain(grouped.iter().map(|text| text.as_deref().unwrap_or("null")))
+        .map(|text| Statement {
+            ours: String::new(),
+            theirs: select(text),
+        })
+        .collect();
+    let theirs = Postgres::start().ask_statements(&asked);
+    let (plain, parenthesised) = theirs.split_at(texts.len());
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let (mut wrong, mut accepted, mut computed) = (Vec::new(), 0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        let syntax = plain[at].as_ref().is_err_and(|code| code == "42601");
+        accepted += usize::from(plain[at].is_ok());
+        match &grouped[at] {
+            None if plain[at].is_ok() => wrong.push(format!("{text}: refused")),
+            Some(grouped) if syntax || plain[at] != parenthesised[at] => wrong.push(format!(
+                "{text}: read as {grouped}: {:?}, theirs {:?}",
+                parenthesised[at], plain[at]
+            )),
+            _ => {}
+        }
+        // A written integer has 64 bits here, and 32 there: they are shifted by other numbers of bits.
+        if let Ok(theirs) = &plain[at]
+            && !text.contains("<<")
+            && !text.contains(">>")
+            && let Ok(ours) = ours::ask_statement(&engine, &select(text)).await
+        {
+            computed += 1;
+            if !same_rows(theirs, &ours) {
+                wrong.push(format!("{text}: {:?}, theirs {theirs:?}", ours.rows));
+            }
+        }
+    }
+    eprintln!(
+        "{} expressions, {accepted} accepted, {computed} computed",
+        texts.len()
+    );
+    assert!(
+        accepted > 1_000 && computed > 300,
+        "{accepted} accepted, {computed} computed"
+    );
+    let first: Vec<String> = wrong.iter().take(60).cloned().collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        texts.len(),
+        first.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn joins_of_columns_with_one_name_have_the_rows_of_postgresql() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().join("lake").to_str().unwrap(), 64 << 20).unwrap();
+    joins::write(&lake).await;
+    let engine = engine(folder.path());
+    let texts = joins::statements(700);
+    let asked: Vec<Statement> = texts
+        .iter()
+        .map(|text| Statement {
+            ours: text.clone(),
+            theirs: text.clone(),
+        })
+        .collect();
+    let postgres = Postgres::start();
+    postgres.run(&joins::ddl());
+    let theirs = postgres.ask_statements(&asked);
+    let (mut wrong, mut rows) = (Vec::new(), 0);
+    for (text, theirs) in texts.iter().zip(theirs) {
+        let theirs = theirs.unwrap_or_else(|code| panic!("{text}: {code}"));
+        rows += usize::from(!theirs.is_empty());
+        match ours::ask_statement(&engine, text).await {
+            Ok(ours) if same_rows(&theirs, &ours) => {}
+            Ok(ours) => wrong.push(format!(
+                "{text}: {} rows, theirs {}",
+                ours.rows.len(),
+                theirs.len()
+            )),
+            Err(why) => wrong.push(format!("{text}: {why}")),
+        }
+    }
+    assert!(rows > 300, "only {rows} of {} have rows", texts.len());
+    let first: Vec<String> = wrong.iter().take(40).cloned().collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        texts.len(),
+        first.join("\n")
     );
 }
 

@@ -89,7 +89,6 @@ const PERMITTED: &[Permitted] = &[
     p(What::Strict, "a / 3 + b", "n4,i8|n,i8", BEYOND),
     p(What::Strict, "a / 3 = b", "n4,i8|n,i8", BEYOND),
     p(What::Strict, "coalesce(a / b, c)", "n4,n4,i8|n4,small,i8", BEYOND),
-    p(What::Strict, "floor(a)", "n", BEYOND),
     p(What::Strict, "round(a, -1)", "i4", BEYOND),
     // Gives a value where PostgreSQL fails.
     p(What::Lenient, "date_bin(interval '1 month', a, timestamp '2001-01-01')", "", "months are counted here; PostgreSQL does not"),

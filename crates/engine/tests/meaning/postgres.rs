@@ -80,6 +80,9 @@ create table cases (id int, expr text, kinds text[], ia int[], ib int[], ic int[
 create table statements (id int, statement text);
 ";
 
+/// So many statements are asked in one transaction.
+const STATEMENTS: usize = 500;
+
 const SETTINGS: &str = "set timezone to 'UTC'; set jit to off; set standard_conforming_strings to on; set client_min_messages to error;\n";
 
 impl Postgres {
@@ -106,6 +109,13 @@ impl Postgres {
         sql.push_str(FUNCTIONS);
         server.psql(&database, &sql).unwrap();
         Self { server, database }
+    }
+
+    /// Runs statements that give no rows.
+    pub(crate) fn run(&self, sql: &str) {
+        self.server
+            .psql(&self.database, &format!("{SETTINGS}{sql}"))
+            .unwrap();
     }
 
     /// The answers to all cases, in their order.
@@ -170,7 +180,7 @@ impl Postgres {
         &self,
         statements: &[Statement],
     ) -> Vec<Result<Vec<Vec<Option<String>>>, String>> {
-        let mut sql = String::from(SETTINGS);
+        let mut sql = format!("{SETTINGS}truncate statements;\n");
         for (id, statement) in statements.iter().enumerate() {
             let _ = writeln!(
                 sql,
@@ -179,12 +189,21 @@ impl Postgres {
             );
         }
         self.server.psql(&self.database, &sql).unwrap();
-        let asked = format!(
-            "{SETTINGS}select jsonb_build_array(id, ask_all(statement)) from statements order by id;"
-        );
-        let answers = self.server.psql(&self.database, &asked).unwrap();
+        // Each view of a statement holds locks until the end of the transaction.
+        let parts: Vec<String> = (0..statements.len())
+            .step_by(STATEMENTS)
+            .map(|from| {
+                let to = from + STATEMENTS;
+                let asked = format!(
+                    "{SETTINGS}select jsonb_build_array(id, ask_all(statement)) from statements where id >= {from} and id < {to} order by id;"
+                );
+                self.server.psql(&self.database, &asked).unwrap()
+            })
+            .collect();
+        let answers = parts.join("\n");
         answers
             .lines()
+            .filter(|line| !line.is_empty())
             .map(|line| {
                 let (_, (kind, value)): (usize, (String, serde_json::Value)) =
                     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

@@ -605,6 +605,54 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
         "",
     ),
     (
+        "select max(i::text) as a, max(i) as b, count(i) as c, count(i::text) as d from (values (9), (10), (null)) v(i)",
+        "",
+    ),
+    (
+        "select g, max(i::text) as m from (values (1, 9), (1, 10), (2, 8)) v(g, i) group by g having max(i) > 9",
+        "",
+    ),
+    (
+        "select i, lag(i::text) over (order by i) as a, lag(i) over (order by i) as b, rank() over (order by i::text) as c, rank() over (order by i) as d from (values (9), (10), (11)) v(i)",
+        "",
+    ),
+    (
+        "select ts::date as d, count(*) as n from (values (timestamp '2024-01-02 10:00:00'), (timestamp '2024-01-02 11:00:00')) v(ts) group by ts::date order by min(ts)",
+        "",
+    ),
+    (
+        "select count(*) filter (where i::text = '9') as a, count(*) filter (where i = 10) as b, sum(f) as c, sum(f::int) as d, sum(i::numeric) as e, sum(i) as h from (values (9, 1.5::double precision), (10, 2.5)) v(i, f)",
+        "",
+    ),
+    (
+        "select ceil(x) as a, floor(x) as b, ceil(-x) as c, floor(-x) as d from (values (0.95::numeric(2,2)), (0.00), (null)) v(x)",
+        "",
+    ),
+    (
+        "select floor(x) as a, ceil(x) as b, ceil(x) - 1.5 as c, ceil(x) / 3 as d from (values (-9.5::numeric(2,1)), (9.9)) v(x)",
+        "",
+    ),
+    (
+        "select ceil(0.1) - 1.5 as a, floor(x) as b, ceil(x) as c from (values (0.99999999999999999999999999999999999999::numeric(38,38)), (-0.5)) v(x)",
+        "",
+    ),
+    (
+        "select i, sum(i) over (w rows 1 preceding) as s, max(i) over w as m from (values (3), (1), (2)) v(i) window w as (order by i desc)",
+        "",
+    ),
+    (
+        "select g, sum(i) over (w order by i) as s from (values (1, 3), (1, 1), (2, 2)) v(g, i) window w as (partition by g)",
+        "",
+    ),
+    (
+        "select i from (values (3), (1), (2)) v(i) window w as (order by i desc) order by sum(i) over w limit 2",
+        "",
+    ),
+    (
+        "select g, sum(i) over (w partition by i) as s from (values (1, 3)) v(g, i) window w as (partition by g)",
+        "refused",
+    ),
+    (
         "select x * 3 = 0.9 as a from (select i * 0.1 as x from (values (1), (2), (3)) v(i) union all select 0.3) u",
         "",
     ),

@@ -25,6 +25,7 @@ mod replace;
 pub(crate) mod span;
 mod text;
 mod total;
+mod whole;
 mod zone;
 
 use std::collections::HashMap;
@@ -184,6 +185,7 @@ fn own() -> Vec<Arc<ScalarUDF>> {
         replace::functions(),
         span::functions(),
         text::functions(),
+        whole::functions(),
         zone::functions(),
     ];
     all.into_iter().flatten().collect()
