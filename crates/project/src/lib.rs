@@ -51,7 +51,7 @@ mod table;
 mod value;
 mod yaml;
 
-pub use bind::{fill_run_values, unfit_text};
+pub use bind::{LateValue, fill_run_values, unfit_text};
 pub use check::check;
 pub use codes::CODES;
 pub use inputs::{CheckInputs, CheckedProject, Summary};

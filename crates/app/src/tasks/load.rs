@@ -15,8 +15,8 @@ use towpath_ports::{Destination, ReadSpec, TaskOutcome};
 use towpath_project::nearest;
 use towpath_vocab::types::MASKED;
 use towpath_vocab::{
-    AbsentRows, Annotations, AuditColumns, ColumnPlan, ConnectorSpec, FactSource, Failure, LoadPlan,
-    ObjectKind, PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection,
+    AbsentRows, Annotations, AuditColumns, ColumnPlan, ConnectorSpec, FactSource, Failure,
+    LoadPlan, ObjectKind, PlannedTask, Position, ReadMode, RowHistoryPlan, SchemaPolicy, Selection,
     TablePlan, WriteMode, WritePlan,
 };
 
