@@ -22,8 +22,8 @@ use towpath_flow::{
 };
 use towpath_orchestrator::{ReconnectLimit, ReconnectPause, reach};
 use towpath_ports::{
-    Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
-    PreparedStats, ReadSpec, Receipt, Scope, StagedFile, Writer,
+    Candidate, CandidateRows, Checkpoint, Commit, Committed, Destination, OpColumn, Prepared,
+    PreparedStats, ReadSpec, Receipt, StagedFile, WriteRequest, Writer,
 };
 use towpath_vocab::{
     Annotations, BadRows, ColumnPlan, Environment, Failure, Generation, Naming, Position, ReadMode,
@@ -479,7 +479,7 @@ impl Destination for RejectFile {
         self.files.last(&self.task(task), &self.table).await
     }
 
-    async fn begin(&self, mut intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, mut intent: WriteRequest) -> Result<Box<dyn Writer>> {
         intent.table = self.table.clone();
         intent.task = self.task(&intent.task);
         intent.write.mode = WriteMode::Replace;
@@ -536,7 +536,7 @@ impl Prepared for RejectPrepared {
         self.inner.stats()
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate> {
         self.inner.candidate(scope).await
     }
 

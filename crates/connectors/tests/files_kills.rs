@@ -13,8 +13,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use towpath_connectors::FilesConnector;
 use towpath_ports::{
-    Commit, Connector as _, ConnectorContext, Destination, Intent, Memory, Receipt, ReservedMemory,
-    Result, Secrets,
+    Commit, Connector as _, ConnectorContext, Destination, Memory, Receipt, ReservedMemory, Result,
+    Secrets, WriteRequest,
 };
 use towpath_vocab::{
     ConnectionPlan, Generation, OptionValue, Position, SchemaChange, SecretTemplate, TableName,
@@ -84,7 +84,7 @@ fn task(object: &str) -> TaskKey {
 async fn write(folder: &Path, object: &str, mode: WriteMode, generation: i64) -> Receipt {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![generation]));
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
-    let intent = Intent {
+    let intent = WriteRequest {
         after: None,
         table: TableName::new("out", object),
         schema: batch.schema(),

@@ -189,13 +189,13 @@ pub(crate) fn too_many_gone(
     // A present row is replaced, found unchanged, or gone.
     let present = stats.rows_in.saturating_sub(stats.inserted) + stats.deleted;
     let share = stats.deleted as f64 * 100.0 / present as f64;
-    let is_above_share = limit.percent.is_none_or(|percent| share > percent);
-    let is_above_rows = limit.rows.is_none_or(|rows| stats.deleted > rows);
-    if !is_above_share || !is_above_rows {
+    let is_above_share = limit.percent.is_some_and(|percent| share > percent);
+    let is_above_rows = limit.rows.is_some_and(|rows| stats.deleted > rows);
+    if !is_above_share && !is_above_rows {
         return None;
     }
     let allowed = match (limit.rows, limit.percent) {
-        (Some(rows), Some(percent)) => format!("{percent} % and {rows} rows"),
+        (Some(rows), Some(percent)) => format!("{percent} % or {rows} rows"),
         (Some(rows), None) => format!("{rows} rows"),
         (None, percent) => format!("{} %", percent.unwrap_or_default()),
     };

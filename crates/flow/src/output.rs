@@ -10,7 +10,8 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use towpath_ports::{
-    Checkpoint, Commit, Intent, Operator, OperatorOutput, Prepared, Result, Rows, Scope,
+    CandidateRows, Checkpoint, Commit, Operator, OperatorOutput, Prepared, Result, Rows,
+    WriteRequest,
 };
 use towpath_vocab::{
     Check, CheckOutcome, CheckResult, Failure, Generation, Position, Reject, Remedy, TableName,
@@ -425,7 +426,7 @@ fn without_state(summary: OutputSummary) -> (OutputSummary, Checkpoint) {
 }
 
 /// What the destination will write.
-fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
+fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> WriteRequest {
     let Context {
         spec,
         generation,
@@ -434,7 +435,7 @@ fn intent(context: &Context<'_>, schema: SchemaRef, mode: WriteMode) -> Intent {
     } = context;
     let mut write = spec.plan.write.clone();
     write.mode = mode;
-    Intent {
+    WriteRequest {
         table: spec.plan.target.clone(),
         schema,
         write,
@@ -558,7 +559,7 @@ async fn judge(
     if checks.is_empty() {
         return Ok(Vec::new());
     }
-    let candidate = prepared.candidate(Scope::Table).await?;
+    let candidate = prepared.candidate(CandidateRows::AfterCommit).await?;
     let asking = CheckRunner {
         table,
         candidates: &BTreeMap::from([(table.clone(), candidate)]),

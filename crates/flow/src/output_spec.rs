@@ -22,7 +22,7 @@ pub struct OutputSpec {
     pub task: TaskKey,
     /// The generation of the first commit; endless reads count up from it.
     pub generation: Generation,
-    /// The commit from whose position the source is read: see `Intent::after`.
+    /// The commit from whose position the source is read: see `WriteRequest::after`.
     pub after: Option<Generation>,
     /// The destination of the rows.
     pub destination: Arc<dyn Destination>,

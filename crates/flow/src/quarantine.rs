@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Commit, Destination, Intent, Op, OpColumn, Result};
+use towpath_ports::{Commit, Destination, Op, OpColumn, Result, WriteRequest};
 use towpath_vocab::{
     Failure, Generation, Reject, Remedy, SchemaChange, TableName, TaskKey, WriteMode, WritePlan,
     types,
@@ -88,7 +88,7 @@ impl Quarantine {
             schema_change: SchemaChange::Fail,
             options: Default::default(),
         };
-        let intent = Intent {
+        let intent = WriteRequest {
             table,
             schema: quarantine_columns(),
             write,

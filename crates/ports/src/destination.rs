@@ -28,7 +28,7 @@ pub trait Destination: Send + Sync {
     async fn last(&self, task: &TaskKey, table: &TableName) -> Result<Option<Committed>>;
 
     /// Begins a write. Creates nothing that a reader could see.
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>>;
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>>;
 
     /// The columns of a table as readers see it now; `None` if there is no such table.
     async fn schema(&self, table: &TableName) -> Result<Option<SchemaRef>>;
@@ -118,7 +118,7 @@ pub struct TableStates {
 
 /// What a write will write.
 #[derive(Clone, Debug)]
-pub struct Intent {
+pub struct WriteRequest {
     /// The table.
     pub table: TableName,
     /// The columns of the rows to write.
@@ -188,11 +188,11 @@ pub struct PreparedStats {
 
 /// Which rows of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum CandidateRows {
     /// What readers would see after the commit.
-    Table,
+    AfterCommit,
     /// Only the rows of this write.
-    Incoming,
+    OfThisWrite,
 }
 
 /// A candidate that can be read. With `native`, an engine recognises its own candidate and reads it faster.
@@ -218,7 +218,7 @@ pub trait Prepared: Send + Sync {
     }
 
     /// Reads it before it is visible.
-    async fn candidate(&self, scope: Scope) -> Result<Candidate>;
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate>;
 
     /// Sets the state of operators that the commit will store.
     ///

@@ -53,9 +53,9 @@ pub use connector::{
     TestReport,
 };
 pub use destination::{
-    Candidate, Commit, Committed, DELETE_ABSENT, Destination, FINISH_DELIVERY, Intent, Leftover,
-    ONLY_CHANGES, Prepared, PreparedStats, Receipt, RefusedRows, Scope, StagedFile, TableState,
-    TableStates, Writer,
+    Candidate, CandidateRows, Commit, Committed, DELETE_ABSENT, Destination, FINISH_DELIVERY,
+    Leftover, ONLY_CHANGES, Prepared, PreparedStats, Receipt, RefusedRows, StagedFile, TableState,
+    TableStates, WriteRequest, Writer,
 };
 pub use engine::{
     ExpressionCompiler, ModelEngine, ModelRequest, ModelRun, NamedFile, NamedFiles, Query,

@@ -9,7 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 use towpath_flow::{RecordSeal, WITHHELD, quarantine_columns, quarantine_table};
-use towpath_ports::{Commit, Intent, Result};
+use towpath_ports::{Commit, Result, WriteRequest};
 use towpath_vocab::{
     Action, Failure, Generation, LoadPlan, PipelineName, Plan, PlannedTask, Position, RawRecord,
     RecordLocation, Remedy, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
@@ -244,7 +244,7 @@ pub(crate) async fn set_statuses(
     let last = ports.lake.last(&task, &quarantine).await?;
     let after = last.map_or(Generation(0), |last| last.token.generation);
     let run: Vec<&str> = changes.iter().map(|change| change.status).collect();
-    let intent = Intent {
+    let intent = WriteRequest {
         table: quarantine.clone(),
         schema: quarantine_columns(),
         write: WritePlan {

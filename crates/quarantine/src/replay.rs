@@ -120,7 +120,7 @@ impl Replay<'_> {
                 }
             }
         }
-        self.by_batch().await
+        Box::pin(self.by_batch()).await
     }
 
     async fn by_batch(&self) -> Result<ReplayReport> {

@@ -14,8 +14,8 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_flow::quarantine_columns;
 use towpath_ports::{
-    Candidate, Commit, Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Receipt,
-    Result, Scope, StagedFile, Writer,
+    Candidate, CandidateRows, Commit, Committed, Destination, OpColumn, Prepared, PreparedStats,
+    Receipt, Result, StagedFile, WriteRequest, Writer,
 };
 use towpath_vocab::{
     Annotations, Failure, Generation, Position, Remedy, SplitId, SplitPosition, TableName, TaskKey,
@@ -117,7 +117,7 @@ impl Destination for RejectCollector {
         Ok(None)
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         Ok(Box::new(FailedWriter {
             failed: self.clone(),
             intent,
@@ -131,7 +131,7 @@ impl Destination for RejectCollector {
 
 struct FailedWriter {
     failed: RejectCollector,
-    intent: Intent,
+    intent: WriteRequest,
 }
 
 #[async_trait]
@@ -156,7 +156,7 @@ impl Writer for FailedWriter {
     }
 }
 
-struct FailedPrepared(Intent);
+struct FailedPrepared(WriteRequest);
 
 #[async_trait]
 impl Prepared for FailedPrepared {
@@ -164,7 +164,7 @@ impl Prepared for FailedPrepared {
         PreparedStats::default()
     }
 
-    async fn candidate(&self, _scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, _scope: CandidateRows) -> Result<Candidate> {
         Err(no_table())
     }
 
@@ -210,7 +210,7 @@ impl Destination for RecordingDestination {
         self.inner.last(task, table).await
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         let note = Note {
             taken: self.taken.clone(),
             failed: self.failed.clone(),
@@ -282,7 +282,7 @@ impl Prepared for NotingPrepared {
         self.inner.stats()
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate> {
         self.inner.candidate(scope).await
     }
 

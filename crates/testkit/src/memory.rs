@@ -10,8 +10,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{
-    Candidate, Checkpoint, Commit, Committed, Destination, Intent, OpColumn, Prepared,
-    PreparedStats, Receipt, Result, Scope, StagedFile, Writer, row_as_json,
+    Candidate, CandidateRows, Checkpoint, Commit, Committed, Destination, OpColumn, Prepared,
+    PreparedStats, Receipt, Result, StagedFile, WriteRequest, Writer, row_as_json,
 };
 use towpath_vocab::{Failure, Generation, Remedy, TableName, TaskKey};
 
@@ -118,7 +118,7 @@ impl Destination for MemoryDestination {
             .cloned())
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         self.pass(Edge::Begin)?;
         model::check(&intent)?;
         Ok(Box::new(MemoryWriter {
@@ -142,7 +142,7 @@ impl Destination for MemoryDestination {
 
 struct MemoryWriter {
     destination: MemoryDestination,
-    intent: Intent,
+    intent: WriteRequest,
     /// One row each, with its op.
     rows: Vec<(RecordBatch, Option<u8>)>,
 }
@@ -202,7 +202,7 @@ impl Writer for MemoryWriter {
 
 struct MemoryPrepared {
     destination: MemoryDestination,
-    intent: Intent,
+    intent: WriteRequest,
     schema: SchemaRef,
     /// The version of the table from which `after` was made.
     version: u64,
@@ -218,10 +218,10 @@ impl Prepared for MemoryPrepared {
         self.stats
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate> {
         let rows = match scope {
-            Scope::Table => &self.after,
-            Scope::Incoming => &self.incoming,
+            CandidateRows::AfterCommit => &self.after,
+            CandidateRows::OfThisWrite => &self.incoming,
         };
         let source = ScriptedSource::of_batches(
             self.intent.table.clone(),

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use towpath_flow::{Checksums, OutputSummary, SumDifference, missing_columns};
 use towpath_ports::{
-    Assignment, BoxStream, Checkpoint, Committed, Destination, Event, Intent, OpColumn, Prepared,
-    ReadSpec, Reader, Source, Split, StagedFile, TableSchema, TableStates, Writer,
+    Assignment, BoxStream, Checkpoint, Committed, Destination, Event, OpColumn, Prepared, ReadSpec,
+    Reader, Source, Split, StagedFile, TableSchema, TableStates, WriteRequest, Writer,
 };
 use towpath_vocab::{
     ColumnPlan, Failure, Position, ReadMode, Remedy, Selection, TableName, TaskKey, WriteMode,
@@ -329,7 +329,7 @@ impl Destination for WatchedDestination {
         self.inner.last(task, table).await
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         *lock(&self.sums) = Passing::of(Arc::clone(&intent.schema));
         Ok(Box::new(WatchedWriter {
             inner: self.inner.begin(intent).await?,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Checkpoint, Committed, Destination, Intent, Writer};
+use towpath_ports::{Checkpoint, Committed, Destination, WriteRequest, Writer};
 use towpath_vocab::types::{self, DECLARED, MASKED};
 use towpath_vocab::{
     SchemaChange, TableName, TablePlan, TaskKey, WriteMode, WritePlan, written_columns,
@@ -90,7 +90,7 @@ impl Destination for ColumnRecorder {
         self.inner.last(task, table).await
     }
 
-    async fn begin(&self, mut intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, mut intent: WriteRequest) -> Result<Box<dyn Writer>> {
         if intent.write.mode == WriteMode::Replace {
             return self.inner.begin(intent).await;
         }

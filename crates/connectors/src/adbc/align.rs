@@ -6,7 +6,7 @@
 
 use arrow_schema::{DataType, Field};
 use async_trait::async_trait;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 
 use super::error::{AdbcError, Result};
 use super::sql::DuckDialect;
@@ -122,7 +122,7 @@ impl TableTypes for DuckTypes {
 pub(super) async fn align(
     target: &Target,
     present: Option<&Present>,
-    intent: &Intent,
+    intent: &WriteRequest,
     primary: &[String],
 ) -> Result<Alignment> {
     let (table, shown) = (target.sql(), target.shown());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -83,7 +83,7 @@ impl Tables for AdbcTables {
 
     async fn open(
         &self,
-        intent: Intent,
+        intent: WriteRequest,
         before: Option<StateBeforeWrite>,
     ) -> std::result::Result<AdbcWrite, Failure> {
         let target = self.target(&intent.table);
@@ -140,7 +140,7 @@ impl Tables for AdbcTables {
     }
 }
 
-fn check_names(intent: &Intent, table: &str) -> Result<()> {
+fn check_names(intent: &WriteRequest, table: &str) -> Result<()> {
     let fields = intent.schema.fields();
     for (at, field) in fields.iter().enumerate() {
         let mut earlier = fields.iter().take(at);

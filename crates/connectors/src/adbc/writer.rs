@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, PreparedStats, StateBeforeWrite, TableState, WriteRequest};
 
 use super::align::align;
 use super::candidate::AdbcCandidate;
@@ -26,7 +26,7 @@ use crate::relational::writer::TableWrite;
 /// A write on its way.
 pub(super) struct AdbcWrite {
     pub(super) writing: Writing,
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     /// How the table looked when it was decided what to write.
     pub(super) before: Option<StateBeforeWrite>,
     pub(super) memory: Arc<dyn Memory>,
@@ -55,7 +55,7 @@ impl TableWrite for AdbcWrite {
         &self.writing
     }
 
-    fn intent(&self) -> &Intent {
+    fn intent(&self) -> &WriteRequest {
         &self.intent
     }
 

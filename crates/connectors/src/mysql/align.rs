@@ -6,7 +6,7 @@
 
 use arrow_schema::{DataType, Field, Schema};
 use async_trait::async_trait;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::{WriteMode, types};
 
 use super::catalog::{self, CatalogTable};
@@ -32,7 +32,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
 }
 
 /// How many characters a text, or bytes, may have in each column of a key.
-pub(super) fn key_characters(intent: &Intent) -> usize {
+pub(super) fn key_characters(intent: &WriteRequest) -> usize {
     let fields = intent.write.key.iter().filter_map(|name| {
         let found = intent.schema.field_with_name(name);
         found.ok().map(|field| is_long(field.data_type()))
@@ -68,7 +68,7 @@ fn no_type(field: &Field) -> MysqlError {
 }
 
 /// The statement that creates the stage. Its keys have an index from the beginning.
-pub(super) fn stage(intent: &Intent, facts: &Facts) -> Result<String> {
+pub(super) fn stage(intent: &WriteRequest, facts: &Facts) -> Result<String> {
     let (fields, write) = (intent.schema.fields(), &intent.write);
     let characters = key_characters(intent);
     let is_key = |field: &Field| is_keyed(write.mode) && write.key.contains(field.name());
@@ -118,7 +118,7 @@ pub(super) fn check_names(schema: &Schema, shown: &str) -> Result<()> {
 pub(super) async fn align(
     session: &mut Session,
     (target, facts): (&Target, &Facts),
-    intent: &Intent,
+    intent: &WriteRequest,
     primary: &[String],
 ) -> Result<(Alignment, Option<CatalogTable>)> {
     let found = catalog::exact(session, target, facts).await?;

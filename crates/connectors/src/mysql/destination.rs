@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::{Failure, TableName, TaskKey};
 
 use super::align::{align, check_names, stage};
@@ -101,7 +101,7 @@ impl Tables for MysqlTables {
 
     async fn open(
         &self,
-        intent: Intent,
+        intent: WriteRequest,
         before: Option<StateBeforeWrite>,
     ) -> std::result::Result<MysqlWrite, Failure> {
         check_names(&intent.schema, &intent.table.to_string())?;
@@ -129,7 +129,7 @@ impl Tables for MysqlTables {
 }
 
 /// Refuses what cannot work, makes the commit table and the stage.
-async fn open_stage(writing: &Writing, intent: &Intent) -> Result<()> {
+async fn open_stage(writing: &Writing, intent: &WriteRequest) -> Result<()> {
     {
         let mut session = writing.session.lock().await;
         check_version(&session)?;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 
 use super::align::align;
 use super::catalog::CatalogTable;
@@ -31,7 +31,7 @@ const ABOUT_NO_VALUE: [&str; 6] = ["1287", "1592", "1681", "1831", "3719", "3778
 /// The table as it is now, and what is to be done to it.
 pub(super) async fn look(
     writing: &Writing,
-    intent: &Intent,
+    intent: &WriteRequest,
 ) -> Result<(Alignment, Option<CatalogTable>)> {
     let Writing { target, facts, .. } = writing;
     let mut session = writing.session.lock().await;
@@ -43,7 +43,7 @@ pub(super) async fn look(
 pub(super) async fn evolve(
     writing: &Writing,
     settings: &Settings,
-    intent: &Intent,
+    intent: &WriteRequest,
 ) -> Result<bool> {
     let (alignment, _) = look(writing, intent).await?;
     if alignment.created || alignment.statements.is_empty() {
@@ -85,7 +85,7 @@ pub(super) async fn definer(writing: &Writing, settings: &Settings) -> Result<Wr
 /// While a change waits for open reads, later reads wait for it: so it gives up soon, lets them through, and tries
 /// again.
 async fn by_tries(
-    (writing, intent): (&Writing, &Intent),
+    (writing, intent): (&Writing, &WriteRequest),
     statement: &str,
     doing: &str,
 ) -> Result<()> {
@@ -111,7 +111,7 @@ fn changes_type(statement: &str) -> bool {
 }
 
 /// Gives one of the columns that need it another type, while nobody else has the table.
-async fn change_type(writing: &Writing, intent: &Intent, doing: &str) -> Result<()> {
+async fn change_type(writing: &Writing, intent: &WriteRequest, doing: &str) -> Result<()> {
     let lock = format!("LOCK TABLES {} WRITE", writing.target.sql());
     writing.define(&lock, doing).await?;
     let changed = change_locked(writing, intent, doing).await;
@@ -120,7 +120,7 @@ async fn change_type(writing: &Writing, intent: &Intent, doing: &str) -> Result<
 }
 
 /// The table is locked: what is looked at now, holds until the change is done.
-async fn change_locked(writing: &Writing, intent: &Intent, doing: &str) -> Result<()> {
+async fn change_locked(writing: &Writing, intent: &WriteRequest, doing: &str) -> Result<()> {
     let (alignment, _) = look(writing, intent).await?;
     let mut statements = alignment.statements.iter();
     let Some(statement) = statements.find(|statement| changes_type(statement)) else {

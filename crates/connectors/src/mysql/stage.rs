@@ -5,7 +5,7 @@
 
 use arrow_array::{RecordBatch, UInt8Array};
 use tokio::sync::Mutex;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::WriteMode;
 
 use super::align::{is_long, key_characters};
@@ -45,7 +45,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    pub(super) fn new(intent: &Intent, facts: &Facts) -> Self {
+    pub(super) fn new(intent: &WriteRequest, facts: &Facts) -> Self {
         let fields = intent.schema.fields();
         let mut columns: Vec<String> = vec![PLACE.to_owned()];
         columns.extend((0..fields.len()).map(|at| format!("c{at}")));

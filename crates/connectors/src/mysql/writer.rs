@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, PreparedStats, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::Failure;
 
 use super::candidate::MysqlCandidate;
@@ -33,7 +33,7 @@ use crate::relational::writer::TableWrite;
 
 /// What is to be written.
 pub(super) struct Job {
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     /// The state of the table on which the write was planned.
     pub(super) before: Option<StateBeforeWrite>,
     pub(super) settings: Settings,
@@ -150,7 +150,7 @@ impl TableWrite for MysqlWrite {
         &self.writing
     }
 
-    fn intent(&self) -> &Intent {
+    fn intent(&self) -> &WriteRequest {
         &self.job.intent
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::{LONGEST_NAME, align, stage_types};
@@ -111,7 +111,7 @@ impl Tables for PostgresTables {
 
     async fn open(
         &self,
-        intent: Intent,
+        intent: WriteRequest,
         before: Option<StateBeforeWrite>,
     ) -> std::result::Result<PostgresWrite, Failure> {
         let relation = self.relation(&intent.table);
@@ -143,7 +143,7 @@ impl Tables for PostgresTables {
 }
 
 /// What the table says, or else the connection.
-fn truncate(intent: &Intent, settings: &Settings) -> Result<bool> {
+fn truncate(intent: &WriteRequest, settings: &Settings) -> Result<bool> {
     let word = intent.write.options.get("replace");
     match word
         .or(settings.replace.as_ref())
@@ -172,7 +172,7 @@ fn check_names(relations: [&Relation; 2]) -> Result<()> {
 
 /// Opens the transaction, refuses what cannot work, makes the stage: a temporary table, or the table itself
 /// where it is new.
-async fn open_stage(writing: &Writing, intent: &Intent) -> Result<Option<NewTable>> {
+async fn open_stage(writing: &Writing, intent: &WriteRequest) -> Result<Option<NewTable>> {
     let (client, relation) = (writing.client(), &writing.relation);
     let write = &intent.write;
     let standby = client

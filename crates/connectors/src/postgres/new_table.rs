@@ -9,7 +9,7 @@
 
 use arrow_schema::SchemaRef;
 use tokio_postgres::Client;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::WriteMode;
 
 use super::align::align;
@@ -29,7 +29,7 @@ impl NewTable {
     pub(super) async fn open(
         client: &Client,
         relation: &Relation,
-        intent: &Intent,
+        intent: &WriteRequest,
         alignment: &Alignment,
     ) -> Result<Option<Self>> {
         let is_plain = matches!(intent.write.mode, WriteMode::Append | WriteMode::Replace)
@@ -113,7 +113,7 @@ async fn create(
     client: &Client,
     unnamed: &Relation,
     schema: &SchemaRef,
-    intent: &Intent,
+    intent: &WriteRequest,
 ) -> Result<()> {
     let change = (intent.write.schema_change, [].as_slice());
     let alignment = align(client, unnamed, None, schema, change, &[]).await?;

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use tokio::sync::Mutex;
 use tokio_postgres::CopyInSink;
-use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, PreparedStats, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::Failure;
 
 use super::align::align;
@@ -45,7 +45,7 @@ const PIECE_BYTES: usize = 128 << 10;
 
 /// What is to be written, and how.
 pub(super) struct Job {
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     /// How the table looked when it was decided what to write.
     pub(super) before: Option<StateBeforeWrite>,
     pub(super) truncate: bool,
@@ -164,7 +164,7 @@ impl TableWrite for PostgresWrite {
         &self.writing
     }
 
-    fn intent(&self) -> &Intent {
+    fn intent(&self) -> &WriteRequest {
         &self.job.intent
     }
 

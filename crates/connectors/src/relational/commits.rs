@@ -6,7 +6,7 @@
 //! question to the end of its transaction. It does not know what was written.
 
 use serde::{Deserialize, Serialize};
-use towpath_ports::{Commit, Committed, Intent, PreparedStats, StateBeforeWrite, TableState};
+use towpath_ports::{Commit, Committed, PreparedStats, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::{Annotations, Generation, Position, TaskKey, Token};
 
 use super::fault::Fault;
@@ -114,7 +114,7 @@ pub(crate) async fn last<S: Session + ?Sized>(
 /// What became of an attempt whose COMMIT was not answered. To be asked under the lock of its task.
 pub(crate) async fn settle<S: Session + ?Sized>(
     session: &S,
-    intent: &Intent,
+    intent: &WriteRequest,
     attempt: &AttemptId,
 ) -> Result<Settled, S::Error> {
     let Some(last) = last(session, &intent.task).await? else {
@@ -248,7 +248,7 @@ pub(crate) fn committed(token: Token, stats: PreparedStats) -> Committed {
 /// earlier attempt made, or none, and the write may go on.
 pub(crate) fn compare(
     last: Option<Committed>,
-    intent: &Intent,
+    intent: &WriteRequest,
     table: &str,
 ) -> Result<Option<Committed>, Fault> {
     let committed = last.as_ref().map_or(0, |last| last.token.generation.0);
@@ -288,7 +288,7 @@ pub(crate) fn check_state_before(
 /// Stores a token, what the commit did, and the table it leaves where somebody looked.
 pub(crate) async fn store<S: Session + ?Sized>(
     session: &S,
-    intent: &Intent,
+    intent: &WriteRequest,
     commit: &Commit,
     stored: &StoredStats,
 ) -> Result<(), S::Error> {

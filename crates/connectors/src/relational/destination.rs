@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{
-    Committed, Destination, Intent, StateBeforeWrite, TableState, TableStates, Writer,
+    Committed, Destination, StateBeforeWrite, TableState, TableStates, WriteRequest, Writer,
 };
 use towpath_vocab::{Failure, TableName, TaskKey};
 
@@ -64,7 +64,7 @@ pub(crate) trait Tables: Send + Sync + 'static {
     /// Refuses what cannot work, and opens the stage.
     async fn open(
         &self,
-        intent: Intent,
+        intent: WriteRequest,
         before: Option<StateBeforeWrite>,
     ) -> Result<Self::Write, Failure>;
 
@@ -105,7 +105,7 @@ impl<T: Tables> Destination for TableDestination<T> {
         look.await.map_err(Into::into)
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>, Failure> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>, Failure> {
         fail::fail_point!(T::BEGIN);
         if let (connection, false) = self.0.connection() {
             let connection = connection.to_owned();

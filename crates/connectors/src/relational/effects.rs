@@ -3,7 +3,7 @@
 //! Promise: it leaves out nothing that a write may do, and names the columns that get other values. Which other
 //! tables follow, a database knows: `mysql/foreign.rs`, `postgres/apply.rs`, `sqlite/foreign.rs`.
 
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::WriteMode;
 
 use super::align::Alignment;
@@ -19,7 +19,7 @@ pub(crate) struct Effects {
 
 impl Effects {
     /// What a write does; `deletions` says that deletions came with its rows.
-    pub(crate) fn of(intent: &Intent, alignment: &Alignment, deletions: bool) -> Self {
+    pub(crate) fn of(intent: &WriteRequest, alignment: &Alignment, deletions: bool) -> Self {
         let write = &intent.write;
         let replaces = matches!(write.mode, WriteMode::Replace | WriteMode::DeleteInsert);
         let columns = alignment.columns.iter();

@@ -3,7 +3,7 @@
 //! Promise: a mode that no SQL database carries out, or one without its key, is refused before anything
 //! is opened. What a mode does to a table is in `statements.rs`.
 
-use towpath_ports::{DELETE_ABSENT, Intent};
+use towpath_ports::{DELETE_ABSENT, WriteRequest};
 use towpath_vocab::{WriteMode, WritePlan};
 
 use super::fault::Fault;
@@ -46,7 +46,7 @@ pub(crate) fn deletes_absent(write: &WritePlan) -> bool {
 }
 
 /// The key as a new table's primary key: modes that keep one row per key need no other.
-pub(crate) fn primary_key(intent: &Intent) -> &[String] {
+pub(crate) fn primary_key(intent: &WriteRequest) -> &[String] {
     match intent.write.mode {
         WriteMode::Merge | WriteMode::InsertOnly => &intent.write.key,
         _ => &[],
@@ -54,7 +54,7 @@ pub(crate) fn primary_key(intent: &Intent) -> &[String] {
 }
 
 /// Refuses a mode that cannot work for `table`.
-pub(crate) fn check(intent: &Intent, table: &str) -> Result<(), Fault> {
+pub(crate) fn check(intent: &WriteRequest, table: &str) -> Result<(), Fault> {
     let (mode, key) = (intent.write.mode, &intent.write.key);
     if !MODES.contains(&mode) {
         return Err(Fault::Mode {

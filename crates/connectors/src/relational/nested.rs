@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use towpath_ports::{
-    ExactValues, Intent, OpColumn, Prepared, Result, StagedFile, Writer, exact_json,
+    ExactValues, OpColumn, Prepared, Result, StagedFile, WriteRequest, Writer, exact_json,
 };
 
 use super::fault::Fault;
@@ -23,7 +23,10 @@ pub(crate) struct JsonTexts {
 
 impl JsonTexts {
     /// Gives nested columns that the database does not have the type of text.
-    pub(crate) fn of(intent: Intent, has_type: impl Fn(&DataType) -> bool) -> (Self, Intent) {
+    pub(crate) fn of(
+        intent: WriteRequest,
+        has_type: impl Fn(&DataType) -> bool,
+    ) -> (Self, WriteRequest) {
         let fields = intent.schema.fields();
         let is_text = |field: &Field| {
             let data_type = field.data_type();
@@ -41,7 +44,7 @@ impl JsonTexts {
             given.collect::<Vec<_>>(),
             metadata,
         ));
-        let intent = Intent {
+        let intent = WriteRequest {
             schema: Arc::clone(&schema),
             ..intent
         };

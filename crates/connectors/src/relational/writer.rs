@@ -11,8 +11,8 @@
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, OpColumn, Prepared, PreparedStats, Receipt, Scope,
-    StagedFile, StateBeforeWrite, TableState, Writer,
+    Candidate, CandidateRows, Commit, Committed, OpColumn, Prepared, PreparedStats, Receipt,
+    StagedFile, StateBeforeWrite, TableState, WriteRequest, Writer,
 };
 use towpath_vocab::{Failure, Remedy, WriteMode};
 
@@ -50,7 +50,7 @@ pub(crate) trait TableWrite: Send + Sync + 'static {
     fn session(&self) -> &Self::Session;
 
     /// What is to be written.
-    fn intent(&self) -> &Intent;
+    fn intent(&self) -> &WriteRequest;
 
     /// How the table looked when it was decided what to write.
     fn state_before(&self) -> Option<&StateBeforeWrite>;
@@ -314,11 +314,11 @@ struct PreparedWrite<W> {
 }
 
 impl<W: TableWrite> PreparedWrite<W> {
-    fn view(&self, scope: Scope) -> View {
+    fn view(&self, scope: CandidateRows) -> View {
         let Outcome::New { alignment, .. } = &self.outcome else {
             return View::Table;
         };
-        if scope == Scope::Table && !self.write.applies_late(alignment) {
+        if scope == CandidateRows::AfterCommit && !self.write.applies_late(alignment) {
             return View::Table;
         }
         let mode = self.write.intent().write.mode;
@@ -447,7 +447,7 @@ impl<W: TableWrite> Prepared for PreparedWrite<W> {
         }
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate, Failure> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate, Failure> {
         let candidate = candidate(self.write.candidate(), self.view(scope)).await;
         candidate.map_err(Into::into)
     }

@@ -30,12 +30,12 @@ pub(super) struct Request {
     /// An answer that only promises something (202) is one.
     pub(super) may_be_promised: bool,
     /// What a request that writes has besides.
-    pub(super) write: Option<WriteRequest>,
+    pub(super) write: Option<SentRows>,
 }
 
 /// A request that writes: an answer for each of its rows (207) is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WriteRequest {
+pub(super) struct SentRows {
     /// The header by which the API knows a request that comes again.
     pub(super) idempotency: Option<(HeaderName, HeaderValue)>,
     /// It may have been sent before, and its answer lost.

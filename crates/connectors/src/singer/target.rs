@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_ports::{
-    Committed, ConnectorContext, DELETE_ABSENT, Destination, Intent, Result, TableState,
-    TableStates, Writer,
+    Committed, ConnectorContext, DELETE_ABSENT, Destination, Result, TableState, TableStates,
+    WriteRequest, Writer,
 };
 use towpath_vocab::{TableName, TaskKey, WriteMode};
 
@@ -35,7 +35,7 @@ impl SingerTarget {
         Delivered::new(&self.context.project_dir, &self.settings.connection)
     }
 
-    fn check(&self, intent: &Intent) -> Result<(), SingerError> {
+    fn check(&self, intent: &WriteRequest) -> Result<(), SingerError> {
         let table = intent.table.to_string();
         if !self.settings.writable {
             return Err(SingerError::NotWritable {
@@ -65,7 +65,7 @@ impl Destination for SingerTarget {
         Ok(self.delivered().last(task)?)
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         self.check(&intent)?;
         Ok(Box::new(TargetWriter::begin(self.clone(), intent)?))
     }

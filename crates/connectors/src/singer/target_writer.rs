@@ -16,8 +16,8 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Op, OpColumn, Prepared, PreparedStats, Receipt, Result,
-    Scope, StagedFile, Writer,
+    Candidate, CandidateRows, Commit, Committed, Op, OpColumn, Prepared, PreparedStats, Receipt,
+    Result, StagedFile, WriteRequest, Writer,
 };
 
 use super::config_file::{ProgramFiles, ResolvedConfig};
@@ -38,7 +38,7 @@ const PIECE: usize = 64 << 10;
 /// A write in progress.
 pub(super) struct TargetWriter {
     target: SingerTarget,
-    intent: Intent,
+    intent: WriteRequest,
     files: ProgramFiles,
     records: RecordWriter,
     file: BufWriter<File>,
@@ -50,7 +50,7 @@ pub(super) struct TargetWriter {
 }
 
 impl TargetWriter {
-    pub(super) fn begin(target: SingerTarget, intent: Intent) -> Result<Self, SingerError> {
+    pub(super) fn begin(target: SingerTarget, intent: WriteRequest) -> Result<Self, SingerError> {
         let files = ProgramFiles::new(&target.settings, &target.context.project_dir)?;
         let file = |name| private(&files.path(name)).map_err(|error| files.failed(error));
         let (records, deleted) = (file(RECORDS)?, file(DELETED)?);
@@ -149,7 +149,7 @@ impl Writer for TargetWriter {
 /// Rows that only have to be sent.
 struct PreparedDelivery {
     target: SingerTarget,
-    intent: Intent,
+    intent: WriteRequest,
     files: ProgramFiles,
     marks_deletes: bool,
     stats: PreparedStats,
@@ -296,7 +296,7 @@ impl Prepared for PreparedDelivery {
         self.stats
     }
 
-    async fn candidate(&self, _: Scope) -> Result<Candidate> {
+    async fn candidate(&self, _: CandidateRows) -> Result<Candidate> {
         let sent = SentRows {
             path: self.files.path(RECORDS),
             table: self.intent.table.clone(),

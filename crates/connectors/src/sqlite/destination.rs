@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, StateBeforeWrite, TableState, WriteRequest};
 use towpath_vocab::{Failure, TableName, TaskKey, WriteMode};
 
 use super::align::align;
@@ -78,7 +78,7 @@ impl Tables for SqliteTables {
 
     async fn open(
         &self,
-        intent: Intent,
+        intent: WriteRequest,
         before: Option<StateBeforeWrite>,
     ) -> std::result::Result<SqliteWrite, Failure> {
         let table = table_name(&self.settings, &intent.table);
@@ -129,7 +129,7 @@ impl Tables for SqliteTables {
     }
 }
 
-fn check_names(intent: &Intent, table: &str) -> Result<()> {
+fn check_names(intent: &WriteRequest, table: &str) -> Result<()> {
     let fields = intent.schema.fields();
     for (at, field) in fields.iter().enumerate() {
         let mut earlier = fields.iter().take(at);

@@ -22,8 +22,8 @@ use futures::StreamExt as _;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, OpColumn,
-    Prepared, ReadSpec, Receipt, Result, Source,
+    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, OpColumn, Prepared,
+    ReadSpec, Receipt, Result, Source, WriteRequest,
 };
 use towpath_testkit::conformance::Ample;
 use towpath_vocab::{
@@ -254,8 +254,8 @@ impl How {
         }
     }
 
-    fn intent(&self, schema: SchemaRef) -> Intent {
-        Intent {
+    fn intent(&self, schema: SchemaRef) -> WriteRequest {
+        WriteRequest {
             table: self.table(),
             schema,
             write: WritePlan {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt8Array};
 use async_trait::async_trait;
-use towpath_ports::{Intent, Memory, PreparedStats, StateBeforeWrite, TableState};
+use towpath_ports::{Memory, PreparedStats, StateBeforeWrite, TableState, WriteRequest};
 
 use super::align::align;
 use super::candidate::SqliteCandidate;
@@ -27,7 +27,7 @@ use crate::relational::writer::TableWrite;
 
 /// What is to be written.
 pub(super) struct Job {
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     /// How the table looked when it was decided what to write.
     pub(super) before: Option<StateBeforeWrite>,
     pub(super) memory: Arc<dyn Memory>,
@@ -74,7 +74,7 @@ impl TableWrite for SqliteWrite {
         &self.writing
     }
 
-    fn intent(&self) -> &Intent {
+    fn intent(&self) -> &WriteRequest {
         &self.job.intent
     }
 

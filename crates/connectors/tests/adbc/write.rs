@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use towpath_ports::{Commit, Intent, Prepared, Result};
+use towpath_ports::{Commit, Prepared, Result, WriteRequest};
 use towpath_testkit::adbc::AdbcDriver;
 use towpath_testkit::conformance::write_plan;
 use towpath_vocab::{
@@ -21,8 +21,13 @@ fn rows(pairs: &[(i64, &str)]) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-fn intent(batch: &RecordBatch, table: &TableName, mode: WriteMode, generation: i64) -> Intent {
-    Intent {
+fn intent(
+    batch: &RecordBatch,
+    table: &TableName,
+    mode: WriteMode,
+    generation: i64,
+) -> WriteRequest {
+    WriteRequest {
         table: table.clone(),
         schema: batch.schema(),
         write: write_plan(mode, &["id"]),
@@ -42,7 +47,7 @@ fn intent(batch: &RecordBatch, table: &TableName, mode: WriteMode, generation: i
 
 async fn prepare(
     database: &Database,
-    intent: Intent,
+    intent: WriteRequest,
     batch: RecordBatch,
 ) -> Result<Box<dyn Prepared>> {
     let destination = connector().destination(&database.plan(), &database.context())?;

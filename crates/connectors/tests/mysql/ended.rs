@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_array::{Int64Array, RecordBatch};
 use futures::StreamExt as _;
-use towpath_ports::{Assignment, BoxStream, Candidate, Commit, Event, Scope};
+use towpath_ports::{Assignment, BoxStream, Candidate, CandidateRows, Commit, Event};
 use towpath_vocab::{Remedy, WriteMode};
 
 use crate::proxy::{Fault, Proxy};
@@ -51,7 +51,10 @@ async fn a_write_that_a_deadlock_ended_is_not_committed() {
     while database.sql(sleeping) == "0" {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let candidate = prepared.candidate(Scope::Table).await.unwrap();
+    let candidate = prepared
+        .candidate(CandidateRows::AfterCommit)
+        .await
+        .unwrap();
     let mut events = events(&candidate).await;
     let first = async { while events.next().await.is_some() {} };
     let waited = tokio::time::timeout(Duration::from_secs(1), first).await;
@@ -82,7 +85,10 @@ async fn a_slow_check_does_not_end_its_write() {
     let rows = ids(0..50);
     let wanted = intent(rows.schema(), WriteMode::Append, &[], 1);
     let prepared = prepare(destination.as_ref(), wanted, &rows).await.unwrap();
-    let candidate = prepared.candidate(Scope::Table).await.unwrap();
+    let candidate = prepared
+        .candidate(CandidateRows::AfterCommit)
+        .await
+        .unwrap();
     let mut events = events(&candidate).await;
     let mut seen = 0;
     while let Some(event) = events.next().await {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use towpath_connectors::connectors;
-use towpath_ports::{Commit, Connector, Destination, Discover, Intent, Prepared, Receipt, Source};
+use towpath_ports::{
+    Commit, Connector, Destination, Discover, Prepared, Receipt, Source, WriteRequest,
+};
 use towpath_testkit::conformance::Ample;
 use towpath_testkit::mariadb::MariadbServer;
 use towpath_vocab::{
@@ -44,8 +46,13 @@ pub(crate) fn target() -> TableName {
     TableName::new("db", "t")
 }
 
-pub(crate) fn intent(schema: SchemaRef, mode: WriteMode, key: &[&str], generation: i64) -> Intent {
-    Intent {
+pub(crate) fn intent(
+    schema: SchemaRef,
+    mode: WriteMode,
+    key: &[&str],
+    generation: i64,
+) -> WriteRequest {
+    WriteRequest {
         after: None,
         table: target(),
         schema,
@@ -70,7 +77,7 @@ pub(crate) fn intent(schema: SchemaRef, mode: WriteMode, key: &[&str], generatio
 
 pub(crate) async fn prepare(
     destination: &dyn Destination,
-    intent: Intent,
+    intent: WriteRequest,
     rows: &RecordBatch,
 ) -> Result<Box<dyn Prepared>, Failure> {
     let mut writer = destination.begin(intent).await?;
@@ -80,7 +87,7 @@ pub(crate) async fn prepare(
 
 pub(crate) async fn write(
     destination: &dyn Destination,
-    intent: Intent,
+    intent: WriteRequest,
     rows: &RecordBatch,
 ) -> Result<Receipt, Failure> {
     let prepared = prepare(destination, intent, rows).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Array as _, BinaryArray, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use proptest::prelude::{Strategy as _, any};
-use towpath_ports::{Commit, DELETE_ABSENT, Scope, StateBeforeWrite};
+use towpath_ports::{CandidateRows, Commit, DELETE_ABSENT, StateBeforeWrite};
 use towpath_testkit::mariadb::PASSWORD;
 use towpath_vocab::{Failure, Remedy, WriteMode};
 
@@ -97,7 +97,10 @@ async fn every_mode_does_what_a_naive_model_does() {
             writer.write(batch(&deleted), Some(ops)).await.unwrap();
         }
         let prepared = writer.prepare().await.unwrap();
-        let candidate = prepared.candidate(Scope::Table).await.unwrap();
+        let candidate = prepared
+            .candidate(CandidateRows::AfterCommit)
+            .await
+            .unwrap();
         let seen = read(candidate.source.as_ref(), &table("candidate"), None).await;
         model(mode, &mut expected, &rows, &gone);
         assert_eq!(seen.len(), expected.len(), "{mode:?}");
@@ -275,7 +278,10 @@ async fn what_was_checked_is_what_readers_see() {
         database.server.sql(&database.name, &sql)
     };
     others("INSERT INTO t VALUES (2, 'others')").unwrap();
-    let candidate = prepared.candidate(Scope::Table).await.unwrap();
+    let candidate = prepared
+        .candidate(CandidateRows::AfterCommit)
+        .await
+        .unwrap();
     let seen = read(candidate.source.as_ref(), &table("candidate"), None).await;
     assert_eq!(
         seen.numbers("id"),
@@ -309,7 +315,10 @@ async fn a_candidate_read_half_way_leaves_the_write_whole() {
         .await
         .unwrap();
     for _ in 0..3 {
-        let candidate = prepared.candidate(Scope::Incoming).await.unwrap();
+        let candidate = prepared
+            .candidate(CandidateRows::OfThisWrite)
+            .await
+            .unwrap();
         let mut asked = table("candidate");
         asked.batch_rows = 10;
         let mut reader = candidate.source.open(&asked, None).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{Date64Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Commit, Intent};
+use towpath_ports::{Commit, WriteRequest};
 use towpath_vocab::{ColumnPlan, Generation, OptionValue, Position, Remedy, TableName, WriteMode};
 
 use crate::support::{Database, destination, intent, plan, prepare, read, table, task, write};
@@ -421,7 +421,7 @@ fn modes_and_truncate(modes: &[WriteMode]) -> impl Iterator<Item = (WriteMode, b
 }
 
 /// A write of `out.t`, by `id` where it has a key.
-fn job_of(mode: WriteMode, truncate: bool) -> Intent {
+fn job_of(mode: WriteMode, truncate: bool) -> WriteRequest {
     let keyed = mode != WriteMode::Replace;
     let key: &[&str] = if keyed { &["id"] } else { &[] };
     let mut job = intent(&target(), schema(), mode, key, 1);

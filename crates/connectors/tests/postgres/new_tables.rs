@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Commit, Intent, Scope};
+use towpath_ports::{CandidateRows, Commit, WriteRequest};
 use towpath_vocab::{TableName, WriteMode};
 
 use crate::support::{Database, candidate, intent, prepare, write};
@@ -26,12 +26,12 @@ fn target() -> TableName {
     TableName::new("out", "t")
 }
 
-fn append(generation: i64) -> Intent {
+fn append(generation: i64) -> WriteRequest {
     intent(&target(), schema(), WriteMode::Append, &[], generation)
 }
 
 /// A write of another task.
-fn other(mut intent: Intent) -> Intent {
+fn other(mut intent: WriteRequest) -> WriteRequest {
     intent.task.step = "other".into();
     intent
 }
@@ -63,7 +63,7 @@ async fn rows_of_a_new_table_are_copied_once_and_seen_after_the_commit() {
             .unwrap();
         let stats = prepared.stats();
         assert_eq!((stats.inserted, stats.rows_after), (2, Some(2)));
-        for scope in [Scope::Table, Scope::Incoming] {
+        for scope in [CandidateRows::AfterCommit, CandidateRows::OfThisWrite] {
             let seen = candidate(prepared.as_ref(), scope).await;
             assert_eq!(seen.len(), 2, "{scope:?}");
             assert_eq!(seen.column("v \"x\""), [Some("a".to_owned()), None]);
@@ -89,8 +89,18 @@ async fn a_table_that_others_made_meanwhile_gets_the_rows() {
         .await
         .unwrap();
     let prepared = slow.prepare().await.unwrap();
-    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await.len(), 2);
-    assert_eq!(candidate(prepared.as_ref(), Scope::Incoming).await.len(), 1);
+    assert_eq!(
+        candidate(prepared.as_ref(), CandidateRows::AfterCommit)
+            .await
+            .len(),
+        2
+    );
+    assert_eq!(
+        candidate(prepared.as_ref(), CandidateRows::OfThisWrite)
+            .await
+            .len(),
+        1
+    );
     prepared.commit(Commit::default()).await.unwrap();
     assert_eq!(contents(&database), "1=a 3=c");
     assert_eq!(relations(&database), "t");

@@ -7,8 +7,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use towpath_connectors::connectors;
 use towpath_ports::{
-    Commit, Connector, ConnectorContext, Destination, Discover, Intent, Prepared, Receipt, Scope,
-    Source,
+    CandidateRows, Commit, Connector, ConnectorContext, Destination, Discover, Prepared, Receipt,
+    Source, WriteRequest,
 };
 use towpath_testkit::conformance::Ample;
 use towpath_testkit::postgres::PostgresServer;
@@ -131,8 +131,8 @@ pub(crate) fn intent(
     mode: WriteMode,
     key: &[&str],
     generation: i64,
-) -> Intent {
-    Intent {
+) -> WriteRequest {
+    WriteRequest {
         after: None,
         table: target.clone(),
         schema,
@@ -150,7 +150,7 @@ pub(crate) fn intent(
 
 pub(crate) async fn prepare(
     destination: &dyn Destination,
-    intent: Intent,
+    intent: WriteRequest,
     batches: &[RecordBatch],
 ) -> Result<Box<dyn Prepared>, Failure> {
     let mut writer = destination.begin(intent).await?;
@@ -162,7 +162,7 @@ pub(crate) async fn prepare(
 
 pub(crate) async fn write(
     destination: &dyn Destination,
-    intent: Intent,
+    intent: WriteRequest,
     batches: &[RecordBatch],
 ) -> Result<Receipt, Failure> {
     let position = Position::single(
@@ -179,7 +179,7 @@ pub(crate) async fn write(
         .await
 }
 
-pub(crate) async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Read {
+pub(crate) async fn candidate(prepared: &dyn Prepared, scope: CandidateRows) -> Read {
     let candidate = prepared.candidate(scope).await.unwrap();
     read(candidate.source.as_ref(), &table("ignored"), None).await
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch, StringArray, UInt8Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use proptest::prelude::{Strategy as _, any};
-use towpath_ports::{Commit, Scope};
+use towpath_ports::{CandidateRows, Commit};
 use towpath_vocab::types::SOURCE_TYPE;
 use towpath_vocab::{
     OptionValue, Position, Remedy, SchemaChange, SplitPosition, TableName, WriteMode,
@@ -121,7 +121,7 @@ async fn every_mode_does_what_a_naive_model_does() {
             let before = contents(&database_or_empty(&database, generation));
             let prepared = writer.prepare().await.unwrap();
             model(mode, &mut expected, &rows, &gone);
-            let seen = candidate(prepared.as_ref(), Scope::Table).await;
+            let seen = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
             assert_eq!(
                 seen.len(),
                 expected.len(),
@@ -184,7 +184,7 @@ async fn merges_count_what_they_did_and_keep_other_columns() {
         (4, 1, 1, 1)
     );
     assert_eq!(
-        candidate(prepared.as_ref(), Scope::Incoming)
+        candidate(prepared.as_ref(), CandidateRows::OfThisWrite)
             .await
             .numbers("id"),
         [1, 3]
@@ -678,7 +678,9 @@ async fn replace_keeps_grants_views_and_old_readers() {
         .await
         .unwrap();
     assert_eq!(
-        candidate(prepared.as_ref(), Scope::Table).await.column("v"),
+        candidate(prepared.as_ref(), CandidateRows::AfterCommit)
+            .await
+            .column("v"),
         [Some("fast".to_owned())]
     );
     assert_eq!(database.sql("SELECT v FROM out.w"), "new");

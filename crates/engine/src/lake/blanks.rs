@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_schema::{Field, Schema};
 use futures::TryStreamExt as _;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::types::{BLANKS, BLANKS_CUT, MASKED};
 
 use super::error::{LakeError, LakeResult};
@@ -21,7 +21,7 @@ use super::table::{Snapshot, Table};
 /// Refuses a write by `key` (places in the target's columns) into a table that holds values with blanks.
 pub(crate) async fn check_keys(
     (table, base): (&Arc<Table>, &Snapshot),
-    intent: &Intent,
+    intent: &WriteRequest,
     key: &[usize],
     target: &mut EvolvedColumns,
 ) -> LakeResult<()> {

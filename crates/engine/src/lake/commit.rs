@@ -14,7 +14,7 @@ use deltalake_core::kernel::{
 };
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use serde_json::json;
-use towpath_ports::{Candidate, Commit, Prepared, PreparedStats, Receipt, Result, Scope};
+use towpath_ports::{Candidate, CandidateRows, Commit, Prepared, PreparedStats, Receipt, Result};
 use towpath_vocab::{Generation, Token, added_fields};
 
 use super::bitmap::Bitmap;
@@ -48,10 +48,10 @@ impl PreparedWrite {
         self.merged.incoming.iter().chain(&self.merged.rewritten)
     }
 
-    fn files(&self, scope: Scope) -> Vec<LakeFile> {
+    fn files(&self, scope: CandidateRows) -> Vec<LakeFile> {
         let table = &self.write.table;
         let incoming = self.merged.incoming.iter().map(|add| lake_file(table, add));
-        if scope == Scope::Incoming {
+        if scope == CandidateRows::OfThisWrite {
             return incoming.collect();
         }
         let base = self
@@ -409,7 +409,7 @@ impl Prepared for PreparedWrite {
         self.stats
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate> {
         let schema = Arc::clone(&self.write.target.schema);
         let native = Arc::new(LakeCandidate {
             table: self.write.intent.table.clone(),

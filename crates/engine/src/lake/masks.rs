@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_schema::Field;
-use towpath_ports::Intent;
+use towpath_ports::WriteRequest;
 use towpath_vocab::types::{BLANKS, BLANKS_CUT, BLANKS_MASKED, MASKED};
 
 use super::blanks::{first_value, has_rows, set_metadata};
@@ -23,7 +23,7 @@ use super::table::{Snapshot, Table};
 /// Returns the positions whose values must all be hashes: see `check_values`.
 pub(crate) async fn check_keys(
     (table, base): (&Arc<Table>, &Snapshot),
-    intent: &Intent,
+    intent: &WriteRequest,
     key: &[usize],
     target: &mut EvolvedColumns,
 ) -> LakeResult<Vec<usize>> {
@@ -74,7 +74,7 @@ pub(crate) async fn check_keys(
 /// Refuses values without a mask in columns that are masked in the table. A model may pass hashes on without
 /// the metadata of their column, so the values decide.
 pub(crate) fn check_values(
-    intent: &Intent,
+    intent: &WriteRequest,
     target: &EvolvedColumns,
     hashed: &[usize],
     batch: &RecordBatch,
@@ -91,19 +91,19 @@ pub(crate) fn check_values(
 }
 
 /// The mask with which the rows of a column come.
-fn word(intent: &Intent, target: &EvolvedColumns, at: usize) -> Option<String> {
+fn word(intent: &WriteRequest, target: &EvolvedColumns, at: usize) -> Option<String> {
     let metadata = incoming(intent, target, at)?.metadata();
     metadata.get(MASKED).cloned()
 }
 
 /// True if the rows of a column come from a `char(n)`, without a mask.
-fn is_cut(intent: &Intent, target: &EvolvedColumns, at: usize) -> bool {
+fn is_cut(intent: &WriteRequest, target: &EvolvedColumns, at: usize) -> bool {
     let field = incoming(intent, target, at);
     let word = field.and_then(|field| field.metadata().get(BLANKS));
     word.is_some_and(|word| word == BLANKS_CUT)
 }
 
-fn incoming<'i>(intent: &'i Intent, target: &EvolvedColumns, at: usize) -> Option<&'i Field> {
+fn incoming<'i>(intent: &'i WriteRequest, target: &EvolvedColumns, at: usize) -> Option<&'i Field> {
     let from = target.from.get(at).copied().flatten()?;
     intent.schema.fields().get(from).map(|field| field.as_ref())
 }
@@ -115,7 +115,7 @@ async fn all_hashes(table: &Arc<Table>, base: &Snapshot, field: &Field) -> LakeR
 }
 
 /// Stores with the table how its keys are masked.
-fn set_all_metadata(intent: &Intent, key: &[usize], target: &mut EvolvedColumns) {
+fn set_all_metadata(intent: &WriteRequest, key: &[usize], target: &mut EvolvedColumns) {
     for at in key {
         let present = target.schema.field(*at).metadata().get(MASKED);
         if let Some(word) = word(intent, target, *at).filter(|word| present != Some(word)) {
@@ -124,7 +124,7 @@ fn set_all_metadata(intent: &Intent, key: &[usize], target: &mut EvolvedColumns)
     }
 }
 
-fn refused(intent: &Intent, column: String, change: MaskChange) -> LakeError {
+fn refused(intent: &WriteRequest, column: String, change: MaskChange) -> LakeError {
     LakeError::KeyMask {
         table: intent.table.to_string(),
         column,

@@ -13,7 +13,8 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use towpath_ports::{
-    Committed, Destination, Intent, OpColumn, Prepared, PreparedStats, Result, StagedFile, Writer,
+    Committed, Destination, OpColumn, Prepared, PreparedStats, Result, StagedFile, WriteRequest,
+    Writer,
 };
 use towpath_vocab::types::DECLARED;
 use towpath_vocab::{AbsentRows, SchemaChange, TableName, TaskKey, WriteMode};
@@ -49,7 +50,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    fn of(intent: &Intent) -> LakeResult<Self> {
+    fn of(intent: &WriteRequest) -> LakeResult<Self> {
         Ok(match intent.write.mode {
             WriteMode::Replace => Mode::Replace,
             WriteMode::Append => Mode::Append,
@@ -72,7 +73,7 @@ impl Mode {
 pub(crate) struct Write {
     pub(crate) lake: Lake,
     pub(crate) table: Arc<Table>,
-    pub(crate) intent: Intent,
+    pub(crate) intent: WriteRequest,
     pub(crate) mode: Mode,
     /// The version it started from.
     pub(crate) base: Option<Snapshot>,
@@ -114,7 +115,7 @@ impl Destination for Lake {
         }
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         fail::fail_point!("lake::begin");
         Ok(Box::new(LakeWriter::begin(self.clone(), intent).await?))
     }
@@ -139,7 +140,7 @@ struct LakeWriter {
 }
 
 impl LakeWriter {
-    async fn begin(lake: Lake, mut intent: Intent) -> LakeResult<Self> {
+    async fn begin(lake: Lake, mut intent: WriteRequest) -> LakeResult<Self> {
         let mode = Mode::of(&intent)?;
         let dated = Dated::of(&mut intent)?;
         lake.clear_up().await;
@@ -371,7 +372,11 @@ fn stats(write: &Write, rows_in: u64, merged: &Merged) -> PreparedStats {
 }
 
 /// The columns after the write.
-fn target(intent: &Intent, mode: Mode, base: Option<&Snapshot>) -> LakeResult<EvolvedColumns> {
+fn target(
+    intent: &WriteRequest,
+    mode: Mode,
+    base: Option<&Snapshot>,
+) -> LakeResult<EvolvedColumns> {
     let name = intent.table.to_string();
     let incoming = lake_schema(&name, &intent.schema)?;
     let Some(base) = base else {
@@ -436,7 +441,7 @@ fn known_columns(table: &str, incoming: &Schema, old: &Schema) -> LakeResult<Evo
     })
 }
 
-fn key_columns(intent: &Intent, mode: Mode, schema: &Schema) -> LakeResult<Vec<usize>> {
+fn key_columns(intent: &WriteRequest, mode: Mode, schema: &Schema) -> LakeResult<Vec<usize>> {
     let (Mode::Keyed(_) | Mode::History) = mode else {
         return Ok(Vec::new());
     };

@@ -20,7 +20,8 @@ use datafusion::arrow::array::{
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use towpath_ports::{
-    Candidate, Commit, Destination, Intent, Prepared, Query, QueryResult, Result, Scope,
+    Candidate, CandidateRows, Commit, Destination, Prepared, Query, QueryResult, Result,
+    WriteRequest,
 };
 use towpath_vocab::{
     Generation, Position, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
@@ -140,7 +141,7 @@ impl Fixture {
             schema_change: SchemaChange::Evolve,
             options: BTreeMap::new(),
         };
-        let intent = Intent {
+        let intent = WriteRequest {
             after: None,
             table,
             schema: batch.schema(),
@@ -174,7 +175,10 @@ impl Fixture {
         batch: RecordBatch,
     ) -> (Box<dyn Prepared>, Candidate) {
         let prepared = self.prepare(table, batch).await;
-        let candidate = prepared.candidate(Scope::Table).await.unwrap();
+        let candidate = prepared
+            .candidate(CandidateRows::AfterCommit)
+            .await
+            .unwrap();
         (prepared, candidate)
     }
 

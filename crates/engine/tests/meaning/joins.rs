@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use towpath_engine::Lake;
-use towpath_ports::{Commit, Destination as _, Intent};
+use towpath_ports::{Commit, Destination as _, WriteRequest};
 use towpath_vocab::{
     Generation, Position, SchemaChange, TableName, TaskKey, TaskKind, WriteMode, WritePlan,
 };
@@ -98,7 +98,7 @@ pub(crate) async fn write(lake: &Lake) {
             kind: TaskKind::Step,
             table: table.clone(),
         };
-        let intent = Intent {
+        let intent = WriteRequest {
             after: None,
             table,
             schema: batch.schema(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use towpath_flow::{OutputSummary, quarantine_table};
-use towpath_ports::{Commit, Destination, Intent};
+use towpath_ports::{Commit, Destination, WriteRequest};
 use towpath_testkit::{ChangeFeed, MemoryDestination};
 use towpath_vocab::{
     ChangePolicy, Generation, Position, SchemaPolicy, TableName, TablePlan, Threshold, WriteMode,
@@ -17,7 +17,7 @@ use super::support::{key, plan, spec, table, transfer};
 /// A table with a column `id` only, and no rows.
 async fn narrow_table(lake: &MemoryDestination, of: &TablePlan) {
     let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)]));
-    let intent = Intent {
+    let intent = WriteRequest {
         table: of.target.clone(),
         schema: Arc::clone(&schema),
         write: of.write.clone(),

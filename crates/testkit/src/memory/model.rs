@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema, SchemaRef};
-use towpath_ports::{Intent, PreparedStats, Result, row_as_json};
+use towpath_ports::{PreparedStats, Result, WriteRequest, row_as_json};
 use towpath_vocab::{Failure, Remedy, SchemaChange, WriteMode};
 
 use super::MemoryDestination;
@@ -39,7 +39,7 @@ fn wrong(remedy: Remedy, message: String) -> Failure {
 }
 
 /// Refuses a write that can never work.
-pub(super) fn check(intent: &Intent) -> Result<()> {
+pub(super) fn check(intent: &WriteRequest) -> Result<()> {
     let mode = intent.write.mode;
     if MemoryDestination::MODES.contains(&mode) {
         return Ok(());
@@ -51,7 +51,7 @@ pub(super) fn check(intent: &Intent) -> Result<()> {
 }
 
 /// The columns a table has after a write.
-pub(super) fn columns(held: Option<&SchemaRef>, intent: &Intent) -> Result<SchemaRef> {
+pub(super) fn columns(held: Option<&SchemaRef>, intent: &WriteRequest) -> Result<SchemaRef> {
     let Some(held) = held.filter(|_| intent.write.mode != WriteMode::Replace) else {
         return Ok(Arc::clone(&intent.schema));
     };
@@ -91,7 +91,7 @@ fn shaped(row: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// The key of a row as text; refused if a part of it is NULL or missing.
-fn key_of(row: &RecordBatch, intent: &Intent) -> Result<Vec<String>> {
+fn key_of(row: &RecordBatch, intent: &WriteRequest) -> Result<Vec<String>> {
     let part = |column: &String| {
         let index = row.schema().index_of(column).ok();
         let index = index.filter(|index| !row.column(*index).is_null(0));
@@ -110,12 +110,12 @@ fn key_of(row: &RecordBatch, intent: &Intent) -> Result<Vec<String>> {
 /// The rows of a table, each with its key.
 type Keyed = Vec<(Vec<String>, RecordBatch)>;
 
-fn with_keys(rows: Vec<RecordBatch>, intent: &Intent) -> Result<Keyed> {
+fn with_keys(rows: Vec<RecordBatch>, intent: &WriteRequest) -> Result<Keyed> {
     let keyed = |row| Ok((key_of(&row, intent)?, row));
     rows.into_iter().map(keyed).collect()
 }
 
-fn refuse_repeated(incoming: &Keyed, intent: &Intent) -> Result<()> {
+fn refuse_repeated(incoming: &Keyed, intent: &WriteRequest) -> Result<()> {
     let mut seen = BTreeSet::new();
     match incoming.iter().find(|(key, _)| !seen.insert(key)) {
         Some((key, _)) => {
@@ -132,7 +132,7 @@ fn refuse_repeated(incoming: &Keyed, intent: &Intent) -> Result<()> {
 /// The rows of a table after these rows were written, each with its op.
 pub(super) fn after(
     held: &[RecordBatch],
-    intent: &Intent,
+    intent: &WriteRequest,
     schema: &SchemaRef,
     incoming: Vec<(RecordBatch, Option<u8>)>,
 ) -> Result<After> {

@@ -14,7 +14,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, Field};
 use futures::TryStreamExt as _;
-use towpath_ports::{Commit, Destination, Intent};
+use towpath_ports::{Commit, Destination, WriteRequest};
 use towpath_vocab::{
     BadRows, ConnectionPlan, Environment, Generation, Naming, SchemaChange, TableLineage,
     TablePlan, TaskKey, TaskKind, Threshold, WriteMode, WritePlan,
@@ -66,7 +66,7 @@ impl Bench {
         self.generation += 1;
         let table = self.publish.from.clone();
         let lake = &self.services.lake;
-        let intent = Intent {
+        let intent = WriteRequest {
             table: table.clone(),
             schema: batch.schema(),
             write: WritePlan {

@@ -428,7 +428,7 @@ impl World {
                 std::fs::rename(path(at), path(at + 1)).unwrap();
             }
         }
-        if self.next % 2 == 0 {
+        if self.next.is_multiple_of(2) {
             std::fs::rename(path(0), path(1)).unwrap();
         } else {
             std::fs::copy(path(0), path(1)).unwrap();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use towpath_ports::{Committed, Intent, StateBeforeWrite, has_exact_text};
+use towpath_ports::{Committed, StateBeforeWrite, WriteRequest, has_exact_text};
 use towpath_vocab::{SchemaChange, WriteMode, types};
 
 use super::beside::of_rows;
@@ -49,7 +49,7 @@ impl Claim {
 /// One write, from begin to commit.
 pub(super) struct Job {
     pub(super) target: FileTarget,
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     /// How the place looked when it was decided what to write.
     pub(super) before: Option<StateBeforeWrite>,
     pub(super) known: Known,
@@ -103,7 +103,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// The columns of the rows, as the format has them.
-    fn of(target: &FileTarget, intent: &Intent) -> Result<Self> {
+    fn of(target: &FileTarget, intent: &WriteRequest) -> Result<Self> {
         let all = Self::all(&intent.schema);
         Ok(match target.format {
             Format::Avro | Format::Arrow => Self {
@@ -161,7 +161,7 @@ fn in_type(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
 /// Claims the place of a target.
 pub(super) fn begin(
     target: FileTarget,
-    (intent, before): (Intent, Option<StateBeforeWrite>),
+    (intent, before): (WriteRequest, Option<StateBeforeWrite>),
     group_bytes: u64,
 ) -> Result<(Job, Claim)> {
     check(&target, &intent)?;
@@ -178,7 +178,7 @@ pub(super) fn begin(
 /// Settles what is written to a place of which this is known.
 pub(super) fn plan(
     target: FileTarget,
-    (intent, before): (Intent, Option<StateBeforeWrite>),
+    (intent, before): (WriteRequest, Option<StateBeforeWrite>),
     known: Known,
     group_bytes: u64,
 ) -> Result<Job> {
@@ -222,7 +222,7 @@ pub(super) fn plan(
 }
 
 /// Refuses what no file can hold.
-pub(super) fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
+pub(super) fn check(target: &FileTarget, intent: &WriteRequest) -> Result<()> {
     let wrong = |why: String, way_out| {
         Err(WriteError::Target {
             object: target.location.shown.clone(),
@@ -276,7 +276,11 @@ pub(super) fn check(target: &FileTarget, intent: &Intent) -> Result<()> {
 }
 
 /// The commit of this very generation, if it was made.
-pub(super) fn committed(known: &Known, intent: &Intent, shown: &str) -> Result<Option<Committed>> {
+pub(super) fn committed(
+    known: &Known,
+    intent: &WriteRequest,
+    shown: &str,
+) -> Result<Option<Committed>> {
     let last = known
         .commits
         .get(&intent.task.app_id())
@@ -347,7 +351,7 @@ fn sweep(location: &Location, known: &mut Known) -> io::Result<()> {
 }
 
 /// The name of one commit's file in a folder.
-pub(super) fn part_name(intent: &Intent, extension: &str) -> String {
+pub(super) fn part_name(intent: &WriteRequest, extension: &str) -> String {
     use sha2::Digest as _;
     let task = commit_notes::hex(sha2::Sha256::new_with_prefix(intent.task.app_id()));
     format!(

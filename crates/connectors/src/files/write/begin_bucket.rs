@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use towpath_ports::{Intent, StateBeforeWrite};
+use towpath_ports::{StateBeforeWrite, WriteRequest};
 use towpath_vocab::WriteMode;
 
 use super::begin::{Claim, Job, check, committed, plan};
@@ -25,7 +25,7 @@ const STAGES: &str = "files";
 pub(super) async fn begin(
     place: &BucketPlace,
     mut target: FileTarget,
-    (intent, before): (Intent, Option<StateBeforeWrite>),
+    (intent, before): (WriteRequest, Option<StateBeforeWrite>),
     group_bytes: u64,
     state: PathBuf,
 ) -> Result<(Job, Claim)> {

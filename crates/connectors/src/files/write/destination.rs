@@ -10,8 +10,8 @@ use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use towpath_ports::{
-    Committed, Destination, Intent, ReadSpec, Result, StateBeforeWrite, TableState, TableStates,
-    Writer,
+    Committed, Destination, ReadSpec, Result, StateBeforeWrite, TableState, TableStates,
+    WriteRequest, Writer,
 };
 use towpath_vocab::{ReadMode, Selection, TableName, TaskKey};
 
@@ -81,7 +81,7 @@ impl FilesDestination {
         }
     }
 
-    fn target(&self, intent: &Intent) -> Result<FileTarget, WriteError> {
+    fn target(&self, intent: &WriteRequest) -> Result<FileTarget, WriteError> {
         let connection = &self.source.connection;
         if !connection.writable {
             return Err(WriteError::ReadOnly {
@@ -134,7 +134,7 @@ impl Destination for FilesDestination {
         })
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         fail::fail_point!("files::begin");
         let target = self.target(&intent)?;
         let before = StateBeforeWrite::of(&intent.write)?;

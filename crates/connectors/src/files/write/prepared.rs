@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use towpath_ports::{
-    Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, Result, Scope,
+    Candidate, CandidateRows, Commit, Committed, Prepared, PreparedStats, Receipt, Result,
 };
 use towpath_vocab::WriteMode;
 
@@ -55,7 +55,7 @@ impl FilesPrepared {
     }
 
     /// The files that a candidate is made of.
-    fn readable(&self, scope: Scope) -> Vec<Readable> {
+    fn readable(&self, scope: CandidateRows) -> Vec<Readable> {
         let (job, location) = (&self.job, self.job.location());
         let temporary = |what, rows| Readable {
             name: location.temporary(job.intent.generation, what),
@@ -81,8 +81,10 @@ impl FilesPrepared {
         };
         let new = temporary(Temporary::Rows, Some(rows.rows));
         match (scope, whole) {
-            (Scope::Table, Some(_)) => vec![temporary(Temporary::Whole, None)],
-            (Scope::Table, None) if location.many && job.intent.write.mode == WriteMode::Append => {
+            (CandidateRows::AfterCommit, Some(_)) => vec![temporary(Temporary::Whole, None)],
+            (CandidateRows::AfterCommit, None)
+                if location.many && job.intent.write.mode == WriteMode::Append =>
+            {
                 parts().chain([new]).collect()
             }
             _ => vec![new],
@@ -269,7 +271,7 @@ impl Prepared for FilesPrepared {
         }
     }
 
-    async fn candidate(&self, scope: Scope) -> Result<Candidate> {
+    async fn candidate(&self, scope: CandidateRows) -> Result<Candidate> {
         self.reading
             .candidate(&self.job, self.readable(scope))
             .await

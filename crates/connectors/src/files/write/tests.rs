@@ -23,9 +23,9 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use towpath_ports::{
-    Assignment, Commit, Connector as _, ConnectorContext, Destination, Event, Intent, Memory,
-    Prepared, ReadSpec, Receipt, ReservedMemory, Result, Scope, Secrets, Source, StateBeforeWrite,
-    Writer,
+    Assignment, CandidateRows, Commit, Connector as _, ConnectorContext, Destination, Event,
+    Memory, Prepared, ReadSpec, Receipt, ReservedMemory, Result, Secrets, Source, StateBeforeWrite,
+    WriteRequest, Writer,
 };
 use towpath_vocab::{
     ConnectionPlan, Failure, Generation, OptionValue, Position, ReadMode, SchemaChange,
@@ -112,8 +112,8 @@ impl How {
         }
     }
 
-    fn intent(&self, schema: SchemaRef) -> Intent {
-        Intent {
+    fn intent(&self, schema: SchemaRef) -> WriteRequest {
+        WriteRequest {
             after: None,
             table: self.table(),
             schema,
@@ -288,7 +288,7 @@ async fn drain(source: &dyn Source, spec: &ReadSpec) -> RecordBatch {
     concat_batches(&schema, &batches).unwrap()
 }
 
-async fn candidate(prepared: &dyn Prepared, scope: Scope) -> RecordBatch {
+async fn candidate(prepared: &dyn Prepared, scope: CandidateRows) -> RecordBatch {
     let candidate = prepared.candidate(scope).await.unwrap();
     let batch = drain(
         candidate.source.as_ref(),

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream;
 use towpath_ports::{
-    Candidate, Commit, Committed, Intent, Prepared, PreparedStats, Receipt, RefusedRows,
-    ReservedMemory, Result, Scope,
+    Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, RefusedRows, ReservedMemory,
+    Result, Scope, WriteRequest,
 };
 use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject};
 
@@ -33,7 +33,7 @@ use crate::stage::Stage;
 /// Rows that are ready to be sent.
 pub(super) struct PreparedDelivery {
     pub(super) destination: RestDestination,
-    pub(super) intent: Intent,
+    pub(super) intent: WriteRequest,
     pub(super) send: SendOptions,
     pub(super) outbox: Outbox,
     /// The files of its rows, and how many they are; `None` for those of an interrupted delivery.
@@ -231,7 +231,7 @@ impl Prepared for PreparedDelivery {
 struct Sending<'s> {
     client: Client,
     maker: RequestMaker<'s>,
-    intent: &'s Intent,
+    intent: &'s WriteRequest,
     outbox: &'s Outbox,
     journal: Mutex<Journal>,
 }

@@ -6,8 +6,8 @@
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use towpath_ports::{
-    Committed, ConnectorContext, DELETE_ABSENT, Destination, FINISH_DELIVERY, Intent, Leftover,
-    Result, TableState, TableStates, Writer,
+    Committed, ConnectorContext, DELETE_ABSENT, Destination, FINISH_DELIVERY, Leftover, Result,
+    TableState, TableStates, WriteRequest, Writer,
 };
 use towpath_vocab::{ConnectionPlan, TableName, TaskKey, WriteMode};
 
@@ -33,14 +33,14 @@ impl RestDestination {
         Outbox::of(project, &options.name, &options.url, task)
     }
 
-    fn send(&self, intent: &Intent) -> Result<SendOptions, RestError> {
+    fn send(&self, intent: &WriteRequest) -> Result<SendOptions, RestError> {
         let table = intent.table.table();
         let own = intent.write.options.get(SEND);
         let value = own.or_else(|| self.options.table_option(table, SEND));
         SendOptions::read(table, value)
     }
 
-    fn check(&self, intent: &Intent, send: &SendOptions) -> Result<(), RestError> {
+    fn check(&self, intent: &WriteRequest, send: &SendOptions) -> Result<(), RestError> {
         if !self.plan.writable {
             return Err(self.options.wrong("writable", "is not true"));
         }
@@ -76,7 +76,7 @@ impl Destination for RestDestination {
         Ok(self.outbox(task).last()?)
     }
 
-    async fn begin(&self, intent: Intent) -> Result<Box<dyn Writer>> {
+    async fn begin(&self, intent: WriteRequest) -> Result<Box<dyn Writer>> {
         let send = self.send(&intent)?;
         self.check(&intent, &send)?;
         Ok(Box::new(

@@ -14,7 +14,7 @@ use super::super::body::BodyForm;
 use super::super::endpoint::of_table;
 use super::super::error::{RestError, Result};
 use super::super::kept_file::digest;
-use super::super::request::{Body, Request, WriteRequest};
+use super::super::request::{Body, Request, SentRows};
 use super::options::{Call, Change, SEND, SendOptions};
 use super::record::Record;
 
@@ -88,7 +88,7 @@ impl RequestMaker<'_> {
             body: body.map(Body::Json),
             accepts: BodyForm::JSON.accepts(),
             may_be_promised: true,
-            write: Some(WriteRequest {
+            write: Some(SentRows {
                 idempotency,
                 may_be_known: self.is_resumed,
             }),

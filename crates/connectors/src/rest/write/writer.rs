@@ -11,8 +11,8 @@ use std::io::{BufWriter, Write as _};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use towpath_ports::{
-    FINISH_DELIVERY, Intent, ONLY_CHANGES, Op, OpColumn, Prepared, PreparedStats, ReservedMemory,
-    Result, StagedFile, Writer,
+    FINISH_DELIVERY, ONLY_CHANGES, Op, OpColumn, Prepared, PreparedStats, ReservedMemory, Result,
+    StagedFile, WriteRequest, Writer,
 };
 
 use super::super::error::RestError;
@@ -27,7 +27,7 @@ use crate::stage::{Stage, private};
 /// A write in progress.
 pub(super) struct RestWriter {
     destination: RestDestination,
-    intent: Intent,
+    intent: WriteRequest,
     send: SendOptions,
     outbox: Outbox,
     stage: Stage,
@@ -61,7 +61,7 @@ const fn index(change: Change) -> usize {
 impl RestWriter {
     pub(super) async fn begin(
         destination: RestDestination,
-        intent: Intent,
+        intent: WriteRequest,
         send: SendOptions,
     ) -> Result<Self, RestError> {
         let outbox = destination.outbox(&intent.task);

@@ -8,7 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
-use towpath_ports::Scope;
+use towpath_ports::CandidateRows;
 
 use super::*;
 
@@ -37,7 +37,7 @@ pub(super) fn pairs(rows: &[(Option<i64>, i64)]) -> RecordBatch {
     ])
 }
 
-async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Vec<String> {
+async fn candidate(prepared: &dyn Prepared, scope: CandidateRows) -> Vec<String> {
     let candidate = prepared.candidate(scope).await.unwrap();
     let outcome = drain(candidate.source.as_ref(), &table(""), None)
         .await
@@ -121,9 +121,12 @@ async fn every_type_reads_back() {
     let prepared = project.prepare(&how, &rows, None).await.unwrap();
     let mut expected = lines(&rows);
     expected.sort();
-    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, expected);
     assert_eq!(
-        candidate(prepared.as_ref(), Scope::Incoming).await,
+        candidate(prepared.as_ref(), CandidateRows::AfterCommit).await,
+        expected
+    );
+    assert_eq!(
+        candidate(prepared.as_ref(), CandidateRows::OfThisWrite).await,
         expected
     );
     assert_eq!(

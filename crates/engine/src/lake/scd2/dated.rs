@@ -13,7 +13,7 @@ use arrow_array::{
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use towpath_ports::{Intent, Op, OpColumn};
+use towpath_ports::{Op, OpColumn, WriteRequest};
 use towpath_vocab::{
     IS_CURRENT, RowHistoryPlan, SNAPSHOT_AT, VALID_FROM, VALID_TO, WriteMode, added_fields,
     is_added_column, is_audit_field, written_columns,
@@ -63,7 +63,7 @@ pub(crate) struct Dated {
 
 impl Dated {
     /// For the rows of a write, whose columns become those that it writes. `None` for other modes.
-    pub(crate) fn of(intent: &mut Intent) -> LakeResult<Option<Self>> {
+    pub(crate) fn of(intent: &mut WriteRequest) -> LakeResult<Option<Self>> {
         let mode = intent.write.mode;
         if added_fields(mode).is_empty() {
             return Ok(None);
@@ -210,7 +210,7 @@ impl Dated {
 }
 
 /// Refuses to write a history into a table that has none, and anything else into one that has.
-pub(crate) fn check_table(intent: &Intent, known: &Snapshot) -> LakeResult<()> {
+pub(crate) fn check_table(intent: &WriteRequest, known: &Snapshot) -> LakeResult<()> {
     let mode = intent.write.mode;
     let has_columns = added_fields(mode).iter().all(|own| {
         let found = find(&known.schema, own.name()).map(|at| known.schema.field(at));

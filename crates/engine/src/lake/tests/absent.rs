@@ -22,7 +22,7 @@ pub(super) fn present(pairs: &[(i64, &str)]) -> RecordBatch {
     RecordBatch::try_new(with_deleted_at(), columns).unwrap()
 }
 
-fn merge_of_all(generation: i64, absent: AbsentRows) -> Intent {
+fn merge_of_all(generation: i64, absent: AbsentRows) -> WriteRequest {
     let schema = match absent {
         AbsentRows::Delete => schema(),
         AbsentRows::Mark { .. } => with_deleted_at(),

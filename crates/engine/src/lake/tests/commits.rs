@@ -119,7 +119,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     )
     .await
     .unwrap();
-    let other = || Intent {
+    let other = || WriteRequest {
         after: None,
         task: task("other"),
         ..intent(WriteMode::Append, schema(), 1)
@@ -149,7 +149,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     .unwrap();
     load(
         &f.reopened(),
-        Intent {
+        WriteRequest {
             after: None,
             generation: Generation(2),
             ..other()
@@ -186,7 +186,7 @@ async fn appends_of_other_tasks_do_not_disturb_and_merges_ask_for_a_retry() {
     .unwrap();
     load(
         &f.reopened(),
-        Intent {
+        WriteRequest {
             after: None,
             generation: Generation(3),
             ..other()
@@ -440,7 +440,7 @@ async fn many_tasks_append_to_one_table_at_once_and_none_is_lost() {
         writers.spawn(async move {
             for generation in 1..=4 {
                 loop {
-                    let intent = Intent {
+                    let intent = WriteRequest {
                         after: None,
                         task: task(&format!("s{step}")),
                         ..intent(WriteMode::Append, schema(), generation)
@@ -755,7 +755,7 @@ async fn reads_take_the_columns_and_rows_asked_for_and_number_them() {
 #[tokio::test]
 async fn a_write_read_after_another_commit_gives_way() {
     let f = Fixture::new();
-    let after = |after: i64, generation: i64| Intent {
+    let after = |after: i64, generation: i64| WriteRequest {
         after: Some(Generation(after)),
         ..intent(WriteMode::Append, schema(), generation)
     };
@@ -808,7 +808,7 @@ async fn what_was_audited_is_refused_once_the_table_has_moved() {
         let moved = prepare(&f.lake, intent(mode, schema(), 2), write.clone())
             .await
             .unwrap();
-        let other = Intent {
+        let other = WriteRequest {
             task: task("other"),
             ..intent(WriteMode::Append, schema(), 1)
         };

@@ -37,8 +37,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt as _, TryStreamExt as _};
 use towpath_ports::{
-    Assignment, Commit, Destination as _, Event, Intent, OpColumn, Prepared, PreparedStats,
-    ReadSpec, Receipt, Source,
+    Assignment, Commit, Destination as _, Event, OpColumn, Prepared, PreparedStats, ReadSpec,
+    Receipt, Source, WriteRequest,
 };
 use towpath_vocab::{
     Failure, Generation, Position, ReadMode, RowHistoryPlan, SchemaChange, Selection,
@@ -128,7 +128,7 @@ pub(crate) fn task(step: &str) -> TaskKey {
     }
 }
 
-pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Intent {
+pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> WriteRequest {
     let mut write = WritePlan {
         mode,
         key: vec!["id".to_owned()],
@@ -143,7 +143,7 @@ pub(crate) fn intent(mode: WriteMode, schema: SchemaRef, generation: i64) -> Int
         let history = RowHistoryPlan::default();
         RowHistoryPlan { at_us, ..history }.put(&mut write);
     }
-    Intent {
+    WriteRequest {
         after: None,
         table: table(),
         schema,
@@ -181,7 +181,7 @@ pub(crate) fn position(at: u64) -> Commit {
 
 pub(crate) async fn prepare(
     lake: &Lake,
-    intent: Intent,
+    intent: WriteRequest,
     batches: Vec<(RecordBatch, Option<OpColumn>)>,
 ) -> Result<Box<dyn Prepared>, Failure> {
     let mut writer = lake.begin(intent).await?;
@@ -193,7 +193,7 @@ pub(crate) async fn prepare(
 
 pub(crate) async fn load(
     lake: &Lake,
-    intent: Intent,
+    intent: WriteRequest,
     batch: RecordBatch,
 ) -> Result<Receipt, Failure> {
     let at = intent.generation.0 as u64;

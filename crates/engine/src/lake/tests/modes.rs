@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::UInt8Array;
-use towpath_ports::{Op, Scope};
+use towpath_ports::{CandidateRows, Op};
 use towpath_vocab::{Remedy, WriteMode};
 
 use super::*;
@@ -316,8 +316,14 @@ async fn the_candidate_is_what_readers_would_see() {
     )
     .await
     .unwrap();
-    let incoming = prepared.candidate(Scope::Incoming).await.unwrap();
-    let whole = prepared.candidate(Scope::Table).await.unwrap();
+    let incoming = prepared
+        .candidate(CandidateRows::OfThisWrite)
+        .await
+        .unwrap();
+    let whole = prepared
+        .candidate(CandidateRows::AfterCommit)
+        .await
+        .unwrap();
     assert_eq!(
         pairs(&read_all(incoming.source.as_ref()).await),
         owned(&[(2, "B"), (3, "C")])

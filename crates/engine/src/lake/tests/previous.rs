@@ -27,7 +27,7 @@ fn coming(pairs: &[(i64, Option<&str>)]) -> RecordBatch {
     RecordBatch::try_new(with_previous(), columns).unwrap()
 }
 
-fn merge(generation: i64) -> Intent {
+fn merge(generation: i64) -> WriteRequest {
     let mut intent = intent(WriteMode::Merge, with_previous(), generation);
     AuditColumns {
         columns: Vec::new(),

@@ -20,7 +20,7 @@ fn at(generation: i64) -> i64 {
     generation * 1_000_000
 }
 
-fn scd2(schema: SchemaRef, generation: i64, history: RowHistoryPlan) -> Intent {
+fn scd2(schema: SchemaRef, generation: i64, history: RowHistoryPlan) -> WriteRequest {
     let mut intent = intent(WriteMode::Scd2, schema, generation);
     RowHistoryPlan {
         at_us: Some(at(generation)),
@@ -318,7 +318,7 @@ async fn changes_of_a_feed_close_and_open() {
 #[tokio::test]
 async fn what_would_break_a_history_is_refused() {
     let f = Fixture::new();
-    let refused = |intent: Intent, batch: RecordBatch| {
+    let refused = |intent: WriteRequest, batch: RecordBatch| {
         let lake = f.lake.clone();
         async move { load(&lake, intent, batch).await.unwrap_err() }
     };
@@ -372,7 +372,7 @@ fn timed(list: &[(i64, &str, Option<i64>)]) -> RecordBatch {
     .unwrap()
 }
 
-fn by_column(generation: i64, closes_absent: bool) -> Intent {
+fn by_column(generation: i64, closes_absent: bool) -> WriteRequest {
     let valid_from = Some("changed".to_owned());
     let history = RowHistoryPlan {
         valid_from,

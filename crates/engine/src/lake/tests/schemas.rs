@@ -261,7 +261,7 @@ async fn any_column_name_is_kept_exactly_and_case_twins_are_refused() {
 async fn tables_of_any_name_are_found_again() {
     let f = Fixture::new();
     let name = TableName::new("_quarantine", "raw.Größe x/y");
-    let intent = Intent {
+    let intent = WriteRequest {
         after: None,
         table: name.clone(),
         ..intent(WriteMode::Append, schema(), 1)

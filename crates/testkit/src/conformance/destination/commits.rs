@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_ports::{Checkpoint, Scope};
+use towpath_ports::{CandidateRows, Checkpoint};
 use towpath_vocab::{Remedy, WriteMode};
 
 use super::DestinationUnderTest;
@@ -252,7 +252,7 @@ pub async fn tables_do_not_disturb_each_other(under: &dyn DestinationUnderTest) 
     assert_eq!(one.last_generation().await, Some(2));
 }
 
-/// `Scope::Table` is the table after the commit, `Scope::Incoming` the rows of this write.
+/// `CandidateRows::AfterCommit` is the table after the commit, `CandidateRows::OfThisWrite` the rows of this write.
 pub async fn the_candidate_is_what_readers_would_see(under: &dyn DestinationUnderTest) {
     for mode in under.modes() {
         let name = format!("t {mode:?}").to_lowercase();
@@ -262,8 +262,8 @@ pub async fn the_candidate_is_what_readers_would_see(under: &dyn DestinationUnde
         let incoming = rows(&[(3, "C"), (4, "D")]);
         let prepared = next.prepare(&incoming).await.unwrap();
         let stats = prepared.stats();
-        let table = candidate(prepared.as_ref(), Scope::Table).await;
-        let new = candidate(prepared.as_ref(), Scope::Incoming).await;
+        let table = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
+        let new = candidate(prepared.as_ref(), CandidateRows::OfThisWrite).await;
         assert_eq!(stats.rows_in, 2, "{mode:?}");
         assert_eq!(
             stats.rows_after.unwrap_or(table.len() as u64),

@@ -10,7 +10,7 @@ use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, SchemaRef};
-use towpath_ports::Scope;
+use towpath_ports::CandidateRows;
 use towpath_vocab::{Remedy, WriteMode};
 
 use super::DestinationUnderTest;
@@ -62,7 +62,7 @@ async fn comes_back(write: &Write<'_>, batch: &RecordBatch) {
     let schema = batch.schema();
     let once = shown(write, std::slice::from_ref(batch), &schema);
     let prepared = write.prepare(batch).await.unwrap();
-    for scope in [Scope::Table, Scope::Incoming] {
+    for scope in [CandidateRows::AfterCommit, CandidateRows::OfThisWrite] {
         let candidate = prepared.candidate(scope).await.unwrap();
         let spec = read::read_spec("candidate");
         let batches = read::batches(candidate.source.as_ref(), &spec).await;

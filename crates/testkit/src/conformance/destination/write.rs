@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use towpath_ports::{
-    Commit, Committed, Intent, OpColumn, Prepared, Receipt, Result, Scope, Writer,
+    CandidateRows, Commit, Committed, OpColumn, Prepared, Receipt, Result, WriteRequest, Writer,
 };
 use towpath_vocab::{
     Failure, Generation, Position, SchemaChange, SplitPosition, TableName, TaskKey, TaskKind,
@@ -126,11 +126,11 @@ impl<'a> Write<'a> {
         }
     }
 
-    fn intent(&self, schema: SchemaRef) -> Intent {
+    fn intent(&self, schema: SchemaRef) -> WriteRequest {
         let mut write = write_plan(self.mode, &["id"]);
         write.schema_change = self.change;
         write.options = self.under.options();
-        Intent {
+        WriteRequest {
             table: self.table(),
             schema,
             write,
@@ -217,7 +217,7 @@ pub(super) fn assert_reported(failure: Failure) -> Failure {
 }
 
 /// The rows of a candidate, as sorted lines.
-pub(super) async fn candidate(prepared: &dyn Prepared, scope: Scope) -> Vec<String> {
+pub(super) async fn candidate(prepared: &dyn Prepared, scope: CandidateRows) -> Vec<String> {
     let candidate = prepared.candidate(scope).await.unwrap();
     let batches = read::batches(candidate.source.as_ref(), &read::read_spec("candidate")).await;
     for batch in &batches {

@@ -25,11 +25,11 @@ async fn appends_add_to_one_file() {
                 "{object}"
             );
             assert_eq!(
-                candidate(prepared.as_ref(), Scope::Table).await,
+                candidate(prepared.as_ref(), CandidateRows::AfterCommit).await,
                 rows(0..generation * 10),
                 "{object}"
             );
-            let incoming = candidate(prepared.as_ref(), Scope::Incoming).await;
+            let incoming = candidate(prepared.as_ref(), CandidateRows::OfThisWrite).await;
             assert_eq!(
                 incoming,
                 rows((generation - 1) * 10..generation * 10),
@@ -134,7 +134,7 @@ async fn parquet_files_get_new_columns() {
         .prepare(&append("x.parquet", 2), &wide)
         .await
         .unwrap();
-    let seen = candidate(prepared.as_ref(), Scope::Table).await;
+    let seen = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
     prepared
         .commit(Commit {
             audited: false,
@@ -192,12 +192,12 @@ async fn a_folder_gets_one_file_per_commit() {
         project.write(&how(1), &rows(0..3)).await.unwrap();
         let prepared = project.prepare(&how(2), &rows(3..5)).await.unwrap();
         assert_eq!(
-            candidate(prepared.as_ref(), Scope::Table).await,
+            candidate(prepared.as_ref(), CandidateRows::AfterCommit).await,
             rows(0..5),
             "{format}"
         );
         assert_eq!(
-            candidate(prepared.as_ref(), Scope::Incoming).await,
+            candidate(prepared.as_ref(), CandidateRows::OfThisWrite).await,
             rows(3..5),
             "{format}"
         );
@@ -305,7 +305,10 @@ async fn parts_keep_their_columns(format: &str) {
         .prepare(&how(5), &expected.slice(0, 0))
         .await
         .unwrap();
-    assert_eq!(candidate(seen.as_ref(), Scope::Table).await, expected);
+    assert_eq!(
+        candidate(seen.as_ref(), CandidateRows::AfterCommit).await,
+        expected
+    );
     drop(seen);
     // Each part by itself has every column the parts before it had.
     let mut widths = Vec::new();
@@ -357,7 +360,7 @@ async fn rows_added_to_a_csv_file_stand_between_its_own_delimiters() {
             ..append(name, 1)
         };
         let prepared = project.prepare(&how, &batch).await.unwrap();
-        let seen = candidate(prepared.as_ref(), Scope::Table).await;
+        let seen = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
         assert_eq!((seen.num_rows(), seen.num_columns()), (3, 2));
         let commit = Commit {
             audited: false,
@@ -461,7 +464,7 @@ async fn appends_to_text_keep_to_schema_change() {
         // What is checked before the commit is what readers see after it.
         let (last, more) = (how(5, SchemaChange::Evolve), numbers(&[("b", 5)]));
         let prepared = project.prepare(&last, &more).await.unwrap();
-        let all = candidate(prepared.as_ref(), Scope::Table).await;
+        let all = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
         let shown = |name: &str| {
             let column = all.column_by_name(name).unwrap();
             let text = arrow_cast::cast(column, &arrow_schema::DataType::Utf8).unwrap();

@@ -67,7 +67,9 @@ async fn the_first_commit_of_a_generation_wins() {
         let again = project.prepare(&how(object, 1), &rows(0..9)).await.unwrap();
         assert_eq!(again.stats().rows_in, 3, "{object}");
         assert_eq!(
-            candidate(again.as_ref(), Scope::Table).await.num_rows(),
+            candidate(again.as_ref(), CandidateRows::AfterCommit)
+                .await
+                .num_rows(),
             3,
             "{object}"
         );

@@ -222,7 +222,10 @@ async fn every_type_reads_back_from_every_format() {
         assert!(!project.path(object).exists(), "{object}");
         // A batch equals itself only without NaN.
         assert_eq!(
-            format!("{:?}", candidate(prepared.as_ref(), Scope::Table).await),
+            format!(
+                "{:?}",
+                candidate(prepared.as_ref(), CandidateRows::AfterCommit).await
+            ),
             format!("{batch:?}"),
             "{object}"
         );
@@ -381,7 +384,7 @@ async fn avro_and_arrow_keep_every_value() {
         let (project, how) = (TestProject::new(), replace(object, 1));
         let how = how.with("compression", json!(compression));
         let prepared = project.prepare(&how, given).await.unwrap();
-        let seen = candidate(prepared.as_ref(), Scope::Table).await;
+        let seen = candidate(prepared.as_ref(), CandidateRows::AfterCommit).await;
         // A batch equals itself only without NaN.
         assert_eq!(format!("{seen:?}"), format!("{expected:?}"), "{what}");
         let commit = Commit {
@@ -567,7 +570,10 @@ async fn csv_options_shape_what_is_written() {
         replace("x.csv", 1).with("header", json!(false)),
     );
     let prepared = project.prepare(&how, &batch).await.unwrap();
-    assert_eq!(candidate(prepared.as_ref(), Scope::Table).await, batch);
+    assert_eq!(
+        candidate(prepared.as_ref(), CandidateRows::AfterCommit).await,
+        batch
+    );
     prepared
         .commit(Commit {
             audited: false,
@@ -808,7 +814,7 @@ proptest! {
         let back = runtime.block_on(async {
             let project = TestProject::new();
             let prepared = project.prepare(&how, &batch).await.unwrap();
-            let seen = candidate(prepared.as_ref(), Scope::Incoming).await;
+            let seen = candidate(prepared.as_ref(), CandidateRows::OfThisWrite).await;
             prepared.commit(Commit { audited: false, position: position(1), ..Commit::default() }).await.unwrap();
             seen
         });
