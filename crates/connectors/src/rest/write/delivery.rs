@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream;
 use towpath_ports::{
-    Candidate, Commit, Committed, Prepared, PreparedStats, Receipt, RefusedRows, ReservedMemory,
-    Result, Scope, WriteRequest,
+    Candidate, CandidateRows, Commit, Committed, Prepared, PreparedStats, Receipt, RefusedRows,
+    ReservedMemory, Result, WriteRequest,
 };
 use towpath_vocab::{RawRecord, Reason, RecordLocation, Reject};
 
@@ -147,7 +147,7 @@ impl Prepared for PreparedDelivery {
         self.stats
     }
 
-    async fn candidate(&self, _: Scope) -> Result<Candidate> {
+    async fn candidate(&self, _: CandidateRows) -> Result<Candidate> {
         Err(RestError::NoCandidate {
             table: self.intent.table.to_string(),
         }
