@@ -153,6 +153,7 @@ fn connector(out: &mut String, spec: &ConnectorSpec) {
     sentence("Only a table's entry may set {}.", &|option| {
         option.table_only
     });
+    let has = |capability| spec.capabilities.contains(&capability);
     let has_both = has(Capability::Source) && has(Capability::Destination);
     sentence("Only tables that are read use {}.", &|option| {
         has_both && option.used_by == OptionUse::Reads

@@ -93,15 +93,12 @@ impl PageFolder {
                 desk.variables = vec![url, token];
                 desk.api = Some(server);
             }
+            "api" => desk.script("api", ["ORDERS_API_URL", "ORDERS_API_TOKEN"], "example"),
             "reverse-etl" => {
-                desk.cwd = desk.folder.path().join("reverse-etl");
-                copy(&root().join("examples/reverse-etl"), &desk.cwd);
-                let server = ScriptServer::start(&desk.cwd.join("server.py")).unwrap();
-                let token = ("CRM_API_TOKEN".to_owned(), "token-of-the-crm".to_owned());
-                let url = ("CRM_API_URL".to_owned(), server.url().to_owned());
-                desk.variables = vec![url, token];
-                desk.api = Some(server);
+                let variables = ["CRM_API_URL", "CRM_API_TOKEN"];
+                desk.script("reverse-etl", variables, "token-of-the-crm");
             }
+            "replicate" => desk.replicate(),
             "logs" | "nested-json" => {
                 desk.cwd = desk.folder.path().join(setup);
                 copy(&root().join("examples").join(setup), &desk.cwd);
@@ -123,21 +120,6 @@ impl PageFolder {
             }
             "postgres" => desk.database("docs/setup/shop.sql"),
             "mariadb" => desk.mariadb_database(Some("docs/setup/shop-mariadb.sql")),
-            "replicate" => {
-                desk.cwd = desk.folder.path().join("replicate");
-                copy(&root().join("examples/replicate"), &desk.cwd);
-                desk.mariadb_database(None);
-                let mariadb = std::mem::take(&mut desk.variables);
-                desk.database("examples/replicate/seed.sql");
-                for (name, value) in mariadb {
-                    let name = match name.as_str() {
-                        "SHOP_DB_URL" => "MARIADB_URL".to_owned(),
-                        "SHOP_DB_CLIENT" => "MARIADB_CLIENT".to_owned(),
-                        _ => name,
-                    };
-                    desk.variables.push((name, value));
-                }
-            }
             "shop" => {
                 desk.cwd = desk.folder.path().join("shop");
                 copy(&root().join("examples/shop"), &desk.cwd);
@@ -151,6 +133,35 @@ impl PageFolder {
             _ => panic!("{place}: there is no setup `{setup}`"),
         }
         desk
+    }
+
+    /// An example beside its running server; the variables have its address and a token.
+    fn script(&mut self, example: &str, [url, token]: [&str; 2], value: &str) {
+        self.cwd = self.folder.path().join(example);
+        copy(&root().join("examples").join(example), &self.cwd);
+        let server = ScriptServer::start(&self.cwd.join("server.py")).unwrap();
+        self.variables = vec![
+            (url.to_owned(), server.url().to_owned()),
+            (token.to_owned(), value.to_owned()),
+        ];
+        self.api = Some(server);
+    }
+
+    /// The example beside a PostgreSQL database that is filled and a MariaDB database that is empty.
+    fn replicate(&mut self) {
+        self.cwd = self.folder.path().join("replicate");
+        copy(&root().join("examples/replicate"), &self.cwd);
+        self.mariadb_database(None);
+        let mariadb = std::mem::take(&mut self.variables);
+        self.database("examples/replicate/seed.sql");
+        for (name, value) in mariadb {
+            let name = match name.as_str() {
+                "SHOP_DB_URL" => "MARIADB_URL".to_owned(),
+                "SHOP_DB_CLIENT" => "MARIADB_CLIENT".to_owned(),
+                _ => name,
+            };
+            self.variables.push((name, value));
+        }
     }
 
     /// A database of its own, filled.

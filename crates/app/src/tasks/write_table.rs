@@ -164,6 +164,11 @@ impl RunExecutor {
 
     /// Moves the rows; every commit is written to the state store when it happens.
     pub(crate) async fn write_table(&self, write: TableWrite<'_>) -> Result<AttemptSuccess> {
+        // Too large to be a part of what calls it.
+        Box::pin(self.transfer(write)).await
+    }
+
+    async fn transfer(&self, write: TableWrite<'_>) -> Result<AttemptSuccess> {
         let TableWrite {
             task,
             mut plan,
