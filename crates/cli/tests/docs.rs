@@ -84,15 +84,6 @@ impl PageFolder {
                 desk.cwd = desk.folder.path().join("nycflights");
                 copy(&root().join("examples/nycflights"), &desk.cwd);
             }
-            "api" => {
-                desk.cwd = desk.folder.path().join("api");
-                copy(&root().join("examples/api"), &desk.cwd);
-                let server = ScriptServer::start(&desk.cwd.join("server.py")).unwrap();
-                let token = ("ORDERS_API_TOKEN".to_owned(), "example".to_owned());
-                let url = ("ORDERS_API_URL".to_owned(), server.url().to_owned());
-                desk.variables = vec![url, token];
-                desk.api = Some(server);
-            }
             "api" => desk.script("api", ["ORDERS_API_URL", "ORDERS_API_TOKEN"], "example"),
             "reverse-etl" => {
                 let variables = ["CRM_API_URL", "CRM_API_TOKEN"];
