@@ -30,6 +30,7 @@ const TABLES: &[&[CodeEntry]] = &[
     towpath_engine::CODES,
     towpath_state::CODES,
     crate::codes::CODES,
+    crate::tasks::codes::CODES,
 ];
 
 /// All codes, sorted; `front` is the table of `cli`.

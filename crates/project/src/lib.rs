@@ -48,6 +48,7 @@ mod sqltext;
 mod step;
 mod suggest;
 mod table;
+mod unused;
 mod value;
 mod yaml;
 

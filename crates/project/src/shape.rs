@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectorSpec, Level, OptionKind, OptionSpec, OptionUse, OptionVariant};
+use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec, OptionUse, OptionVariant};
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::checks::kinds;
 use crate::empty;
 use crate::keys::{self, Key, KeySchema, Kind};
 use crate::report::{FileRange, Report};
+use crate::unused;
 use crate::value;
 use crate::yaml::{self, Node, Value};
 
@@ -79,12 +80,12 @@ fn map(
                 empty::key(key, shape, entry.key_at, report);
                 continue;
             }
-            say_inactive(key, entry.key_at, report);
+            unused::say_inactive(key, entry.key_at, report);
             conform(&mut entry.value, key.kind, context, report);
             empty::amount(key.name, &entry.value, report);
         } else if let Some(option) = extra.and_then(|spec| per_table(spec, name)) {
             if !context.in_connection {
-                say_unused(option, shape, entry.key_at, report);
+                unused::say_unused(option, shape, entry.key_at, report);
             }
             empty::word(&mut entry.value, option);
             if entry.value.is_null() && !empty::may_take_away(shape, name) {
@@ -113,30 +114,6 @@ fn map(
             )
             .help(format!("`{name}`: {doc}"));
     }
-}
-
-/// Reports a key without an effect in this version.
-fn say_inactive(key: &Key, at: FileRange, report: &mut Report) {
-    let Some(inactive) = key.inactive else { return };
-    let message = format!("`{}` is not supported in this version", key.name);
-    let said = match inactive.level {
-        Level::Error => report.error("P0115", at, message),
-        _ => report.warning("P0115", at, message),
-    };
-    said.help(inactive.way);
-}
-
-/// Reports an option of a connector that has no effect in such a table.
-fn say_unused(option: &OptionSpec, shape: &KeySchema, at: FileRange, report: &mut Report) {
-    let is_written = std::ptr::eq(shape, &raw const keys::PUBLISH_TABLE);
-    let (done, help) = match (option.used_by, is_written) {
-        (OptionUse::Writes, false) => ("read", "set it in a `publish` step or at the connection"),
-        (OptionUse::Reads, true) => ("written", "set it in a `load` step or at the connection"),
-        _ => return,
-    };
-    let name = &option.name;
-    let message = format!("`{name}` has no effect on a table that is {done}");
-    report.error("C0519", at, message).help(help);
 }
 
 fn per_table<'a>(spec: &'a ConnectorSpec, name: &str) -> Option<&'a OptionSpec> {
@@ -251,7 +228,7 @@ fn connection(node: &mut Node, context: &Context<'_>, report: &mut Report) {
             continue;
         }
         if let Some(key) = key {
-            say_inactive(key, entry.key_at, report);
+            unused::say_inactive(key, entry.key_at, report);
             conform(&mut entry.value, key.kind, &inner, report);
             continue;
         }

@@ -25,8 +25,10 @@ fn unused(workspace: &Workspace, package: &Package) -> Vec<Finding> {
         .collect();
     let mut findings: Vec<Finding> = Vec::new();
     for dependency in &package.dependencies {
-        let name = dependency.name.replace('-', "_");
-        if short(&dependency.name) == "features" || texts.iter().any(|text| names(text, &name)) {
+        // A library may leave the hyphen of its package out: that of `md-5` is `md5`.
+        let spelled = ["_", ""].map(|between| dependency.name.replace('-', between));
+        let is_named = |text: &&str| spelled.iter().any(|name| names(text, name));
+        if short(&dependency.name) == "features" || texts.iter().any(is_named) {
             continue;
         }
         findings.push(Finding::new(

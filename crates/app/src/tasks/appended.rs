@@ -20,6 +20,9 @@ use super::changes::{
 };
 use crate::services::ProjectServices;
 
+/// The code of the note about rows that changed after they were sent.
+const CHANGED_SINCE: &str = "R0664";
+
 /// The versions of a table between which rows came.
 pub(super) struct Appended<'a> {
     pub(super) services: &'a ProjectServices,
@@ -86,7 +89,7 @@ impl Appended<'_> {
             lost => (format!("{lost} rows"), "they stay"),
         };
         format!(
-            "{rows} of version {before} of `{from}` changed or went since; {stay} in `{target}`, because `append` only adds rows (R0664): with a `key` changes are sent as changes"
+            "{rows} of version {before} of `{from}` changed or went since; {stay} in `{target}`, because `append` only adds rows ({CHANGED_SINCE}): with a `key` changes are sent as changes"
         )
     }
 

@@ -17,7 +17,8 @@ use towpath_vocab::{PlannedTask, PublishPlan, TaskKey, Token};
 use super::changes::{Noted, Pinned, no_rows};
 use super::executor::RunExecutor;
 use super::generation::GenerationClaim;
-use super::publish::{is_applied, lineage};
+use super::load_lineage::published_lineage;
+use super::publish::is_applied;
 use super::write_table::TableWrite;
 use crate::Result;
 
@@ -70,7 +71,7 @@ impl Interrupted<'_> {
     ) -> Result<AttemptSuccess> {
         let target = self.publish.table.target.clone();
         let mut plan = self.publish.table.clone();
-        plan.lineage = lineage(self.publish, self.now);
+        plan.lineage = published_lineage(self.publish, self.now);
         is_applied(&mut plan);
         let options = &mut plan.write.options;
         options.insert(FINISH_DELIVERY.to_owned(), Value::Bool(true));

@@ -1,4 +1,4 @@
-//! The lineage of a load whose columns were not known when the project was checked.
+//! The lineage of a publish, and of a load whose columns were not known when the project was checked.
 //!
 //! Promise: a column of the table comes from the source column it is a copy of, or from all columns that
 //! its `set` reads. It follows the same names as `project/src/columns.rs`, which does this for known
@@ -10,8 +10,31 @@ use std::sync::Arc;
 use arrow_schema::{Field, SchemaRef};
 use towpath_vocab::types::SOURCE_NAME;
 use towpath_vocab::{
-    ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, LoadPlan, Selection, TableLineage, TablePlan,
+    ColumnEdge, ColumnPlan, ColumnRef, EdgeKind, LoadPlan, PublishPlan, Selection, TableLineage,
+    TablePlan,
 };
+
+use super::changes::{Pinned, sent_columns};
+
+/// The lineage of a publish: each column that is sent, with its own name.
+pub(super) fn published_lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
+    let (from, to) = (publish.from.to_string(), publish.table.target.to_string());
+    let column = |table: &str, column: &str| ColumnRef {
+        table: table.to_owned(),
+        column: column.to_owned(),
+    };
+    let columns = sent_columns(publish, &now.table.schema);
+    let edges = columns.fields().iter().map(|field| ColumnEdge {
+        from: column(&from, field.name()),
+        to: column(&to, field.name()),
+        influence: EdgeKind::Identity,
+    });
+    TableLineage {
+        edges: edges.collect(),
+        inputs: vec![from.clone()],
+        partial: publish.table.filter.is_some(),
+    }
+}
 
 /// The lineage of a load from the columns that its source has in this run.
 pub(super) fn observed_lineage(load: &LoadPlan, source: &SchemaRef) -> TableLineage {

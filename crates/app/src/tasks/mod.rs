@@ -7,6 +7,7 @@
 mod appended;
 mod call;
 mod changes;
+pub(crate) mod codes;
 mod columns;
 mod command;
 mod commit_recorder;

@@ -17,8 +17,8 @@ use towpath_ports::{
     DELETE_ABSENT, Destination, ONLY_CHANGES, ReadSpec, Reader, StateBeforeWrite, TaskOutcome,
 };
 use towpath_vocab::{
-    Action, BadRows, ColumnEdge, ColumnRef, EdgeKind, Failure, ObjectKind, PlannedTask,
-    PublishPlan, ReadMode, Remedy, Selection, TableLineage, TablePlan, Threshold, WriteMode,
+    Action, BadRows, Failure, ObjectKind, PlannedTask, PublishPlan, ReadMode, Remedy, Selection,
+    TablePlan, Threshold, WriteMode,
 };
 
 use super::appended::{Appended, cannot_tell};
@@ -30,6 +30,7 @@ use super::executor::{RunExecutor, TaskDone};
 use super::fingerprint::{fingerprint, held_form};
 use super::generation::GenerationClaim;
 use super::interrupted_publish::Interrupted;
+use super::load_lineage::published_lineage;
 use super::nondeterministic::publish_at;
 use super::sent_version::{Same, Sent, TargetComparison, is_in_history};
 use super::write_table::TableWrite;
@@ -69,7 +70,7 @@ pub(super) async fn publish(
         .claim(task, destination.as_ref(), &target, Some(&print))
         .await?;
     if claim.is_done {
-        let lineage = lineage(publish, &now);
+        let lineage = published_lineage(publish, &now);
         let store = executor.services.store.as_ref();
         store
             .put_lineage(&executor.environment, &target, &lineage)
@@ -142,7 +143,7 @@ impl Outgoing<'_> {
         }
         let target = self.publish.table.target.clone();
         let mut plan = self.publish.table.clone();
-        plan.lineage = lineage(self.publish, self.now);
+        plan.lineage = published_lineage(self.publish, self.now);
         let Some(reader) = self.reader(&mut plan).await? else {
             let store = executor.services.store.as_ref();
             store
@@ -585,24 +586,4 @@ fn nothing_to_send(publish: &PublishPlan) -> Failure {
         format!("there is no table `{}` to publish", publish.from),
     )
     .help("build it first: towpath run; a view stores no rows: make it `materialized: table`")
-}
-
-/// The lineage of a publish: each column that is sent, with its own name.
-pub(super) fn lineage(publish: &PublishPlan, now: &Pinned) -> TableLineage {
-    let (from, to) = (publish.from.to_string(), publish.table.target.to_string());
-    let column = |table: &str, column: &str| ColumnRef {
-        table: table.to_owned(),
-        column: column.to_owned(),
-    };
-    let columns = sent_columns(publish, &now.table.schema);
-    let edges = columns.fields().iter().map(|field| ColumnEdge {
-        from: column(&from, field.name()),
-        to: column(&to, field.name()),
-        influence: EdgeKind::Identity,
-    });
-    TableLineage {
-        edges: edges.collect(),
-        inputs: vec![from.clone()],
-        partial: publish.table.filter.is_some(),
-    }
 }

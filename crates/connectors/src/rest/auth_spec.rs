@@ -5,7 +5,7 @@
 
 use towpath_vocab::{OptionKind, OptionVariant};
 
-use super::spec::{form, key, required, words};
+use super::option_specs::{form, key, required, words};
 
 fn oauth2() -> OptionVariant {
     use OptionKind::{Secret, Text};

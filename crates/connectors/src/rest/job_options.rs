@@ -10,8 +10,8 @@ use serde_json::Value;
 use towpath_vocab::OptionKind;
 
 use super::kept_file::digest_of;
+use super::option_specs::{form, key, required};
 use super::path::JsonPath;
-use super::spec::{form, key, required};
 use super::template::{SEGMENT, has_dot_segment};
 
 /// A path with `{job}` in it.

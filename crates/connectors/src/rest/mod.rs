@@ -37,6 +37,7 @@ mod kept_file;
 mod kept_job;
 mod kept_refresh;
 mod listing;
+mod option_specs;
 mod page;
 mod paginate;
 mod paginate_options;

@@ -8,27 +8,9 @@ use towpath_vocab::{
     OptionVariant, Proof, ProvenSystem, ReadMode, WriteMode,
 };
 
+use super::option_specs::{form, key, required, words};
 use super::write::{SEND, send};
 use super::{auth_spec, job_options};
-
-pub(super) fn key(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
-    OptionSpec {
-        name: name.to_owned(),
-        kind,
-        required: false,
-        per_table: false,
-        table_only: false,
-        used_by: OptionUse::Always,
-        doc: doc.to_owned(),
-    }
-}
-
-pub(super) fn required(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
-    OptionSpec {
-        required: true,
-        ..key(name, kind, doc)
-    }
-}
 
 fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
     OptionSpec {
@@ -36,18 +18,6 @@ fn of_table(name: &str, kind: OptionKind, doc: &str) -> OptionSpec {
         table_only: true,
         used_by: OptionUse::Reads,
         ..key(name, kind, doc)
-    }
-}
-
-pub(super) fn words(words: &[&str]) -> OptionKind {
-    OptionKind::OneOf(words.iter().map(|word| (*word).to_owned()).collect())
-}
-
-pub(super) fn form(word: &str, doc: &str, keys: Vec<OptionSpec>) -> OptionVariant {
-    OptionVariant {
-        word: word.to_owned(),
-        doc: doc.to_owned(),
-        keys,
     }
 }
 

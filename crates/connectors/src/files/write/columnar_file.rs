@@ -20,9 +20,9 @@ use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use flate2::write::DeflateEncoder;
 
 use super::error::{Result, WriteError};
-use super::format_writer::Written;
 use super::location::FileTarget;
 use super::text::Counted;
+use super::written::Written;
 use crate::files::avro::{put_bytes, put_long};
 use crate::files::options::{Compression, Format};
 

@@ -17,11 +17,11 @@ use super::begin::Job;
 use super::bucket_place::BucketPlace;
 use super::commit_notes::{self, Commits, Known, Part};
 use super::error::{Result, WriteError};
-use super::format_writer::Written;
 use super::location::Temporary;
 use super::parquet::write_note;
 use super::prepared::rows_after;
 use super::writer::blocking;
+use super::written::Written;
 use crate::files::bucket::put::{MustHold, Outcome, Put, Seen};
 use crate::files::options::Format;
 

@@ -14,18 +14,8 @@ use super::error::{Result, WriteError};
 use super::location::FileTarget;
 use super::parquet::ParquetFile;
 use super::text::TextWriter;
+use super::written::Written;
 use crate::files::options::Format;
-
-/// A finished, synced file.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
-    /// Bytes of a text file's packed header.
-    pub(super) head_bytes: u64,
-    /// Of every file but Parquet, which has its note inside.
-    pub(super) sha256: String,
-}
 
 /// A file on its way.
 pub(super) enum FormatWriter {

@@ -34,6 +34,7 @@ mod parquet;
 mod prepared;
 mod text;
 mod writer;
+mod written;
 mod written_types;
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use towpath_parquet::{Limits, ParquetWriter};
 use super::commit_notes::FOOTER_KEY;
 use super::disk;
 use super::error::{Result, WriteError};
-use super::format_writer::Written;
 use super::location::FileTarget;
+use super::written::Written;
 use crate::files::options::Compression;
 
 const MEBIBYTE: u64 = 1 << 20;

@@ -23,10 +23,10 @@ use super::commit_notes::{self, Noted, Part, Standing};
 use super::disk;
 use super::error::WriteError;
 use super::finish::same_rights;
-use super::format_writer::Written;
 use super::location::Temporary;
 use super::parquet::write_note;
 use super::writer::blocking;
+use super::written::Written;
 use crate::files::bucket::put::HELD_BYTES;
 use crate::files::options::Format;
 

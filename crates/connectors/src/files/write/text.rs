@@ -16,9 +16,9 @@ use super::commit_notes::hex;
 use super::csv::CsvStyle;
 use super::disk;
 use super::error::{Result, WriteError};
-use super::format_writer::Written;
 use super::jsonl;
 use super::location::FileTarget;
+use super::written::Written;
 use crate::files::options::{Compression, Format};
 
 /// From this many rows on a batch is shared by two threads.

@@ -4,7 +4,7 @@
 
 use towpath_vocab::OptionKind;
 
-use super::super::spec::{form, key, required};
+use super::super::option_specs::{form, key, required};
 use super::options::{BATCH, ROW};
 
 /// The option `send`.
