@@ -27,7 +27,10 @@ fn often(schedule: &str) -> TestProject {
     let steps = "steps: { s: { command: [sh, step.sh, \"${run:interval_start}\", \"${run:interval_end}\"] } }";
     desk.write(
         "pipelines/often.yml",
-        &format!("schedule: {schedule}\n{steps}\n"),
+        &match schedule {
+            "" => format!("{steps}\n"),
+            schedule => format!("schedule: {schedule}\n{steps}\n"),
+        },
     );
     desk.write("step.sh", STEP);
     desk
@@ -628,7 +631,7 @@ fn a_run_that_kills_its_server_is_given_up() {
 
 #[test]
 fn a_cancelled_backfill_whose_server_was_killed_is_over() {
-    let desk = often("null");
+    let desk = often("");
     desk.write("step.sh", "echo \"$1\" >> seen.txt\nsleep 60\n");
     let range = [
         "--from",
@@ -728,7 +731,7 @@ fn a_schedule_that_is_edited_in_a_pause_goes_on_as_edited() {
 
 #[test]
 fn a_project_without_a_schedule_is_not_served() {
-    let desk = often("null");
+    let desk = often("");
     has(
         &desk.exits(2, ".", &["serve", "--listen", "none"]),
         &["error[R0922]", "no pipeline has a schedule"],

@@ -670,12 +670,14 @@ fn a_load_that_would_delete_most_rows_stops() {
         sql(&desk, "insert into orders values (500, 500)");
         desk.ok(".", &["run"]);
         assert_eq!(desk.count(".", table), 501, "{settings}");
-        // Both limits must be passed.
+        // Each limit stops the load by itself.
         sql(&desk, "delete from orders where id > 100");
-        load(
-            &desk,
-            &format!("{settings}, delete_above: {{ percent: 10, rows: 401 }}"),
-        );
+        for limits in ["{ percent: 10, rows: 401 }", "{ percent: 90, rows: 400 }"] {
+            load(&desk, &format!("{settings}, delete_above: {limits}"));
+            has(&desk.exits(3, ".", &["run"]), &["R0662"]);
+        }
+        let limits = "{ percent: 90, rows: 401 }";
+        load(&desk, &format!("{settings}, delete_above: {limits}"));
         desk.ok(".", &["run"]);
         assert_eq!(desk.count(".", table), 100, "{settings}");
         sql(&desk, "delete from orders where id > 1");
