@@ -36,6 +36,7 @@ fn spec(kind: &str, scheme: &str, options: &[(&str, OptionKind, bool)]) -> Conne
         doc: String::new(),
         objects: match scheme {
             "file" => ObjectKind::Files,
+            "https" => ObjectKind::Endpoints,
             _ => ObjectKind::Tables,
         },
         capabilities: vec![
@@ -74,6 +75,7 @@ pub(crate) fn checked(files: &BTreeMap<String, String>) -> CheckedProject {
             "postgres",
             &[("url", OptionKind::Secret, false)],
         ),
+        spec("rest", "https", &[("url", OptionKind::Secret, false)]),
     ];
     let variables = BTreeMap::from([
         ("A".to_owned(), "a".to_owned()),
@@ -128,7 +130,7 @@ fn map(base: &[(&str, &str)], key: &str, value: &str) -> String {
 }
 
 const DB: &str = "{ type: postgres, url: \"${env:A}\", writable: true }";
-const CONNECTIONS: &str = "{ db: { type: postgres, url: \"${env:A}\", writable: true }, db2: { type: postgres, url: \"${env:B}\", writable: true } }";
+const CONNECTIONS: &str = "{ db: { type: postgres, url: \"${env:A}\", writable: true }, db2: { type: postgres, url: \"${env:B}\", writable: true }, api: { type: rest, url: \"${env:A}\", writable: true } }";
 const ROOT: &[(&str, &str)] = &[
     ("towpath", "1"),
     ("name", "p"),
@@ -235,8 +237,13 @@ fn table(settings: &str) -> BTreeMap<String, String> {
 
 fn in_published(key: &str, value: &str) -> BTreeMap<String, String> {
     let settings = map(&[("key", "id")], key, value);
+    // Only what takes rows one by one refuses some of them.
+    let into = match key {
+        "bad_rows" | "fail_above" => "api",
+        _ => "db",
+    };
     in_steps(&format!(
-        "{{ s: {{ load: db, into: raw, tables: {{ orders: {{}}, others: {{}} }} }}, t: {{ publish: raw, into: db, tables: {{ orders: {settings} }} }} }}"
+        "{{ s: {{ load: db, into: raw, tables: {{ orders: {{}}, others: {{}} }} }}, t: {{ publish: raw, into: {into}, tables: {{ orders: {settings} }} }} }}"
     ))
 }
 
