@@ -438,6 +438,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ),
         ("published table", "write") => ("merge", "append"),
         ("published table", "from") => ("orders", "others"),
+        ("published table", "bad_rows") => ("fail", "quarantine"),
         (_, "min" | "max") => ("7", "8"),
         ("project" | "environment", "names") => ("snake", "exact"),
         (_, "towpath") => ("1", "2"),
