@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec, OptionUse, OptionVariant};
+use towpath_vocab::{ConnectorSpec, OptionKind, OptionSpec, OptionVariant};
 
 use crate::bind::{self, Bindings, Leaf};
 use crate::checks::kinds;
 use crate::empty;
-use crate::keys::{self, Key, KeySchema, Kind};
-use crate::report::{FileRange, Report};
+use crate::keys::{self, KeySchema, Kind};
+use crate::report::Report;
 use crate::unused;
 use crate::value;
 use crate::yaml::{self, Node, Value};
