@@ -441,7 +441,6 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ("published table", "bad_rows") => ("fail", "quarantine"),
         (_, "min" | "max") => ("7", "8"),
         ("project" | "environment", "names") => ("snake", "exact"),
-        (_, "towpath") => ("1", "2"),
         (_, "name" | "id" | "lakehouse" | "from" | "cursor" | "by" | "directory") => ("x", "y"),
         (_, "timezone") => ("UTC", "Europe/Berlin"),
         (_, "schedule" | "cron") => ("0 2 * * *", "0 3 * * *"),
@@ -504,6 +503,7 @@ fn values(noun: &str, key: &str) -> Option<(&'static str, &'static str)> {
 
 fn more_values(key: &str) -> Option<(&'static str, &'static str)> {
     Some(match key {
+        "towpath" => ("1", "2"),
         "sql" => ("select 1", "[select 2, select 3]"),
         "connection" => ("db", "db2"),
         "transaction" => ("true", "false"),
